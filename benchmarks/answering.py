@@ -51,7 +51,7 @@ def report() -> str:
     answers: dict[str, Answer] = {
         "TfidfVectorizer + LinearSVC, `predict`": pipeline.predict,
         "Slugline, `predict_proba`": fitted.predict_proba,
-        "Slugline, `Router.route`": Router.of(fitted).route,
+        "Slugline, `Router.route`": Router.from_fitted(fitted).route,
     }
     texts = list(wires.test.texts)
     ways = [(texts[:N_ALONE], 1, 1), (texts[:N_TOGETHER], 100, 1), (texts[:N_TOGETHER], 100, 2)]

@@ -14,7 +14,7 @@ from processes import table
 from sets import load
 from slugline import TopicClassifier
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.file.content import as_model_file, from_model_file
+from slugline.model.file.content import from_model_file, to_model_file
 from slugline.text.blocks import Block, default_blocks
 
 SETS = ("reuters", "reuters-corrected", "banking77", "trec")
@@ -58,7 +58,7 @@ def _accuracies(name: str) -> dict[str, str]:
             classifier = TopicClassifier(**options(blocks)).fit(texts[learn], topics[learn])
             predicted[choice][held] = classifier.predict(texts[held])
             if choice == "default":
-                small = from_model_file(as_model_file(classifier.fitted_, precision="int8"))
+                small = from_model_file(to_model_file(classifier.fitted_, precision="int8"))
                 predicted["int8 weights"][held] = small.predict(texts[held])
     return {choice: _show(topics, found) for choice, found in predicted.items()}
 

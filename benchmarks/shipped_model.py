@@ -13,7 +13,7 @@ from sets import load
 from slugline import TopicClassifier
 from slugline import load as load_model
 from slugline.model.file.container import pack
-from slugline.model.file.content import as_model_file, from_model_file
+from slugline.model.file.content import from_model_file, to_model_file
 from slugline.text.blocks import FAMILIES, Block, default_blocks
 
 # What the tool that trains it takes, and what the others lack.
@@ -53,7 +53,7 @@ def _metrics(texts: list[str], topics: list[str], blocks: Sequence[Block]) -> li
         classifier.fit([texts[i] for i in learn], [topics[i] for i in learn])
         true += [topics[i] for i in held]
         for number, size in enumerate(SIZES):
-            file = as_model_file(classifier.fitted_, precision="int8", max_size=size)
+            file = to_model_file(classifier.fitted_, precision="int8", max_size=size)
             predicted[number] += from_model_file(file).predict([texts[i] for i in held]).tolist()
             n_bytes[number].append(len(pack(file)))
     return [

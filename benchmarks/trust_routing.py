@@ -85,8 +85,8 @@ def precision_report(sets: Sequence[str] = REACHING) -> str:
             TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=ASKED).fitted_
         )
         found = [
-            *_routed(Router.of(fitted), test),
-            *_routed(Router.of(fitted, per_topic=True), test),
+            *_routed(Router.from_fitted(fitted), test),
+            *_routed(Router.from_fitted(fitted, per_topic=True), test),
         ]
         other = calibrated(name)
         for choose in (lowest_threshold, plain_threshold):
@@ -187,7 +187,7 @@ def out_of_scope_report() -> str:
     fitted = classifier.fitted_
     proba, far = fitted.predict_proba(test.texts), fitted.predict_proba(outside)
     right = fitted.classes[proba.argmax(axis=1)] == np.array(test.topics)
-    highest, highest_far, left_out = proba.max(axis=1), far.max(axis=1), fitted.left_out
+    highest, highest_far, left_out = proba.max(axis=1), far.max(axis=1), fitted.held_out_predictions
     rows = [["", "precision in scope", "answered in scope", "out of scope refused"]]
 
     def row(what: str, answered: np.ndarray, refused: np.ndarray) -> None:
@@ -200,7 +200,7 @@ def out_of_scope_report() -> str:
     row("probability of 0.5", *by(0.5))
     threshold = plain_threshold(left_out.probabilities, left_out.right, 0.9)
     row("asked for 0.9, by probability alone", *by(threshold))
-    router = Router.of(fitted)
+    router = Router.from_fitted(fitted)
     routed = [
         np.array([route.topic is not None for route in router.route(texts)])
         for texts in (test.texts, outside)
@@ -224,7 +224,7 @@ def far_report() -> str:
     foreign = {f"sib200-{language}": load(f"sib200-{language}") for language in LANGUAGES}
     for name, (train, test) in own.items():
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
-        router = Router.of(fitted)
+        router = Router.from_fitted(fitted)
         reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
         odd = np.mean([reason is not None and reason.kind == "unknown_words" for reason in reasons])
         others = {
@@ -273,7 +273,7 @@ def sets_report(n_splits: int = N_SPLITS) -> str:
         for name, score in scores.items():
             level = highest_score(score(judged)[np.arange(len(y)), y], 0.9)
             if name == "Slugline":
-                level = fitted.left_out.highest_score(0.9)
+                level = fitted.held_out_predictions.highest_score(0.9)
             is_in = score(proba) <= level
             found[name].append(
                 (is_in[own].mean(), is_in.sum(axis=1).mean(), (~is_in.any(axis=1)).mean())

@@ -1,4 +1,4 @@
-"""TopicClassifier: texts and topics in, a classifier out."""
+"""TopicClassifier, the scikit-learn estimator of topics; and `load`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slugline.learning.encoder.encoder import Encoder, get_encoder
 from slugline.learning.learner import Learner
 from slugline.learning.named import choose_learner
 from slugline.model.file import container
-from slugline.model.file.content import as_model_file, load_model
+from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
 from slugline.model.fit import fit, fit_batch
 from slugline.model.fitted import Fitted
@@ -48,7 +48,7 @@ __all__ = [
 
 
 class TextEstimator:
-    """A classifier of strings that scikit-learn's tools can copy, search over and show."""
+    """A classifier of strings that scikit-learn can copy, search over and show."""
 
     _estimator_type = "classifier"
 
@@ -57,7 +57,7 @@ class TextEstimator:
         return list(inspect.signature(cls).parameters)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
+        """Return the constructor's arguments; `deep` changes nothing."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
@@ -90,7 +90,7 @@ class TextEstimator:
 
 
 class TopicClassifier(TextEstimator):
-    """Learns to tell the topic of a text from its words.
+    """Classifies the topic of a text by its words.
 
     Follows scikit-learn's estimator contract on raw strings.
 
@@ -98,25 +98,24 @@ class TopicClassifier(TextEstimator):
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
-        less accurate on every data set measured. An object sets its own options:
+        less accurate on every data set measured. An object has options of its own:
         `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a `Mixture` of several.
     encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`, optional
-        A pretrained sentence encoder, whose scores are added to those of the linear learner. How
-        much it counts is measured on documents that were not learned from. "use" is the Universal
-        Sentence Encoder for 16 languages, of the extra "encoder". See `docs/encoder.md`.
+        A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
+        as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
+        languages, of the extra "encoder". See `docs/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
-        document of its topic. Topics that have no document may be described. `fit([], [])` learns
-        from descriptions alone: scores then are cosines, and probabilities are not calibrated.
+        document of its topic, which need not have any. `fit([], [])` learns from descriptions
+        alone: scores then are cosines, and probabilities are not calibrated.
     blocks : sequence of Block, optional
-        Which terms count, and how much; the default depends on the learner.
+        Families of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
-        What each topic's documents count; "balanced" gives every topic the same total.
+        Weight of each topic's documents; "balanced" gives every topic the same total.
     tune : bool or float, default False
-        Look for better families of terms, passes and mixtures with nets than the default by
-        cross-validation on the training texts. A number is the budget: the most multiplications to
-        spend on each term of a document; see `slugline.learning.tuning`. Chooses learner and
-        blocks.
+        Search for better families of terms, passes and mixtures with nets by cross-validation on
+        the training texts. A number is the budget: the most multiplications for each term of a
+        document; see `slugline.learning.tuning`. Chooses learner and blocks.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, default 0
@@ -130,10 +129,10 @@ class TopicClassifier(TextEstimator):
     learner_ : Learner
     topics_ : Topics
     history_ : History or None
-        Of the search for the best epoch; None for a learner without epochs, in a loaded model, or
+        The search for the best epoch; None for a learner without epochs, in a loaded model, or
         after `partial_fit`.
     tuning_ : Tuning or None
-        What was tried; None without `tune`, in a loaded model, or after `partial_fit`.
+        None without `tune`, in a loaded model, or after `partial_fit`.
     n_documents_, n_batches_ : int
         Number of documents it learned from, and of calls of `partial_fit`, 0 after `fit`.
     fitted_ : Fitted
@@ -182,15 +181,14 @@ class TopicClassifier(TextEstimator):
         ----------
         X : iterable of str
         y : iterable of str or int, one for each text
-            Booleans and whole floats are taken as the integers that they equal, which `classes_`
-            and `predict` then give: True is 1, and so is 1.0. A model file holds words or integers.
+            Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
         sample_weight : float array, shape (n_documents,), optional
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
         min_precision : float, over 0 and under 1, optional
-            How often the answers that `route` gives are to be right. To choose thresholds, it also
-            answers documents by what it learns from others, which takes up to thrice as long.
+            How often the predictions that `route` gives must be right. Choosing thresholds needs
+            held-out predictions, which take up to three times as long.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -203,7 +201,7 @@ class TopicClassifier(TextEstimator):
 
         Warns
         -----
-        EncoderWarning : if there is an encoder, and it is left out, as it makes nothing better.
+        EncoderWarning : if the encoder is left out, as it improves nothing.
         """
         settings = self._settings(choose_learner(self.learner), min_precision)
         if self.tune and (self.learner != "linear" or self.blocks is not None):
@@ -220,7 +218,7 @@ class TopicClassifier(TextEstimator):
         )
         if settings.encoder is not None and fitted.encoder is None:
             warnings.warn(settings.encoder.omission_warning, errors.EncoderWarning, stacklevel=2)
-        return self._hold(fitted)
+        return self._replace_fitted(fitted)
 
     def partial_fit(
         self,
@@ -229,19 +227,19 @@ class TopicClassifier(TextEstimator):
         classes: Iterable[Topic] | None = None,
         sample_weight: npt.ArrayLike | None = None,
     ) -> TopicClassifier:
-        """Learn on from one more batch of texts, such as of a stream that doesn't fit into memory.
+        """Learn from one more batch of texts, such as of a stream that doesn't fit into memory.
 
-        After `fit`, or in a loaded classifier, it continues from what was learned. New terms are
-        learned, except in blocks that have a vocabulary, which stays, as its idf does. Only what
-        was learned from a batch is kept. Batches of a thousand documents are fastest. Pass each
-        document only once: probabilities are too high for documents learned from before.
+        After `fit`, or in a loaded classifier, it continues from there. It learns new terms, except
+        in blocks that have a vocabulary, which stays, as its idf does. Batches of a thousand
+        documents are fastest. Pass each document only once: probabilities are too high for
+        documents that were learned from before.
 
         Parameters
         ----------
         X : iterable of str
         y : iterable of str or int, one for each text
         classes : iterable of str or int, optional
-            All topics that there will be, needed in the first call of a classifier without `fit`.
+            All topics of all batches, needed in the first call of a classifier without `fit`.
         sample_weight : float array, shape (n_documents,), optional
 
         Raises
@@ -253,16 +251,16 @@ class TopicClassifier(TextEstimator):
         """
         before = getattr(self, "fitted_", None)
         settings = self._settings(before.learner if before else choose_learner(self.learner))
-        return self._hold(
+        return self._replace_fitted(
             fit_batch(X, y, settings, before, classes=classes, sample_weight=sample_weight)
         )
 
-    def fit_stream(self, source: Any, **how: Any) -> TopicClassifier:
+    def fit_stream(self, source: Any, **options: Any) -> TopicClassifier:
         """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
         from slugline.stream.fit import fit_stream
 
-        settings = self._settings(choose_learner(self.learner), how.pop("min_precision", None))
-        return self._hold(fit_stream(source, settings, **how))
+        settings = self._settings(choose_learner(self.learner), options.pop("min_precision", None))
+        return self._replace_fitted(fit_stream(source, settings, **options))
 
     def predict_proba(self, X: Iterable[str]) -> F32:
         """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
@@ -289,19 +287,21 @@ class TopicClassifier(TextEstimator):
         per_topic: bool = False,
         coverage: float | None = None,
     ) -> list[Route]:
-        """Return an answer to each text that can be given alone, and why the others have none.
+        """Return a prediction for each text that is sure enough, and why others have none.
 
         Parameters
         ----------
         X : iterable of str
         min_precision, per_topic, coverage
-            See `slugline.model.routing.Router.of`; by default, the `min_precision` of `fit`.
+            See `slugline.model.routing.Router.from_fitted`.
 
         Raises
         ------
         OptionError : if it was fitted without `min_precision`, or no threshold reaches it.
         """
-        router = Router.of(self._fitted(), min_precision, per_topic=per_topic, coverage=coverage)
+        router = Router.from_fitted(
+            self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
+        )
         return router.route(X)
 
     def score(
@@ -322,14 +322,14 @@ class TopicClassifier(TextEstimator):
                 f"`y` has {len(topics)} topics for {len(predicted)} texts; give one topic for each "
                 "text, and at least one text."
             )
-        hits = [found == topic for found, topic in zip(predicted, topics, strict=True)]
+        hits = [answer == topic for answer, topic in zip(predicted, topics, strict=True)]
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
-    def explain(self, text: str, topic: Topic | None = None, **how: Any) -> Explanation:
-        """Return the words for and against a topic; `how` goes to `slugline.explain.explain`."""
+    def explain(self, text: str, topic: Topic | None = None, **options: Any) -> Explanation:
+        """Return the words for and against a topic; see `slugline.explain.explain`."""
         from slugline.explain.explain import explain
 
-        return explain(self._fitted(), text, topic, **how)
+        return explain(self._fitted(), text, topic, **options)
 
     def save(
         self,
@@ -341,7 +341,7 @@ class TopicClassifier(TextEstimator):
         max_size: int | None = None,
         card_notes: str = "",
     ) -> None:
-        """Write one file that `slugline.load` reads back, and that can hold no code.
+        """Write a model file, which `slugline.load` reads, and which can hold no code.
 
         Parameters
         ----------
@@ -352,22 +352,20 @@ class TopicClassifier(TextEstimator):
             If `X` is the training part of `corpus.split(test_fraction, random_state)`, so that
             `slugline check` can split the corpus in the same way.
         quantize : {"float16", "int8"}, optional
-            Store the weights in fewer bits than float32's, for a smaller file whose answers differ
-            a little; see `slugline.experiment.smaller_file.save_smaller` for how much.
+            Store the weights in fewer bits than float32's, for a smaller file whose predictions
+            differ a little; see `slugline.experiment.smaller_file.save_smaller`.
         max_size : int, optional
-            The most bytes that the file may have. If it would have more, the weights nearest to 0
-            are dropped, and with them terms that have no others. Only for linear learners; an
-            encoder's weights all stay.
+            The most bytes of the file. If need be, the weights nearest to 0 are dropped, and terms
+            that have no others. Only for linear learners; an encoder's weights all stay.
         card_notes : str, default ""
-            Markdown for the card: what only you know, such as where the documents come from.
+            Markdown for the card: what only you know, such as the source of the documents.
 
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
-        OptionError : if there is no such precision, the model can't be made as small as `max_size`,
-            or one of the others is not what it should be.
+        OptionError : if an option is invalid, or the model can't be made as small as `max_size`.
         """
-        content = as_model_file(
+        content = to_model_file(
             self._fitted(),
             metrics=metrics,
             test_fraction=test_fraction,
@@ -379,7 +377,7 @@ class TopicClassifier(TextEstimator):
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
-        """Return a classifier that answers as `fitted` does; a clone of it learns as that did."""
+        """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
         classifier = cls(
             learner=fitted.learner,
             encoder=fitted.encoder,
@@ -389,7 +387,7 @@ class TopicClassifier(TextEstimator):
             n_jobs=n_jobs,
             random_state=fitted.seed,
         )
-        return classifier._hold(fitted)
+        return classifier._replace_fitted(fitted)
 
     def _repr_html_(self) -> str:
         is_fitted = self.__sklearn_is_fitted__()
@@ -412,12 +410,12 @@ class TopicClassifier(TextEstimator):
 
     @property
     def features_(self) -> Features:
-        """What turns texts into rows."""
+        """Turns texts into rows."""
         return self._fitted().features
 
     @property
     def learner_(self) -> Learner:
-        """What turns rows into scores."""
+        """Turns rows into scores."""
         return self._fitted().learner
 
     @property
@@ -427,7 +425,7 @@ class TopicClassifier(TextEstimator):
 
     @property
     def tuning_(self) -> Tuning | None:
-        """What was tried by `tune`."""
+        """The search of `tune`."""
         return self._fitted().tuning
 
     @property
@@ -456,8 +454,8 @@ class TopicClassifier(TextEstimator):
     def _scores(self, X: Iterable[str]) -> F32:
         return self._fitted().decision_function(X)
 
-    def _hold(self, fitted: Fitted) -> TopicClassifier:
-        """Take what was learned in place of what was known before, in one step."""
+    def _replace_fitted(self, fitted: Fitted) -> TopicClassifier:
+        """Replace the fitted value in one step."""
         self.fitted_ = fitted
         for name in ("info_", "card_"):
             self.__dict__.pop(name, None)
@@ -472,9 +470,9 @@ class TopicClassifier(TextEstimator):
 
 
 def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> TopicClassifier:
-    """Return a classifier that `TopicClassifier.save` wrote, from any source.
+    """Return a classifier from a file that `TopicClassifier.save` wrote, from any source.
 
-    The classifier predicts; its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
+    Its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 
     Parameters
     ----------
@@ -482,13 +480,12 @@ def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> 
         A file of that name is "./reuters46".
     encoder : "use" or an object with `encode`, optional
         Only for a model with an encoder of your own: the same one again. The built-in "use" is
-        found by its name, and loads its weights when the first text comes. A model that needs none
-        ignores it, as one whose encoder was left out.
+        found by its name, and loads its weights with the first text. Other models ignore it.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    EncoderError : if the model's encoder is not installed, has to be passed, or is another one.
+    ModelFileError : if there is no such file, it is damaged, of another format, or no model.
+    EncoderError : if the model's encoder is not installed, must be passed, or is another one.
     """
     fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)

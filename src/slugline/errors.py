@@ -1,7 +1,7 @@
-"""Every exception that Slugline raises on purpose, and every warning.
+"""Every exception and warning that Slugline raises on purpose.
 
-All exceptions derive from `SluglineError`, so a caller who catches that catches all of them. Each
-message says which thing is wrong, what was found, and what to do about it.
+All exceptions derive from `SluglineError`. Each message says which thing is wrong, what was found,
+and what to do about it.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class EncoderWarning(UserWarning):
 
 
 class ModelFileError(SluglineError, ValueError):
-    """A model file that is damaged, from another program, or in a later format."""
+    """A model file that is damaged, from another program, or in another format."""
 
 
 class OutputError(SluglineError, OSError):
-    """A file of answers that can't be written, such as on a full disk."""
+    """A file of predictions that can't be written, such as on a full disk."""
 
 
 class ServerError(SluglineError, OSError):
@@ -91,10 +91,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
-    made = type(
+    cls = type(
         "NotFittedError",
         (SluglineError, SklearnNotFittedError),
         {"__doc__": "A model asked to predict before `fit`.", "__module__": __name__},
     )
-    globals()[name] = made
-    return made
+    globals()[name] = cls
+    return cls

@@ -15,7 +15,7 @@ from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.concerns import data_warnings, known_document_warnings, leak_warnings
 from slugline.experiment.run import Experiment, evaluate, run_experiment
 from slugline.learning.net.training import History
-from slugline.model.file.content import as_model_file
+from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import write_card
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -146,6 +146,6 @@ def test_one_topic_is_not_topics() -> None:
     assert repr(evaluate(fitted, Corpus(["a"], ["x"], "one"))).startswith(
         "Evaluation on 1 document of 1 topic\n"
     )
-    card = write_card(as_model_file(fitted).info)
+    card = write_card(to_model_file(fitted).info)
     assert " from 1 document with seed 0." in card
     assert "## Its topic\n\n- x\n" in card

@@ -331,7 +331,9 @@ def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
 
     texts = [f"wheat {number}" for number in range(100)]
     fitted = TopicClassifier().fit(texts, ["grain"] * 100, min_precision=0.9).fitted_
-    routed = route_test(Router.of(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test"))
+    routed = route_test(
+        Router.from_fitted(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test")
+    )
     assert (routed.n_answered, routed.n_right, routed.precision) == (2, 1, 0.5)
-    nothing = route_test(Router.of(fitted), Corpus(["zinc"], ["metal"], "test"))
+    nothing = route_test(Router.from_fitted(fitted), Corpus(["zinc"], ["metal"], "test"))
     assert (nothing.precision, nothing.summary()) == (None, "none answered")

@@ -13,7 +13,7 @@ import pytest
 
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
 from slugline.corrections.learning import DEFAULT_WEIGHT
-from slugline.model.file.generations import MOST_KEPT
+from slugline.model.file.generations import MAX_EARLIER
 
 pytestmark = pytest.mark.slow
 
@@ -52,5 +52,5 @@ def test_what_the_page_says_of_the_gate_is_so() -> None:
     assert "At the least, five test documents must have changed for the worse." in PAGE
     assert clearly_worse([(0, 7)]) == [True]
     assert clearly_worse([(4, 7)]) == [False]
-    assert MOST_KEPT == 5
+    assert MAX_EARLIER == 5
     assert pytest.approx(1) == DEFAULT_WEIGHT

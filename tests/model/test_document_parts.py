@@ -31,7 +31,7 @@ NEW = ["wheat and barley", "a tariff on imports", "the bank and the yen"]
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_MANY_DOCUMENTS", 200)
-    monkeypatch.setattr(fit, "_AT_A_TIME", 60)
+    monkeypatch.setattr(fit, "_PART_SIZE", 60)
 
 
 class Steps(SilentProgress):

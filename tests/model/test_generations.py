@@ -11,7 +11,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
-from slugline.model.file.generations import MOST_KEPT, keep_before, kept_before, roll_back
+from slugline.model.file.generations import MAX_EARLIER, earlier_files, keep_current, roll_back
 
 News = list[tuple[str, str]]
 
@@ -21,7 +21,7 @@ def versions(news: News, tmp_path_factory: pytest.TempPathFactory) -> list[bytes
     """Return whole models that differ."""
     path = tmp_path_factory.mktemp("versions") / "m.slug"
     found = []
-    for n in range(MOST_KEPT + 3):
+    for n in range(MAX_EARLIER + 3):
         texts, topics = zip(*news[: 60 + n], strict=True)
         TopicClassifier().fit(texts, topics).save(path)
         found.append(path.read_bytes())
@@ -30,15 +30,15 @@ def versions(news: News, tmp_path_factory: pytest.TempPathFactory) -> list[bytes
 
 def replace(path: Path, data: bytes) -> None:
     """Replace a file as models are: by another one that is put in place."""
-    keep_before(path)
+    keep_current(path)
     part = path.with_name("part")
     part.write_bytes(data)
     part.replace(path)
 
 
 def test_there_is_nothing_to_keep_before_the_first_model(tmp_path: Path) -> None:
-    assert keep_before(tmp_path / "m.slug") is None
-    assert kept_before(tmp_path / "m.slug") == []
+    assert keep_current(tmp_path / "m.slug") is None
+    assert earlier_files(tmp_path / "m.slug") == []
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -54,15 +54,15 @@ def test_the_last_files_are_kept_and_going_back_goes_through_them(
     for data in versions:
         replace(path, data)
     n = len(versions)
-    assert [kept.name for kept in kept_before(path)] == [
-        f"m.slug.before.{number}" for number in range(1, MOST_KEPT + 1)
+    assert [kept.name for kept in earlier_files(path)] == [
+        f"m.slug.before.{number}" for number in range(1, MAX_EARLIER + 1)
     ]
-    assert [kept.read_bytes() for kept in kept_before(path)] == versions[n - 2 : n - 7 : -1]
-    for back in range(1, MOST_KEPT + 1):
+    assert [kept.read_bytes() for kept in earlier_files(path)] == versions[n - 2 : n - 7 : -1]
+    for back in range(1, MAX_EARLIER + 1):
         done = roll_back(path)
-        assert done == (kept_name(path, back), tmp_path / "m.slug.rolled-back", MOST_KEPT - back)
+        assert done == (kept_name(path, back), tmp_path / "m.slug.rolled-back", MAX_EARLIER - back)
         assert path.read_bytes() == versions[n - 1 - back]
-        assert done.taken_away.read_bytes() == versions[n - back]
+        assert done.replaced.read_bytes() == versions[n - back]
         assert load(path).n_documents_ == 60 + n - 1 - back
     with pytest.raises(ModelFileError) as caught:
         roll_back(path)
@@ -105,9 +105,9 @@ def test_what_a_killed_process_has_left_is_cleared_away(
     path = tmp_path / "m.slug"
     path.write_bytes(versions[0])
     (tmp_path / ".m.slug.before.1.part").write_bytes(b"half")
-    keep_before(path)
+    keep_current(path)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["m.slug", "m.slug.before.1"]
-    assert kept_before(path)[0].read_bytes() == versions[0]
+    assert earlier_files(path)[0].read_bytes() == versions[0]
 
 
 def test_after_going_back_what_is_kept_next_comes_first(
@@ -118,7 +118,7 @@ def test_after_going_back_what_is_kept_next_comes_first(
         replace(path, data)
     roll_back(path)
     replace(path, versions[4])
-    assert [kept.read_bytes() for kept in kept_before(path)] == [
+    assert [kept.read_bytes() for kept in earlier_files(path)] == [
         versions[2],
         versions[1],
         versions[0],
@@ -131,9 +131,9 @@ def test_a_file_that_was_kept_and_then_not_replaced_is_no_step_back(
     path = tmp_path / "m.slug"
     replace(path, versions[0])
     replace(path, versions[1])
-    keep_before(path)
-    keep_before(path)
-    assert len(kept_before(path)) == 2
+    keep_current(path)
+    keep_current(path)
+    assert len(earlier_files(path)) == 2
     roll_back(path)
     assert path.read_bytes() == versions[0]
 
@@ -142,8 +142,8 @@ def test_a_link_to_a_model_is_followed(tmp_path: Path, versions: list[bytes]) ->
     path, link = tmp_path / "m.slug", tmp_path / "link.slug"
     path.write_bytes(versions[0])
     link.symlink_to(path)
-    keep_before(link)
-    assert [kept.name for kept in kept_before(link)] == ["m.slug.before.1"]
+    keep_current(link)
+    assert [kept.name for kept in earlier_files(link)] == ["m.slug.before.1"]
     assert link.is_symlink()
 
 
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_not_gone_back_to(tmp_path: Path, versions: list[bytes
     path = tmp_path / "m.slug"
     replace(path, versions[0])
     replace(path, versions[1])
-    kept_before(path)[0].write_bytes(versions[0][:1000])
+    earlier_files(path)[0].write_bytes(versions[0][:1000])
     with pytest.raises(ModelFileError, match=r"m\.slug\.before\.1: not a Slugline model, or trunc"):
         roll_back(path)
     assert path.read_bytes() == versions[1]
@@ -173,7 +173,7 @@ def test_a_model_that_was_deleted_comes_back(tmp_path: Path, versions: list[byte
     with pytest.raises(ModelFileError, match="there is no such file, and no earlier file is kept"):
         roll_back(path)
     replace(path, versions[0])
-    keep_before(path)
+    keep_current(path)
     path.unlink()
     roll_back(path)
     assert path.read_bytes() == versions[0]
@@ -188,7 +188,7 @@ def test_the_shipped_model_never_changes() -> None:
     )
 
 
-@pytest.mark.parametrize("use", [keep_before, roll_back])
+@pytest.mark.parametrize("use", [keep_current, roll_back])
 def test_a_folder_that_can_t_be_written_leaves_the_model(
     tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch, use: Any
 ) -> None:

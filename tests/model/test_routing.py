@@ -20,13 +20,13 @@ from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
 from slugline.model.file import container
-from slugline.model.file.content import as_model_file
+from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile, RoutingInfo
-from slugline.model.routing import Router, likeliest
+from slugline.model.routing import Router, most_likely
 from slugline.model.thresholds import (
     CONFIDENCE,
-    MOST_ANSWERS,
-    LeftOutAnswers,
+    MAX_PREDICTIONS,
+    HeldOutPredictions,
     best_precision,
     highest_score,
     lowest_threshold,
@@ -103,10 +103,12 @@ def test_the_best_precision_is_one_that_can_be_reached() -> None:
     assert best_precision(probabilities[:1], right[:1]) == (0, 0)
 
 
-def left_out(topics: np.ndarray, probabilities: np.ndarray, right: np.ndarray) -> LeftOutAnswers:
+def left_out(
+    topics: np.ndarray, probabilities: np.ndarray, right: np.ndarray
+) -> HeldOutPredictions:
     probabilities = probabilities.astype(np.float32)
     scores = np.where(right, probabilities / 2, 1.2).astype(np.float32)
-    return LeftOutAnswers(topics, probabilities, right, scores, None, 0.9)
+    return HeldOutPredictions(topics, probabilities, right, scores, None, 0.9)
 
 
 def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> None:
@@ -119,7 +121,7 @@ def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> Non
     assert len(set(together.tolist())) == 1
     assert apart[2] == np.inf
     assert (apart[:2] < 1).all()
-    assert kept.reach(apart).precision > 0.9
+    assert kept.precision_at(apart).precision > 0.9
 
 
 def test_topics_with_few_answers_share_a_threshold() -> None:
@@ -176,8 +178,8 @@ def test_copies_of_texts_promise_nothing() -> None:
     topics = rng.choice(list("abc"), 300).tolist() * 4  # of which nothing can be known
     for learner in (LinearLearner(), Mixture([LinearLearner()])):
         fitted = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.9).fitted_
-        assert fitted.left_out is not None
-        assert fitted.left_out.right.mean() < 0.5
+        assert fitted.held_out_predictions is not None
+        assert fitted.held_out_predictions.right.mean() < 0.5
 
 
 def test_too_few_documents_put_every_topic_into_each_set() -> None:
@@ -262,7 +264,7 @@ def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
 
 
 def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> None:
-    (route,) = Router.of(fitted.fitted_, 0.9).route(["the loan and wheat and goal of 1"])
+    (route,) = Router.from_fitted(fitted.fitted_, 0.9).route(["the loan and wheat and goal of 1"])
     assert route.topic is None
     assert route.reason is not None
     assert route.reason.kind == "low_probability"
@@ -330,7 +332,7 @@ def test_the_likeliest_topics_come_in_order_and_of_equal_ones_the_first(n_guesse
         [("a", 0.25), ("b", 0.25), ("c", 0.25), ("d", 0.25)],
         [("d", 0.625), ("c", 0.25), ("b", 0.125), ("a", 0.0)],
     ]
-    assert likeliest(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
+    assert most_likely(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
 
 
 def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
@@ -343,8 +345,8 @@ def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
 
 def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
     other = TopicClassifier(n_jobs=1).fit(*many, min_precision=0.8)
-    for name, array in fitted.fitted_.left_out.arrays().items():  # type: ignore[union-attr]
-        assert other.fitted_.left_out.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
+    for name, array in fitted.fitted_.held_out_predictions.arrays().items():  # type: ignore[union-attr]
+        assert other.fitted_.held_out_predictions.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -359,7 +361,7 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     texts, topics = many
     classifier = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.7)
     plain = TopicClassifier(learner=learner).fit(texts, topics)
-    left_out = classifier.fitted_.left_out
+    left_out = classifier.fitted_.held_out_predictions
     assert left_out is not None
     assert len(left_out) == len(texts)
     np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
@@ -387,7 +389,7 @@ def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
     weight = np.array([topic != "sport" for topic in topics], dtype=float)
     classifier = TopicClassifier(learner=Mixture([LinearLearner()]))
     classifier.fit(texts, topics, weight, min_precision=0.5)
-    names = classifier.classes_[classifier.fitted_.left_out.topics]  # type: ignore[union-attr]
+    names = classifier.classes_[classifier.fitted_.held_out_predictions.topics]  # type: ignore[union-attr]
     assert "sport" not in names.tolist()
 
 
@@ -395,10 +397,10 @@ def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
 
 
 def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifier) -> None:
-    best, coverage = fitted.fitted_.left_out.best_precision()  # type: ignore[union-attr]
+    best, coverage = fitted.fitted_.held_out_predictions.best_precision()  # type: ignore[union-attr]
     with pytest.raises(OptionError) as caught:
         fitted.route(["corn"], 0.999)
-    n = len(fitted.fitted_.left_out)  # type: ignore[arg-type]
+    n = len(fitted.fitted_.held_out_predictions)  # type: ignore[arg-type]
     assert str(caught.value) == (
         "`min_precision` is 0.999, and no threshold reaches it by the answers to "
         f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
@@ -479,7 +481,7 @@ def test_a_file_keeps_thresholds(
 ) -> None:
     fitted.save(tmp_path / "a.slug", quantize=quantize)
     loaded = load(tmp_path / "a.slug")
-    before, after = fitted.fitted_.left_out, loaded.fitted_.left_out
+    before, after = fitted.fitted_.held_out_predictions, loaded.fitted_.held_out_predictions
     assert before is not None
     assert after is not None
     for name in ("topics", "probabilities", "right", "scores"):
@@ -493,7 +495,7 @@ def test_a_file_keeps_thresholds(
 def test_a_model_fitted_without_keeps_none(news: News, tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(*zip(*news, strict=True))
     classifier.save(tmp_path / "a.slug")
-    assert load(tmp_path / "a.slug").fitted_.left_out is None
+    assert load(tmp_path / "a.slug").fitted_.held_out_predictions is None
 
 
 GOOD: dict[str, Any] = {
@@ -504,7 +506,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_which_answers_are_right_follows_from_scores() -> None:
-    assert LeftOutAnswers.restore(GOOD, 2, None, 0.9).right.tolist() == [True, False]
+    assert HeldOutPredictions.restore(GOOD, 2, None, 0.9).right.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -517,13 +519,13 @@ def test_which_answers_are_right_follows_from_scores() -> None:
         {"probabilities": np.array([0.9, 1.5], dtype=np.float32)},
         {"probabilities": np.array([0.9, np.nan], dtype=np.float32)},
         {"scores": np.array([0, -1], dtype=np.float32)},
-        {name: np.repeat(array, MOST_ANSWERS) for name, array in GOOD.items()},
+        {name: np.repeat(array, MAX_PREDICTIONS) for name, array in GOOD.items()},
     ],
     ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],
 )
 def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="answers left out"):
-        LeftOutAnswers.restore(GOOD | bad, 2, None, 0.9)
+        HeldOutPredictions.restore(GOOD | bad, 2, None, 0.9)
 
 
 def without_scores(file: ModelFile) -> ModelFile:
@@ -548,7 +550,7 @@ def without_info(file: ModelFile) -> ModelFile:
 def test_a_file_whose_parts_do_not_fit_is_damaged(
     fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
 ) -> None:
-    container.write(tmp_path / "a.slug", change(as_model_file(fitted.fitted_)))
+    container.write(tmp_path / "a.slug", change(to_model_file(fitted.fitted_)))
     with pytest.raises(ModelFileError, match="damaged"):
         load(tmp_path / "a.slug")
 
@@ -566,6 +568,6 @@ def test_a_file_whose_parts_do_not_fit_is_damaged(
 def test_a_file_holds_no_number_out_of_range(
     fitted: TopicClassifier, changed: dict[str, Any]
 ) -> None:
-    file = with_info(**changed)(as_model_file(fitted.fitted_))
+    file = with_info(**changed)(to_model_file(fitted.fitted_))
     with pytest.raises(ModelFileError, match="can't hold this model: Expected `float`"):
         container.pack(file)

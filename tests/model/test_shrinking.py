@@ -19,8 +19,8 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.container import pack
-from slugline.model.file.content import as_model_file, from_model_file
-from slugline.model.file.shrinking import shrunk
+from slugline.model.file.content import from_model_file, to_model_file
+from slugline.model.file.shrinking import shrink
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
 from stand_ins import Meanings
@@ -74,13 +74,13 @@ def weights_by_term(fitted: Fitted) -> dict[tuple[int, str | None, int], float]:
 
 
 def test_nothing_is_dropped_if_it_fits(fitted: Fitted) -> None:
-    assert shrunk(fitted, size(fitted), size) is fitted
+    assert shrink(fitted, size(fitted), size) is fitted
 
 
 def test_only_weights_nearest_to_0_are_dropped(fitted: Fitted) -> None:
     before = weights_by_term(fitted)
     for most in sizes_below(fitted):
-        kept = weights_by_term(shrunk(fitted, most, size))
+        kept = weights_by_term(shrink(fitted, most, size))
         dropped = [abs(weight) for term, weight in before.items() if term not in kept]
         assert kept.items() < before.items()
         assert max(dropped) < min(map(abs, kept.values()))
@@ -89,7 +89,7 @@ def test_only_weights_nearest_to_0_are_dropped(fitted: Fitted) -> None:
 
 def test_terms_without_a_weight_are_dropped_and_the_others_stay_in_order(fitted: Fitted) -> None:
     for most in sizes_below(fitted):
-        small = shrunk(fitted, most, size)
+        small = shrink(fitted, most, size)
         learner: Any = small.learner
         assert not learner.unused_columns().any()
         assert learner.weights.shape == (small.features.n_columns, len(fitted.topics))
@@ -101,13 +101,13 @@ def test_terms_without_a_weight_are_dropped_and_the_others_stay_in_order(fitted:
 
 
 def test_sizes_fall_and_come_close_to_what_is_allowed(fitted: Fitted) -> None:
-    found = [size(shrunk(fitted, most, size)) for most in sizes_below(fitted)]
+    found = [size(shrink(fitted, most, size)) for most in sizes_below(fitted)]
     assert all(0.8 * most < n <= most for n, most in zip(found, sizes_below(fitted), strict=True))
     assert sorted(found, reverse=True) == found
 
 
 def test_all_else_stays_as_it_was(fitted: Fitted) -> None:
-    small = shrunk(fitted, size(fitted) // 2, size)
+    small = shrink(fitted, size(fitted) // 2, size)
     learner, before = small.learner, fitted.learner
     assert isinstance(learner, LinearLearner)
     assert isinstance(before, LinearLearner)
@@ -121,7 +121,7 @@ def test_without_any_weight_the_biases_answer(fitted: Fitted) -> None:
         learner: Any = fitted.learner
         return int(learner.weights.nnz)
 
-    small = shrunk(fitted, 0, at_most)
+    small = shrink(fitted, 0, at_most)
     learner: Any = small.learner
     assert learner.weights.nnz == 0
     # A block keeps a column, as in a model file none would mean all buckets.
@@ -133,7 +133,7 @@ def test_a_vocabulary_keeps_its_terms(news: list[tuple[str, str]]) -> None:
     texts, topics = zip(*news, strict=True)
     fitted = TopicClassifier(blocks=[Block("words")]).fit(texts, topics).fitted_
     learner: Any = fitted.learner
-    small = shrunk(fitted, size(fitted) - learner.weights.nnz, size)
+    small = shrink(fitted, size(fitted) - learner.weights.nnz, size)
     assert small.features.n_columns == fitted.features.n_columns
     assert 0 < len(weights_by_term(small)) < len(weights_by_term(fitted))
 
@@ -176,7 +176,7 @@ def test_a_small_model_saved_again_is_the_same_file(
 
 def test_which_weights_are_dropped_depends_on_no_value_of_a_metric(fitted: Fitted) -> None:
     files = [
-        as_model_file(fitted, metrics={"accuracy": value}, max_size=2500)
+        to_model_file(fitted, metrics={"accuracy": value}, max_size=2500)
         for value in (1, 0.9234567890123456)
     ]
     first, second = (weights_by_term(from_model_file(file)) for file in files)
@@ -302,5 +302,5 @@ def test_the_least_and_the_largest_limit_are_read(
 
 
 def test_numbers_of_numpy_are_as_good_as_python_s(fitted: Fitted) -> None:
-    file = as_model_file(fitted, max_size=np.int64(2500))  # type: ignore[arg-type]
+    file = to_model_file(fitted, max_size=np.int64(2500))  # type: ignore[arg-type]
     assert msgspec.json.decode(msgspec.json.encode(file.info))["max_bytes"] == 2500

@@ -338,7 +338,9 @@ def test_a_model_that_is_not_there_is_one_line(run: Run) -> None:
 def test_without_the_protocol_s_package_the_extra_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("mcp.", "slugline.mcp."))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("mcp.", "slugline.serving.mcp."))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mcp", None)
     found = run("mcp")

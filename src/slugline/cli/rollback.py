@@ -31,9 +31,9 @@ def rollback(
 
     done = roll_back(model)
     if as_json:
-        names = {"source": str(done.source), "taken_away": str(done.taken_away)}
-        print_json({"model": model, **names, "n_left": done.n_left})
+        names = {"source": str(done.source), "taken_away": str(done.replaced)}
+        print_json({"model": model, **names, "n_left": done.n_earlier})
         return
     show(f"model   {model}, which was {done.source.name}")
-    show(f"away    {done.taken_away}")
-    show(f"left    {done.n_left} to go back to")
+    show(f"away    {done.replaced}")
+    show(f"left    {done.n_earlier} to go back to")

@@ -130,7 +130,7 @@ class TestedRouter(NamedTuple):
                 str(name): None if threshold == math.inf else threshold
                 for name, threshold in zip(names, thresholds, strict=True)
             },
-            "left_out": self.router.reach._asdict(),
+            "left_out": self.router.achieved._asdict(),
             "test": self.tested.to_dict() if self.tested else None,
         }
 
@@ -156,10 +156,10 @@ def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
     from slugline.experiment.run import route_test
     from slugline.model.routing import Router
 
-    if fitted.left_out is None:
+    if fitted.held_out_predictions is None:
         return None
     try:
-        router = Router.of(fitted)
+        router = Router.from_fitted(fitted)
     except OptionError as error:  # the model is as good as without
         warn([str(error)])
         return None

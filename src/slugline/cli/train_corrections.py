@@ -95,7 +95,7 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
     from slugline.model.file.content import load_model
 
     fitted, file = load_model(output)
-    precision, left_out = file.info.precision, fitted.left_out
+    precision, left_out = file.info.precision, fitted.held_out_predictions
     classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
     # Topics read from files are strings, even those that are numbers in the model.
     classifier.descriptions = _with_string_keys(classifier.descriptions)
@@ -175,7 +175,7 @@ def print_retraining(result: RetrainingResult | None, output: Path | None = None
     """Print what corrections changed, and how to go back if a model has been replaced."""
     if result is None:
         return
-    from slugline.model.file.generations import kept_before
+    from slugline.model.file.generations import earlier_files
     from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 
     show(f"\nwhat {result.merged.corrections.name} changed")
@@ -186,5 +186,5 @@ def print_retraining(result: RetrainingResult | None, output: Path | None = None
         print_table([TOPIC_HEAD, *rows[:_MAX_ROWS]], left=(0, 7))
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
-    if output is not None and (earlier := kept_before(output)):
+    if output is not None and (earlier := earlier_files(output)):
         show(f"before  {earlier[0]}, to which `slugline rollback {output}` goes back")

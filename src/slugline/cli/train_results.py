@@ -83,21 +83,21 @@ def save_model(
     """
     from slugline.experiment.smaller_file import save_smaller
     from slugline.model.file.container import write
-    from slugline.model.file.content import as_model_file
-    from slugline.model.file.generations import keep_before, kept_before
+    from slugline.model.file.content import to_model_file
+    from slugline.model.file.generations import earlier_files, keep_current
 
     fitted = experiment.fitted
     is_doubtful = retraining is not None or (fitted.stream is not None and fitted.interrupted)
     # Where an earlier file is kept, `rollback` must lead to the last one.
-    if kept_before(path) or (is_doubtful and path.exists()):
-        keep_before(path)
+    if earlier_files(path) or (is_doubtful and path.exists()):
+        keep_current(path)
     notes = retraining.card_notes() if retraining else ""
     if quantize is not None or max_size is not None:
         smaller = save_smaller(
             experiment, path, quantize=quantize, max_size=max_size, card_notes=notes
         )
         return smaller.experiment, smaller
-    content = as_model_file(
+    content = to_model_file(
         fitted,
         metrics=experiment.metrics,
         test_fraction=experiment.test_fraction,

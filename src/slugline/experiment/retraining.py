@@ -20,10 +20,10 @@ from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import evaluate, stored_metrics
 from slugline.model.file import container
 from slugline.model.file.content import (
-    as_model_file,
     from_model_file,
     load_model,
     model_path,
+    to_model_file,
     with_metrics,
 )
 from slugline.model.file.schema import ModelFile, ModelInfo
@@ -156,7 +156,7 @@ def retrain(
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
-    now = as_model_file(
+    now = to_model_file(
         again,
         metrics=info.metrics,
         test_fraction=info.test_fraction,
@@ -227,7 +227,9 @@ def _train_again(
         validation_data=None
         if validation is None
         else (validation.texts, [topics[topic] for topic in validation.topics]),
-        min_precision=None if original.left_out is None else original.left_out.precision,
+        min_precision=None
+        if original.held_out_predictions is None
+        else original.held_out_predictions.precision,
         progress=progress,
     )
     return again.fitted_

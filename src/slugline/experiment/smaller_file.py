@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.experiment.run import Experiment, evaluate
 from slugline.model.file.container import pack, write
-from slugline.model.file.content import as_model_file, from_model_file, with_metrics
+from slugline.model.file.content import from_model_file, to_model_file, with_metrics
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +89,7 @@ def save_smaller(
     OptionError : if there is no such precision, or the model can't be made as small as `max_size`.
     """
     as_file = partial(
-        as_model_file,
+        to_model_file,
         experiment.fitted,
         metrics=experiment.metrics,
         test_fraction=experiment.test_fraction,

@@ -68,7 +68,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; the page is unsure of other texts. See `Router.of`.
+        Precision of the answers; the page is unsure of other texts. See `Router.from_fitted`.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file import container
-from slugline.model.file.content import as_model_file, from_model_file, model_path
+from slugline.model.file.content import from_model_file, model_path, to_model_file
 from slugline.model.file.quantization import quantize
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
@@ -248,7 +248,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; see `slugline.model.routing.Router.of`.
+        Precision of the answers; see `slugline.model.routing.Router.from_fitted`.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     """
     read, fitted = _read(model)
     calibration = _checked(model, fitted).calibration
-    file = as_model_file(
+    file = to_model_file(
         fitted,
         metrics=read.info.metrics,
         test_fraction=read.info.test_fraction,
@@ -266,7 +266,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         card_notes=read.info.card_notes,
     )
     fitted = from_model_file(file)
-    router = Router.of(fitted, min_precision)
+    router = Router.from_fitted(fitted, min_precision)
     bundle = Bundle()
     _add_characters(bundle)
     orders = [_add_terms(bundle, fitted, number) for number in range(len(fitted.features.blocks))]
@@ -286,7 +286,7 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
         return read, from_model_file(read)
     # As in `load_model`: parts that don't match can raise any type of error.
     except Exception as error:
-        raise container.damaged(path, error) from error
+        raise container.damaged_error(path, error) from error
 
 
 def _refused(model: str | os.PathLike[str], why: str) -> OptionError:

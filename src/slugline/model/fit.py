@@ -1,4 +1,4 @@
-"""The fits that make a `Fitted`: of all documents at once, or of one batch after another."""
+"""The fits that make a `Fitted`: from all documents at once, or batch by batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from slugline.learning.linear.weights import to_arrays
 from slugline.learning.named import choose_learner
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
-from slugline.model.thresholds import MOST_ANSWERS, LeftOutAnswers
+from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.text.blocks import Block
 from slugline.text.features import Features, unknown_word_rate
 from slugline.text.vocabulary import Vocabulary
@@ -48,22 +48,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Refit",
-    "are_many",
     "fit",
     "fit_batch",
-    "judged",
+    "is_learned_in_parts",
     "rows_in_parts",
+    "with_heldout_predictions",
 ]
 
 
 # Rows of documents that are too many for one table: they are made and learned from in parts -------
 
 # Rows of more documents than this would take gigabytes.
-_MANY_DOCUMENTS, _AT_A_TIME = 200_000, 50_000
+_MANY_DOCUMENTS, _PART_SIZE = 200_000, 50_000
 
 
-def are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings) -> bool:
-    """Whether texts are learned from in parts, for which no vocabulary and no encoder is there."""
+def is_learned_in_parts(
+    texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings
+) -> bool:
+    """Whether texts are so many that they are learned in parts, without vocabulary or encoder."""
     is_simple = settings.encoder is None and all(block.n_buckets for block in blocks)
     return len(texts) > _MANY_DOCUMENTS and is_simple
 
@@ -73,26 +75,26 @@ def rows_in_parts(
 ) -> Iterator[tuple[Any, I64, FitContext]]:
     """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
 
-    The features are those of the parts that have been learned from, whenever that ends.
+    The features are always those of the parts that were learned from.
 
     Raises
     ------
-    DataError : if the first part has no word in it.
+    DataError : if the first part has no words.
     """
     order = np.random.default_rng(context.seed).permutation(len(texts))
-    starts = range(0, len(texts), _AT_A_TIME)
+    starts = range(0, len(texts), _PART_SIZE)
     weight = context.sample_weight
     with closing(context.progress):
         for first in starts:
-            some = order[first : first + _AT_A_TIME]
+            part = order[first : first + _PART_SIZE]
             ahead = copy.copy(features)
-            rows, moved = ahead.partial_fit_transform([texts[i] for i in some], first)
+            rows, moved = ahead.partial_fit_transform([texts[i] for i in part], first)
             if not ahead.n_columns:
                 raise DataError("no document has a word in it; check which column holds the text.")
-            costs = None if weight is None else weight[some]
-            yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
+            costs = None if weight is None else weight[part]
+            yield rows, labels[part], replace(context, sample_weight=costs, moved=moved)
             features.vocabularies_, features.idf_ = ahead.vocabularies_, ahead.idf_
-            n_done = min(first + _AT_A_TIME, len(texts))
+            n_done = min(first + _PART_SIZE, len(texts))
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))
 
 
@@ -106,32 +108,32 @@ Refit = Callable[[FitSettings, Index], Fitted]
 _N_FOLDS, _MANY = 3, 20_000
 
 
-def judged(
+def with_heldout_predictions(
     fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
 ) -> Fitted:
-    """Return the same with answers to documents that were left out, to choose thresholds by.
+    """Return `fitted` with held-out predictions, from which thresholds are chosen.
 
     Parameters
     ----------
     fitted : Fitted
-        What was learned from all documents.
+        Learned from all documents.
     texts : sequence of str
     labels : int array, shape (n_documents,)
         Their topics.
     settings : FitSettings
-        How it was learned; `min_precision` is set.
+        Those of the fit; `min_precision` is set.
     refit : callable
         Learns again from some of the documents.
     """
-    rows, proba = _linear(fitted) or _cross_validated(fitted, texts, labels, settings, refit)
+    rows, proba = _linear_heldout(fitted) or _cross_validate(fitted, texts, labels, settings, refit)
     # An encoder may know what words don't, even in other languages.
     words = unknown_word_rate(fitted.features, texts) if fitted.dense is None else None
-    answers = LeftOutAnswers.of(proba, labels[rows], words, settings.min_precision)
-    return replace(fitted, left_out=answers)
+    answers = HeldOutPredictions.from_proba(proba, labels[rows], words, settings.min_precision)
+    return replace(fitted, held_out_predictions=answers)
 
 
-def _linear(fitted: Fitted) -> tuple[Index, F32] | None:
-    """Return rows that a linear learner has judged itself, and their probabilities."""
+def _linear_heldout(fitted: Fitted) -> tuple[Index, F32] | None:
+    """Return the held-out rows of a linear learner's own folds, and their probabilities."""
     learner = fitted.learner
     if not isinstance(learner, LinearLearner) or fitted.dense is not None:
         return None
@@ -141,14 +143,14 @@ def _linear(fitted: Fitted) -> tuple[Index, F32] | None:
     return rows, learner.calibration.proba(scores)
 
 
-def _cross_validated(
+def _cross_validate(
     fitted: Fitted,
     texts: Sequence[str],
     labels: I64,
     settings: FitSettings,
     refit: Refit,
 ) -> tuple[Index, F32]:
-    found = replace(
+    settings_of_parts = replace(
         settings,
         learner=choose_learner(fitted.learner),
         blocks=fitted.features.blocks,
@@ -157,31 +159,31 @@ def _cross_validated(
     )
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
     copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
-    for held in _folds(labels, copies, settings.random_state):
-        rest = np.flatnonzero(~np.isin(copies, copies[held]))
-        held = held[np.isin(labels[held], labels[rest])]  # others' topics can't be told
-        if not len(held):
+    for fold in _folds(labels, copies, settings.random_state):
+        training = np.flatnonzero(~np.isin(copies, copies[fold]))
+        fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
+        if not len(fold):
             continue
-        other = refit(found, rest)
-        rows.append(held)
-        parts.append(_probabilities(other, [texts[i] for i in held.tolist()], fitted.topics.names))
+        other = refit(settings_of_parts, training)
+        rows.append(fold)
+        parts.append(_probabilities(other, [texts[i] for i in fold.tolist()], fitted.topics.names))
     return np.concatenate(rows), np.concatenate(parts)
 
 
 def _folds(labels: I64, copies: Index, seed: int) -> list[Index]:
-    """Return the numbers of the documents to leave out at a time, copies of a text together."""
+    """Return the rows of each fold, with copies of a text in one fold."""
     n_documents = len(labels)
     if len(np.unique(copies)) < _N_FOLDS:
         return []
     if n_documents > _MANY:
         order = np.random.default_rng(seed).permutation(n_documents)
-        return [np.sort(order[:MOST_ANSWERS])]
+        return [np.sort(order[:MAX_PREDICTIONS])]
     folds = make_folds(labels.tolist(), _N_FOLDS, seed, copies)
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
 
 
 def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) -> F32:
-    """Return what another fit says of texts; the topics that it doesn't know have 0."""
+    """Return another fit's probabilities; topics that it doesn't have get 0."""
     place = {name: number for number, name in enumerate(names)}
     proba = np.zeros((len(texts), len(names)), dtype=np.float32)
     proba[:, [place[name] for name in other.topics.names]] = other.predict_proba(texts)
@@ -218,8 +220,8 @@ def fit(
             "descriptions; leave it out."
         )
     if not texts and settings.encoder is not None:
-        return _described(settings.encoder, topics, settings, progress)
-    held = None if validation_data is None else _validation_rows(validation_data, topics)
+        return _fit_descriptions(settings.encoder, topics, settings, progress)
+    validation = None if validation_data is None else _validation_rows(validation_data, topics)
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.chosen_blocks(), None
     if settings.tune:
@@ -228,14 +230,14 @@ def fit(
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
     n_unread = 0
-    if isinstance(learner, LinearLearner) and are_many(texts, blocks, settings):
+    if isinstance(learner, LinearLearner) and is_learned_in_parts(texts, blocks, settings):
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts)
-        if held is not None:
-            held_texts, held_labels, validation_digest = held
-            held_rows = features.transform(held_texts)
-            context = replace(context, validation_data=(held_rows, held_labels))
+        if validation is not None:
+            validation_texts, validation_labels, validation_digest = validation
+            validation_rows = features.transform(validation_texts)
+            context = replace(context, validation_data=(validation_rows, validation_labels))
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     dense = _dense_head(texts, labels, topics, learner, context, settings)
@@ -261,26 +263,26 @@ def fit(
     )
     if settings.min_precision is None or interrupted:
         return fitted
-    return _with_left_out(fitted, (texts, names), labels, settings, sample_weight)
+    return _add_heldout_predictions(fitted, (texts, names), labels, settings, sample_weight)
 
 
-def _with_left_out(
+def _add_heldout_predictions(
     fitted: Fitted,
     documents: tuple[Sequence[str], Sequence[Topic]],
     labels: I64,
     settings: FitSettings,
     sample_weight: npt.ArrayLike | None,
 ) -> Fitted:
-    """Return the same with answers to documents that were left out."""
+    """Return `fitted` with held-out predictions."""
     texts, names = documents
     weight = None if sample_weight is None else np.asarray(sample_weight)
 
-    def refit(how: FitSettings, rows: Index) -> Fitted:
-        some = rows.tolist()
-        chosen = [texts[i] for i in some], [names[i] for i in some]
-        return fit(*chosen, how, sample_weight=None if weight is None else weight[rows])
+    def refit(refit_settings: FitSettings, rows: Index) -> Fitted:
+        numbers = rows.tolist()
+        chosen = [texts[i] for i in numbers], [names[i] for i in numbers]
+        return fit(*chosen, refit_settings, sample_weight=None if weight is None else weight[rows])
 
-    return judged(fitted, texts, labels, settings, refit)
+    return with_heldout_predictions(fitted, texts, labels, settings, refit)
 
 
 def _dense_head(
@@ -291,12 +293,12 @@ def _dense_head(
     context: FitContext,
     settings: FitSettings,
 ) -> DenseHead | None:
-    """Return what an encoder adds to the linear learner, which has learned from the texts."""
+    """Return the encoder's head beside a linear learner that has learned from the texts."""
     if settings.encoder is None or not isinstance(learner, LinearLearner):
         return None
     from slugline.learning.encoder.fit import fit_encoder_head
 
-    rows, y = _encoded(settings.encoder, texts, labels, topics, settings, context.progress)
+    rows, y = _encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
     weight = context.sample_weight
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
@@ -305,7 +307,7 @@ def _dense_head(
     return None if head is None else DenseHead(settings.encoder, *head)
 
 
-def _encoded(
+def _encode_all(
     encoder: CheckedEncoder,
     texts: Sequence[str],
     labels: I64,
@@ -313,7 +315,7 @@ def _encoded(
     settings: FitSettings,
     progress: Progress,
 ) -> tuple[F32, I64]:
-    """Return the encoder's rows of documents, then of descriptions, and their topics' numbers."""
+    """Return the encoder's rows of documents, then of descriptions, and their topics."""
     from slugline.learning.encoder.rows import encode
 
     described = settings.descriptions
@@ -322,15 +324,15 @@ def _encoded(
     return rows, np.concatenate([labels, topics.encode(described)])
 
 
-def _described(
+def _fit_descriptions(
     encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress
 ) -> Fitted:
-    """Return what descriptions say without any document: nothing of words."""
+    """Return the model of descriptions alone, without documents and words."""
     from slugline.learning.encoder.fit import fit_nearest_means
 
     labels = np.zeros(0, dtype=np.int64)
     context = _context(settings, topics, labels, None)
-    rows, y = _encoded(encoder, [], labels, topics, settings, progress)
+    rows, y = _encode_all(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
     options = {**Calibration(1.0).settings(), "n_left_out": 0}
@@ -352,20 +354,20 @@ def _described(
 def _validation_rows(
     validation_data: tuple[Iterable[str], Iterable[Topic]], topics: Topics
 ) -> tuple[list[str], I64, str]:
-    """Return the texts to find the best epoch on, the numbers of their topics, and a digest."""
+    """Return the validation texts, their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
     if not is_pair or len(validation_data) != 2:
         raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
-    texts, found = check_documents(*validation_data, names)
+    texts, topics_of_texts = check_documents(*validation_data, names)
     try:
-        return texts, topics.encode(found), compute_digest(texts, found)
+        return texts, topics.encode(topics_of_texts), compute_digest(texts, topics_of_texts)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
 
 
 def _n_held_out(context: FitContext, n_documents: int, history: History | None) -> int:
-    """Return how many documents an interrupted search has held out and not learned from."""
+    """Return how many documents an interrupted search held out and did not learn from."""
     if history is None or context.validation_data is not None:
         return 0
     weight = context.sample_weight
@@ -381,13 +383,7 @@ def fit_batch(
     classes: Iterable[Topic] | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
-    """Learn on from one more batch; see `TopicClassifier.partial_fit`.
-
-    Parameters
-    ----------
-    before : Fitted, optional
-        What was learned before; nothing by default. If learning fails, it answers as it did.
-    """
+    """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
     texts, names = check_documents(X, y)
     if settings.encoder is not None:
         raise OptionError(
@@ -395,7 +391,7 @@ def fit_batch(
             "call fit, or leave the encoder out."
         )
     if before is None:
-        before = _untaught(settings, classes)
+        before = _before_first_batch(settings, classes)
     elif classes is not None and set(to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
@@ -417,13 +413,13 @@ def fit_batch(
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
-        left_out=None,  # they were answered by other weights
+        held_out_predictions=None,  # they were answered by other weights
         stream=None,
     )
 
 
-def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
-    """Return what there is before the first batch."""
+def _before_first_batch(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
+    """Return the model before the first batch."""
     if settings.tune:
         raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
     if settings.min_precision is not None:
@@ -450,7 +446,7 @@ def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
 
 
 def _batch_learner(learner: Learner) -> BatchLearner:
-    """Return the learner itself, if it can learn from batches."""
+    """Return the learner; OptionError if it can't learn from batches."""
     if not isinstance(learner, BatchLearner):
         raise OptionError(
             f"`learner` is a {type(learner).__name__}, which can't learn from batches; use one of "

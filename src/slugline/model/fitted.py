@@ -1,4 +1,4 @@
-"""All that a fit makes, as one frozen value."""
+"""A fitted model, as one frozen value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import ClassWeight
-from slugline.model.thresholds import LeftOutAnswers
+from slugline.model.thresholds import HeldOutPredictions
 from slugline.text.features import Features, WordCounts
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
-    """What a fit has made: everything that answers, explains, saves or serves.
+    """A fitted model: predicts, and can be explained, saved and served.
 
-    The value from `fit` or from a model file never changes. Values that `fit_batch` returns share
-    their weights with the values that it goes on from, since copying them would take longer than
-    learning from a batch.
+    A value from `fit` or from a model file never changes. Values that `fit_batch` returns share
+    their weights with the earlier ones, since copying them would take longer than learning from a
+    batch.
 
     Attributes
     ----------
@@ -49,32 +49,29 @@ class Fitted:
     seed : int
     class_weight : {None, "balanced"} or mapping of topic to float
     data_digest : str
-        SHA-256 over the documents that were learned from; see
-        `slugline.corpus.documents.compute_digest`.
-    n_documents : int
-        How many documents there were to learn from.
-    n_held_out : int
-        How many of them were not learned from, because training was interrupted: they only served
-        to find the best epoch, or their turn had not come.
+        SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
+    n_documents, n_held_out : int
+        Number of documents, and of those that were not learned from because training was
+        interrupted: they only served to find the best epoch, or had not come yet.
     validation_digest : str or None
-        SHA-256 over the user's own documents on which the best epoch was found.
+        SHA-256 of the user's validation documents.
     interrupted : bool
         Whether a person stopped the training early.
     n_batches : int
-        How many batches it learned from; 0 if from all documents at once.
+        Number of batches; 0 if it learned from all documents at once.
     history : History or None
         The search for the best epoch; None without epochs, in a loaded model, or after batches.
     tuning : Tuning or None
-        What was tried; None without tuning, in a loaded model, or after batches.
+        None without tuning, in a loaded model, or after batches.
     dense : DenseHead or None
-        What a sentence encoder adds to the learner's scores; None without one, or if what it said
-        of the documents was of no use.
+        What a sentence encoder adds to the learner's scores; None without one, or if it doesn't
+        improve them.
     descriptions : mapping of topic to str
-        Those of topics that were described, if there is a `dense` head.
-    left_out : LeftOutAnswers or None
-        Answers to choose thresholds by; None if no precision was asked for, or after batches.
+        With a `dense` head.
+    held_out_predictions : HeldOutPredictions or None
+        None without `min_precision`, or after batches.
     stream : StreamRecord or None
-        How it was learned from a stream; None if it was not.
+        None if it did not learn from a stream.
     """
 
     topics: Topics
@@ -92,7 +89,7 @@ class Fitted:
     tuning: Tuning | None = None
     dense: DenseHead | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
-    left_out: LeftOutAnswers | None = None
+    held_out_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None
 
     def __repr__(self) -> str:
@@ -102,7 +99,7 @@ class Fitted:
         return format_html_table("Fitted", self.summary())
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return what was learned, from what and how, as pairs of a name and words."""
+        """Return the summary as pairs of a name and a text."""
         columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
         learned_from = counted(self.n_learned, "document")
@@ -114,9 +111,9 @@ class Fitted:
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
             *(
-                ("min precision", f"{kept.precision:g} of answers given alone")
-                for kept in [self.left_out]
-                if kept is not None and kept.precision is not None
+                ("min precision", f"{held_out.precision:g} of answers given alone")
+                for held_out in [self.held_out_predictions]
+                if held_out is not None and held_out.precision is not None
             ),
             ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
         ]
@@ -151,7 +148,7 @@ class Fitted:
         return self.predict_with_words(X)[0]
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return the probabilities of texts, and how many words they have: they are read once."""
+        """Return the probabilities of texts, and how many words they have; reads each text once."""
         if self.dense is None:
             return self._answer(self.learner.predict_proba, X)
         scores, words = self._scores(X)
@@ -165,7 +162,7 @@ class Fitted:
         return self.dense.decision_function(sparse, texts, self.features.n_jobs), words
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
-        """Return what the learner's function says of texts, and how many words they have."""
+        """Return a function of the learner for texts, and how many words they have."""
         if not isinstance(self.learner, LinearLearner):
             rows, words = self.features.read(X)
             return function(rows), words
@@ -181,19 +178,17 @@ class Fitted:
 
 
 class StreamRecord(NamedTuple):
-    """How documents of a stream were learned from.
+    """Record of how a model learned from a stream.
 
     Attributes
     ----------
-    n_passes : int
-        Passes over all documents, for a few topics each.
-    n_skipped : int
-        Rows of files that could not be used.
+    n_passes, n_skipped : int
+        Passes over all documents, for a few topics each, and rows that could not be used.
     topic_counts : tuple of int, one for each topic
-        How many documents they have.
+        Number of documents of each topic.
     n_judged, n_right : int
-        How many documents were held out at first and judged by what was learned from the others,
-        and how many of those got their topic. Without those of topics that the others don't have.
+        Documents that were held out at first and predicted by a model of the others, and how many
+        of these predictions were right. Without documents of topics that the others don't have.
     """
 
     n_passes: int
@@ -204,5 +199,5 @@ class StreamRecord(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """The share of those that got their topic; NaN if there are none."""
+        """Share of right predictions; NaN if there are none."""
         return self.n_right / self.n_judged if self.n_judged else math.nan

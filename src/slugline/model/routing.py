@@ -1,4 +1,4 @@
-"""Which answers may be given alone, and why others may not: "unsure"."""
+"""Which predictions to give alone, and why the model is unsure of others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from slugline.base.words import counted, format_lines
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
 from slugline.model.fitted import Fitted
-from slugline.model.thresholds import CONFIDENCE, LeftOutAnswers, Reach, set_scores
+from slugline.model.thresholds import (
+    CONFIDENCE,
+    AchievablePrecision,
+    HeldOutPredictions,
+    set_scores,
+)
 from slugline.text.features import UnknownWordRate, WordCounts
 
 __all__ = [
@@ -25,7 +30,7 @@ __all__ = [
     "Routes",
     "Unsure",
     "UnsureKind",
-    "likeliest",
+    "most_likely",
 ]
 
 #: How many guesses there are where the model is unsure.
@@ -74,7 +79,7 @@ class Unsure(NamedTuple):
 
 
 class Route(NamedTuple):
-    """The answer to one text.
+    """The prediction for one text.
 
     Attributes
     ----------
@@ -83,12 +88,11 @@ class Route(NamedTuple):
     probability : float
         Of the most likely topic, even so.
     reason : Unsure or None
-        Why the model is unsure; None if it is not.
     top : list of (topic, probability)
         The best guesses, the most likely first.
     topics : list of topics, or None
-        The set that holds the right topic as often as asked, the most likely first; None if no
-        `coverage` was asked for.
+        The set that holds the right topic as often as asked, the most likely first; None without
+        `coverage`.
     """
 
     topic: Topic | None
@@ -99,14 +103,13 @@ class Route(NamedTuple):
 
 
 class Routes(NamedTuple):
-    """What goes with the probabilities of some texts.
+    """Routes of some texts, without their probabilities.
 
     Attributes
     ----------
     reasons : list of Unsure or None, one for each text
-        Why the model is unsure; None if it is not.
     sets : list of list of topics, or None
-        One set for each text; None if no coverage was asked for.
+        One set for each text; None without `coverage`.
     """
 
     reasons: list[Unsure | None]
@@ -115,20 +118,20 @@ class Routes(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Router:
-    """Gives answers that are right as often as asked, and says "unsure" of the other texts.
+    """Gives predictions that are right as often as asked, and is unsure of the other texts.
 
     Attributes
     ----------
     fitted : Fitted
     precision : float or None
-        How often answers given alone are to be right; None if all answers are given.
+        How often predictions given alone must be right; None if all are given.
     thresholds : float32 array, shape (n_topics,)
-        The probability from which on an answer of each topic is given alone.
+        The lowest probability at which a prediction of each topic is given alone.
     words : UnknownWordRate or None
-        How many unknown words a text may have; None if that is not looked at.
+        How many unknown words a text may have; None for any number.
     coverage, highest_score : float or None
-        How often sets are to hold the right topic, and the score up to which topics belong to them;
-        see `slugline.model.thresholds`.
+        How often sets hold the right topic, and the highest score of their topics; see
+        `slugline.model.thresholds`.
     """
 
     fitted: Fitted
@@ -139,7 +142,7 @@ class Router:
     highest_score: float | None = None
 
     @classmethod
-    def of(
+    def from_fitted(
         cls,
         fitted: Fitted,
         min_precision: float | None = None,
@@ -147,56 +150,56 @@ class Router:
         per_topic: bool = False,
         coverage: float | None = None,
     ) -> Router:
-        """Choose thresholds by the answers to documents that were left out.
+        """Choose thresholds by the held-out predictions.
 
         Parameters
         ----------
         fitted : Fitted
         min_precision : float from 0 to under 1, optional
-            How often answers given alone are to be right, with 90 % confidence; by default, what
-            was asked for when it was fitted. With 0, all answers are given.
+            How often predictions given alone must be right, with 90 % confidence; by default, what
+            the model was fitted with. With 0, all predictions are given.
         per_topic : bool, default False
-            Keep that promise for each topic that was answered often, not only for all together.
+            Keep that promise for each topic that was predicted often, not only for all together.
         coverage : float, over 0 and under 1, optional
-            How often the set of topics of each text is to hold the right one.
+            How often the set of topics of each text must hold the right one.
 
         Raises
         ------
-        OptionError : if there are no such answers, or no threshold reaches the precision.
+        OptionError : if there are no held-out predictions, or no threshold reaches the precision.
         """
         if min_precision is not None:
             check_number("min_precision", min_precision, least=0, under=1)
         if coverage is not None:
             check_number("coverage", coverage, over=0, under=1)
-        n_topics, left_out = len(fitted.topics), fitted.left_out
+        n_topics, left_out = len(fitted.topics), fitted.held_out_predictions
         precision = min_precision
         if precision is None and left_out is not None:
             precision = left_out.precision
         thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
-            left_out = _needed(fitted, "min_precision")
+            left_out = _require_held_out(fitted, "min_precision")
             thresholds = left_out.thresholds(precision, n_topics, per_topic)
             words = left_out.words
             if np.isinf(thresholds).all():
                 raise _unreachable(left_out, precision)
         highest = None
         if coverage is not None:
-            highest = _needed(fitted, "coverage").highest_score(coverage)
+            highest = _require_held_out(fitted, "coverage").highest_score(coverage)
         return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:
         return format_lines("Router", self.summary())
 
     @property
-    def reach(self) -> Reach:
-        """How often left-out answers over the thresholds are right, and what share they are."""
-        return _needed(self.fitted, "min_precision").reach(self.thresholds)
+    def achieved(self) -> AchievablePrecision:
+        """Precision and share of the held-out predictions over the thresholds."""
+        return _require_held_out(self.fitted, "min_precision").precision_at(self.thresholds)
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return what was chosen, as pairs of a name and words."""
+        """Return the choices as pairs of a name and a text."""
         rows = []
         if self.precision is not None:
-            precision, coverage = self.reach
+            precision, coverage = self.achieved
             finite = self.thresholds[np.isfinite(self.thresholds)]
             low, high = finite.min(), finite.max()
             from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
@@ -213,19 +216,12 @@ class Router:
         return rows
 
     def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
-        """Return the answer to each text, or why there is none.
-
-        Parameters
-        ----------
-        X : iterable of str
-        top : int, default 3
-            How many guesses to give for each text.
-        """
+        """Return the prediction for each text with `top` guesses, or why the model is unsure."""
         check_whole("top", top, 1)
         texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
-        guesses = likeliest(proba, top, self.fitted.topics.names)
+        guesses = most_likely(proba, top, self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         return [
             Route(None if reason else top[0][0], top[0][1], reason, top, topics)
@@ -233,16 +229,7 @@ class Router:
         ]
 
     def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
-        """Return whether to answer texts, given what `Fitted.predict_with_words` says of them.
-
-        Parameters
-        ----------
-        texts : sequence of str
-        proba : float32 array, shape (n_documents, n_topics)
-            The probabilities of their topics.
-        counts : WordCounts
-            How many words they have.
-        """
+        """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is not None and texts:
             reasons = self._reasons(texts, proba, counts)
@@ -279,19 +266,10 @@ class Router:
         ]
 
 
-def likeliest(
+def most_likely(
     proba: F32, n_guesses: int, names: Sequence[Topic]
 ) -> list[list[tuple[Topic, float]]]:
-    """Return the most likely topics of each text and their probabilities, the most likely first.
-
-    Parameters
-    ----------
-    proba : float32 array, shape (n_documents, n_topics)
-    n_guesses : int
-        How many for each text; fewer, if there are fewer topics.
-    names : sequence of topics
-        Those of the columns.
-    """
+    """Return the `n_guesses` most likely topics of each text with their probabilities, in order."""
     best = _best(proba, n_guesses)
     highest = proba[np.arange(len(proba))[:, np.newaxis], best]
     topics = [names[number] for number in best.ravel().tolist()]
@@ -304,10 +282,10 @@ def _best(proba: F32, n_guesses: int) -> Index:
     """Return the columns of the most likely topics of each row, the first of equal ones first."""
     if n_guesses > N_GUESSES:
         return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
-    best, left, rows = [], proba.copy(), np.arange(len(proba))
+    best, remaining, rows = [], proba.copy(), np.arange(len(proba))
     for _ in range(min(n_guesses, proba.shape[1])):  # a few need no sort
-        best.append(left.argmax(axis=1))
-        left[rows, best[-1]] = -1
+        best.append(remaining.argmax(axis=1))
+        remaining[rows, best[-1]] = -1
     return np.array(best).T
 
 
@@ -317,10 +295,10 @@ def _too_low(probability: float, threshold: float) -> Unsure:
     return Unsure("low_probability", probability=probability, threshold=threshold)
 
 
-def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:
-    """Return the answers to documents that were left out; OptionError if there are none."""
-    if fitted.left_out is not None:
-        return fitted.left_out
+def _require_held_out(fitted: Fitted, option: str) -> HeldOutPredictions:
+    """Return the held-out predictions; OptionError if there are none."""
+    if fitted.held_out_predictions is not None:
+        return fitted.held_out_predictions
     if fitted.n_batches:
         why = "it has learned from batches since, and only a fit gives such answers; train it"
     else:
@@ -332,18 +310,18 @@ def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:
     )
 
 
-def _unreachable(left_out: LeftOutAnswers, precision: float) -> OptionError:
+def _unreachable(left_out: HeldOutPredictions, precision: float) -> OptionError:
     best, coverage = left_out.best_precision()
-    found = (
+    problem = (
         f"`min_precision` is {precision:g}, and no threshold reaches it by the answers to "
         f"{counted(len(left_out), 'training document')} left out of the fit. "
     )
     if not best:
         return OptionError(
-            f"{found}Not even half of the answers can be promised to be right: documents are too "
+            f"{problem}Not even half of the answers can be promised to be right: documents are too "
             "few, or their topics can't be told apart; give more documents."
         )
     return OptionError(
-        f"{found}The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask "
+        f"{problem}The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask "
         "for that or less, or give more documents."
     )

@@ -1,4 +1,4 @@
-"""How to learn: the settings of a classifier, checked."""
+"""Settings of a fit, checked."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _N_BUCKETS = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """How to learn; see `TopicClassifier` for what each setting means.
+    """Settings of a fit; `TopicClassifier` says what each means.
 
     Raises
     ------
-    OptionError : if one of them is out of its range.
+    OptionError : if one is out of its range.
     """
 
     learner: Learner
@@ -68,7 +68,7 @@ class FitSettings:
             )
 
     def _check_alone(self) -> None:
-        """Make sure that nothing else is to be added to an encoder than the linear learner."""
+        """Raise OptionError for settings that don't go with an encoder."""
         if self.tune:
             raise OptionError(
                 "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
@@ -81,11 +81,11 @@ class FitSettings:
             )
 
     def chosen_blocks(self) -> tuple[Block, ...]:
-        """Return the families of terms to learn from."""
+        """Return the families of terms."""
         return default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
 
     def batch_blocks(self) -> tuple[Block, ...]:
-        """Return the families of terms to learn from batch by batch: all have hash buckets."""
+        """Return the families of terms for batches: all have hash buckets."""
         if self.blocks is None:
             return tuple(
                 replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)

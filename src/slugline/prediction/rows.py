@@ -20,7 +20,7 @@ from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router, Unsure, likeliest
+from slugline.model.routing import Router, Unsure, most_likely
 
 __all__ = [
     "Columns",
@@ -105,7 +105,7 @@ class _TextPrediction(NamedTuple):
 def _predict_texts(fitted: Fitted | Router, texts: list[str], top: int) -> list[_TextPrediction]:
     model = fitted.fitted if isinstance(fitted, Router) else fitted
     proba, counts = model.predict_with_words(texts)
-    topics = likeliest(proba, top, model.topics.names)
+    topics = most_likely(proba, top, model.topics.names)
     if not isinstance(fitted, Router):
         return list(map(_TextPrediction, topics))
     reasons, sets = fitted.judge(texts, proba, counts)

@@ -20,7 +20,7 @@ from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.file.container import pack
-from slugline.model.file.content import as_model_file, load_model, model_path
+from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Router
 from slugline.prediction.files import open_answer_file
@@ -104,7 +104,7 @@ class ModelCopy:
                 f"`model` is a {type(model).__name__}; give the path of a model, or a fitted "
                 "TopicClassifier."
             )
-        return cls._of_fitted("model.slug", pack(as_model_file(fitted)), encoder, fitted)
+        return cls._of_fitted("model.slug", pack(to_model_file(fitted)), encoder, fitted)
 
     @classmethod
     def _of_fitted(
@@ -247,7 +247,7 @@ def make_router(fitted: Fitted, options: PredictOptions) -> Router:
     ------
     OptionError : see `Router.from_fitted`; also if `per_topic` has no precision to keep.
     """
-    router = Router.of(
+    router = Router.from_fitted(
         fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
     )
     if options.per_topic and router.precision is None:

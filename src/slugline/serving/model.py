@@ -88,7 +88,7 @@ class ServedModel:
             state=state,
             fitted=fitted,
             file=file,
-            router=Router.of(fitted),
+            router=Router.from_fitted(fitted),
         )
 
     def route(
@@ -109,7 +109,7 @@ class ServedModel:
         with self._lock:
             router = self._routers.get(min_precision)
             if router is None:
-                router = Router.of(self.fitted, min_precision)
+                router = Router.from_fitted(self.fitted, min_precision)
                 self._routers[min_precision] = router
                 if len(self._routers) > _N_ROUTERS:
                     self._routers.popitem(last=False)

@@ -26,7 +26,7 @@ from slugline.learning.linear.sums import RowBlock
 from slugline.learning.linear.weights import to_arrays
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.settings import FitSettings
-from slugline.model.thresholds import LeftOutAnswers
+from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
 from slugline.stream.descents import RowBlocks, StreamResult, hold_out_rows, learn
@@ -294,7 +294,7 @@ def _fitted(
     if settings.min_precision is not None and not learned.interrupted:
         y, scores = learned.left_out
         proba = learned.calibration.proba(scores)
-        left_out = LeftOutAnswers.of(proba, y, None, settings.min_precision)
+        left_out = HeldOutPredictions.from_proba(proba, y, None, settings.min_precision)
     return Fitted(
         topics=topics,
         features=features,
@@ -305,7 +305,7 @@ def _fitted(
         n_documents=documents.n_documents,
         n_held_out=learned.n_held_out,
         interrupted=learned.interrupted,
-        left_out=left_out,
+        held_out_predictions=left_out,
     )
 
 

@@ -1,8 +1,8 @@
-"""One safe file in, one safe file out: the `.slug` container.
+"""Reads and writes the container of a `.slug` file.
 
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
 (numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
-code. Every size is checked against what the archive could honestly hold before memory is taken,
+code. Every size is checked against what the archive could honestly hold before memory is allocated,
 and nothing is written that could not be read again.
 """
 
@@ -33,7 +33,7 @@ from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 __all__ = [
     "MAX_RATIO",
     "PiecewiseFile",
-    "damaged",
+    "damaged_error",
     "pack",
     "read",
     "read_entry",
@@ -72,16 +72,7 @@ class PiecewiseFile(io.BufferedReader):
 def read_entry(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, most: int, file_size: int
 ) -> bytes:
-    """Return the content of an entry.
-
-    Parameters
-    ----------
-    archive : ZipFile, of a `PiecewiseFile`
-    entry : ZipInfo
-    most : int
-        The most bytes that it may unpack to.
-    file_size : int
-        Size of the archive in bytes.
+    """Return the content of an entry of a `PiecewiseFile`, an archive of `file_size` bytes.
 
     Raises
     ------
@@ -149,7 +140,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:
-    """Read a model file that may come from anywhere.
+    """Return the content of a model file, which may be from any source.
 
     Raises
     ------
@@ -176,7 +167,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         ) from error
     # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
     except Exception as error:
-        raise damaged(path, error) from error
+        raise damaged_error(path, error) from error
 
 
 def _check_path(path: Any) -> None:
@@ -184,8 +175,8 @@ def _check_path(path: Any) -> None:
         raise option_error("path", path, "the path of a file, as a str or a pathlib.Path")
 
 
-def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
-    """Return an error that says in one line what is wrong, however much `error` quotes."""
+def damaged_error(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
+    """Return an error of one line, however much `error` quotes."""
     if isinstance(error, MemoryError):
         return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
     reason = textwrap.shorten(str(error)[:2000], 200)
@@ -197,7 +188,7 @@ def pack(model: ModelFile) -> bytes:
 
     Raises
     ------
-    ModelFileError : if they could not be read again because something exceeds a file's limits.
+    ModelFileError : if the file would exceed the limits of reading.
     """
     from safetensors.numpy import save
 
@@ -224,7 +215,7 @@ def pack(model: ModelFile) -> bytes:
 
 
 def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
-    """Refuse, before it is written, a file that could not be read."""
+    """Raise ModelFileError, before it is written, for a file that could not be read."""
     for name, data in entries.items():
         if len(data) > _LIMITS[name]:
             raise ModelFileError(
@@ -240,7 +231,7 @@ def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
 
 
 def _best_method(data: bytes, n_lines: int) -> int:
-    """Return deflate if it shrinks the data, but not so much that a reader suspects a zip bomb."""
+    """Return deflate if it shrinks the data, but not as much as a zip bomb."""
     deflated = len(zlib.compress(data))
     worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
     return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
@@ -288,7 +279,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
 
 
 def _check_growth(n_stored: int, precision: Precision) -> None:
-    """Refuse weights that exceed their limit in memory, where they are float32."""
+    """Raise ModelFileError if weights exceed their limit in memory, where they are float32."""
     n_bytes = n_stored * BYTES["float32"] // BYTES[precision]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
@@ -298,7 +289,7 @@ def _check_growth(n_stored: int, precision: Precision) -> None:
 
 
 def _check_header(data: bytes) -> None:
-    """Refuse a list of arrays that is too long for a model; its length comes first."""
+    """Raise ModelFileError if the list of arrays, whose length comes first, is too long."""
     n_bytes = int.from_bytes(data[:8], "little")
     if n_bytes > _MAX_HEADER:
         raise ModelFileError(
@@ -335,7 +326,7 @@ def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any
 
 
 def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse weights that could give scores that are not finite."""
+    """Raise ModelFileError for weights that could give scores that are not finite."""
     for name, array in arrays.items():
         largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
         if not np.isfinite(largest):

@@ -1,4 +1,4 @@
-"""Convert what a fit has made to the content of a model file, and back."""
+"""Converts a `Fitted` to the content of a model file, and back."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from slugline.model.file.schema import (
     StreamInfo,
     write_card,
 )
-from slugline.model.file.shrinking import check_max_size, shrunk
+from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
-from slugline.model.thresholds import ARRAYS, LeftOutAnswers
+from slugline.model.thresholds import ARRAYS, HeldOutPredictions
 from slugline.text.blocks import Block, check_idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.features import Features, UnknownWordRate
@@ -45,13 +45,13 @@ from slugline.text.vocabulary import Vocabulary
 __all__ = [
     "DEFAULT",
     "SHIPPED",
-    "as_model_file",
     "find_encoder",
     "from_model_file",
     "is_shipped",
     "library_versions",
     "load_model",
     "model_path",
+    "to_model_file",
     "with_metrics",
 ]
 
@@ -62,7 +62,7 @@ __all__ = [
 def find_encoder(
     path: str | os.PathLike[str],
     needed: EncoderInfo | msgspec.UnsetType,
-    given: str | Encoder | None,
+    chosen: str | Encoder | None,
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
@@ -72,24 +72,22 @@ def find_encoder(
     ----------
     path : path of the model, for messages
     needed : EncoderInfo or UNSET
-        What the file says.
-    given : "use" or an object with `encode`, or None
-        What the user has passed; without it, one that is known by name is taken. A model that
-        needs none ignores it.
+        From the file.
+    chosen : "use" or an object with `encode`, or None
+        The user's; None stands for one that is known by name. Ignored if none is needed.
 
     Raises
     ------
-    EncoderError : if it can't be had, has to be passed, or is another one than the model was made
-        with.
+    EncoderError : if it is missing, must be passed, or is not the model's.
     """
     if needed is msgspec.UNSET:
         return None
-    if given is None and needed.name not in NAMES:
+    if chosen is None and needed.name not in NAMES:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
             "Python, pass it: slugline.load(path, encoder=...)."
         )
-    encoder = get_encoder(needed.name if given is None else given)
+    encoder = get_encoder(needed.name if chosen is None else chosen)
     if encoder.digest != needed.digest:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, and {encoder.name} is another one or "
@@ -118,7 +116,7 @@ def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
 
 
 def is_shipped(model: str | os.PathLike[str]) -> bool:
-    """Return whether this is the name of a model inside the package, or the path of its file."""
+    """Whether this is the name of a model inside the package, or the path of its file."""
     places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
     return model in SHIPPED or os.path.realpath(model) in places
 
@@ -134,7 +132,7 @@ _LEFT_OUT = "left_out."
 _METRIC_BYTES = 60
 
 
-def as_model_file(
+def to_model_file(
     fitted: Fitted,
     *,
     metrics: Mapping[str, float] | None = None,
@@ -151,15 +149,14 @@ def as_model_file(
     metrics, test_fraction, card_notes
         See `TopicClassifier.save`.
     precision : {"float32", "float16", "int8"}, default "float32"
-        How the file stores weights.
+        Of the stored weights.
     max_size : int, optional
-        The most bytes that the file may have; see `slugline.model.file.shrinking`. Which weights
-        are dropped depends on the names of metrics, and not on their values.
+        The most bytes of the file; see `slugline.model.file.shrinking`. The weights that are
+        dropped depend on the names of metrics, and not on their values.
 
     Raises
     ------
-    OptionError : if there is no such precision, a file can't hold one of the others, or the model
-        can't be made so small.
+    OptionError : if an option is invalid, or the model can't be made so small.
     DataError : if blocks have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
@@ -173,7 +170,7 @@ def as_model_file(
     if max_size is not None:
         # Metrics are measured when weights have been dropped.
         more = sum(map(_most_metric_bytes, metrics or ()))
-        fitted = shrunk(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
+        fitted = shrink(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
     return with_metrics(content(fitted), metrics or {})
 
 
@@ -211,7 +208,7 @@ def _content(
         encoder=_encoder_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
-        routing=_routing_info(fitted.left_out),
+        routing=_routing_info(fitted.held_out_predictions),
         stream=_stream_info(fitted.stream),
     )
     _check_buckets(info.blocks)
@@ -221,8 +218,10 @@ def _content(
             arrays[f"idf.{number}"] = idf
     if fitted.dense is not None:
         arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
-    if fitted.left_out is not None:
-        arrays |= {_LEFT_OUT + name: array for name, array in fitted.left_out.arrays().items()}
+    if fitted.held_out_predictions is not None:
+        arrays |= {
+            _LEFT_OUT + name: array for name, array in fitted.held_out_predictions.arrays().items()
+        }
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = dequantize(quantize(arrays, precision), precision)
@@ -230,7 +229,7 @@ def _content(
 
 
 def with_metrics(file: ModelFile, metrics: Mapping[str, float]) -> ModelFile:
-    """Return the content of a file with these metrics instead of those that it has."""
+    """Return the content of a file with other metrics."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
     return replace(file, info=info, card=write_card(info))
 
@@ -253,13 +252,13 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
     )
 
 
-def _routing_info(left_out: LeftOutAnswers | None) -> RoutingInfo | msgspec.UnsetType:
+def _routing_info(left_out: HeldOutPredictions | None) -> RoutingInfo | msgspec.UnsetType:
     if left_out is None or left_out.precision is None:
         return msgspec.UNSET
     return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
 
 
-def _left_out(file: ModelFile) -> LeftOutAnswers | None:
+def _restore_held_out(file: ModelFile) -> HeldOutPredictions | None:
     info = file.info.routing
     if info is msgspec.UNSET:
         return None
@@ -267,7 +266,7 @@ def _left_out(file: ModelFile) -> LeftOutAnswers | None:
     words = None
     if info.unknown_words is not None and info.most_unknown is not None:
         words = UnknownWordRate(info.unknown_words, info.most_unknown)
-    return LeftOutAnswers.restore(arrays, len(file.info.topics), words, info.min_precision)
+    return HeldOutPredictions.restore(arrays, len(file.info.topics), words, info.min_precision)
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
@@ -288,21 +287,15 @@ def load_model(
 ) -> tuple[Fitted, ModelFile]:
     """Read a model file from any source, or "reuters46", the model that comes with Slugline.
 
-    Parameters
-    ----------
-    path : path of the file, or the name of a model
-    encoder : "use" or an object with `encode`, optional
-        See `slugline.load`.
-
     Returns
     -------
-    The fitted value, and what else the file holds.
+    The fitted value, and the content of the file.
 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of another format, or no model.
-    EncoderError : if the model's encoder is missing, has to be passed, or is another one.
-    OptionError : if an encoder is passed for a model without one.
+    EncoderError : if the model's encoder is missing, must be passed, or is another one.
+    OptionError : if `encoder` is invalid.
     """
     path = model_path(path)
     file = container.read(path)
@@ -311,7 +304,7 @@ def load_model(
         return from_model_file(file, checked, keep=False), file
     # Parts that don't fit together can make NumPy and SciPy raise any type of error.
     except Exception as error:
-        raise container.damaged(path, error) from error
+        raise container.damaged_error(path, error) from error
 
 
 def from_model_file(
@@ -325,11 +318,11 @@ def from_model_file(
     encoder : CheckedEncoder, optional
         The one that the file names, if it names one.
     keep : bool, default True
-        Whether rows of texts that it is asked about are kept in the cache.
+        Whether the cache keeps rows of predicted texts.
 
     Raises
     ------
-    DataError, ValueError, ... : anything, if parts don't fit together.
+    DataError, ValueError, ... : any error, if parts don't fit together.
     """
     info = file.info
     check_topic_names(info.topics)
@@ -371,8 +364,8 @@ def from_model_file(
         interrupted=info.interrupted,
         n_batches=info.n_batches,
         dense=dense,
-        descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
-        left_out=_left_out(file),
+        descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
+        held_out_predictions=_restore_held_out(file),
         stream=_stream_record(info),
     )
     _check_fit(fitted, file)
@@ -437,7 +430,7 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         n_dense = _check_dense(fitted, file.info.encoder)
     elif fitted.descriptions:
         raise DataError("descriptions of topics, and no encoder")
-    n_left_out = 0 if fitted.left_out is None else len(ARRAYS)
+    n_left_out = 0 if fitted.held_out_predictions is None else len(ARRAYS)
     if len(file.arrays) != n_idf + n_dense + n_left_out + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
@@ -448,14 +441,14 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
 
 
 def _check_dense(fitted: Fitted, info: EncoderInfo) -> int:
-    """Check that what an encoder adds fits the rest; return how many arrays it has."""
+    """Check that the encoder's head fits the rest; return how many arrays it has."""
     if not isinstance(fitted.learner, LinearLearner):
         raise DataError("an encoder beside a learner that is not linear")
     shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
     for name, shape in shapes.items():
-        found = getattr(fitted.dense, name).shape
-        if found != shape:
-            raise DataError(f"{name} of an encoder of shape {found}, not {shape}")
+        actual = getattr(fitted.dense, name).shape
+        if actual != shape:
+            raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
     return len(shapes)
 
 
@@ -473,16 +466,16 @@ def _weights_by_topic(
     """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
     if plain is None or isinstance(plain, str):
         return plain
-    return _by_topic(plain, topics)
+    return _restore_keys(plain, topics)
 
 
-def _by_topic(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
+def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of whatever, besides the seed, may change a model."""
+    """Return the versions of all that may change a model besides the seed."""
     # From the installation's metadata: importing scikit-learn takes longer than all else here.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}

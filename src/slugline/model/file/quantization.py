@@ -1,12 +1,12 @@
 """Weights in fewer bits, for smaller files: float16 or int8, with a scale for each topic or unit.
 
-This applies to tables, whose columns are topics or units, and to the values of sparse weights,
-beside which an array tells the topic of each. They make up nearly all of a model. What belongs to a
-column is divided by its scale. Scales for rows were also tried, by cross-validation on six data
-sets: they improve no answer and double the size of files.
+This applies to tables, whose columns are topics or units, and to the values of sparse weights with
+an array of their topics: nearly all of a model. Each column is divided by its scale. Scales for
+rows were also tried, by cross-validation on six data sets: they improve no prediction and double
+files.
 
-Sparse weights have 11 binary digits (`slugline.learning.linear.weights`), so that float16 loses
-nothing: they are stored as such if not as int8.
+Sparse weights have 11 binary digits (`slugline.learning.linear.weights`), so float16 loses nothing:
+they are stored as such if not as int8.
 """
 
 from __future__ import annotations
@@ -45,12 +45,7 @@ _SCALE, _VALUES, _TOPICS = ".scale", ".values", ".topics"
 
 
 def check_precision(name: str) -> Precision:
-    """Return the precision with this name, lower than float32.
-
-    Raises
-    ------
-    OptionError : if there is none; the message lists the choices.
-    """
+    """Return the precision with this name; OptionError, with the choices, if there is none."""
     for precision in LOWER:
         if name == precision:
             return precision
@@ -60,16 +55,9 @@ def check_precision(name: str) -> Precision:
 def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays, with tables and sparse values in fewer bits.
 
-    Parameters
-    ----------
-    arrays : mapping of str to array, all finite
-    precision : {"float32", "float16", "int8"}
-
-    Returns
-    -------
-    dict. "weights" of shape (n, m) become an array of that precision and "weights.scale" of float32
-    and shape (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays, and
-    with "float32" all but such values as float16 can hold, stay as they are.
+    "weights" of shape (n, m) become an array of that precision and "weights.scale" of float32 and
+    shape (m,); likewise "weights.values", of the topics in "weights.topics". Other arrays, and with
+    "float32" all but such values as float16 can hold, stay as they are. All must be finite.
     """
     stored: dict[str, npt.NDArray[Any]] = {}
     for name, array in arrays.items():
@@ -94,13 +82,7 @@ def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]
 
 
 def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays before `quantize`, apart from rounding.
-
-    Parameters
-    ----------
-    arrays : mapping of str to array
-        From a file, and so not to be trusted.
-    precision : {"float32", "float16", "int8"}
+    """Return the arrays before `quantize`, apart from rounding; they may be from any source.
 
     Raises
     ------
@@ -128,7 +110,7 @@ def _is_weights(name: str, array: npt.NDArray[Any]) -> bool:
 
 
 def _topics(name: str, arrays: Arrays) -> npt.NDArray[np.uint16] | None:
-    """Return the topic of each of sparse values; None for a table."""
+    """Return the topic of each sparse value; None for a table."""
     if arrays[name].ndim == 2:
         return None
     topics = arrays.get(name.removesuffix(_VALUES) + _TOPICS)
@@ -159,7 +141,7 @@ def _scale_int8(largest: Floats) -> Floats:
 
 
 def _scale_float16(largest: Floats) -> Floats:
-    """Return powers of two, by which no digit is lost."""
+    """Return powers of two, with which no digit is lost."""
     exponents = np.frexp(largest)[1]
     scale = np.ldexp(np.float32(1), np.clip(exponents, -125, 127)).astype(np.float32)
     return np.where(largest > 0, scale, np.float32(1))

@@ -1,4 +1,4 @@
-"""What a model file says, as typed values."""
+"""The content of a model file, as typed values; and its card."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
 class BlockInfo(msgspec.Struct, frozen=True):
-    """One family of terms; see `slugline.text.blocks.Block`."""
+    """A family of terms; see `slugline.text.blocks.Block`."""
 
     kind: str
     weighting: str
@@ -53,7 +53,7 @@ class BlockInfo(msgspec.Struct, frozen=True):
 
 
 class EncoderInfo(msgspec.Struct, frozen=True):
-    """The encoder that a model needs, and what it adds; see `slugline.learning.encoder.head`."""
+    """The encoder that a model needs, and its head; see `slugline.learning.encoder.head`."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
     #: Another encoder, or one with other weights, has another one.
@@ -135,14 +135,14 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FormatOnly(msgspec.Struct):
-    """What is read first, as the rest may be from a later release."""
+    """The format, which is read first, as the rest may be from a later release."""
 
     format: int
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a model file holds.
+    """Content of a model file.
 
     Attributes
     ----------
@@ -166,34 +166,34 @@ class ModelFile:
 
 def write_card(info: ModelInfo) -> str:
     """Return the card of a model."""
-    figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
+    figures = [f"- {_words(name)}: {_format_number(value)}" for name, value in info.metrics.items()]
     sections = [
         "# Topic classifier",
-        f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
+        f"Made by Slugline {info.versions['slugline']} from {_describe_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
-        f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
-        *([] if info.stream is msgspec.UNSET else [_stream(info.stream)]),
-        *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
-        *([] if info.routing is msgspec.UNSET else [_routing(info.routing)]),
+        f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
+        *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream)]),
+        *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
+        *([] if info.routing is msgspec.UNSET else [_describe_routing(info.routing)]),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
         "## Figures",
         "\n".join(figures) or "None were measured when it was saved.",
         "## Limits",
-        _limits(info),
+        _describe_limits(info),
         f"## Its {'topic' if len(info.topics) == 1 else counted(len(info.topics), 'topic')}",
-        "\n".join(f"- {_described(info, topic)}" for topic in info.topics),
+        "\n".join(f"- {_describe_topic(info, topic)}" for topic in info.topics),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _described(info: ModelInfo, topic: str | int) -> str:
+def _describe_topic(info: ModelInfo, topic: str | int) -> str:
     description = (info.descriptions or {}).get(str(topic))
     return f"{topic}: {' '.join(description.split())}" if description else str(topic)
 
 
-def _documents(info: ModelInfo) -> str:
+def _describe_documents(info: ModelInfo) -> str:
     if not info.n_documents and info.descriptions:
         return "descriptions of its topics alone, without any document,"
     if not info.n_held_out:
@@ -205,11 +205,11 @@ def _documents(info: ModelInfo) -> str:
     )
 
 
-def _bits(info: ModelInfo) -> str:
+def _describe_precision(info: ModelInfo) -> str:
     return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
 
 
-def _stream(stream: StreamInfo) -> str:
+def _describe_stream(stream: StreamInfo) -> str:
     said = (
         f"It learned from a stream, in {stream.n_passes:,} passes over blocks of rows, and left no "
         "document out as wrong."
@@ -222,7 +222,7 @@ def _stream(stream: StreamInfo) -> str:
     )
 
 
-def _encoder(encoder: EncoderInfo) -> str:
+def _describe_encoder(encoder: EncoderInfo) -> str:
     share = f"{100 * encoder.share:.0f} %"
     return (
         f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
@@ -230,14 +230,14 @@ def _encoder(encoder: EncoderInfo) -> str:
     )
 
 
-def _routing(routing: RoutingInfo) -> str:
+def _describe_routing(routing: RoutingInfo) -> str:
     return (
         f"Answers that it gives alone are to be right in {100 * routing.min_precision:g} of 100 "
         "cases; of other texts it says that it is unsure."
     )
 
 
-def _limits(info: ModelInfo) -> str:
+def _describe_limits(info: ModelInfo) -> str:
     if info.encoder is msgspec.UNSET:
         knows = "the words and topics of its training data"
     else:
@@ -252,37 +252,32 @@ def _limits(info: ModelInfo) -> str:
     return said
 
 
-def _terms(block: BlockInfo) -> str:
+def _describe_terms(block: BlockInfo) -> str:
     if block.n_terms or block.n_buckets is None:
         return f"{block.n_terms:,} {block.kind} ({block.weighting})"
     return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
 
 
-def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
-    """Return the name and value of each setting of a learner, in words, and of those it is made of.
+def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the name and value of each setting of a learner, in words, and of those within it.
 
-    Parameters
-    ----------
-    settings : mapping
-        What `Learner.settings` returns.
-    of : str
-        A prefix for each name.
+    Names begin with `prefix`.
     """
     for name, value in settings.items():
         if name == "learners":
             for number, part in enumerate(value, start=1):
-                yield from describe_learner(part, f"{of}{number}. ")
+                yield from describe_learner(part, f"{prefix}{number}. ")
         elif value is not None:
-            yield of + _words(name), _shown(value)
+            yield prefix + _words(name), _format_value(value)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_format_value, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _figure(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 

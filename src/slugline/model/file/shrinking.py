@@ -16,7 +16,7 @@ from slugline.model.fitted import Fitted
 
 __all__ = [
     "check_max_size",
-    "shrunk",
+    "shrink",
 ]
 
 # Files shrink a little less than their weights: aiming lower takes fewer rounds.
@@ -24,23 +24,18 @@ _AIM = 0.97
 
 
 def check_max_size(value: Any) -> int:
-    """Return the most bytes that a file may have.
-
-    Raises
-    ------
-    OptionError : if it isn't a whole number from 1 to `MAX_COUNT`.
-    """
+    """Return the most bytes of a file; OptionError if it isn't a whole number of 1 or more."""
     check_whole("max_size", value, 1, MAX_COUNT)
     return int(value)
 
 
-def shrunk(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitted:
+def shrink(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitted:
     """Return a model without the weights nearest to 0, and without terms that then have none.
 
     Parameters
     ----------
     fitted : Fitted
-        It stays as it is, and is returned if it is small enough.
+        Returned as it is if it is small enough.
     max_size : int
         In bytes.
     size : callable
@@ -48,7 +43,7 @@ def shrunk(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitt
 
     Raises
     ------
-    OptionError : if no linear model could have so small a file, or the model is another one.
+    OptionError : if no linear model could have so small a file, or the model is not linear.
     """
     n_bytes = size(fitted)
     if n_bytes <= max_size:
