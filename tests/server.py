@@ -19,8 +19,9 @@ from starlette.testclient import TestClient
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
-from slugline.serving.http.settings import Settings, State
+from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
+from slugline.serving.settings import ServeSettings
 
 __all__ = ["client", "make_state", "running"]
 
@@ -35,22 +36,22 @@ class Address(str):
     pid: int
 
 
-def make_state(*models: str | Path, **settings: Any) -> State:
+def make_state(*models: str | Path, **settings: Any) -> AppState:
     """Return what the handlers of a server share.
 
     Parameters
     ----------
     *models : str or Path
         The model that comes with Slugline by default.
-    **settings : see `Settings`
+    **settings : see `ServeSettings`
         With `corrections`, that file is opened; the state's `store` is to be closed.
     """
-    found = Settings(**settings)
+    found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
-    return State(found, Models.load([str(model) for model in models]), Metrics(1), store)
+    return AppState(found, Models.load([str(model) for model in models]), Metrics(1), store)
 
 
-def client(state: State, **options: Any) -> TestClient:
+def client(state: AppState, **options: Any) -> TestClient:
     """Return a client, in the manner of httpx, whose requests are answered in this process."""
     return TestClient(make_app(state), base_url="http://localhost", **options)
 

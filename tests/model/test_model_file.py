@@ -442,12 +442,17 @@ def set_to(*path: str | int, value: Any) -> Callable[[Any], None]:
 SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "a later format": (
         set_to("format", value=FORMAT + 1),
-        "written in format 3 by a later Slugline, and this one reads up to format 2; "
+        "written in format 3 by a later Slugline, and this one reads format 2; "
         "upgrade with `pip install -U slugline`.",
     ),
     "an earlier format": (
         set_to("format", value=1),
-        damaged("a linear learner without a table of weights"),
+        "written in format 1, before the first release of Slugline, and this one reads format 2; "
+        "train the model again.",
+    ),
+    "the reserved field": (
+        set_to("apart", value=True),
+        damaged("Invalid enum value True - at `$.apart`"),
     ),
     "format of another type": (
         set_to("format", value="1"),

@@ -26,9 +26,10 @@ from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.mcp.lines import MAX_BYTES
 from slugline.serving.mcp.run import make_server
-from slugline.serving.mcp.tools import Toolbox
-from slugline.serving.messages import explained, results
-from slugline.serving.model import Limits, Models, ServedModel
+from slugline.serving.mcp.tools import ModelTools
+from slugline.serving.messages import to_results, with_reasons
+from slugline.serving.model import Models, ServedModel
+from slugline.serving.settings import Limits
 
 pytestmark = pytest.mark.slow
 
@@ -108,16 +109,16 @@ def test_answers_are_those_of_the_library(news_slug: Path) -> None:
 
     async def talk(client: Client) -> None:
         said = await answer(client, "classify", texts=texts)
-        expected = results(model.route(texts), 3)
+        expected = to_results(model.route(texts), 3)
         assert said == {"model": "news", "version": model.digest, "results": plain(expected)}
 
         said = await answer(client, "classify", texts=texts, top=1, min_precision=0, explain=True)
-        expected = explained(model, texts, results(model.route(texts, 0.0), 1))
+        expected = with_reasons(model, texts, to_results(model.route(texts, 0.0), 1))
         assert said["results"] == plain(expected)
 
         many = texts * 300  # over several batches
         said = await answer(client, "classify", texts=many, model="news")
-        assert said["results"] == plain(results(model.route(many), 3))
+        assert said["results"] == plain(to_results(model.route(many), 3))
 
         said = await answer(client, "explain", text="wheat and corn")
         assert said["topic"] == "grain"
@@ -231,7 +232,7 @@ def test_several_models_have_names_and_a_changed_file_takes_its_place(
     ask(talk, news_slug, numbers)
 
 
-class Slow(Toolbox):
+class Slow(ModelTools):
     """Tools that answer when they are told to."""
 
     def __init__(self, model: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import client, make_state
-from slugline.serving.http.settings import State
+from slugline.serving.http.state import AppState
 
 HOSTILE = '<script>alert("1")</script> wheat & "corn"'
 
 
 @pytest.fixture
-def state(news_slug: Path, tmp_path: Path) -> Iterator[State]:
+def state(news_slug: Path, tmp_path: Path) -> Iterator[AppState]:
     """Return the state of a server that takes corrections."""
     found = make_state(news_slug, corrections=tmp_path / "corrections.db")
     yield found
@@ -25,7 +25,7 @@ def state(news_slug: Path, tmp_path: Path) -> Iterator[State]:
 
 
 @pytest.fixture
-def page(state: State) -> TestClient:
+def page(state: AppState) -> TestClient:
     """Return a client of it."""
     return client(state)
 
@@ -124,19 +124,15 @@ def test_line_breaks_stay_as_they_were_pasted(page: TestClient) -> None:
 
 
 def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
-    from slugline.serving.model import Limits
-
-    page = client(make_state(news_slug, limits=Limits(characters=9)))
+    page = client(make_state(news_slug, max_characters=9))
     found = page.post("/", data={"text": "0123456789"})
     assert found.status_code == 422
     assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
 
 
 def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Path) -> None:
-    from slugline.serving.model import Limits
-
-    limits, file = Limits(characters=9), tmp_path / "corrections.db"
-    page = client(make_state(news_slug, limits=limits, corrections=file))
+    file = tmp_path / "corrections.db"
+    page = client(make_state(news_slug, max_characters=9, corrections=file))
     data = {"text": "0123456789", "topic": "bank"}
     found = page.post("/wrong", data=data, headers={"X-Part": "1"})
     assert found.status_code == 422
@@ -156,20 +152,22 @@ def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str
     return page.post("/wrong", data={"text": text, "topic": topic, **more}).text
 
 
-def test_a_correction_is_kept_and_undone_where_it_was_made(page: TestClient, state: State) -> None:
-    assert "Kept: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
+def test_a_correction_is_kept_and_undone_where_it_was_made(
+    page: TestClient, state: AppState
+) -> None:
+    assert "Saved: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
     assert state.store is not None
     [row] = state.store.rows()
     assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
 
     found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
-    assert "Undone: the correction is no longer kept." in found
+    assert "Undone: the correction is deleted." in found
     assert '<input type="hidden" name="text" value="wheat">' in found
     assert list(state.store.rows()) == []
 
 
 def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
-    assert "Kept: the right topic is weather , which is new." in words_of(kept(page, "weather"))
+    assert "Saved: the right topic is weather , which is new." in words_of(kept(page, "weather"))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +180,7 @@ def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
     ids=["topic", "text", "who"],
 )
 def test_what_can_not_be_kept_says_why(
-    page: TestClient, state: State, fields: dict[str, str], said: str
+    page: TestClient, state: AppState, fields: dict[str, str], said: str
 ) -> None:
     given = {"text": "wheat", "topic": "bank", **fields}
     found = page.post("/wrong", data=given, headers={"X-Part": "1"})
@@ -192,7 +190,9 @@ def test_what_can_not_be_kept_says_why(
     assert state.store.count() == 0
 
 
-def test_corrections_are_listed_latest_first_page_by_page(page: TestClient, state: State) -> None:
+def test_corrections_are_listed_latest_first_page_by_page(
+    page: TestClient, state: AppState
+) -> None:
     assert state.store is not None
     for number in range(60):
         row = state.store.add(
@@ -222,7 +222,7 @@ def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
 
 
 def test_a_list_says_whether_the_model_learns_from_corrections(
-    page: TestClient, state: State
+    page: TestClient, state: AppState
 ) -> None:
     class Learner:
         is_learning = False
@@ -231,9 +231,9 @@ def test_a_list_says_whether_the_model_learns_from_corrections(
         def state(self) -> dict[str, object]:
             return {"is_learning": self.is_learning, "next_after": 7, "last": self.last}
 
-    assert "by itself" not in page.get("/corrections").text
+    assert "automatically" not in page.get("/corrections").text
     state.learner = Learner()  # type: ignore[assignment]
-    assert "news learns from them by itself: next after 7 more corrections" in words_of(
+    assert "news learns from them automatically: next after 7 more corrections" in words_of(
         page.get("/corrections").text
     )
     Learner.is_learning = True
@@ -254,7 +254,7 @@ def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
 
 def test_a_server_without_corrections_says_so(news_slug: Path) -> None:
     page = client(make_state(news_slug))
-    assert "This server keeps none." in page.get("/corrections").text
+    assert "This server takes no corrections." in page.get("/corrections").text
     assert "That’s wrong" not in page.post("/", data={"text": "wheat"}).text
     assert page.post("/wrong", data={"text": "wheat", "topic": "bank"}).status_code == 404
 
@@ -307,7 +307,7 @@ def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
     assert page.get("/").status_code == 401  # a program
     wrong = page.post("/login", data={"token": "x" * 16})
     assert wrong.status_code == 403
-    assert "That is none of this server’s tokens." in wrong.text
+    assert "This token is not valid here." in wrong.text
     assert "set-cookie" not in wrong.headers
 
     found = page.post("/login", data={"token": TOKEN}, follow_redirects=False)
@@ -376,7 +376,7 @@ def test_people_are_told_on_a_page_and_programs_in_json(
 
 
 def test_a_crash_is_told_on_a_page_without_what_it_was(
-    page: TestClient, state: State, caplog: pytest.LogCaptureFixture
+    page: TestClient, state: AppState, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
         def state(self) -> dict[str, object]:
@@ -391,7 +391,7 @@ def test_a_crash_is_told_on_a_page_without_what_it_was(
 
 
 def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
-    page: TestClient, state: State, tmp_path: Path
+    page: TestClient, state: AppState, tmp_path: Path
 ) -> None:
     (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
     found = page.post("/wrong", data={"text": "wheat", "topic": "bank"}, headers={"X-Part": "1"})

@@ -216,10 +216,10 @@ def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: 
     ):
         assert page.url == f"{guarded}/login"
         page.fill("#token", "fedcba9876543210")
-        page.locator("text=Go on").click()
-        assert page.locator("#problem").inner_text() == "That is none of this server’s tokens."
+        page.locator("text=Log in").click()
+        assert page.locator("#problem").inner_text() == "This token is not valid here."
         page.fill("#token", "0123456789abcdef")
-        page.locator("text=Go on").click()
+        page.locator("text=Log in").click()
         page.fill("#text", "wheat")
         page.locator(".topic", has_text="grain").wait_for()
 
@@ -238,7 +238,7 @@ def test_all_that_matters_works_without_a_script(browser: Browser, address: str)
         assert page.locator(".why h2").inner_text().startswith("What speaks for")
         page.locator("#wrong summary").click()
         page.fill("#right", "oilseed")
-        page.locator("text=Keep the correction").click()
+        page.locator("text=Save the correction").click()
         assert "the right topic is oilseed" in page.locator(".kept").inner_text()
         page.locator(".kept button").click()
         assert "Undone" in page.locator("#wrong").inner_text()

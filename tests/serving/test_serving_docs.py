@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -124,11 +125,13 @@ def test_every_option_is_in_the_table_with_its_variable_and_default() -> None:
         }
     assert shown.pop("MODEL") == ("SLUGLINE_MODELS", "reuters46")
     expected = {}
-    for name, default in zip(serve.__annotations__, serve.__defaults__ or (), strict=False):
+    for name, parameter in inspect.signature(serve).parameters.items():
+        default = parameter.default
         said = {None: "", False: "no"}.get(default, str(default))
         if isinstance(default, int) and name.startswith("max"):
             said = f"{default:,}"
-        expected["--" + name.replace("_", "-")] = (f"SLUGLINE_{name.upper()}", said)
+        flag = name.replace("allowed_hosts", "allowed_host")
+        expected["--" + flag.replace("_", "-")] = (f"SLUGLINE_{flag.upper()}", said)
     expected.pop("--models")
     assert shown == expected
 
@@ -144,7 +147,7 @@ def test_tools_for_agents_and_what_they_take_are_in_the_table() -> None:
     shown = {names(row[0])[0]: names(row[1]) for row in rows("tool")}
     assert list(shown) == [tool.name for tool in TOOLS]
     for tool in TOOLS:
-        assert set(shown[tool.name]) == set(tool.question.__struct_fields__)
+        assert set(shown[tool.name]) == set(tool.arguments.__struct_fields__)
     (configuration,) = blocks("json")
     server = json.loads(configuration)["mcpServers"]["slugline"]
     assert (server["command"], server["args"][0]) == ("slugline", "mcp")

@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from slugline.cli.options import Quiet, TextColumn, TopicColumn
+from slugline.cli.options import Quiet
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
+from slugline.serving.settings import ServeSettings, read_tokens
 
 __all__ = ["serve"]
 
-_GIGABYTE = 1 << 30
+
+def _with_settings(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each of the `ServeSettings` to a verb that takes further keywords."""
+    signature = inspect.signature(verb, eval_str=True)
+    models, *own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = list(_options())
+    parameters = [models, *options, *own]
+    verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    verb.__annotations__ |= {option.name: option.annotation for option in options}
+    return verb
 
 
+def _options() -> Iterator[inspect.Parameter]:
+    """Yield a parameter for each setting that is an option, as Typer reads it."""
+    hints = get_type_hints(ServeSettings, include_extras=True)
+    for field in fields(ServeSettings):
+        if get_origin(hints[field.name]) is not Annotated:
+            continue
+        kind, meta = get_args(hints[field.name])
+        default: Any = None if field.default in (MISSING, ()) else field.default
+        flag = meta.extra["flag"] or f"--{field.name.replace('_', '-')}"
+        option = typer.Option(
+            flag,
+            min=meta.ge,
+            max=meta.le,
+            metavar=meta.extra["metavar"],
+            help=meta.description,
+            show_default=default is not None,
+            envvar=f"SLUGLINE{flag.upper().replace('-', '_').removeprefix('_')}",
+        )
+        if kind == tuple[str, ...]:
+            kind = list[str] | None
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[kind, option],
+        )
+
+
+@_with_settings
 def serve(
     models: Annotated[
         list[str] | None,
@@ -28,24 +69,7 @@ def serve(
             envvar="SLUGLINE_MODELS",
         ),
     ] = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host",
-            metavar="ADDRESS",
-            help="Address.",
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        typer.Option(
-            "--port",
-            min=0,
-            max=65535,
-            metavar="N",
-            help="Port; 0 for any that is free.",
-        ),
-    ] = 8080,
+    *,
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -57,150 +81,10 @@ def serve(
     ] = None,
     insecure: Annotated[
         bool,
-        typer.Option(
-            "--insecure",
-            metavar="",
-            help="Let other machines in without a token.",
-        ),
-    ] = False,
-    allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allowed-host",
-            metavar="NAME",
-            help="A name by which the server is called, such as topics.example.org; may be "
-            "repeated. Numeric addresses and localhost are known.",
-            show_default=False,
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            "--workers",
-            min=1,
-            max=256,
-            metavar="N",
-            help="Processes.",
-        ),
-    ] = 1,
-    threads: Annotated[
-        int,
-        typer.Option(
-            "--threads",
-            min=1,
-            max=256,
-            metavar="N",
-            help="Threads of each process that make answers.",
-        ),
-    ] = 2,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(
-            "--corrections",
-            metavar="FILE",
-            help="Keep corrections in FILE, a SQLite database.",
-            show_default=False,
-        ),
-    ] = None,
-    learn_every: Annotated[
-        int | None,
-        typer.Option(
-            "--learn-every",
-            min=1,
-            metavar="N",
-            help="Learn again after N new corrections of the first model, from DATA and all "
-            "corrections, and replace it if no topic got clearly worse.",
-            show_default=False,
-        ),
-    ] = None,
-    learn_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--learn-from",
-            metavar="DATA",
-            help="What the first model learned from; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    max_body: Annotated[
-        int,
-        typer.Option(
-            "--max-body",
-            min=1024,
-            max=_GIGABYTE,
-            metavar="BYTES",
-            help="Bytes of a request.",
-        ),
-    ] = 1 << 24,
-    max_file: Annotated[
-        int,
-        typer.Option(
-            "--max-file",
-            min=1024,
-            max=_GIGABYTE,
-            metavar="BYTES",
-            help="Bytes of a table that is dropped on the page.",
-        ),
-    ] = 1 << 26,
-    max_texts: Annotated[
-        int,
-        typer.Option(
-            "--max-texts",
-            min=1,
-            max=1_000_000,
-            metavar="N",
-            help="Texts of a request.",
-        ),
-    ] = 10_000,
-    max_characters: Annotated[
-        int,
-        typer.Option(
-            "--max-characters",
-            min=1,
-            max=100_000_000,
-            metavar="N",
-            help="Characters of a text.",
-        ),
-    ] = 100_000,
-    max_waiting: Annotated[
-        int,
-        typer.Option(
-            "--max-waiting",
-            min=1,
-            max=100_000,
-            metavar="N",
-            help="Requests that a process works on or that wait; others get 503.",
-        ),
-    ] = 512,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            min=0.1,
-            max=3600,
-            metavar="SECONDS",
-            help="For a request to arrive, and for its answer.",
-        ),
-    ] = 30.0,
-    log_requests: Annotated[
-        bool,
-        typer.Option(
-            "--log-requests",
-            metavar="",
-            help="Log a line for each request, without texts.",
-        ),
-    ] = False,
-    log_texts: Annotated[
-        bool,
-        typer.Option(
-            "--log-texts",
-            metavar="",
-            help="Log the texts, too: think of whose they are.",
-        ),
+        typer.Option("--insecure", metavar="", help="Let other machines in without a token."),
     ] = False,
     quiet: Quiet = False,
+    **settings: Any,
 ) -> None:
     """Put models behind HTTP, with a page for people at / and the API's description at /docs.
 
@@ -216,7 +100,6 @@ def serve(
     """
     try:
         from slugline.serving.http.run import serve as run
-        from slugline.serving.http.settings import Settings, read_tokens
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("slugline"):
             raise
@@ -224,34 +107,12 @@ def serve(
             f"serving needs {error.name}, which is not installed; "
             'install it with pip install "slugline[serve]".'
         ) from None
-    from slugline.serving.model import Limits
-
-    settings = Settings(
-        host=host,
-        port=port,
-        tokens=() if token_file is None else read_tokens(token_file),
-        allowed_hosts=tuple(allowed_host or ()),
-        workers=workers,
-        threads=threads,
-        max_body=max_body,
-        limits=Limits(texts=max_texts, characters=max_characters),
-        max_waiting=max_waiting,
-        timeout=timeout,
-        max_file=max_file,
-        corrections=corrections,
-        learn_every=learn_every,
-        learn_from=tuple(learn_from or ()),
-        train_options=_given({"--text": text, "--topic": topic}),
-        log_requests=log_requests or log_texts,
-        log_texts=log_texts,
-    )
-    settings.check_learning()
+    for name in ("allowed_hosts", "learn_from"):
+        settings[name] = tuple(settings[name] or ())
+    tokens = () if token_file is None else read_tokens(token_file)
+    chosen = ServeSettings(tokens=tokens, **settings)
+    chosen.check_learning()
     if not insecure:
-        settings.check_is_guarded()
+        chosen.check_is_guarded()
     log_to_standard_error(quiet, ("uvicorn", "uvicorn.error", "asyncio"))
-    run(settings, list(models or ()), lambda address: say(f"listening at {address}", quiet=quiet))
-
-
-def _given(options: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Return options with values as they are typed."""
-    return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
+    run(chosen, list(models or ()), lambda address: say(f"listening at {address}", quiet=quiet))

@@ -1,4 +1,4 @@
-"""What is asked of models and what they answer, whichever way it comes."""
+"""Requests and replies of the HTTP API and the MCP tools."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from slugline.serving.model import ServedModel
 
 __all__ = [
     "Classification",
-    "Correct",
+    "ClassifyOptions",
     "CorrectionReply",
-    "Explain",
+    "CorrectionRequest",
+    "ExplainRequest",
     "ExplanationReply",
     "Guess",
-    "Options",
     "Result",
     "Word",
-    "explained",
-    "explanation",
-    "keep",
+    "explain_score",
     "known_topic",
-    "reasons_of",
-    "results",
-    "rounded",
-    "whole",
+    "replace_surrogates",
+    "round_number",
+    "store_correction",
+    "to_results",
+    "to_words",
+    "with_reasons",
 ]
 
 
@@ -51,7 +51,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Guess(msgspec.Struct, frozen=True, gc=False):
-    """A topic, and how probable it is."""
+    """A topic, and its probability."""
 
     topic: Topic
     probability: Probability
@@ -86,8 +86,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
-def results(routes: Sequence[Route], top: int) -> list[Result]:
-    """Return answers with the `top` most likely topics."""
+def to_results(routes: Sequence[Route], top: int) -> list[Result]:
+    """Return the results with the `top` most likely topics."""
     # All at once: of many texts, numbers one by one would take longer than anything else here.
     shares = [share for route in routes for _, share in route.top[:top]]
     rounded_shares = iter(np.round(shares, _DIGITS).tolist())
@@ -105,33 +105,37 @@ def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
     )
 
 
-def explained(model: ServedModel, texts: Sequence[str], found: Sequence[Result]) -> list[Result]:
-    """Return answers with the strongest words for and against each one's most likely topic."""
+def with_reasons(
+    model: ServedModel, texts: Sequence[str], results: Sequence[Result]
+) -> list[Result]:
+    """Return results with the strongest words for and against each one's most likely topic."""
     return [
         msgspec.structs.replace(
             result,
-            reasons=reasons_of(explain(model.fitted, text, result.top[0].topic, most=N_REASONS)),
+            reasons=to_words(explain(model.fitted, text, result.top[0].topic, most=N_REASONS)),
         )
-        for text, result in zip(texts, found, strict=True)
+        for text, result in zip(texts, results, strict=True)
     ]
 
 
-def reasons_of(explanation: Explanation) -> list[Word]:
-    """Return the reasons of an explanation as JSON may hold them."""
+def to_words(explanation: Explanation) -> list[Word]:
+    """Return the reasons of an explanation."""
     return [_word(reason) for reason in explanation.reasons]
 
 
 def _word(reason: Reason) -> Word:
-    return Word(whole(reason.word), reason.start, reason.end, rounded(reason.share))
+    return Word(
+        replace_surrogates(reason.word), reason.start, reason.end, round_number(reason.share)
+    )
 
 
-def rounded(value: float) -> float:
-    """Return a number with as many digits as are of use."""
+def round_number(value: float) -> float:
+    """Return a number with six decimals."""
     return round(value, _DIGITS)
 
 
-def whole(text: str) -> str:
-    """Return a text in which halves of characters, which UTF-8 can't hold, are replaced."""
+def replace_surrogates(text: str) -> str:
+    """Return a text without lone surrogates, which UTF-8 can't encode."""
     return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -141,11 +145,11 @@ _Model = Annotated[str | None, Meta(description="Name of a model; the first one 
 
 
 class _Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A question: fields that nobody knows are an error, as they may be misspelt."""
+    """A request; unknown fields are an error, as they may be misspelt."""
 
 
-class Options(_Question, frozen=True, kw_only=True):
-    """How texts are to be classified."""
+class ClassifyOptions(_Question, frozen=True, kw_only=True):
+    """Options of a classification."""
 
     model: _Model = None
     top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
@@ -160,15 +164,15 @@ class Options(_Question, frozen=True, kw_only=True):
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):
-    """The answers to texts, in their order."""
+    """The results for texts, in their order."""
 
     model: str
     version: str
     results: list[Result]
 
 
-class Explain(_Question, frozen=True, kw_only=True):
-    """A text, and the topic to explain: the answer's by default."""
+class ExplainRequest(_Question, frozen=True, kw_only=True):
+    """A text, and the topic to explain: the most likely one by default."""
 
     text: Annotated[str, Meta(description="The text to explain.")]
     topic: Annotated[
@@ -195,7 +199,7 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Word]
 
 
-class Correct(_Question, frozen=True, kw_only=True):
+class CorrectionRequest(_Question, frozen=True, kw_only=True):
     """A text, and its right topic, which may be a new one."""
 
     text: Annotated[str, Meta(description="The text that got a wrong answer.")]
@@ -210,7 +214,7 @@ class Correct(_Question, frozen=True, kw_only=True):
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction that is kept: it is on disk."""
+    """A correction that is on disk."""
 
     id: int
     model: str
@@ -225,76 +229,62 @@ class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
 # Why a served model answers as it does ------------------------------------------------------------
 
 
-def explanation(model: ServedModel, asked: Explain) -> ExplanationReply:
-    """Return why a text gets a score.
-
-    Raises
-    ------
-    DataError : if the model doesn't have the topic.
-    """
-    found = explain(model.fitted, asked.text, asked.topic, against=asked.against)
+def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
+    """Return the explanation of a score; DataError if the model doesn't have the topic."""
+    explanation = explain(model.fitted, request.text, request.topic, against=request.against)
     return ExplanationReply(
         model=model.name,
         version=model.digest,
-        topic=found.topic,
-        against=found.against,
-        probability=rounded(found.probability),
-        score=rounded(found.score),
-        bias=rounded(found.bias),
-        n_words=found.n_words,
-        method=found.method,
-        reasons=reasons_of(found),
+        topic=explanation.topic,
+        against=explanation.against,
+        probability=round_number(explanation.probability),
+        score=round_number(explanation.score),
+        bias=round_number(explanation.bias),
+        n_words=explanation.n_words,
+        method=explanation.method,
+        reasons=to_words(explanation),
     )
 
 
 # Corrections of what a served model answered ------------------------------------------------------
 
 
-def keep(
-    store: CorrectionStore, model: ServedModel, asked: Correct, route: Route
+def store_correction(
+    store: CorrectionStore, model: ServedModel, request: CorrectionRequest, route: Route
 ) -> CorrectionReply:
-    """Keep a correction, and return what is kept: it is on disk then.
-
-    Parameters
-    ----------
-    store : CorrectionStore
-    model : ServedModel
-    asked : Correct
-    route : Route
-        What the model answers to the text.
+    """Store a correction of a route on disk, and return it.
 
     Raises
     ------
-    DataError : if the text is blank or too long to be kept, or the topic can't be one of the
-        model's.
-    StoreError : if the file can't be written; nothing is kept then.
+    DataError : if the text is blank or too long to be stored, or the topic is invalid.
+    StoreError : if the file can't be written; nothing is stored then.
     """
-    if not asked.text.strip():
+    if not request.text.strip():
         raise DataError("`text` is blank, and teaches nothing; give the text that was answered.")
-    topic, is_new = known_topic(model, asked.topic)
-    kept = store.add(
-        text=asked.text,
+    topic, is_new = known_topic(model, request.topic)
+    correction = store.add(
+        text=request.text,
         topic=topic,
         answer=route.top[0][0],
         probability=route.probability,
         model=model.name,
         digest=model.digest,
-        who=asked.who,
+        who=request.who,
     )
     return CorrectionReply(
-        id=kept.id,
+        id=correction.id,
         model=model.name,
         version=model.digest,
         topic=topic,
         is_new=is_new,
-        answer=kept.answer,
-        probability=rounded(route.probability),
-        at=kept.at,
+        answer=correction.answer,
+        probability=round_number(route.probability),
+        at=correction.at,
     )
 
 
 def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
-    """Return a topic as the model has it, and whether it is a new one.
+    """Return a topic as the model has it, and whether it is new.
 
     Raises
     ------

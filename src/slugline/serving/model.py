@@ -1,4 +1,4 @@
-"""A model that is served: its name, its digest, and how it answers."""
+"""The models that a server has, each in the latest usable version of its file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slugline.base.words import counted
-from slugline.errors import DataError, ModelFileError, OptionError, SluglineError
+from slugline.errors import ModelFileError, OptionError, SluglineError
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
@@ -19,15 +18,13 @@ from slugline.model.routing import N_GUESSES, Route, Router
 
 __all__ = [
     "FileState",
-    "LimitError",
-    "Limits",
     "Models",
     "ServedModel",
 ]
 
 
 # Characters of a digest that tell versions apart in what people read.
-_SHOWN = 12
+_DIGEST_LENGTH = 12
 # Precisions that were asked for lately, of which thresholds are kept.
 _N_ROUTERS = 16
 _CHUNK = 1 << 20
@@ -38,22 +35,22 @@ FileState = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ServedModel:
-    """A model from a file, as it answers until another version takes its place.
+    """A model from a file, until another version replaces it.
 
     Attributes
     ----------
     name : str
-        What requests call it: the name of its file without `.slug`.
+        The name of its file without `.slug`; requests use it.
     path : Path
     digest : str
-        SHA-256 of the file, its first 12 digits: its version.
+        The first 12 digits of the file's SHA-256: its version.
     state : FileState
         Of the file when it was read.
     fitted : Fitted
     file : ModelFile
-        What else the file says.
+        The content of the file.
     router : Router
-        Answers with the precision that was asked for when the model was trained.
+        With the precision that the model was trained for.
     """
 
     name: str
@@ -68,12 +65,7 @@ class ServedModel:
 
     @classmethod
     def load(cls, model: str) -> ServedModel:
-        """Read the model at a path, or one that comes with Slugline by its name.
-
-        Raises
-        ------
-        ModelFileError, EncoderError : see `slugline.load`.
-        """
+        """Read the model at a path, or one that comes with Slugline; see `slugline.load`."""
         path = Path(model_path(model))
         while True:
             state = file_state(path)
@@ -94,16 +86,16 @@ class ServedModel:
     def route(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
     ) -> list[Route]:
-        """Return the answer to each text, or why there is none; see `Router.route`.
+        """Return the route of each text; see `Router.route`.
 
         Raises
         ------
-        OptionError : if answers of the model can't be as often right as asked.
+        OptionError : if the model can't reach the precision.
         """
         return self.router_for(min_precision).route(texts, top)
 
     def router_for(self, min_precision: float | None) -> Router:
-        """Return what answers with a precision; thresholds of the latest ones are kept."""
+        """Return the router of a precision; the latest ones are cached."""
         if min_precision is None or min_precision == self.router.precision:
             return self.router
         with self._lock:
@@ -119,79 +111,23 @@ class ServedModel:
 
 
 def file_state(path: Path) -> FileState:
-    """Return what tells versions of a file apart without reading it."""
+    """Return what differs between versions of a file, without reading it."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror}; check the path.") from error
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            found = hashlib.sha256()
+            digest = hashlib.sha256()
             while chunk := file.read(_CHUNK):
-                found.update(chunk)
+                digest.update(chunk)
     except OSError as error:
         raise ModelFileError(f"{path} can't be read: {error.strerror}; check the path.") from error
-    return found.hexdigest()[:_SHOWN]
-
-
-# What may be asked at a time ----------------------------------------------------------------------
-
-
-class LimitError(DataError):
-    """More than may be asked at a time.
-
-    Attributes
-    ----------
-    index : int or None
-        Which of the texts it is, counted from 0; None if there are too many of them, or none.
-    """
-
-    def __init__(self, message: str, index: int | None = None) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What may be asked at a time.
-
-    Attributes
-    ----------
-    texts : int, default 10,000
-        Texts of a request.
-    characters : int, default 100,000
-        Characters of a text.
-    explained : int, default 100
-        Texts of a request that asks for reasons, which take longer.
-    """
-
-    texts: int = 10_000
-    characters: int = 100_000
-    explained: int = 100
-
-    def check(self, texts: Sequence[str], *, explain: bool = False) -> None:
-        """Raise a LimitError if these are too many texts, none, or one of them is too long."""
-        most = min(self.explained, self.texts) if explain else self.texts
-        if not texts:
-            raise LimitError("there are no texts; give one at least.")
-        if len(texts) > most:
-            why = " with reasons" if explain else ""
-            raise LimitError(
-                f"there are {counted(len(texts), 'text')}, and a request{why} may have {most:,}; "
-                "ask in several requests."
-            )
-        longest = max(map(len, texts))
-        if longest > self.characters:
-            index = next(i for i, text in enumerate(texts) if len(text) > self.characters)
-            raise LimitError(
-                f"text {index} has {counted(len(texts[index]), 'character')}, and a text may have "
-                f"{self.characters:,}; shorten it.",
-                index,
-            )
+    return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
 # The models of a server, each in the latest version of its file that can be used ------------------
@@ -200,12 +136,9 @@ _log = logging.getLogger("slugline.server")
 
 
 class Models:
-    """Models by name. Whoever got one goes on with it when another version takes its place.
+    """Models by name. A request keeps its model when another version replaces it.
 
-    Parameters
-    ----------
-    models : sequence of ServedModel
-        The first is the one that answers if none is named.
+    The first of the models answers requests that name none.
     """
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
@@ -237,11 +170,11 @@ class Models:
 
     @property
     def default(self) -> ServedModel:
-        """The model that answers if none is named."""
+        """The model for requests that name none."""
         return next(iter(self._models.values()))
 
     def all(self) -> list[ServedModel]:
-        """Return all models, in the order in which they were given."""
+        """Return all models, in their order."""
         return list(self._models.values())
 
     def get(self, name: str | None) -> ServedModel | None:
@@ -249,20 +182,15 @@ class Models:
         return self.default if name is None else self._models.get(name)
 
     def unknown(self, name: str | None) -> str:
-        """Say that there is no model of a name, and which there are."""
+        """Return the message that there is no model of a name, and which there are."""
         names = ", ".join(self._models)
         return f"there is no model {str(name)[:100]!r}; there are: {names}."
 
     def refresh(self, *, even_refused: bool = False) -> list[str]:
-        """Read the files that have changed, and return the names of models that were swapped.
+        """Read the files that have changed; return the names of the models that were replaced.
 
-        A file that can't be used leaves the version before in its place, and is not read again
-        until it changes.
-
-        Parameters
-        ----------
-        even_refused : bool, default False
-            Read those again that could not be used.
+        A file that can't be used leaves the earlier version in place. It is not read again until it
+        changes, except with `even_refused`.
         """
         swapped = []
         with self._lock:  # one at a time
@@ -299,7 +227,7 @@ class Models:
         return [model.name]
 
     def _miss(self, model: ServedModel) -> None:
-        """Say once that a file is gone; what was read of it goes on answering."""
+        """Log once that a file is gone; the model stays."""
         if model.name not in self.problems:
             _log.error(
                 "%s: %s is gone; version %s goes on answering until the server ends",

@@ -1,4 +1,4 @@
-"""The API under /v1: texts in, topics out."""
+"""The HTTP API under /v1."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
-from slugline.serving.http.bodies import Problem, body_type, decoded, read_body
-from slugline.serving.http.settings import State, state_of
+from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
+from slugline.serving.http.state import AppState, app_state
 from slugline.serving.messages import (
     Classification,
-    Correct,
+    ClassifyOptions,
     CorrectionReply,
-    Explain,
+    CorrectionRequest,
+    ExplainRequest,
     ExplanationReply,
-    Options,
-    explained,
-    explanation,
-    keep,
-    results,
-    whole,
+    explain_score,
+    replace_surrogates,
+    store_correction,
+    to_results,
+    with_reasons,
 )
-from slugline.serving.model import LimitError, ServedModel
+from slugline.serving.model import ServedModel
+from slugline.serving.settings import LimitError
 
 __all__ = [
     "JSONL",
     "Classification",
-    "Classify",
-    "Correct",
+    "ClassifyRequest",
     "CorrectionReply",
-    "Explain",
+    "CorrectionRequest",
+    "ExplainRequest",
     "ExplanationReply",
     "Health",
     "ModelCard",
@@ -54,7 +55,7 @@ __all__ = [
 _TextField = Annotated[str, Meta(description="The text to classify.")]
 
 
-class Classify(Options, frozen=True, kw_only=True):
+class ClassifyRequest(ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify: `text`, or `texts`."""
 
     text: _TextField | UnsetType = UNSET
@@ -76,7 +77,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know of a model."""
+    """A model's card."""
 
     name: str
     version: str
@@ -95,7 +96,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """Models that answer, and what is wrong with later versions of their files."""
+    """The models, and what is wrong with later versions of their files."""
 
     status: str
     models: list[ModelSummary]
@@ -110,75 +111,75 @@ _ID_DIGITS = 18
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
-_classify = msgspec.json.Decoder(Classify)
-_explain = msgspec.json.Decoder(Explain)
-_correct = msgspec.json.Decoder(Correct)
+_classify = msgspec.json.Decoder(ClassifyRequest)
+_explain = msgspec.json.Decoder(ExplainRequest)
+_correct = msgspec.json.Decoder(CorrectionRequest)
 
 
 async def classify(request: Request) -> Response:
-    """Answer texts."""
-    state = state_of(request)
-    asked = decoded(await _json(request, state), _classify)
-    texts = _texts(asked)
-    _check(state, texts, explain=asked.explain)
-    model = find_model(request, asked.model)
+    """Classify texts."""
+    state = app_state(request)
+    body = parse_json(await _json(request, state), _classify)
+    texts = _texts(body)
+    _check(state, texts, explain=body.explain)
+    model = find_model(request, body.model)
     if state.settings.log_texts:
         _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
-        routes = await state.batches.route(model, texts, asked.min_precision, asked.top)
-        found = results(routes, asked.top)
-        if asked.explain:
-            found = await state.run(explained, model, texts, found)
-        return Classification(model=model.name, version=model.digest, results=found)
+        routes = await state.batches.route(model, texts, body.min_precision, body.top)
+        answers = to_results(routes, body.top)
+        if body.explain:
+            answers = await state.run(with_reasons, model, texts, answers)
+        return Classification(model=model.name, version=model.digest, results=answers)
 
-    return as_json(await in_time(answers(), state))
+    return json_response(await in_time(answers(), state))
 
 
 async def explain_text(request: Request) -> Response:
-    """Say which words speak for a topic."""
-    state = state_of(request)
-    asked = decoded(await _json(request, state), _explain)
-    _check(state, [asked.text], explain=True)
-    model = find_model(request, asked.model)
-    found = await in_time(state.run(explanation, model, asked), state)
-    return as_json(found)
+    """Explain which words speak for a topic."""
+    state = app_state(request)
+    body = parse_json(await _json(request, state), _explain)
+    _check(state, [body.text], explain=True)
+    model = find_model(request, body.model)
+    reply = await in_time(state.run(explain_score, model, body), state)
+    return json_response(reply)
 
 
 async def correct(request: Request) -> Response:
-    """Keep a correction; it is on disk when this is answered."""
-    state = state_of(request)
-    asked = decoded(await _json(request, state), _correct)
-    _check(state, [asked.text])
-    return as_json(await keep_correction(request, asked), 201)
+    """Store a correction; it is on disk when the reply comes."""
+    state = app_state(request)
+    body = parse_json(await _json(request, state), _correct)
+    _check(state, [body.text])
+    return json_response(await keep_correction(request, body), 201)
 
 
-async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
-    """Keep a correction, and return what is kept."""
-    state = state_of(request)
-    store = store_of(state)
-    model = find_model(request, asked.model)
-    [route] = await in_time(state.batches.route(model, [asked.text]), state)
-    kept: CorrectionReply = await state.ask_store(keep, store, model, asked, route)
+async def keep_correction(request: Request, body: CorrectionRequest) -> CorrectionReply:
+    """Store a correction, and return it."""
+    state = app_state(request)
+    store = corrections_store(state)
+    model = find_model(request, body.model)
+    [route] = await in_time(state.batches.route(model, [body.text]), state)
+    reply: CorrectionReply = await state.ask_store(store_correction, store, model, body, route)
     state.metrics.add("corrections")
-    return kept
+    return reply
 
 
 async def undo_correction(request: Request) -> Response:
-    """Take a correction back."""
-    state = state_of(request)
+    """Undo a correction."""
+    state = app_state(request)
     number = _id(request.path_params["id"], "the id")
-    is_there = await state.ask_store(store_of(state).undo, number)
+    is_there = await state.ask_store(corrections_store(state).undo, number)
     if not is_there:
-        raise Problem(404, f"there is no correction {number}, or it was undone before.")
+        raise HttpProblem(404, f"there is no correction {number}, or it was undone before.")
     return Response(status_code=204)
 
 
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
-    state = state_of(request)
+    state = app_state(request)
     after = _id(request.query_params.get("after", "0"), "`after`")
-    lines = _lines(store_of(state), after)
+    lines = _lines(corrections_store(state), after)
     first = await state.ask_store(next, lines, b"")  # an error is told before anything is sent
     return StreamingResponse(
         iterate_in_threadpool(itertools.chain((first,), lines)), media_type=JSONL
@@ -187,20 +188,23 @@ async def list_corrections(request: Request) -> Response:
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
     for row in store.rows(after=after):
-        line = {key: whole(v) if isinstance(v, str) else v for key, v in row._asdict().items()}
+        line = {
+            key: replace_surrogates(v) if isinstance(v, str) else v
+            for key, v in row._asdict().items()
+        }
         yield _encode(line) + b"\n"
 
 
 async def list_models(request: Request) -> Response:
-    """Name the models."""
-    return as_json(ModelList(models=summaries(state_of(request))))
+    """List the models."""
+    return json_response(ModelList(models=summaries(app_state(request))))
 
 
 async def show_model(request: Request) -> Response:
     """Send a model's card."""
     model = find_model(request, request.path_params["name"])
     info = model.file.info
-    return as_json(
+    return json_response(
         ModelCard(
             name=model.name,
             version=model.digest,
@@ -215,17 +219,17 @@ async def show_model(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:  # noqa: ARG001
-    """Say that the process answers."""
-    return as_json(Health(status="ok"))
+    """Report that the process answers."""
+    return json_response(Health(status="ok"))
 
 
 async def ready(request: Request) -> Response:
-    """Say which models answer, and what is wrong with new versions of their files."""
-    state = state_of(request)
+    """Report which models answer, and what is wrong with new versions of their files."""
+    state = app_state(request)
     problems = dict(state.models.problems)
     if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
         problems = dict.fromkeys(problems, "the new version can't be used; the log says why")
-    return as_json(
+    return json_response(
         Readiness(
             status="ready, but a new version can't be used" if problems else "ready",
             models=summaries(state),
@@ -235,88 +239,83 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Send what is counted, in Prometheus' text format."""
-    text = state_of(request).metrics.text()
+    """Send the metrics in Prometheus' text format."""
+    text = app_state(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4")
 
 
 # What the page needs as well ---------------------------------------------------------------------
 
 
-def as_json(value: Any, status: int = 200) -> Response:
-    """Return a value as a response."""
+def json_response(value: Any, status: int = 200) -> Response:
+    """Return a value as a JSON response."""
     return Response(_encode(value), status, media_type="application/json")
 
 
 def find_model(request: Request, name: str | None) -> ServedModel:
-    """Return a model by its name, which replies then carry; Problem 404 if there is none."""
-    models = state_of(request).models
+    """Return a model by its name, also for the reply's headers; HttpProblem 404 if unknown."""
+    models = app_state(request).models
     model = models.get(name)
     if model is None:
-        raise Problem(404, models.unknown(name))
+        raise HttpProblem(404, models.unknown(name))
     request.state.model = model
     return model
 
 
-def store_of(state: State) -> CorrectionStore:
-    """Return where corrections are kept; Problem 404 if they are not."""
+def corrections_store(state: AppState) -> CorrectionStore:
+    """Return the store of corrections; HttpProblem 404 if there is none."""
     if state.store is None:
-        raise Problem(
+        raise HttpProblem(
             404, "this server takes no corrections; start it with --corrections FILE for that."
         )
     return state.store
 
 
-def summaries(state: State) -> list[ModelSummary]:
-    """Return the models in a few words each."""
+def summaries(state: AppState) -> list[ModelSummary]:
+    """Return a summary of each model."""
     return [
-        ModelSummary(name=each.name, version=each.digest, n_topics=len(each.fitted.topics))
-        for each in state.models.all()
+        ModelSummary(name=model.name, version=model.digest, n_topics=len(model.fitted.topics))
+        for model in state.models.all()
     ]
 
 
-async def in_time(answer: Awaitable[_T], state: State) -> _T:
-    """Wait for an answer.
-
-    Raises
-    ------
-    Problem : 504 if it takes too long.
-    """
+async def in_time(answer: Awaitable[_T], state: AppState) -> _T:
+    """Wait for an answer; HttpProblem 504 if it takes too long."""
     timeout = state.settings.timeout
     try:
         async with asyncio.timeout(timeout):
             return await answer
     except TimeoutError:
-        raise Problem(
+        raise HttpProblem(
             504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
         ) from None
 
 
 def _id(said: str, name: str) -> int:
     if not said.isascii() or not said.isdecimal() or len(said) > _ID_DIGITS:
-        raise Problem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
+        raise HttpProblem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
     return int(said)
 
 
-async def _json(request: Request, state: State) -> bytes:
+async def _json(request: Request, state: AppState) -> bytes:
     kind = body_type(request)
     if kind != "application/json":
-        raise Problem(
+        raise HttpProblem(
             415, f"the body is of type {kind[:100]!r}; send `Content-Type: application/json`."
         )
     return await read_body(request, state.settings.max_body, state.settings.timeout)
 
 
-def _texts(asked: Classify) -> list[str]:
-    if isinstance(asked.text, str) and asked.texts is msgspec.UNSET:
-        return [asked.text]
-    if isinstance(asked.texts, list) and asked.text is msgspec.UNSET:
-        return asked.texts
-    raise Problem(422, "give either `text` or `texts`.")
+def _texts(body: ClassifyRequest) -> list[str]:
+    if isinstance(body.text, str) and body.texts is msgspec.UNSET:
+        return [body.text]
+    if isinstance(body.texts, list) and body.text is msgspec.UNSET:
+        return body.texts
+    raise HttpProblem(422, "give either `text` or `texts`.")
 
 
-def _check(state: State, texts: list[str], *, explain: bool = False) -> None:
+def _check(state: AppState, texts: list[str], *, explain: bool = False) -> None:
     try:
         state.settings.limits.check(texts, explain=explain)
     except LimitError as error:
-        raise Problem(422, f"{error}", index=error.index) from None
+        raise HttpProblem(422, f"{error}", index=error.index) from None

@@ -1,4 +1,4 @@
-"""The application: who answers which request."""
+"""The ASGI application: routes of the API and of the page."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 
 from slugline.serving.http.guard import Guard
-from slugline.serving.http.operations import OPERATIONS, Operation, description
-from slugline.serving.http.settings import State, state_of
+from slugline.serving.http.operations import OPERATIONS, Operation, openapi
+from slugline.serving.http.state import AppState, app_state
 from slugline.serving.page.classify import ask, show_classify
 from slugline.serving.page.corrections import correct, show_corrections, undo
 from slugline.serving.page.docs import show_docs
 from slugline.serving.page.model import show_model
 from slugline.serving.page.page import (
     Handler,
-    for_people,
     log_in,
     problem_page,
     show_login,
+    show_problems,
     static_file,
 )
 from slugline.serving.page.table import answer_table, show_table, write_table
@@ -36,14 +36,17 @@ __all__ = [
 ]
 
 
-def make_app(state: State) -> ASGIApp:
+def make_app(state: AppState) -> ASGIApp:
     """Return the application of a process."""
     by_path: dict[str, dict[str, Operation]] = {}
-    for each in OPERATIONS:
-        by_path.setdefault(each.path, {})[each.method] = each
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [
         # What has to be fastest is first.
-        *(Route(path, _dispatch(found), methods=list(found)) for path, found in by_path.items()),
+        *(
+            Route(path, _dispatch(methods), methods=list(methods))
+            for path, methods in by_path.items()
+        ),
         Route("/openapi.json", _openapi),
         *PAGE_ROUTES,
     ]
@@ -52,7 +55,7 @@ def make_app(state: State) -> ASGIApp:
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
-    """Return what answers all methods of a path."""
+    """Return the handler of all methods of a path."""
     if len(operations) == 1:
         return next(iter(operations.values())).handler
 
@@ -64,16 +67,16 @@ def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaita
 
 
 async def _openapi(request: Request) -> Response:
-    """Send the description of the API."""
-    found = description(with_tokens=bool(state_of(request).settings.tokens))
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    """Send the OpenAPI description."""
+    content = openapi(with_tokens=bool(app_state(request).settings.tokens))
+    return Response(msgspec.json.encode(content), media_type="application/json")
 
 
 # Where the page's parts are -----------------------------------------------------------------------
 
 
 def _route(path: str, method: str, handler: Handler) -> Route:
-    return Route(path, for_people(handler), methods=[method])
+    return Route(path, show_problems(handler), methods=[method])
 
 
 PAGE_ROUTES: Sequence[BaseRoute] = (

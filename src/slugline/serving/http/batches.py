@@ -1,4 +1,4 @@
-"""Answers off the event loop, those that wait together in one batch."""
+"""Classification on threads, in batches of texts from several requests; and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slugline.model.routing import N_GUESSES, Route
 from slugline.serving.model import ServedModel
 
 __all__ = [
-    "Batches",
+    "BatchQueue",
     "Metrics",
 ]
 
@@ -51,13 +51,7 @@ _HISTOGRAMS = {
 
 
 class Metrics:
-    """Counters, gauges and histograms of a server.
-
-    Parameters
-    ----------
-    n_processes : int, default 1
-        How many share it; make it before they are forked.
-    """
+    """Counters, gauges and histograms in memory that `n_processes` forks share."""
 
     def __init__(self, n_processes: int = 1) -> None:
         self._first: dict[str, int] = {}
@@ -71,8 +65,8 @@ class Metrics:
         self._memory = memoryview(mmap.mmap(-1, 8 * n_slots * n_processes)).cast("d")
         self._own = 0
 
-    def be(self, process: int) -> None:
-        """Write into the part of a process, counted from 0."""
+    def select_process(self, process: int) -> None:
+        """Write to the slots of a process, counted from 0."""
         self._own = process * self._n_slots
 
     def add(self, name: str, amount: float = 1.0) -> None:
@@ -92,7 +86,7 @@ class Metrics:
             memory[first + bisect.bisect_left(edges, value)] += 1
         memory[first + len(edges) + 1] += sum(values)
 
-    def forget(self, process: int) -> None:
+    def reset_gauges(self, process: int) -> None:
         """Set the gauges of a process that has ended to 0."""
         for name in _GAUGES:
             self._memory[process * self._n_slots + self._first[name]] = 0.0
@@ -133,13 +127,13 @@ _MOST_TEXTS = 128
 _MOST_CHARACTERS = 1 << 17
 # Fewer texts are done so soon that those which come meanwhile rather wait for the same thread: two
 # would mostly wait for the interpreter's lock.
-_FEW = 32
+_FEW_TEXTS = 32
 
-_Outcome: TypeAlias = list[Route] | Exception
+_Result: TypeAlias = list[Route] | Exception
 
 
 @dataclass(eq=False)
-class _Job:
+class _QueuedRequest:
     """Texts of one request."""
 
     model: ServedModel
@@ -149,17 +143,17 @@ class _Job:
     future: asyncio.Future[list[Route]]
     since: float = field(default_factory=time.perf_counter)
     #: How many texts have been given to a thread.
-    n_given: int = 0
+    n_started: int = 0
     #: Answers by the number of the first text.
     parts: dict[int, list[Route]] = field(default_factory=dict)
     n_answered: int = 0
 
-    def fits(self, other: _Job) -> bool:
+    def fits(self, other: _QueuedRequest) -> bool:
         return self.model is other.model and self.min_precision == other.min_precision
 
     def take(self, n_texts: int, n_characters: int) -> slice:
-        """Give texts, as many as may be; one at least."""
-        start = self.n_given
+        """Return the next texts within limits, at least one."""
+        start = self.n_started
         end = start + 1
         n_characters -= len(self.texts[start])
         while end < min(len(self.texts), start + n_texts):
@@ -167,11 +161,11 @@ class _Job:
             if n_characters < 0:
                 break
             end += 1
-        self.n_given = end
+        self.n_started = end
         return slice(start, end)
 
-    def accept(self, start: int, outcome: _Outcome) -> None:
-        """Take the answers to the texts from `start` on, or what went wrong with them."""
+    def accept(self, start: int, outcome: _Result) -> None:
+        """Store the routes of the texts from `start` on, or their error."""
         if self.future.done():  # whoever asked has gone
             return
         if isinstance(outcome, Exception):
@@ -183,19 +177,14 @@ class _Job:
             self.future.set_result([r for at in sorted(self.parts) for r in self.parts[at]])
 
 
-_Batch: TypeAlias = list[tuple[_Job, slice]]
+_Batch: TypeAlias = list[tuple[_QueuedRequest, slice]]
 
 
-class Batches:
-    """Answers texts of many requests on threads.
+class BatchQueue:
+    """Classifies texts of many requests on threads.
 
-    Whenever a thread is free, it takes what waits: texts of several requests for the same model in
-    one batch, and a long request in parts, between which others have their turn.
-
-    Parameters
-    ----------
-    n_threads : int
-    metrics : Metrics
+    Whenever a thread is free, it takes waiting texts: those of several requests for the same model
+    in one batch, and a long request in parts, between which others have their turn.
     """
 
     def __init__(self, n_threads: int, metrics: Metrics) -> None:
@@ -203,7 +192,7 @@ class Batches:
         self._n_threads = n_threads
         # Numbers of texts: of those that wait, and of each batch that a thread works on.
         self._n_waiting, self._running = 0, list[int]()
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[_QueuedRequest] = deque()
         self._metrics = metrics
 
     async def route(
@@ -213,13 +202,13 @@ class Batches:
         min_precision: float | None = None,
         top: int = N_GUESSES,
     ) -> list[Route]:
-        """Return the answer to each text, with `top` guesses or more; see `ServedModel.route`."""
+        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`."""
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
-        job = _Job(model, min_precision, top, texts, future)
+        job = _QueuedRequest(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._n_waiting += len(texts)
         self._metrics.add("queue_size")
-        self._give()
+        self._start_batches()
         try:
             return await future
         finally:  # it may have been cancelled
@@ -229,17 +218,17 @@ class Batches:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _give(self) -> None:
-        """Give free threads what waits."""
+    def _start_batches(self) -> None:
+        """Start batches on free threads."""
         while self._is_worth_a_thread() and (batch := self._next()):
             self._running.append(_n_texts(batch))
             self._pool.submit(self._answer, batch, asyncio.get_running_loop())
 
     def _is_worth_a_thread(self) -> bool:
-        """Whether a thread is free, and what waits is worth it."""
+        """Whether a thread is free, and enough texts wait for it."""
         if len(self._running) == self._n_threads:
             return False
-        return max(self._running, default=_FEW) >= _FEW or self._n_waiting >= _FEW
+        return max(self._running, default=_FEW_TEXTS) >= _FEW_TEXTS or self._n_waiting >= _FEW_TEXTS
 
     def _next(self) -> _Batch:
         """Take the next texts of one model from the queue."""
@@ -249,39 +238,39 @@ class Batches:
             job = self._waiting[0]
             if job.future.done():  # whoever asked has gone
                 self._waiting.popleft()
-                self._n_waiting -= len(job.texts) - job.n_given
+                self._n_waiting -= len(job.texts) - job.n_started
                 continue
             if batch and not job.fits(batch[0][0]):
                 break
-            taken = job.take(n_texts, n_characters)
-            batch.append((job, taken))
-            n_texts -= taken.stop - taken.start
-            self._n_waiting -= taken.stop - taken.start
-            n_characters -= sum(map(len, job.texts[taken]))
+            part = job.take(n_texts, n_characters)
+            batch.append((job, part))
+            n_texts -= part.stop - part.start
+            self._n_waiting -= part.stop - part.start
+            n_characters -= sum(map(len, job.texts[part]))
             self._waiting.popleft()
-            if job.n_given < len(job.texts):
+            if job.n_started < len(job.texts):
                 self._waiting.append(job)  # behind the others
                 break
         return batch
 
     def _answer(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer a batch; runs on a thread."""
+        """Classify a batch; runs on a thread."""
         started = time.perf_counter()
-        outcomes = _outcomes(batch)
+        outcomes = _route_batch(batch)
         loop.call_soon_threadsafe(self._hand_over, batch, outcomes, started)
 
-    def _hand_over(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
+    def _hand_over(self, batch: _Batch, outcomes: list[_Result], started: float) -> None:
         self._running.remove(_n_texts(batch))
-        self._give()  # before anything else: the thread has nothing to do
-        for (job, taken), outcome in zip(batch, outcomes, strict=True):
-            if taken.start == 0:
+        self._start_batches()  # before anything else: the thread has nothing to do
+        for (job, part), outcome in zip(batch, outcomes, strict=True):
+            if part.start == 0:
                 self._metrics.observe("request_queue_duration", started - job.since)
-            job.accept(taken.start, outcome)
+            job.accept(part.start, outcome)
         self._count(outcomes, time.perf_counter() - started)
 
-    def _count(self, outcomes: list[_Outcome], seconds: float) -> None:
+    def _count(self, outcomes: list[_Result], seconds: float) -> None:
         metrics = self._metrics
-        routes = [route for found in outcomes if isinstance(found, list) for route in found]
+        routes = [route for result in outcomes if isinstance(result, list) for route in result]
         metrics.observe("request_inference_duration", seconds)
         metrics.observe("batch_size", len(routes))
         metrics.add("documents", len(routes))
@@ -290,18 +279,18 @@ class Batches:
 
 
 def _n_texts(batch: _Batch) -> int:
-    return sum(taken.stop - taken.start for _, taken in batch)
+    return sum(part.stop - part.start for _, part in batch)
 
 
-def _outcomes(batch: _Batch) -> list[_Outcome]:
-    """Return the answers to each job's texts, or what went wrong with them."""
+def _route_batch(batch: _Batch) -> list[_Result]:
+    """Return the routes of each request's texts, or their error."""
     model, min_precision = batch[0][0].model, batch[0][0].min_precision
-    texts = [text for job, taken in batch for text in job.texts[taken]]
+    texts = [text for job, part in batch for text in job.texts[part]]
     try:
         routes = iter(model.route(texts, min_precision, max(job.top for job, _ in batch)))
     except Exception as error:  # noqa: BLE001 - whoever asked is told
         if len(batch) == 1:
             return [error]
         # Only one of them may be to blame.
-        return [outcome for each in batch for outcome in _outcomes([each])]
-    return [list(itertools.islice(routes, taken.stop - taken.start)) for _, taken in batch]
+        return [outcome for request in batch for outcome in _route_batch([request])]
+    return [list(itertools.islice(routes, part.stop - part.start)) for _, part in batch]

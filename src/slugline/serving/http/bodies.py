@@ -1,4 +1,4 @@
-"""Errors as callers get them: RFC 9457, "Problem Details for HTTP APIs"."""
+"""Bodies of requests, within limits; and errors as RFC 9457, "Problem Details for HTTP APIs"."""
 
 from __future__ import annotations
 
@@ -16,32 +16,22 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = [
-    "Problem",
+    "HttpProblem",
     "ProblemDetails",
     "body_type",
-    "decoded",
+    "make_protocol",
+    "parse_json",
     "problem_response",
-    "protocol_with",
     "read_body",
-    "take_body",
+    "stream_body",
 ]
 
 
 MEDIA_TYPE = "application/problem+json"
 
 
-class Problem(Exception):  # noqa: N818 - the standard's word
-    """A request that gets an error for an answer.
-
-    Parameters
-    ----------
-    status : int
-    detail : str
-        What was found, and what to do.
-    headers : mapping, optional
-    index : int, optional
-        Which of the texts it is, counted from 0.
-    """
+class HttpProblem(Exception):  # noqa: N818 - the standard's word
+    """An error response: its status, what was found and what to do, and the index of the text."""
 
     def __init__(
         self,
@@ -57,7 +47,7 @@ class Problem(Exception):  # noqa: N818 - the standard's word
 
 
 class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What an error says."""
+    """Body of an error response."""
 
     type: str = "about:blank"
     title: str
@@ -68,8 +58,8 @@ class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
     index: int | None = None
 
 
-def problem_response(problem: Problem, request_id: str) -> Response:
-    """Return a problem as a response."""
+def problem_response(problem: HttpProblem, request_id: str) -> Response:
+    """Return a problem as a JSON response."""
     details = ProblemDetails(
         title=HTTPStatus(problem.status).phrase,
         status=problem.status,
@@ -89,11 +79,10 @@ _MOST_HEAD_BYTES = 1 << 16
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
 
-def protocol_with(timeout: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, which gives the head of a request so many seconds to arrive.
+def make_protocol(timeout: float) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with a time limit, in seconds, for the head of a request.
 
-    uvicorn itself waits for ever, for as many bytes as come. Bodies have limits of their own; see
-    `slugline.serving.http.bodies`.
+    uvicorn itself waits for ever, for as many bytes as come. Bodies have limits of their own.
     """
     return type("Protocol", (_Protocol,), {"seconds": timeout})
 
@@ -109,7 +98,7 @@ class _Protocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._waited()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,14 +118,14 @@ class _Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        self._waited()
+        self._stop_waiting()
         super().on_headers_complete()
 
     def _wait(self) -> None:
-        self._waited()
+        self._stop_waiting()
         self._waiting = self.loop.call_later(self.seconds, self.transport.close)
 
-    def _waited(self) -> None:
+    def _stop_waiting(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -152,39 +141,30 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def body_type(request: Request) -> str:
-    """Return the media type that a body is said to have, in lower case; "" if it isn't said."""
+    """Return the media type of a body in lower case; "" if the request doesn't name it."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, most: int, timeout: float) -> bytes:
-    """Return the body of a request; see `take_body`."""
+    """Return the body of a request; see `stream_body`."""
     parts: list[bytes] = []
-    await take_body(request, most, timeout, parts.append)
+    await stream_body(request, most, timeout, parts.append)
     return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
-async def take_body(
+async def stream_body(
     request: Request, most: int, timeout: float, take: Callable[[bytes], object]
 ) -> None:
-    """Hand over the body of a request, part by part as it arrives.
-
-    Parameters
-    ----------
-    request : Request
-    most : int
-        Bytes that it may have.
-    timeout : float
-        Seconds that it may take to arrive.
-    take : callable
-        Gets each part.
+    """Pass the parts of a request's body to `take`, as they arrive.
 
     Raises
     ------
-    Problem : 413 if it is larger, 408 if it takes longer, 415 if it is compressed.
+    HttpProblem : 413 if it has over `most` bytes, 408 if it takes longer than `timeout` seconds,
+        415 if it is compressed.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise Problem(
+        raise HttpProblem(
             415, f"the body is said to be {encoding!r}-encoded; send it as it is.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
@@ -201,20 +181,20 @@ async def take_body(
                     break
                 take(part)
     except TimeoutError:
-        raise Problem(
+        raise HttpProblem(
             408, f"the body had not arrived after {timeout:g} seconds; send it at once."
         ) from None
     except ClientDisconnect:
-        raise Problem(400, "the connection ended before the body did.") from None
+        raise HttpProblem(400, "the connection ended before the body did.") from None
     if n_bytes > most:
         await _discard(request)
         raise _too_large(most)
 
 
 async def _discard(request: Request) -> None:
-    """Let the rest of a body that is too large go by for a while.
+    """Read on for a while after a body was too large.
 
-    Were the connection closed at once, whoever is still sending would not see why.
+    If the connection closed at once, a client that is still sending would not see the reason.
     """
     if "expect" in request.headers:  # it waits with its body for a word from us
         return
@@ -225,45 +205,40 @@ async def _discard(request: Request) -> None:
                     return
 
 
-def decoded(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Return what JSON says.
-
-    Raises
-    ------
-    Problem : 400 if it is not JSON, 422 if it says something else than it should.
-    """
+def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return decoded JSON; HttpProblem 400 if it is not JSON, 422 if its content is invalid."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         _raise_invalid(error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if _HALF.search(body):
-            return _leniently(body, decoder.type)
-        raise Problem(400, f"the body is not JSON: {error}.") from None
+            return _parse_leniently(body, decoder.type)
+        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
     except RecursionError:
-        raise Problem(400, "the body is nested too deeply.") from None
+        raise HttpProblem(400, "the body is nested too deeply.") from None
 
 
-def _leniently(body: bytes, kind: Any) -> Any:
-    """Read JSON that has halves of characters in it, as texts that were cut in the middle have."""
+def _parse_leniently(body: bytes, kind: Any) -> Any:
+    """Return decoded JSON with lone surrogates, as in texts that were cut in the middle."""
     try:
-        return msgspec.convert(json.loads(body, parse_constant=_refuse), kind)
+        return msgspec.convert(json.loads(body, parse_constant=_reject_constant), kind)
     except msgspec.ValidationError as error:
         _raise_invalid(error)
     except (ValueError, RecursionError) as error:
-        raise Problem(400, f"the body is not JSON: {error}.") from None
+        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
 
 
 def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
-    raise Problem(422, f"{error}; see /docs for what may be asked.") from None
+    raise HttpProblem(422, f"{error}; see /docs for what may be asked.") from None
 
 
-def _refuse(constant: str) -> NoReturn:
+def _reject_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _too_large(most: int) -> Problem:
-    return Problem(
+def _too_large(most: int) -> HttpProblem:
+    return HttpProblem(
         413,
         f"the body is larger than {most:,} bytes; send less at a time.",
         headers={"Connection": "close"},

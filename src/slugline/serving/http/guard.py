@@ -1,4 +1,4 @@
-"""What every request passes on its way in and out."""
+"""The middleware of every request: hosts, origins, tokens, load, headers, errors and metrics."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 
 from slugline.errors import SluglineError, StoreError
-from slugline.serving.http.bodies import Problem, problem_response
+from slugline.serving.http.bodies import HttpProblem, problem_response
 
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from slugline.serving.http.settings import State
+    from slugline.serving.http.state import AppState
 
 __all__ = [
     "COOKIE",
     "Guard",
-    "cookie_of",
     "is_among",
-    "problem_of",
+    "to_problem",
+    "token_cookie",
 ]
 
 _log = logging.getLogger("slugline.server")
@@ -57,31 +57,31 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 # Files of the page change their name whenever they change, and say themselves how long they stay.
-_UNKEPT = (b"cache-control", b"no-store")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Guard:
-    """Checks who asks and from where, counts, and turns whatever goes wrong into an answer.
+    """Checks each request before `app`, counts it, and turns any error into a response.
 
     Parameters
     ----------
     app : ASGI application
-    state : State
+    state : AppState
     show : callable, optional
-        Makes a page of what went wrong, for people; programs are told in JSON.
+        Makes an error page for people; programs get JSON.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        state: State,
-        show: Callable[[Scope, Problem], Response] | None = None,
+        state: AppState,
+        show: Callable[[Scope, HttpProblem], Response] | None = None,
     ) -> None:
         self._app, self._state, self._show = app, state, show
         settings = state.settings
         self._hosts = {name.lower() for name in ("localhost", *settings.allowed_hosts)}
         self._tokens = [token.encode() for token in settings.tokens]
-        self._cookies = [cookie_of(token).encode() for token in settings.tokens]
+        self._cookies = [token_cookie(token).encode() for token in settings.tokens]
         self._most_held = max(settings.max_body, settings.max_file)
         self._n_running = self._n_bytes = 0
 
@@ -106,15 +106,15 @@ class Guard:
         metrics = self._state.metrics
         metrics.add("request_count")
         headers = dict(scope["headers"])  # of two of a name, the last one
-        held = _held(headers, self._most_held)
+        n_bytes = _expected_bytes(headers, self._most_held)
         self._n_running += 1
-        self._n_bytes += held
+        self._n_bytes += n_bytes
         try:
             try:
                 self._check(scope, headers)
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
-                problem = problem_of(error, scope)
+                problem = to_problem(error, scope)
                 if status:  # what streams has been answered in part
                     raise
                 response = problem_response(problem, request_id)
@@ -123,22 +123,22 @@ class Guard:
                 await response(scope, receive, send_with_headers)
         finally:
             self._n_running -= 1
-            self._n_bytes -= held
+            self._n_bytes -= n_bytes
             seconds = time.perf_counter() - started
             metrics.observe("request_duration", seconds)
             metrics.add("request_success" if 200 <= status < 400 else "request_failure")
-            if self._state.settings.log_requests:
+            if self._state.settings.logs_requests:
                 line = "%s %s %d %.1f ms, %s"
                 _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Raise a Problem if a request is not to be answered."""
+        """Raise an HttpProblem if a request must not be answered."""
         if scope["path"] in _PROBES:
             return
         host = headers.get(b"host", b"").decode("latin-1")
         try:
             if not self._is_ours(host):
-                raise Problem(
+                raise HttpProblem(
                     421,
                     f"this server is not called {host[:100]!r}; ask by its address, or start it "
                     "with --allowed-host.",
@@ -146,21 +146,21 @@ class Guard:
             _check_origin(headers, host, scope["method"])
             if self._tokens and not self._is_open(scope["path"]):
                 self._check_token(scope, headers)
-        except Problem as problem:
+        except HttpProblem as problem:
             problem.headers["Connection"] = "close"  # its body is not waited for
             raise
         settings = self._state.settings
-        if self._n_running > settings.max_waiting or self._n_bytes > settings.max_held:
-            raise Problem(
+        if self._n_running > settings.max_waiting or self._n_bytes > settings.max_pending_bytes:
+            raise HttpProblem(
                 503,
                 "too many requests wait already; ask again.",
                 headers={"Retry-After": "1", "Connection": "close"},
             )
 
     def _is_ours(self, host: str) -> bool:
-        """Return whether a name is known: another one may be of a page that means harm.
+        """Whether a host name is known: a name of another site may point here (DNS rebinding).
 
-        Numeric addresses can't be made to point elsewhere.
+        Numeric addresses can't be redirected.
         """
         name = _without_port(host)
         if name in self._hosts:
@@ -175,18 +175,18 @@ class Guard:
         return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        given = headers.get(b"authorization", b"")
-        kind, _, token = given.partition(b" ")
+        header = headers.get(b"authorization", b"")
+        kind, _, token = header.partition(b" ")
         if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
             return
         if is_among(_cookie(headers), self._cookies):
             return
         if _is_reader(scope):
-            raise Problem(303, "give a token first.", headers={"Location": "/login"})
-        raise Problem(
+            raise HttpProblem(303, "give a token first.", headers={"Location": "/login"})
+        raise HttpProblem(
             401,
             "a token is needed, as in `Authorization: Bearer ...`"
-            + ("; this one is none of this server's." if given else "."),
+            + ("; this one is not valid here." if header else "."),
             headers={"WWW-Authenticate": "Bearer"},
         )
 
@@ -194,7 +194,7 @@ class Guard:
         model = scope["state"].get("model") or self._state.models.default
         message["headers"] += _HEADERS
         if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
-            message["headers"].append(_UNKEPT)
+            message["headers"].append(_NO_STORE)
         message["headers"] += [
             (b"x-request-id", request_id.encode()),
             (b"x-model", _as_header(model.name)),
@@ -202,35 +202,35 @@ class Guard:
         ]
 
 
-def cookie_of(token: str) -> str:
-    """Return what a browser keeps instead of a token, which can't be told from it."""
+def token_cookie(token: str) -> str:
+    """Return the cookie of a token, from which the token can't be derived."""
     return hmac.new(token.encode(), b"slugline page", hashlib.sha256).hexdigest()
 
 
-def is_among(given: bytes, known: Iterable[bytes]) -> bool:
-    """Compare with all, and each in a time that doesn't depend on how much of it is right."""
-    return sum(hmac.compare_digest(given, each) for each in known) > 0
+def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
+    """Whether a token is among others; takes the same time however much of it is right."""
+    return sum(hmac.compare_digest(candidate, token) for token in tokens) > 0
 
 
 def _cookie(headers: dict[bytes, bytes]) -> bytes:
-    found = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-    return found.get(COOKIE, "").encode()
+    cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+    return cookies.get(COOKIE, "").encode()
 
 
 def _is_reader(scope: Scope) -> bool:
-    """Return whether somebody looks at a page or sends its form; scripts and programs do not."""
+    """Whether a person looks at a page or sends its form, and not a script or program."""
     if scope["path"].startswith("/v1/"):
         return False
     return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
-    """Raise a Problem if another site's page asks; a link that a person follows is none."""
+    """Raise an HttpProblem for requests of other sites' pages, but not for links to follow."""
     origin = headers.get(b"origin")
     is_foreign = origin is not None and _host_of(origin.decode("latin-1")) != host.lower()
     is_link = method in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
     if is_foreign or (headers.get(b"sec-fetch-site") == b"cross-site" and not is_link):
-        raise Problem(403, "pages of other sites can't use this server.")
+        raise HttpProblem(403, "pages of other sites can't use this server.")
 
 
 def _host_of(origin: str) -> str | None:
@@ -250,7 +250,7 @@ def _without_port(host: str) -> str:
     return name if name and port.isdecimal() else host.lower()
 
 
-def _held(headers: dict[bytes, bytes], most: int) -> int:
+def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
     """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
     if b"transfer-encoding" in headers:
         return most
@@ -263,31 +263,31 @@ def _as_header(name: str) -> bytes:
 
 
 def _path(scope: Scope) -> str:
-    """Return a path as it was sent, in which no line can end."""
+    """Return a path as it was sent, without line breaks."""
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     return raw[:200].decode("ascii", "backslashreplace")
 
 
-def problem_of(error: Exception, scope: Scope) -> Problem:
-    """Return what whoever asked is told of an error; what is ours goes to the log as well."""
-    if isinstance(error, Problem):
+def to_problem(error: Exception, scope: Scope) -> HttpProblem:
+    """Return the problem to report for an error; errors of ours are logged as well."""
+    if isinstance(error, HttpProblem):
         return error
     if isinstance(error, HTTPException):
-        return _nothing_there(error, scope)
+        return _not_found(error, scope)
     if isinstance(error, StoreError):
         _log.error("corrections can't be kept: %s", error)
-        return Problem(503, f"{error}", headers={"Retry-After": "10"})
+        return HttpProblem(503, f"{error}", headers={"Retry-After": "10"})
     if isinstance(error, SluglineError):
-        return Problem(422, f"{error}")
+        return HttpProblem(422, f"{error}")
     request_id = scope["state"]["request_id"]
     _log.error("request %s to %s failed", request_id, _path(scope), exc_info=error)
-    return Problem(500, f"an error that is ours; the log says more under {request_id}.")
+    return HttpProblem(500, f"an error that is ours; the log says more under {request_id}.")
 
 
-def _nothing_there(error: HTTPException, scope: Scope) -> Problem:
+def _not_found(error: HTTPException, scope: Scope) -> HttpProblem:
     path = _path(scope)
     if error.status_code == 405:
         detail = f"{path} does not answer {scope['method']}; see /docs."
     else:
         detail = f"there is nothing at {path}; see /docs."
-    return Problem(error.status_code, detail, headers=error.headers)
+    return HttpProblem(error.status_code, detail, headers=error.headers)

@@ -1,4 +1,4 @@
-"""What can be asked: one table, from which requests find their way and the description is made."""
+"""The operations of the API in one table, which gives the routes and the OpenAPI description."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from slugline.serving.http.bodies import MEDIA_TYPE, ProblemDetails
 __all__ = [
     "OPERATIONS",
     "Operation",
-    "description",
+    "openapi",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One thing that can be asked.
+    """An operation of the API.
 
     Attributes
     ----------
     method, path : str
     handler : async callable
     body : type or None
-        What the body says, in JSON.
+        Of the request's JSON.
     reply : type or str or None
-        What the answer says, in JSON; or its media type; or None if it has no body.
+        Type of the reply's JSON, or a media type; None if it has no body.
     status : int, default 200
-        Of an answer that is no error.
+        Of a reply that is no error.
     errors : tuple of int
-        Statuses of the errors that there may be, besides those of every request.
-    parameters : mapping of str to (place, schema)
-        Those in the path and after the question mark.
+        Statuses of errors, besides those of every operation.
+    parameters : tuple of (name, place, schema)
+        Those in the path and in the query.
     needs_token : bool, default True
-        Whether it is only for those who have a token, where tokens are asked for.
+        Whether it needs a token, where the server has tokens.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Operation:
 
     @property
     def summary(self) -> str:
-        """What it does, in a sentence."""
+        """The first line of the handler's docstring."""
         return str(self.handler.__doc__).partition("\n")[0]
 
 
@@ -69,7 +69,7 @@ OPERATIONS = (
         method="POST",
         path="/v1/classify",
         handler=api.classify,
-        body=m.Classify,
+        body=m.ClassifyRequest,
         reply=m.Classification,
         errors=(*_BODY, 404, 504),
     ),
@@ -77,7 +77,7 @@ OPERATIONS = (
         method="POST",
         path="/v1/explain",
         handler=api.explain_text,
-        body=m.Explain,
+        body=m.ExplainRequest,
         reply=m.ExplanationReply,
         errors=(*_BODY, 404, 504),
     ),
@@ -85,7 +85,7 @@ OPERATIONS = (
         method="POST",
         path="/v1/corrections",
         handler=api.correct,
-        body=m.Correct,
+        body=m.CorrectionRequest,
         reply=m.CorrectionReply,
         status=201,
         errors=(*_BODY, 404, 504),
@@ -133,20 +133,14 @@ _HEADERS = {
 }
 
 
-def description(*, with_tokens: bool = False) -> dict[str, Any]:
-    """Return the description of the API.
-
-    Parameters
-    ----------
-    with_tokens : bool, default False
-        Whether a token is asked for.
-    """
+def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description, made from the types that read requests."""
     types = [kind for op in OPERATIONS for kind in (op.body, op.reply) if isinstance(kind, type)]
     schemas, components = msgspec.json.schema_components(
         [*types, ProblemDetails], ref_template=_REF
     )
     # What types alone don't say.
-    components["Classify"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
+    components["ClassifyRequest"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
     refs = dict(zip([*types, ProblemDetails], schemas, strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:
@@ -172,7 +166,8 @@ def _operation(
     operation: Operation, refs: dict[type, dict[str, Any]], with_tokens: bool
 ) -> dict[str, Any]:
     headers = {
-        name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in _HEADERS.items()
     }
     needs_token = with_tokens and operation.needs_token
     problem = {MEDIA_TYPE: {"schema": refs[ProblemDetails]}}

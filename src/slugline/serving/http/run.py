@@ -1,4 +1,4 @@
-"""A server from its start to its end."""
+"""Runs a server, in one process or several, from its start to its end."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, ServerError
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
-from slugline.serving.http.bodies import protocol_with
-from slugline.serving.http.settings import Settings, State
+from slugline.serving.http.bodies import make_protocol
+from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
+from slugline.serving.settings import ServeSettings
 
 __all__ = [
-    "address_of",
     "bind",
     "make_learner",
     "run_process",
     "run_workers",
     "serve",
+    "socket_address",
 ]
 
 
@@ -52,31 +53,24 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def run_process(
-    settings: Settings,
+    settings: ServeSettings,
     models: Models,
     metrics: Metrics,
     listening: socket.socket,
     *,
     learns: bool = True,
 ) -> None:
-    """Answer in this process, until it gets a signal.
+    """Answer requests in this process, until it gets a signal.
 
-    Parameters
-    ----------
-    settings : Settings
-    models : Models
-    metrics : Metrics
-    listening : socket.socket
-    learns : bool, default True
-        Whether it is the process that learns from corrections, if that is wanted.
+    Only the process that `learns` retrains the model from corrections, if the settings ask for it.
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
-    state = State(settings, models, metrics, store, make_learner(settings, models))
+    state = AppState(settings, models, metrics, store, make_learner(settings, models))
     config = uvicorn.Config(
         make_app(state),
         log_config=None,
         access_log=False,
-        http=protocol_with(settings.timeout),
+        http=make_protocol(settings.timeout),
         lifespan="off",
         proxy_headers=False,
         server_header=False,
@@ -98,8 +92,8 @@ def run_process(
         _Server(config, state).run(sockets=[listening])
 
 
-def make_learner(settings: Settings, models: Models) -> RetrainingLoop | None:
-    """Return what learns from corrections of the first model; None if nothing is to.
+def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | None:
+    """Return the loop that retrains the first model from corrections; None if that is off.
 
     Raises
     ------
@@ -120,9 +114,9 @@ def make_learner(settings: Settings, models: Models) -> RetrainingLoop | None:
 
 
 class _Server(uvicorn.Server):
-    """Answers, and watches the models' files."""
+    """Answers requests, and watches the models' files."""
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    def __init__(self, config: uvicorn.Config, state: AppState) -> None:
         super().__init__(config)
         self._shared = state
         self._parent = os.getppid()
@@ -140,7 +134,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End once what runs is finished, and without a traceback.
+        """Finish running requests after a signal, and end without a traceback.
 
         uvicorn itself would raise the signal again afterwards.
         """
@@ -150,19 +144,19 @@ class _Server(uvicorn.Server):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
 
     async def _watch(self, hangup: asyncio.Event) -> None:
-        """Read the models' files again when they change, and when a signal asks for it."""
+        """Read the models' files again when they change, and after SIGHUP."""
         loop = asyncio.get_running_loop()
         state = self._shared
         while True:
             if state.settings.workers > 1 and os.getppid() != self._parent:
                 self.should_exit = True  # nobody is left who would end it
-            asked = False
+            is_requested = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hangup.wait(), _WATCH_SECONDS)
-                asked = True
+                is_requested = True
                 hangup.clear()
             try:
-                look = functools.partial(state.models.refresh, even_refused=asked)
+                look = functools.partial(state.models.refresh, even_refused=is_requested)
                 swapped = await loop.run_in_executor(None, look)
             except Exception:  # noqa: BLE001 - it must go on looking
                 _log.exception("models could not be read again; those before go on answering")
@@ -175,21 +169,21 @@ class _Server(uvicorn.Server):
 _BACKLOG = 1024
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Return a socket that listens.
+def bind(settings: ServeSettings) -> socket.socket:
+    """Return a listening socket.
 
     Raises
     ------
-    ServerError : if the address is not of this machine, or taken: says by whom, if it can.
+    ServerError : if the address is not of this machine, or in use: by which process, if known.
     """
     host, port = settings.host.strip("[]"), settings.port
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise ServerError(f"--host {host[:200]} is not known here; give an address.") from None
     # Of two, the one that whoever asks for "localhost" tries.
-    found.sort(key=lambda each: each[0] != socket.AF_INET)
-    family, kind, protocol, _, address = found[0]
+    addresses.sort(key=lambda candidate: candidate[0] != socket.AF_INET)
+    family, kind, protocol, _, address = addresses[0]
     listening = socket.socket(family, kind, protocol)
     try:
         if sys.platform != "win32":  # where it would let two servers have one port
@@ -198,11 +192,11 @@ def bind(settings: Settings) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ServerError(_why_not(error, host, port)) from None
+        raise ServerError(_explain_bind_error(error, host, port)) from None
     return listening
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _explain_bind_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         owner = _owner(port)
         return (
@@ -215,7 +209,7 @@ def _why_not(error: OSError, host: str, port: int) -> str:
 
 
 def _owner(port: int) -> str | None:
-    """Return which process listens on a port, as far as /proc tells."""
+    """Return which process listens on a port, from /proc."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
@@ -231,8 +225,8 @@ def _owner(port: int) -> str | None:
     return None
 
 
-def address_of(listening: socket.socket) -> str:
-    """Return where a browser finds it."""
+def socket_address(listening: socket.socket) -> str:
+    """Return the URL of a socket."""
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
@@ -244,11 +238,11 @@ _SHORT_LIFE = 1.0
 
 
 def run_workers(
-    settings: Settings, models: Models, metrics: Metrics, listening: socket.socket
+    settings: ServeSettings, models: Models, metrics: Metrics, listening: socket.socket
 ) -> None:
-    """Answer in several processes, until a signal ends them; one that ends on its own is replaced.
+    """Answer requests in forked processes until a signal ends them; one that dies is replaced.
 
-    They are forked, and share the memory of the models that were read before.
+    They share the memory of the models.
     """
     if not hasattr(os, "fork"):
         raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
@@ -256,10 +250,10 @@ def run_workers(
 
 
 class _Workers:
-    """The processes, and what ends and replaces them."""
+    """The forked processes."""
 
     def __init__(
-        self, settings: Settings, models: Models, metrics: Metrics, listening: socket.socket
+        self, settings: ServeSettings, models: Models, metrics: Metrics, listening: socket.socket
     ) -> None:
         self._arguments = settings, models, metrics, listening
         self._n = settings.workers
@@ -293,7 +287,7 @@ class _Workers:
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
             settings, models, metrics, listening = self._arguments
-            metrics.be(process)
+            metrics.select_process(process)
             run_process(settings, models, metrics, listening, learns=process == 0)
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would say so
@@ -303,7 +297,7 @@ class _Workers:
 
     def _bury(self, child: int, status: int) -> None:
         process, since = self._running.pop(child)
-        self._arguments[2].forget(process)
+        self._arguments[2].reset_gauges(process)
         if self._is_ending:
             return
         _log.error(
@@ -326,22 +320,22 @@ class _Workers:
 # A server from its start to its end ---------------------------------------------------------------
 
 
-def serve(settings: Settings, names: list[str], announce: Callable[[str], object]) -> None:
-    """Answer until a signal ends it: SIGTERM or Ctrl-C, after what is running is finished.
+def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], object]) -> None:
+    """Answer requests until SIGTERM or Ctrl-C, after which running requests are finished.
 
     SIGHUP reads the models' files again.
 
     Parameters
     ----------
-    settings : Settings
+    settings : ServeSettings
     names : list of str
-        Models; the one that comes with Slugline if there is none.
+        Models; the one that comes with Slugline if there are none.
     announce : callable
-        Told the address when it can be asked.
+        Receives the address when the server listens.
 
     Raises
     ------
-    ServerError : if the address can't be had.
+    ServerError : if the address can't be used.
     OptionError : if two models have one name.
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
@@ -354,14 +348,14 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
         _check_store(settings)
         make_learner(settings, models)
         metrics = Metrics(settings.workers)
-        announce(address_of(listening))
+        announce(socket_address(listening))
         if settings.workers == 1:
             run_process(settings, models, metrics, listening)
         else:
             run_workers(settings, models, metrics, listening)
 
 
-def _check_store(settings: Settings) -> None:
-    """Open the corrections' file once, so that what is wrong with it is said before the start."""
+def _check_store(settings: ServeSettings) -> None:
+    """Open the file of corrections once, so that an error appears before the start."""
     if settings.corrections is not None:
         CorrectionStore(settings.corrections).close()

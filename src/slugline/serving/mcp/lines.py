@@ -1,4 +1,4 @@
-"""Messages as they come in: lines of standard input, within limits."""
+"""Messages from standard input: lines, within limits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from slugline.serving.messages import whole
+from slugline.serving.messages import replace_surrogates
 
 __all__ = [
     "MAX_BYTES",
-    "Lines",
+    "LineReader",
 ]
 
 #: Bytes of a message, as many as the body of a request over HTTP may have by default.
@@ -28,16 +28,10 @@ _NUMBER = re.compile(rb'(?<!\\)"id"\s*:\s*(\d{1,15}|"[\w.-]{1,100}")')
 _END = 1024
 
 
-class Lines:
-    """The lines of a file descriptor, for whoever reads messages from them.
+class LineReader:
+    """Lines of a file descriptor, read by a thread for which nobody has to wait at the end.
 
-    A thread of its own reads them, for which nobody has to wait at the end.
-
-    Parameters
-    ----------
-    descriptor : int
-    refuse : callable
-        Told the number of a request whose line is too long, None if that can't be found.
+    `refuse` receives the id of a request whose line is too long, None if it is unknown.
     """
 
     def __init__(
@@ -50,7 +44,7 @@ class Lines:
         threading.Thread(target=self._read, name="slugline-lines", daemon=True).start()
 
     def end(self) -> None:
-        """Give no more lines, as if the input had ended."""
+        """Yield no more lines, as if the input had ended."""
         self._chunks.put_nowait(b"")
 
     async def __aiter__(self) -> AsyncIterator[str]:
@@ -58,17 +52,17 @@ class Lines:
         parts: list[bytes] = []
         n_bytes = 0
         while chunk := await self._next():
-            *ended, rest = chunk.split(b"\n")
+            *ended, tail = chunk.split(b"\n")
             for line in ended:
                 n_bytes += len(line)
                 if n_bytes <= MAX_BYTES:
-                    yield _as_text(b"".join((*parts, line)))
+                    yield _to_text(b"".join((*parts, line)))
                 else:
                     await self._refuse(_number(b"".join((*parts, line[-_END:]))))
                 parts, n_bytes = [], 0
-            n_bytes += len(rest)
+            n_bytes += len(tail)
             # Of a line that is too long, both ends are kept.
-            parts.append(rest)
+            parts.append(tail)
             if n_bytes > MAX_BYTES:
                 parts = _ends(parts)
 
@@ -98,27 +92,29 @@ def _ends(parts: list[bytes]) -> list[bytes]:
 
 
 def _number(line: bytes) -> int | str | None:
-    found = _NUMBER.search(line[:_END]) or _NUMBER.search(line[-_END:])
-    return json.loads(found[1]) if found else None
+    match = _NUMBER.search(line[:_END]) or _NUMBER.search(line[-_END:])
+    return json.loads(match[1]) if match else None
 
 
-def _as_text(line: bytes) -> str:
-    """Return a line as a text without halves of characters, which the protocol can't hold."""
+def _to_text(line: bytes) -> str:
+    """Return a line as a text without lone surrogates, which the protocol can't encode."""
     text = line.decode("utf-8", "replace")
     if _HALF.search(line):
         try:
-            return json.dumps(_whole_in(json.loads(text)))
+            return json.dumps(_replace_surrogates_in(json.loads(text)))
         except (ValueError, RecursionError):
             pass  # whoever reads messages says so
     return text
 
 
-def _whole_in(value: object) -> object:
-    """Return a value of JSON without halves of characters in its texts and names."""
+def _replace_surrogates_in(value: object) -> object:
+    """Return a JSON value without lone surrogates in its texts and names."""
     if isinstance(value, str):
-        return whole(value)
+        return replace_surrogates(value)
     if isinstance(value, list):
-        return [_whole_in(each) for each in value]
+        return [_replace_surrogates_in(item) for item in value]
     if isinstance(value, dict):
-        return {whole(key): _whole_in(each) for key, each in value.items()}
+        return {
+            replace_surrogates(key): _replace_surrogates_in(item) for key, item in value.items()
+        }
     return value

@@ -1,4 +1,4 @@
-"""Tools for an agent, from the start of the program that has them to its end."""
+"""Runs the MCP server on standard input and output."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ from mcp_types import (
 from slugline._version import __version__
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
-from slugline.serving.mcp.lines import MAX_BYTES, Lines
-from slugline.serving.mcp.tools import Tool, Toolbox, input_schema, output_schema
-from slugline.serving.model import Limits, Models
+from slugline.serving.mcp.lines import MAX_BYTES, LineReader
+from slugline.serving.mcp.tools import ModelTools, Tool, input_schema, output_schema
+from slugline.serving.model import Models
+from slugline.serving.settings import Limits
 
 __all__ = [
     "run",
@@ -53,14 +54,14 @@ _MOST_TOPICS = 20
 
 
 def run(names: list[str], corrections: Path | None = None) -> None:
-    """Answer what comes in on standard input until it ends, or SIGTERM or Ctrl-C ends it.
+    """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
 
     Parameters
     ----------
     names : list of str
-        Models; the one that comes with Slugline if there is none.
+        Models; the one that comes with Slugline if there are none.
     corrections : Path, optional
-        The file in which corrections are kept; by default, there is no tool that adds one.
+        The file of corrections; by default, no tool takes any.
 
     Raises
     ------
@@ -71,32 +72,35 @@ def run(names: list[str], corrections: Path | None = None) -> None:
     models = Models.load(names)
     with contextlib.ExitStack() as stack:
         store = None if corrections is None else stack.enter_context(CorrectionStore(corrections))
-        asyncio.run(_answer(make_server(Toolbox(models, Limits(), store))))
+        asyncio.run(_answer(make_server(ModelTools(models, Limits(), store))))
 
 
-def make_server(toolbox: Toolbox) -> Server[Any]:
-    """Return what answers to an agent's requests."""
-    described = [_described(tool, toolbox) for tool in toolbox.tools]
+def make_server(tools: ModelTools) -> Server[Any]:
+    """Return the MCP server of some tools."""
+    described = [_describe(tool, tools) for tool in tools.tools]
     threads = anyio.CapacityLimiter(_N_THREADS)
     calls = anyio.CapacityLimiter(_MOST_CALLS)
 
-    async def list_tools(context: object, asked: object) -> ListToolsResult:  # noqa: ARG001
+    async def list_tools(context: object, params: object) -> ListToolsResult:  # noqa: ARG001
         return ListToolsResult(tools=described)
 
-    async def call_tool(context: object, asked: CallToolRequestParams) -> CallToolResult:  # noqa: ARG001
-        _check_name(asked.name, toolbox)
+    async def call_tool(
+        context: object,  # noqa: ARG001
+        params: CallToolRequestParams,
+    ) -> CallToolResult:
+        _check_name(params.name, tools)
         if not calls.available_tokens:
-            return _failed(
+            return _error_result(
                 f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
             )
         async with calls:
-            return await anyio.to_thread.run_sync(_called, toolbox, asked, limiter=threads)
+            return await anyio.to_thread.run_sync(_call, tools, params, limiter=threads)
 
     return Server(
         "slugline",
         version=__version__,
         title="Slugline",
-        instructions=_instructions(toolbox),
+        instructions=_instructions(tools),
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )
@@ -104,12 +108,12 @@ def make_server(toolbox: Toolbox) -> Server[Any]:
 
 async def _answer(server: Server[Any]) -> None:
     async def refuse(number: int | str | None) -> None:
-        what = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
-        error = ErrorData(code=INVALID_REQUEST, message=what)
+        message = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
+        error = ErrorData(code=INVALID_REQUEST, message=message)
         reply = JSONRPCError(jsonrpc="2.0", id=number, error=error)
         await writer.send(SessionMessage(reply))
 
-    lines = Lines(sys.stdin.fileno(), refuse)
+    lines = LineReader(sys.stdin.fileno(), refuse)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # on Windows
@@ -122,13 +126,13 @@ async def _answer(server: Server[Any]) -> None:
         _log.info("the client has gone")
 
 
-def _described(tool: Tool, toolbox: Toolbox) -> Described:
-    names = [model.name for model in toolbox.models.all()]
+def _describe(tool: Tool, tools: ModelTools) -> Described:
+    names = [model.name for model in tools.models.all()]
     return Described(
         name=tool.name,
         title=tool.title,
         description=tool.description,
-        input_schema=input_schema(tool.question, names, toolbox.limits),
+        input_schema=input_schema(tool.arguments, names, tools.limits),
         output_schema=output_schema(tool.reply),
         annotations=ToolAnnotations(
             read_only_hint=tool.only_reads,
@@ -139,33 +143,35 @@ def _described(tool: Tool, toolbox: Toolbox) -> Described:
     )
 
 
-def _instructions(toolbox: Toolbox) -> str:
+def _instructions(tools: ModelTools) -> str:
     lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
-    for model in toolbox.models.all():
+    for model in tools.models.all():
         names = [str(name) for name in model.fitted.topics.names]
-        shown = ", ".join(names[:_MOST_TOPICS]) + (", ..." if len(names) > _MOST_TOPICS else "")
-        lines.append(f"- {model.name}, with {len(names)} topics: {shown}")
+        listed_names = ", ".join(names[:_MOST_TOPICS]) + (
+            ", ..." if len(names) > _MOST_TOPICS else ""
+        )
+        lines.append(f"- {model.name}, with {len(names)} topics: {listed_names}")
     return "\n".join(lines)
 
 
-def _check_name(name: str, toolbox: Toolbox) -> None:
-    names = [tool.name for tool in toolbox.tools]
+def _check_name(name: str, tools: ModelTools) -> None:
+    names = [tool.name for tool in tools.tools]
     if name not in names:
         raise MCPError(
             INVALID_PARAMS, f"there is no tool {name[:100]!r}; there are: {', '.join(names)}."
         )
 
 
-def _called(toolbox: Toolbox, asked: CallToolRequestParams) -> CallToolResult:
-    """Return what a tool answers, or what is wrong with what it was asked; runs on a thread."""
+def _call(tools: ModelTools, params: CallToolRequestParams) -> CallToolResult:
+    """Return the result of a tool, or its error; runs on a thread."""
     try:
-        reply = toolbox.call(asked.name, asked.arguments or {})
+        reply = tools.call(params.name, params.arguments or {})
         text = msgspec.json.encode(reply).decode()
     except SluglineError as error:
-        return _failed(f"{error}")
+        return _error_result(f"{error}")
     except Exception:  # noqa: BLE001 - it must go on answering
-        _log.exception("%s failed", asked.name)
-        return _failed("an error that is Slugline's own; its standard error says more.")
+        _log.exception("%s failed", params.name)
+        return _error_result("an error that is Slugline's own; its standard error says more.")
     # As a text, too, for clients that know no other answers.
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
@@ -173,5 +179,5 @@ def _called(toolbox: Toolbox, asked: CallToolRequestParams) -> CallToolResult:
     )
 
 
-def _failed(why: str) -> CallToolResult:
+def _error_result(why: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=why)], is_error=True)

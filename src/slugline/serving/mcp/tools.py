@@ -1,4 +1,4 @@
-"""The tools: what an agent may do with models."""
+"""The MCP tools: what an agent can do with models."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.serving.messages import (
     Classification,
-    Correct,
+    ClassifyOptions,
     CorrectionReply,
-    Explain,
+    CorrectionRequest,
+    ExplainRequest,
     ExplanationReply,
-    Options,
-    explained,
-    explanation,
-    keep,
-    results,
+    explain_score,
+    store_correction,
+    to_results,
+    with_reasons,
 )
-from slugline.serving.model import Limits, Models, ServedModel
+from slugline.serving.model import Models, ServedModel
+from slugline.serving.settings import Limits
 
 __all__ = [
     "TOOLS",
-    "Classify",
-    "ListTopics",
+    "ClassifyArguments",
+    "ListTopicsArguments",
+    "ModelTools",
     "Tool",
-    "Toolbox",
     "TopicList",
     "input_schema",
     "output_schema",
@@ -41,7 +42,7 @@ __all__ = [
 # What agents ask, and what they are answered, beside what all front doors have --------------------
 
 
-class Classify(Options, frozen=True, kw_only=True):
+class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify."""
 
     texts: Annotated[
@@ -49,8 +50,8 @@ class Classify(Options, frozen=True, kw_only=True):
     ]
 
 
-class ListTopics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The model whose topics are asked for."""
+class ListTopicsArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The model whose topics to list."""
 
     model: Annotated[str | None, Meta(description="Name of a model; the first one by default.")] = (
         None
@@ -58,7 +59,7 @@ class ListTopics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class TopicList(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model can answer."""
+    """The topics of a model."""
 
     model: str
     version: str
@@ -74,25 +75,17 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def output_schema(kind: type) -> dict[str, Any]:
-    """Return the JSON Schema of what a tool answers.
-
-    Clients want an object at the root, not a reference to one.
-    """
+    """Return the JSON Schema of a tool's result, with an object at the root, as clients expect."""
     (root,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    own = parts.pop(root["$ref"].rpartition("/")[2])
-    return {**own, "$defs": parts} if parts else own
+    root_schema = parts.pop(root["$ref"].rpartition("/")[2])
+    return {**root_schema, "$defs": parts} if parts else root_schema
 
 
 def input_schema(kind: type, names: Sequence[str], limits: Limits) -> dict[str, Any]:
-    """Return the JSON Schema of what a tool is asked.
+    """Return the JSON Schema of a tool's arguments.
 
-    Parameters
-    ----------
-    kind : type
-        A `Struct` with the field `model`, and with a `text` or `texts`, if any.
-    names : sequence of str
-        Names that `model` may be.
-    limits : Limits
+    `kind` is a `Struct` with the field `model`, and perhaps `text` or `texts`; `names` are those of
+    the models.
     """
     schema = output_schema(kind)
     fields = schema["properties"]
@@ -111,16 +104,11 @@ def input_schema(kind: type, names: Sequence[str], limits: Limits) -> dict[str, 
 _BATCH = 512
 
 
-class Toolbox:
-    """Models, and what may be done with them; to be used by several threads.
+class ModelTools:
+    """The tools with their models; threads may share it.
 
-    Parameters
-    ----------
-    models : Models
-        Those whose files have changed are read again before the next answer.
-    limits : Limits
-    store : CorrectionStore, optional
-        Where corrections are kept; by default, none are taken.
+    Files of models that have changed are read again before the next call. Without a `store`, no
+    tool takes corrections.
     """
 
     def __init__(
@@ -130,44 +118,44 @@ class Toolbox:
 
     @property
     def tools(self) -> list[Tool]:
-        """The tools that there are."""
+        """The tools that are available."""
         return [tool for tool in TOOLS if tool.only_reads or self.store is not None]
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> msgspec.Struct:
-        """Return what a tool answers.
+        """Return the result of a tool.
 
         Raises
         ------
         KeyError : if there is no such tool.
-        SluglineError : if it can't answer.
+        SluglineError : if it fails.
         """
         tool = {tool.name: tool for tool in self.tools}[name]
-        asked = tool.read(arguments)
+        request = tool.read(arguments)
         self.models.refresh()
-        return tool.function(self, asked)
+        return tool.function(self, request)
 
-    def classify(self, asked: Classify) -> Classification:
-        """Answer texts."""
-        self.limits.check(asked.texts, explain=asked.explain)
-        model = self.model(asked.model)
+    def classify(self, request: ClassifyArguments) -> Classification:
+        """Classify texts."""
+        self.limits.check(request.texts, explain=request.explain)
+        model = self.model(request.model)
         routes = [
             route
-            for first in range(0, len(asked.texts), _BATCH)
-            for route in model.route(asked.texts[first : first + _BATCH], asked.min_precision)
+            for first in range(0, len(request.texts), _BATCH)
+            for route in model.route(request.texts[first : first + _BATCH], request.min_precision)
         ]
-        found = results(routes, asked.top)
-        if asked.explain:
-            found = explained(model, asked.texts, found)
-        return Classification(model=model.name, version=model.digest, results=found)
+        answers = to_results(routes, request.top)
+        if request.explain:
+            answers = with_reasons(model, request.texts, answers)
+        return Classification(model=model.name, version=model.digest, results=answers)
 
-    def explain(self, asked: Explain) -> ExplanationReply:
-        """Say which words speak for a topic."""
-        self.limits.check([asked.text], explain=True)
-        return explanation(self.model(asked.model), asked)
+    def explain(self, request: ExplainRequest) -> ExplanationReply:
+        """Explain which words speak for a topic."""
+        self.limits.check([request.text], explain=True)
+        return explain_score(self.model(request.model), request)
 
-    def list_topics(self, asked: ListTopics) -> TopicList:
-        """Name the topics of a model."""
-        model = self.model(asked.model)
+    def list_topics(self, request: ListTopicsArguments) -> TopicList:
+        """List the topics of a model."""
+        model = self.model(request.model)
         return TopicList(
             model=model.name,
             version=model.digest,
@@ -176,14 +164,14 @@ class Toolbox:
             min_precision=model.router.precision,
         )
 
-    def add_correction(self, asked: Correct) -> CorrectionReply:
-        """Keep a correction; it is on disk when this is answered."""
+    def add_correction(self, request: CorrectionRequest) -> CorrectionReply:
+        """Store a correction on disk."""
         if self.store is None:
             raise DataError("no corrections are taken here; start with --allow-corrections FILE.")
-        self.limits.check([asked.text])
-        model = self.model(asked.model)
-        [route] = model.route([asked.text])
-        return keep(self.store, model, asked, route)
+        self.limits.check([request.text])
+        model = self.model(request.model)
+        [route] = model.route([request.text])
+        return store_correction(self.store, model, request, route)
 
     def model(self, name: str | None) -> ServedModel:
         """Return a model by its name, the first one for None; DataError if there is none."""
@@ -195,33 +183,33 @@ class Toolbox:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """One thing that an agent can do.
+    """A tool of the server.
 
     Attributes
     ----------
     name, title, description : str
-    question, reply : type
-        What it is asked and what it answers, each a `Struct`.
+    arguments, reply : type
+        A `Struct` each.
     function : callable
-        Takes a toolbox and a question, and returns the reply.
+        A method of `ModelTools` that takes the arguments.
     only_reads : bool, default True
-        Whether nothing is changed by it.
+        Whether it changes nothing.
     """
 
     name: str
     title: str
     description: str
-    question: type[msgspec.Struct]
+    arguments: type[msgspec.Struct]
     reply: type[msgspec.Struct]
-    function: Callable[[Toolbox, Any], msgspec.Struct]
+    function: Callable[[ModelTools, Any], msgspec.Struct]
     only_reads: bool = True
 
     def read(self, arguments: Mapping[str, Any]) -> msgspec.Struct:
-        """Return the question that arguments ask; DataError if they ask something else."""
+        """Return the typed arguments; DataError if they are invalid."""
         try:
-            return msgspec.convert(arguments, self.question)
+            return msgspec.convert(arguments, self.arguments)
         except msgspec.ValidationError as error:
-            fields = sorted(msgspec.structs.fields(self.question), key=lambda f: not f.required)
+            fields = sorted(msgspec.structs.fields(self.arguments), key=lambda f: not f.required)
             names = ", ".join(field.encode_name for field in fields)
             raise DataError(f"{error}; {self.name} takes: {names}.") from None
 
@@ -234,9 +222,9 @@ TOOLS = (
         "topics. `topic` is null where the model is unsure; `reason` then says why: ask a person, "
         "or decide by `top`. Give many texts in one call rather than one at a time. With "
         "`explain`, each answer comes with the words for and against it.",
-        question=Classify,
+        arguments=ClassifyArguments,
         reply=Classification,
-        function=Toolbox.classify,
+        function=ModelTools.classify,
     ),
     Tool(
         name="explain",
@@ -244,17 +232,17 @@ TOOLS = (
         description="Tells which words of a text speak for a topic, and which against it: by "
         "default for the topic that `classify` answers. With `against`, tells why it is one topic "
         "rather than the other. Shares over 0 speak for the topic, the largest most.",
-        question=Explain,
+        arguments=ExplainRequest,
         reply=ExplanationReply,
-        function=Toolbox.explain,
+        function=ModelTools.explain,
     ),
     Tool(
         name="list_topics",
         title="List the topics",
         description="Names all topics that a model can answer.",
-        question=ListTopics,
+        arguments=ListTopicsArguments,
         reply=TopicList,
-        function=Toolbox.list_topics,
+        function=ModelTools.list_topics,
     ),
     Tool(
         name="add_correction",
@@ -264,9 +252,9 @@ TOOLS = (
         "said, or you know for certain, what the right topic is. A topic that the model doesn't "
         "have is kept as a new one (`is_new`), so check its spelling with `list_topics`. `who` is "
         "the name of who says so.",
-        question=Correct,
+        arguments=CorrectionRequest,
         reply=CorrectionReply,
-        function=Toolbox.add_correction,
+        function=ModelTools.add_correction,
         only_reads=False,
     ),
 )

@@ -1,4 +1,4 @@
-"""The first tab: a text in, its topic out, and why."""
+"""The first tab: classifies a text, and shows why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from slugline.model.file.content import SHIPPED, model_path
 from slugline.model.routing import Route, Unsure
 from slugline.reports.page import percent, typeset
 from slugline.serving.http.api import in_time
-from slugline.serving.http.bodies import Problem
-from slugline.serving.http.settings import State, state_of
-from slugline.serving.model import LimitError, ServedModel
+from slugline.serving.http.bodies import HttpProblem
+from slugline.serving.http.state import AppState, app_state
+from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page, part, read_form, wants_part
+from slugline.serving.settings import LimitError
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "Sample",
+    "answer_for",
     "answer_text",
     "ask",
     "check_text",
     "classify_page",
-    "find_answer",
     "samples_for",
     "show_classify",
 ]
@@ -48,7 +49,7 @@ _N_WORDS, _LONGEST_WORD = 6, 40
 
 
 class Bar(NamedTuple):
-    """A topic, how probable it is, and whether it is the one whose words are marked."""
+    """A topic, its probability, and whether its words are marked."""
 
     topic: Topic
     probability: float
@@ -56,12 +57,12 @@ class Bar(NamedTuple):
 
     @property
     def width(self) -> str:
-        """Its share of the widest bar that there can be, for an attribute."""
+        """Width of the bar, for an attribute."""
         return f"{100 * self.probability:.1f}%"
 
 
 class Answer(NamedTuple):
-    """The answer to a text, and why.
+    """The prediction for a text, and its explanation.
 
     Attributes
     ----------
@@ -71,15 +72,13 @@ class Answer(NamedTuple):
     probability : float
         Of the most likely topic.
     why_unsure : str
-        A sentence; empty if there is an answer.
+        A sentence; empty if the model is sure.
     bars : list of Bar
         Topics, the most likely first; all, unless there are very many.
     chosen : str or int
         The topic whose words are marked.
     marked : Markup
-        The text, its words marked.
-    is_cut : bool
-        Whether it is longer than what is shown of it.
+        The text with its words marked, perhaps cut (`is_cut`).
     words_for, words_against : list of str
         The strongest of them.
     """
@@ -96,29 +95,29 @@ class Answer(NamedTuple):
     words_against: list[str]
 
     @property
-    def said(self) -> str:
-        """The answer in a few words, for who hears the page."""
+    def announcement(self) -> str:
+        """The prediction in a few words, for screen readers."""
         if self.topic is None:
             return f"Unsure. {self.why_unsure}"
         return f"{self.topic}, {typeset(percent(self.probability, 0))}"
 
 
 def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
-    """Return what to say of a text; takes some milliseconds.
+    """Return the answer for a text; takes some milliseconds.
 
     Parameters
     ----------
     model : ServedModel
     text : str
     route : Route
-        The model's answer, with all topics to list as guesses.
+        With all topics to list as guesses.
     chosen : str, optional
-        The topic to mark words for; the most likely one by default, and if there is none of it.
+        The topic whose words to mark; by default, or if it is unknown, the most likely one.
     """
     best = route.top[0][0]
     marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
-    found = explain(model.fitted, text, marked)
-    words = found.words()[: len(found.reasons) - bool(found.n_unlisted)]
+    explanation = explain(model.fitted, text, marked)
+    words = explanation.words()[: len(explanation.reasons) - bool(explanation.n_unlisted)]
     return Answer(
         text=text,
         topic=route.topic,
@@ -126,7 +125,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         why_unsure=_why(route.reason) if route.reason else "",
         bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
         chosen=marked,
-        marked=found.to_html(_MOST_MARKED),
+        marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         words_for=_strongest(words, +1),
         words_against=_strongest(words, -1),
@@ -134,11 +133,11 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
 
 
 def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
-    """Return the strongest words that stand in the text, for or against."""
-    found = [each.word for each in words if each.n_places and each.share * sign > 0]
+    """Return the strongest words of the text, for (+1) or against (-1)."""
+    strongest = [share.word for share in words if share.n_places and share.share * sign > 0]
     return [
         word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
-        for word in found[:_N_WORDS]
+        for word in strongest[:_N_WORDS]
     ]
 
 
@@ -158,7 +157,7 @@ def _why(unsure: Unsure) -> str:
 
 
 def _digits(share: float, other: float) -> str:
-    """Return a percentage with as many digits as tell it from another."""
+    """Return a percentage with as many digits as differ from another."""
     digits = next((n for n in range(5) if f"{100 * share:.{n}f}" != f"{100 * other:.{n}f}"), 5)
     return typeset(percent(share, digits))
 
@@ -207,7 +206,7 @@ _NEWSWIRES = (
 
 
 def samples_for(model: ServedModel) -> tuple[Sample, ...]:
-    """Return the samples that a model is made for: none, unless it is one of ours."""
+    """Return the sample texts of a model: none, unless it comes with Slugline."""
     ours = {Path(model_path(name)).resolve() for name in SHIPPED}
     return _NEWSWIRES if model.path.resolve() in ours else ()
 
@@ -224,24 +223,24 @@ async def show_classify(request: Request) -> Response:
 
 
 async def ask(request: Request) -> Response:
-    """Answer the text of the form; the topic whose words are marked may be chosen."""
+    """Classify the text of the form; it may choose the topic whose words are marked."""
     model = chosen_model(request)
     form = await read_form(request)
     text = _text(form, model)
-    found = await find_answer(state_of(request), model, text, form.get("topic"))
+    answer = await answer_for(app_state(request), model, text, form.get("topic"))
     if wants_part(request):
-        return part(request, "answer.html.j2", **_values(found))
-    return classify_page(request, model, text, found)
+        return part(request, "answer.html.j2", **_values(answer))
+    return classify_page(request, model, text, answer)
 
 
-async def find_answer(
-    state: State, model: ServedModel, text: str, chosen: str | None = None
+async def answer_for(
+    state: AppState, model: ServedModel, text: str, chosen: str | None = None
 ) -> Answer | None:
-    """Return what to say of a text; None if it is blank.
+    """Return the answer for a text; None if it is blank.
 
     Raises
     ------
-    Problem : 422 if it is too long, 504 if it takes too long.
+    HttpProblem : 422 if it is too long, 504 if it takes too long.
     """
     if not text.strip():
         return None
@@ -251,16 +250,16 @@ async def find_answer(
     return await in_time(state.run(answer_text, model, text, route, chosen), state)
 
 
-def check_text(state: State, text: str) -> None:
-    """Raise a Problem if a text is too long."""
+def check_text(state: AppState, text: str) -> None:
+    """Raise an HttpProblem if a text is too long."""
     try:
         state.settings.limits.check([text], explain=True)
     except LimitError as error:
-        raise Problem(422, f"{error}".replace("text 0", "the text")) from None
+        raise HttpProblem(422, f"{error}".replace("text 0", "the text")) from None
 
 
 def _text(form: dict[str, str], model: ServedModel) -> str:
-    """Return the text to answer: a sample's, if one was clicked."""
+    """Return the text of the form, or of the sample that was clicked."""
     chosen = form.get("sample", "")
     samples = samples_for(model)
     if chosen.isascii() and chosen.isdecimal() and len(chosen) < 3 and int(chosen) < len(samples):
@@ -269,19 +268,10 @@ def _text(form: dict[str, str], model: ServedModel) -> str:
 
 
 def classify_page(
-    request: Request, model: ServedModel, text: str, found: Answer | None, **more: Any
+    request: Request, model: ServedModel, text: str, answer: Answer | None, **more: Any
 ) -> Response:
-    """Return the whole page, with a text and its answer.
-
-    Parameters
-    ----------
-    request : Request
-    model : ServedModel
-    text : str
-    found : Answer or None
-    **more : what else its parts say; see `_values`.
-    """
-    values = _values(found)
+    """Return the whole page with a text and its answer; `more` overrides `_values`."""
+    values = _values(answer)
     return page(
         request,
         "classify.html.j2",
@@ -293,10 +283,10 @@ def classify_page(
     )
 
 
-def _values(found: Answer | None) -> dict[str, Any]:
-    """Return what the part with the answer says."""
+def _values(answer: Answer | None) -> dict[str, Any]:
+    """Return the values of the part with the answer."""
     return {
-        "answer": found,
+        "answer": answer,
         "n_shown": N_SHOWN,
-        "wrong": None,
+        "correction": None,
     }

@@ -1,4 +1,4 @@
-"""Corrections: made on the first tab, and listed on a tab of their own."""
+"""Corrections: the form on the first tab, and the tab that lists them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,33 @@ from slugline.corrections.summary import (
     UnresolvedCorrections,
     summarize,
 )
-from slugline.serving.http.api import Correct, CorrectionReply, keep_correction, store_of
-from slugline.serving.http.bodies import Problem
-from slugline.serving.http.guard import problem_of
-from slugline.serving.http.settings import State, state_of
+from slugline.serving.http.api import (
+    CorrectionReply,
+    CorrectionRequest,
+    corrections_store,
+    keep_correction,
+)
+from slugline.serving.http.bodies import HttpProblem
+from slugline.serving.http.guard import to_problem
+from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
-from slugline.serving.page.classify import check_text, classify_page, find_answer
+from slugline.serving.page.classify import answer_for, check_text, classify_page
 from slugline.serving.page.page import (
     chosen_model,
-    in_full,
     link,
     page,
     part,
     read_form,
+    to_sentence,
     wants_part,
 )
 
 __all__ = [
-    "Summary",
-    "Wrong",
+    "CorrectionForm",
+    "CorrectionsPanel",
     "correct",
+    "corrections_panel",
     "show_corrections",
-    "summary_of",
     "undo",
 ]
 
@@ -51,15 +56,15 @@ _MOST_ASKED, _N_SHOWN = 1000, 8
 _Rests = tuple[int, int, str]
 
 
-class Summary(NamedTuple):
-    """What corrections say, shortened for the page.
+class CorrectionsPanel(NamedTuple):
+    """Summary of the corrections, shortened for the page.
 
     Attributes
     ----------
     n_asked, n_wrong : int
-        Corrected texts that the model was asked about, and to which it still gives wrong answers.
-    still_wrong : list of StillWrong
-    pairs : list of Taken
+        Corrected texts that the model classified, and those it still gets wrong.
+    still_wrong : list of UnresolvedCorrections
+    pairs : list of Confusion
     new_topics : list of str
     """
 
@@ -70,15 +75,15 @@ class Summary(NamedTuple):
     new_topics: list[str]
 
 
-_latest_summaries: WeakKeyDictionary[CorrectionStore, dict[str, tuple[_Rests, Summary]]] = (
-    WeakKeyDictionary()
-)
+_latest_summaries: WeakKeyDictionary[
+    CorrectionStore, dict[str, tuple[_Rests, CorrectionsPanel]]
+] = WeakKeyDictionary()
 
 
-def summary_of(state: State, model: ServedModel) -> Summary | None:
-    """Return what the corrections of a model's answers would change; None if there are none.
+def corrections_panel(state: AppState, model: ServedModel) -> CorrectionsPanel | None:
+    """Return the summary of a model's corrections; None if there are none.
 
-    It takes a while where they are many, and is kept until there are others.
+    It is slow for many corrections, so it is cached until there are others.
     """
     store = state.store
     if store is None:
@@ -86,20 +91,20 @@ def summary_of(state: State, model: ServedModel) -> Summary | None:
     rests = store.last(), store.count(0, model.name), model.digest
     if not rests[1]:
         return None
-    kept = _latest_summaries.setdefault(store, {})
-    if model.name not in kept or kept[model.name][0] != rests:
+    panels = _latest_summaries.setdefault(store, {})
+    if model.name not in panels or panels[model.name][0] != rests:
         rows = (row for row in store.rows() if row.model == model.name)
-        kept[model.name] = rests, _short(summarize(rows, model.fitted, most=_MOST_ASKED))
-    return kept[model.name][1]
+        panels[model.name] = rests, _to_panel(summarize(rows, model.fitted, most=_MOST_ASKED))
+    return panels[model.name][1]
 
 
-def _short(found: CorrectionSummary) -> Summary:
-    return Summary(
-        n_asked=found.n_asked,
-        n_wrong=found.n_still_wrong,
-        still_wrong=[each for each in found.still_wrong if each.n_wrong][:_N_SHOWN],
-        pairs=list(found.pairs[:_N_SHOWN]),
-        new_topics=list(found.new_topics[:_N_SHOWN]),
+def _to_panel(summary: CorrectionSummary) -> CorrectionsPanel:
+    return CorrectionsPanel(
+        n_asked=summary.n_asked,
+        n_wrong=summary.n_still_wrong,
+        still_wrong=[row for row in summary.still_wrong if row.n_wrong][:_N_SHOWN],
+        pairs=list(summary.pairs[:_N_SHOWN]),
+        new_topics=list(summary.new_topics[:_N_SHOWN]),
     )
 
 
@@ -113,22 +118,22 @@ _LONGEST_NAME = 200
 _NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None}
 
 
-class Wrong(NamedTuple):
-    """How far a correction has come.
+class CorrectionForm(NamedTuple):
+    """State of the form.
 
     Attributes
     ----------
     text : str
-    kept : CorrectionReply or None
-        What is kept now.
+    saved : CorrectionReply or None
+        The correction, if it was saved.
     undone : bool
-        Whether it was kept, and is so no longer.
+        Whether it was saved and then undone.
     problem : str
-        Why it is not kept; empty if nothing went wrong.
+        Why it was not saved; empty if nothing went wrong.
     """
 
     text: str
-    kept: CorrectionReply | None = None
+    saved: CorrectionReply | None = None
     undone: bool = False
     problem: str = ""
 
@@ -137,108 +142,118 @@ class Wrong(NamedTuple):
 
 
 async def correct(request: Request) -> Response:
-    """Keep a correction, and say so where it was made, or why it is not kept."""
+    """Save a correction, and show it in the form, or why it was not saved."""
     model = chosen_model(request)
-    state = state_of(request)
-    store_of(state)  # where none are kept, there is nothing to fill in again
+    state = app_state(request)
+    corrections_store(state)  # where none are kept, there is nothing to fill in again
     form = await read_form(request)
     text = form.get("text", "")
     try:
-        kept = await keep_correction(request, _correction(form, model, state))
+        reply = await keep_correction(request, _correction(form, model, state))
     except Exception as error:  # noqa: BLE001 - as the guard does
-        problem = problem_of(error, request.scope)
-        return await _shown(request, model, Wrong(text, problem=in_full(problem)), problem.status)
-    return await _shown(request, model, Wrong(text, kept=kept))
+        problem = to_problem(error, request.scope)
+        return await _show_form(
+            request, model, CorrectionForm(text, problem=to_sentence(problem)), problem.status
+        )
+    return await _show_form(request, model, CorrectionForm(text, saved=reply))
 
 
 async def undo(request: Request) -> Response:
-    """Take a correction back; one that is already gone is no error."""
+    """Undo a correction; one that is already gone is no error."""
     model = chosen_model(request)
-    state = state_of(request)
-    store = store_of(state)
+    state = app_state(request)
+    store = corrections_store(state)
     form = await read_form(request)
-    number = _number(form.get("id", ""))
+    number = _parse_number(form.get("id", ""))
     await state.ask_store(store.undo, number)
     if form.get("back") == "corrections":
-        named = request.query_params.get("model")
-        query = {"model": named} if named else {}
+        model_name = request.query_params.get("model")
+        query = {"model": model_name} if model_name else {}
         return RedirectResponse(link("/corrections", query, undone=number), 303)
-    return await _shown(request, model, Wrong(form.get("text", ""), undone=True))
+    return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))
 
 
-def _correction(form: dict[str, str], model: ServedModel, state: State) -> Correct:
-    """Return what a form says; Problem 422 if that can't be."""
+def _correction(form: dict[str, str], model: ServedModel, state: AppState) -> CorrectionRequest:
+    """Return the correction of a form; HttpProblem 422 if it is invalid."""
     who = form.get("who", "").strip()
     if len(who) > _LONGEST_NAME:
-        raise Problem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
+        raise HttpProblem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
     text, typed = form.get("text", ""), form.get("topic", "").strip()
     if not text.strip() or not typed:
-        raise Problem(422, "a correction needs a text and its right topic.")
+        raise HttpProblem(422, "a correction needs a text and its right topic.")
     check_text(state, text)
-    return Correct(text=text, topic=_as_topic(typed, model), model=model.name, who=who or None)
+    return CorrectionRequest(
+        text=text, topic=_parse_topic(typed, model), model=model.name, who=who or None
+    )
 
 
-def _as_topic(typed: str, model: ServedModel) -> Topic:
-    """Return a topic as a model has it whose topics are numbers."""
+def _parse_topic(typed: str, model: ServedModel) -> Topic:
+    """Return a topic as an integer for a model whose topics are integers."""
     is_number = typed.isascii() and typed.removeprefix("-").isdecimal() and len(typed) < 19
     return int(typed) if is_number and isinstance(model.fitted.topics.names[0], int) else typed
 
 
-async def _shown(request: Request, model: ServedModel, wrong: Wrong, status: int = 200) -> Response:
-    """Return how far the correction has come: alone, or on a page with text and answer."""
+async def _show_form(
+    request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
+) -> Response:
+    """Return the form: alone for a script, else on the page with text and answer."""
     if wants_part(request):
-        return part(request, "wrong.html.j2", status=status, wrong=wrong)
-    found = await find_answer(state_of(request), model, wrong.text)
-    return classify_page(request, model, wrong.text, found, status=status, wrong=wrong)
+        return part(request, "correction.html.j2", status=status, correction=correction)
+    answer = await answer_for(app_state(request), model, correction.text)
+    return classify_page(
+        request, model, correction.text, answer, status=status, correction=correction
+    )
 
 
 # Listed -------------------------------------------------------------------------------------------
 
 
 async def show_corrections(request: Request) -> Response:
-    """List corrections, the latest first, and say what they would change."""
+    """List corrections, the latest first, with a summary."""
     model = chosen_model(request)
-    state = state_of(request)
+    state = app_state(request)
     undone = request.query_params.get("undone", "")
     values = {
         "title": "Corrections",
-        "undone": _number(undone) if undone else None,
+        "undone": _parse_number(undone) if undone else None,
         "learning": None if state.learner is None else await state.run(state.learner.state),
-        **(_NONE if state.store is None else await _listed(request, model, state.store)),
+        **(_NONE if state.store is None else await _list_values(request, model, state.store)),
     }
     return page(request, "corrections.html.j2", **values)
 
 
-async def _listed(request: Request, model: ServedModel, store: CorrectionStore) -> dict[str, Any]:
-    """Return what a page of the list shows, and on the first one what they would change."""
-    state = state_of(request)
+async def _list_values(
+    request: Request, model: ServedModel, store: CorrectionStore
+) -> dict[str, Any]:
+    """Return the values of a page of the list; the first one has the summary."""
+    state = app_state(request)
     before = request.query_params.get("before", "")
-    number = _number(before) if before else None
-    found: list[Correction] = await state.ask_store(_latest_corrections, store, number)
+    number = _parse_number(before) if before else None
+    rows: list[Correction] = await state.ask_store(_latest_corrections, store, number)
     return {
-        "rows": found,
+        "rows": rows,
         "n_all": await state.ask_store(store.count),
-        "older": found[-1].id if len(found) == _ON_A_PAGE and found[-1].id > 1 else None,
+        "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
         "newer": number is not None,
         "longest": _LONGEST_TEXT,
-        "summary": await state.run(summary_of, state, model) if number is None else None,
+        "summary": await state.run(corrections_panel, state, model) if number is None else None,
     }
 
 
 def _latest_corrections(store: CorrectionStore, before: int | None) -> list[Correction]:
     """Return the corrections of a page, the latest first: those with numbers under `before`."""
     end = store.last() + 1 if before is None else min(before, store.last() + 1)
-    found: list[Correction] = []
-    while end > 1 and len(found) < _ON_A_PAGE:
+    latest: list[Correction] = []
+    while end > 1 and len(latest) < _ON_A_PAGE:
         start = max(0, end - 1 - _ON_A_PAGE)
         rows = [row for row in store.rows(after=start, most=end - 1 - start) if row.id < end]
-        found += reversed(rows)
+        latest += reversed(rows)
         end = start + 1
-    return found[:_ON_A_PAGE]
+    return latest[:_ON_A_PAGE]
 
 
-def _number(said: str) -> int:
-    """Return the number of a correction; Problem 422 if it is none."""
+def _parse_number(said: str) -> int:
+    """Return the number of a correction; HttpProblem 422 if it is none."""
     if not said.isascii() or not said.isdecimal() or len(said) > 18:
-        raise Problem(422, f"{said[:100]!r} is not the number of a correction.")
+        raise HttpProblem(422, f"{said[:100]!r} is not the number of a correction.")
     return int(said)

@@ -1,4 +1,4 @@
-"""The description of the API, as a person reads it."""
+"""The OpenAPI description as a page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.corpus.documents import Topic
-from slugline.serving.http.operations import description
-from slugline.serving.http.settings import state_of
+from slugline.serving.http.operations import openapi
+from slugline.serving.http.state import app_state
 from slugline.serving.page.page import page
 
 __all__ = [
     "Entry",
     "Field",
-    "in_words",
+    "describe_type",
     "show_docs",
 ]
 
@@ -35,7 +35,7 @@ _PLACES = re.compile(r"\{(\w+)\}")
 
 
 class Field(NamedTuple):
-    """A part of what is sent or answered."""
+    """A field of a request or reply."""
 
     name: str
     kind: str
@@ -44,24 +44,24 @@ class Field(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One thing that can be asked."""
+    """An operation of the API."""
 
     id: str
     method: str
     path: str
     summary: str
     parameters: list[Field]
-    asked: list[Field]
-    answered: list[Field]
+    request: list[Field]
+    reply: list[Field]
     media_type: str
     errors: list[str]
     example: str
 
 
 async def show_docs(request: Request) -> Response:
-    """Show what can be asked over HTTP, and how."""
-    state = state_of(request)
-    described = description(with_tokens=bool(state.settings.tokens))
+    """Show the operations of the API."""
+    state = app_state(request)
+    described = openapi(with_tokens=bool(state.settings.tokens))
     model = state.models.default
     address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
     entries = [
@@ -86,7 +86,7 @@ async def show_docs(request: Request) -> Response:
 
 
 class _Example(NamedTuple):
-    """What stands in examples: where the server is, a model and one of its topics."""
+    """Values of the examples: address, model and one of its topics."""
 
     address: str
     model: str
@@ -105,9 +105,9 @@ def _entry(
         method=method.upper(),
         path=path,
         summary=said["summary"],
-        parameters=[_parameter(each) for each in said.get("parameters", ())],
-        asked=_fields(described, body.get("schema", {})),
-        answered=_fields(described, content["schema"]),
+        parameters=[_parameter(parameter) for parameter in said.get("parameters", ())],
+        request=_fields(described, body.get("schema", {})),
+        reply=_fields(described, content["schema"]),
         media_type=media_type,
         errors=[f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
         example=_curl(method, path, said, example),
@@ -115,9 +115,9 @@ def _entry(
 
 
 def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) -> str:
-    """Return a command that asks it."""
-    known = {"name": quote(example.model, safe=""), "id": "1"}
-    place = _PLACES.sub(lambda found: known.get(found[1], found[1]), path)
+    """Return a curl command of an operation."""
+    values = {"name": quote(example.model, safe=""), "id": "1"}
+    place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {example.address}{place}"]
     if method not in ("get", "post"):
         parts.insert(0, f"curl -X {method.upper()}")
@@ -134,7 +134,7 @@ def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) ->
 
 
 def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
-    """Return the types that others are made of, with their fields."""
+    """Return the types that others contain, with their fields."""
     inner = {
         name
         for schema in described["components"]["schemas"].values()
@@ -149,11 +149,11 @@ def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
 
 
 def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:
-    found = _resolved(described, schema)
-    needed = found.get("required", ())
+    resolved = _resolve(described, schema)
+    needed = resolved.get("required", ())
     return [
-        Field(name, in_words(each), name in needed, _meaning(each))
-        for name, each in found.get("properties", {}).items()
+        Field(name, describe_type(schema_of_field), name in needed, _meaning(schema_of_field))
+        for name, schema_of_field in resolved.get("properties", {}).items()
     ]
 
 
@@ -161,13 +161,15 @@ def _parameter(said: Mapping[str, Any]) -> Field:
     place = "in the path" if said["in"] == "path" else "after the question mark"
     schema = said["schema"]
     meaning = said.get("description") or schema.get("description", "")
-    return Field(said["name"], f"{in_words(schema)}, {place}", said.get("required", False), meaning)
+    return Field(
+        said["name"], f"{describe_type(schema)}, {place}", said.get("required", False), meaning
+    )
 
 
-def _resolved(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     name = schema.get("$ref", "").rpartition("/")[2]
-    found: Mapping[str, Any] = described["components"]["schemas"][name] if name else schema
-    return found
+    target: Mapping[str, Any] = described["components"]["schemas"][name] if name else schema
+    return target
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:
@@ -178,25 +180,26 @@ def _meaning(schema: Mapping[str, Any]) -> str:
     return f"{said} {json.dumps(default)} if it is not given.".strip()
 
 
-def in_words(schema: Mapping[str, Any]) -> str:
-    """Return what a value may be.
+def describe_type(schema: Mapping[str, Any]) -> str:
+    """Return the type of a value in words.
 
-    >>> in_words({"anyOf": [{"type": "string"}, {"type": "null"}]})
+    >>> describe_type({"anyOf": [{"type": "string"}, {"type": "null"}]})
     'string or null'
-    >>> in_words({"type": "array", "items": {"$ref": "#/components/schemas/Guess"}, "minItems": 1})
+    >>> items = {"$ref": "#/components/schemas/Guess"}
+    >>> describe_type({"type": "array", "items": items, "minItems": 1})
     'list of Guess (1 or more)'
-    >>> in_words({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
+    >>> describe_type({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
     'number (0 or more, under 1)'
     """
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
-        return " or ".join(map(in_words, schema["anyOf"]))
+        return " or ".join(map(describe_type, schema["anyOf"]))
     kind = str(schema.get("type", "anything"))
     if kind == "array":
-        kind = f"list of {in_words(schema.get('items', {}))}"
+        kind = f"list of {describe_type(schema.get('items', {}))}"
     elif kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
-        kind = f"object of {in_words(schema['additionalProperties'])} by name"
+        kind = f"object of {describe_type(schema['additionalProperties'])} by name"
     limits = ", ".join(_limits(schema))
     return f"{kind} ({limits})" if limits else kind
 

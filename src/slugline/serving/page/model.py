@@ -1,4 +1,4 @@
-"""The page of a model: its card, its topics and the most important numbers."""
+"""The tab of a model: its card and topics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from slugline.base.html import render_markdown
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
 from slugline.reports.page import percent, typeset
-from slugline.serving.http.settings import state_of
+from slugline.serving.http.state import app_state
 from slugline.serving.page.page import chosen_model, page
 
 __all__ = [
-    "Figure",
+    "KeyNumber",
     "show_model",
 ]
 
@@ -24,8 +24,8 @@ __all__ = [
 # The page ---------------------------------------------------------------------------------------
 
 
-class Figure(NamedTuple):
-    """A number, and what it is."""
+class KeyNumber(NamedTuple):
+    """A number, and its meaning."""
 
     value: str
     name: str
@@ -43,23 +43,23 @@ async def show_model(request: Request) -> Response:
         key=_key(info, model.router.precision),
         topics=[(topic, _description(info, topic)) for topic in info.topics],
         card=render_markdown(_without_title(model.file.card)),
-        problem=state_of(request).models.problems.get(model.name),
+        problem=app_state(request).models.problems.get(model.name),
     )
 
 
-def _key(info: ModelInfo, precision: float | None) -> list[Figure]:
-    """Return the few numbers to remember."""
-    found = [
-        Figure(f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
-        Figure(f"{info.n_documents:,}", "documents learned from"),
+def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
+    """Return the key numbers."""
+    numbers = [
+        KeyNumber(f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
+        KeyNumber(f"{info.n_documents:,}", "documents learned from"),
     ]
     if "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
-        found.append(Figure(right, "right on documents left out to test"))
+        numbers.append(KeyNumber(right, "right on documents left out to test"))
     if precision is not None:
         share = typeset(f"{100 * precision:g} %")
-        found.append(Figure(share, "of its answers are to be right; else it says “unsure”"))
-    return found
+        numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))
+    return numbers
 
 
 def _description(info: ModelInfo, topic: str | int) -> str:
@@ -68,9 +68,9 @@ def _description(info: ModelInfo, topic: str | int) -> str:
 
 
 def _without_title(card: str) -> str:
-    """Return a card without its heading, and without its topics, which the page lists itself."""
+    """Return a card without its heading and its list of topics, which the page has itself."""
     before, heading, after = card.rpartition("\n## Its ")
     if heading and "topic" in after.partition("\n")[0]:
         card = before
-    first, _, rest = card.partition("\n")
-    return rest if first.startswith("# ") else card
+    first, _, body = card.partition("\n")
+    return body if first.startswith("# ") else card

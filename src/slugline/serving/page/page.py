@@ -1,4 +1,4 @@
-"""Templates, filled in."""
+"""What all pages share: static files, templates, forms, error pages and the login."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
 from slugline.reports.page import percent, shorten, typeset
 from slugline.serving.http.api import find_model
-from slugline.serving.http.bodies import Problem, body_type, read_body
-from slugline.serving.http.guard import COOKIE, cookie_of, is_among, problem_of
-from slugline.serving.http.settings import state_of
+from slugline.serving.http.bodies import HttpProblem, body_type, read_body
+from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
+from slugline.serving.http.state import app_state
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,15 +33,15 @@ __all__ = [
     "STATIC",
     "Handler",
     "chosen_model",
-    "for_people",
-    "in_full",
     "log_in",
     "page",
     "part",
     "problem_page",
     "read_form",
     "show_login",
+    "show_problems",
     "static_file",
+    "to_sentence",
     "wants_part",
 ]
 
@@ -52,12 +52,12 @@ _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-
 
 
 def _read() -> dict[str, bytes]:
-    here = files("slugline.serving.page")
+    folder = files("slugline.serving.page")
     colours = files("slugline.reports").joinpath("templates", "colours.css").read_text("utf-8")
-    style = here.joinpath("page.css").read_text("utf-8")
+    style = folder.joinpath("page.css").read_text("utf-8")
     return {
         "page.css": "\n".join((colours, style, STYLE)).encode(),
-        "page.js": here.joinpath("page.js").read_bytes(),
+        "page.js": folder.joinpath("page.js").read_bytes(),
     }
 
 
@@ -71,11 +71,11 @@ for _name, _content in _read().items():
 
 
 async def static_file(request: Request) -> Response:
-    """Send a file, which a browser may keep for ever."""
+    """Send a file, which a browser may cache for ever."""
     address = request.scope["path"]
     content = _FILES.get(address)
     if content is None:
-        raise Problem(404, f"there is nothing at {address[:200]}; load the page again.")
+        raise HttpProblem(404, f"there is nothing at {address[:200]}; load the page again.")
     tag = f'"{address}"'
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "ETag": tag}
     if request.headers.get("if-none-match") == tag:
@@ -96,36 +96,22 @@ _TABS = (
 
 
 def chosen_model(request: Request) -> ServedModel:
-    """Return the model that the address names, or the first.
-
-    Raises
-    ------
-    Problem : 404 if there is none of that name.
-    """
+    """Return the model that the address names, or the first; HttpProblem 404 if there is none."""
     return find_model(request, request.query_params.get("model"))
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a whole page as a response.
-
-    Parameters
-    ----------
-    request : Request
-    template : str
-        A file name in `templates`.
-    status : int, default 200
-    **values : what the template refers to; text is escaped.
-    """
-    return _filled(request, template, status, values)
+    """Return a page from a template with values, whose text is escaped."""
+    return _render(request, template, status, values)
 
 
 def part(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a part of a page, which a script puts into its place; see `page`."""
-    return _filled(request, template, status, values)
+    """Return a part of a page, which a script inserts; see `page`."""
+    return _render(request, template, status, values)
 
 
-def _filled(request: Request, template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
-    state = state_of(request)
+def _render(request: Request, template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
+    state = app_state(request)
     model = getattr(request.state, "model", None) or state.models.default
     models = state.models.all()
     shared = {
@@ -139,7 +125,7 @@ def _filled(request: Request, template: str, status: int, values: dict[str, Any]
         "version": __version__,
     }
     text = _environment().get_template(template).render(shared | values)
-    return HTMLResponse(_whole(text), status)
+    return HTMLResponse(_encode(text), status)
 
 
 def _percent(share: float) -> str:
@@ -153,13 +139,13 @@ def _percent(share: float) -> str:
     return typeset(percent(share, 0))
 
 
-def _whole(text: str) -> bytes:
-    """Return UTF-8; a file may have held halves of characters, which have none."""
+def _encode(text: str) -> bytes:
+    """Return UTF-8; lone surrogates of a file are replaced."""
     return text.encode("utf-8", "replace")
 
 
 def _query(model: ServedModel, models: list[ServedModel]) -> dict[str, str]:
-    """Return what links have to say, so that they stay with the model."""
+    """Return the query of links that stay with the model."""
     return {} if model is models[0] else {"model": model.name}
 
 
@@ -183,8 +169,8 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
     """
     from urllib.parse import urlencode
 
-    found = urlencode({**query, **more})
-    return f"{path}?{found}" if found else path
+    query_string = urlencode({**query, **more})
+    return f"{path}?{query_string}" if query_string else path
 
 
 # Forms as browsers send them, and what goes wrong, as people read it ------------------------------
@@ -196,7 +182,7 @@ _MOST_FIELDS = 20
 
 
 def wants_part(request: Request) -> bool:
-    """Return whether a script asks, which puts the answer into its place by itself."""
+    """Whether a script asks for a part of the page."""
     return PART in request.headers
 
 
@@ -205,59 +191,64 @@ async def read_form(request: Request) -> dict[str, str]:
 
     Raises
     ------
-    Problem : 415 if it is no form, 400 if it has too many fields, and those of `read_body`.
+    HttpProblem : 415 if it is no form, 400 if it has too many fields, and those of `read_body`.
     """
     kind = body_type(request)
     if kind != _FORM:
-        raise Problem(415, f"a form was expected, and the body is of type {kind[:100]!r}.")
-    settings = state_of(request).settings
+        raise HttpProblem(415, f"a form was expected, and the body is of type {kind[:100]!r}.")
+    settings = app_state(request).settings
     body = await read_body(request, settings.max_body, settings.timeout)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise Problem(400, "the form can't be read; load the page again.") from None
+        raise HttpProblem(400, "the form can't be read; load the page again.") from None
     # Browsers send each line break as two characters, however it was pasted.
     return {name: value.replace("\r\n", "\n") for name, value in pairs}
 
 
-def for_people(handler: Handler) -> Handler:
-    """Let a handler's problems be shown on a page, or in the part that a script asked for."""
+def show_problems(handler: Handler) -> Handler:
+    """Return a handler that shows its problems on a page, or in the part of a script."""
 
     @functools.wraps(handler)
-    async def shown(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - as the guard does
-            return _shown(request, problem_of(error, request.scope))
+            return _show_problem(request, to_problem(error, request.scope))
 
-    return shown
+    return handle
 
 
-def problem_page(scope: Scope, problem: Problem) -> Response:
-    """Return a page for people to whom not even a page was shown; it says nothing else."""
+def problem_page(scope: Scope, problem: HttpProblem) -> Response:
+    """Return an error page without navigation, as the guard shows it."""
     title = HTTPStatus(problem.status).phrase
-    values: dict[str, Any] = {"said": in_full(problem), "title": title, "has_nav": False}
-    found = page(Request(scope), "error.html.j2", status=problem.status, **values)
-    found.headers.update(problem.headers)
-    return found
+    values: dict[str, Any] = {"message": to_sentence(problem), "title": title, "has_nav": False}
+    response = page(Request(scope), "error.html.j2", status=problem.status, **values)
+    response.headers.update(problem.headers)
+    return response
 
 
-def in_full(problem: Problem) -> str:
-    """Return what a problem says, as a sentence."""
+def to_sentence(problem: HttpProblem) -> str:
+    """Return the detail of a problem as a sentence."""
     return problem.detail[:1].upper() + problem.detail[1:]
 
 
-def _shown(request: Request, problem: Problem) -> Response:
-    said = in_full(problem)
+def _show_problem(request: Request, problem: HttpProblem) -> Response:
+    message = to_sentence(problem)
     if wants_part(request):
-        found = part(request, "problem.html.j2", status=problem.status, said=said)
+        response = part(request, "problem.html.j2", status=problem.status, message=message)
     else:
         title = HTTPStatus(problem.status).phrase
-        found = page(
-            request, "error.html.j2", status=problem.status, said=said, title=title, has_nav=True
+        response = page(
+            request,
+            "error.html.j2",
+            status=problem.status,
+            message=message,
+            title=title,
+            has_nav=True,
         )
-    found.headers.update(problem.headers)
-    return found
+    response.headers.update(problem.headers)
+    return response
 
 
 # The form that asks for a token, where one is needed ----------------------------------------------
@@ -272,15 +263,15 @@ async def show_login(request: Request) -> Response:
 
 
 async def log_in(request: Request) -> Response:
-    """Let a browser in that sends one of the tokens: it gets a cookie that shows so."""
-    tokens = state_of(request).settings.tokens
-    given = (await read_form(request)).get("token", "").strip()
-    if not is_among(given.encode(), [token.encode() for token in tokens]):
-        return _form(request, 403, "That is none of this server’s tokens.")
+    """Set the cookie of a browser that sends one of the tokens."""
+    tokens = app_state(request).settings.tokens
+    token = (await read_form(request)).get("token", "").strip()
+    if not is_among(token.encode(), [known.encode() for known in tokens]):
+        return _form(request, 403, "This token is not valid here.")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
         COOKIE,
-        cookie_of(given),
+        token_cookie(token),
         max_age=_MONTH,
         httponly=True,
         # Not "strict", with which whoever follows a link to the page would be asked again; that
@@ -299,5 +290,5 @@ def _form(request: Request, status: int = 200, problem: str = "") -> Response:
         status=status,
         title="A token, please",
         problem=problem,
-        needs_token=bool(state_of(request).settings.tokens),
+        needs_token=bool(app_state(request).settings.tokens),
     )

@@ -1,4 +1,4 @@
-"""The second tab: a table in, a table with topics out."""
+"""The second tab: classifies the rows of a table."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, topic_names
 from slugline.prediction.rows import Prediction, predict_rows
 from slugline.reports.page import shorten
-from slugline.serving.http.bodies import Problem, take_body
-from slugline.serving.http.settings import Settings, State, state_of
-from slugline.serving.messages import whole
+from slugline.serving.http.bodies import HttpProblem, stream_body
+from slugline.serving.http.state import AppState, app_state
+from slugline.serving.messages import replace_surrogates
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
+from slugline.serving.settings import ServeSettings
 
 __all__ = [
     "Upload",
     "answer_table",
-    "receive",
+    "parse_upload",
+    "save_body",
     "show_table",
-    "understand",
     "write_table",
 ]
 
@@ -60,17 +61,17 @@ class Upload:
     Attributes
     ----------
     name : str
-        What its owner calls it.
+        The user's name for it.
     columns : list of str
         Those of the first rows; empty if the format has no names for them.
     text : str or None
-        The column, or columns with commas between them, that hold the text; None if nobody knows.
+        The column that holds the text, or several, separated by commas; None if unknown.
     encoding : str or None
-        What its bytes were taken for, as they are not UTF-8; None if they are, as far as is known.
+        The guessed encoding; None for UTF-8.
     has_names : bool
         Whether its columns have names.
     unit : str
-        What rows are called: "line", "item" or "row".
+        The word for a row: "line", "item" or "row".
     """
 
     name: str
@@ -83,16 +84,15 @@ class Upload:
     _rows: RowReader | None = None
 
     def close(self) -> None:
-        """Delete it."""
+        """Delete the file."""
         self._file.close()
 
     def answers(self, router: Router) -> Iterator[list[Prediction | BadRow]]:
-        """Yield the answers to some rows at a time.
+        """Yield the predictions for some rows at a time.
 
         Raises
         ------
-        DataError : if the file can't be read further, or has too many rows; it names the file as
-            its owner does.
+        DataError : if the file can't be read further, or has too many rows.
         """
         text = self.text if self.has_names else None
         n_rows = 0
@@ -110,30 +110,31 @@ class Upload:
             raise DataError(f"{error}".replace(self._file.name, self.name)) from error
 
     def share_read(self) -> float | None:
-        """Return how much of it has been read, from 0 to 1; None if unknown."""
+        """Return the share of the file that has been read, from 0 to 1; None if unknown."""
         return None if self._rows is None else self._rows.share_read()
 
 
-async def receive(request: Request, settings: Settings) -> Any:
-    """Return the body as a temporary file, whose name ends as the owner's does.
+async def save_body(request: Request, settings: ServeSettings) -> Any:
+    """Return the body as a temporary file with the ending of the user's name.
 
     Raises
     ------
-    Problem : those of `take_body`, and 503 if there is no room for it.
+    HttpProblem : those of `stream_body`, and 503 if the disk is full.
     """
-    found = _ENDING.search(_name(request).lower())
+    ending = _ENDING.search(_name(request).lower())
     claimed = request.headers.get("content-length", "")
     n_bytes = int(claimed) if claimed.isascii() and claimed.isdecimal() else settings.max_file
     timeout = settings.timeout + min(n_bytes, settings.max_file) / _SLOWEST
-    file = tempfile.NamedTemporaryFile(suffix=found[0] if found else "")  # noqa: SIM115 - lives on
+    suffix = ending[0] if ending else ""
+    file = tempfile.NamedTemporaryFile(suffix=suffix)  # noqa: SIM115 - the upload closes it
     try:
-        await take_body(request, settings.max_file, timeout, file.write)
+        await stream_body(request, settings.max_file, timeout, file.write)
         file.flush()
     except BaseException as error:
         file.close()
         if not isinstance(error, OSError):
             raise
-        raise Problem(
+        raise HttpProblem(
             503,
             f"the file can't be kept while it is read ({error.strerror}); make room on the server.",
             headers={"Retry-After": "10"},
@@ -141,25 +142,25 @@ async def receive(request: Request, settings: Settings) -> Any:
     return file
 
 
-def understand(request: Request, file: Any) -> Upload:
-    """Return what a file holds, by its first rows; the file is closed if that can't be told.
+def parse_upload(request: Request, file: Any) -> Upload:
+    """Return the upload with its columns, from the first rows; close the file if that fails.
 
     Raises
     ------
-    Problem : 422 if it can't be read.
+    HttpProblem : 422 if it can't be read.
     """
     name = _name(request)
     text = request.query_params.get("text") or None
     try:
-        return _understood(name, text, file)
+        return _parse(name, text, file)
     except BaseException as error:
         file.close()
         if not isinstance(error, SluglineError):
             raise
-        raise Problem(422, f"{error}".replace(file.name, name)) from error
+        raise HttpProblem(422, f"{error}".replace(file.name, name)) from error
 
 
-def _understood(name: str, text: str | None, file: Any) -> Upload:
+def _parse(name: str, text: str | None, file: Any) -> Upload:
     encoding = None
     rows = read_rows(file.name)
     head = peek(rows)
@@ -169,8 +170,8 @@ def _understood(name: str, text: str | None, file: Any) -> Upload:
         head = peek(read_rows(file.name, encoding=encoding))
     if rows.has_names:
         # One that was named is looked for; of others, the first is taken.
-        found = find_columns(name, head, text)[0]
-        text = text or (found[0] if found else None)
+        text_columns = find_columns(name, head, text)[0]
+        text = text or (text_columns[0] if text_columns else None)
     return Upload(
         name=name,
         columns=column_names(head) if rows.has_names else [],
@@ -183,10 +184,10 @@ def _understood(name: str, text: str | None, file: Any) -> Upload:
 
 
 def _name(request: Request) -> str:
-    """Return what the file is called, without folders."""
+    """Return the name of the file, without folders."""
     name = request.query_params.get("name", "").replace("\\", "/").rpartition("/")[2]
     if not name or len(name) > _LONGEST_NAME:
-        raise Problem(
+        raise HttpProblem(
             422, f"give the file's `name`, of at most {_LONGEST_NAME} characters, in the address."
         )
     return name
@@ -200,35 +201,35 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def show_table(request: Request) -> Response:
-    """Show where a table can be dropped."""
+    """Show the form for a file."""
     chosen_model(request)
     return page(
         request,
         "table.html.j2",
         title="What are these texts about?",
-        max_file=state_of(request).settings.max_file,
+        max_file=app_state(request).settings.max_file,
     )
 
 
 async def answer_table(request: Request) -> Response:
-    """Answer the rows of a file, in lines of JSON as they come.
+    """Send the predictions for the rows of a file, as JSON lines.
 
-    The first line has `columns`, the column taken for `text` (null if it has to be named) and the
-    `encoding` that was guessed. Then there are lines with `rows`, each of them a list of place,
-    topic or best guess, probability, reason to be unsure, shortened text and error, and with the
-    share that has been `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
+    The first line has `columns`, the column of the `text` (null if the user has to name it) and the
+    guessed `encoding`. The next ones have `rows`, each a list of place, topic or best guess,
+    probability, reason to be unsure, shortened text and error, and the share that was `read`. The
+    last line has `n_rows`; or `error`, if the rest can't be read.
     """
-    state, model, upload = await _received(request)
+    state, model, upload = await _receive_upload(request)
     lines = _lines(model, upload)
     return StreamingResponse(_steps(state, upload, lines), media_type="application/jsonl")
 
 
 async def write_table(request: Request) -> Response:
-    """Send a file back as CSV: its own columns, then topic, probability and the like."""
-    state, model, upload = await _received(request)
+    """Send a file as CSV: its columns, then topic, probability and the like."""
+    state, model, upload = await _receive_upload(request)
     if upload.text is None:
         upload.close()
-        raise Problem(422, f"{upload.name} has no column known as text; name one with `text`.")
+        raise HttpProblem(422, f"{upload.name} has no column known as text; name one with `text`.")
     stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
     name = quote(f"{stem}-topics.csv", safe="", errors="replace")
     return StreamingResponse(
@@ -238,14 +239,14 @@ async def write_table(request: Request) -> Response:
     )
 
 
-async def _received(request: Request) -> tuple[State, ServedModel, Upload]:
-    state, model = state_of(request), chosen_model(request)
-    file = await receive(request, state.settings)
-    return state, model, await state.run(understand, request, file)
+async def _receive_upload(request: Request) -> tuple[AppState, ServedModel, Upload]:
+    state, model = app_state(request), chosen_model(request)
+    file = await save_body(request, state.settings)
+    return state, model, await state.run(parse_upload, request, file)
 
 
-async def _steps(state: State, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what an iterator gives, each step of it off the event loop; then delete the file."""
+async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the items of an iterator, each step off the event loop; then delete the file."""
     step: asyncio.Future[bytes | None] | None = None
     try:
         while True:
@@ -262,7 +263,7 @@ async def _steps(state: State, upload: Upload, pieces: Iterator[bytes]) -> Async
 
 
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
-    columns = [whole(name) for name in upload.columns]
+    columns = [replace_surrogates(name) for name in upload.columns]
     yield _line(columns=columns, text=upload.text, encoding=upload.encoding)
     if upload.text is None:
         return
@@ -270,9 +271,9 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     try:
         for answers in upload.answers(model.router):
             n_rows += len(answers)
-            yield _line(rows=[_row(each) for each in answers], read=upload.share_read())
+            yield _line(rows=[_row(answer) for answer in answers], read=upload.share_read())
     except SluglineError as error:
-        yield _line(error=whole(f"{error}"))
+        yield _line(error=replace_surrogates(f"{error}"))
         return
     yield _line(n_rows=n_rows)
 
@@ -285,17 +286,17 @@ def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     table = AnswerFile(buffer, ",", upload.unit, names, upload.has_names, guards_formulas=True)
     for answers in upload.answers(model.router):
         table.write(answers)
-        yield _taken(buffer)
+        yield _drain(buffer)
     table.finish()
-    yield _taken(buffer)
+    yield _drain(buffer)
 
 
-def _taken(buffer: io.BytesIO) -> bytes:
-    """Return what is in a buffer, and empty it."""
-    found = buffer.getvalue()
+def _drain(buffer: io.BytesIO) -> bytes:
+    """Return and remove the content of a buffer."""
+    data = buffer.getvalue()
     buffer.seek(0)
     buffer.truncate()
-    return found
+    return data
 
 
 def _line(**values: Any) -> bytes:
@@ -304,8 +305,10 @@ def _line(**values: Any) -> bytes:
 
 def _row(answer: Prediction | BadRow) -> list[Any]:
     if isinstance(answer, BadRow):
-        return [answer.at, None, None, None, "", whole(answer.problem)]
+        return [answer.at, None, None, None, "", replace_surrogates(answer.problem)]
     topic, probability = answer.topics[0]
-    text = whole(shorten(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT))
+    text = replace_surrogates(
+        shorten(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT)
+    )
     reason = None if answer.reason is None else str(answer.reason)
     return [answer.at, topic, round(probability, 4), reason, text, None]

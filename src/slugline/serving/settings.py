@@ -1,0 +1,246 @@
+"""Settings of a server, from which the options of `slugline serve` are made; limits of requests."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from slugline.base.words import counted
+from slugline.errors import DataError, OptionError
+
+__all__ = [
+    "LimitError",
+    "Limits",
+    "ServeSettings",
+    "is_loopback",
+    "read_tokens",
+]
+
+_GIGABYTE = 1 << 30
+# Characters of a token: fewer could be guessed.
+_SHORTEST_TOKEN = 16
+_MOST_TOKEN_BYTES = 1 << 16
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+class LimitError(DataError):
+    """A request over its limits.
+
+    Attributes
+    ----------
+    index : int or None
+        Which of the texts it is, counted from 0; None if there are too many of them, or none.
+    """
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of a request: texts, characters of each, and texts with reasons, which are slow."""
+
+    texts: int = 10_000
+    characters: int = 100_000
+    explained: int = 100
+
+    def check(self, texts: Sequence[str], *, explain: bool = False) -> None:
+        """Raise a LimitError if there are too many texts, none, or one of them is too long."""
+        most = min(self.explained, self.texts) if explain else self.texts
+        if not texts:
+            raise LimitError("there are no texts; give one at least.")
+        if len(texts) > most:
+            why = " with reasons" if explain else ""
+            raise LimitError(
+                f"there are {counted(len(texts), 'text')}, and a request{why} may have {most:,}; "
+                "ask in several requests."
+            )
+        longest = max(map(len, texts))
+        if longest > self.characters:
+            index = next(i for i, text in enumerate(texts) if len(text) > self.characters)
+            raise LimitError(
+                f"text {index} has {counted(len(texts[index]), 'character')}, and a text may have "
+                f"{self.characters:,}; shorten it.",
+                index,
+            )
+
+
+# Settings -----------------------------------------------------------------------------------------
+
+
+def _setting(
+    description: str,
+    metavar: str = "",
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    flag: str = "",
+) -> Meta:
+    """Return what `slugline serve` shows of a setting; `flag` differs from its name if given."""
+    return Meta(description=description, ge=ge, le=le, extra={"metavar": metavar, "flag": flag})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings:
+    """Settings of a server. Each field with a `Meta` is an option of `slugline serve`.
+
+    `tokens` are those of `--token-file`: a request needs one of them, or none if there are none.
+    """
+
+    host: Annotated[str, _setting("Address.", "ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, _setting("Port; 0 for any that is free.", "N", ge=0, le=65535)] = 8080
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        _setting(
+            "A name by which the server is called, such as topics.example.org; may be repeated. "
+            "Numeric addresses and localhost are known.",
+            "NAME",
+            flag="--allowed-host",
+        ),
+    ] = ()
+    workers: Annotated[int, _setting("Processes.", "N", ge=1, le=256)] = 1
+    threads: Annotated[
+        int, _setting("Threads of each process that make answers.", "N", ge=1, le=256)
+    ] = 2
+    corrections: Annotated[
+        Path | None, _setting("Keep corrections in FILE, a SQLite database.", "FILE")
+    ] = None
+    learn_every: Annotated[
+        int | None,
+        _setting(
+            "Learn again after N new corrections of the first model, from DATA and all "
+            "corrections, and replace it if no topic got clearly worse.",
+            "N",
+            ge=1,
+        ),
+    ] = None
+    learn_from: Annotated[
+        tuple[str, ...],
+        _setting("What the first model learned from; may be repeated.", "DATA"),
+    ] = ()
+    text: Annotated[
+        str | None,
+        _setting("Column of DATA that holds the text, or several, such as subject,body.", "COLUMN"),
+    ] = None
+    topic: Annotated[str | None, _setting("Column of DATA that holds the topic.", "COLUMN")] = None
+    max_body: Annotated[int, _setting("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
+        1 << 24
+    )
+    max_file: Annotated[
+        int,
+        _setting("Bytes of a table that is dropped on the page.", "BYTES", ge=1024, le=_GIGABYTE),
+    ] = 1 << 26
+    max_texts: Annotated[int, _setting("Texts of a request.", "N", ge=1, le=1_000_000)] = (
+        Limits.texts
+    )
+    max_characters: Annotated[int, _setting("Characters of a text.", "N", ge=1, le=100_000_000)] = (
+        Limits.characters
+    )
+    max_waiting: Annotated[
+        int,
+        _setting(
+            "Requests that a process works on or that wait; others get 503.", "N", ge=1, le=100_000
+        ),
+    ] = 512
+    timeout: Annotated[
+        float,
+        _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600),
+    ] = 30.0
+    log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
+    log_texts: Annotated[bool, _setting("Log the texts, too: think of whose they are.")] = False
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of a request for answers."""
+        return Limits(texts=self.max_texts, characters=self.max_characters)
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether to log a line for each request."""
+        return self.log_requests or self.log_texts
+
+    @property
+    def max_pending_bytes(self) -> int:
+        """Bytes of all requests that a process holds at a time."""
+        return 4 * max(self.max_body, self.max_file)
+
+    @property
+    def train_options(self) -> tuple[str, ...]:
+        """More options of `slugline train`, as they are typed."""
+        columns = {"--text": self.text, "--topic": self.topic}
+        return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
+
+    def check_learning(self) -> None:
+        """Raise an OptionError if something is missing to learn from corrections."""
+        needed = {"--corrections FILE": self.corrections, "--learn-from DATA": self.learn_from}
+        for name, value in needed.items():
+            if self.learn_every is not None and not value:
+                raise OptionError(
+                    f"--learn-every needs {name} as well: corrections, and the documents that the "
+                    "model learned from."
+                )
+
+    def check_is_guarded(self) -> None:
+        """Raise an OptionError if others could reach the server, and it needs no token."""
+        if not self.tokens and not is_loopback(self.host):
+            raise OptionError(
+                f"--host {self.host} can be reached from other machines, and anybody there could "
+                "use the models and send corrections; give a --token-file, or --insecure if that "
+                "is meant."
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address.
+
+    >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+# Tokens -------------------------------------------------------------------------------------------
+
+
+def read_tokens(path: Path) -> tuple[str, ...]:
+    """Return the tokens of a file, one a line; blank lines and those that begin with # are none.
+
+    Raises
+    ------
+    OptionError : if the file can't be read, has no token, or one that is too easily guessed.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise OptionError(f"--token-file {path}: {error.strerror}; check the path.") from error
+    if len(content) > _MOST_TOKEN_BYTES:
+        raise OptionError(f"--token-file {path} is too large for a file of tokens.")
+    try:
+        lines = content.decode("ascii").splitlines()
+    except UnicodeDecodeError:
+        raise OptionError(
+            f"--token-file {path} holds other than ASCII characters; tokens can't."
+        ) from None
+    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not tokens:
+        raise OptionError(f"--token-file {path} holds no token; write one a line.")
+    for number, token in enumerate(tokens, 1):
+        if len(token) < _SHORTEST_TOKEN or any(character.isspace() for character in token):
+            raise OptionError(  # without the token itself
+                f"--token-file {path}: token {number} has {len(token)} characters or a space in "
+                f"it; a token has at least {_SHORTEST_TOKEN}, such as `openssl rand -hex 16` gives."
+            )
+    return tuple(tokens)
