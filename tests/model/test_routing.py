@@ -301,7 +301,7 @@ def test_a_text_is_taken_to_pieces_once(
         read.extend(texts)
         return text_words.find_words(texts)
 
-    monkeypatch.setattr(counting, "join", join)
+    monkeypatch.setattr(counting, "join_texts", join)
     monkeypatch.setattr(counting, "find_words", find_words)
     fitted.route(["corn goal", "Das Kraut"], coverage=0.9)
     assert read == ["corn goal", "Das Kraut"]
