@@ -52,20 +52,13 @@ _MIN_DOCUMENTS = 5
 
 
 class SimilarTopics(NamedTuple):
-    """Two topics that may be one.
-
-    Attributes
-    ----------
-    topic, other : str
-    why : str
-    mixed : float or None
-        The mean share of their documents that look more like the other topic; None if `why` is
-        their names.
-    """
+    """Two topics that may be one."""
 
     topic: str
     other: str
     why: str
+    # The mean share of their documents that look more like the other topic; None if `why` is their
+    # names.
     mixed: float | None
 
 
@@ -125,70 +118,37 @@ _TIE = 1e-9
 
 @dataclass(frozen=True)
 class Leak:
-    """A test document that is also, or nearly, a training document.
+    """A test document that is also, or nearly, a training document."""
 
-    Attributes
-    ----------
-    row, test_row : int
-        Their numbers in the audit.
-    likeness : float
-        The Jaccard index of their terms; 1 if the texts are identical.
-    """
-
+    # Their numbers in the audit.
     row: int
     test_row: int
-    likeness: float
+    likeness: float  # the Jaccard index of their terms; 1 if the texts are identical
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The result of an audit.
+    """The result of an audit."""
 
-    Attributes
-    ----------
-    corpus : Corpus
-        Training documents, then test documents.
-    n_train : int
-        Number of training documents.
-    suspicion : float array, shape (n_documents,)
-        Probability that the topic is wrong.
-    order : int array, shape (n_documents,)
-        The documents, the most suspect first.
-    likely : list of str
-        The topic that each document probably has if its topic is wrong.
-    nearest : Neighbours
-    topics : Topics
-    evidence : TopicEvidence
-    groups : int array, shape (n_documents,)
-        Group of copies and near copies.
-    copies, near_copies : list of int arrays
-        The rows of texts that occur several times, and of nearly identical texts.
-    leaks : list of Leak
-    alike : list of SimilarTopics
-    odd : list of OddText
-    lines : list of (str, int)
-        First and last lines that many texts share, with the number of texts.
-    features : Features
-    rows : CSR array, shape (n_documents, n_columns)
-    """
-
-    corpus: Corpus
-    n_train: int
-    suspicion: F64
-    order: Index
-    likely: list[str]
+    corpus: Corpus  # training documents, then test documents
+    n_train: int  # number of training documents
+    suspicion: F64  # shape (n_documents,): probability that the topic is wrong
+    order: Index  # shape (n_documents,): the documents, the most suspect first
+    likely: list[str]  # the topic that each document probably has if its topic is wrong
     nearest: others.Neighbours
     topics: Topics
     evidence: TopicEvidence
-    groups: Index
+    groups: Index  # shape (n_documents,): group of copies and near copies
+    # The rows of texts that occur several times, and of nearly identical texts.
     copies: list[Index]
     near_copies: list[Index]
     leaks: list[Leak]
     alike: list[SimilarTopics]
     odd: list[OddText]
+    # First and last lines that many texts share, with the number of texts.
     lines: list[tuple[str, int]]
     features: Features
-    rows: sp.csr_array
+    rows: sp.csr_array  # shape (n_documents, n_columns)
 
     def __len__(self) -> int:
         return len(self.corpus)
@@ -308,9 +268,7 @@ def _audit(
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
     """Return the group of each text, shape (n_texts,), which copies and near copies share.
 
-    Raises
-    ------
-    DataError : if no text has a word in it.
+    Raises DataError if no text has a word in it.
     """
     X = Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(texts)
     return connect_groups(number_identical(texts), find_near_pairs(X, seed))

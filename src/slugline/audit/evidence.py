@@ -192,17 +192,10 @@ _BATCH_ROWS = 1000
 
 
 class Neighbours(NamedTuple):
-    """The nearest documents to each document, without its copies.
+    """The nearest documents to each document, without its copies."""
 
-    Attributes
-    ----------
-    rows : int array, shape (n_rows, 10)
-        The nearest first; -1 where there are fewer.
-    cosine : float32 array, shape (n_rows, 10)
-        The part of the cosine by rare terms; 0 where there is no document.
-    """
-
-    rows: Index
+    rows: Index  # shape (n_rows, 10): the nearest first; -1 where there are fewer
+    # Shape (n_rows, 10): the part of the cosine by rare terms; 0 where there is no document.
     cosine: F32
 
     def shares(self, y: I64, n_topics: int) -> F32:
@@ -357,17 +350,10 @@ _MIN_SHARED, _MIN_SHARED_SHARE, _MAX_LINE = 5, 0.02, 200
 
 
 class OddText(NamedTuple):
-    """A text that something is wrong with.
-
-    Attributes
-    ----------
-    row : int
-    kind : {"blank", "cut off", "boilerplate", "other script", "other language"}
-    why : str
-    """
+    """A text that something is wrong with."""
 
     row: int
-    kind: str
+    kind: str  # "blank", "cut off", "boilerplate", "other script" or "other language"
     why: str
 
 

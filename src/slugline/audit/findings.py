@@ -46,34 +46,18 @@ _N_PLACES = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """The findings about one document.
+    """The findings about one document."""
 
-    Attributes
-    ----------
-    row : int
-        Its number in the audit.
-    at : int or str
-        Its place in the source.
-    part : {"train", "test"}
-    suspicion : float
-        Probability that its topic is wrong.
-    topic, likely : str
-    reasons : list of str
-    beside : int or None
-        A document to compare: a copy with another topic, or the nearest one of the likely topic.
-    is_copy : bool
-        Whether that is a copy.
-    """
-
-    row: int
-    at: int | str
-    part: str
-    suspicion: float
+    row: int  # its number in the audit
+    at: int | str  # its place in the source
+    part: str  # "train" or "test"
+    suspicion: float  # probability that its topic is wrong
     topic: str
     likely: str
     reasons: list[str]
+    # A document to compare: a copy with another topic, or the nearest one of the likely topic.
     beside: int | None
-    is_copy: bool
+    is_copy: bool  # whether that is a copy
 
     def to_dict(self) -> dict[str, object]:
         """Return suspicion, topics and reasons as plain data for JSON."""

@@ -57,28 +57,14 @@ _PIECE = 1 << 20
 
 
 class Decision(NamedTuple):
-    """A decision about one document.
+    """A decision about one document."""
 
-    Attributes
-    ----------
-    place : str
-        Place of the decision in its table, such as "line 2".
-    action : {"keep", "relabel", "drop"}
-    new_topic : str
-        For "relabel".
-    part : {"train", "test"}
-    at : str
-        Place of the document in its source.
-    digest : str
-        See `slugline.audit.findings.text_digest`.
-    """
-
-    place: str
-    action: str
-    new_topic: str
-    part: str
-    at: str
-    digest: str
+    place: str  # place of the decision in its table, such as "line 2"
+    action: str  # "keep", "relabel" or "drop"
+    new_topic: str  # for "relabel"
+    part: str  # "train" or "test"
+    at: str  # place of the document in its source
+    digest: str  # see `slugline.audit.findings.text_digest`
 
 
 @dataclass(frozen=True)
@@ -95,23 +81,13 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Repair:
-    """Documents after decisions.
+    """Documents after decisions."""
 
-    Attributes
-    ----------
-    corpus : Corpus
-        The documents that were not dropped.
-    topics : list of str or None
-        The new topic of each original document; None for those that were dropped.
-    new_topics : list of str
-        Topics that no document had before.
-    n_relabelled, n_dropped, n_kept : int
-        Number of decisions.
-    """
-
-    corpus: Corpus
+    corpus: Corpus  # the documents that were not dropped
+    # The new topic of each original document; None for those that were dropped.
     topics: list[str | None]
-    new_topics: list[str]
+    new_topics: list[str]  # topics that no document had before
+    # Number of decisions.
     n_relabelled: int
     n_dropped: int
     n_kept: int
@@ -120,13 +96,9 @@ class Repair:
 def read_decisions(path: str | Path, encoding: str | None = None) -> Decisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    An `encoding` is ignored if the table is UTF-8, as it was written.
-
-    Raises
-    ------
-    DataError : if it can't be read, lacks a column, or has an unknown decision; the message names
-        the line.
-    OptionError : if there is no such encoding.
+    An `encoding` is ignored if the table is UTF-8, as it was written. Raises DataError if it can't
+    be read, lacks a column, or has an unknown decision; the message names the line. Raises
+    OptionError if there is no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     rows = read_rows(path, format=kind, encoding=_choose_encoding(Path(path), encoding))
@@ -210,10 +182,8 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
 def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -> Repair:
     """Return the documents after the decisions about `part`.
 
-    Raises
-    ------
-    DataError : if a decision is about a document that isn't there or was changed since, or if two
-        are about one, with the line; or if no document would be left.
+    Raises DataError if a decision is about a document that isn't there or was changed since, or if
+    two are about one, with the line; or if no document would be left.
     """
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
@@ -355,21 +325,13 @@ _95_PERCENT = 1.96
 
 @dataclass(frozen=True)
 class Gain:
-    """Right predictions for held-out documents after learning from unrepaired and repaired ones.
+    """Right predictions for held-out documents after learning from unrepaired and repaired ones."""
 
-    Attributes
-    ----------
-    n_tested : int
-        Documents that were not dropped, under their new topics.
-    n_before, n_after : int
-        Right predictions.
-    n_better, n_worse : int
-        Documents that are right only after the repair, and only before it.
-    """
-
-    n_tested: int
+    n_tested: int  # documents that were not dropped, under their new topics
+    # Right predictions.
     n_before: int
     n_after: int
+    # Documents that are right only after the repair, and only before it.
     n_better: int
     n_worse: int
 

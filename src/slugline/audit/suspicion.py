@@ -37,21 +37,11 @@ _LEAST = 1e-4
 
 @dataclass(frozen=True)
 class TopicEvidence:
-    """Evidence of other documents for each topic of each document.
+    """Evidence of other documents for each topic of each document."""
 
-    Attributes
-    ----------
-    scores : float32 array, shape (n_rows, n_topics)
-        Held-out scores.
-    shares : float32 array, shape (n_rows, n_topics)
-        Each topic's share of the nearest documents.
-    y : int array, shape (n_rows,)
-        The topics of the documents.
-    """
-
-    scores: F32
-    shares: F32
-    y: I64
+    scores: F32  # shape (n_rows, n_topics): held-out scores
+    shares: F32  # shape (n_rows, n_topics): each topic's share of the nearest documents
+    y: I64  # shape (n_rows,): the topics of the documents
 
     def likely(self, y: I64) -> I64:
         """Return the likeliest topic other than `y` of each document, shape (n_rows,)."""

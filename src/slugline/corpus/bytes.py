@@ -49,9 +49,7 @@ codecs.register_error(_HANDLER, _mark_invalid)
 def check_encoding(name: str) -> str | None:
     """Return Python's name for an encoding, or None for UTF-8.
 
-    Raises
-    ------
-    OptionError : if it is not a text encoding, or can't be decoded incrementally.
+    Raises OptionError if it is not a text encoding, or can't be decoded incrementally.
     """
     try:
         codec = codecs.lookup(name)

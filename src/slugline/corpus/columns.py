@@ -119,9 +119,7 @@ def find_both_columns(
 ) -> tuple[tuple[str, ...], str]:
     """Return the columns of text and topic; see `find_columns`.
 
-    Raises
-    ------
-    DataError : as in `find_columns`, and if a column can't be determined.
+    Raises DataError as in `find_columns`, and if a column can't be determined.
     """
     texts, topic = find_columns(name, head, text, topic)
     if texts and topic is not None:
@@ -143,9 +141,7 @@ def find_text_columns(
 ) -> tuple[str, ...]:
     """Return the columns of the text; see `find_columns`.
 
-    Raises
-    ------
-    DataError : as in `find_columns`, and if they can't be determined.
+    Raises DataError as in `find_columns`, and if they can't be determined.
     """
     texts = find_columns(name, head, text, None, identity)[0]
     if not texts:
@@ -159,9 +155,7 @@ def find_text_columns(
 def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None) -> str | None:
     """Return the column of the ids: the one that the user named, or "id" in any case.
 
-    Raises
-    ------
-    DataError : if a named column doesn't exist.
+    Raises DataError if a named column doesn't exist.
     """
     columns = column_names(head)
     if identity is None:

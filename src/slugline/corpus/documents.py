@@ -80,9 +80,7 @@ class Topics:
     def encode(self, topics: Iterable[Topic]) -> I64:
         """Return the number of each topic, shape (n_documents,).
 
-        Raises
-        ------
-        DataError : if a topic isn't among the names.
+        Raises DataError if a topic isn't among the names.
         """
         try:
             return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
@@ -181,10 +179,8 @@ def check_documents(
 def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     """Return a mapping of topics to descriptions, with plain topics.
 
-    Raises
-    ------
-    DataError : if a topic is not a valid name, or a description not a text or blank.
-    OptionError : if it is not a mapping.
+    Raises DataError if a topic is not a valid name, or a description not a text or blank. Raises
+    OptionError if it is not a mapping.
     """
     if not isinstance(descriptions, Mapping):
         raise option_error("descriptions", descriptions, "a mapping of topics to texts")
@@ -203,12 +199,9 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
 def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """Return topics as Python strings and integers, which a model file can hold.
 
-    Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
-    `name` is the caller's name of the parameter, for messages.
-
-    Raises
-    ------
-    DataError : if they are not a sequence, or one is missing or neither a word nor a whole number.
+    Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0. `name`
+    is the caller's name of the parameter, for messages. Raises DataError if they are not a
+    sequence, or one is missing or neither a word nor a whole number.
     """
     _check_iterable(topics, name)
     if isinstance(topics, str | bytes):
@@ -292,10 +285,8 @@ def chain_digests(digest: str, another: str) -> str:
 def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
     """Return texts as a list; `first` is the number of the first one in messages.
 
-    Raises
-    ------
-    DataError : if one is not a `str`, or they are None, a single string, a mapping, a data frame or
-        an array of two dimensions.
+    Raises DataError if one is not a `str`, or they are None, a single string, a mapping, a data
+    frame or an array of two dimensions.
     """
     documents = list(check_iterable_of_texts(texts))
     check_all_str(documents, first)

@@ -218,10 +218,8 @@ _scan = json.JSONDecoder(
 def json_items(lines: TextLines) -> Iterator[bytes]:
     """Yield the bytes of each item of a JSON array, with at most tens of megabytes in memory.
 
-    Raises
-    ------
-    DataError : if the stream is not an array, an item has no end or more than twice `MAX_RECORD`
-        bytes, or something follows the array.
+    Raises DataError if the stream is not an array, an item has no end or more than twice
+    `MAX_RECORD` bytes, or something follows the array.
     """
     text = _Text(lines)
     if text.take() != "[":

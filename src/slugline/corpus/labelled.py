@@ -62,53 +62,29 @@ class Document(NamedTuple):
 
 
 class SourceLayout(NamedTuple):
-    """Where the rows of a source have texts and topics, and what kind of topics.
+    """Where the rows of a source have texts and topics, and what kind of topics."""
 
-    Attributes
-    ----------
-    text : tuple of str
-        The columns of the text.
-    topic : str
-        The column of the topic.
-    example : str or None
-        A topic of the usual kind, number or word; None if no row at the beginning has a topic.
-    """
-
-    text: tuple[str, ...]
-    topic: str
+    text: tuple[str, ...]  # the columns of the text
+    topic: str  # the column of the topic
+    # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
     example: str | None = None
 
 
 class SourceSchema(NamedTuple):
-    """What some consecutive rows show about their source.
+    """What some consecutive rows show about their source."""
 
-    Attributes
-    ----------
-    name, unit : str
-        See `RowReader`.
-    layout : SourceLayout or None
-        None before any row was read.
-    has_names : bool
-        Whether the source names its columns.
-    n_rows, n_bad : int
-        Number of rows, and of those that can't be used.
-    bad : tuple of BadRow
-        The first of these.
-    n_lines : int
-        Lines of a part of a file whose rows are numbered from its own beginning; 0 for others.
-    is_last : bool
-        Whether the source ends here.
-    """
-
+    # see `RowReader`.
     name: str
     unit: str
-    layout: SourceLayout | None
-    has_names: bool
+    layout: SourceLayout | None  # None before any row was read
+    has_names: bool  # whether the source names its columns
+    # Number of rows, and of those that can't be used.
     n_rows: int
     n_bad: int
-    bad: tuple[BadRow, ...]
+    bad: tuple[BadRow, ...]  # the first of these
+    # Lines of a part of a file whose rows are numbered from its own beginning; 0 for others.
     n_lines: int = 0
-    is_last: bool = True
+    is_last: bool = True  # whether the source ends here
 
 
 def read_layout(
@@ -116,9 +92,7 @@ def read_layout(
 ) -> SourceLayout:
     """Return the layout of a source, whose first rows are used up.
 
-    Raises
-    ------
-    DataError : if it has no documents, or the columns can't be determined.
+    Raises DataError if it has no documents, or the columns can't be determined.
     """
     return _read_layout(rows, text, topic)[1]
 
@@ -449,10 +423,8 @@ class SchemaCheck:
     def add(self, schema: SourceSchema) -> None:
         """Add the next rows, in the order of the source.
 
-        Raises
-        ------
-        DataError : if columns or kind of topics differ from those before, a row is bad and bad
-            rows are not skipped, or too many rows of the file are bad.
+        Raises DataError if columns or kind of topics differ from those before, a row is bad and bad
+        rows are not skipped, or too many rows of the file are bad.
         """
         if schema.layout is not None:
             self._check_layout(schema, schema.layout)
@@ -502,23 +474,12 @@ class SchemaCheck:
 
 @dataclass(frozen=True)
 class UnlabelledTexts:
-    """Texts in the order of their source.
-
-    Attributes
-    ----------
-    texts : list of str
-    places : list of int or str
-        See `slugline.corpus.rows.SourceRow`.
-    n_skipped : int
-        Rows without a text, or that could not be read.
-    note : str
-        Which column was guessed; empty if none was.
-    """
+    """Texts in the order of their source."""
 
     texts: list[str]
-    places: list[int | str]
-    n_skipped: int = 0
-    note: str = ""
+    places: list[int | str]  # see `slugline.corpus.rows.SourceRow`
+    n_skipped: int = 0  # rows without a text, or that could not be read
+    note: str = ""  # which column was guessed; empty if none was
 
 
 def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:

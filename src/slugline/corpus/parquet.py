@@ -73,9 +73,7 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIte
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
     """Return ranges of up to `n_rows` rows: consecutive row groups, or parts of a large one.
 
-    Raises
-    ------
-    DataError : if it is not a Parquet file.
+    Raises DataError if it is not a Parquet file.
     """
     with _connect(path) as connection:
         result = connection.execute(
@@ -112,9 +110,7 @@ def _connect(path: Path) -> Iterator[DuckDBPyConnection]:
 def open_duckdb() -> Iterator[DuckDBPyConnection]:
     """Open DuckDB on one thread, in bounded memory, without access to anything but named files.
 
-    Raises
-    ------
-    DataError : if it is not installed.
+    Raises DataError if it is not installed.
     """
     with _reader().connect(":memory:", config=_SETTINGS) as connection:
         connection.execute(_LATER_SETTINGS)
@@ -129,9 +125,7 @@ def parquet_table(path: Path) -> tuple[str, list[Any]]:
 def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
     """Return the type of each column of a Parquet file.
 
-    Raises
-    ------
-    DataError : if it is not a Parquet file.
+    Raises DataError if it is not a Parquet file.
     """
     table, parameters = parquet_table(path)
     with _translate_errors(path):

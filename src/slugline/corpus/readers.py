@@ -172,27 +172,14 @@ MAX_UNPACKED = 4 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Iterator over the rows of a file, folder or stream, once.
+    """Iterator over the rows of a file, folder or stream, once."""
 
-    Attributes
-    ----------
-    name : str
-        Name in messages.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
-    stream : LineStream, optional
-        The source of the rows, if it has lines.
-    note : str, default ""
-        Note for the user on what was assumed about the format.
-    byte_range : ByteRange, optional
-        The part of a file that is read, if it is one.
-    """
-
-    name: str
-    format: str
+    name: str  # name in messages
+    format: str  # {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
     _rows: RowIterator
-    stream: LineStream | None = None
-    note: str = ""
-    byte_range: ByteRange | None = None
+    stream: LineStream | None = None  # the source of the rows, if it has lines
+    note: str = ""  # note for the user on what was assumed about the format
+    byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -283,11 +270,8 @@ def read_rows(
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
     """Return a reader of the lines of a JSONL file, plain UTF-8, that begin in a range of bytes.
 
-    Lines are numbered from the first one of the range.
-
-    Raises
-    ------
-    DataError : if there is no such file or, during iteration, reading fails.
+    Lines are numbered from the first one of the range. Raises DataError if there is no such file
+    or, during iteration, reading fails.
     """
     with translate_os_errors(path):
         check_exists(Path(path))

@@ -41,25 +41,15 @@ _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
 class BadRow(NamedTuple):
-    """A row that can't be used.
+    """A row that can't be used."""
 
-    Attributes
-    ----------
-    at : int or str
-        See `SourceRow`.
-    problem, advice : str
-        What is wrong with it, and what to do about such rows.
-    values : mapping of str to object, default empty
-        Its cells by column name, as far as they could be read.
-    sample : bytes, default b""
-        Some of its bytes, if they are not in the expected encoding.
-    """
-
-    at: int | str
+    at: int | str  # see `SourceRow`
+    # What is wrong with it, and what to do about such rows.
     problem: str
     advice: str = "mend them"
+    # Its cells by column name, as far as they could be read.
     values: Mapping[str, Any] = MappingProxyType({})
-    sample: bytes = b""
+    sample: bytes = b""  # some of its bytes, if they are not in the expected encoding
 
 
 def too_long_row(at: int | str) -> BadRow:
@@ -97,26 +87,16 @@ def join_advice(bad: Sequence[BadRow]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A row of a source.
+    """A row of a source."""
 
-    Attributes
-    ----------
-    at : int or str
-        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
-        path in a folder.
-    values : mapping of str to object
-        Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
-        nothing uses, would take up to fifty times its bytes.
-    note : str, default ""
-        What the reader decided, such as which of two topics counts.
-    n_bytes : int, default 0
-        Bytes that were read for it.
-    """
-
+    # The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+    # path in a folder.
     at: int | str
+    # Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
+    # nothing uses, would take up to fifty times its bytes.
     values: Mapping[str, Any]
-    note: str = ""
-    n_bytes: int = field(default=0, compare=False)
+    note: str = ""  # what the reader decided, such as which of two topics counts
+    n_bytes: int = field(default=0, compare=False)  # bytes that were read for it
 
 
 #: The rows of a source.

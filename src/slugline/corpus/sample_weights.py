@@ -149,10 +149,8 @@ def check_class_weight(class_weight: Any) -> None:
 def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     """Return the weight of each topic by its number, float32, shape (n_topics,).
 
-    Raises
-    ------
-    DataError : if there is no topic with such a number.
-    OptionError : if a weight is not a number, negative or too large.
+    Raises DataError if there is no topic with such a number. Raises OptionError if a weight is not
+    a number, negative or too large.
     """
     check_class_weight(class_weight)
     weights = np.ones(n_topics, dtype=np.float32)

@@ -166,9 +166,7 @@ Frame = PandasFrame | PolarsFrame
 def frame_rows(frame: Frame) -> RowIterator:
     """Yield the rows of a data frame; their places are its index, or numbers from 0.
 
-    Raises
-    ------
-    DataError : if two columns have the same name.
+    Raises DataError if two columns have the same name.
     """
     names = [str(name) for name in frame.columns]
     check_unique("the DataFrame", names)

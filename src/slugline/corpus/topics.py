@@ -113,10 +113,8 @@ def read_topic_map(
 ) -> dict[str, str]:
     """Return new names of topics from a table with the columns "from" and "to".
 
-    Raises
-    ------
-    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
-    OptionError : if there is no such encoding or format; see `read_rows`.
+    Raises DataError if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    Raises OptionError if there is no such encoding or format; see `read_rows`.
     """
     names: dict[str, str] = {}
     rows = read_rows(path, encoding=encoding, fallback=fallback)

@@ -36,22 +36,15 @@ class PowerLaw:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The accuracy to expect with more documents.
-
-    Attributes
-    ----------
-    n_documents : int
-    accuracy, low, high : float
-        The expected accuracy and its range, which follows from forecasts that leave one point out,
-        the error of a forecast that could be checked, and the number of test documents.
-    checked : (int, float, float) or None
-        A number of documents, the accuracy forecast from fewer documents, and the measured one.
-    """
+    """The accuracy to expect with more documents."""
 
     n_documents: int
+    # The expected accuracy and its range, which follows from forecasts that leave one point out,
+    # the error of a forecast that could be checked, and the number of test documents.
     accuracy: float
     low: float
     high: float
+    # A number of documents, the accuracy forecast from fewer documents, and the measured one.
     checked: tuple[int, float, float] | None = None
 
 

@@ -156,9 +156,8 @@ class Predictions:
     def from_probabilities(cls, y_true: Integers, proba: Floats) -> Predictions:
         """Return the predictions of probabilities, shape (n_documents, n_topics).
 
-        Raises
-        ------
-        DataError : if shapes differ, a topic has no column, or a probability is not from 0 to 1.
+        Raises DataError if shapes differ, a topic has no column, or a probability is not from 0 to
+        1.
         """
         if proba.ndim != 2 or y_true.shape != (len(proba),):
             raise DataError(

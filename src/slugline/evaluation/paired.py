@@ -18,24 +18,17 @@ __all__ = ["PairedComparison", "compare_paired", "mcnemar"]
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two classifiers' results on the same documents; differences are first less second.
+    """Two classifiers' results on the same documents; differences are first less second."""
 
-    Attributes
-    ----------
-    n_both, n_first, n_second, n_neither : int
-        Documents that both classifiers, only the first, only the second, and neither get right.
-    macro_f1_first, macro_f1_second : float
-        See `Evaluation`.
-    accuracy_interval, macro_f1_interval : Interval
-        95 % intervals of the differences, by a bootstrap of documents.
-    """
-
+    # Documents that both classifiers, only the first, only the second, and neither get right.
     n_both: int
     n_first: int
     n_second: int
     n_neither: int
+    # see `Evaluation`.
     macro_f1_first: float
     macro_f1_second: float
+    # 95 % intervals of the differences, by a bootstrap of documents.
     accuracy_interval: Interval
     macro_f1_interval: Interval
 

@@ -35,20 +35,12 @@ ROUNDED = 1e-5
 
 
 class Bin(NamedTuple):
-    """Predictions of about the same probability.
-
-    Attributes
-    ----------
-    n_documents : int
-    probability : float
-        Mean probability.
-    n_right : float
-        Number of right predictions. It need not be whole, as predictions of the same probability
-        in several bins all count the same.
-    """
+    """Predictions of about the same probability."""
 
     n_documents: int
-    probability: float
+    probability: float  # mean probability
+    # Number of right predictions. It need not be whole, as predictions of the same probability in
+    # several bins all count the same.
     n_right: float
 
     @property
@@ -162,16 +154,11 @@ class CoveragePoint(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """Answers and right answers with every threshold.
+    """Answers and right answers with every threshold."""
 
-    Attributes
-    ----------
-    thresholds : float array, shape (n_thresholds,)
-        The distinct probabilities of predictions, the highest first.
-    n_answered, n_right : int arrays, shape (n_thresholds,)
-    """
-
+    # Shape (n_thresholds,): the distinct probabilities of predictions, the highest first.
     thresholds: F64
+    # Shape (n_thresholds,).
     n_answered: I64
     n_right: I64
 

@@ -292,18 +292,12 @@ def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
 
 
 class WordAttribution(NamedTuple):
-    """The shares of the words and phrases of a text.
+    """The shares of the words and phrases of a text."""
 
-    Attributes
-    ----------
-    starts, ends : int arrays, shape (n_places,)
-        Offsets in the buffer of the text's `Words`.
-    values : float64 array, shape (n_places,)
-    """
-
+    # Shape (n_places,): offsets in the buffer of the text's `Words`.
     starts: Integers
     ends: Integers
-    values: F64
+    values: F64  # shape (n_places,)
 
 
 def attribute_to_words(

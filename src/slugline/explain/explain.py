@@ -184,9 +184,7 @@ def explain(
 def find_topic(fitted: Fitted, topic: Any) -> Topic:
     """Return the model's topic with that name, or whose number is written like that.
 
-    Raises
-    ------
-    DataError : if there is none, with the most similar name.
+    Raises DataError if there is none, with the most similar name.
     """
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:

@@ -132,22 +132,14 @@ _N_WORDS, _N_CHARACTERS = 12, 4000
 
 
 class Reason(NamedTuple):
-    """A part of a score.
+    """A part of a score."""
 
-    Attributes
-    ----------
-    word : str
-        The word or phrase as the model reads it, in lower case, or a description of another part.
-    start, end : int or None
-        The word is `text[start:end]`. None for other parts.
-    share : float
-        What it adds to the score; under 0 if it is against the topic.
-    """
-
+    # The word or phrase as the model reads it, in lower case, or a description of another part.
     word: str
+    # The word is `text[start:end]`. None for other parts.
     start: int | None
     end: int | None
-    share: float
+    share: float  # what it adds to the score; under 0 if it is against the topic
 
 
 class WordShare(NamedTuple):
@@ -159,25 +151,13 @@ class WordShare(NamedTuple):
 
 
 class TrainingExample(NamedTuple):
-    """A training document.
+    """A training document."""
 
-    Attributes
-    ----------
-    row : int
-        Its number, from 0.
-    text : str
-    topic : str or int
-    share : float
-        Its similarity to the text; see `nearest_documents`.
-    place : str
-        Its place in the source, such as "line 13".
-    """
-
-    row: int
+    row: int  # its number, from 0
     text: str
     topic: Topic
-    share: float
-    place: str
+    share: float  # its similarity to the text; see `nearest_documents`
+    place: str  # its place in the source, such as "line 13"
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,13 +1,12 @@
-"""Finds data files: at a given path, in `SLUGLINE_DATA`, in the user's cache, or by download.
+"""Finds data files: at a path, in `SLUGLINE_DATA`, in the user's cache, or by download.
 
-pooch, the usual choice, neither resumes a download nor limits its size and time, so this module and
-`transfers.py` do the transfer themselves, with requests. They guarantee four things:
+pooch, the usual choice, neither resumes a download nor limits its size and time. Here,
 
-* a file appears under its name whole and checked, or not at all;
-* the bytes of a broken transfer are kept beside the target as `<name>.part` and continued later;
-* processes that need the same file at the same time do not disturb each other;
-* a download ends when nothing arrives for `TIMEOUT` seconds, even if the name lookup or a server
-  hangs, or single bytes trickle in; a slow transfer that does make progress may take its time.
+* a file appears under its name complete and checked, or not at all;
+* the bytes of a broken transfer stay beside the target as `<name>.part`, to be resumed;
+* processes may need the same file at the same time;
+* a download fails after `TIMEOUT` seconds without progress, even if the name lookup or a server
+  hangs, or single bytes trickle in; slow progress is no failure.
 """
 
 from __future__ import annotations
@@ -53,117 +52,114 @@ __all__ = [
 ]
 
 
-# Reads a server's reply chunk by chunk, in bounded time and memory, whatever the server does ------
+# Transfers, in bounded time and memory whatever a server does -------------------------------------
 
-TIMEOUT = 10.0  # seconds without progress after which a download is given up
+TIMEOUT = 10.0  # seconds without progress after which a download fails
 STALL = 5.0  # seconds without progress after which another connection is tried
-CHUNK = 16 * 1024  # bytes; so many must arrive to count as progress
+CHUNK = 16 * 1024  # bytes that count as progress
 
-_WAITING = 64  # chunks that may have arrived without being taken yet
-_SHOWN = 200  # characters of an error's text, which may come from the server
+_MAX_QUEUED = 64  # chunks that have arrived and not been written
+_MAX_MESSAGE = 200  # characters of an error's text, which may come from the server
 
 
 class TransferError(Exception):
-    """An attempt that failed; the next one may succeed."""
+    """A failed attempt; the next one may succeed."""
 
 
 class PermanentError(TransferError):
-    """A failure that another attempt would only repeat."""
+    """A failure that another attempt would repeat."""
 
 
 class BadPartError(TransferError):
-    """The bytes kept from an earlier attempt can't be continued; start again from nothing."""
+    """The bytes of an earlier attempt can't be resumed; start again from nothing."""
 
 
 class Chunk(NamedTuple):
-    """Some bytes of a file, and where they belong."""
+    """Some bytes of a file."""
 
-    offset: int  # where in the file the data belong: a server may ignore that we have a part of it
+    offset: int  # in the file: a server may ignore the requested range
     data: bytes
-    total: int  # bytes of the whole file, 0 if unknown
+    total: int  # bytes of the file, 0 if unknown
 
 
 _Inbox: TypeAlias = "queue.Queue[Chunk | TransferError | None]"
 
 
 class Deadline:
-    """The seconds left for something to arrive, shared among the addresses."""
+    """The time left for progress, shared among several addresses."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + TIMEOUT
 
     def begin(self, turn: int, n_turns: int) -> None:
-        """Start with an address (the first is `turn` 1), and leave time for those after it."""
+        """Start with address `turn`, counted from 1, and reserve time for those after it."""
         self._reserve = TIMEOUT * (1 - turn / n_turns)
         self._best = 0
         self._since = time.monotonic()
 
     def note(self, size: int) -> None:
-        """Restart the clock if the file has grown; bytes that we had before are no progress."""
+        """Restart the clock if the file has grown beyond its largest size so far."""
         if size >= self._best + CHUNK:
             self._best = size
             self._since = time.monotonic()
             self._end = self._since + TIMEOUT
 
     @property
-    def left(self) -> float:
-        """Seconds that this address still has."""
+    def remaining(self) -> float:
+        """Seconds left for this address."""
         return max(0.0, self._end - self._reserve - time.monotonic())
 
     @property
-    def waited(self) -> float:
+    def elapsed(self) -> float:
         """Seconds since the last progress with this address."""
         return time.monotonic() - self._since
 
 
-def receive_chunks(url: str, start: int, patience: Deadline) -> Generator[Chunk, None, None]:
+def receive_chunks(url: str, start: int, deadline: Deadline) -> Generator[Chunk, None, None]:
     """Yield the chunks of a reply as they arrive, from byte `start` of the file if possible.
 
-    The network is read on a separate thread, because neither a name lookup nor a header that
-    trickles in can be interrupted. A thread that is given up ends with its connection or process.
-
-    Raises
-    ------
-    Failure : if the reply breaks off, is an error, or makes no progress while `patience` lasts.
+    Another thread reads from the network, because neither a name lookup nor a header that trickles
+    in can be interrupted. An abandoned thread ends with its connection or process. Raises
+    TransferError if the reply breaks off, is an error, or makes no progress until `deadline`.
     """
-    inbox: _Inbox = queue.Queue(_WAITING)
-    given_up = threading.Event()
-    threading.Thread(target=_pump, args=(url, start, inbox, given_up), daemon=True).start()
+    inbox: _Inbox = queue.Queue(_MAX_QUEUED)
+    abandoned = threading.Event()
+    threading.Thread(target=_pump, args=(url, start, inbox, abandoned), daemon=True).start()
     began = time.monotonic()
     try:
-        while (item := _next_item(inbox, patience, began)) is not None:
+        while (item := _next_item(inbox, deadline, began)) is not None:
             if isinstance(item, TransferError):
                 raise item
             yield item
     finally:
-        given_up.set()
+        abandoned.set()
 
 
-def _next_item(inbox: _Inbox, patience: Deadline, began: float) -> Chunk | TransferError | None:
-    still = min(patience.waited, time.monotonic() - began)
+def _next_item(inbox: _Inbox, deadline: Deadline, began: float) -> Chunk | TransferError | None:
+    stalled = min(deadline.elapsed, time.monotonic() - began)
     try:
-        return inbox.get(timeout=max(0.0, min(STALL - still, patience.left)))
+        return inbox.get(timeout=max(0.0, min(STALL - stalled, deadline.remaining)))
     except queue.Empty:
-        raise TransferError(f"no progress in {patience.waited:.0f} seconds") from None
+        raise TransferError(f"no progress in {deadline.elapsed:.0f} seconds") from None
 
 
-def _pump(url: str, start: int, inbox: _Inbox, given_up: threading.Event) -> None:
+def _pump(url: str, start: int, inbox: _Inbox, abandoned: threading.Event) -> None:
     """Request `url` from byte `start` on; post its chunks, then None or the failure."""
     end: TransferError | None = None
     try:
         for chunk in _chunks(url, start):
-            if not _post(chunk, inbox, given_up):
+            if not _post(chunk, inbox, abandoned):
                 return
     except TransferError as failure:
         end = failure
-    except Exception as error:  # noqa: BLE001 - whatever it is, the waiting thread must hear of it
+    except Exception as error:  # noqa: BLE001 - the waiting thread must hear of any error
         end = TransferError(_root_cause(error))
-    _post(end, inbox, given_up)
+    _post(end, inbox, abandoned)
 
 
-def _post(item: Chunk | TransferError | None, inbox: _Inbox, given_up: threading.Event) -> bool:
-    """Wait for room in the inbox; return whether anybody still wants the item."""
-    while not given_up.is_set():
+def _post(item: Chunk | TransferError | None, inbox: _Inbox, abandoned: threading.Event) -> bool:
+    """Wait for space in the inbox; return whether the item was posted."""
+    while not abandoned.is_set():
         with contextlib.suppress(queue.Full):
             inbox.put(item, timeout=STALL)
             return True
@@ -173,26 +169,26 @@ def _post(item: Chunk | TransferError | None, inbox: _Inbox, given_up: threading
 def _chunks(url: str, start: int) -> Generator[Chunk, None, None]:
     import requests
 
-    # Files are stored as they are sent: an archive must not be unpacked on the way.
+    # Archives must not be unpacked in transit.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(
         url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _drop_redirect}
     ) as response:
-        offset, total = _placed(response, start)
-        # Other ways to read have no limit on the line before a chunk, or on a chunk of size -1.
+        offset, total = _check_response(response, start)
+        # Other methods have no limit on the line before a chunk, or on a chunk of size -1.
         while data := response.raw.read1(CHUNK, decode_content=False):
             yield Chunk(offset, data, total)
             offset += len(data)
 
 
 def _drop_redirect(response: requests.Response, **_: object) -> None:
-    """Hang up on a redirect, because requests would read its body to the end."""
+    """Close a redirect, because requests would read its body to the end."""
     if response.is_redirect:
         response.close()
 
 
-def _placed(response: requests.Response, start: int) -> tuple[int, int]:
-    """Return where a reply's first byte belongs in the file, and the file's length (0: unknown)."""
+def _check_response(response: requests.Response, start: int) -> tuple[int, int]:
+    """Return the offset of a reply's first byte in the file, and the file's length or 0."""
     status = response.status_code
     length = max(0, int(response.headers.get("Content-Length", 0)))
     if status == 200:
@@ -207,35 +203,35 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int]:
 
 
 def _root_cause(error: BaseException) -> str:
-    """Return the cause of an exception from requests, on a short line, without its wrappers."""
+    """Return the innermost cause of an exception from requests, on a short line."""
     while error.__context__:
         error = error.__context__
-    text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_MAX_MESSAGE]
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
-# Finds data files: at a given path, in `SLUGLINE_DATA`, in the user's cache, or by download -------
+# Files --------------------------------------------------------------------------------------------
 
 if sys.platform != "win32":
     import fcntl
 
 
-PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts at one address, of which there is one more
+PAUSES = (0.5, 1.0, 2.0)  # seconds between the attempts at an address
 
-# zipfile takes memory for all members when it opens an archive. In the archive's directory, each
-# member begins with these bytes.
+# The beginning of a member in the directory of an archive. zipfile takes memory for all members
+# when it opens an archive.
 _MEMBER = b"PK\1\2"
 _MAX_MEMBERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file that can be downloaded, and how to recognise it."""
+    """A file that can be downloaded."""
 
-    name: str  # path below a data folder, such as "reuters/reuters.npz"
-    urls: tuple[str, ...]  # tried in turn; one that ends in .zip is an archive that holds the file
+    name: str  # path in a data folder, such as "reuters/reuters.npz"
+    urls: tuple[str, ...]  # tried in order; .zip is an archive that holds the file
     sha256: str | None  # hexadecimal; None if only the file's contents can be checked
-    max_bytes: int  # a longer reply is not this file
+    max_bytes: int
 
 
 def fetch(
@@ -245,38 +241,35 @@ def fetch(
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Return the path of a file on this machine, or download it into the user's cache.
+    """Return the path of a file, downloaded into the user's cache if need be.
 
-    The places to look, in this order: `path`, and nowhere else if it is given; the folder in the
-    environment variable `SLUGLINE_DATA`; the cache (see `cache_folder`); `remote.urls`. A folder
-    may hold the file directly or in the sub-folder given in `remote.name`.
+    Without `path`, the file is looked for in the folder of the environment variable
+    `SLUGLINE_DATA`, in the cache (see `cache_folder`), and at `remote.urls`. A folder may hold it
+    directly or under `remote.name`. The sha256 of files in `path` or `SLUGLINE_DATA` is not
+    checked, so readers must be prepared for anything.
 
     Parameters
     ----------
-    remote : the file.
-    path : the file under any name, or a folder that holds it.
-    check : called with the path of a finished download before it is renamed; raises DataError if
-        the contents are wrong. For a `remote` without sha256.
+    remote : RemoteFile
+    path : path, optional
+        The file under any name, or a folder that holds it.
+    check : callable, optional
+        Raises DataError if a download, by its path, has wrong contents.
     progress : Progress, optional
-        Not used if there is no download.
-
-    Returns
-    -------
-    Path of the file. Its sha256 has been checked if it comes from the cache or the network, but
-    not if it comes from `path` or `SLUGLINE_DATA`: its reader must be prepared for anything.
+        For a download.
 
     Raises
     ------
-    DataError : if `path` is given and the file isn't there.
-    DownloadError : if the file is in none of these places. A download fails after `TIMEOUT`
-        seconds without progress, shared among the addresses, or a few attempts at each.
+    DataError : if the file isn't at `path`.
+    DownloadError : if it is in none of these places. A download fails after `TIMEOUT` seconds
+        without progress, shared among the addresses, or a few attempts at each.
     """
     if path is not None:
         return _at(_expanded(path), remote)
     data = os.environ.get("SLUGLINE_DATA")
-    found = _look_in(_expanded(data), remote) if data else None
-    if found:
-        return found
+    local = _look_in(_expanded(data), remote) if data else None
+    if local:
+        return local
     cached = cache_folder() / remote.name
     if _is_good(cached, remote):
         return cached
@@ -311,10 +304,10 @@ def _at(path: Path, remote: RemoteFile) -> Path:
     name = Path(remote.name).name
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(f"{path}: no such file or folder; give the path of {name} or its folder.")
-    found = _look_in(path, remote)
-    if found is None:
+    file = _look_in(path, remote)
+    if file is None:
         raise DataError(f"{path}: there is no {name} in this folder; give the path of the file.")
-    return found
+    return file
 
 
 def _look_in(folder: Path, remote: RemoteFile) -> Path | None:
@@ -341,11 +334,11 @@ def _download(
     check: Callable[[Path], object] | None,
     progress: Progress,
 ) -> None:
-    """Download `remote` to `target`, whole and checked, or raise Failure."""
+    """Download `remote` to `target`, complete and checked, or raise TransferError."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _from_the_first_that_has_it(remote, target, check, progress)
-    except OSError as error:  # from the disk; those of the network have become a Failure
+    except OSError as error:  # of the disk; those of the network are TransferErrors
         raise TransferError(
             f"{target.parent} can't be written to: {error.strerror or error}"
         ) from error
@@ -357,13 +350,13 @@ def _from_the_first_that_has_it(
     check: Callable[[Path], object] | None,
     progress: Progress,
 ) -> None:
-    patience = Deadline()
+    deadline = Deadline()
     failures = []
     for turn, url in enumerate(remote.urls, start=1):
-        patience.begin(turn, len(remote.urls))
+        deadline.begin(turn, len(remote.urls))
         try:
             with _part_of(target, resumable=not _is_packed(url)) as part:
-                _attempts(remote, url, part, patience, check, progress)
+                _attempts(remote, url, part, deadline, check, progress)
                 put_in_place(part, target)
         except TransferError as failure:
             failures.append(f"{url} failed ({failure})")
@@ -378,10 +371,10 @@ def _is_packed(url: str) -> bool:
 
 @contextlib.contextmanager
 def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
-    """Open the file that receives a download; keep it for the next run if it is cut short.
+    """Open the file that receives a download; it stays for the next run if it is not finished.
 
-    While another process downloads into the same folder, this one uses a separate file, which is
-    removed if it isn't finished. So is an archive, whose bytes are not those of the file.
+    While another process downloads into the same folder, and for archives, it is a separate file
+    that is removed if it isn't finished.
     """
     with _sole_use_of(target.parent) as alone:
         if not (alone and resumable):
@@ -390,7 +383,7 @@ def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
             return
         path = target.with_name(target.name + ".part")
         try:
-            with _kept_part(path) as part:
+            with _open_part(path) as part:
                 remove_dead_parts(target, part)
                 yield part
         finally:
@@ -398,15 +391,15 @@ def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
                 path.unlink()
 
 
-def _kept_part(path: Path) -> BinaryIO:
-    """Open what an earlier run left, if it is a plain file of ours and no link; else a new file.
+def _open_part(path: Path) -> BinaryIO:
+    """Open the part of an earlier run if it is a regular file of this user, or else a new file.
 
-    Somebody with access to the folder could plant a link to make the download write elsewhere.
+    Others with access to the folder could plant a link to make the download write elsewhere.
     """
     with contextlib.suppress(OSError):
         part = open(path, "r+b", opener=_no_link)  # noqa: SIM115
-        found = os.fstat(part.fileno())
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+        status = os.fstat(part.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
             return part
         part.close()
     path.unlink(missing_ok=True)
@@ -419,10 +412,7 @@ def _no_link(path: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def _sole_use_of(folder: Path) -> Iterator[bool]:
-    """Yield whether no other process is downloading into the folder.
-
-    The lock is on the folder itself, so it leaves no file behind and ends with its process.
-    """
+    """Yield whether no other process is downloading into the folder, by a lock on the folder."""
     if sys.platform == "win32":  # folders can't be locked there, so downloads aren't resumed
         yield False
         return
@@ -442,46 +432,46 @@ def _attempts(
     remote: RemoteFile,
     url: str,
     part: BinaryIO,
-    patience: Deadline,
+    deadline: Deadline,
     check: Callable[[Path], object] | None,
     progress: Progress,
 ) -> None:
-    """Fill the part file from one address, retrying as long as that makes sense."""
+    """Fill the part file from one address, in several attempts if need be."""
     pauses = iter(PAUSES)
     while True:
         try:
-            resumed = _receive(url, remote.max_bytes, part, patience, progress)
+            resumed = _receive(url, remote.max_bytes, part, deadline, progress)
             _verify(remote, url, part, check, resumed)
         except TransferError as failure:
             if isinstance(failure, (BadPartError, PermanentError)):
                 part.truncate(0)
             pause = next(pauses, None)
-            if isinstance(failure, PermanentError) or pause is None or patience.left <= pause:
+            if isinstance(failure, PermanentError) or pause is None or deadline.remaining <= pause:
                 raise
             time.sleep(pause)
         else:
             return
 
 
-def _receive(url: str, limit: int, part: BinaryIO, patience: Deadline, progress: Progress) -> bool:
+def _receive(url: str, limit: int, part: BinaryIO, deadline: Deadline, progress: Progress) -> bool:
     """Append the bytes of one connection to the part file; return whether it held any before."""
-    kept = size = part.seek(0, os.SEEK_END)
+    resumed = size = part.seek(0, os.SEEK_END)
     step = f"downloading {url.rpartition('/')[2]}"
-    with contextlib.closing(receive_chunks(url, kept, patience)) as chunks:
+    with contextlib.closing(receive_chunks(url, resumed, deadline)) as chunks:
         for number, chunk in enumerate(chunks):
             if number == 0:
-                kept = size = part.seek(part.truncate(chunk.offset))
+                resumed = size = part.seek(part.truncate(chunk.offset))
             size += len(chunk.data)
             if max(size, chunk.total) > limit:
                 raise PermanentError(f"it sends more than the {limit:,} bytes expected")
             part.write(chunk.data)
-            patience.note(size)
+            deadline.note(size)
             progress.update(step, *_share(size, chunk.total))
-    return kept > 0
+    return resumed > 0
 
 
 def _share(size: int, total: int) -> tuple[float | None, str]:
-    """Return the share of the bytes that are there, if the server tells how many, and both."""
+    """Return the share of the bytes received, None if the total is unknown, and a detail."""
     if not total:
         return None, f"{size / 1e6:,.1f} MB"
     return size / total, f"{size / 1e6:,.1f} of {total / 1e6:,.1f} MB"
@@ -494,7 +484,7 @@ def _verify(
     check: Callable[[Path], object] | None,
     resumed: bool,
 ) -> None:
-    """Unpack the part file if it is an archive, and check that it is the right file."""
+    """Unpack the part file if it is an archive, and check its contents."""
     path = Path(part.name)
     try:
         if _is_packed(url):
@@ -505,18 +495,18 @@ def _verify(
         if check:
             check(path)
     except DataError as error:
-        # A file received in one piece would only be the same again.
+        # A file received in one piece would be the same again.
         failure = BadPartError if resumed else PermanentError
         raise failure(f"it sent the wrong file: {error}") from error
 
 
 def _unpack(part: BinaryIO, name: str, limit: int) -> None:
-    """Replace a zip archive, which nobody has checked, by the one file needed from it."""
+    """Replace an unchecked zip archive by the file needed from it."""
     part.seek(0)
     packed = part.read(limit)
     try:
         content = _member(packed, name, limit)
-    except Exception as error:  # a crafted file can fail in any way: treat all alike
+    except Exception as error:  # a crafted file can fail in any way
         raise DataError(str(error) or type(error).__name__) from error
     part.seek(0)
     part.truncate()
@@ -528,8 +518,8 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
     if packed.count(_MEMBER) > _MAX_MEMBERS:
         raise ValueError(f"the archive holds more than {_MAX_MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-        named = (m for m in archive.infolist() if PurePosixPath(m.filename).name == name)
-        member = next(named, None)
+        members = (m for m in archive.infolist() if PurePosixPath(m.filename).name == name)
+        member = next(members, None)
         if member is None:
             raise ValueError(f"there is no {name} in the archive")
         # Other compression methods can't be unpacked in bounded steps.
@@ -541,7 +531,7 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
             return file.read(limit + 1)  # limited, as the declared size may be false
 
 
-# Where the files of the newswires come from -------------------------------------------------------
+# The files of the newswires -----------------------------------------------------------------------
 
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _UCI_URL = "https://archive.ics.uci.edu/"
@@ -574,7 +564,7 @@ FILES = {
 
 
 def read_bounded(path: Path, remote: RemoteFile) -> bytes:
-    """Return the bytes of a file; DataError if it is larger than `remote` can be."""
+    """Return the bytes of a file; DataError if there are more than `remote.max_bytes`."""
     with path.open("rb") as file:
         content = file.read(remote.max_bytes + 1)
     if len(content) > remote.max_bytes:
@@ -583,7 +573,7 @@ def read_bounded(path: Path, remote: RemoteFile) -> bytes:
 
 
 def damaged_file_error(path: Path, remote: RemoteFile, error: Exception) -> DataError:
-    """Return the error for a file that is not what the publisher serves."""
+    """Return the error for a file that is not the publisher's."""
     return DataError(
         f"{path} is damaged or not the original ({error_reason(error)}); "
         f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."

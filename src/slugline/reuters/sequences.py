@@ -1,4 +1,4 @@
-"""The newswires as lists of word ranks, value for value as Keras serves them."""
+"""The newswires as lists of word numbers, with the values of Keras."""
 
 from __future__ import annotations
 
@@ -45,23 +45,16 @@ __all__ = [
 ]
 
 
-# Reads lists of whole numbers from an .npz file that isn't trusted --------------------------------
+# Untrusted .npz files -----------------------------------------------------------------------------
 
-MAX_NUMBER = 65_535  # the largest number that a list may hold
-_MAX_MEMBER = 8_000_000  # bytes; the most that an array may take in memory
+MAX_NUMBER = 65_535  # the largest number in a list
+_MAX_MEMBER = 8_000_000  # bytes of an array in memory
 
 
 def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
-    """Return lists and labels from the bytes of an .npz file with the arrays `x` and `y`.
+    """Return the arrays `x`, lists of int from 0 to `MAX_NUMBER`, and `y` of an .npz file.
 
-    Returns
-    -------
-    x : lists of int from 0 to `MAX_NUMBER`.
-    y : int64 array, shape (len(x),).
-
-    Raises
-    ------
-    DataError : if the file is anything else. Nothing in it is run.
+    Raises DataError if the file is anything else. Nothing in it is run.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -73,7 +66,7 @@ def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
         labels = np.frombuffer(numbers, dtype="<i8").astype(np.int64)
         if not n_lists == len(lists) == n_labels == len(labels):
             raise ValueError(f"it holds {len(lists)} lists and {len(labels)} labels")
-    except Exception as error:  # a crafted file can fail in any way: treat all alike
+    except Exception as error:  # a crafted file can fail in any way
         raise DataError(str(error) or type(error).__name__) from error
     return lists, labels
 
@@ -86,7 +79,7 @@ _NPY_HEADER = re.compile(
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int, bytes]:
-    """Return the length in the header, and the content, of a one-dimensional array."""
+    """Return the length in the header of a one-dimensional array, and its content."""
     member = archive.getinfo(name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in an unknown way")
@@ -107,7 +100,7 @@ def _counted(width: int) -> bytes:
 
 
 # Protocols 2 to 4, as far as lists of numbers in an object array need them. Positions in the memo
-# are limited to 65,535, because Python takes memory up to the position that the pickle names.
+# are at most 65,535, because Python allocates memory up to the position that a pickle names.
 _INSTRUCTIONS = re.compile(
     rb"\x80[\x02-\x04]"
     rb"(?:K.|M..|J....|[(\])aetRbN\x85-\x89\x93\x94.]|q.|h.|[rj]..\0\0|\x95.{8}"
@@ -123,7 +116,7 @@ _NUMPY_NAMES = {
 
 
 class _Standin:
-    """Replaces NumPy's names in a pickle: it keeps its state and does nothing."""
+    """Stands in for NumPy's names in a pickle: it has a state and does nothing."""
 
     __slots__ = ("state",)
 
@@ -144,21 +137,21 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _unpickle(pickled: bytes) -> list[list[int]]:
     if not _INSTRUCTIONS.fullmatch(pickled):
         raise ValueError("its pickle does more than list numbers")
-    # The buffer matters: without it, every instruction would be a call of `read`.
-    found = _ArrayUnpickler(io.BufferedReader(io.BytesIO(pickled))).load()
-    if type(found) is not _Standin or not isinstance(found.state, tuple):
+    # Without a buffer, every instruction would be a call of `read`.
+    value = _ArrayUnpickler(io.BufferedReader(io.BytesIO(pickled))).load()
+    if type(value) is not _Standin or not isinstance(value.state, tuple):
         raise ValueError("its pickle is not an array")
-    lists = found.state[-1]
-    # One list may be in many places, so add up the sizes before looping over them.
-    if not all(type(each) is list for each in lists) or sum(map(len, lists)) > len(pickled):
+    lists = value.state[-1]
+    # The same list may occur many times, so sizes are checked before the numbers.
+    if not all(type(item) is list for item in lists) or sum(map(len, lists)) > len(pickled):
         raise ValueError("its pickle is not an array of lists")
-    # Refuses all but whole numbers up to MAX_NUMBER. Unlike a set or a comparison, it does not look
-    # inside objects: hashing a deeply nested tuple would crash the process.
+    # An array refuses all but whole numbers up to MAX_NUMBER, and does not look inside objects:
+    # hashing a deeply nested tuple would crash the process.
     array("H", itertools.chain.from_iterable(lists))
     return list(lists)
 
 
-# Which newswires are for training and which for testing -------------------------------------------
+# Topics and the split -----------------------------------------------------------------------------
 
 # fmt: off
 _TOPICS = (
@@ -176,7 +169,7 @@ DEFAULT_TEST_SPLIT = 0.2
 
 
 def shuffled_order(n: int, seed: int | None) -> list[int]:
-    """Return the order of the wires before the split, as positions in Keras' file."""
+    """Return the shuffled order of the wires, as positions in Keras' file."""
     try:
         generator = np.random.RandomState(seed)
     except (TypeError, ValueError) as error:
@@ -189,22 +182,22 @@ def shuffled_order(n: int, seed: int | None) -> list[int]:
 
 
 def count_train(n: int, test_split: float) -> int:
-    """Return how many wires, from the first, are for training."""
+    """Return the number of training wires, which come first."""
     return int(n * (1 - test_split))
 
 
 def topic_names() -> list[str]:
-    """Return the 46 topics; the one at position i has the label i."""
+    """Return the 46 topics in the order of their labels."""
     return list(_TOPICS)
 
 
-# The newswires as lists of word ranks, value for value as Keras serves them -----------------------
+# Sequences ----------------------------------------------------------------------------------------
 
-_INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 is padding, 1 start, 2 a word left out
+_INDEX_FROM = 3  # words begin at 4: 0 is padding, 1 the start mark, 2 a word left out
 
 
 class IndexOptions(TypedDict, total=False):
-    """Parameters of `load_data` that set the numbers of words and of marks."""
+    """Parameters of `load_data` for the numbers of words and marks."""
 
     start_char: int | None
     oov_char: int | None
@@ -228,37 +221,42 @@ def load_data(
 
     Parameters
     ----------
-    path : reuters.npz or its folder, not a name in a cache as in Keras; for the default, see
-        `slugline.reuters.downloads.fetch`.
-    num_words : keep numbers below this one. None or 0 keeps numbers below the largest that
-        occurs, so that, as in Keras, the rarest word of all is left out.
-    skip_top : keep numbers from this one on; also leaves out `start_char` if that is lower.
-    maxlen : keep wires shorter than this, including the start mark. None or 0 keeps all.
-    test_split : share of the wires, 0 to 1, that goes to the test set.
-    seed : seed for shuffling before the split; None shuffles differently each time. NumPy's
-        global random state is left alone.
+    path : path, optional
+        reuters.npz or its folder, not a name in a cache as in Keras; see
+        `slugline.reuters.downloads.fetch` for the default.
+    num_words : int, optional
+        Upper limit of numbers, exclusive. By default, it is the largest number, so that, as in
+        Keras, the rarest word is left out.
+    skip_top : int, default 0
+        Lower limit of numbers, which applies to `start_char`, too.
+    maxlen : int, optional
+        Wires must be shorter, including the start mark.
+    test_split : float, default 0.2
+        Share of the test set.
+    seed : int or None, default 113
+        Seed of the shuffle before the split. NumPy's global random state is not used.
     progress : Progress, optional
-        Receives the progress of a download.
-    start_char : put in front of each sequence; 1 by default, None for nothing.
-    oov_char : replaces each number left out; 2 by default, None for no replacement.
-    index_from : added to each rank; 3 by default.
+        For a download.
+    start_char, oov_char, index_from : int or None, default 1, 2 and 3
+        The number in front of each sequence, the replacement of numbers left out, and the number
+        added to ranks; None for no number and no replacement.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
         x: object arrays of lists of int, shape (n_wires,); as in Keras, a 2-D array if all lists
-        happen to have the same length. y: int64 labels, shape (n_wires,), see `topic_names`.
+        have the same length. y: int64 labels, shape (n_wires,), see `topic_names`.
 
     Raises
     ------
-    OptionError : for a value of the wrong kind, or a `maxlen` that no wire is shorter than,
-        unless `num_words` is given: then, as in Keras, the arrays are empty.
+    OptionError : for a value of the wrong kind, or if no wire is shorter than `maxlen`; with
+        `num_words`, the arrays are empty instead, as in Keras.
     DataError : if the file is damaged, crafted, or not the original.
     DownloadError : if it can't be found or downloaded.
     """
-    given: IndexOptions = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
-    start_char, oov_char = given["start_char"], given["oov_char"]
-    index_from = given["index_from"]
+    options: IndexOptions = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
+    start_char, oov_char = options["start_char"], options["oov_char"]
+    index_from = options["index_from"]
     _check_integers(skip_top=skip_top, index_from=index_from)
     _check_integers(
         or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char
@@ -299,7 +297,7 @@ def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:
-    """Return the largest number that will occur in the sequences, including the start mark."""
+    """Return the largest number in the sequences, including the start mark."""
     if not rows:
         raise OptionError(
             f"`maxlen` is {maxlen}, but no wire is shorter; give a larger number or None."
@@ -315,7 +313,7 @@ def _numbered(
     oov_char: int | None,
     index_from: int,
 ) -> list[list[int]]:
-    """Return ranks as numbers, with `head` in front; those not `wanted` are replaced or dropped."""
+    """Return numbers of ranks, with `head` in front; those not `wanted` are replaced or dropped."""
     numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]
     if oov_char is None:
         head = [number for number in head if number in wanted]
@@ -330,17 +328,9 @@ def get_word_index(
 ) -> dict[str, int]:
     """Return the rank of each of 30,979 words by frequency, from 1.
 
-    Parameters
-    ----------
-    path : reuters_word_index.json or its folder; for the default, see
-        `slugline.reuters.downloads.fetch`.
-    progress : Progress, optional
-        Receives the progress of a download.
-
-    Raises
-    ------
-    DataError : if the file is damaged or not the original.
-    DownloadError : if it can't be found or downloaded.
+    `path` is reuters_word_index.json or its folder; see `slugline.reuters.downloads.fetch` for the
+    default. Raises DataError if the file is damaged or not the original. Raises DownloadError if it
+    can't be found or downloaded.
     """
     return _read_word_index(fetch(FILES["word index"], path, progress=progress))
 
@@ -348,18 +338,9 @@ def get_word_index(
 def decode(
     sequence: Iterable[int], *, index_from: int = _INDEX_FROM, path: PathLike | None = None
 ) -> str:
-    """Return the words of a sequence from `load_data`, joined by spaces.
+    """Return the words of a sequence from `load_data`, with "?" for numbers that are not words.
 
-    Parameters
-    ----------
-    sequence : word numbers.
-    index_from : as passed to `load_data`; numbers that are not words, such as the reserved
-        0, 1 and 2, become "?".
-    path : as in `get_word_index`. The file is read once per process.
-
-    Raises
-    ------
-    DataError, DownloadError : as `get_word_index`.
+    See `load_data` for `index_from`, and `get_word_index` for `path` and errors.
     """
     words = _words_by_rank(fetch(FILES["word index"], path))
     return " ".join(words.get(number - index_from, "?") for number in sequence)

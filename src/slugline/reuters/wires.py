@@ -1,4 +1,4 @@
-"""The texts behind the newswires."""
+"""The texts of the newswires, from Reuters-21578."""
 
 from __future__ import annotations
 
@@ -69,15 +69,15 @@ class Wire:
     text: str  # depends on the edition, see `load_wires`
     headline: str  # "" where the wire has none
     topic: str  # the first of `topics`: the wire's label in Keras' file
-    topics: tuple[str, ...]  # all of them; some are not in `topic_names()`
-    date: datetime  # when it was sent; the collection has no time zone
+    topics: tuple[str, ...]  # some are not in `topic_names()`
+    date: datetime  # without a time zone
     newid: int  # number in Reuters-21578, 1 to 21,578
     label: int  # position of `topic` in `topic_names()`
-    misplaced: bool  # whether it has no body, so that Keras' file has another wire's text for it
+    misplaced: bool  # whether it has no body, and another wire's text in Keras' file
 
 
 class WireList(tuple[Wire, ...]):
-    """Wires in a fixed order, with their texts and topics side by side."""
+    """Wires in a fixed order."""
 
     __slots__ = ()
 
@@ -94,7 +94,7 @@ class WireList(tuple[Wire, ...]):
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """The two sides of the split."""
+    """The wires of the training set and the test set."""
 
     train: WireList
     test: WireList
@@ -111,20 +111,18 @@ def load_wires(
 ) -> Wires:
     """Return newswires as text, in the order and split of `load_data` with default arguments.
 
+    8,982 are for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`.
+
     Parameters
     ----------
-    edition : which text a wire has.
-        "corrected": its headline, a line break, and its own body, entities resolved.
-        "keras": the text that Keras' sequences were made from, including mark-up; for a
-        misplaced wire, the body of the next wire that has one.
-    path : reuters21578.tar.gz or its folder; for the default, see
-        `slugline.reuters.downloads.fetch`.
+    edition : {"corrected", "keras"}
+        "corrected": the wire's headline, a line break, and its body, entities resolved. "keras":
+        the source text of Keras' sequences, including mark-up; for a misplaced wire, the body of
+        the next wire that has one.
+    path : path, optional
+        reuters21578.tar.gz or its folder; see `slugline.reuters.downloads.fetch` for the default.
     progress : Progress, optional
-        Receives the progress of a download.
-
-    Returns
-    -------
-    Wires with 8,982 for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`.
+        For a download.
 
     Raises
     ------
@@ -187,13 +185,13 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
     """Yield the wires of one SGML file whose first topic is among the 46."""
-    for found in _WIRE.finditer(sgml):
-        topics = tuple(_TOPIC.findall(found["topics"]))
+    for match in _WIRE.finditer(sgml):
+        topics = tuple(_TOPIC.findall(match["topics"]))
         if not topics or topics[0] not in LABELS:
             continue
-        headline, body = _own_text(found["text"])
+        headline, body = _headline_and_body(match["text"])
         if edition == "keras":
-            text = _text_in_keras(sgml, found.end("topics"))
+            text = _text_in_keras(sgml, match.end("topics"))
         else:
             text = f"{headline}\n{body}".strip()
         yield Wire(
@@ -201,28 +199,28 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
             headline=headline,
             topic=topics[0],
             topics=topics,
-            date=_date(found),
-            newid=int(found["newid"]),
+            date=_date(match),
+            newid=int(match["newid"]),
             label=LABELS[topics[0]],
-            misplaced="<BODY>" not in found["text"],
+            misplaced="<BODY>" not in match["text"],
         )
 
 
 def _text_in_keras(sgml: str, start: int) -> str:
-    """Return what Keras' file was made from: from the next <BODY> tag to the next closing tag.
+    """Return the source text of Keras' file: from the next <BODY> tag to the next closing tag.
 
     The tag may belong to a later wire. After one wire, there is none in its file; Keras' file has
-    the word "rn" for it, perhaps the remains of a carriage return and a line feed.
+    the word "rn" for it, perhaps from a carriage return and a line feed.
     """
-    mark = sgml.find("<BODY>", start)
-    return "rn" if mark < 0 else sgml[mark + len("<BODY>") : sgml.index("</", mark)]
+    begin = sgml.find("<BODY>", start)
+    return "rn" if begin < 0 else sgml[begin + len("<BODY>") : sgml.index("</", begin)]
 
 
-def _own_text(markup: str) -> tuple[str, str]:
+def _headline_and_body(markup: str) -> tuple[str, str]:
     """Return the headline and body of a wire; either may be empty.
 
-    A wire marked UNPROC has text without tags. A BRIEF has only a headline, with stars before it
-    and "Blah blah blah." after it, added by the collection's makers.
+    A wire marked UNPROC has text without tags. A BRIEF has only a headline, to which the
+    collection's makers added stars and "Blah blah blah.".
     """
     title = _TITLE.search(markup)
     if title is None:
@@ -232,10 +230,10 @@ def _own_text(markup: str) -> tuple[str, str]:
 
 
 def _plain(markup: str) -> str:
-    """Return text without control characters and with the collection's two entities resolved."""
+    """Return text without control characters, with the collection's two entities resolved."""
     return _CONTROL.sub(" ", markup).replace("&lt;", "<").replace("&amp;", "&").strip()
 
 
-def _date(found: re.Match[str]) -> datetime:
-    month = _MONTHS.index(found["month"]) + 1
-    return datetime.fromisoformat(f"{found['year']}-{month:02}-{found['day']:0>2} {found['time']}")
+def _date(match: re.Match[str]) -> datetime:
+    month = _MONTHS.index(match["month"]) + 1
+    return datetime.fromisoformat(f"{match['year']}-{month:02}-{match['day']:0>2} {match['time']}")
