@@ -33,7 +33,7 @@ format: .venv/dev-ready ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py all --record
 
 clean:
 	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")

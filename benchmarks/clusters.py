@@ -1,4 +1,4 @@
-"""Clusters of processes on this machine that can be killed one by one, and what they learn from."""
+"""Dask clusters of this machine, whose processes can be killed, and batches to train on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import synthetic
 from slugline import TopicClassifier
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import FitSettings
@@ -23,8 +22,8 @@ from slugline.stream import engine
 from slugline.stream.cluster import DaskEngine
 from slugline.text.blocks import Block
 
-# Texts of a file, and seconds for a scheduler or a worker to begin or to end.
-_PER_FILE, _PATIENCE = 250_000, 60
+# Seconds for a scheduler or a worker to start or to end.
+_TIMEOUT = 60
 
 
 class Cluster:
@@ -56,7 +55,7 @@ class Cluster:
             process.send_signal(signal.SIGTERM)
         for process in reversed(self._processes):
             try:
-                process.wait(_PATIENCE)
+                process.wait(_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -73,17 +72,17 @@ class Cluster:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Any]:
-        """Connect to the cluster, all workers of which have come."""
+        """Connect to the cluster once all workers have connected."""
         from distributed import Client
 
-        with Client(self.address, timeout=_PATIENCE, set_as_default=False) as client:
-            client.wait_for_workers(self._n_workers, timeout=_PATIENCE)
+        with Client(self.address, timeout=_TIMEOUT, set_as_default=False) as client:
+            client.wait_for_workers(self._n_workers, timeout=_TIMEOUT)
             yield client
 
     def _start(self) -> None:
         file = Path(self._folder.name, "scheduler.json")
         self._run("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
-        for _ in range(10 * _PATIENCE):
+        for _ in range(10 * _TIMEOUT):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 self.address = json.loads(file.read_text(encoding="utf-8"))["address"]
                 break
@@ -91,14 +90,14 @@ class Cluster:
         else:
             raise SystemExit("the scheduler didn't start; try `dask scheduler` by hand.")
         nanny = "--nanny" if self._nannies else "--no-nanny"
-        own = ("--nthreads", "1", nanny, "--local-directory", self._folder.name)
+        options = ("--nthreads", "1", nanny, "--local-directory", self._folder.name)
         for _ in range(self._n_workers):
-            self._run("worker", self.address, "--host", "127.0.0.1", *own)
+            self._run("worker", self.address, "--host", "127.0.0.1", *options)
         with self.client():
             pass
 
-    def _run(self, what: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--no-dashboard"]
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--no-dashboard"]
         self._processes.append(
             subprocess.Popen(
                 [*command, *arguments],
@@ -110,18 +109,24 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def threads(n_workers: int) -> Iterator[Any]:
-    """Have a cluster whose workers are threads of this process, which is quick to start."""
+def local_cluster(n_workers: int, *, processes: bool = True) -> Iterator[Any]:
+    """Start a cluster of workers with one thread each, and yield its client.
+
+    Workers that are threads of this process start quickly.
+    """
     from distributed import Client, LocalCluster
 
+    # Threads would each count what the process has, and pause.
+    options: dict[str, Any] = {} if processes else {"memory_limit": None}
     with (
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,
-            processes=False,
-            memory_limit=None,  # all would count what the process has, and pause
-            dashboard_address=":0",
+            processes=processes,
+            host="127.0.0.1" if processes else None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
+            **options,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -129,15 +134,9 @@ def threads(n_workers: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def sharing(*, by_rows: bool) -> Iterator[None]:
-    """Have rows shared out to workers, even if they are few and each could hold all of them.
-
-    Parameters
-    ----------
-    by_rows : bool
-        Otherwise, fit_stream chooses.
-    """
-    if not by_rows:
+def share_rows(*, always: bool) -> Iterator[None]:
+    """Make fit_stream share rows out to workers even if they are few; otherwise, it chooses."""
+    if not always:
         yield
         return
     with (
@@ -147,46 +146,24 @@ def sharing(*, by_rows: bool) -> Iterator[None]:
         yield
 
 
-def batches(
+def split_batches(
     texts: Sequence[str], topics: Sequence[str], size: int
 ) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield texts and topics, so many at a time."""
+    """Yield `size` texts and topics at a time."""
     for first in range(0, len(texts), size):
         yield list(texts[first : first + size]), list(topics[first : first + size])
 
 
-def bytes_of(classifier: TopicClassifier) -> bytes:
-    """Return what a saved model holds."""
+def to_bytes(classifier: TopicClassifier) -> bytes:
+    """Return the bytes of the saved model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.slug")
         classifier.save(path)
         return path.read_bytes()
 
 
-def text_files(folder: Path, n: int, n_topics: int) -> list[str]:
-    """Write synthetic texts to JSONL files, unless they are there; return the files.
-
-    Fewer texts are the first of more, so that their files are.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    firsts = range(0, n, _PER_FILE)
-    paths = {
-        first: folder / f"{n_topics}-{first}-{min(n - first, _PER_FILE)}.jsonl" for first in firsts
-    }
-    if not all(path.exists() for path in paths.values()):
-        source = synthetic.texts(n, n_topics, seed=0)
-        for first, path in paths.items():
-            part = path.with_suffix(".part")
-            with part.open("w", encoding="utf-8") as file:
-                for _ in range(min(n - first, _PER_FILE)):
-                    text, topic = next(source)  # letters and spaces
-                    file.write(f'{{"text":"{text}","topic":"{topic}"}}\n')
-            part.replace(path)
-    return [str(path) for path in paths.values()]
-
-
-def families() -> list[Block]:
-    """Return the families of terms that are counted by default."""
+def batch_families() -> list[Block]:
+    """Return the default families of terms for batches."""
     settings = FitSettings(
         learner=LinearLearner(),
         blocks=None,

@@ -1,141 +1,226 @@
-"""Many files answered on one worker and on two: processes of this machine, and a Dask cluster.
-
-Rounds take turns, so that what else the machine does hits both; medians are compared. On a machine
-that does other things as well, see the processor's seconds too: two workers that need no more of it
-than one does take half the time where two cores are free.
-"""
+"""Speed of prediction: in a process that runs, of whole commands, and of many files."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import synthetic
-from processes import table
+from clusters import local_cluster
+from data import synthetic_texts
+from measure import child_processor_seconds, progress, run_in_turn, seconds, table
 from slugline import TopicClassifier
 from slugline.prediction.job import predict_files
-from slugline.prediction.task import PredictOptions
+from slugline.prediction.task import How
+
+# In a process -------------------------------------------------------------------------------------
+
+N_ALONE, N_TOGETHER = 500, 2200
+Predict = Callable[[Sequence[str]], Any]
+
+
+def in_process(rounds: int = 5) -> str:
+    """Texts a second, one by one and in hundreds, beside scikit-learn."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    import slugline
+    from slugline import reuters
+    from slugline.model.routing import Router
+
+    wires = reuters.load_wires("corrected")
+    fitted = slugline.load("reuters46").fitted_
+    pipeline = make_pipeline(TfidfVectorizer(), LinearSVC())
+    pipeline.fit(list(wires.train.texts), list(wires.train.topics))
+    functions: dict[str, Predict] = {
+        "TfidfVectorizer + LinearSVC, `predict`": pipeline.predict,
+        "Slugline, `predict_proba`": fitted.predict_proba,
+        "Slugline, `Router.route`": Router.of(fitted).route,
+    }
+    texts = list(wires.test.texts)
+    settings = [(texts[:N_ALONE], 1, 1), (texts[:N_TOGETHER], 100, 1), (texts[:N_TOGETHER], 100, 2)]
+    speeds = [
+        run_in_turn(
+            {
+                name: partial(_texts_per_second, function, *setting)
+                for name, function in functions.items()
+            },
+            rounds,
+        )
+        for setting in settings
+    ]
+    rows = [
+        [name, *(f"{statistics.median(by_name[name]):,.0f}" for by_name in speeds)]
+        for name in functions
+    ]
+    n_characters = statistics.mean(map(len, texts))
+    header = ["", "one by one", "in hundreds", "in hundreds, two threads"]
+    return (
+        f"Texts a second; medians of {rounds} rounds in turn. Test wires of Reuters, "
+        f"{n_characters:,.0f} characters in the mean; Slugline's model is `reuters46`, and the "
+        f"pipeline was fitted on the corrected wires.\n\n{table(header, rows)}"
+    )
+
+
+def _texts_per_second(function: Predict, texts: Sequence[str], size: int, n_threads: int) -> float:
+    """Predict requests of `size` texts, one at a time on each thread."""
+    requests = [texts[first : first + size] for first in range(0, len(texts), size)]
+    if n_threads == 1:
+        return len(texts) / seconds(lambda: [function(request) for request in requests])
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(function, requests[:n_threads]))  # starts the threads
+        return len(texts) / seconds(lambda: list(pool.map(function, requests)))
+
+
+# Whole processes ----------------------------------------------------------------------------------
+
+TEXT = b"Wheat exports rose as drought cut the harvest\n"
+STATEMENTS = (
+    *("pass", "import slugline", "from slugline import load", "from slugline import Network"),
+)
+EMPTY = [sys.executable, "-c", "pass"]
+
+
+def imports(runs: int = 11) -> str:
+    """Time of imports, less that of an empty interpreter."""
+    times = run_in_turn(
+        {text: partial(_run, [sys.executable, "-c", text]) for text in STATEMENTS}, runs
+    )
+    medians = {text: statistics.median(values) for text, values in times.items()}
+    base = medians.pop("pass")
+    rows = [[f"`{text}`", f"{median - base:.3f} s"] for text, median in medians.items()]
+    note = f"Medians of {runs} fresh processes."
+    return f"{note}\n\n{table(['statement', 'more than an empty interpreter'], rows)}"
+
+
+def command(runs: int = 21) -> str:
+    """Time of `echo text | slugline predict` with the shipped model."""
+    commands = {
+        "an empty interpreter": EMPTY,
+        "`echo text \\| slugline predict`": [
+            str(Path(sys.executable).with_name("slugline")),
+            "predict",
+        ],
+    }
+    times = run_in_turn({name: partial(_run, words) for name, words in commands.items()}, runs)
+    rows = [
+        [name, f"{statistics.median(values):.3f} s", f"{min(values):.3f} s"]
+        for name, values in times.items()
+    ]
+    return f"{runs} runs each, in turn.\n\n{table(['command', 'median', 'minimum'], rows)}"
+
+
+def _run(words: list[str]) -> float:
+    return seconds(partial(subprocess.run, input=TEXT, capture_output=True, check=True), words)
+
+
+# Many files ---------------------------------------------------------------------------------------
 
 _N_TOPICS = 100
-_N_LEARNED = 50_000
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--texts", type=int, default=1_000_000)
-    parser.add_argument("--files", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--formats", nargs="+", default=["jsonl", "parquet"])
-    parser.add_argument("--cluster", action="store_true", help="on a Dask cluster as well")
-    how = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        _make(place, how.texts, how.files)
-        rows = []
-        for form in how.formats:
-            if form != "jsonl":  # by the way that is measured
-                predict_files(
-                    place / "model.slug", [place / "jsonl/*"], place / form, PredictOptions(to=form)
-                )
-                (place / form / "_slugline.jsonl").unlink()
-            rows.append([f"{form}, processes", *_row(_by_processes(place, form, how.rounds))])
-            print(*rows[-1], flush=True)
-            if how.cluster:
-                rows.append([f"{form}, cluster", *_row(_by_cluster(place, form, how.rounds))])
-                print(*rows[-1], flush=True)
-        head = ["", "1 worker, s", "2 workers, s", "ratio", "processor, s", "of 2 workers, s"]
-        print(table([head, *rows]))
+def files(
+    texts: int = 1_000_000,
+    files: int = 16,
+    rounds: int = 3,
+    formats: Sequence[str] = ("jsonl", "parquet"),
+    train_texts: int = 50_000,
+    cluster: bool = False,
+) -> str:
+    """Time of many files on one worker and on two: processes and, with `cluster`, Dask.
 
-
-def _make(place: Path, n_texts: int, n_files: int) -> None:
-    """Write a model, and files of texts."""
-    learned = list(synthetic.texts(_N_LEARNED, _N_TOPICS, seed=1))
-    texts, topics = zip(*learned, strict=True)
-    TopicClassifier().fit(list(texts), list(topics)).save(place / "model.slug")
-    (place / "jsonl").mkdir()
-    source = synthetic.texts(n_texts, _N_TOPICS, seed=0)
-    n_each = -(-n_texts // n_files)
-    for number in range(n_files):
-        with (place / f"jsonl/{number:03d}.jsonl").open("w") as file:
-            for _, (text, topic) in zip(range(n_each), source, strict=False):
-                file.write(json.dumps({"text": text, "own": topic}) + "\n")
-
-
-Seconds = dict[int, list[tuple[float, float]]]
-
-
-def _by_processes(place: Path, form: str, n_rounds: int) -> Seconds:
-    """Return the seconds that the command takes, by the clock and of processors.
-
-    Start and end of worker processes count.
+    Rounds take turns, so that other work on the machine slows down both. On such a machine, see
+    the processor's seconds too: two workers that need no more of it than one does take half the
+    time where two cores are free.
     """
-    seconds: Seconds = {1: [], 2: []}
-    for n_workers in [1, 2] * n_rounds:
-        out = place / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        command = [
-            *(sys.executable, "-m", "slugline", "predict", str(place / "model.slug")),
-            *(f"{place}/{form}/*", "-o", f"{out}/", "--workers", str(n_workers)),
-        ]
-        before = _processor_seconds()
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-        words = said.rpartition("rows in ")[2].split()
-        own = _processor_seconds() - before
-        seconds[n_workers].append((float(words[0].replace(",", "")), own))
-    return seconds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_files(folder, texts, files, train_texts)
+        rows = []
+        for form in formats:
+            if form != "jsonl":  # made by the function that is measured
+                source, out = folder / "jsonl/*", folder / form
+                predict_files(folder / "model.slug", [source], out, How(to=form))
+                (out / "_slugline.jsonl").unlink()
+            places = {"processes": _predict_by_processes}
+            if cluster:
+                places["cluster"] = _predict_by_cluster
+            for place, predict in places.items():
+                workers = {n: partial(predict, folder, form, n) for n in (1, 2)}
+                times = run_in_turn(workers, rounds)
+                rows.append([f"{form}, {place}", *_worker_cells(times)])
+                progress(*rows[-1])
+        header = ["", "1 worker, s", "2 workers, s", "ratio", "processor, s", "of 2 workers, s"]
+        note = f"{texts:,} texts in {files} files; medians of {rounds} rounds in turn."
+        return f"{note}\n\n{table(header, rows)}"
 
 
-def _by_cluster(place: Path, form: str, n_rounds: int) -> Seconds:
-    """Return the seconds that a cluster takes, its start aside; of processors with its start."""
-    seconds: Seconds = {1: [], 2: []}
-    for n_workers in [1, 2] * n_rounds:
-        out = place / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        before = _processor_seconds()
-        with _cluster(n_workers) as client:
-            done = predict_files(place / "model.slug", [f"{place}/{form}/*"], out, client=client)
-        seconds[n_workers].append((done.seconds, _processor_seconds() - before))
-    return seconds
+def _write_files(folder: Path, n_texts: int, n_files: int, n_train: int) -> None:
+    """Write a model, and files of texts."""
+    train = list(synthetic_texts(n_train, _N_TOPICS, seed=1))
+    texts, topics = zip(*train, strict=True)
+    TopicClassifier().fit(list(texts), list(topics)).save(folder / "model.slug")
+    (folder / "jsonl").mkdir()
+    source = synthetic_texts(n_texts, _N_TOPICS, seed=0)
+    size = -(-n_texts // n_files)
+    for number in range(n_files):
+        with (folder / f"jsonl/{number:03d}.jsonl").open("w") as file:
+            for _, (text, topic) in zip(range(size), source, strict=False):
+                file.write(json.dumps({"text": text, "true_topic": topic}) + "\n")
 
 
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _predict_by_processes(folder: Path, form: str, n_workers: int) -> tuple[float, float]:
+    """Return the seconds that the command reports, and those of processors."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    words = [
+        *(sys.executable, "-m", "slugline", "predict", str(folder / "model.slug")),
+        *(f"{folder}/{form}/*", "-o", f"{out}/", "--workers", str(n_workers)),
+    ]
+    before = child_processor_seconds()
+    messages = subprocess.run(words, check=True, capture_output=True, text=True).stderr
+    reported = messages.rpartition("rows in ")[2].split()[0]
+    return float(reported.replace(",", "")), child_processor_seconds() - before
 
 
-@contextmanager
-def _cluster(n_workers: int) -> Iterator[Any]:
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            host="127.0.0.1",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+def _predict_by_cluster(folder: Path, form: str, n_workers: int) -> tuple[float, float]:
+    """Return the seconds of a cluster without its start; of processors with its start."""
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    before = child_processor_seconds()
+    with local_cluster(n_workers) as client:
+        result = predict_files(folder / "model.slug", [f"{folder}/{form}/*"], out, client=client)
+    return result.seconds, child_processor_seconds() - before
 
 
-def _row(seconds: Seconds) -> list[str]:
-    (one, own_one), (two, own_two) = (
-        (statistics.median(kind) for kind in zip(*seconds[n], strict=True)) for n in (1, 2)
+def _worker_cells(times: dict[int, list[tuple[float, float]]]) -> list[str]:
+    (one, processor_one), (two, processor_two) = (
+        (statistics.median(values) for values in zip(*times[n], strict=True)) for n in (1, 2)
     )
-    return [f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}", f"{own_one:.1f}", f"{own_two:.1f}"]
+    cells = f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}"
+    return [*cells, f"{processor_one:.1f}", f"{processor_two:.1f}"]
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARKS = {"in-process": in_process, "imports": imports, "command": command, "files": files}
+QUICK = {
+    "in-process": {"rounds": 1},
+    "imports": {"runs": 3},
+    "command": {"runs": 3},
+    "files": {
+        "texts": 4000,
+        "files": 4,
+        "rounds": 1,
+        "formats": ("jsonl",),
+        "train_texts": 2000,
+        "cluster": True,
+    },
+}

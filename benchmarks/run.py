@@ -1,50 +1,155 @@
-"""Runs every benchmark and writes RESULTS.md. Use a machine with nothing else to do."""
+"""Runs benchmarks and prints their tables in Markdown.
+
+    python benchmarks/run.py                       list all benchmarks
+    python benchmarks/run.py SUBJECT [NAME ...]    run those of a subject, or the named ones
+    python benchmarks/run.py SUBJECT NAME --help   show their options
+    python benchmarks/run.py all --record          write all but the longest into RESULTS.md
+
+A subject is a module with a dictionary BENCHMARKS: functions that return Markdown, whose keyword
+arguments are options of the command line. Its dictionary QUICK has the arguments of a run that
+takes seconds (--quick), to see that a benchmark works.
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import importlib.metadata
+import inspect
 import os
 import platform
-from pathlib import Path
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import active
-import answering
-import choices
-import classifier
-import commands
-import few
-import imports
-import leave_out
-import lesson
-import reproduction
-import scale
-import serving
-import shipped_model
-import tokenise
-import trust
+from measure import FOLDER, progress, record, timed
 
+SUBJECTS = (
+    *("accuracy", "labels", "choices", "lesson", "predicting", "scale"),
+    *("audit", "routing", "evaluation", "serving", "corrections", "export"),
+    *("streams", "reproducibility", "simulation"),
+)
+#: Left out by `all`, as they take hours or belong to no table of RESULTS.md.
+NOT_IN_ALL = {
+    *("choices correction-weight", "evaluation f1-intervals", "evaluation terms"),
+    *("predicting files", "streams", "reproducibility", "simulation", "export"),
+}
 PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
     *("keras", "tensorflow-cpu", "jax", "fasttext", "cleanlab"),
 )
-PARTS = (
-    *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
-    *(active, trust, serving, shipped_model, imports, commands, answering),
-)
+RESULTS = FOLDER / "RESULTS.md"
+
+Benchmark = Callable[..., str]
 
 
 def main() -> None:
-    """Measure and write."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
-    head = (
-        "# Results\n\n"
-        "Written by `make bench`. Machines differ and are noisy: read the ratios.\n\n"
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}.\n"
-    )
-    sections = [part.report() for part in PARTS]
-    text = "\n".join([head, *sections])
-    Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
-    print(text)
+    """List benchmarks, or run those that are named."""
+    if len(sys.argv) == 1:
+        print_list()
+        return
+    subject = sys.argv[1]
+    if subject == "all":
+        run_all()
+    elif subject in SUBJECTS:
+        run_subject(subject, sys.argv[2:])
+    else:
+        raise SystemExit(f"{subject} is no subject; known are {', '.join(SUBJECTS)}, all.")
+
+
+def print_list() -> None:
+    """Print each benchmark with the first line of its description."""
+    print(__doc__)
+    for subject in SUBJECTS:
+        for name, function in importlib.import_module(subject).BENCHMARKS.items():
+            first = (inspect.getdoc(function) or "").partition("\n")[0]
+            print(f"{f'{subject} {name}':<34} {first}")
+
+
+def run_all() -> None:
+    """Run what takes no hours."""
+    options = argparse.ArgumentParser(prog="run.py all")
+    options.add_argument("--record", action="store_true", help="write results into RESULTS.md")
+    is_recorded = options.parse_args(sys.argv[2:]).record
+    versions = describe_versions()
+    print(versions)
+    if is_recorded:
+        record(RESULTS, "versions", versions)
+    for subject in SUBJECTS:
+        for name, function in importlib.import_module(subject).BENCHMARKS.items():
+            if not {subject, f"{subject} {name}"} & NOT_IN_ALL:
+                run_one(subject, name, function, {}, "", is_recorded=is_recorded)
+
+
+def describe_versions() -> str:
+    """Return the number of cores, and the versions of what is measured."""
+    installed = {dist.name for dist in importlib.metadata.distributions()}
+    versions = [
+        f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if name in installed
+    ]
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}."
+
+
+def run_subject(subject: str, words: list[str]) -> None:
+    """Run a subject's benchmarks with the options of the command line."""
+    module = importlib.import_module(subject)
+    benchmarks: dict[str, Benchmark] = module.BENCHMARKS
+    n_names = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+    names = words[:n_names] or list(benchmarks)
+    unknown = [name for name in names if name not in benchmarks]
+    if unknown:
+        raise SystemExit(f"{subject} has no {', '.join(unknown)}, but {', '.join(benchmarks)}.")
+    parser = make_parser(f"run.py {subject} {' '.join(names)}", [benchmarks[n] for n in names])
+    given = vars(parser.parse_args(words[n_names:]))
+    is_quick, is_recorded = given.pop("quick"), given.pop("record")
+    if is_quick and is_recorded:
+        parser.error("quick forms are not to be recorded")
+    typed = " ".join(words[n_names:]).replace("--record", "").strip()
+    for name in names:
+        function = benchmarks[name]
+        known = {key: given[key] for key in inspect.signature(function).parameters if key in given}
+        options = module.QUICK.get(name, {}) | known if is_quick else known
+        run_one(subject, name, function, options, typed, is_recorded=is_recorded)
+
+
+def make_parser(program: str, functions: Iterable[Benchmark]) -> argparse.ArgumentParser:
+    """Return a parser of the keyword arguments of functions, whose defaults tell their types."""
+    parser = argparse.ArgumentParser(prog=program)
+    parser.add_argument("--quick", action="store_true", help="run the smallest form")
+    parser.add_argument("--record", action="store_true", help="write results into RESULTS.md")
+    parameters = {
+        name: parameter.default
+        for function in functions
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    for name, default in parameters.items():
+        settings: dict[str, Any] = {"type": str if default is None else type(default)}
+        if isinstance(default, bool):
+            settings = {"action": "store_true"}
+        elif isinstance(default, tuple):
+            settings = {"nargs": "+", "type": type(default[0]) if default else str}
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, default=argparse.SUPPRESS, help=f"default: {default}", **settings)
+    return parser
+
+
+def run_one(
+    subject: str,
+    name: str,
+    function: Benchmark,
+    options: dict[str, Any],
+    typed: str,
+    *,
+    is_recorded: bool,
+) -> None:
+    """Run a benchmark; print its command and its table, and record both if asked to."""
+    command = " ".join(filter(None, ("python benchmarks/run.py", subject, name, typed)))
+    text, seconds = timed(lambda: function(**options))
+    output = f"`{command}`\n\n{text.strip()}"
+    print(f"{output}\n", flush=True)
+    progress(f"{subject} {name}: {seconds:.0f} s")
+    if is_recorded:
+        record(RESULTS, f"{subject} {name}", output)
 
 
 if __name__ == "__main__":

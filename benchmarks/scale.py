@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import pickle
+import resource
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from processes import TookTooLong, run, table
-from synthetic import texts
+import numpy as np
+
+from accuracy import FastText, stochastic, words
+from data import synthetic_texts
+from measure import (
+    FOLDER,
+    ChildTimeout,
+    child_processor_seconds,
+    peak_mb,
+    progress,
+    run_child,
+    seconds,
+    table,
+)
+from slugline import TopicClassifier, load
 
 LABELS = {
     "slugline": "Slugline, from a list",
@@ -20,29 +37,23 @@ LABELS = {
     "sgd": "TfidfVectorizer + SGDClassifier",
     "fasttext": "fastText, 5 epochs",
 }
-#: A process that takes longer is ended, and shows as a dash.
-MOST_SECONDS = 1800.0
+CLASSIFIERS = {
+    "slugline": TopicClassifier,
+    "a": words,
+    "sgd": stochastic,
+    "fasttext": lambda: FastText(epoch=5),
+}
 N_TEST, SEED = 5000, 7
-PICTURE = Path(__file__).with_name("scale.png")
-HEAD = """\
-## Scale
-
-Synthetic texts of 8 to 39 words by Zipf's law, of which 15 % are one of 400 words of the topic's
-own; tested on 5,000 others. Each in a fresh process with default settings, that is on one thread,
-or by Slugline on one for each of the two cores; time and memory are those of fitting, with the
-texts in memory except where `train` reads the file. A dash: over {minutes:.0f} minutes, or no
-result.
-
-![Seconds and memory by number of texts and of topics](scale.png)
-"""
+# scikit-learn needs memory for tests, too: they are predicted by the thousand.
+_PREDICTED_AT_ONCE = 1000
 
 
 class Case(NamedTuple):
-    """So many texts of so many topics; `each` is their number a topic, if it is fixed."""
+    """Numbers of texts and topics, and of the texts of each topic if that is fixed."""
 
     n_texts: int
     n_topics: int
-    each: int | None = None
+    n_balanced: int | None = None
 
     def __str__(self) -> str:
         return f"{self.n_texts:,} texts, {self.n_topics:,} topics"
@@ -50,44 +61,56 @@ class Case(NamedTuple):
 
 BY_TEXTS = (Case(10_000, 100), Case(100_000, 100), Case(1_000_000, 100))
 BY_TOPICS = (Case(100_000, 10), Case(100_000, 100), Case(100_000, 1000))
-MANY_TOPICS = (Case(16_000, 2000, 8), Case(40_000, 5000, 8))
-CASES = tuple(dict.fromkeys((*BY_TEXTS, *BY_TOPICS, *MANY_TOPICS)))
+CASES = (
+    *("10000x100", "100000x100", "1000000x100", "100000x10", "100000x1000"),
+    *("16000x2000x8", "40000x5000x8"),
+)
 
-Found = dict[tuple[Case, str], dict[str, float]]
+Results = dict[tuple[Case, str], dict[str, float]]
 
 
-def report(
-    cases: Sequence[Case] = CASES,
-    contenders: Sequence[str] = tuple(LABELS),
-    most_seconds: float = MOST_SECONDS,
-    picture: Path = PICTURE,
+def fit_sizes(
+    cases: Sequence[str] = CASES,
+    classifiers: Sequence[str] = tuple(LABELS),
+    timeout: float = 1800.0,
+    picture: str = str(FOLDER / "scale.png"),
 ) -> str:
-    """Measure, draw, and return a Markdown section."""
-    found: Found = {}
-    for case in cases:
+    """Time, memory, file and accuracy by numbers of texts and topics, drawn in scale.png.
+
+    A case such as 10000x100 is that many texts and topics; 16000x2000x8 gives each topic 8 texts. A
+    process that takes longer than `timeout` seconds is ended, and shows as a dash.
+    """
+    results: Results = {}
+    parsed = [Case(*map(int, case.split("x"))) for case in cases]
+    for case in parsed:
         with tempfile.TemporaryDirectory() as folder:
             train, test = _write(case, Path(folder))
-            for contender in contenders:
+            for classifier in classifiers:
+                run = partial(run_child, timeout=timeout, OMP_NUM_THREADS="1")
                 try:
-                    found[case, contender] = run(
-                        "scale_one.py",
-                        *(contender, str(train), str(test)),
-                        most_seconds=most_seconds,
-                        OMP_NUM_THREADS="1",
+                    results[case, classifier] = run(
+                        "scale", "fit_and_test", classifier, str(train), str(test)
                     )
-                except (TookTooLong, SystemExit) as error:
-                    print(f"{case}, {contender}: {error}", file=sys.stderr)
-    _draw(found, picture)
-    parts = [HEAD.format(minutes=most_seconds / 60)]
-    for case in cases:
-        parts += [f"### {case}\n", _table(found, case, contenders), ""]
-    return "\n".join([*parts, _growth(found)])
+                except (ChildTimeout, SystemExit) as error:
+                    progress(f"{case}, {classifier}: {error}")
+    if picture:
+        _draw(results, Path(picture))
+    parts = [
+        "Synthetic texts of 8 to 39 words by Zipf's law, of which 15 % are one of 400 words of the "
+        f"topic; tested on {N_TEST:,} others. Each in a fresh process with default settings, that "
+        "is on one thread, or by Slugline on one for each core; time and memory are those of "
+        "fitting, with the texts in memory except where `train` reads the file. A dash: over "
+        f"{timeout / 60:.0f} minutes, or no result.\n"
+    ]
+    for case in parsed:
+        parts += [f"#### {case}\n", _table(results, case, classifiers), ""]
+    return "\n".join([*parts, "#### Growth\n", _growth_table(results)])
 
 
 def _write(case: Case, folder: Path) -> tuple[Path, Path]:
-    """Write the texts to learn from and those to test on; return their paths."""
+    """Write the training and the test texts; return their paths."""
     paths = folder / "train.jsonl", folder / "test.jsonl"
-    rows = texts(case.n_texts + N_TEST, case.n_topics, SEED, case.each)
+    rows = synthetic_texts(case.n_texts + N_TEST, case.n_topics, SEED, case.n_balanced)
     with paths[0].open("w") as train, paths[1].open("w") as test:
         for number, (text, topic) in enumerate(rows):
             line = json.dumps({"text": text, "topic": topic})
@@ -95,40 +118,42 @@ def _write(case: Case, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def _table(found: Found, case: Case, contenders: Sequence[str]) -> str:
-    rows = [["", "seconds", "CPU seconds", "peak memory, MB", "file, MB", "accuracy"]]
-    for contender in contenders:
-        one = found.get((case, contender))
+def _table(results: Results, case: Case, classifiers: Sequence[str]) -> str:
+    rows = []
+    for classifier in classifiers:
+        metrics = results.get((case, classifier))
         cells = ["-"] * 5
-        if one is not None:
-            cells = [f"{one['seconds']:,.1f}", f"{one['cpu_seconds']:,.1f}"]
-            cells += [f"{one['fit_mb']:,.0f}", f"{one['file_mb']:,.1f}", f"{one['accuracy']:.3f}"]
-        rows.append([LABELS[contender], *cells])
-    return table(rows)
+        if metrics is not None:
+            cells = [f"{metrics['seconds']:,.1f}", f"{metrics['cpu_seconds']:,.1f}"]
+            cells += [f"{metrics['fit_mb']:,.0f}", f"{metrics['file_mb']:,.1f}"]
+            cells.append(f"{metrics['accuracy']:.3f}")
+        rows.append([LABELS[classifier], *cells])
+    return table(["", "seconds", "CPU seconds", "peak memory, MB", "file, MB", "accuracy"], rows)
 
 
-def _growth(found: Found) -> str:
+def _growth_table(results: Results) -> str:
     """Return how much longer ten times as many texts take."""
-    rows = [["ten times the texts", "times the seconds, from 10,000", "from 100,000"]]
-    for contender, label in LABELS.items():
-        seconds = [found.get((case, contender), {}).get("seconds") for case in BY_TEXTS]
-        pairs = list(zip(seconds[1:], seconds, strict=False))
+    rows = []
+    for classifier, label in LABELS.items():
+        times = [results.get((case, classifier), {}).get("seconds") for case in BY_TEXTS]
+        pairs = list(zip(times[1:], times, strict=False))
         cells = [f"{more / less:.1f}" if more and less else "-" for more, less in pairs]
-        if any(seconds):
+        if any(times):
             rows.append([label, *cells])
-    return f"### Growth\n\n{table(rows)}\n"
+    header = ["ten times the texts", "times the seconds, from 10,000", "from 100,000"]
+    return table(header, rows)
 
 
-def _draw(found: Found, path: Path) -> None:
-    """Draw seconds and memory by texts and by topics; one line a contender."""
+def _draw(results: Results, path: Path) -> None:
+    """Draw seconds and memory by texts and by topics; one line a classifier."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharey="row")
     panels = (("CPU seconds", "cpu_seconds"), ("Peak memory, MB", "fit_mb"))
-    for row, (label, what) in zip(axes, panels, strict=True):
-        _draw_one(row[0], found, [(case, case.n_texts) for case in BY_TEXTS], what)
-        _draw_one(row[1], found, [(case, case.n_topics) for case in BY_TOPICS], what)
+    for row, (label, metric) in zip(axes, panels, strict=True):
+        _draw_panel(row[0], results, [(case, case.n_texts) for case in BY_TEXTS], metric)
+        _draw_panel(row[1], results, [(case, case.n_topics) for case in BY_TOPICS], metric)
         row[0].set_ylabel(label)
     axes[1, 0].set_xlabel("Texts, of 100 topics")
     axes[1, 1].set_xlabel("Topics of 100,000 texts")
@@ -138,43 +163,94 @@ def _draw(found: Found, path: Path) -> None:
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
-def _draw_one(ax, found: Found, cases: list[tuple[Case, int]], what: str) -> None:
-    for contender, label in LABELS.items():
-        known = [
-            (x, found[case, contender][what]) for case, x in cases if (case, contender) in found
+def _draw_panel(ax: Any, results: Results, cases: list[tuple[Case, int]], metric: str) -> None:
+    for classifier, label in LABELS.items():
+        points = [
+            (x, results[case, classifier][metric])
+            for case, x in cases
+            if (case, classifier) in results
         ]
-        if known:
-            style = {"linewidth": 2.2, "zorder": 3} if contender == "slugline" else {}
-            ax.plot(*zip(*known, strict=True), "o-", label=label.replace("`", ""), **style)
+        if points:
+            style = {"linewidth": 2.2, "zorder": 3} if classifier == "slugline" else {}
+            ax.plot(*zip(*points, strict=True), "o-", label=label.replace("`", ""), **style)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.grid(which="major", alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _case(text: str) -> Case:
-    """Return the case of a text such as 1000x10, or 16000x2000x8 for 8 texts a topic."""
-    return Case(*map(int, text.split("x")))
+# In a process of its own --------------------------------------------------------------------------
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    names = [*LABELS]
-    parser.add_argument("--contenders", nargs="+", choices=names, default=names, metavar="WHO")
-    parser.add_argument(
-        "--cases",
-        nargs="+",
-        type=_case,
-        default=CASES,
-        metavar="TEXTSxTOPICS",
-        help="such as 10000x100; 16000x2000x8 gives each topic 8 texts",
-    )
-    parser.add_argument("--most-seconds", type=float, default=MOST_SECONDS)
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    chosen = parser.parse_args()
-    print(report(chosen.cases, chosen.contenders, chosen.most_seconds, chosen.picture))
+def fit_and_test(classifier: str, train: str, test: str) -> dict[str, float]:
+    """Return the metrics of one classifier on a file of texts.
+
+    Reading the file isn't counted, except for the command line, which reads it itself.
+    """
+    return _fit_from_file(train, test) if classifier == "file" else _fit(classifier, train, test)
 
 
-if __name__ == "__main__":
-    main()
+def _fit_from_file(train: str, test: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "model.slug")
+        command = [sys.executable, "-m", "slugline", "train", train, "-o", str(model), "--quiet"]
+        command += ["--test-fraction", "0"]
+        run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
+        return {
+            "seconds": seconds(run, command),
+            "cpu_seconds": child_processor_seconds(),
+            "fit_mb": peak_mb(resource.RUSAGE_CHILDREN),
+            "file_mb": model.stat().st_size / 1e6,
+            "accuracy": _accuracy(load(model), test),
+        }
+
+
+def _fit(classifier_name: str, train: str, test: str) -> dict[str, float]:
+    texts, topics = _read(train)
+    classifier = CLASSIFIERS[classifier_name]()
+    cpu = time.process_time()
+    return {
+        "seconds": seconds(classifier.fit, texts, topics),
+        "cpu_seconds": time.process_time() - cpu,
+        "fit_mb": peak_mb(),
+        "file_mb": _file_mb(classifier),
+        "accuracy": _accuracy(classifier, test),
+    }
+
+
+def _read(path: str) -> tuple[list[str], list[str]]:
+    """Return the texts and topics of a JSONL file."""
+    texts, topics = list[str](), list[str]()
+    with Path(path).open(encoding="utf-8") as file:
+        for line in file:  # one at a time, as the whole file would count as memory
+            row = json.loads(line)
+            texts.append(row["text"])
+            topics.append(sys.intern(row["topic"]))
+    return texts, topics
+
+
+def _accuracy(classifier: Any, path: str) -> float:
+    """Return the share of a file's texts that get their topic."""
+    texts, topics = _read(path)
+    answers: list[str] = []
+    for start in range(0, len(texts), _PREDICTED_AT_ONCE):
+        answers += list(classifier.predict(texts[start : start + _PREDICTED_AT_ONCE]))
+    return float(np.mean(np.array(answers) == np.array(topics)))
+
+
+def _file_mb(classifier: Any) -> float:
+    """Return the megabytes of the file that the classifier is saved in."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model")
+        if isinstance(classifier, TopicClassifier):
+            classifier.save(path)
+        elif isinstance(classifier, FastText):
+            classifier.model.save_model(str(path))
+        else:
+            with path.open("wb") as file:
+                pickle.dump(classifier, file)
+        return path.stat().st_size / 1e6
+
+
+BENCHMARKS = {"fit": fit_sizes}
+QUICK = {"fit": {"cases": ("1000x10",), "picture": ""}}

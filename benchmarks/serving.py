@@ -1,196 +1,401 @@
-"""`slugline serve` beside FastAPI around a pipeline of scikit-learn; needs wrk and Chromium."""
+"""`slugline serve` beside FastAPI around a scikit-learn pipeline; needs wrk and Chromium."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import csv
+import json
 import os
+import re
 import shutil
+import signal
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import joblib
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
-
-import kills
-import served
-import serving_page
 import slugline
-from processes import table
+from measure import FOLDER, chromium, run_in_turn, table
 from slugline import reuters
 from slugline.model.file.content import model_path
 
-N_ROUNDS = 3
-SECONDS, LONG_SECONDS = 8, 60
-N_STARTS, N_SWAPS, N_KILLS = 7, 20, 200
+BIN = Path(sys.executable).parent
+
+# Servers and load ---------------------------------------------------------------------------------
+
+# wrk sends the bodies of a file in turn; with a pause, at a lower rate, as of a Poisson process.
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local requests, number = {}, 0
+function init()
+  for line in io.lines("%(bodies)s") do
+    requests[#requests + 1] = wrk.format(nil, nil, nil, line)
+  end
+end
+function request()
+  number = number %% #requests + 1
+  return requests[number]
+end
+local pause = %(pause)g
+if pause > 0 then
+  function delay() return math.floor(-pause * math.log(1 - math.random()) + 0.5) end
+end
+function done(summary, latency)
+  local e = summary.errors
+  print(string.format("RESULT %%d %%d %%d %%d", summary.requests, summary.duration,
+    latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
 
 
-def report(parts: Sequence[str] = ()) -> str:
-    """Measure and return a Markdown section."""
-    wires = reuters.load_wires("corrected")
+class Load(NamedTuple):
+    """Result of a load of requests.
+
+    Attributes
+    ----------
+    rate : float
+        Requests a second.
+    p99 : float
+        Milliseconds within which 99 in 100 requests were answered.
+    n_errors : int
+        Failed connections, and responses other than success.
+    """
+
+    rate: float
+    p99: float
+    n_errors: int
+
+
+def apply_load(
+    url: str, bodies: Sequence[str], *, connections: int, n_seconds: int, pause: float = 0
+) -> Load:
+    """Send requests as fast as responses come, or `pause` milliseconds apart on average."""
     with tempfile.TemporaryDirectory() as folder:
-        measured: dict[str, Callable[[], list[list[str]]]] = {
-            "load": lambda: loads(wires, Path(folder)),
-            "endurance": lambda: endurance(wires.test.texts),
-            "swaps": lambda: swaps(wires.test.texts, Path(folder)),
-            "start": starts,
-            "page": lambda: page(wires, Path(folder)),
-            "kills": lambda: killed(Path(folder)),
-        }
-        rows = [row for part in parts or measured for row in measured[part]()]
-    head = (
-        "## Serving\n\n"
-        f"One process each; requests over loopback by wrk, on the same {os.cpu_count()} cores. "
-        "The peer is FastAPI around TfidfVectorizer + LinearSVC, trained on the corrected wires; "
-        "texts are the test wires. "
-        f"Medians of {N_ROUNDS} rounds in turn.\n\n"
-    )
-    return f"{head}{table([['', 'Slugline', 'peer'], *rows])}\n"
+        path = Path(folder)
+        (path / "bodies").write_text("".join(f"{body}\n" for body in bodies))
+        script = path / "load.lua"
+        script.write_text(SCRIPT % {"bodies": path / "bodies", "pause": pause})
+        output = subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{n_seconds}s", "-s", script, url],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+    result = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+)", output)
+    assert result, output
+    requests, microseconds, p99, n_errors = map(int, result.groups())
+    return Load(requests / microseconds * 1e6, p99 / 1000, n_errors)
 
 
-def loads(wires: reuters.Wires, folder: Path) -> list[list[str]]:
-    """Measure how many requests are answered, and how fast at half of that."""
-    path = folder / "peer.joblib"
-    fitted = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(
-        wires.train.texts, wires.train.topics
-    )
-    joblib.dump(fitted, path)
+class Server(NamedTuple):
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    seconds_to_ready: float
+
+    def memory(self) -> float:
+        """Return the megabytes in memory of the process and its children."""
+        pids = [self.process.pid]
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                pids += map(int, children)
+        return sum(map(_resident_mb, pids))
+
+
+def _resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    match = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return int(match[1]) / 1024 if match else 0.0
+
+
+@contextlib.contextmanager
+def serve_slugline(*arguments: str) -> Iterator[Server]:
+    """Run `slugline serve`."""
+    port = str(_free_port())
+    with _running(
+        [str(BIN / "slugline"), "serve", "-q", "--port", port, *arguments], port
+    ) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serve_peer(model: Path) -> Iterator[Server]:
+    """Run the peer, as `uvicorn serving_peer:app` does."""
+    port = str(_free_port())
+    command = [str(BIN / "uvicorn"), "--app-dir", str(FOLDER), "serving_peer:app", "--port", port]
+    command += ["--no-access-log", "--log-level", "warning"]
+    with _running(command, port, PEER_MODEL=str(model)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _running(command: list[str], port: str, **environment: str) -> Iterator[Server]:
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=os.environ | environment, cwd=FOLDER)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while not _is_ready(f"{url}/ready"):
+            assert process.poll() is None, command
+            time.sleep(0.005)
+        yield Server(url, process, time.perf_counter() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - ours
+            return response.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _metric(url: str, name: str) -> float:
+    """Return a counter of `slugline serve`."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as response:  # noqa: S310 - ours
+        lines = response.read().decode().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
+
+
+def _request_bodies(texts: Sequence[str], size: int) -> list[str]:
+    """Return requests of `size` texts each, as JSON."""
+    return [
+        json.dumps({"texts": texts[start : start + size]})
+        for start in range(0, len(texts) - size + 1, size)
+    ]
+
+
+# Benchmarks ---------------------------------------------------------------------------------------
+
+
+def load(rounds: int = 3, seconds: int = 8) -> str:
+    """Requests a second, latency at half of that, and memory, beside FastAPI."""
+    import joblib
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    wires = reuters.load_wires("corrected")
     texts = list(wires.test.texts)
-    single, many = served.bodies(texts, 1), served.bodies(texts, 100)
-    found: dict[str, list[tuple[float, ...]]] = {"ours": [], "theirs": []}
-    for _ in range(N_ROUNDS):
-        with served.slugline() as server:
-            found["ours"].append(_load(server, "/v1/classify", single, many))
-        with served.peer(path) as server:
-            found["theirs"].append(_load(server, "/classify", single, many))
-            frame = served.load(f"{server.url}/empty", single, connections=32, seconds=SECONDS).rate
-    ours, theirs = (
-        [statistics.median(values) for values in zip(*found[side], strict=True)]
-        for side in ("ours", "theirs")
+    single, many = _request_bodies(texts, 1), _request_bodies(texts, 100)
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "peer.joblib")
+        pipeline = make_pipeline(TfidfVectorizer(), LinearSVC())
+        joblib.dump(pipeline.fit(wires.train.texts, wires.train.topics), model)
+
+        def measure_slugline() -> list[float]:
+            with serve_slugline() as server:
+                return _load_metrics(server, "/v1/classify", single, many, seconds)
+
+        def measure_peer() -> list[float]:
+            with serve_peer(model) as server:
+                metrics = _load_metrics(server, "/classify", single, many, seconds)
+                empty = apply_load(f"{server.url}/empty", single, connections=32, n_seconds=seconds)
+                return [*metrics, empty.rate]
+
+        runs = run_in_turn({"slugline": measure_slugline, "peer": measure_peer}, rounds)
+    ours, (*theirs, empty) = (
+        [statistics.median(values) for values in zip(*metrics, strict=True)]
+        for metrics in runs.values()
     )
     names = (
         "single texts a second, 32 connections",
         "documents a second, in requests of 100, 4 connections",
-        "p99 at half of the own peak, ms",
+        "p99 at half of its own peak rate, ms",
         "memory after that, MB",
     )
     rows = [
         [name, f"{our:,.4g} ({_ratio(our, their)})", f"{their:,.4g}"]
         for name, our, their in zip(names, ours, theirs, strict=True)
     ]
-    return [*rows, ["the same single texts, by FastAPI without a model", "-", f"{frame:,.4g}"]]
+    rows.append(["the same single texts, by FastAPI without a model", "-", f"{empty:,.4g}"])
+    return (
+        f"One process each; requests over loopback by wrk, on the same {os.cpu_count()} cores. The "
+        "peer is FastAPI around TfidfVectorizer + LinearSVC, trained on the corrected wires; texts "
+        f"are the test wires. Medians of {rounds} rounds in turn.\n\n"
+        f"{table(['', 'Slugline', 'peer'], rows)}"
+    )
 
 
-def _load(
-    server: served.Server, path: str, single: Sequence[str], many: Sequence[str]
-) -> tuple[float, ...]:
+def _load_metrics(
+    server: Server, path: str, single: Sequence[str], many: Sequence[str], n_seconds: int
+) -> list[float]:
     url = server.url + path
-    served.load(url, single, connections=8, seconds=1)  # to warm up
-    peak = served.load(url, single, connections=32, seconds=SECONDS)
-    hundreds = served.load(url, many, connections=4, seconds=SECONDS)
-    half = _at(url, single, peak.rate / 2)
+    apply_load(url, single, connections=8, n_seconds=1)  # to warm up
+    peak = apply_load(url, single, connections=32, n_seconds=n_seconds)
+    hundreds = apply_load(url, many, connections=4, n_seconds=n_seconds)
+    half = _apply_rate(url, single, peak.rate / 2, n_seconds)
     assert not peak.n_errors + hundreds.n_errors + half.n_errors
-    return peak.rate, 100 * hundreds.rate, half.p99, server.memory()
+    return [peak.rate, 100 * hundreds.rate, half.p99, server.memory()]
 
 
-def _at(url: str, bodies: Sequence[str], rate: float) -> served.Load:
-    """Ask at about a rate: pauses are set by what the first second comes to."""
+def _apply_rate(url: str, bodies: Sequence[str], rate: float, n_seconds: int) -> Load:
+    """Send about `rate` requests a second; short tries find the pause for it."""
     pause = 32 / rate * 1000
     for _ in range(3):
-        tried = served.load(url, bodies, connections=32, seconds=2, pause=pause)
+        tried = apply_load(url, bodies, connections=32, n_seconds=2, pause=pause)
         pause = max(1.0, pause + 32 / rate * 1000 - 32 / tried.rate * 1000)
-    return served.load(url, bodies, connections=32, seconds=SECONDS, pause=pause)
+    return apply_load(url, bodies, connections=32, n_seconds=n_seconds, pause=pause)
 
 
 def _ratio(ours: float, theirs: float) -> str:
-    return f"{ours / theirs:.2f} of theirs" if ours < theirs else f"{ours / theirs:.1f} times"
+    return f"{ours / theirs:.2f} of the peer's" if ours < theirs else f"{ours / theirs:.1f} times"
 
 
-def endurance(texts: Sequence[str]) -> list[list[str]]:
-    """Load for a minute on 64 connections, and see whether memory grows."""
-    bodies = served.bodies(texts, 1)
-    with served.slugline() as server:
+def endurance(seconds: int = 60, swaps: int = 20) -> str:
+    """Errors and memory under a minute of load, and while models are replaced."""
+    texts = list(reuters.load_wires("corrected").test.texts)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [_measure_growth(texts, seconds), _measure_swaps(texts, swaps, Path(folder))]
+    return table(["", "Slugline"], rows)
+
+
+def _measure_growth(texts: Sequence[str], n_seconds: int) -> list[str]:
+    bodies = _request_bodies(texts, 1)
+    with serve_slugline() as server:
         url = f"{server.url}/v1/classify"
-        served.load(url, bodies, connections=64, seconds=SECONDS)
+        apply_load(url, bodies, connections=64, n_seconds=min(8, n_seconds))
         before = server.memory()
-        found = served.load(url, bodies, connections=64, seconds=LONG_SECONDS)
+        result = apply_load(url, bodies, connections=64, n_seconds=n_seconds)
         growth = server.memory() / before - 1
-    name = f"{LONG_SECONDS} s on 64 connections: errors, growth of memory"
-    return [[name, f"{found.n_errors}, {growth:+.1%}", "-"]]
+    name = f"{n_seconds} s on 64 connections: errors, growth of memory"
+    return [name, f"{result.n_errors}, {growth:+.1%}"]
 
 
-def swaps(texts: Sequence[str], folder: Path) -> list[list[str]]:
-    """Put another model in place under load, and count requests that fail."""
+def _measure_swaps(texts: Sequence[str], n_swaps: int, folder: Path) -> list[str]:
+    """Replace the model file under load, and count requests that fail."""
     versions = [folder / "a.slug", folder / "b.slug"]
     shutil.copy(model_path("reuters46"), versions[0])
     slugline.load("reuters46").save(versions[1], quantize="int8")
-    served_file = folder / "swapped.slug"
-    shutil.copy(versions[0], served_file)
-    with served.slugline(str(served_file)) as server:
-        url = f"{server.url}/v1/classify"
-        loads: list[served.Load] = []
-        bodies = served.bodies(texts, 1)
-        seconds = 2 * N_SWAPS + 4
-        asking = threading.Thread(
-            target=lambda: loads.append(served.load(url, bodies, connections=32, seconds=seconds))
-        )
-        asking.start()
-        for number in range(1, N_SWAPS + 1):
+    served = folder / "served.slug"
+    shutil.copy(versions[0], served)
+    with serve_slugline(str(served)) as server:
+        results: list[Load] = []
+        bodies, n_seconds = _request_bodies(texts, 1), 2 * n_swaps + 4
+
+        def send() -> None:
+            url = f"{server.url}/v1/classify"
+            results.append(apply_load(url, bodies, connections=32, n_seconds=n_seconds))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        for number in range(1, n_swaps + 1):
             time.sleep(2)
-            part = folder / "part"
-            shutil.copy(versions[number % 2], part)
-            part.replace(served_file)
-        asking.join()
-        n_swaps = served.metric(server.url, "slugline_model_swaps")
-    name = f"model swapped {n_swaps:.0f} times under load: requests that failed"
-    return [[name, f"{loads[0].n_errors} of {loads[0].rate * seconds:,.0f}", "-"]]
+            unfinished = folder / "unfinished"
+            shutil.copy(versions[number % 2], unfinished)
+            unfinished.replace(served)
+        sender.join()
+        n_swapped = _metric(server.url, "slugline_model_swaps")
+    name = f"model swapped {n_swapped:.0f} times under load: requests that failed"
+    return [name, f"{results[0].n_errors} of {results[0].rate * n_seconds:,.0f}"]
 
 
-def starts() -> list[list[str]]:
-    """Measure the time from the command to readiness, and memory then."""
-    seconds, memory = [], []
-    for _ in range(N_STARTS):
-        with served.slugline() as server:
-            seconds.append(server.seconds_to_ready)
+def start(runs: int = 7) -> str:
+    """Time from the command to readiness, and memory then."""
+    times, memory = [], []
+    for _ in range(runs):
+        with serve_slugline() as server:
+            times.append(server.seconds_to_ready)
             memory.append(server.memory())
-    return [
-        ["from the command to /ready, s", f"{statistics.median(seconds):.2f}", "-"],
-        ["memory once ready, MB", f"{statistics.median(memory):.0f}", "-"],
+    rows = [
+        ["from the command to /ready, s", f"{statistics.median(times):.2f}"],
+        ["memory once ready, MB", f"{statistics.median(memory):.0f}"],
     ]
+    return table(["", "Slugline"], rows)
 
 
-def page(wires: reuters.Wires, folder: Path) -> list[list[str]]:
-    """Measure the page in Chromium."""
-    texts = [*wires.test.texts, *wires.train.texts][:10_000]
-    path = folder / "wires.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "text"])
-        writer.writerows(enumerate(texts))
-    with served.slugline() as server:
-        return serving_page.measured(server.url, path)
+def page(views: int = 7, drops: int = 3, texts: int = 10_000) -> str:
+    """The page in Chromium: first paint, size, and a table of texts dropped on it."""
+    wires = reuters.load_wires("corrected")
+    dropped_texts = [*wires.test.texts, *wires.train.texts][:texts]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "wires.csv")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "text"])
+            writer.writerows(enumerate(dropped_texts))
+        with serve_slugline() as server, chromium() as browser:
+            viewed = [_view(browser, server.url) for _ in range(views)]
+            dropped = [_drop(browser, server.url, path, texts) for _ in range(drops)]
+    paint, n_bytes = (statistics.median(values) for values in zip(*viewed, strict=True))
+    seconds, slowest = zip(*dropped, strict=True)
+    rows = [
+        ["first paint in Chromium, ms", f"{paint:.0f}"],
+        ["the page with all that it loads, kB", f"{n_bytes / 1000:.0f}"],
+        [
+            f"a CSV of {texts:,} wires dropped on the page: until all are shown, s",
+            f"{statistics.median(seconds):.1f}",
+        ],
+        ["the slowest single text meanwhile, s", f"{max(slowest):.2f}"],
+    ]
+    return table(["", "Slugline"], rows)
 
 
-def killed(folder: Path) -> list[list[str]]:
-    """Kill processes that keep corrections."""
-    found = kills.kill_all(N_KILLS, 0, folder)
-    name = f"{found['rounds']:,} rounds of kills while corrections come in: lost"
-    return [[name, f"{found['lost']} of {found['acknowledged']:,} acknowledged", "-"]]
+def _view(browser: Any, url: str) -> tuple[float, int]:
+    """Open the page in a fresh context; return milliseconds to first paint, and bytes."""
+    context = browser.new_context()
+    page = context.new_page()
+    sizes: list[int] = []
+    page.on("response", lambda response: sizes.append(len(response.body())))
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    paint = page.evaluate("performance.getEntriesByName('first-paint')[0].startTime")
+    context.close()
+    return float(paint), sum(sizes)
 
 
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("load", "endurance", "swaps", "start", "page", "kills")
-    parser.add_argument("--parts", nargs="+", choices=parts, default=[], metavar="PART")
-    print(report(parser.parse_args().parts))
+def _drop(browser: Any, url: str, path: Path, n_rows: int) -> tuple[float, float]:
+    """Drop a table; return seconds until it is done, and the slowest single text meanwhile."""
+    import httpx
+
+    page = browser.new_page()
+    page.goto(f"{url}/table")
+    is_over = threading.Event()
+    times: list[float] = []
+
+    def classify_single_texts() -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while not is_over.wait(0.05):
+                started = time.perf_counter()
+                client.post("/v1/classify", json={"text": "Wheat exports rose"}).raise_for_status()
+                times.append(time.perf_counter() - started)
+
+    thread = threading.Thread(target=classify_single_texts)
+    thread.start()
+    started = time.perf_counter()
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#download:not([disabled])", timeout=60_000)
+    seconds = time.perf_counter() - started
+    is_over.set()
+    thread.join()
+    counts = page.text_content("#counts") or ""
+    assert f"{n_rows:,}" in counts, counts
+    page.close()
+    return seconds, max(times)
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARKS = {"load": load, "endurance": endurance, "start": start, "page": page}
+QUICK = {
+    "load": {"rounds": 1, "seconds": 2},
+    "endurance": {"seconds": 4, "swaps": 2},
+    "start": {"runs": 1},
+    "page": {"views": 1, "drops": 1, "texts": 1000},
+}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Texts(BaseModel):
-    """What is asked."""
+    """A request."""
 
     texts: list[str]
 
@@ -18,18 +18,18 @@ model = joblib.load(os.environ["PEER_MODEL"])
 
 
 @app.post("/classify")
-def classify(asked: Texts) -> dict[str, list[str]]:
-    """Answer."""
-    return {"topics": model.predict(asked.texts).tolist()}
+def classify(request: Texts) -> dict[str, list[str]]:
+    """Classify."""
+    return {"topics": model.predict(request.texts).tolist()}
 
 
 @app.get("/ready")
 def ready() -> str:
-    """Answer."""
+    """Say that the model is loaded."""
     return "ready"
 
 
 @app.post("/empty")
-async def empty(asked: Texts) -> dict[str, list[str]]:
-    """Answer without a model: what the frame alone costs."""
-    return {"topics": ["earn"] * len(asked.texts)}
+async def empty(request: Texts) -> dict[str, list[str]]:
+    """Answer without a model: the cost of the framework alone."""
+    return {"topics": ["earn"] * len(request.texts)}

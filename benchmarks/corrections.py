@@ -1,0 +1,157 @@
+"""Corrections that processes add while they are killed: none that was acknowledged may be lost."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from measure import child_command, table
+from slugline.corrections.store import CorrectionStore
+
+N_THREADS, N_PROCESSES = 4, 2
+# Rounds with one file; then a new one is made.
+ROUNDS_PER_FILE = 10
+
+
+def make_text(seed: str, n: int) -> str:
+    """Return a text of 10 to 30,000 characters."""
+    rng = random.Random(f"{seed} {n}")  # noqa: S311 - nothing secret
+    return f"{rng.random()} " * int(10 ** rng.uniform(0, 3.2))
+
+
+def compute_digest(text: str) -> str:
+    """Return a short digest of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def add_until_killed(path: str, seed: str) -> None:
+    """Add corrections in threads, and print each number once it is acknowledged."""
+    printing = threading.Lock()
+
+    def print_line(line: str) -> None:
+        with printing:
+            print(line, flush=True)
+
+    def work(thread: int) -> None:
+        for n in range(thread, sys.maxsize, N_THREADS):
+            text = make_text(seed, n)
+            correction = store.add(
+                text=text, topic=n, answer="no", probability=0.5, model="m", digest="d"
+            )
+            print_line(f"added {correction.id} {compute_digest(text)}")
+            if n % 7 == 0 and store.undo(correction.id):
+                print_line(f"undone {correction.id} -")
+
+    with CorrectionStore(path, patience=60) as store:
+        threads = [threading.Thread(target=work, args=[n]) for n in range(N_THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+def run_round(path: Path, seed: int, rng: random.Random, *, at_once: bool) -> list[list[str]]:
+    """Run processes, and kill each at its own random moment; return what they acknowledged."""
+    running = [
+        subprocess.Popen(
+            child_command("corrections", "add_until_killed", str(path), f"{seed}{n}"),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(N_PROCESSES)
+    ]
+    acknowledged: list[list[str]] = []
+
+    def listen(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        first = None if at_once else process.stdout.readline()
+        timer = threading.Timer(rng.uniform(0, 0.6 if at_once else 0.3), process.kill)
+        timer.start()
+        lines = [*([] if first is None else [first]), *process.stdout]
+        acknowledged.extend(line.split() for line in lines if line.endswith("\n"))
+        timer.join()
+
+    listeners = [threading.Thread(target=listen, args=[process]) for process in running]
+    for listener in listeners:
+        listener.start()
+    for listener in listeners:
+        listener.join()
+    for process in running:
+        if process.wait() != -9:
+            raise SystemExit(f"a process ended by itself, with {process.returncode}")
+        assert process.stdout is not None
+        process.stdout.close()
+    return acknowledged
+
+
+def check_file(path: Path, added: dict[int, str], undone: set[int]) -> tuple[int, list[int]]:
+    """Return how many corrections are in the file, and which acknowledged ones it has lost."""
+    with CorrectionStore(path) as store:
+        stored = {row.id: compute_digest(row.text) for row in store.rows()}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+    if verdict != "ok":
+        raise SystemExit(f"{path} is damaged: {verdict}")
+    returned = sorted(undone & set(stored))
+    # One that was undone just before the kill may not have been acknowledged.
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        hidden = {
+            row[0]
+            for row in connection.execute("SELECT id FROM corrections WHERE undone IS NOT NULL")
+        }
+    lost = [n for n, digest in added.items() if n not in hidden and stored.get(n) != digest]
+    return len(stored) + len(hidden), lost + returned
+
+
+def kill_rounds(n_rounds: int, seed: int, folder: Path) -> dict[str, float]:
+    """Run all rounds; SystemExit if anything acknowledged is lost."""
+    rng = random.Random(seed)  # noqa: S311
+    n_added = n_stored = 0
+    started = time.monotonic()
+    path, added, undone = folder / "none.db", dict[int, str](), set[int]()
+    for number in range(n_rounds):
+        is_new = number % ROUNDS_PER_FILE == 0
+        if is_new:
+            path, added, undone = folder / f"{number}.db", {}, set()
+        for action, n, digest in run_round(path, seed + number, rng, at_once=is_new):
+            if action == "added":
+                added[int(n)] = digest
+                n_added += 1
+            else:
+                undone.add(int(n))
+        n_stored, lost = check_file(path, added, undone)
+        if lost:
+            raise SystemExit(f"round {number}: corrections {lost} were acknowledged and are lost")
+    return {
+        "rounds": n_rounds,
+        "killed": n_rounds * N_PROCESSES,
+        "acknowledged": n_added,
+        "lost": 0,
+        "in the last file": n_stored,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def kills(rounds: int = 200, seed: int = 0) -> str:
+    """Corrections lost when processes are killed while they add some; exits if there are any.
+
+    In each round, two processes add corrections to one file, in four threads each, undo some of
+    them, and print what was acknowledged. Both are killed with SIGKILL at random moments, in every
+    tenth round while they may still be making the file. Then the file must open, pass SQLite's own
+    check, and hold all that was acknowledged, with the same texts.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        counts = kill_rounds(rounds, seed, Path(folder))
+    return table(list(counts), [[f"{count:,}" for count in counts.values()]])
+
+
+BENCHMARKS = {"kills": kills}
+QUICK = {"kills": {"rounds": 3}}

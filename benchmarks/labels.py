@@ -1,0 +1,333 @@
+"""How far few labels go, and how many `suggest` saves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.utils.extmath import randomized_svd
+
+from accuracy import CLASSIFIERS, LABELS
+from data import NAMES, load
+from measure import map_processes, table
+from slugline import TopicClassifier
+from slugline.corpus.splits import hold_out, places_in_topics
+from slugline.experiment.suggest import suggest
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
+from slugline.text.features import Features
+
+# Accuracy by labels a topic -----------------------------------------------------------------------
+
+LABELS_PER_TOPIC = (5, 10, 20, 50)
+COMPARED = ("a", "b", "default", "encoder")
+# On long texts (b) would take an hour for more; all classifiers are tested on the same ones.
+N_DRAWS, N_TESTED = 5, 1000
+
+
+class Mean(NamedTuple):
+    """Means over draws; without probabilities, the second is NaN."""
+
+    accuracy: float
+    probability: float
+
+
+#: By set, classifier and labels a topic.
+Means = dict[tuple[str, str, int], Mean]
+
+
+def few(
+    sets: Sequence[str] = NAMES,
+    classifiers: Sequence[str] = COMPARED,
+    labels: Sequence[int] = LABELS_PER_TOPIC,
+    draws: int = N_DRAWS,
+) -> str:
+    """Accuracy on test documents with 5 to 50 labels a topic, beside scikit-learn."""
+    jobs = [(name, classifier) for name in sets for classifier in classifiers]
+    measure = partial(_mean_over_draws, labels=labels, n_draws=draws)
+    rows = map_processes(measure, *zip(*jobs, strict=True))
+    means: Means = {
+        (name, classifier, n): mean
+        for (name, classifier), row in zip(jobs, rows, strict=True)
+        for n, mean in zip(labels, row, strict=True)
+    }
+    parts = [
+        f"Accuracy on at most {N_TESTED:,} test documents, mean of {draws} draws of so many labels "
+        "a topic from the training documents; a topic with fewer documents gives all. The mean "
+        "probability of the answers should be the accuracy.\n",
+        _mean_table(means, classifiers, labels),
+    ]
+    for n in labels:
+        parts += [f"\n#### {n} labels a topic\n", _set_table(means, sets, classifiers, n)]
+    return "\n".join(parts)
+
+
+def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
+    """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
+    return np.flatnonzero(places_in_topics(topics, seed) < n)
+
+
+def _mean_over_draws(
+    name: str, classifier_name: str, *, labels: Sequence[int], n_draws: int
+) -> list[Mean]:
+    train, test = load(name)
+    tested = np.random.default_rng(0).permutation(len(test))[:N_TESTED]
+    texts = [test.texts[i] for i in tested]
+    topics = np.array([test.topics[i] for i in tested])
+    means = []
+    for n in labels:
+        scores = []
+        for seed in range(n_draws):
+            rows = draw(train.topics, n, seed)
+            classifier = CLASSIFIERS[classifier_name]()
+            classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
+            is_right = np.array(classifier.predict(texts)) == topics
+            probability = math.nan
+            if hasattr(classifier, "predict_proba"):
+                probability = classifier.predict_proba(texts).max(axis=1).mean()
+            scores.append((is_right.mean(), probability))
+        means.append(Mean(*map(float, np.mean(scores, axis=0))))
+    return means
+
+
+def _mean_table(means: Means, classifiers: Sequence[str], labels: Sequence[int]) -> str:
+    """Return the means over the sets, and the lead over (b)."""
+    sets = {name for name, _, _ in means}
+
+    def mean(classifier: str, n: int, what: str = "accuracy") -> float:
+        return sum(getattr(means[name, classifier, n], what) for name in sets) / len(sets)
+
+    ours = [name for name in classifiers if name not in ("a", "b")]
+    rows = [[LABELS[name], *(f"{mean(name, n):.3f}" for n in labels)] for name in classifiers]
+    rows += [
+        [f"{LABELS[name]}, over (b), points"]
+        + [f"{100 * (mean(name, n) - mean('b', n)):+.1f}" for n in labels]
+        for name in ours
+        if "b" in classifiers
+    ]
+    rows += [
+        [
+            f"{LABELS[name]}, mean probability",
+            *(f"{mean(name, n, 'probability'):.3f}" for n in labels),
+        ]
+        for name in ours
+    ]
+    return table(["mean of the sets, labels a topic", *map(str, labels)], rows)
+
+
+def _set_table(means: Means, sets: Sequence[str], classifiers: Sequence[str], n: int) -> str:
+    """Return a row for each set; the last column is the default over the best of (a) and (b)."""
+    others = [name for name in classifiers if name in ("a", "b")]
+    is_compared = bool(others) and "default" in classifiers
+    header = ["", *(LABELS[name] for name in classifiers), *(["default over best"] * is_compared)]
+    rows = []
+    for name in sets:
+        row = [f"{means[name, classifier, n].accuracy:.3f}" for classifier in classifiers]
+        if is_compared:
+            best = max(means[name, other, n].accuracy for other in others)
+            row.append(f"{100 * (means[name, 'default', n].accuracy - best):+.1f}")
+        rows.append([name, *row])
+    return table(header, rows)
+
+
+# What to label next -------------------------------------------------------------------------------
+
+#: The sets, each with the labels a topic to begin with.
+SUGGEST_SETS = {"ag_news": 3, "stackoverflow": 3, "banking77": 2, "trec": 3, "ohsumed": 3}
+# A mean of its own is of the first three.
+N_FIRST = 3
+BATCH, N_BATCHES, N_SEEDS = 50, 24, 3
+
+Rows = Sequence[int]
+Pick = Callable[[Fitted, Sequence[str], int, int], Rows]
+
+
+def pick_random(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:  # noqa: ARG001
+    """Pick at random."""
+    return np.random.default_rng(seed).choice(len(texts), n, replace=False).tolist()
+
+
+def pick_least_confident(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:  # noqa: ARG001
+    """Pick those with the least probable best guess (Lewis and Gale 1994)."""
+    return np.argsort(fitted.predict_proba(texts).max(axis=1), kind="stable")[:n].tolist()
+
+
+def pick_smallest_margin(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:  # noqa: ARG001
+    """Pick those with the smallest lead of the best guess (Scheffer et al. 2001)."""
+    second, first = np.partition(fitted.predict_proba(texts), -2, axis=1)[:, -2:].T
+    return np.argsort(first - second, kind="stable")[:n].tolist()
+
+
+def pick_badge(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:
+    """Pick by k-means++ among gradients of the guesses (Ash et al. 2020).
+
+    A gradient is the outer product of a row and the guess's error. Inner products of gradients are
+    those of the rows times those of the errors, so that gradients are never computed.
+    """
+    rng = np.random.default_rng(seed)
+    rows = _unit(fitted.features.transform(texts))
+    errors = fitted.predict_proba(texts).astype(float)
+    errors[np.arange(len(errors)), errors.argmax(axis=1)] -= 1
+    lengths = (errors**2).sum(axis=1)
+    picked = [int(lengths.argmax())]
+    distances = np.full(len(texts), np.inf)
+    while len(picked) < n:
+        last = picked[-1]
+        products = (rows @ rows[[last]].toarray().ravel()) * (errors @ errors[last])
+        distances = np.minimum(distances, np.maximum(lengths + lengths[last] - 2 * products, 0))
+        distances[picked] = 0
+        picked.append(int(rng.choice(len(texts), p=distances / distances.sum())))
+    return picked
+
+
+def pick_typical(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:  # noqa: ARG001
+    """Pick the most typical of each cluster, the largest first (Hacohen et al. 2022, TypiClust).
+
+    It does not use the model, and cannot leave out clusters with labels, which it doesn't know.
+    """
+    rows = Features([Block("words")]).fit_transform(texts)
+    left, lengths, _ = randomized_svd(rows, 64, random_state=seed)
+    places = left * lengths
+    places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
+    means = MiniBatchKMeans(n, n_init=1, random_state=seed).fit(places)
+    picked = []
+    for cluster in np.argsort(-np.bincount(means.labels_, minlength=n), kind="stable"):
+        members = np.flatnonzero(means.labels_ == cluster)
+        if len(members):
+            likeness = places[members] @ places[members].T
+            picked.append(int(members[np.sort(likeness, axis=1)[:, -20:].mean(axis=1).argmax()]))
+    return picked
+
+
+def pick_suggested(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Rows:
+    """Pick what `slugline suggest` does."""
+    return [suggestion.row for suggestion in suggest(fitted, texts, n, seed=seed)]
+
+
+def _unit(rows: sp.csr_array) -> sp.csr_array:
+    lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+    return sp.csr_array(sp.diags_array(1 / np.maximum(lengths, 1e-9)) @ rows)
+
+
+STRATEGIES: dict[str, Pick] = {
+    "random": pick_random,
+    "least confidence": pick_least_confident,
+    "margin": pick_smallest_margin,
+    "BADGE": pick_badge,
+    "TypiClust": pick_typical,
+    "slugline suggest": pick_suggested,
+}
+
+
+def suggestions(
+    sets: Sequence[str] = tuple(SUGGEST_SETS),
+    strategies: Sequence[str] = tuple(STRATEGIES),
+    training: bool = False,
+    batches: int = N_BATCHES,
+    seeds: int = N_SEEDS,
+) -> str:
+    """Labels that `suggest` and other strategies save, with an annotator who knows all topics.
+
+    An annotator labels a few random documents of each topic, and then what a strategy picks, a
+    batch at a time. With `training`, a quarter of the training documents stands for the test.
+    """
+    jobs = [
+        (name, strategy, seed) for name in sets for strategy in strategies for seed in range(seeds)
+    ]
+    simulate = partial(_simulate, on_test=not training, n_batches=batches)
+    results = dict(zip(jobs, map_processes(simulate, *zip(*jobs, strict=True)), strict=True))
+    curves = {
+        (name, strategy): np.mean([results[name, strategy, seed] for seed in range(seeds)], axis=0)
+        for name in sets
+        for strategy in strategies
+    }
+    where = "a quarter of the training documents" if training else "test documents"
+    parts = [
+        f"Simulated annotator: {batches} batches of {BATCH} labels after 2 or 3 random ones a "
+        f"topic, {seeds} starts; accuracy on {where}. Labels saved: how many fewer labels a "
+        "strategy needs for the accuracy that random picks reach after all batches and, in "
+        "brackets, on average from a quarter of the batches on.\n",
+        _saved_table(curves, sets, strategies),
+        "\n#### Accuracy by labels\n",
+    ]
+    parts += [_accuracy_table(curves, name, strategies) + "\n" for name in sets]
+    return "\n".join(parts)
+
+
+def _simulate(name: str, strategy: str, seed: int, *, on_test: bool, n_batches: int) -> np.ndarray:
+    """Return labels and accuracies after each batch, shape (2, n_batches + 1)."""
+    train, test = load(name)
+    texts, topics = np.array(train.texts, dtype=object), np.array(train.topics, dtype=object)
+    if not on_test:
+        is_held_out = hold_out(train.topics, 0.25, seed)
+        test = (texts[is_held_out].tolist(), topics[is_held_out].tolist())
+        texts, topics = texts[~is_held_out], topics[~is_held_out]
+    else:
+        test = (test.texts, test.topics)
+    labelled = places_in_topics(topics.tolist(), seed) < SUGGEST_SETS.get(name, 3)
+    points: list[tuple[int, float]] = []
+    while True:
+        classifier = TopicClassifier().fit(texts[labelled].tolist(), topics[labelled].tolist())
+        points.append((int(labelled.sum()), classifier.score(*test)))
+        free = np.flatnonzero(~labelled)
+        if len(points) > n_batches or len(free) < BATCH:
+            # Where there is nothing left to label, nothing changes any more.
+            points += [points[-1]] * (n_batches + 1 - len(points))
+            return np.array(points).T
+        picked = STRATEGIES[strategy](
+            classifier.fitted_, texts[free].tolist(), BATCH, 1000 * seed + len(points)
+        )
+        labelled[free[list(picked)]] = True
+
+
+def _saved_table(
+    curves: dict[Any, np.ndarray], sets: Sequence[str], strategies: Sequence[str]
+) -> str:
+    header = ["labels saved, %", *sets, f"mean of the first {N_FIRST}", "mean"]
+    rows = []
+    for strategy in strategies:
+        if strategy == "random" or "random" not in strategies:
+            continue
+        saved = [_share_saved(curves[name, strategy], curves[name, "random"]) for name in sets]
+        means = [np.mean(saved[:N_FIRST], axis=0), np.mean(saved, axis=0)]
+        cells = [f"{100 * last:.0f} ({100 * mean:.0f})" for last, mean in [*saved, *means]]
+        rows.append([strategy, *cells])
+    return table(header, rows)
+
+
+def _share_saved(curve: np.ndarray, random: np.ndarray) -> tuple[float, float]:
+    """Return the share of labels saved at the last accuracy, and the mean over the later ones."""
+    (labels, accuracy), (random_labels, target) = curve, np.maximum.accumulate(random, axis=1)
+    accuracy = np.maximum.accumulate(accuracy)
+    # What is never reached saves nothing.
+    needed = np.interp(target, accuracy, labels, right=np.inf)
+    shares = 1 - np.where(np.isinf(needed), random_labels, needed) / random_labels
+    return float(shares[-1]), float(shares[len(shares) // 4 :].mean())
+
+
+def _accuracy_table(curves: dict[Any, np.ndarray], name: str, strategies: Sequence[str]) -> str:
+    labels = curves[name, strategies[0]][0]
+    shown = np.unique(np.linspace(0, len(labels) - 1, 7).astype(int))
+    header = [f"{name}, labels", *(f"{labels[place]:,.0f}" for place in shown)]
+    rows = [
+        [strategy, *(f"{curves[name, strategy][1][place]:.3f}" for place in shown)]
+        for strategy in strategies
+    ]
+    return table(header, rows)
+
+
+BENCHMARKS = {"few": few, "suggest": suggestions}
+QUICK = {
+    "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
+    "suggest": {
+        "sets": ("trec",),
+        "strategies": ("random", "slugline suggest"),
+        "batches": 2,
+        "seeds": 1,
+    },
+}

@@ -1,0 +1,433 @@
+"""Models of streams beside `fit`, the minimum and each other, also after kills."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import clusters
+from data import NAMES, load, synthetic_files
+from measure import child_command, progress, table, timed
+from slugline import Corpus, TopicClassifier
+from slugline.learning.linear.newton import TOLERANCE
+
+# Orders of the rows, and where they are trained on ------------------------------------------------
+
+#: Sets that are large enough to be trained on with two workers alone, unless all is asked for.
+LARGE = ("reuters", "reuters-corrected", "20ng", "ohsumed")
+#: Row blocks of a set, so that each of eight workers has one.
+N_BLOCKS = 8
+# One machine, numbers of workers, and two workers a second time.
+_LOCAL, _AGAIN = "one machine", "2 workers again"
+_PLACES = {
+    "original": (_LOCAL, "2", _AGAIN),
+    "shuffled": ("1", "2", "8"),
+    "sorted": ("1", "2", "8"),
+}
+_PLACES_OF_LARGE = {"original": (_LOCAL, "2"), "shuffled": ("2",), "sorted": ("2",)}
+
+
+def workers(sets: Sequence[str] = NAMES, whole: bool = False, by_rows: bool = False) -> str:
+    """Models of one machine and of 1, 2 and 8 workers, on rows in three orders.
+
+    With `whole`, large sets are trained on everywhere as well; `by_rows` shares out rows to workers
+    in any case.
+    """
+    rows = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(clusters.share_rows(always=by_rows))
+        clients = {
+            str(n): stack.enter_context(clusters.local_cluster(n, processes=False))
+            for n in (1, 2, 8)
+        }
+        for name in sets:
+            places = _PLACES_OF_LARGE if name in LARGE and not whole else _PLACES
+            rows.append(_compare_places(name, places, clients))
+            progress(*rows[-1])
+    header = ["set", "texts", "fit", "stream", "points", "least share of the same answers, %"]
+    points = [float(row[4]) for row in rows]
+    least = min(float(row[5]) for row in rows)
+    return (
+        f"{table([*header, 'models', 'same bytes in each order'], rows)}\n\n"
+        f"Mean: {np.mean(points):+.2f} points beside `fit`; least share of the same answers: "
+        f"{least:.2f} %."
+    )
+
+
+def _compare_places(
+    name: str, places_by_order: dict[str, tuple[str, ...]], clients: dict[str, Any]
+) -> list[str]:
+    train, test = load(name)
+    n_rows = -(-len(train) // N_BLOCKS)
+    first_answers, accuracy, same_shares, is_equal = None, 0.0, list[float](), True
+    for order, places in places_by_order.items():
+        first_bytes = None
+        for place, classifier in _train_everywhere(train, order, places, n_rows, clients):
+            answers, data = classifier.predict(test.texts), clusters.to_bytes(classifier)
+            if first_answers is None:
+                first_answers = answers
+                accuracy = 100 * classifier.score(test.texts, test.topics)
+            first_bytes = data if first_bytes is None else first_bytes
+            same_shares.append(100 * float(np.mean(answers == first_answers)))
+            if data != first_bytes:
+                is_equal = False
+                progress(f"{name}, {order}: other bytes with {place}")
+    fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics)
+    fit_accuracy = 100 * fitted.score(test.texts, test.topics)
+    return [
+        *(name, f"{len(train):,}", f"{fit_accuracy:.2f}", f"{accuracy:.2f}"),
+        *(f"{accuracy - fit_accuracy:+.2f}", f"{min(same_shares):.2f}", str(len(same_shares))),
+        "yes" if is_equal else "NO",
+    ]
+
+
+def _train_everywhere(
+    train: Corpus, order: str, places: Sequence[str], n_rows: int, clients: dict[str, Any]
+) -> Iterator[tuple[str, TopicClassifier]]:
+    """Yield the model of each place, trained on the rows in an order."""
+    numbers = np.arange(len(train))
+    if order == "shuffled":
+        numbers = np.random.default_rng(1).permutation(len(numbers))
+    elif order == "sorted":
+        numbers = _sorted_by_topic(train)
+    texts, topics = ([column[i] for i in numbers] for column in (train.texts, train.topics))
+    for place in places:
+        source = clusters.split_batches(texts, topics, n_rows)
+        client = None if place == _LOCAL else clients[place.split(maxsplit=1)[0]]
+        classifier = TopicClassifier(n_jobs=1)
+        yield place, classifier.fit_stream(source, client=client, rows_per_block=n_rows)
+
+
+def _sorted_by_topic(corpus: Corpus) -> np.ndarray:
+    return np.argsort(np.array(corpus.topics, dtype=object), kind="stable")
+
+
+# Beside fit, and by tolerance ---------------------------------------------------------------------
+
+_HELDOUT_SHARE = 0.25
+
+
+class _PassCounter:
+    """Counts the passes that are reported as progress."""
+
+    n_passes = 0
+
+    def note(self, text: str) -> None:
+        if text.startswith("pass "):
+            self.n_passes = int(text.split()[1].rstrip(":"))
+
+
+def fit(sets: Sequence[str] = NAMES, training: bool = False) -> str:
+    """Accuracy, log loss and time of `fit_stream` beside `fit`, and the rows in other orders.
+
+    With `training`, a quarter of the training documents stands for the test.
+    """
+    rows = []
+    for name in sets:
+        rows.append([name, *_compare_with_fit(*_split(name, training=training))])
+        progress(*rows[-1])
+    points = [float(row[4]) for row in rows]
+    header = ["set", "texts", "fit", "stream", "points", "log loss", "stream's", "passes", "fit s"]
+    header += ["stream s", "sorted: same, %", "shuffled: same, %"]
+    return f"{table(header, rows)}\n\nMean: {np.mean(points):+.2f} points."
+
+
+def tolerance(
+    sets: Sequence[str] = NAMES,
+    tolerances: Sequence[float] = (5e-3, 2e-3, 2e-4),
+    training: bool = False,
+) -> str:
+    """Share of answers that are those of the last tolerance, which should be small.
+
+    With `training`, a quarter of the training documents stands for the test.
+    """
+    rows, shares = [], []
+    for name in sets:
+        train, test = _split(name, training=training)
+        answers, costs = [], []
+        for value in tolerances:
+            counter = _PassCounter()
+            classifier, took = timed(_train, train.texts, train.topics, counter, value)
+            answers.append(classifier.predict(test.texts))
+            costs.append(f"{counter.n_passes}; {took:.1f}")
+        shares.append([100 * np.mean(ours == answers[-1]) for ours in answers])
+        rows.append([name])
+        rows[-1] += [f"{s:.2f}; {cost}" for s, cost in zip(shares[-1], costs, strict=True)]
+        progress(*rows[-1])
+    means = [f"{mean:.2f}" for mean in np.mean(shares, axis=0)]
+    header = ["set", *(f"{value:g}: same, %; passes; s" for value in tolerances)]
+    return table(header, [*rows, ["mean", *means]])
+
+
+def _split(name: str, *, training: bool) -> tuple[Corpus, Corpus]:
+    train, test = load(name)
+    return train.split(_HELDOUT_SHARE, seed=0) if training else (train, test)
+
+
+def _compare_with_fit(train: Corpus, test: Corpus) -> list[str]:
+    counter, classifier = _PassCounter(), TopicClassifier(n_jobs=1)
+    fitted, fit_seconds = timed(classifier.fit, train.texts, train.topics)
+    streamed, stream_seconds = timed(_train, train.texts, train.topics, counter)
+    answers, same = streamed.predict(test.texts), []
+    for order in (_sorted_by_topic(train), np.random.default_rng(1).permutation(len(train))):
+        texts, topics = ([column[i] for i in order] for column in (train.texts, train.topics))
+        same.append(np.mean(_train(texts, topics).predict(test.texts) == answers))
+    accuracies = [100 * model.score(test.texts, test.topics) for model in (fitted, streamed)]
+    return [
+        f"{len(train):,}",
+        *(f"{accuracy:.2f}" for accuracy in accuracies),
+        f"{accuracies[1] - accuracies[0]:+.2f}",
+        *(f"{_log_loss(model, test):.3f}" for model in (fitted, streamed)),
+        str(counter.n_passes),
+        f"{fit_seconds:.1f}",
+        f"{stream_seconds:.1f}",
+        *(f"{100 * share:.2f}" for share in same),
+    ]
+
+
+def _train(
+    texts: Sequence[str],
+    topics: Sequence[str],
+    counter: _PassCounter | None = None,
+    tolerance: float = TOLERANCE,
+) -> TopicClassifier:
+    """Train on batches of a thousand."""
+    source = clusters.split_batches(texts, topics, 1000)
+    return TopicClassifier(n_jobs=1).fit_stream(source, progress=counter, tolerance=tolerance)
+
+
+def _log_loss(classifier: TopicClassifier, test: Corpus) -> float:
+    """Return the mean of -log of the probabilities of the true topics that the model has."""
+    columns = {name: column for column, name in enumerate(classifier.classes_)}
+    rows = [i for i, name in enumerate(test.topics) if name in columns]
+    proba = classifier.predict_proba([test.texts[i] for i in rows])
+    true = proba[np.arange(len(rows)), [columns[test.topics[i]] for i in rows]]
+    return float(-np.log(np.maximum(true, 1e-30)).mean())
+
+
+# Kills --------------------------------------------------------------------------------------------
+
+# Seconds that a run may take before it counts as hanging.
+_TIMEOUT = 300
+
+
+def _train_set(
+    name: str, client: Any, checkpoint: str | None = None, *, by_rows: bool = False
+) -> bytes:
+    """Return the saved model of a set; workers may share out rows in any case."""
+    train, _ = load(name)
+    size = -(-len(train) // N_BLOCKS)
+    with clusters.share_rows(always=by_rows):
+        classifier = TopicClassifier(n_jobs=1).fit_stream(
+            clusters.split_batches(train.texts, train.topics, size),
+            client=client,
+            checkpoint=checkpoint,
+            rows_per_block=size,
+        )
+    return clusters.to_bytes(classifier)
+
+
+def killed_workers(corpus: str = "stackoverflow", rounds: int = 20, seed: int = 0) -> str:
+    """One of two workers killed at a random moment: the model must have the same bytes.
+
+    In every second round it isn't restarted; of every four rounds, two share out rows and two
+    topics.
+    """
+    rng = random.Random(seed)  # noqa: S311 - nothing secret
+    expected, times = _undisturbed(corpus)
+    n_same = n_in_time = 0
+    for number in range(rounds):
+        by_rows = number % 4 < 2
+        with clusters.Cluster(2, nannies=number % 2 == 0) as cluster:
+            ids = cluster.worker_ids()
+            timer = _KillTimer(rng.uniform(0, 0.95) * times[by_rows], rng.choice(ids))
+            with cluster.client() as client:
+                timer.start()
+                is_same = _train_set(corpus, client, by_rows=by_rows) == expected[by_rows]
+                in_time = timer.has_killed
+                timer.end()
+        n_same += is_same
+        n_in_time += in_time
+        progress(
+            f"round {number + 1}, {_unit(by_rows)}: killed after {timer.after:.2f} s of",
+            f"{times[by_rows]:.2f}, {'while it trained' if in_time else 'too late'}:",
+            f"{'same' if is_same else 'OTHER'} bytes",
+        )
+    header = ["workers killed", "of these while it trained", "models of the same bytes"]
+    return table(header, [[str(rounds), str(n_in_time), str(n_same)]])
+
+
+class _KillTimer:
+    """Kills a process after some seconds, unless it is ended before."""
+
+    def __init__(self, after: float, process_id: int) -> None:
+        self.after, self._process_id, self.has_killed = after, process_id, False
+        self._timer = threading.Timer(after, self._kill)
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        self._timer.join()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process_id, signal.SIGKILL)
+            self.has_killed = True
+
+
+def _unit(by_rows: bool) -> str:
+    return "by rows" if by_rows else "by topics"
+
+
+def _undisturbed(name: str) -> tuple[dict[bool, bytes], dict[bool, float]]:
+    """Return the models of one machine, and about how long two workers take, by rows or not.
+
+    Where rows are shared out, they make several groups although they are few, so that the two
+    models differ.
+    """
+    expected, times = dict[bool, bytes](), {}
+    with clusters.Cluster(2) as cluster, cluster.client() as client:
+        _train_set(name, client)  # so that workers have imported everything
+        for by_rows in (True, False):
+            expected[by_rows] = _train_set(name, None, by_rows=by_rows)
+            start = time.perf_counter()
+            if _train_set(name, client, by_rows=by_rows) != expected[by_rows]:
+                raise SystemExit(f"{name}: two workers make other bytes than one machine.")
+            times[by_rows] = time.perf_counter() - start
+            progress(f"{name}, {_unit(by_rows)}: {times[by_rows]:.2f} s undisturbed")
+    return expected, times
+
+
+def killed_scheduler(corpus: str = "stackoverflow", rounds: int = 10, seed: int = 0) -> str:
+    """The scheduler killed at a random moment, and the job resumed from its checkpoint.
+
+    In every second round, rows are shared out in any case.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    expected, times = _undisturbed(corpus)
+    n_same = n_interrupted = n_resumed = 0
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint, out = Path(folder, "checkpoint"), Path(folder, "model.slug")
+            by_rows = number % 2 == 0
+            after = rng.uniform(0.1, 0.95) * times[by_rows]
+            job = (corpus, str(checkpoint), str(out), _unit(by_rows))
+            with clusters.Cluster(2) as cluster:
+                is_interrupted = _interrupt(cluster, job, after)
+            n_interrupted += is_interrupted
+            # Without a checkpoint, the job starts anew.
+            n_resumed += is_interrupted and (checkpoint / "checkpoint.json").exists()
+            if is_interrupted:
+                with clusters.Cluster(2) as cluster:
+                    _start_job(cluster, job).communicate(timeout=_TIMEOUT)
+            is_same = out.exists() and out.read_bytes() == expected[by_rows]
+        n_same += is_same
+        progress(
+            f"round {number + 1}, {_unit(by_rows)}: scheduler killed after {after:.2f} s:",
+            f"{'interrupted' if is_interrupted else 'too late'},",
+            f"{'same' if is_same else 'OTHER'} bytes",
+        )
+    header = ["schedulers killed", "jobs interrupted", "of these with a checkpoint", "same bytes"]
+    return table(header, [[str(rounds), str(n_interrupted), str(n_resumed), str(n_same)]])
+
+
+def _start_job(cluster: clusters.Cluster, job: tuple[str, ...]) -> subprocess.Popen[str]:
+    """Start a process that trains on a cluster, and prints a line when it starts to."""
+    command = child_command("reproducibility", "train_on_cluster", cluster.address, *job)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _interrupt(cluster: clusters.Cluster, job: tuple[str, ...], after: float) -> bool:
+    """Train, and kill the scheduler after some seconds; return whether that was in time."""
+    process = _start_job(cluster, job)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(after)
+    cluster.kill_scheduler()
+    try:
+        _, messages = process.communicate(timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        progress("the client was still waiting, and was killed")
+        return True
+    if process.returncode:
+        progress(f"the client's last message: {messages.strip().splitlines()[-1][:90]}")
+    return bool(process.returncode)
+
+
+def train_on_cluster(address: str, name: str, checkpoint: str, out: str, unit: str) -> None:
+    """Train on a cluster with a checkpoint, and save the model."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2)
+        print("started", flush=True)
+        by_rows = unit == _unit(by_rows=True)
+        Path(out).write_bytes(_train_set(name, client, checkpoint, by_rows=by_rows))
+
+
+def killed_command(texts: int = 50_000, topics: int = 40, rounds: int = 20, seed: int = 0) -> str:
+    """`slugline train --stream --checkpoint` killed up to three times, and run once more."""
+    rng = random.Random(seed)  # noqa: S311
+    n_kills = n_same = 0
+    options = ["--checkpoint", "checkpoint", "-o", "model.slug"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = synthetic_files(folder / "texts", texts, topics)
+        status, took = timed(lambda: _start_command(folder, files, "-o", "expected.slug").wait())
+        assert status == 0, status
+        expected = (folder / "expected.slug").read_bytes()
+        for _ in range(rounds):
+            for _ in range(rng.randint(1, 3)):
+                process = _start_command(folder, files, *options)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(rng.uniform(0, took))
+                process.kill()
+                n_kills += process.wait() < 0
+            status = _start_command(folder, files, *options).wait()
+            assert status == 0, status
+            assert not (folder / "checkpoint").exists()
+            n_same += (folder / "model.slug").read_bytes() == expected
+            (folder / "model.slug").unlink()
+    header = ["rounds", "kills", "models of the same bytes", "undisturbed, s"]
+    return table(header, [[str(rounds), str(n_kills), str(n_same), f"{took:.0f}"]])
+
+
+def _start_command(folder: Path, files: Sequence[str], *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "slugline", "train", *files, "--stream", "-q", *options]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=folder, **quiet)
+
+
+BENCHMARKS = {
+    "fit": fit,
+    "tolerance": tolerance,
+    "workers": workers,
+    "killed-workers": killed_workers,
+    "killed-scheduler": killed_scheduler,
+    "killed-command": killed_command,
+}
+QUICK = {
+    "fit": {"sets": ("sib200-de",)},
+    "tolerance": {"sets": ("sib200-de",), "training": True},
+    "workers": {"sets": ("sib200-de",)},
+    "killed-workers": {"corpus": "sib200-de", "rounds": 2},
+    "killed-scheduler": {"corpus": "sib200-de", "rounds": 2},
+    "killed-command": {"texts": 1000, "topics": 5, "rounds": 1},
+}

@@ -1,0 +1,471 @@
+"""Training from streams: time of passes on one machine and with workers, and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pickle
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import scipy.sparse as sp
+
+import clusters
+from data import synthetic_files, synthetic_texts
+from measure import progress, run_child, run_in_turn, seconds, table
+from slugline import TopicClassifier
+from slugline.learning.linear.newton import TOLERANCE, Point
+from slugline.learning.linear.sums import RowBlock
+from slugline.stream import descents
+from slugline.stream import fit as fitting
+from slugline.stream.checkpoint import State
+from slugline.stream.counting import Plan, Terms, count, count_batch, weigh
+from slugline.stream.descents import Rows
+from slugline.stream.local import in_a_file
+from slugline.stream.source import Documents
+
+N_TOPICS = 100
+# Passes of both descents for a batch of topics, about, to extrapolate whole jobs by.
+_PASSES_PER_BATCH = 41
+# Tasks, and weights that are sent, to measure the cost of both.
+_N_TASKS, _MOST_WEIGHTS = 2000, 1 << 25
+
+
+@contextlib.contextmanager
+def _text_folder(folder: str | None) -> Iterator[Path]:
+    """Yield the folder for synthetic texts, or a temporary one."""
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(folder or temporary)
+
+
+@contextlib.contextmanager
+def _client(n_workers: int) -> Iterator[Any]:
+    if not n_workers:
+        yield None
+        return
+    with clusters.Cluster(n_workers) as cluster, cluster.client() as client:
+        yield client
+
+
+def passes(
+    texts: int = 1_000_000,
+    workers: Sequence[int] = (1, 2),
+    topic_batches: int = 2,
+    by_rows: bool = False,
+    tolerance: float = 0.1,
+    costs: str | None = None,
+    folder: str | None = None,
+) -> str:
+    """Time of the passes for some batches of topics, on one machine and with workers.
+
+    A larger tolerance than the default ends sooner; a pass takes the same time. `by_rows` shares
+    out rows to workers instead of topics. `costs` is a file for `simulation`. Texts are written to
+    `folder`, unless they are there.
+    """
+    rows, results = [], {}
+    with _text_folder(folder) as path:
+        files = synthetic_files(path, texts, N_TOPICS)
+        for n_workers in (0, *workers):
+            with _client(n_workers) as client:
+                metrics = measure_stream(
+                    files, topic_batches, client=client, by_rows=by_rows, tolerance=tolerance
+                )
+                cluster_costs = _cluster_costs(client) if n_workers else {}
+            results[n_workers] = metrics
+            place = f"{n_workers} workers" if n_workers else "one machine, one thread"
+            one_worker = results[min(workers[0], n_workers)].passes
+            rows.append([place, f"{metrics.reading:.1f}", f"{metrics.passes:.1f}"])
+            rows[-1] += [str(metrics.n_passes), f"{metrics.seconds_per_pass:.2f}"]
+            rows[-1].append(f"{one_worker / metrics.passes:.2f}")
+            progress(*rows[-1])
+        local = results[0]
+        n_trained = min(topic_batches, local.n_batches)
+        measured = _to_costs(local, {n: results[n].passes for n in workers}, by_rows=by_rows)
+        measured |= {"topic_batches": n_trained} | _statistics_costs(files[0]) | cluster_costs
+    if costs is not None:
+        Path(costs).write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    header = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
+    note = (
+        f"{local.n_texts:,} texts, {local.n_columns:,} columns, {local.n_topics} topics in "
+        f"{local.n_batches} batches, of which {n_trained} were trained; "
+        f"{'rows' if by_rows else 'topics'} shared out; tolerance {tolerance:g}."
+    )
+    return f"{note}\n\n{table(header, rows)}"
+
+
+def _to_costs(
+    metrics: StreamMetrics, seconds_by_workers: dict[int, float], *, by_rows: bool
+) -> dict[str, Any]:
+    """Return what texts, entries and weights cost, as in `simulation.Costs`."""
+    n_weights = metrics.n_columns * metrics.width
+    return {
+        "texts": metrics.n_texts,
+        "topics": metrics.n_topics,
+        "columns": metrics.n_columns,
+        "width": metrics.width,
+        "entries_per_text": metrics.n_entries / metrics.n_texts,
+        "bytes_per_entry": metrics.n_bytes / metrics.n_entries,
+        "seconds_per_text_read": metrics.reading / metrics.n_texts,
+        "seconds_per_entry_and_topic": metrics.engine_seconds
+        / (metrics.n_passes * metrics.n_entries * metrics.width),
+        "seconds_per_weight": (metrics.passes - metrics.engine_seconds)
+        / (metrics.n_passes * n_weights),
+        "passes": metrics.n_passes,
+        "by_rows": by_rows,
+        "measured": {"0": metrics.passes}
+        | {str(n): value for n, value in seconds_by_workers.items()},
+    }
+
+
+def _cluster_costs(client: Any) -> dict[str, float]:
+    """Return what tasks cost the scheduler, and the bytes a second of arrays, there and back."""
+    per_task = seconds(lambda: client.gather(client.map(abs, range(_N_TASKS), pure=False)))
+    array = np.ones(_MOST_WEIGHTS, dtype=np.float32)
+    sent = seconds(lambda: client.gather(client.scatter([array], direct=False, hash=False)))
+    # Four hops.
+    return {"seconds_per_task": per_task / _N_TASKS, "loopback": 4 * array.nbytes / sent}
+
+
+def _statistics_costs(file: str) -> dict[str, float]:
+    """Return what it costs the client to add the term statistics of a block of texts."""
+    families = clusters.batch_families()
+    batch = next(next(iter(Documents(file).parts())).batches())
+    _, counted = count_batch(batch, families)
+    serialized = pickle.dumps(counted, protocol=5)
+    terms = Terms(families)
+    terms.add(counted.found)
+    # Most terms of a block are known already, as all are here.
+    took = seconds(lambda: terms.add(pickle.loads(serialized).found))  # noqa: S301
+    return {
+        "seconds_per_block_read": took,
+        "bytes_per_block_read": len(serialized),
+        "most_columns": sum(family.n_buckets or 1 for family in families),
+    }
+
+
+def memory(
+    texts: int = 10_000_000,
+    fewer_texts: int = 1_000_000,
+    steps: int = 1,
+    folder: str | None = None,
+) -> str:
+    """Memory and time of many texts on one machine, beside fewer.
+
+    All texts are read, and the last topics take some Newton steps, with as much memory in use for
+    all topics before them as they would have.
+    """
+    rows, results = [], []
+    with _text_folder(folder) as path:
+        for n in (fewer_texts, texts):
+            files = synthetic_files(path, n, N_TOPICS)
+            job = path / f"job-{n}.json"
+            job.write_text(json.dumps({"files": files, "n_steps": steps}), encoding="utf-8")
+            metrics = run_child("streams", "measure_job", str(job))
+            per_pass = metrics["passes"] / metrics["n_passes"]
+            n_passes = _PASSES_PER_BATCH * metrics["n_batches"]
+            metrics["total"] = metrics["reading"] + n_passes * per_pass
+            results.append(metrics)
+            rows.append([f"{n:,}", f"{metrics['reading']:.1f}", f"{per_pass:.2f}"])
+            rows[-1] += [f"{metrics['peak_mb']:,.0f}", f"{metrics['n_columns']:,}"]
+            rows[-1] += [str(metrics["n_batches"]), f"{metrics['n_bytes'] / 1e6:,.0f}"]
+            rows[-1].append(f"{metrics['total'] / 60:.1f}")
+            progress(*rows[-1])
+    fewer, more = results
+    reading, peak, total = (more[key] / fewer[key] for key in ("reading", "peak_mb", "total"))
+    rows.append(["ratio", f"{reading:.1f}", "", f"{peak:.1f}", "", "", "", f"{total:.1f}"])
+    header = ["texts", "reading, s", "a pass for a batch of topics, s", "peak memory, MB"]
+    header += ["columns", "batches of topics", "rows, MB"]
+    return table([*header, f"all, with {_PASSES_PER_BATCH} passes for each batch, min"], rows)
+
+
+def measure_job(path: str) -> dict[str, Any]:
+    """Train from the files of a job with a thread for each core, and return metrics."""
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    steps = 1 + job["n_steps"]
+    return dataclasses.asdict(measure_stream(job["files"], None, n_jobs=None, n_steps=steps))
+
+
+def small(texts: int = 100_000, rounds: int = 1, folder: str | None = None) -> str:
+    """Time of a whole fit of fewer texts, with two threads and with two workers."""
+    with _text_folder(folder) as path:
+        files = synthetic_files(path, texts, N_TOPICS)
+        with clusters.Cluster(2) as cluster, cluster.client() as client:
+
+            def fit(client: Any) -> float:
+                return seconds(lambda: TopicClassifier(n_jobs=2).fit_stream(files, client=client))
+
+            times = run_in_turn(
+                {"local": lambda: fit(None), "cluster": lambda: fit(client)}, rounds
+            )
+    local, cluster_time = (statistics.median(values) for values in times.values())
+    header = ["texts", "one machine, 2 threads, s", "2 workers, s", "ratio"]
+    cells = f"{local:.1f}", f"{cluster_time:.1f}", f"{cluster_time / local:.2f}"
+    return table(header, [[f"{texts:,}", *cells]])
+
+
+# One row block ------------------------------------------------------------------------------------
+
+N_ROUNDS = 7
+
+
+def row_block(texts: int = 1 << 16, widths: Sequence[int] = (4, 8, 16, 17, 25, 32, 48, 100)) -> str:
+    """Time of a pass over one row block for each entry and topic, by topics at a time.
+
+    Both products of a pass: rows by weights, and the sums that rows add to, in memory that was used
+    before and in memory that is new to the process. One thread.
+    """
+    block = _make_block(texts)
+    rows = [[str(width), *_time_products(block, width)] for width in widths]
+    header = ["topics together", "scores, ns", "sums, ns", "sums in new memory, ns"]
+    return (
+        f"Nanoseconds for each entry and topic; medians of {N_ROUNDS} rounds in turn. "
+        f"{len(block.y):,} rows, {len(block.values):,} entries in {block.n_columns:,} columns.\n\n"
+        f"{table(header, rows)}"
+    )
+
+
+def _make_block(n_texts: int) -> RowBlock:
+    """Return synthetic texts as a row block."""
+    families = clusters.batch_families()
+    texts, topics = zip(*islice(synthetic_texts(n_texts, N_TOPICS, seed=0), n_texts), strict=True)
+    counted, statistics_ = count(texts, topics, families)
+    terms = Terms(families)
+    terms.add(statistics_)
+    features = terms.features(n_texts, 1)
+    widths = [columns.n_columns for columns in features.vocabularies_]
+    numbers = {name: number for number, name in enumerate(statistics_.topics)}
+    return weigh(counted, Plan(families, terms.columns(), widths, features.idf_, numbers))
+
+
+def _time_products(block: RowBlock, width: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    weights = rng.random((block.n_columns, width), dtype=np.float32)
+    gradients = rng.random((len(block.y), width), dtype=np.float32)
+    into = np.zeros_like(weights)
+    products = {
+        "scores": partial(seconds, block.scores, weights),
+        "sums": partial(seconds, block.sums, gradients, into),
+        "sums in new memory": partial(seconds, block.sums, gradients),
+    }
+    n = len(block.values) * width
+    times = run_in_turn(products, N_ROUNDS)
+    return [f"{statistics.median(values) / n * 1e9:.3f}" for values in times.values()]
+
+
+# What is measured of fit_stream -------------------------------------------------------------------
+
+# As in `slugline.stream.descents`, up to so many weights are all retained between descents; of more,
+# one in so many here, which is more than are retained there.
+_MOST_RETAINED, _ONE_IN = 1 << 28, 8
+
+
+class _Stop(Exception):  # noqa: N818
+    """Ends training once all is measured."""
+
+
+@dataclass
+class StreamMetrics:
+    """Time and size of training from a stream.
+
+    Attributes
+    ----------
+    reading, passes : float
+        Seconds from the first text to the rows, and of the passes.
+    n_passes : int
+        Passes of all topic batches and both descents.
+    engine_seconds : float
+        Seconds of the products and sums over row blocks; on one machine only.
+    n_texts, n_columns, n_topics, n_batches, width : int
+        Topics are trained in that many batches of about that width.
+    n_entries, n_bytes : int
+        Of all rows; on one machine only.
+    """
+
+    reading: float = 0.0
+    passes: float = 0.0
+    n_passes: int = 0
+    engine_seconds: float = 0.0
+    n_texts: int = 0
+    n_columns: int = 0
+    n_topics: int = 0
+    n_batches: int = 0
+    width: int = 0
+    n_entries: int = 0
+    n_bytes: int = 0
+
+    @property
+    def seconds_per_pass(self) -> float:
+        """Seconds of a pass for one batch of topics."""
+        return self.passes / max(1, self.n_passes)
+
+
+class _TimedEngine:
+    """An engine whose passes are timed."""
+
+    def __init__(self, engine: Any, metrics: StreamMetrics) -> None:
+        self._engine, self._metrics = engine, metrics
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def sums(self, *arguments: Any, **options: Any) -> Any:
+        return self._time(self._engine.sums, *arguments, **options)
+
+    def keeping_sums(self, *arguments: Any, **options: Any) -> Any:
+        return self._time(self._engine.keeping_sums, *arguments, **options)
+
+    def _time(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            self._metrics.engine_seconds += time.perf_counter() - start
+
+
+class _CheckpointStub:
+    """Stands for a checkpoint; ends training after the last descent.
+
+    With `at_last`, training starts with the last topics, and those before have weights of the size
+    that they would have, for the sake of memory.
+    """
+
+    def __init__(self, metrics: StreamMetrics, *, at_last: bool) -> None:
+        self._metrics, self._at_last = metrics, at_last
+
+    def load(self, n_columns: int, blocks: list[slice]) -> State:
+        state = State()
+        n_topics = blocks[-1].stop
+        if self._at_last:
+            state.n_done = len(blocks) - 1
+            for topics in blocks[:-1]:
+                width = topics.stop - topics.start
+                make_weights = (
+                    _dense_weights if n_columns * n_topics <= _MOST_RETAINED else _sparse_weights
+                )
+                state.found[topics.start] = Point(make_weights(n_columns, width), np.zeros(width))
+        return state
+
+    def keep(self, state: State, *, is_last: bool = False) -> None:
+        self._metrics.n_passes = state.n_passes
+        if is_last:
+            raise _Stop
+
+
+def _dense_weights(n_columns: int, width: int) -> Any:
+    shape = n_columns, width
+    return in_a_file([np.full(shape, 0.01, dtype=np.float16)], shape)
+
+
+def _sparse_weights(n_columns: int, width: int) -> Any:
+    rows = np.tile(np.arange(0, n_columns, _ONE_IN, dtype=np.int32), width)
+    ends = np.linspace(0, len(rows), width + 1).astype(np.int32)
+    data = np.full(len(rows), 0.01, dtype=np.float32)
+    return sp.csc_array((data, rows, ends), shape=(n_columns, width))
+
+
+def measure_stream(
+    source: Any,
+    n_topic_batches: int | None,
+    *,
+    n_jobs: int | None = 1,
+    n_steps: int | None = None,
+    client: Any = None,
+    by_rows: bool = False,
+    tolerance: float = TOLERANCE,
+) -> StreamMetrics:
+    """Train, and return time and size.
+
+    Parameters
+    ----------
+    source : as for fit_stream
+    n_topic_batches : int, optional
+        How many of the first batches of topics are trained; by default all, of which the first
+        descent counts as done but for the last batch.
+    n_jobs : int, optional
+        Threads on one machine; by default one for each core.
+    n_steps : int, optional
+        Newton steps after which to stop; by default, all are made.
+    client : distributed.Client, optional
+    by_rows : bool, default False
+        Share rows out to workers even where each could hold all of them.
+    tolerance : float, default TOLERANCE
+    """
+    metrics = StreamMetrics()
+    started = time.perf_counter()
+
+    def learn(rows: Rows, report: Any, tolerance: float, _: Any) -> None:
+        metrics.reading = time.perf_counter() - started
+        few = _select_topics(rows, metrics, n_topic_batches, is_local=client is None)
+        reported: list[tuple[float, int]] = [(time.perf_counter(), 0)]
+
+        def report_and_stop(n_passes: int, *others: Any) -> None:
+            report(n_passes, *others)
+            reported.append((time.perf_counter(), n_passes))
+            if n_steps is not None and len(reported) > 1 + n_steps:
+                raise _Stop
+
+        checkpoint = _CheckpointStub(metrics, at_last=n_topic_batches is None)
+        metrics.engine_seconds, start = 0.0, time.perf_counter()
+        try:
+            descents.learn(few, report_and_stop, tolerance, checkpoint)
+        finally:
+            metrics.passes = time.perf_counter() - start
+            if n_steps is not None:  # the first one computes what all of them need
+                (before, n_before), (after, n_after) = reported[1], reported[-1]
+                metrics.passes, metrics.n_passes = after - before, n_after - n_before
+
+    classifier = TopicClassifier(n_jobs=n_jobs)
+    with mock.patch.object(fitting, "learn", learn), clusters.share_rows(always=by_rows):
+        try:
+            classifier.fit_stream(source, client=client, tolerance=tolerance)
+        except _Stop:
+            return metrics
+    raise SystemExit("fit_stream ended before its last pass; measure_stream has to be adapted.")
+
+
+def _select_topics(
+    rows: Any, metrics: StreamMetrics, n_topic_batches: int | None, *, is_local: bool
+) -> Any:
+    """Record the size of rows, and return them with the topics that are to be trained."""
+    batches = rows.blocks_of_topics()
+    metrics.n_texts, metrics.n_columns = int(rows.n_all.sum()), rows.n_columns
+    metrics.n_topics, metrics.n_batches = rows.n_topics, len(batches)
+    metrics.width = -(-rows.n_topics // len(batches))
+
+    class FewTopics(Rows):
+        """Rows of which only some topics are trained."""
+
+        def blocks_of_topics(self) -> list[slice]:
+            return batches[:n_topic_batches]
+
+    fields = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
+    if is_local:
+        sizes = np.array(rows.engine.each(_block_size))
+        metrics.n_entries, metrics.n_bytes = (int(n) for n in sizes.sum(axis=0))
+        fields["engine"] = _TimedEngine(rows.engine, metrics)
+    return FewTopics(**fields)
+
+
+def _block_size(block: Sequence[Any]) -> tuple[int, int]:
+    """Return the entries and the bytes of a block."""
+    arrays = [part for part in block if isinstance(part, np.ndarray)]
+    return len(arrays[0]), sum(array.nbytes for array in arrays)
+
+
+BENCHMARKS = {"passes": passes, "memory": memory, "small": small, "row-block": row_block}
+QUICK = {
+    "passes": {"texts": 2000, "workers": (1,), "tolerance": 0.5},
+    "memory": {"texts": 4000, "fewer_texts": 2000},
+    "small": {"texts": 1000},
+    "row-block": {"texts": 2000, "widths": (8, 16)},
+}
