@@ -18,7 +18,7 @@ from measure import map_processes, progress, table
 from slugline import Corpus, TopicClassifier
 from slugline import load as load_model
 from slugline.corpus.splits import make_folds
-from slugline.corrections.learning import merge
+from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
 from slugline.model.file.content import as_model_file, from_model_file
@@ -292,8 +292,10 @@ def _score_weights(name: str, n_folds: int) -> list[np.ndarray]:
         shares = []
         for fold in range(n_folds):
             is_test = folds == fold
-            parts = (select(train, np.flatnonzero(rows)) for rows in (~is_test, is_test))
-            case = scenario(*parts, rng)
+            fold_train, fold_test = (
+                select(train, np.flatnonzero(rows)) for rows in (~is_test, is_test)
+            )
+            case = scenario(fold_train, fold_test, rng)
             shares.append([_score_weight(case, weight) for weight in (None, *WEIGHTS)])
         means.append(np.nanmean(shares, axis=0))
     return means
@@ -305,7 +307,7 @@ def _score_weight(case: Case, weight: float | None) -> tuple[float, float]:
     if weight is None or not len(case.corrections):
         classifier.fit(case.train.texts, case.train.topics)
     else:
-        merged = merge(case.train, case.test, case.corrections, weight)
+        merged = merge_corrections(case.train, case.test, case.corrections, weight)
         classifier.fit(merged.learned.texts, merged.learned.topics, merged.weights)
     return _share_right(classifier, case.test), _share_right(classifier, case.corrections)
 

@@ -162,7 +162,7 @@ def to_bytes(classifier: TopicClassifier) -> bytes:
         return path.read_bytes()
 
 
-def batch_families() -> list[Block]:
+def batch_families() -> tuple[Block, ...]:
     """Return the default families of terms for batches."""
     settings = FitSettings(
         learner=LinearLearner(),

@@ -23,13 +23,13 @@ from sklearn.svm import LinearSVC
 from data import load, synthetic_texts
 from measure import chromium, progress, seconds, table, timed
 from slugline import Corpus, LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
-from slugline.compare.results import Difference, adjusted, difference
+from slugline.compare.results import AccuracyDifference, adjust_p_values, compare_accuracies
 from slugline.corpus.splits import make_folds
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import N_RESAMPLES, wilson
-from slugline.experiment import evidence as strongest_terms
+from slugline.experiment import evidence
 from slugline.experiment.curve import learning_curves
-from slugline.experiment.evidence import gather_evidence
+from slugline.experiment.evidence import gather_evidence, strongest_terms
 from slugline.experiment.run import evaluate, run_experiment
 from slugline.explain import explain
 from slugline.explain.explanation import Explanation
@@ -41,37 +41,38 @@ from slugline.reports.training import write_training_report
 N_FOLDS, N_EQUAL, LEVEL = 5, 6, 0.05
 
 Flags = npt.NDArray[np.bool_]
-Test = Callable[[Flags, Flags, npt.NDArray[np.int64]], Difference]
+Folds = npt.NDArray[np.int64]
+Test = Callable[[Flags, Flags, Folds], AccuracyDifference]
 
 
-def _fold_accuracies(is_right: Flags, folds: npt.NDArray[np.int64]) -> list[float]:
+def _fold_accuracies(is_right: Flags, folds: Folds) -> list[float]:
     """Return the accuracy in each fold."""
     return [float(is_right[folds == fold].mean()) for fold in range(N_FOLDS)]
 
 
-def corrected_t_test(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:
+def corrected_t_test(ours: Flags, theirs: Flags, folds: Folds) -> AccuracyDifference:
     """The corrected resampled t-test, which `slugline compare` uses."""
-    return difference(_fold_accuracies(ours, folds), _fold_accuracies(theirs, folds))
+    return compare_accuracies(_fold_accuracies(ours, folds), _fold_accuracies(theirs, folds))
 
 
-def paired_t_test(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:
+def paired_t_test(ours: Flags, theirs: Flags, folds: Folds) -> AccuracyDifference:
     """Student's paired test over the folds, as if these were independent."""
     accuracies = _fold_accuracies(ours, folds), _fold_accuracies(theirs, folds)
     if np.ptp(np.subtract(*accuracies)) < 1e-12:
-        return difference(*accuracies)  # without variance, there is no test
+        return compare_accuracies(*accuracies)  # without variance, there is no test
     result = ttest_rel(*accuracies)
     low, high = result.confidence_interval(0.95)
-    return Difference(float(ours.mean() - theirs.mean()), (low, high), float(result.pvalue))
+    return AccuracyDifference(float(ours.mean() - theirs.mean()), (low, high), float(result.pvalue))
 
 
-def mcnemar_test(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:  # noqa: ARG001
+def mcnemar_test(ours: Flags, theirs: Flags, folds: Folds) -> AccuracyDifference:  # noqa: ARG001
     """McNemar's exact test (1947) over the answers to all documents, with Wilson's interval."""
     n_ours, n_different = int((ours & ~theirs).sum()), int((ours ^ theirs).sum())
     if not n_different:
-        return Difference(0.0, (0.0, 0.0), 1.0)
+        return AccuracyDifference(0.0, (0.0, 0.0), 1.0)
     low, high = ((2 * share - 1) * n_different / len(ours) for share in wilson(n_ours, n_different))
     accuracy = float(ours.mean() - theirs.mean())
-    return Difference(accuracy, (low, high), float(binomtest(n_ours, n_different).pvalue))
+    return AccuracyDifference(accuracy, (low, high), float(binomtest(n_ours, n_different).pvalue))
 
 
 TESTS: dict[str, Test] = {
@@ -146,7 +147,7 @@ def _false_alarm_rate(
     for right, folds in zip(equal, draws.folds, strict=True):
         best = max(range(N_EQUAL), key=lambda i: right[i].sum())
         results = {str(i): test(right[i], right[best], folds) for i in range(N_EQUAL) if i != best}
-        results = adjusted(results) if holm else results
+        results = adjust_p_values(results) if holm else results
         alarms.append(any(d.p_value is not None and d.p_value < LEVEL for d in results.values()))
     return statistics.fmean(alarms)
 
@@ -273,8 +274,8 @@ def _is_inside(value: float, ends: tuple[float, float]) -> bool:
 
 def _accuracy_by_terms(fitted: Fitted, test: Corpus, power: float) -> float:
     """Return the share of documents with most terms of their own topic; ties are split."""
-    with mock.patch.object(strongest_terms, "POWER", power):
-        rows = strongest_terms.strongest_terms(fitted)
+    with mock.patch.object(evidence, "POWER", power):
+        rows = strongest_terms(fitted)
     columns: dict[str | None, list[int]] = {}
     for column in range(fitted.features.n_columns):
         columns.setdefault(fitted.features.term(column), []).append(column)
@@ -285,8 +286,8 @@ def _accuracy_by_terms(fitted: Fitted, test: Corpus, power: float) -> float:
     has = fitted.features.transform(test.texts)
     has.data[:] = 1
     n_terms = has @ is_term
-    number = {row.topic: n for n, row in enumerate(rows)}
-    true = n_terms[np.arange(len(test)), [number[topic] for topic in test.topics]]
+    numbers = {row.topic: number for number, row in enumerate(rows)}
+    true = n_terms[np.arange(len(test)), [numbers[topic] for topic in test.topics]]
     most = n_terms.max(axis=1)
     ties = (n_terms == most[:, np.newaxis]).sum(axis=1)
     return float(np.mean(((true == most) & (most > 0)) / ties))
@@ -343,12 +344,12 @@ def _classifiers_to_explain() -> Iterator[tuple[str, TopicClassifier]]:
 def _without_rounding() -> Iterator[None]:
     """Leave shares as computed in float64, before float32's rounding is shared out."""
     module: Any = explain
-    original = module.made_to_sum
-    module.made_to_sum = lambda shares, _: shares
+    original = module.adjust_to_sum
+    module.adjust_to_sum = lambda shares, _: shares
     try:
         yield
     finally:
-        module.made_to_sum = original
+        module.adjust_to_sum = original
 
 
 def _error(explanation: Explanation) -> float:
@@ -389,9 +390,9 @@ def _write_report(path: Path, n_topics: int, n_documents: int) -> dict[str, floa
     texts, topics = zip(*pairs, strict=True)
     corpus = Corpus(list(texts), list(topics), f"{n_topics} topics")
     experiment, train_seconds = timed(run_experiment, TopicClassifier(random_state=0), corpus)
-    evidence, evidence_seconds = timed(gather_evidence, experiment)
+    gathered, evidence_seconds = timed(gather_evidence, experiment)
     curves = learning_curves(corpus, n_draws=1)
-    write = partial(write_training_report, evidence=evidence, threshold=0.5)
+    write = partial(write_training_report, evidence=gathered, threshold=0.5)
     return {
         "training and test": train_seconds,
         "evidence": evidence_seconds,

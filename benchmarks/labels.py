@@ -13,10 +13,10 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
 from accuracy import CLASSIFIERS, LABELS
-from data import NAMES, load
+from data import NAMES, load, select
 from measure import map_processes, table
 from slugline import TopicClassifier
-from slugline.corpus.splits import hold_out, places_in_topics
+from slugline.corpus.splits import hold_out, rank_within_topics
 from slugline.experiment.suggest import suggest
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -69,7 +69,7 @@ def few(
 
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
-    return np.flatnonzero(places_in_topics(topics, seed) < n)
+    return np.flatnonzero(rank_within_topics(topics, seed) < n)
 
 
 def _mean_over_draws(
@@ -265,15 +265,13 @@ def _simulate(name: str, strategy: str, seed: int, *, on_test: bool, n_batches: 
     texts, topics = np.array(train.texts, dtype=object), np.array(train.topics, dtype=object)
     if not on_test:
         is_held_out = hold_out(train.topics, 0.25, seed)
-        test = (texts[is_held_out].tolist(), topics[is_held_out].tolist())
+        test = select(train, np.flatnonzero(is_held_out))
         texts, topics = texts[~is_held_out], topics[~is_held_out]
-    else:
-        test = (test.texts, test.topics)
-    labelled = places_in_topics(topics.tolist(), seed) < SUGGEST_SETS.get(name, 3)
+    labelled = rank_within_topics(topics.tolist(), seed) < SUGGEST_SETS.get(name, 3)
     points: list[tuple[int, float]] = []
     while True:
         classifier = TopicClassifier().fit(texts[labelled].tolist(), topics[labelled].tolist())
-        points.append((int(labelled.sum()), classifier.score(*test)))
+        points.append((int(labelled.sum()), classifier.score(test.texts, test.topics)))
         free = np.flatnonzero(~labelled)
         if len(points) > n_batches or len(free) < BATCH:
             # Where there is nothing left to label, nothing changes any more.

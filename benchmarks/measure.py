@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 FOLDER = Path(__file__).parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
+K = TypeVar("K")
 T = TypeVar("T")
 Metrics = dict[str, Any]
 
@@ -85,9 +86,9 @@ def run_child(
     return metrics | {"process_seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
 
 
-def run_in_turn(functions: Mapping[str, Callable[[], T]], n_runs: int) -> dict[str, list[T]]:
+def run_in_turn(functions: Mapping[K, Callable[[], T]], n_runs: int) -> dict[K, list[T]]:
     """Return the results of several runs of each function, all of which take turns."""
-    results: dict[str, list[T]] = {name: [] for name in functions}
+    results: dict[K, list[T]] = {name: [] for name in functions}
     for _ in range(n_runs):
         for name, function in functions.items():
             results[name].append(function())

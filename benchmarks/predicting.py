@@ -19,7 +19,7 @@ from data import synthetic_texts
 from measure import child_processor_seconds, progress, run_in_turn, seconds, table
 from slugline import TopicClassifier
 from slugline.prediction.job import predict_files
-from slugline.prediction.task import How
+from slugline.prediction.task import PredictOptions
 
 # In a process -------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ def files(
         for form in formats:
             if form != "jsonl":  # made by the function that is measured
                 source, out = folder / "jsonl/*", folder / form
-                predict_files(folder / "model.slug", [source], out, How(to=form))
+                predict_files(folder / "model.slug", [source], out, PredictOptions(to=form))
                 (out / "_slugline.jsonl").unlink()
             places = {"processes": _predict_by_processes}
             if cluster:

@@ -21,6 +21,7 @@ import clusters
 from data import NAMES, load, synthetic_files
 from measure import child_command, progress, table, timed
 from slugline import Corpus, TopicClassifier
+from slugline.base.progress import SilentProgress
 from slugline.learning.linear.newton import TOLERANCE
 
 # Orders of the rows, and where they are trained on ------------------------------------------------
@@ -31,12 +32,16 @@ LARGE = ("reuters", "reuters-corrected", "20ng", "ohsumed")
 N_BLOCKS = 8
 # One machine, numbers of workers, and two workers a second time.
 _LOCAL, _AGAIN = "one machine", "2 workers again"
-_PLACES = {
+_PLACES: dict[str, tuple[str, ...]] = {
     "original": (_LOCAL, "2", _AGAIN),
     "shuffled": ("1", "2", "8"),
     "sorted": ("1", "2", "8"),
 }
-_PLACES_OF_LARGE = {"original": (_LOCAL, "2"), "shuffled": ("2",), "sorted": ("2",)}
+_PLACES_OF_LARGE: dict[str, tuple[str, ...]] = {
+    "original": (_LOCAL, "2"),
+    "shuffled": ("2",),
+    "sorted": ("2",),
+}
 
 
 def workers(sets: Sequence[str] = NAMES, whole: bool = False, by_rows: bool = False) -> str:
@@ -119,14 +124,15 @@ def _sorted_by_topic(corpus: Corpus) -> np.ndarray:
 _HELDOUT_SHARE = 0.25
 
 
-class _PassCounter:
+class _PassCounter(SilentProgress):
     """Counts the passes that are reported as progress."""
 
     n_passes = 0
 
-    def note(self, text: str) -> None:
-        if text.startswith("pass "):
-            self.n_passes = int(text.split()[1].rstrip(":"))
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:  # noqa: ARG002
+        """Note the number of a pass."""
+        if detail.startswith("pass "):
+            self.n_passes = int(detail.split()[1].rstrip(":"))
 
 
 def fit(sets: Sequence[str] = NAMES, training: bool = False) -> str:
@@ -411,8 +417,9 @@ def killed_command(texts: int = 50_000, topics: int = 40, rounds: int = 20, seed
 
 def _start_command(folder: Path, files: Sequence[str], *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "slugline", "train", *files, "--stream", "-q", *options]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=folder, **quiet)
+    return subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 BENCHMARKS = {

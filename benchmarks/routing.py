@@ -18,8 +18,9 @@ from accuracy import words
 from data import LANGUAGES, NAMES, load, select
 from measure import table
 from slugline import Corpus, TopicClassifier
-from slugline.corpus.splits import places_in_topics
+from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
+from slugline.learning.linear.learner import LinearLearner
 from slugline.model.routing import Router
 from slugline.model.thresholds import highest_score, lowest_threshold, set_scores
 
@@ -168,7 +169,7 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
     """
     rng = np.random.default_rng(seed)
     if n_labels:
-        is_learned = places_in_topics(train.topics, seed) < n_labels
+        is_learned = rank_within_topics(train.topics, seed) < n_labels
     else:
         is_learned = rng.permutation(len(train)) < min(5000, 0.7 * len(train))
     test = select(train, rng.permutation(np.flatnonzero(~is_learned))[:1500])
@@ -220,6 +221,8 @@ def out_of_scope() -> str:
 
     add_row("probability of 0.5", *split(0.5))
     heldout = fitted.left_out
+    assert heldout is not None
+    assert heldout.words is not None
     threshold = unbounded_threshold(heldout.probabilities, heldout.right, 0.9)
     add_row("asked for 0.9, by probability alone", *split(threshold))
     router = Router.of(fitted)
@@ -231,7 +234,8 @@ def out_of_scope() -> str:
     at_threshold = split(unbounded_threshold(top, is_right, 0.9))
     add_row("0.9 on the test itself, by probability", *at_threshold)
     usual, usual_outside = (
-        ~heldout.words.are_odd(fitted.features.read(texts)[1]) for texts in (test.texts, outside)
+        ~heldout.words.are_unusual(fitted.features.read(texts)[1])
+        for texts in (test.texts, outside)
     )
     answered, refused = split(unbounded_threshold(top[usual], is_right[usual], 0.9))
     add_row("0.9 on the test itself, Slugline", answered & usual, refused | ~usual_outside)
@@ -254,7 +258,7 @@ def unknown_texts(
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
         router = Router.of(fitted)
         reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
-        refused_tests = np.mean([(reason or "").startswith("unknown") for reason in reasons])
+        refused_tests = np.mean([r is not None and r.kind == "unknown_words" for r in reasons])
         others = {"other languages": foreign}
         others |= {other: split[1].texts[:500] for other, split in splits.items() if other != name}
         for source, texts in others.items():
@@ -288,6 +292,8 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         train, test = select(corpus, order[:N_TRAIN]), select(corpus, order[N_TRAIN:])
         classifier = TopicClassifier(n_jobs=1, random_state=seed)
         fitted = classifier.fit(train.texts, train.topics, min_precision=0.9).fitted_
+        assert isinstance(fitted.learner, LinearLearner)
+        assert fitted.left_out is not None
         rows, heldout = fitted.learner.left_out_
         y = fitted.topics.encode(train.topics)[rows]
         heldout_proba = fitted.learner.calibration.proba(heldout)

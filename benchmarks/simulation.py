@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from measure import record, table
-from slugline.stream.descents import MOST_TOPICS, MOST_WEIGHTS
-from slugline.stream.engine import entries_of_group
+from slugline.stream.descents import MAX_TOPICS, MAX_WEIGHTS
+from slugline.stream.engine import entries_per_group
 
 # As in the library: rows of a block, the share of memory for rows where topics are shared out,
 # arrays of a descent, and assumed speeds.
@@ -150,7 +150,7 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
         Share rows out even where topics could be.
     """
     columns = costs.n_columns(job.n_texts)
-    width = min(MOST_TOPICS, max(1, MOST_WEIGHTS // columns))
+    width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // columns))
     n_batches = math.ceil(job.n_topics / width)
     n_batches += n_batches % 2 if n_batches > 1 else 0
     width = math.ceil(job.n_topics / n_batches)
@@ -159,7 +159,7 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
     n_bytes = job.n_texts * costs.entries_per_text * costs.bytes_per_entry
     n_workers, memory = machines.n * machines.threads, machines.memory / machines.threads
     fits = max(n_bytes, _ARRAYS * 4 * columns * width) <= _SHARE * memory
-    # As in `slugline.stream.apart`.
+    # As in `slugline.stream.topic_parallel`.
     one_pass = n_bytes * width * _SECONDS_OF_BYTE
     sent = (2 * math.log2(n_workers) + 3) * 4 * columns * width / _BYTES_A_SECOND
     turns = math.ceil(n_descents / n_workers)
@@ -190,7 +190,7 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
     n_entries, columns = job.n_texts * costs.entries_per_text, costs.n_columns(job.n_texts)
     work = n_entries * dense / columns * costs.seconds_per_entry_and_topic
     n_bytes = n_entries * costs.bytes_per_entry / machines.n
-    n_groups = math.ceil(n_entries / entries_of_group(int(n_entries), int(columns)))
+    n_groups = math.ceil(n_entries / entries_per_group(int(n_entries), int(columns)))
     parts = {
         "rows": work / min(machines.n * machines.threads, n_groups),
         "client": dense * costs.seconds_per_weight,

@@ -24,15 +24,20 @@ import clusters
 from data import synthetic_files, synthetic_texts
 from measure import progress, run_child, run_in_turn, seconds, table
 from slugline import TopicClassifier
-from slugline.learning.linear.newton import TOLERANCE, Point
+from slugline.learning.linear.newton import TOLERANCE, Iterate
 from slugline.learning.linear.sums import RowBlock
-from slugline.stream import descents
-from slugline.stream import fit as fitting
-from slugline.stream.checkpoint import State
-from slugline.stream.counting import Plan, Terms, count, count_batch, weigh
-from slugline.stream.descents import Rows
-from slugline.stream.local import in_a_file
-from slugline.stream.source import Documents
+from slugline.stream import descents, fit
+from slugline.stream.checkpoint import StreamState
+from slugline.stream.counting import (
+    TermStatistics,
+    Weighting,
+    count_batch,
+    count_terms,
+    weight_block,
+)
+from slugline.stream.descents import RowBlocks
+from slugline.stream.local import write_memmap
+from slugline.stream.source import DocumentSource
 
 N_TOPICS = 100
 # Passes of both descents for a batch of topics, about, to extrapolate whole jobs by.
@@ -139,11 +144,12 @@ def _cluster_costs(client: Any) -> dict[str, float]:
 def _statistics_costs(file: str) -> dict[str, float]:
     """Return what it costs the client to add the term statistics of a block of texts."""
     families = clusters.batch_families()
-    batch = next(next(iter(Documents(file).parts())).batches())
-    _, counted = count_batch(batch, families)
-    serialized = pickle.dumps(counted, protocol=5)
-    terms = Terms(families)
-    terms.add(counted.found)
+    batch = next(next(iter(DocumentSource(file).parts())).batches())
+    _, summary = count_batch(batch, families)
+    serialized = pickle.dumps(summary, protocol=5)
+    terms = TermStatistics(families)
+    assert summary.found is not None
+    terms.add(summary.found)
     # Most terms of a block are known already, as all are here.
     took = seconds(lambda: terms.add(pickle.loads(serialized).found))  # noqa: S301
     return {
@@ -201,11 +207,11 @@ def small(texts: int = 100_000, rounds: int = 1, folder: str | None = None) -> s
         files = synthetic_files(path, texts, N_TOPICS)
         with clusters.Cluster(2) as cluster, cluster.client() as client:
 
-            def fit(client: Any) -> float:
+            def fit_all(client: Any) -> float:
                 return seconds(lambda: TopicClassifier(n_jobs=2).fit_stream(files, client=client))
 
             times = run_in_turn(
-                {"local": lambda: fit(None), "cluster": lambda: fit(client)}, rounds
+                {"local": lambda: fit_all(None), "cluster": lambda: fit_all(client)}, rounds
             )
     local, cluster_time = (statistics.median(values) for values in times.values())
     header = ["texts", "one machine, 2 threads, s", "2 workers, s", "ratio"]
@@ -238,13 +244,14 @@ def _make_block(n_texts: int) -> RowBlock:
     """Return synthetic texts as a row block."""
     families = clusters.batch_families()
     texts, topics = zip(*islice(synthetic_texts(n_texts, N_TOPICS, seed=0), n_texts), strict=True)
-    counted, statistics_ = count(texts, topics, families)
-    terms = Terms(families)
-    terms.add(statistics_)
+    counted, block_statistics = count_terms(texts, topics, families)
+    terms = TermStatistics(families)
+    terms.add(block_statistics)
     features = terms.features(n_texts, 1)
     widths = [columns.n_columns for columns in features.vocabularies_]
-    numbers = {name: number for number, name in enumerate(statistics_.topics)}
-    return weigh(counted, Plan(families, terms.columns(), widths, features.idf_, numbers))
+    numbers = {name: number for number, name in enumerate(block_statistics.topics)}
+    weighting = Weighting(families, terms.columns(), widths, features.idf_, numbers)
+    return weight_block(counted, weighting)
 
 
 def _time_products(block: RowBlock, width: int) -> list[str]:
@@ -264,8 +271,8 @@ def _time_products(block: RowBlock, width: int) -> list[str]:
 
 # What is measured of fit_stream -------------------------------------------------------------------
 
-# As in `slugline.stream.descents`, up to so many weights are all retained between descents; of more,
-# one in so many here, which is more than are retained there.
+# As in `slugline.stream.descents`, up to this many weights are all retained between descents. Of
+# more, one in eight is retained here, which is more than there.
 _MOST_RETAINED, _ONE_IN = 1 << 28, 8
 
 
@@ -342,8 +349,8 @@ class _CheckpointStub:
     def __init__(self, metrics: StreamMetrics, *, at_last: bool) -> None:
         self._metrics, self._at_last = metrics, at_last
 
-    def load(self, n_columns: int, blocks: list[slice]) -> State:
-        state = State()
+    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
+        state = StreamState()
         n_topics = blocks[-1].stop
         if self._at_last:
             state.n_done = len(blocks) - 1
@@ -352,10 +359,10 @@ class _CheckpointStub:
                 make_weights = (
                     _dense_weights if n_columns * n_topics <= _MOST_RETAINED else _sparse_weights
                 )
-                state.found[topics.start] = Point(make_weights(n_columns, width), np.zeros(width))
+                state.found[topics.start] = Iterate(make_weights(n_columns, width), np.zeros(width))
         return state
 
-    def keep(self, state: State, *, is_last: bool = False) -> None:
+    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
         self._metrics.n_passes = state.n_passes
         if is_last:
             raise _Stop
@@ -363,7 +370,7 @@ class _CheckpointStub:
 
 def _dense_weights(n_columns: int, width: int) -> Any:
     shape = n_columns, width
-    return in_a_file([np.full(shape, 0.01, dtype=np.float16)], shape)
+    return write_memmap([np.full(shape, 0.01, dtype=np.float16)], shape)
 
 
 def _sparse_weights(n_columns: int, width: int) -> Any:
@@ -403,7 +410,7 @@ def measure_stream(
     metrics = StreamMetrics()
     started = time.perf_counter()
 
-    def learn(rows: Rows, report: Any, tolerance: float, _: Any) -> None:
+    def learn(rows: RowBlocks, report: Any, tolerance: float, _: Any) -> None:
         metrics.reading = time.perf_counter() - started
         few = _select_topics(rows, metrics, n_topic_batches, is_local=client is None)
         reported: list[tuple[float, int]] = [(time.perf_counter(), 0)]
@@ -425,7 +432,7 @@ def measure_stream(
                 metrics.passes, metrics.n_passes = after - before, n_after - n_before
 
     classifier = TopicClassifier(n_jobs=n_jobs)
-    with mock.patch.object(fitting, "learn", learn), clusters.share_rows(always=by_rows):
+    with mock.patch.object(fit, "learn", learn), clusters.share_rows(always=by_rows):
         try:
             classifier.fit_stream(source, client=client, tolerance=tolerance)
         except _Stop:
@@ -442,7 +449,7 @@ def _select_topics(
     metrics.n_topics, metrics.n_batches = rows.n_topics, len(batches)
     metrics.width = -(-rows.n_topics // len(batches))
 
-    class FewTopics(Rows):
+    class FewTopics(RowBlocks):
         """Rows of which only some topics are trained."""
 
         def blocks_of_topics(self) -> list[slice]:

@@ -43,7 +43,7 @@ __all__ = [
 
 # Corrections beside other documents: what there is to learn from, and what is left to test on -----
 
-#: How many documents a correction counts as; `benchmarks/correction_weight.py` chose it.
+#: How many documents a correction counts as; see `benchmarks/run.py choices correction-weight`.
 DEFAULT_WEIGHT = 1.0
 # Names of models in a message.
 _N_SHOWN = 5
@@ -54,7 +54,7 @@ def normalize_spaces(text: str) -> str:
 
     What is pasted on a page and sent from there often does.
 
-    >>> same_words("Wheat\r\n prices ") == same_words("Wheat prices")
+    >>> normalize_spaces("Wheat\r\n prices ") == normalize_spaces("Wheat prices")
     True
     """
     return " ".join(text.split())

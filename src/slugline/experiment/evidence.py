@@ -174,7 +174,7 @@ def strongest_terms(
     documents has it. With a square root, this would be the standard deviation of its value, and the
     product its standardised weight (Agresti, 2013, 5.4.7), which puts common words first; without,
     terms of a single document come first. Of these, the cube root gives the terms that tell best
-    which topic a document has; see `benchmarks/trust_evaluation.py`.
+    which topic a document has; see `benchmarks/run.py evaluation terms`.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ MAX_LOSSES = 10
 # Arrays of all weights of a descent that are at work at a time, at most.
 _ARRAYS = 12
 # What a pass costs a thread for each topic and byte of rows, and how fast weights are sent, as
-# `benchmarks/cluster.py` has found on local workers; only who does what depends on it.
+# `benchmarks/run.py streams passes` has found on local workers; only who does what depends on it.
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 # More than all blocks: a worker has them in memory, or Dask has.
 _NO_LIMIT = 1 << 62
