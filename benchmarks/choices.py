@@ -21,7 +21,7 @@ from slugline.corpus.splits import make_folds
 from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
-from slugline.model.file.content import as_model_file, from_model_file
+from slugline.model.file.content import from_model_file, to_model_file
 from slugline.text.blocks import FAMILIES, Block, default_blocks
 
 # Parts of the default -----------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def _score_variants(name: str) -> dict[str, str]:
             classifier.fit(texts[train_rows], topics[train_rows])
             predicted[variant][test_rows] = classifier.predict(texts[test_rows])
             if variant == "default":
-                quantized = from_model_file(as_model_file(classifier.fitted_, precision="int8"))
+                quantized = from_model_file(to_model_file(classifier.fitted_, precision="int8"))
                 predicted["int8 weights"][test_rows] = quantized.predict(texts[test_rows])
     return {
         variant: f"{accuracy_score(topics, answers):.3f}, "
@@ -196,7 +196,7 @@ def _score_sizes(train: Corpus, families: Sequence[Block], n_folds: int) -> list
         classifier = TopicClassifier(blocks=families).fit(fold_train.texts, fold_train.topics)
         topics += fold_test.topics
         for number, size in enumerate(SIZES):
-            file = as_model_file(classifier.fitted_, precision="int8", max_size=size)
+            file = to_model_file(classifier.fitted_, precision="int8", max_size=size)
             predicted[number] += from_model_file(file).predict(fold_test.texts).tolist()
             n_bytes[number].append(len(pack(file)))
     return [

@@ -44,7 +44,7 @@ def in_process(rounds: int = 5) -> str:
     functions: dict[str, Predict] = {
         "TfidfVectorizer + LinearSVC, `predict`": pipeline.predict,
         "Slugline, `predict_proba`": fitted.predict_proba,
-        "Slugline, `Router.route`": Router.of(fitted).route,
+        "Slugline, `Router.route`": Router.from_fitted(fitted).route,
     }
     texts = list(wires.test.texts)
     settings = [(texts[:N_ALONE], 1, 1), (texts[:N_TOGETHER], 100, 1), (texts[:N_TOGETHER], 100, 2)]

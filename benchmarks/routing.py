@@ -88,8 +88,8 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
         classifier = TopicClassifier(n_jobs=1)
         fitted = classifier.fit(train.texts, train.topics, min_precision=PRECISION).fitted_
         scores = [
-            *_score(Router.of(fitted), test),
-            *_score(Router.of(fitted, per_topic=True), test),
+            *_score(Router.from_fitted(fitted), test),
+            *_score(Router.from_fitted(fitted, per_topic=True), test),
         ]
         other = _temperature_scaled(name)
         heldout = other.heldout_probabilities, other.heldout_is_right
@@ -220,12 +220,12 @@ def out_of_scope() -> str:
         return top >= threshold, top_outside < threshold
 
     add_row("probability of 0.5", *split(0.5))
-    heldout = fitted.left_out
+    heldout = fitted.held_out_predictions
     assert heldout is not None
     assert heldout.words is not None
     threshold = unbounded_threshold(heldout.probabilities, heldout.right, 0.9)
     add_row("asked for 0.9, by probability alone", *split(threshold))
-    router = Router.of(fitted)
+    router = Router.from_fitted(fitted)
     in_scope, answered_outside = (
         np.array([route.topic is not None for route in router.route(texts)])
         for texts in (test.texts, outside)
@@ -256,7 +256,7 @@ def unknown_texts(
     rows = []
     for name, (train, test) in splits.items():
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
-        router = Router.of(fitted)
+        router = Router.from_fitted(fitted)
         reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
         refused_tests = np.mean([r is not None and r.kind == "unknown_words" for r in reasons])
         others = {"other languages": foreign}
@@ -293,7 +293,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         classifier = TopicClassifier(n_jobs=1, random_state=seed)
         fitted = classifier.fit(train.texts, train.topics, min_precision=0.9).fitted_
         assert isinstance(fitted.learner, LinearLearner)
-        assert fitted.left_out is not None
+        assert fitted.held_out_predictions is not None
         rows, heldout = fitted.learner.left_out_
         y = fitted.topics.encode(train.topics)[rows]
         heldout_proba = fitted.learner.calibration.proba(heldout)
@@ -302,7 +302,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         for name, score in scores.items():
             level = highest_score(score(heldout_proba)[np.arange(len(y)), y], 0.9)
             if name == "Slugline":
-                level = fitted.left_out.highest_score(0.9)
+                level = fitted.held_out_predictions.highest_score(0.9)
             is_in = score(proba) <= level
             coverage, size = is_in[true_topics].mean(), is_in.sum(axis=1).mean()
             results[name].append((coverage, size, (~is_in.any(axis=1)).mean()))
