@@ -8,12 +8,7 @@ from pathlib import Path
 
 from slugline.errors import DataError
 
-__all__ = [
-    "PATTERN_CHARACTERS",
-    "RECORD",
-    "expand_patterns",
-    "is_pattern",
-]
+__all__ = ["PATTERN_CHARACTERS", "RECORD", "expand_patterns", "is_pattern"]
 
 #: What makes a name a pattern.
 PATTERN_CHARACTERS = frozenset("*?[")

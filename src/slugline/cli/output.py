@@ -43,50 +43,13 @@ __all__ = [
 # Reword the library's messages for the command line: parameters in backticks become flags ---------
 
 #: Flags named like their parameter, apart from dashes.
-_ALIKE = (
-    *(
-        "batch_size",
-        "checkpoint",
-        "correction_weight",
-        "corrections_of",
-        "coverage",
-        "dropout",
-        "encoder",
-        "encoding",
-        "epochs",
-        "fold_topics",
-        "format",
-        "hidden",
-        "id",
-    ),
-    *(
-        "l2",
-        "learn_every",
-        "learn_from",
-        "learner",
-        "learning_rate",
-        "max_size",
-        "min_precision",
-        "num_words",
-        "optimizer",
-        "output",
-        "overwrite",
-        "patience",
-        "per_topic",
-    ),
-    *(
-        "quantize",
-        "report",
-        "seeds",
-        "skip_bad_rows",
-        "strict",
-        "test",
-        "test_fraction",
-        "text",
-        "top",
-    ),
-    *("to", "topic", "tune", "validation", "validation_fraction", "weighting"),
-)
+_ALIKE = """
+    batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding
+    epochs fold_topics format hidden id l2 learn_every learn_from learner learning_rate max_size
+    min_precision num_words optimizer output overwrite patience per_topic quantize report seeds
+    skip_bad_rows strict test test_fraction text top to topic tune validation
+    validation_fraction weighting
+""".split()
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "against": "--not",

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
 
-__all__ = [
-    "Mixture",
-]
+__all__ = ["Mixture"]
 
 
 class Mixture:

@@ -18,12 +18,7 @@ from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
-__all__ = [
-    "Buckets",
-    "HashedColumns",
-    "TermColumns",
-    "TermTable",
-]
+__all__ = ["Buckets", "HashedColumns", "TermColumns", "TermTable"]
 
 # Buckets that a look-up sees at once, as bits of an integer.
 _GROUP = 64
@@ -271,11 +266,7 @@ class HashedColumns(Buckets):
 
     @classmethod
     def from_buckets(
-        cls,
-        buckets: npt.NDArray[np.int32],
-        names: tuple[bytes, I64],
-        n_buckets: int,
-        kind: str,
+        cls, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64], n_buckets: int, kind: str
     ) -> HashedColumns:
         """Return columns for distinct buckets, in order: the reverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)

@@ -24,13 +24,7 @@ from slugline.text.terms import KINDS
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.words import find_words, map_chunks
 
-__all__ = [
-    "FeatureBatch",
-    "Features",
-    "UnknownWordRate",
-    "WordCounts",
-    "unknown_word_rate",
-]
+__all__ = ["FeatureBatch", "Features", "UnknownWordRate", "WordCounts", "unknown_word_rate"]
 
 
 # What is read in texts: their rows, and how many words there are ----------------------------------
@@ -94,11 +88,7 @@ class Features:
     # What `_weights` returned last.
     _row_weights: RowWeights | None = None
 
-    def __init__(
-        self,
-        blocks: Sequence[Block] = (Block(),),
-        n_jobs: int | None = None,
-    ) -> None:
+    def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int | None = None) -> None:
         self.blocks = check_blocks(blocks)
         self.n_jobs = n_jobs
         self._n_threads = count_threads(n_jobs)
@@ -108,10 +98,7 @@ class Features:
 
     @classmethod
     def restore(
-        cls,
-        blocks: Sequence[Block],
-        vocabularies: list[TermColumns],
-        idf: list[F32 | None],
+        cls, blocks: Sequence[Block], vocabularies: list[TermColumns], idf: list[F32 | None]
     ) -> Features:
         """Return fitted features from their parts in a model file."""
         features = cls(blocks)

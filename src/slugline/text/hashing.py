@@ -14,13 +14,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import I64, U8, U64
 
-__all__ = [
-    "PADDING",
-    "HashTable",
-    "hash_spans",
-    "mix",
-    "number_distinct",
-]
+__all__ = ["PADDING", "HashTable", "hash_spans", "mix", "number_distinct"]
 
 
 _WORD_BYTES = 8

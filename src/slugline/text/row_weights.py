@@ -33,10 +33,7 @@ class RowWeights:
     """
 
     def __init__(
-        self,
-        blocks: Sequence[Block],
-        widths: Sequence[int],
-        idf: Sequence[F32 | None],
+        self, blocks: Sequence[Block], widths: Sequence[int], idf: Sequence[F32 | None]
     ) -> None:
         self.widths, self.idf = list(widths), list(idf)
         self._weightings = [block.weighting for block in blocks]

@@ -290,12 +290,7 @@ def _check_finite(values: F32) -> None:
         raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
 
 
-def _csr(
-    data: F32,
-    indices: Integers,
-    indptr: Integers,
-    n_columns: int,
-) -> sp.csr_array:
+def _csr(data: F32, indices: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
     # scipy needs both index arrays to have one type, and is faster with the narrow one.
     index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
     return sp.csr_array(

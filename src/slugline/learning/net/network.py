@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from slugline.learning.net.optimizers import Optimizer
     from slugline.learning.net.training import FitKeywords, History, Trainer
 
-__all__ = [
-    "Network",
-]
+__all__ = ["Network"]
 
 
 class Network(DenseStack):
