@@ -49,7 +49,7 @@ _ALIKE = """
     min_precision num_words optimizer output overwrite patience per_topic quantize report seeds
     skip_bad_rows strict test test_fraction text top to topic tune validation
     validation_fraction weighting
-""".split()
+""".split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "against": "--not",
