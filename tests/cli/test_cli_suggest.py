@@ -60,7 +60,8 @@ def test_fewer_than_asked_for_are_told(run: Run) -> None:
         "standard input: only 1 text differs enough to be suggested"
     )
     result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe goal and cup")
-    assert result.err == ""  # where all are suggested, there is nothing to explain
+    # Where all are suggested, there is nothing to explain.
+    assert result.err == "100%  classifying texts  2 texts\n"
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_a_file_that_another_process_holds_is_only_a_warning(
 WRITER = """
 import sys
 from stand_ins import Letters
-from slugline.encoders import encode
+from slugline.learning.encoder.rows import encode
 for start in range(0, 2000, 100):
     encode([f"{number} a" for number in range(start, start + 150)], Letters())
 """

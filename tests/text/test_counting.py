@@ -314,9 +314,9 @@ def test_without_the_kernel_numpy_counts(first: str) -> None:
     code = (
         f"{first}\n"
         "from slugline import TopicClassifier\n"
-        "from slugline.text.counting import counter\n"
+        "from slugline.text.counting import make_counter\n"
         "classifier = TopicClassifier().fit(['wheat rose', 'oil fell'] * 9, ['a', 'b'] * 9)\n"
-        "print(type(counter()).__name__, classifier.predict(['oil', '小麦 wheat']).tolist())"
+        "print(type(make_counter()).__name__, classifier.predict(['oil', '小麦 wheat']).tolist())"
     )
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout

@@ -15,7 +15,7 @@ from slugline.learning.linear import learner
 from slugline.learning.net import layers, network, optimizers, training
 from slugline.learning.net import learner as neural
 from slugline.prediction import rows
-from slugline.text import features, vocabulary
+from slugline.text import vocabulary
 
 DOCUMENTED = [
     layers.Dense,
@@ -23,7 +23,6 @@ DOCUMENTED = [
     mixture.Mixture,
     neural.NeuralLearner,
     shallow.ShallowLearner,
-    features.Features,
     vocabulary.Vocabulary,
     vocabulary.Vocabulary.fit,
     optimizers.RowAdaGrad,
