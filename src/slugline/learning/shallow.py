@@ -42,8 +42,17 @@ class ShallowOptions(Options):
 class ShallowLearner(ShallowOptions):
     """A net to mix with a linear classifier, because the two err on different documents.
 
-    Its learning rates fall to 0 by the end, so no rows are held out to find the best epoch. See
-    `ShallowOptions` for parameters.
+    Its learning rates fall to 0 by the end, so no rows are held out to find the best epoch.
+
+    Parameters
+    ----------
+    units : int, default 128
+        Width of the hidden layer.
+    epochs : int, default 15
+    dropout : float, default 0.5
+        Share of hidden units left out at random in each step, in [0, 1).
+    label_smoothing : float, default 0.0
+        Share of each label spread evenly over all topics, in [0, 1), against overconfidence.
     """
 
     wants = "log-tf-idf"

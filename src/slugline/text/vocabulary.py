@@ -71,8 +71,14 @@ class Vocabulary(TermColumns):
     ) -> Vocabulary:
         """Return the vocabulary of `texts`: most frequent words first, ties by first appearance.
 
-        `texts` may be a stream. At most `num_words` words are kept, and none with a count below
-        `min_count`.
+        Parameters
+        ----------
+        texts : iterable of str
+            May be a stream; only part of it is in memory at a time.
+        num_words : int, optional
+            Keep at most this many words; all by default.
+        min_count : int, default 1
+            Drop words that occur less often.
         """
         builder = VocabularyBuilder()
         for words in map_chunks(find_words, texts, n_threads):

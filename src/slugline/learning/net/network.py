@@ -107,7 +107,8 @@ class Network(DenseStack):
             Weight of each row's loss. As in Keras, a batch's loss is divided by its number of rows.
         class_weight : mapping of int to float, optional
             Weight of each topic's loss, multiplied by the sample weight; 1 for topics not named.
-        epochs, batch_size : int, default 1 and 32
+        epochs : int, default 1
+        batch_size : int, default 32
         shuffle : bool, default True
             Take the rows in a new random order every epoch.
         early_stopping : EarlyStopping, optional

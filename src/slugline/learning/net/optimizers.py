@@ -279,8 +279,10 @@ class RowAdaGrad:
 
     Parameters
     ----------
-    learning_rate, above : float, default 0.05 and 0.003
-        Learning rates of rows, and of all other arrays.
+    learning_rate : float, default 0.05
+        Of rows.
+    above : float, default 0.003
+        Learning rate of all other arrays.
     n_steps : int, optional
         Both rates fall linearly to 0 over this many steps; by default they stay constant.
     """
