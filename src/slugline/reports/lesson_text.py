@@ -20,7 +20,7 @@ from slugline.reports.page import (
 )
 
 __all__ = [
-    "Rule",
+    "LessonRule",
     "rules",
     "takeaways",
 ]
@@ -32,7 +32,7 @@ A_HAIR = 0.002
 
 
 @dataclass(frozen=True)
-class Rule:
+class LessonRule:
     """A rule from the end of the lesson, with the evidence of our numbers."""
 
     text: str
@@ -54,7 +54,7 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
     }
 
 
-def rules(result: NotebookResult) -> list[Rule]:
+def rules(result: NotebookResult) -> list[LessonRule]:
     """Return the rules from the end of the lesson, each with our evidence."""
     return [
         _outputs_rule(result),
@@ -256,18 +256,18 @@ def _effect_of_seeds(result: NotebookResult) -> str:
 # Rules ------------------------------------------------------------------------------------------
 
 
-def _outputs_rule(result: NotebookResult) -> Rule:
+def _outputs_rule(result: NotebookResult) -> LessonRule:
     n_outputs, n_topics = result.predictions.shape[0], result.data.n_topics
-    return Rule(
+    return LessonRule(
         "To distinguish N classes, end with a Dense layer of size N.",
         "holds" if n_outputs == n_topics else "not seen",
         f"Every network in this report ends in {n_outputs} units, for {n_topics} topics.",
     )
 
 
-def _softmax_rule(result: NotebookResult) -> Rule:
+def _softmax_rule(result: NotebookResult) -> LessonRule:
     error = result.predictions.largest_sum_error
-    return Rule(
+    return LessonRule(
         "End with softmax, so that the output is a probability distribution.",
         "holds" if error < 1e-5 else "not seen",
         f"For all {result.data.n_test:,} test wires, the probabilities add up to 1 to within "
@@ -275,9 +275,9 @@ def _softmax_rule(result: NotebookResult) -> Rule:
     )
 
 
-def _crossentropy_rule(result: NotebookResult) -> Rule:
+def _crossentropy_rule(result: NotebookResult) -> LessonRule:
     curves = result.curves
-    return Rule(
+    return LessonRule(
         "Categorical crossentropy is almost always the loss to use.",
         "not tested",
         "Neither the lesson nor this report tries any other loss. This one does its job: on the "
@@ -286,23 +286,23 @@ def _crossentropy_rule(result: NotebookResult) -> Rule:
     )
 
 
-def _labels_rule(result: NotebookResult) -> Rule:
+def _labels_rule(result: NotebookResult) -> LessonRule:
     ours = result.integer_labels
-    return Rule(
+    return LessonRule(
         "Use one-hot labels with categorical crossentropy, or integers with its sparse version.",
         "holds" if ours.max_difference <= SAME_LOSS else "not seen",
         f"The largest difference over {ours.n_losses} losses is {power(ours.max_difference)}.",
     )
 
 
-def _bottleneck_rule(result: NotebookResult) -> Rule:
+def _bottleneck_rule(result: NotebookResult) -> LessonRule:
     narrow, wide = result.bottleneck, result.curves
     pairs = zip(narrow.test_accuracy.values, wide.test_accuracy.values, strict=True)
     n_behind = sum(few < many for few, many in pairs)
     n_seeds = len(result.seeds)
     is_behind = "is behind" if n_behind or n_seeds > 1 else "is not behind"
     runs = f" in {n_behind} of {n_seeds} runs" if n_seeds > 1 else ""
-    return Rule(
+    return LessonRule(
         "With many categories, avoid hidden layers that are too small.",
         "holds" if n_behind == n_seeds else "not seen",
         f"After {wide.epochs} epochs, {widths(narrow.hidden)} {is_behind} "
