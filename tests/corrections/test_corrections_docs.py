@@ -49,7 +49,7 @@ def test_the_page_s_commands_print_what_it_says(run: Run, tmp_path: Path) -> Non
 def test_what_the_page_says_of_the_gate_is_so() -> None:
     assert ALPHA == 0.05
     assert FEWEST == 5
-    assert "At the least, five test documents must have changed for the worse." in PAGE
+    assert "At least five test documents must have become worse." in PAGE
     assert clearly_worse([(0, 7)]) == [True]
     assert clearly_worse([(4, 7)]) == [False]
     assert MAX_EARLIER == 5
