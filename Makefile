@@ -20,12 +20,14 @@ test: .venv/dev-ready ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal
 
 quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
 format: .venv/dev-ready ## mend what ruff can mend

@@ -160,7 +160,7 @@ def fit_with_slugline() -> dict[str, float]:
     from slugline.text.sparse import multi_hot
 
     (train_data, train_labels), (test_data, test_labels) = reuters.load_data(num_words=10_000)
-    x_train, x_test = multi_hot(train_data, 10_000), multi_hot(test_data, 10_000)
+    x_train, x_test = (multi_hot(list(data), 10_000) for data in (train_data, test_data))
     y_train, y_test = one_hot(train_labels), one_hot(test_labels)
     model = Network(
         [Dense(64, "relu"), Dense(64, "relu"), Dense(46, "softmax")],

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ LABELS = {
     "sgd": "TfidfVectorizer + SGDClassifier",
     "fasttext": "fastText, 5 epochs",
 }
-CLASSIFIERS = {
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "slugline": TopicClassifier,
     "a": words,
     "sgd": stochastic,
