@@ -103,7 +103,7 @@ def test_near_copies_are_found_and_do_not_judge_each_other() -> None:
     texts, topics, _ = labelled(120, 0)
     near = "wheat corn crop barley tonnes silo seed harvest export of the year"
     audit = audited([*texts, f"{near} end", f"{near} ends"], [*topics, "sport", "sport"])
-    assert [rows.tolist() for rows in audit.near_copies] == [[120, 121]]
+    assert [rows.tolist() for rows in audit.copies.near] == [[120, 121]]
     assert set(audit.order[:2].tolist()) == {120, 121}
 
 
@@ -115,9 +115,9 @@ def test_test_documents_that_are_training_documents_are_leaks() -> None:
         [*new, texts[4].upper(), texts[7] + " it"], [*new_topics, "grain", "bank"], "test"
     )
     audit = audit_corpus(train, test, n_jobs=1)
-    assert [(leak.row, leak.test_row) for leak in audit.leaks] == [(4, 120), (7, 121)]
-    assert audit.leaks[0].likeness == 1
-    assert 0.8 <= audit.leaks[1].likeness < 1
+    assert [(leak.row, leak.test_row) for leak in audit.copies.leaks] == [(4, 120), (7, 121)]
+    assert audit.copies.leaks[0].likeness == 1
+    assert 0.8 <= audit.copies.leaks[1].likeness < 1
     assert Findings(audit).place(120) == "test document 31"
 
 
@@ -183,7 +183,7 @@ def test_a_topic_of_form_letters_spoils_nothing() -> None:
     )
     letters = [f"{letter} number{n}" for n in range(14)]
     audit = audited([*texts, *letters], [*topics, *["news"] * 14])
-    assert [len(rows) for rows in audit.near_copies] == [14]
+    assert [len(rows) for rows in audit.copies.near] == [14]
     assert set(audit.suspects().tolist()) == set(wrong)
     assert audit.alike == []
 

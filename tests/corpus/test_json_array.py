@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import formats
 from slugline.corpus.formats import TextLines, json_items
 from slugline.corpus.rows import MAX_RECORD
 from slugline.errors import DataError
@@ -39,9 +38,7 @@ def test_items_are_those_that_were_written_whatever_the_pieces(
     data = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode(
         "utf-8", "surrogatepass"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "_CHUNK_CHARACTERS", 1)
-        found = list(json_items(lines_of(b"\n " + data + b"\r\n", n_bytes)))
+    found = list(json_items(lines_of(b"\n " + data + b"\r\n", n_bytes), chunk_bytes=1))
     assert found == [
         json.dumps(value, indent=indent, ensure_ascii=ascii_only)
         .replace("\n", "\n" + " " * (indent or 0))
@@ -57,11 +54,9 @@ def test_an_array_may_be_empty(data: bytes) -> None:
 
 @pytest.mark.parametrize("number", ["-0.5", "1.5e+300", "1E-7", "9" * 5000])
 @pytest.mark.parametrize("n_bytes", [1, 2, 3, 4, 5])
-def test_a_number_is_not_cut_in_two(
-    number: str, n_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(formats, "_CHUNK_CHARACTERS", 1)
-    assert items_of(f"[{number},{number}]".encode(), n_bytes) == [number.encode()] * 2
+def test_a_number_is_not_cut_in_two(number: str, n_bytes: int) -> None:
+    lines = lines_of(f"[{number},{number}]".encode(), n_bytes)
+    assert list(json_items(lines, chunk_bytes=1)) == [number.encode()] * 2
 
 
 ADVICE = (

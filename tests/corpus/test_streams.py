@@ -11,7 +11,6 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 
-from slugline.corpus import bytes as streams
 from slugline.corpus.bytes import LineStream
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
@@ -24,22 +23,16 @@ def lines_of(stream: LineStream, limit: int) -> list[bytes]:
 @pytest.mark.parametrize("piece", [1, 3, 64, 1 << 16])
 @pytest.mark.parametrize("limit", [1, 4, 50, 1000])
 @pytest.mark.parametrize("data", [DATA, b"", b"\n", b"\n\n\nx\n"], ids=["long", "", "n", "ns"])
-def test_lines_are_those_of_a_binary_file(
-    monkeypatch: pytest.MonkeyPatch, piece: int, limit: int, data: bytes
-) -> None:
-    monkeypatch.setattr(streams, "_PIECE", piece)
+def test_lines_are_those_of_a_binary_file(piece: int, limit: int, data: bytes) -> None:
     file = io.BytesIO(data)
-    assert lines_of(LineStream(io.BytesIO(data)), limit) == list(
+    assert lines_of(LineStream(io.BytesIO(data), chunk_bytes=piece), limit) == list(
         iter(lambda: file.readline(limit), b"")
     )
 
 
 @pytest.mark.parametrize("piece", [1, 1 << 16])
-def test_a_packed_file_gives_the_lines_that_it_unpacks_to(
-    monkeypatch: pytest.MonkeyPatch, piece: int
-) -> None:
-    monkeypatch.setattr(streams, "_PIECE", piece)
-    stream = LineStream(io.BytesIO(gzip.compress(DATA)), packed=True)
+def test_a_packed_file_gives_the_lines_that_it_unpacks_to(piece: int) -> None:
+    stream = LineStream(io.BytesIO(gzip.compress(DATA)), packed=True, chunk_bytes=piece)
     assert b"".join(lines_of(stream, 1000)) == DATA
 
 
@@ -90,15 +83,12 @@ def test_nothing_that_is_in_memory_or_on_a_disk_must_be_waited_for(tmp_path: Pat
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
-def test_the_share_of_a_file_rises_from_0_to_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
-) -> None:
-    monkeypatch.setattr(streams, "_PIECE", 1000)
+def test_the_share_of_a_file_rises_from_0_to_1(tmp_path: Path, packed: bool) -> None:
     path = tmp_path / "a"
     data = b"".join(os.urandom(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
     path.write_bytes(gzip.compress(data) if packed else data)
     with path.open("rb") as file:
-        stream = LineStream(file, packed=packed)
+        stream = LineStream(file, packed=packed, chunk_bytes=1000)
         shares = [stream.share_read()]
         while stream.readline(1000):
             shares.append(stream.share_read())
@@ -136,11 +126,8 @@ def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:
     assert lines_of(stream, 100) == [b"half\n"]
 
 
-def test_a_line_without_end_is_not_waited_for_for_ever(
-    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
-) -> None:
-    monkeypatch.setattr(streams, "_PIECE", 4)
-    stream = LineStream(pipe.out)
+def test_a_line_without_end_is_not_waited_for_for_ever(pipe: Pipe) -> None:
+    stream = LineStream(pipe.out, chunk_bytes=4)
     os.write(pipe.into, b"0123456789")
     assert not stream.must_wait()
     os.close(pipe.into)

@@ -63,11 +63,10 @@ def test_of_equally_likely_topics_the_first_comes_first() -> None:
     assert [ours.top_k(k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
 
 
-def test_many_rows_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_looked_at_in_parts() -> None:
     y, proba = random_case(3)
     whole = Predictions.from_probabilities(y, proba)
-    monkeypatch.setattr("slugline.evaluation.evaluation._BATCH_SIZE", 28)
-    parts = Predictions.from_probabilities(y, proba)
+    parts = Predictions.from_probabilities(y, proba, batch_size=28)
     for name in vars(whole):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 

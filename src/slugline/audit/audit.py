@@ -35,6 +35,7 @@ from slugline.text.sparse import ranges
 
 __all__ = [
     "Audit",
+    "Copies",
     "Leak",
     "SimilarTopics",
     "audit_corpus",
@@ -127,6 +128,16 @@ class Leak:
 
 
 @dataclass(frozen=True, eq=False)
+class Copies:
+    """The identical and nearly identical texts of an audit."""
+
+    groups: Index  # shape (n_documents,): copies and near copies share a number
+    identical: list[Index]  # the rows of each text that occurs several times
+    near: list[Index]  # the rows of texts that are nearly, and not all exactly, the same
+    leaks: list[Leak]
+
+
+@dataclass(frozen=True, eq=False)
 class Audit:
     """The result of an audit."""
 
@@ -138,11 +149,7 @@ class Audit:
     nearest: others.Neighbours
     topics: Topics
     evidence: TopicEvidence
-    groups: Index  # shape (n_documents,): group of copies and near copies
-    # The rows of texts that occur several times, and of nearly identical texts.
-    copies: list[Index]
-    near_copies: list[Index]
-    leaks: list[Leak]
+    copies: Copies
     alike: list[SimilarTopics]
     odd: list[OddText]
     # First and last lines that many texts share, with the number of texts.
@@ -157,7 +164,9 @@ class Audit:
     def n_contradicting(self) -> int:
         """Number of texts that occur several times, with different topics."""
         topics = self.corpus.topics
-        return sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies)
+        return sum(
+            len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies.identical
+        )
 
     def suspects(self, least: float = 0.5) -> Index:
         """Return the documents with a suspicion of at least `least`, the most suspect first."""
@@ -253,10 +262,12 @@ def _audit(
         nearest=nearest,
         topics=topics,
         evidence=evidence,
-        groups=groups,
-        copies=copies,
-        near_copies=[rows for rows in group_members(groups) if len(set(same[rows].tolist())) > 1],
-        leaks=_find_leaks(X, n_train, same, pairs),
+        copies=Copies(
+            groups,
+            copies,
+            [rows for rows in group_members(groups) if len(set(same[rows].tolist())) > 1],
+            _find_leaks(X, n_train, same, pairs),
+        ),
         alike=find_similar_topics([str(name) for name in topics.names], y[judged], scores[judged]),
         odd=find_odd_texts(corpus.texts, corpus.topics, _words(X, features), copies, groups),
         lines=find_shared_lines(corpus.texts),

@@ -371,8 +371,7 @@ def find_odd_texts(
     texts, topics : sequence of str
     words : CSR array, shape (n_texts, n_words)
         The words of each text.
-    copies, groups
-        See `Audit`.
+    copies, groups : see `slugline.audit.audit.Copies`
     """
     odd = [
         *_blank(words),

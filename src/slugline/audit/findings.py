@@ -77,7 +77,7 @@ class Findings:
         self._odd: dict[int, list[str]] = {}
         for odd in audit.odd:
             self._odd.setdefault(odd.row, []).append(f"{odd.kind}: {odd.why}")
-        self._copies = {row: rows for rows in audit.copies for row in rows.tolist()}
+        self._copies = {row: rows for rows in audit.copies.identical for row in rows.tolist()}
 
     def __getitem__(self, row: int) -> Finding:
         audit = self.audit

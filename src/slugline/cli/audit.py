@@ -279,7 +279,7 @@ def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain | None:
     corpus = found.corpus
     dropped = set(found.suspects(_DROPPED).tolist())
     after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return _measured(corpus, after, found.groups, how)
+    return _measured(corpus, after, found.copies.groups, how)
 
 
 def _measured(
@@ -368,15 +368,15 @@ def _plain(findings: Findings, n: int) -> dict[str, Any]:
         "probably_wrong": len(found.suspects()),
         "unit": found.corpus.unit,
         "suspects": [{"at": each.at, "part": each.part, **each.to_dict()} for each in suspects],
-        "copies": [_places(findings, rows.tolist()) for rows in found.copies],
-        "near_copies": [_places(findings, rows.tolist()) for rows in found.near_copies],
+        "copies": [_places(findings, rows.tolist()) for rows in found.copies.identical],
+        "near_copies": [_places(findings, rows.tolist()) for rows in found.copies.near],
         "leaks": [
             {
                 "train": found.corpus.places[leak.row],
                 "test": found.corpus.places[leak.test_row],
                 "likeness": round(leak.likeness, 4),
             }
-            for leak in found.leaks
+            for leak in found.copies.leaks
         ],
         "topics_alike": [each._asdict() for each in found.alike],
         "odd_texts": [

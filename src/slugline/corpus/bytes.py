@@ -123,7 +123,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 # Lines --------------------------------------------------------------------------------------------
 
 # Bytes to read at a time; a pipe on Linux holds as many.
-_PIECE = 1 << 16
+_CHUNK_BYTES = 1 << 16
 # Seconds to wait for a writer that pauses, so that batches of a steady stream stay whole; a person
 # at the keyboard does not notice.
 _MOMENT = 0.05
@@ -139,10 +139,20 @@ class LineStream:
         Whether it is gzip.
     encoding : str, optional
         See `check_encoding`.
+    chunk_bytes : int, default 65536
+        Bytes to read at a time.
     """
 
-    def __init__(self, file: BinaryIO, packed: bool = False, encoding: str | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        packed: bool = False,
+        encoding: str | None = None,
+        *,
+        chunk_bytes: int = _CHUNK_BYTES,
+    ) -> None:
         self.packed = packed
+        self._chunk_bytes = chunk_bytes
         self._file = file
         self._bytes: Any = gzip.GzipFile(fileobj=file) if packed else file
         if encoding is not None:
@@ -163,13 +173,16 @@ class LineStream:
         if self._size is not None or self._file.closed:  # closed after its end was read
             return False
         # Half a line doesn't count, so read until it is complete, or too long.
-        while self._buffer.find(b"\n", self._at) < 0 and len(self._buffer) - self._at < _PIECE:
+        while (
+            self._buffer.find(b"\n", self._at) < 0
+            and len(self._buffer) - self._at < self._chunk_bytes
+        ):
             try:
                 if not select.select([self._file], [], [], _MOMENT)[0]:
                     return True
             except (OSError, ValueError):  # bytes in memory; on Windows, all but sockets
                 return self._file.isatty()
-            piece = self._bytes.read1(_PIECE)
+            piece = self._bytes.read1(self._chunk_bytes)
             if not piece:
                 return False
             self._buffer, self._at = self._buffer[self._at :] + piece, 0
@@ -187,7 +200,7 @@ class LineStream:
         n_bytes = len(pieces[0])
         while n_bytes < limit and b"\n" not in pieces[-1]:
             # A single system call, which doesn't wait for more than has been written.
-            piece = self._bytes.read1(_PIECE)
+            piece = self._bytes.read1(self._chunk_bytes)
             if not piece:
                 break
             pieces.append(piece)

@@ -205,7 +205,7 @@ class ByteRange:
 # Items of a JSON array ----------------------------------------------------------------------------
 
 # The fewest bytes to read at a time.
-_CHUNK_CHARACTERS = 1 << 16
+_ITEM_CHUNK_BYTES = 1 << 16
 
 _SPACES = re.compile(r"[ \t\r\n]*")
 # Only finds the end of an item; decoding reports other faults. Numbers and objects are replaced by
@@ -215,13 +215,13 @@ _scan = json.JSONDecoder(
 ).raw_decode
 
 
-def json_items(lines: TextLines) -> Iterator[bytes]:
+def json_items(lines: TextLines, chunk_bytes: int = _ITEM_CHUNK_BYTES) -> Iterator[bytes]:
     """Yield the bytes of each item of a JSON array, with at most tens of megabytes in memory.
 
     Raises DataError if the stream is not an array, an item has no end or more than twice
     `MAX_RECORD` bytes, or something follows the array.
     """
-    text = _Text(lines)
+    text = _Text(lines, chunk_bytes)
     if text.take() != "[":
         raise DataError(
             f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
@@ -244,8 +244,8 @@ def json_items(lines: TextLines) -> Iterator[bytes]:
 class _Text:
     """A buffer of JSON that has been read and not yet taken."""
 
-    def __init__(self, lines: TextLines) -> None:
-        self._name = lines.name
+    def __init__(self, lines: TextLines, chunk_bytes: int) -> None:
+        self._name, self._chunk_bytes = lines.name, chunk_bytes
         self._pieces = lines.pieces()
         # In Latin-1, in which each byte is a character: the syntax of JSON is all ASCII.
         self._buffer = ""
@@ -297,7 +297,7 @@ class _Text:
 
     def _read_on(self) -> bool:
         """Double the buffer, so that scanning it again takes linear time overall."""
-        wanted = max(len(self._buffer) - self._at, _CHUNK_CHARACTERS)
+        wanted = max(len(self._buffer) - self._at, self._chunk_bytes)
         pieces = []
         while wanted > 0 and (piece := next(self._pieces, b"")):
             pieces.append(piece)

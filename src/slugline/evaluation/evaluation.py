@@ -153,7 +153,9 @@ class Predictions:
     squared_error: F64
 
     @classmethod
-    def from_probabilities(cls, y_true: Integers, proba: Floats) -> Predictions:
+    def from_probabilities(
+        cls, y_true: Integers, proba: Floats, *, batch_size: int = _BATCH_SIZE
+    ) -> Predictions:
         """Return the predictions of probabilities, shape (n_documents, n_topics).
 
         Raises DataError if shapes differ, a topic has no column, or a probability is not from 0 to
@@ -169,7 +171,7 @@ class Predictions:
                 f"the topics go from {y_true.min()} to {y_true.max()}, for "
                 f"{proba.shape[1]} columns; give each as the number of its column, or -1."
             )
-        step = max(1, _BATCH_SIZE // max(1, proba.shape[1]))
+        step = max(1, batch_size // max(1, proba.shape[1]))
         starts = range(0, len(y_true), step)
         parts = [_predict_part(y_true[i : i + step], proba[i : i + step]) for i in starts]
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -63,11 +63,11 @@ def other_findings(audit: Audit) -> list[str]:
 
 def _copies(audit: Audit) -> list[str]:
     sentences = []
-    if audit.copies:
-        n, n_differ = len(audit.copies), audit.n_contradicting
+    if audit.copies.identical:
+        n, n_differ = len(audit.copies.identical), audit.n_contradicting
         sentences.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
-    if audit.near_copies:
-        n_near = sum(map(len, audit.near_copies))
+    if audit.copies.near:
+        n_near = sum(map(len, audit.copies.near))
         sentences.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
     return sentences
 
@@ -79,13 +79,13 @@ def _under(n: int, n_differ: int) -> str:
 
 
 def _leaks(audit: Audit) -> list[str]:
-    if not audit.leaks:
+    n = len(audit.copies.leaks)
+    if not n:
         return []
-    n_same = sum(leak.likeness == 1 for leak in audit.leaks)
-    n_near = len(audit.leaks) - n_same
+    n_same = sum(leak.likeness == 1 for leak in audit.copies.leaks)
     return [
-        f"{counted(len(audit.leaks), 'test document')} {_are(len(audit.leaks))} among the training "
-        f"documents: {n_same:,} identical, {n_near:,} nearly"
+        f"{counted(n, 'test document')} {_are(n)} among the training documents: "
+        f"{n_same:,} identical, {n - n_same:,} nearly"
     ]
 
 
@@ -160,7 +160,7 @@ def audit_page(findings: Findings) -> str:
         others=other_findings(audit),
         cards=[_card(findings, row) for row in rows],
         n_wrong=len(audit.suspects()),
-        leaks=[_leak(findings, leak) for leak in audit.leaks[:_N_ROWS]],
+        leaks=[_leak(findings, leak) for leak in audit.copies.leaks[:_N_ROWS]],
         odd=[
             (findings.place(odd.row), odd.kind, odd.why, _start(audit.corpus.texts[odd.row]))
             for odd in audit.odd[:_N_ROWS]
