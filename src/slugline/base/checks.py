@@ -30,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
-#: A number or truth value of NumPy's is as good as Python's own.
+# NumPy's numbers are accepted like Python's.
 _WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 
 
@@ -105,7 +105,7 @@ def short_repr(value: Any) -> str:
     return " ".join(_short.repr(value).split())
 
 
-# How many threads there are to be -----------------------------------------------------------------
+# Threads ------------------------------------------------------------------------------------------
 
 
 def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
@@ -114,7 +114,7 @@ def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
     Raises OptionError that names the argument for other numbers below 1.
     """
     if n_jobs is None or n_jobs == -1:
-        # Only those that the process may use, where the system tells.
+        # Cores that the process may use, if the system says.
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1

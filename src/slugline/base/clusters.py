@@ -35,7 +35,7 @@ __all__ = [
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
-# Asked of each worker, where Slugline may be missing, so that no function of its can be sent.
+# Evaluated by each worker: Slugline may be missing there, so that its functions can't be sent.
 _QUESTION = (
     "{name: getattr(__import__(name), '__version__', 'of no version') "
     "if __import__('importlib.util').util.find_spec(name) else None "
@@ -102,7 +102,7 @@ def _check_answers(address: str) -> None:
         comm.abort()
 
     try:
-        # In a thread, as notebooks have a loop of their own in this one.
+        # In a thread, since notebooks run an event loop in this one.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(asyncio.run, ask()).result()
     except (OSError, ValueError) as error:
@@ -121,9 +121,9 @@ def check_cluster(client: Client) -> None:
         f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
         f"`dask worker {_address(client)}`.",
     )
-    # The scheduler unpacks what is sent to workers.
+    # The scheduler deserialises tasks too.
     answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
-    # One that ends just now plays no part.
+    # A worker that ends right now doesn't matter.
     answers_by_worker = client.run(eval, _QUESTION, on_error="ignore")
     answers |= {f"worker {name}": versions for name, versions in answers_by_worker.items()}
     for name, versions in answers.items():
@@ -136,7 +136,7 @@ def is_lost(client: Client, error: BaseException | None) -> bool:
 
     if isinstance(error, SluglineError) or not isinstance(error, Exception):
         return False
-    # What Dask says of a connection that it has closed itself may be of any kind.
+    # Dask raises any kind of error for a connection that it has closed itself.
     return isinstance(error, CommClosedError) or client.status != "running"
 
 
@@ -180,7 +180,7 @@ def _address(client: Any) -> str:
     return str(client.scheduler.address)
 
 
-# A cluster of processes on this machine, for as long as it is needed ------------------------------
+# Processes on this machine ------------------------------------------------------------------------
 
 
 @contextmanager
@@ -192,8 +192,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     distributed = dask_distributed()
     import dask
 
-    # On a busy machine, a worker that comes in place of another one may take longer than the 15
-    # seconds after which it would be forgotten.
+    # On a busy machine, a replacement worker may take longer than the default of 15 seconds.
     settings = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
     with (
         tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
@@ -233,7 +232,7 @@ def _without_interrupts() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    # Whoever starts the first process starts this as well, and has Ctrl-C let through then.
+    # Starting the first process starts the resource tracker too, which unblocks Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-# Locks on open files, which keep other processes out and end with the process ---------------------
+# Locks --------------------------------------------------------------------------------------------
 
 if sys.platform == "win32":
     import msvcrt
@@ -55,7 +55,7 @@ else:
     import fcntl
 
 
-# Far behind the content, as a lock on Windows keeps others from reading what is locked.
+# Far behind the content, since a locked byte can't be read on Windows.
 _LOCKED_BYTE = 1 << 40
 
 
@@ -78,9 +78,9 @@ def lock(file: BinaryIO) -> bool:
     return True
 
 
-# SQLite files that several processes use at once --------------------------------------------------
+# SQLite -------------------------------------------------------------------------------------------
 
-# Seconds between two questions whether the file is free.
+# Seconds between attempts.
 _PAUSE = 0.01
 
 
@@ -105,7 +105,7 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
         time.sleep(_PAUSE)
 
 
-# The folder for what can be downloaded or worked out again ----------------------------------------
+# Cache --------------------------------------------------------------------------------------------
 
 
 def cache_folder() -> Path:

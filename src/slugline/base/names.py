@@ -10,9 +10,9 @@ from slugline.errors import DataError
 
 __all__ = ["PATTERN_CHARACTERS", "RECORD", "expand_patterns", "is_pattern"]
 
-#: What makes a name a pattern.
+#: Characters that make a name a pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
-#: The record of a folder of answers, which is no data; see `slugline.prediction.record`.
+#: The record in a folder of answers, which holds no data; see `slugline.prediction.record`.
 RECORD = "_slugline.jsonl"
 
 

@@ -28,7 +28,7 @@ def format_call(value: object) -> str:
     changed = [
         f"{name}={argument!r}"
         for name, argument in arguments.items()
-        # By how they look: arrays, and objects without a comparison, have no single answer.
+        # Compared by repr, since arrays have no single truth value.
         if repr(argument) != repr(parameters[name].default)
     ]
     return f"{type(value).__name__}({', '.join(changed)})"
@@ -79,7 +79,7 @@ def have(n: int) -> str:
     return "has" if n == 1 else "have"
 
 
-# Text that is safe to print: a terminal obeys nothing in it ---------------------------------------
+# Safe printing ------------------------------------------------------------------------------------
 
 # Control characters, those that change the direction of writing, and halves of characters, which
 # UTF-8 can't encode.

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-# Reword the library's messages for the command line: parameters in backticks become flags ---------
+# Flags in messages --------------------------------------------------------------------------------
 
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = """
@@ -96,7 +96,7 @@ def _flag(found: re.Match[str]) -> str:
     return FLAGS[name] if value is None or value in _SILENT else f"{FLAGS[name]} {value}"
 
 
-# Where output goes: data to standard output, messages to standard error ---------------------------
+# Output -------------------------------------------------------------------------------------------
 
 
 def log_to_standard_error(quiet: bool, noisy: Iterable[str] = ()) -> None:
@@ -197,9 +197,9 @@ def has_onlooker() -> bool:
     return can_erase(sys.stderr) and not sys.stdout.isatty()
 
 
-# What the screen shows of an evaluation, and of two models on the same documents ------------------
+# Evaluations --------------------------------------------------------------------------------------
 
-# Under this, luck alone is no good explanation.
+# Under this p-value, chance is no good explanation.
 _RARE = 0.05
 _N_MISTAKES = 5
 # With three places, smaller values would look like 0.

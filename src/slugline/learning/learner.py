@@ -83,7 +83,7 @@ class BatchLearner(Learner, Protocol):
         ...
 
 
-# The options of learners: each is declared once, with its range and its meaning -------------------
+# Options ------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -180,7 +180,7 @@ def _to_json_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-# What fitting needs besides rows and topics -------------------------------------------------------
+# Context of a fit ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def choose_learner(learner: str | Learner) -> Learner:
     return copy.deepcopy(learner)
 
 
-# Fitted learners from plain settings and arrays, as a model file holds them -----------------------
+# Learners in model files --------------------------------------------------------------------------
 
 _KINDS: dict[str, Any] = {
     "linear": LinearLearner,
@@ -45,7 +45,7 @@ _KINDS: dict[str, Any] = {
     "shallow": ShallowLearner,
 }
 
-# What a file may hold. People mix a handful of learners, and mixtures within one another twice.
+# Limits for files. Real mixtures have a handful of learners, nested at most twice.
 _MAX_LEARNERS = 1000
 _MAX_DEPTH = 16
 
@@ -53,7 +53,7 @@ _Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 _Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
-# What settings may say: files come from anywhere.
+# Valid settings: files are not trusted.
 _Linear = settings_struct(
     "linear",
     LinearOptions,

@@ -33,10 +33,10 @@ _N_FOLDS = 3
 # A candidate is better if its accuracy is no lower, and its log loss lower by this many standard
 # errors: among many, some are just lucky with the documents at hand.
 _LEAD = 2.0
-# How often each number in the rows is multiplied in one pass, forth and back.
+# Multiplications of each number in the rows in one pass, forward and backward.
 _PRODUCTS = 2
 _PASSES = (2, 6, 10)
-# How much words and their pairs count beside runs of characters.
+# Weights of words and bigrams beside character n-grams.
 _WORD_WEIGHTS = (1.0, 3.0)
 # Texts are short if their median number of words is at most this.
 _SHORT, _N_LOOKED_AT = 48, 1000

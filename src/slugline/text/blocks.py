@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 
-# Turns counts of terms into weights ---------------------------------------------------------------
+# Weightings ---------------------------------------------------------------------------------------
 
-#: How a term's count in a document becomes a weight: 1 if it occurs; the count; or the count times
-#: `idf`, of which rows get length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
+#: The weight of a term in a document: 1 if it occurs; its count; or its count times `idf`, in rows
+#: of length 1. "log-tf-idf" uses 1 + ln(count) instead of the count.
 WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 
-# idf is kept as float32, and counted on from that batch after batch.
+# idf is stored as float32, and document frequencies are recovered from it batch after batch.
 _ROUNDING = 0.01
 
 
@@ -89,16 +89,16 @@ def apply_weighting(values: F32, columns: Integers, weighting: str, idf: F32 | N
 def sums_of_squares(values: F32, lengths: Integers) -> F64:
     """Return each row's sum of squares, given values row after row and the rows' lengths."""
     owner = np.arange(len(lengths)).repeat(lengths)
-    # Added one after the other, as in the compiled kernel.
+    # Summed in order, as in the compiled kernel.
     sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
     return sums.astype(np.float64, copy=False)
 
 
-# One family of terms, and how much it counts ------------------------------------------------------
+# Term groups --------------------------------------------------------------------------------------
 
-#: The most hash buckets of a block: more would cost learners more memory than they are worth.
+#: Largest number of hash buckets: more cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
-# Squares of what is so many times as large still fit into float32.
+# With larger weights, squares would overflow float32.
 _MOST_WEIGHT = 1_000_000
 
 
@@ -171,12 +171,12 @@ def check_blocks(blocks: Any) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-# Default families of terms, for when the user names none; chosen by cross-validation --------------
+# Default term groups ------------------------------------------------------------------------------
 
-# Hash buckets of each family, and how much a word or a pair of words counts beside a run of
-# characters: 2 would be better for short English questions, 1 for few documents in most languages.
+# Hash buckets of each group, and the weight of words and bigrams beside character n-grams: 2 would
+# be better for short English questions, 1 for few documents in most languages.
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
-#: Families of terms for weighted rows, by kind.
+#: Term groups for weighted rows, by kind.
 FAMILIES = {
     kind: Block(kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS)
     for kind in ("words", "lead", "bigrams", "characters")

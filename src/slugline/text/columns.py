@@ -20,7 +20,7 @@ from slugline.text.words import Words, find_words, map_chunks, span_text
 
 __all__ = ["Buckets", "HashedColumns", "TermColumns", "TermTable"]
 
-# Buckets that a look-up sees at once, as bits of an integer.
+# Buckets in one integer of bits.
 _GROUP = 64
 
 
@@ -175,7 +175,7 @@ class HashedColumns(Buckets):
     the same bucket are counted with it. Parameters are those of `Buckets`.
     """
 
-    # What `compact_table` has made of columns that are still the same.
+    # Cached by `compact_table` until a column is added.
     _compact: TermTable | None = None
 
     def __init__(self, n_buckets: int, kind: str = "words") -> None:

@@ -27,7 +27,7 @@ from slugline.text.words import find_words, map_chunks
 __all__ = ["FeatureBatch", "Features", "UnknownWordRate", "WordCounts", "unknown_word_rate"]
 
 
-# What is read in texts: their rows, and how many words there are ----------------------------------
+# Rows and word counts -----------------------------------------------------------------------------
 
 
 class WordCounts(NamedTuple):
@@ -64,7 +64,7 @@ class FeatureBatch(NamedTuple):
     words: WordCounts
 
 
-# Documents to weighted CSR rows: which terms count, and how much ----------------------------------
+# Features -----------------------------------------------------------------------------------------
 
 
 class Features:
@@ -85,7 +85,7 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[F32 | None]
-    # What `_weights` returned last.
+    # Cached by `_weights`.
     _row_weights: RowWeights | None = None
 
     def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int | None = None) -> None:
@@ -310,17 +310,16 @@ def _updated_idf(rarity: F32, n_before: int, counted: I64, n_more: int) -> F32:
     return idf(before + counted, n_before + n_more)
 
 
-# How many of a text's words are known: few are, in another language or about other things ---------
+# Unknown words ------------------------------------------------------------------------------------
 
-# Of the training documents, this share has more unknown words than what still counts as usual.
+# Share of the training documents with more unknown words than usual.
 _UNUSUAL = 0.01
-# A smaller share of unknown words makes no text a foreign one, where documents to learn from have
-# hardly any, such as those that were cut to a vocabulary. With this, texts in other languages are
-# found as before.
+# A smaller share of unknown words is never unusual, even if training documents have hardly any,
+# such as those that were cut to a vocabulary. Texts in other languages have more.
 _LEAST_UNKNOWN = 0.25
-# As many documents say what is usual.
+# Documents to estimate the rate from, at most.
 _ENOUGH_DOCUMENTS = 20_000
-# By how much the same arithmetic may differ.
+# Tolerance for rounding.
 _ROUNDING = 1e-6
 
 

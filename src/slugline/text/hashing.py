@@ -125,7 +125,7 @@ def number_distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     return first, numbers[owner]
 
 
-# A table that maps 64-bit hashes to consecutive numbers, a whole array at a time ------------------
+# Hash table ---------------------------------------------------------------------------------------
 
 _EMPTY = np.uint64(0)
 _MIN_CAPACITY = 64

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-# Runs of consecutive integers: where the items of each row are in one long array ------------------
+# Row offsets --------------------------------------------------------------------------------------
 
 
 def boundaries(lengths: Integers | Mask) -> I64:
@@ -68,7 +68,7 @@ def ranges(starts: Integers, lengths: Integers) -> I64:
     return places
 
 
-# Whether compiled kernels do what NumPy could do as well ------------------------------------------
+# Kernels ------------------------------------------------------------------------------------------
 
 
 def kernels_enabled() -> bool:
@@ -76,7 +76,7 @@ def kernels_enabled() -> bool:
     return os.environ.get("SLUGLINE_KERNEL") != "0"
 
 
-# Sparse matrices of counts, made from the columns of each document's terms ------------------------
+# Sparse matrices ----------------------------------------------------------------------------------
 
 try:
     from slugline.text import _rows as kernel
@@ -86,7 +86,7 @@ except ImportError:  # there was no compiler
 
 # With more columns than this for each entry, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
-# A stack of rows has room for one entry more for each so many that it has.
+# A stack of rows grows by one in so many entries.
 _SPARE = 8
 
 
@@ -234,7 +234,7 @@ class RowStack:
         return Entries(self._values, self._columns, np.concatenate(self._lengths))
 
     def _resize(self, n_entries: int) -> None:
-        # Nothing else refers to them as long as rows are appended.
+        # No view of them exists while rows are appended.
         self._values.resize(n_entries, refcheck=False)
         self._columns.resize(n_entries, refcheck=False)
 

@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 
-#: Number of words in a document's lead, the part where news says what it is about.
+#: Number of words in a document's lead, the part where news says its subject.
 N_LEAD = 48
-#: Characters in a run, and in runs of a script without spaces. Shorter and longer runs beside these
-#: help little, and take several times as long.
+#: Characters in an n-gram, and in those of scripts without spaces. Shorter and longer ones beside
+#: these help little, and take several times as long.
 RUN_LENGTH = 4
 UNSPACED_LENGTHS = (1, 2, 3, 4)
-# What is longer is no word but a code, such as base64, of which the beginning tells enough.
+# Longer words are codes, such as base64, whose beginning is enough.
 _LONGEST = 100
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
@@ -204,9 +204,9 @@ KINDS = {
 }
 
 
-# Where the words of a text stand in the text as it was given --------------------------------------
+# Positions in the original text -------------------------------------------------------------------
 
-# An ASCII character has nothing to do with what stands before it, but may with what follows.
+# An ASCII character doesn't combine with what precedes it, but may with what follows.
 _BEYOND_ASCII = re.compile("[\0-\x7f]?[^\0-\x7f]+")
 
 
@@ -234,7 +234,7 @@ class SpanMapper:
         as_read = normalize_nfc(text)
         starts, ends = _origins(text, as_read)
         runs = find_unspaced(as_read)
-        # There is a space more on either side of each run.
+        # `normalize_text` adds a space on either side of each stretch.
         added = np.array(runs, dtype=np.intp).ravel()
         self._starts, self._ends = np.insert(starts, added, 0), np.insert(ends, added, 0)
         array = np.frombuffer(words.buffer, dtype=np.uint8)
@@ -265,7 +265,7 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
     last: list[Integers] = []
     end_before = 0
     for start, end, n_after in _changes(lowered):
-        # What several characters became came from all of them.
+        # Characters that several characters became map to all of them.
         first += [origins[end_before:start], origins[start].repeat(n_after)]
         last += [origins[end_before:start], origins[end - 1].repeat(n_after)]
         end_before = end

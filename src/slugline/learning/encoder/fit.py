@@ -27,14 +27,14 @@ __all__ = [
 ]
 
 
-# How much each of several models counts when their scores are added -------------------------------
+# Fusion of scores ---------------------------------------------------------------------------------
 
 # The largest factor on scores whose standard deviation is 1.
 _MOST = 50.0
 # More rows hardly change the factors; with thousands of topics, fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
-# A sharpness is lowered in steps of a fifth, as long as the loss grows by less than a tenth of the
-# doubt: by what can't be known anyway.
+# An inverse temperature is lowered in steps of a fifth, as long as the loss grows by less than a
+# tenth of the uniform weight: by what can't be known anyway.
 _GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
 # Steps on the way from the best factors to the best single model.
 _N_STEPS = 20
@@ -68,7 +68,7 @@ def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = Non
     spreads = [_spread(part) for part in parts]
     summed = parts[0] + parts[1]
     fitted = fit_calibration(summed, y, sample_weight)
-    # Of so many rows that are all right, the next one is wrong with about this probability
+    # After so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
     sharpness = _lower_inverse_temperature(summed, y, sample_weight, fitted)
@@ -185,9 +185,9 @@ class _Loss:
         return loss, (expected - self._own) @ self._shares
 
 
-# Scores for topics that have a description and no document, beside topics that have documents -----
+# Topics with a description and no document --------------------------------------------------------
 
-# Of slope and offset.
+# Bounds of slope and offset.
 _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
@@ -236,19 +236,19 @@ def _scores_of_others(scores: F64) -> F64:
         return np.where(remainder > 1e-9, total + np.log(remainder), second)
 
 
-# A linear classifier on few dense columns, fitted at once: discriminant analysis with a -----------
+# Linear discriminant analysis ---------------------------------------------------------------------
 
 #: The penalties to choose from, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-# Where there is nothing to choose by.
+# The penalty if there is nothing to choose by.
 _USUAL = 1.0
-# How much a topic's share of all rows counts: 1 would seldom call up rare topics.
+# Power of a topic's share of rows in its prior: with 1, rare topics would seldom be predicted.
 _PRIOR_POWER = 0.5
-# Rows that are left out together, at most: small systems of equations are solved for each group.
+# Rows held out together, at most: a small system of equations is solved for each group.
 _TOGETHER = 128
 # More rows hardly change which penalty is best; with thousands of topics, fewer are affordable.
 _MAX_JUDGED, _MIN_JUDGED, _MAX_SCORES = 10_000, 500, 2_000_000
-# Rows that are in double precision at once.
+# Rows in double precision at once.
 _AT_ONCE = 4096
 
 
@@ -401,13 +401,13 @@ class _DiscriminantAnalysis:
         """Return the scores of a group of rows of different topics, had none been learned from."""
         topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
         share = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
-        # In these coordinates, the shape is a ball.
+        # In these coordinates, the covariance is the identity.
         roots = np.sqrt(self._values + penalty)
         row = (self.X[group] - self._centre) @ self._basis / roots
         means = self._means / roots
         deviations = row - means[topics]
         means[topics] -= share[:, None] * deviations
-        # Without the group's products, it is one that a few directions stretch.
+        # Without the group's products, it differs from that in a few directions.
         stretched = deviations * np.sqrt(share * self._totals[topics])[:, None]
         inverse = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
         of_means = means @ stretched.T
@@ -431,10 +431,10 @@ def _pieces(rows: Index) -> Iterator[Index]:
         yield rows[start : start + _AT_ONCE]
 
 
-# Learns from an encoder's rows what to add to the scores of words ---------------------------------
+# The head of an encoder ---------------------------------------------------------------------------
 
-# What cosines are multiplied by where there is nothing to measure on: of the numbers tried, the one
-# with the lowest log loss over a few data sets, with one document or the name of each topic.
+# Factor on cosines if there is nothing to measure on: of those tried, the one with the lowest log
+# loss over a few data sets, with one document or the name of each topic.
 _SHARPNESS = 15.0
 
 
@@ -492,10 +492,9 @@ def fit_encoder_head(
         cosines = rows[judged] @ rows[examples].T
     is_other = judged[:, np.newaxis] != examples
     slope, offset = fit_new_topic_line(summed, cosines, number[y[judged]], is_other)
-    # What is left to fill in of the head's arrays.
     new = y[~used]
     weights[:, new] = np.float32(slope) * rows[~used].T
-    # Words have much against a topic that no document has.
+    # Words score topics without documents low.
     biases[new] = offset - sparse_factor * words[:, new].mean(axis=0)
     return head
 
@@ -523,7 +522,7 @@ def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
     np.add.at(sums, y, rows if weight is None else rows * weight[:, np.newaxis])
     lengths = np.linalg.norm(sums, axis=1)
     weights = _SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
-    # No cosine is as low as this of a topic without rows.
+    # Lower than any cosine, for topics without rows.
     biases = np.where(lengths > 0, 0, -2 * _SHARPNESS)
     return EncoderHead(
         np.ascontiguousarray(weights, dtype=np.float32),

@@ -62,7 +62,7 @@ class DenseHead:
 
     def add_scores(self, sparse: F32, rows: F32) -> F32:
         """Return the sum of both scores, given the encoder's rows."""
-        # In double precision, so that a text's scores don't show how many others stand beside it.
+        # In double precision, so that a text's scores don't depend on the number of texts.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
         return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)
 

@@ -27,9 +27,9 @@ from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder
 __all__ = ["RowCache", "encode"]
 
 
-# Rows that encoders have made, kept in one SQLite file for the next time --------------------------
+# Cache --------------------------------------------------------------------------------------------
 
-#: Bytes that the file may have; beyond, a quarter of it is freed, oldest rows first.
+#: Size of the file at which a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
 _FORMAT = 1
 _KEY_BYTES = 16
@@ -196,9 +196,9 @@ def _unseal(blob: bytes) -> F16:
     return np.frombuffer(row, dtype="<f2")
 
 
-# Encoding many texts: each distinct one once, those that are kept not at all ----------------------
+# Encoding -----------------------------------------------------------------------------------------
 
-# Texts that an encoder gets at once. It is interrupted, and what it has made is kept, in between.
+# Texts that an encoder gets at once. Between batches, it can be interrupted, and rows are cached.
 _BATCH_TEXTS = 256
 
 

@@ -19,8 +19,8 @@ __all__ = ["MAX_SIGNAL", "Dense", "DenseStack", "LossAndAccuracy", "glorot_unifo
 
 
 _PREDICT_ROWS = 4096
-#: What a hidden unit gives at most when a net answers: far over what any honest one does, and so
-#: far under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
+#: Largest output of a hidden unit when predicting: far over that of any real net, and far enough
+#: under the limit of float32 that sums weighted by up to a billion can't overflow.
 MAX_SIGNAL = np.float32(1e18)
 _ACTIVATIONS = ("linear", "relu", "softmax")
 

@@ -103,7 +103,7 @@ class NeuralLearner(NeuralOptions):
         if context.validation_data is not None:
             return self._search(X, y, context.sample_weight, context.validation_data, context)
         X, y, context = _drop_zero_weights(X, y, context)
-        # One watch over both trainings, so that Ctrl-C between them is not lost either.
+        # Around both trainings, so that Ctrl-C between them is not lost.
         with catch_interrupt(shared=True) as interrupt:
             history = self._search_on_a_part(X, y, context)
             if interrupt.requested:

@@ -127,7 +127,7 @@ def get_loss(name: str) -> Loss:
     return _LOSSES[name]()
 
 
-# Optimizers: rules that update weights from gradients, with Keras' defaults and arithmetic --------
+# Optimizers ---------------------------------------------------------------------------------------
 
 Rows = Index | None
 

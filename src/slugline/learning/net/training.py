@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-# One step of training: forward, loss, backward, update --------------------------------------------
+# One step -----------------------------------------------------------------------------------------
 
 
 class Trainer:
@@ -161,7 +161,7 @@ class Trainer:
                 delta = below
 
 
-# When to stop, and which epoch's weights to keep --------------------------------------------------
+# Early stopping and Ctrl-C ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def catch_interrupt(shared: bool = False) -> Iterator[Interrupt]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What training measured, epoch by epoch, as plain data --------------------------------------------
+# History ------------------------------------------------------------------------------------------
 
 
 @dataclass(repr=False)
