@@ -1,4 +1,4 @@
-"""What settings rest on: each is compared by cross-validation on training documents alone."""
+"""How settings were chosen: by cross-validation on training documents alone."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from labels import draw
 from measure import map_processes, progress, table
 from slugline import Corpus, TopicClassifier
 from slugline import load as load_model
+from slugline.base.words import counted
 from slugline.corpus.splits import make_folds
 from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
@@ -127,7 +128,7 @@ def _gap_table(scores: np.ndarray) -> str:
         ["largest gap", f"{max(gaps):.2f}"],
         [f"{names[0]} below the best recipe for all sets", f"{default:.2f}"],
     ]
-    counts = ", ".join(f"{name} {n} times" for name, n in n_chosen.items() if n)
+    counts = ", ".join(f"{name} ({counted(n, 'time')})" for name, n in n_chosen.items() if n)
     return f"{table(['over random halves', 'points'], rows)}\n\nChosen: {counts}."
 
 

@@ -3,11 +3,11 @@
     python benchmarks/run.py                       list all benchmarks
     python benchmarks/run.py SUBJECT [NAME ...]    run those of a subject, or the named ones
     python benchmarks/run.py SUBJECT NAME --help   show their options
-    python benchmarks/run.py all --record          write all but the longest into RESULTS.md
+    python benchmarks/run.py all --record          run all but the longest, and write RESULTS.md
 
-A subject is a module with a dictionary BENCHMARKS: functions that return Markdown, whose keyword
-arguments are options of the command line. Its dictionary QUICK has the arguments of a run that
-takes seconds (--quick), to see that a benchmark works.
+A subject is a module with a dictionary BENCHMARKS of functions that return Markdown; their keyword
+arguments become options of the command line. The module's dictionary QUICK has the arguments of a
+run that takes seconds (--quick), to check that a benchmark works.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUBJECTS = (
     *("audit", "routing", "evaluation", "serving", "corrections", "export"),
     *("streams", "reproducibility", "simulation"),
 )
-#: Left out by `all`, as they take hours or belong to no table of RESULTS.md.
+#: Left out by `all`, as they take hours or have no table in RESULTS.md.
 NOT_IN_ALL = {
     *("choices correction-weight", "evaluation f1-intervals", "evaluation terms"),
     *("predicting files", "streams", "reproducibility", "simulation", "export"),
@@ -54,7 +54,7 @@ def main() -> None:
     elif subject in SUBJECTS:
         run_subject(subject, sys.argv[2:])
     else:
-        raise SystemExit(f"{subject} is no subject; known are {', '.join(SUBJECTS)}, all.")
+        raise SystemExit(f"There is no subject {subject}; choose {', '.join(SUBJECTS)} or all.")
 
 
 def print_list() -> None:
@@ -67,9 +67,9 @@ def print_list() -> None:
 
 
 def run_all() -> None:
-    """Run what takes no hours."""
+    """Run all benchmarks but the longest."""
     options = argparse.ArgumentParser(prog="run.py all")
-    options.add_argument("--record", action="store_true", help="write results into RESULTS.md")
+    options.add_argument("--record", action="store_true", help="write the results to RESULTS.md")
     is_recorded = options.parse_args(sys.argv[2:]).record
     versions = describe_versions()
     print(versions)
@@ -98,12 +98,14 @@ def run_subject(subject: str, words: list[str]) -> None:
     names = words[:n_names] or list(benchmarks)
     unknown = [name for name in names if name not in benchmarks]
     if unknown:
-        raise SystemExit(f"{subject} has no {', '.join(unknown)}, but {', '.join(benchmarks)}.")
+        raise SystemExit(
+            f"{subject} has no benchmark {', '.join(unknown)}; choose from {', '.join(benchmarks)}."
+        )
     parser = make_parser(f"run.py {subject} {' '.join(names)}", [benchmarks[n] for n in names])
     given = vars(parser.parse_args(words[n_names:]))
     is_quick, is_recorded = given.pop("quick"), given.pop("record")
     if is_quick and is_recorded:
-        parser.error("quick forms are not to be recorded")
+        parser.error("--quick and --record exclude each other; leave one out")
     typed = " ".join(words[n_names:]).replace("--record", "").strip()
     for name in names:
         function = benchmarks[name]
@@ -113,10 +115,10 @@ def run_subject(subject: str, words: list[str]) -> None:
 
 
 def make_parser(program: str, functions: Iterable[Benchmark]) -> argparse.ArgumentParser:
-    """Return a parser of the keyword arguments of functions, whose defaults tell their types."""
+    """Return a parser of the functions' keyword arguments, with types from their defaults."""
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--quick", action="store_true", help="run the smallest form")
-    parser.add_argument("--record", action="store_true", help="write results into RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="write the results to RESULTS.md")
     parameters = {
         name: parameter.default
         for function in functions

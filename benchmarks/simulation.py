@@ -320,7 +320,7 @@ def tables(
     for setting in cost:
         name, _, value = setting.partition("=")
         if name not in names:
-            raise SystemExit(f"{name} is no cost; known are {', '.join(names)}.")
+            raise SystemExit(f"There is no cost {name}; choose from {', '.join(names)}.")
         values[name] = float(value)
     all_costs = replace(Costs(), **values)
     kind = Machines(1, threads, memory, network, disk)

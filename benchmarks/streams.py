@@ -24,6 +24,7 @@ import clusters
 from data import synthetic_files, synthetic_texts
 from measure import progress, run_child, run_in_turn, seconds, table
 from slugline import TopicClassifier
+from slugline.base.words import counted
 from slugline.learning.linear.newton import TOLERANCE, Iterate
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream import descents, fit
@@ -87,7 +88,7 @@ def passes(
                 )
                 cluster_costs = _cluster_costs(client) if n_workers else {}
             results[n_workers] = metrics
-            place = f"{n_workers} workers" if n_workers else "one machine, one thread"
+            place = counted(n_workers, "worker") if n_workers else "one machine, one thread"
             one_worker = results[min(workers[0], n_workers)].passes
             rows.append([place, f"{metrics.reading:.1f}", f"{metrics.passes:.1f}"])
             rows[-1] += [str(metrics.n_passes), f"{metrics.seconds_per_pass:.2f}"]
