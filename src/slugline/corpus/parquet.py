@@ -193,10 +193,11 @@ def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
         else quote_identifier(name)
         for name, is_text in columns.items()
     ]
-    table = "read_parquet(?, hive_partitioning=false)"
+    options, condition = "hive_partitioning=false", ""
     if row_range is not None:
-        table = (
-            "read_parquet(?, hive_partitioning=false, file_row_number=true) "
-            f"WHERE file_row_number >= {row_range[0]:d} AND file_row_number < {row_range[1]:d}"
+        options += ", file_row_number=true"
+        condition = (
+            f" WHERE file_row_number >= {row_range[0]:d} AND file_row_number < {row_range[1]:d}"
         )
+    table = f"read_parquet(?, {options}){condition}"
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)

@@ -175,7 +175,7 @@ class RowReader:
     """Iterator over the rows of a file, folder or stream, once."""
 
     name: str  # name in messages
-    format: str  # {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
+    format: str  # one of those of `read_rows`, or "frame"
     _rows: RowIterator
     stream: LineStream | None = None  # the source of the rows, if it has lines
     note: str = ""  # note for the user on what was assumed about the format

@@ -23,7 +23,7 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from slugline.base.files import cache_folder, fresh_part, put_in_place, remove_dead_parts
 from slugline.base.progress import Progress, check_progress
@@ -44,10 +44,10 @@ __all__ = [
     "PermanentError",
     "RemoteFile",
     "TransferError",
-    "damaged_file_error",
     "error_reason",
     "fetch",
     "read_bounded",
+    "read_original",
     "receive_chunks",
 ]
 
@@ -533,6 +533,8 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
 
 # The files of the newswires -----------------------------------------------------------------------
 
+T = TypeVar("T")
+
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _UCI_URL = "https://archive.ics.uci.edu/"
 _KDD_URL = "https://kdd.ics.uci.edu/databases/reuters21578/"
@@ -563,6 +565,17 @@ FILES = {
 }
 
 
+def read_original(path: Path, remote: RemoteFile, read: Callable[[Path], T]) -> T:
+    """Return the content of a file; DataError if it is damaged or not the publisher's."""
+    try:
+        return read(path)
+    except (OSError, ValueError, DataError) as error:
+        raise DataError(
+            f"{path} is damaged or not the original ({error_reason(error)}); "
+            f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."
+        ) from error
+
+
 def read_bounded(path: Path, remote: RemoteFile) -> bytes:
     """Return the bytes of a file; DataError if there are more than `remote.max_bytes`."""
     with path.open("rb") as file:
@@ -570,14 +583,6 @@ def read_bounded(path: Path, remote: RemoteFile) -> bytes:
     if len(content) > remote.max_bytes:
         raise DataError(f"it has more than {remote.max_bytes:,} bytes")
     return content
-
-
-def damaged_file_error(path: Path, remote: RemoteFile, error: Exception) -> DataError:
-    """Return the error for a file that is not the publisher's."""
-    return DataError(
-        f"{path} is damaged or not the original ({error_reason(error)}); "
-        f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."
-    )
 
 
 def error_reason(error: Exception) -> str:

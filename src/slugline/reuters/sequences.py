@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import FILES, damaged_file_error, fetch, read_bounded
+from slugline.reuters.downloads import FILES, fetch, read_bounded, read_original
 
 if TYPE_CHECKING:
     import os
@@ -262,7 +262,12 @@ def load_data(
         or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char
     )
     _check_share(test_split)
-    rows, labels = _read_sequences(fetch(FILES["sequences"], path, progress=progress))
+    remote = FILES["sequences"]
+    rows, labels = read_original(
+        fetch(remote, path, progress=progress),
+        remote,
+        lambda file: read_lists(read_bounded(file, remote)),
+    )
     order = shuffled_order(len(rows), seed)
     head = [] if start_char is None else [start_char]
     if maxlen:
@@ -287,13 +292,6 @@ def _check_integers(*, or_none: bool = False, **options: object) -> None:
 def _check_share(test_split: object) -> None:
     if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
         raise OptionError(f"`test_split` is {test_split!r}; give a number from 0 to 1.")
-
-
-def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
-    try:
-        return read_lists(read_bounded(path, FILES["sequences"]))
-    except (OSError, DataError) as error:
-        raise damaged_file_error(path, FILES["sequences"], error) from error
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:
@@ -354,7 +352,6 @@ def _words_by_rank(path: Path) -> dict[int, str]:
 def _read_word_index(path: Path) -> dict[str, int]:
     import msgspec
 
-    try:
-        return msgspec.json.decode(read_bounded(path, FILES["word index"]), type=dict[str, int])
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        raise damaged_file_error(path, FILES["word index"], error) from error
+    remote = FILES["word index"]
+    decode = msgspec.json.Decoder(dict[str, int]).decode  # its errors are ValueErrors
+    return read_original(path, remote, lambda file: decode(read_bounded(file, remote)))

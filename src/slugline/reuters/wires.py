@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import FILES, damaged_file_error, error_reason, fetch
+from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 from slugline.reuters.sequences import (
     DEFAULT_SEED,
     DEFAULT_TEST_SPLIT,
@@ -132,21 +132,15 @@ def load_wires(
     """
     if edition not in get_args(Edition):
         raise OptionError(f"`edition` is {edition!r}; give one of {', '.join(get_args(Edition))}.")
-    archive = fetch(FILES["archive"], path, check=_unpacked, progress=progress)
-    wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
+    archive = fetch(FILES["archive"], path, check=_unpack, progress=progress)
+    files = read_original(archive, FILES["archive"], _unpack)
+    wires = [wire for sgml in files for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
     n_train = count_train(len(wires), DEFAULT_TEST_SPLIT)
     return Wires(WireList(shuffled[:n_train]), WireList(shuffled[n_train:]))
 
 
-def _read_archive(path: Path) -> list[str]:
-    try:
-        return _unpacked(path)
-    except DataError as error:
-        raise damaged_file_error(path, FILES["archive"], error) from error
-
-
-def _unpacked(path: Path) -> list[str]:
+def _unpack(path: Path) -> list[str]:
     """Return the contents of the SGML files, after checking that each is the original."""
     try:
         with gzip.open(path) as file:
