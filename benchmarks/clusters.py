@@ -140,8 +140,8 @@ def share_rows(*, always: bool) -> Iterator[None]:
         yield
         return
     with (
-        mock.patch.object(DaskEngine, "apart", return_value=None),
-        mock.patch.object(engine, "_LEAST_PER_COLUMN", 0),
+        mock.patch.object(DaskEngine, "topic_parallel", return_value=None),
+        mock.patch.object(engine, "_MIN_PER_COLUMN", 0),
     ):
         yield
 

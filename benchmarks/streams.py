@@ -145,14 +145,14 @@ def _cluster_costs(client: Any) -> dict[str, float]:
 def _statistics_costs(file: str) -> dict[str, float]:
     """Return what it costs the client to add the term statistics of a block of texts."""
     families = clusters.batch_families()
-    batch = next(next(iter(DocumentSource(file).parts())).batches())
+    batch = next(next(iter(DocumentSource(file).partitions())).batches())
     _, summary = count_batch(batch, families)
     serialized = pickle.dumps(summary, protocol=5)
     terms = TermStatistics(families)
-    assert summary.found is not None
-    terms.add(summary.found)
+    assert summary.statistics is not None
+    terms.add(summary.statistics)
     # Most terms of a block are known already, as all are here.
-    took = seconds(lambda: terms.add(pickle.loads(serialized).found))  # noqa: S301
+    took = seconds(lambda: terms.add(pickle.loads(serialized).statistics))  # noqa: S301
     return {
         "seconds_per_block_read": took,
         "bytes_per_block_read": len(serialized),
@@ -262,8 +262,8 @@ def _time_products(block: RowBlock, width: int) -> list[str]:
     into = np.zeros_like(weights)
     products = {
         "scores": partial(seconds, block.scores, weights),
-        "sums": partial(seconds, block.sums, gradients, into),
-        "sums in new memory": partial(seconds, block.sums, gradients),
+        "sums": partial(seconds, block.column_sums, gradients, into),
+        "sums in new memory": partial(seconds, block.column_sums, gradients),
     }
     n = len(block.values) * width
     times = run_in_turn(products, N_ROUNDS)
@@ -326,11 +326,11 @@ class _TimedEngine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def sums(self, *arguments: Any, **options: Any) -> Any:
-        return self._time(self._engine.sums, *arguments, **options)
+    def sum_blocks(self, *arguments: Any, **options: Any) -> Any:
+        return self._time(self._engine.sum_blocks, *arguments, **options)
 
-    def keeping_sums(self, *arguments: Any, **options: Any) -> Any:
-        return self._time(self._engine.keeping_sums, *arguments, **options)
+    def sum_blocks_storing(self, *arguments: Any, **options: Any) -> Any:
+        return self._time(self._engine.sum_blocks_storing, *arguments, **options)
 
     def _time(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
@@ -360,10 +360,12 @@ class _CheckpointStub:
                 make_weights = (
                     _dense_weights if n_columns * n_topics <= _MOST_RETAINED else _sparse_weights
                 )
-                state.found[topics.start] = Iterate(make_weights(n_columns, width), np.zeros(width))
+                state.iterates[topics.start] = Iterate(
+                    make_weights(n_columns, width), np.zeros(width)
+                )
         return state
 
-    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
+    def save(self, state: StreamState, *, is_last: bool = False) -> None:
         self._metrics.n_passes = state.n_passes
         if is_last:
             raise _Stop
@@ -445,7 +447,7 @@ def _select_topics(
     rows: Any, metrics: StreamMetrics, n_topic_batches: int | None, *, is_local: bool
 ) -> Any:
     """Record the size of rows, and return them with the topics that are to be trained."""
-    batches = rows.blocks_of_topics()
+    batches = rows.topic_batches()
     metrics.n_texts, metrics.n_columns = int(rows.n_all.sum()), rows.n_columns
     metrics.n_topics, metrics.n_batches = rows.n_topics, len(batches)
     metrics.width = -(-rows.n_topics // len(batches))
@@ -453,12 +455,12 @@ def _select_topics(
     class FewTopics(RowBlocks):
         """Rows of which only some topics are trained."""
 
-        def blocks_of_topics(self) -> list[slice]:
+        def topic_batches(self) -> list[slice]:
             return batches[:n_topic_batches]
 
     fields = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
     if is_local:
-        sizes = np.array(rows.engine.each(_block_size))
+        sizes = np.array(rows.engine.collect(_block_size))
         metrics.n_entries, metrics.n_bytes = (int(n) for n in sizes.sum(axis=0))
         fields["engine"] = _TimedEngine(rows.engine, metrics)
     return FewTopics(**fields)

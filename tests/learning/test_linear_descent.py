@@ -117,8 +117,8 @@ def test_weights_sums_and_scores_follow_the_formulas() -> None:
     reference = ReferenceDescent(
         np.zeros((N_COLUMNS, N_TOPICS)), np.full(N_TOPICS, -1), START, RATES
     )
-    costs = np.repeat(COSTS.others[:, np.newaxis], N_TOPICS, axis=1).astype(np.float64)
-    costs[ROWS, Y] = COSTS.own
+    costs = np.repeat(COSTS.negative[:, np.newaxis], N_TOPICS, axis=1).astype(np.float64)
+    costs[ROWS, Y] = COSTS.positive
     before = np.zeros((N_ROWS, N_TOPICS))
     for number, batch in batches.passes(0, None):
         dense = X[batch.rows].toarray().astype(np.float64)

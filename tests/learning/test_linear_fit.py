@@ -41,8 +41,8 @@ def assert_same(one: FittedLinear, other: FittedLinear) -> None:
     for part in ("data", "indices", "indptr"):
         assert np.array_equal(getattr(one.weights, part), getattr(other.weights, part))
     assert np.array_equal(one.biases, other.biases)
-    assert np.array_equal(one.left_out.rows, other.left_out.rows)
-    assert np.array_equal(one.left_out.scores, other.left_out.scores)
+    assert np.array_equal(one.heldout.rows, other.heldout.rows)
+    assert np.array_equal(one.heldout.scores, other.heldout.scores)
     assert (one.calibration, one.n_left_out) == (other.calibration, other.n_left_out)
 
 
@@ -65,7 +65,7 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
 
 def test_blocks_are_narrower_where_columns_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     def sizes() -> list[int]:
-        blocks = LinearProblem.of(X, Y, FitContext(N_TOPICS)).blocks
+        blocks = LinearProblem.of(X, Y, FitContext(N_TOPICS)).batches
         return [block.stop - block.start for block in blocks]
 
     assert sizes() == [20]
@@ -189,7 +189,7 @@ def test_rows_left_out_are_not_learned_from_but_calibrated_by() -> None:
     found = fit()
     assert 0.7 * WRONG.sum() < found.n_left_out <= WRONG.sum()
     # How often topics are wrong shows in how much doubt is left.
-    assert 0.05 < np.mean(WRONG[found.left_out.rows]) < 0.15
+    assert 0.05 < np.mean(WRONG[found.heldout.rows]) < 0.15
     likeliest = found.calibration.proba(scores(found)).max(axis=1).mean()
     assert likeliest == pytest.approx(0.9, abs=0.03)
 
@@ -216,11 +216,11 @@ def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
 
     found = fit_linear(rows, y, FitContext(N_TOPICS), clean=False)
 
-    left_out, on_new = found.left_out.scores, scores(found, unit(new))
+    left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
     monkeypatch.setattr(linear_fit, "renormalize_rows", lambda X, known: X)
-    short = fit_linear(rows, y, FitContext(N_TOPICS), clean=False).left_out.scores
+    short = fit_linear(rows, y, FitContext(N_TOPICS), clean=False).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
 
@@ -233,22 +233,22 @@ def top_gap(scores: np.ndarray) -> np.ndarray:
 def test_of_few_rows_each_is_judged_and_of_more_two_thirds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert len(fit().left_out.rows) == N_ROWS * 2 / 3
+    assert len(fit().heldout.rows) == N_ROWS * 2 / 3
     monkeypatch.setattr(linear_fit, "_FEW_ROWS", N_ROWS)
-    assert fit().left_out.rows.tolist() == list(range(N_ROWS))
+    assert fit().heldout.rows.tolist() == list(range(N_ROWS))
 
 
 def test_the_only_row_of_a_topic_is_not_calibrated_by(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_fit, "_FEW_ROWS", N_ROWS)
     y = np.where(Y == 3, 4, Y)
     y[17] = 3
-    assert fit(y=y).left_out.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
+    assert fit(y=y).heldout.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
 
 
 def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
     y = np.where(Y == 3, 4, Y)
     y[[17, 18]] = 3  # of two, one at most is in the third that is learned from
-    found = fit(y=y).left_out
+    found = fit(y=y).heldout
     judged = {17, 18} & set(found.rows.tolist())
     assert bool(judged) == bool((found.scores[:, 3] > ABSENT_SCORE).all())
 
@@ -257,7 +257,7 @@ def test_of_more_rows_than_are_needed_only_some_are_calibrated_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(linear_fit, "MAX_SCORES", 600 * N_TOPICS)
-    rows = fit().left_out.rows
+    rows = fit().heldout.rows
     assert 300 < len(rows) <= 600
     assert (rows % 2 == 0).all()
 
@@ -266,7 +266,7 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
     eye = sp.csr_array(np.eye(3, dtype=np.float32))
     found = fit_linear(eye, np.arange(3), FitContext(4))
     assert found.calibration == Calibration(5.5, 0.01, 0.06)
-    assert found.left_out.scores.shape == (0, 4)
+    assert found.heldout.scores.shape == (0, 4)
     assert found.biases[3] == ABSENT_SCORE
 
 
@@ -275,7 +275,7 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
 
 def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
     found = fit_linear(X, NOISY, FitContext(N_TOPICS, cross_validate=True))
-    rows, judged = found.left_out
+    rows, judged = found.heldout
 
     # Those that look wrong have taught nothing, and yet they show how often topics are wrong.
     assert found.n_left_out > 0
@@ -288,14 +288,14 @@ def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
 
 def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
     y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
-    rows, judged = fit_linear(X, y, FitContext(N_TOPICS, cross_validate=True), clean=False).left_out
+    rows, judged = fit_linear(X, y, FitContext(N_TOPICS, cross_validate=True), clean=False).heldout
     assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS
 
 
 def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    enlarge(monkeypatch, {"MAX_TOPICS": 1, "_OTHERS": 3})
+    enlarge(monkeypatch, {"MAX_TOPICS": 1, "_NEGATIVES_PER_POSITIVE": 3})
     sizes: list[int] = []
 
     class Counted(steps.Minibatches):
@@ -304,7 +304,7 @@ def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_t
             super().__init__(X, rows, *rest)
 
     monkeypatch.setattr(linear_fit, "Minibatches", Counted)
-    rows, judged = fit(y=Y).left_out
+    rows, judged = fit(y=Y).heldout
 
     assert len(sizes) == 2 * N_TOPICS  # for all rows, and for a third
     assert max(sizes) < N_ROWS / 3

@@ -31,7 +31,7 @@ def context(rows: slice = slice(None)) -> FitContext:
 
 
 def new_stream() -> LinearStream:
-    return LinearStream.of_nothing(N_COLUMNS, N_TOPICS)
+    return LinearStream.empty(N_COLUMNS, N_TOPICS)
 
 
 def learned(*batches: slice) -> LinearStream:
@@ -108,14 +108,14 @@ def test_new_columns_begin_at_nothing_and_the_others_go_on() -> None:
     # A new column learns as a fresh one does.
     new = sp.csr_array(([1], ([0], [3])), shape=(1, 12), dtype=np.float32)
     stream.learn(new, Y[:1], context(slice(0, 1)))
-    assert stream.slim_weights()[[3], :].nnz > 0
+    assert stream.sparse_weights()[[3], :].nnz > 0
 
 
 def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
     rows, y = make_up(1200)
     y, _ = plant_wrong_topics(y, 0.1)
     rows_new, y_new = make_up(500, seed=2)
-    stream = LinearStream.of_nothing(rows.shape[1], 8)
+    stream = LinearStream.empty(rows.shape[1], 8)
     for first in range(0, 1200, 100):
         batch = slice(first, first + 100)
         stream.learn(rows[batch], y[batch], FitContext(8))
@@ -127,13 +127,13 @@ def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
 
 def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file() -> None:
     stream = learned(FIRST)
-    slim = stream.slim_weights()
+    slim = stream.sparse_weights()
     assert slim.shape == (N_COLUMNS, N_TOPICS)
     assert 0 < slim.nnz < N_COLUMNS * N_TOPICS
     close = (X @ slim).toarray() + stream.biases
     np.testing.assert_allclose(close, stream.decision_function(X), atol=0.2)
     again = learned(FIRST)
-    again.slim_weights()
+    again.sparse_weights()
     again.learn(X[SECOND], Y[SECOND], context(SECOND))
     expected = learned(FIRST, SECOND).decision_function(X)
     assert np.array_equal(again.decision_function(X), expected)
@@ -145,7 +145,7 @@ def test_threads_change_nothing(most_topics: int, monkeypatch: pytest.MonkeyPatc
     rows, y = make_up(300, n_topics=10)
     found = []
     for n_jobs in (1, 3):
-        stream = LinearStream.of_nothing(rows.shape[1], 10, seed=5)
+        stream = LinearStream.empty(rows.shape[1], 10, seed=5)
         for batch in (slice(0, 200), slice(200, 300)):
             stream.learn(rows[batch], y[batch], FitContext(10, n_jobs=n_jobs))
         found.append((stream.decision_function(rows).tolist(), stream.calibration))
@@ -156,7 +156,7 @@ def test_the_seed_reaches_the_order_of_rows() -> None:
     rows, y = make_up(300)
 
     def scores(seed: int) -> list[list[float]]:
-        stream = LinearStream.of_nothing(rows.shape[1], 8, seed=seed)
+        stream = LinearStream.empty(rows.shape[1], 8, seed=seed)
         stream.learn(rows, y, FitContext(8))
         found: list[list[float]] = stream.decision_function(rows).tolist()
         return found
@@ -171,7 +171,7 @@ def test_the_seed_reaches_the_order_of_rows() -> None:
 def test_a_topic_that_first_occurs_in_a_later_batch_is_learned_and_not_guessed_before() -> None:
     rows, y = make_up(400)
     early, late = np.flatnonzero(y != 2), np.arange(400)
-    stream = LinearStream.of_nothing(rows.shape[1], 8)
+    stream = LinearStream.empty(rows.shape[1], 8)
     stream.learn(rows[early], y[early], FitContext(8))
     assert stream.biases[2] == -10
     assert 2 not in stream.decision_function(rows).argmax(axis=1)
@@ -203,7 +203,7 @@ def test_the_first_batch_makes_honest_probabilities(
     monkeypatch.setattr(fit, "_FEW_ROWS", limit)
     rows, y = make_up(1500)
     rows_new, _ = make_up(500, seed=2)
-    stream = LinearStream.of_nothing(rows.shape[1], 8)
+    stream = LinearStream.empty(rows.shape[1], 8)
     stream.learn(rows, plant_wrong_topics(y, 0.2)[0], FitContext(8))
     proba = stream.calibration.proba(stream.decision_function(rows_new))
     assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
@@ -230,7 +230,7 @@ def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
     rows, y = make_up(400)
     y, _ = plant_wrong_topics(y, 0.2)
     rows_new, _ = make_up(500, seed=2)
-    stream = LinearStream.of_nothing(rows.shape[1], 8)
+    stream = LinearStream.empty(rows.shape[1], 8)
     for first in range(0, 400, size):
         batch = slice(first, first + size)
         stream.learn(rows[batch], y[batch], FitContext(8))
@@ -243,7 +243,7 @@ def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> Non
     before = stream.calibration
     stream.learn(X[:1], Y[:1], context(slice(0, 1)))
     assert stream.calibration != before
-    new = LinearStream.of_nothing(N_COLUMNS, N_TOPICS)
+    new = LinearStream.empty(N_COLUMNS, N_TOPICS)
     for topic in range(N_TOPICS):
         (row,) = np.flatnonzero(topic == Y)[:1]
         new.learn(X[[row]], Y[[row]], FitContext(N_TOPICS))
@@ -296,7 +296,7 @@ def test_a_learner_passes_its_options_and_the_seed_on(passes: int | None) -> Non
     rows, y = make_up(300)
     learner = LinearLearner(passes)
     learner.partial_fit(rows, y, FitContext(8, first=True, seed=7))
-    stream = LinearStream.of_nothing(rows.shape[1], 8, passes=passes, seed=7)
+    stream = LinearStream.empty(rows.shape[1], 8, passes=passes, seed=7)
     stream.learn(rows, y, FitContext(8, seed=7))
     assert np.array_equal(learner.decision_function(rows), stream.decision_function(rows))
     assert learner.calibration == stream.calibration

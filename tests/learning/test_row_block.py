@@ -22,7 +22,7 @@ def block_of(seed: int = 0, density: float = 0.05) -> RowBlock:
     of_all = np.ones((N_ROWS, 1), dtype=np.float32)
     X = sp.hstack([of_all, some], format="csr")
     y = rng.integers(0, 3, N_ROWS).astype(np.int32)
-    return RowBlock.of(sp.csr_array(X), y, rng.integers(0, 1 << 64, N_ROWS, dtype=np.uint64))
+    return RowBlock.from_csr(sp.csr_array(X), y, rng.integers(0, 1 << 64, N_ROWS, dtype=np.uint64))
 
 
 def tables(width: int) -> tuple[Any, Any, Any]:
@@ -41,7 +41,7 @@ def test_both_products_have_the_same_bits_with_and_without_the_kernel(
     for has in (True, False):
         monkeypatch.setattr(sums, "_has_kernel", lambda has=has: has)
         weights, slopes, into = tables(width)
-        products = block.scores(weights), block.sums(slopes), block.sums(slopes, into)
+        products = block.scores(weights), block.column_sums(slopes), block.column_sums(slopes, into)
         found.append([product.tobytes() for product in products])
     assert found[0] == found[1]
 
@@ -50,22 +50,22 @@ def test_both_products_have_the_same_bits_with_and_without_the_kernel(
 def test_products_are_those_of_dense_rows(width: int) -> None:
     block = block_of()
     weights, slopes, into = tables(width)
-    X = block.csc().toarray()
+    X = block.to_csc().toarray()
     np.testing.assert_allclose(block.scores(weights), X @ weights, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(block.sums(slopes), X.T @ slopes, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(block.column_sums(slopes), X.T @ slopes, rtol=1e-4, atol=1e-4)
     wanted = into + X.T @ slopes
-    summed = block.sums(slopes, into)
+    summed = block.column_sums(slopes, into)
     assert summed is into
     np.testing.assert_allclose(summed, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_block_without_entries_has_no_part_in_anything() -> None:
     empty = sp.csr_array((3, N_COLUMNS), dtype=np.float32)
-    block = RowBlock.of(empty, np.zeros(3, dtype=np.int32), np.zeros(3, dtype=np.uint64))
+    block = RowBlock.from_csr(empty, np.zeros(3, dtype=np.int32), np.zeros(3, dtype=np.uint64))
     weights, slopes, into = tables(9)
     before = into.copy()
     assert not block.scores(weights).any()
-    assert (block.sums(slopes[:3], into) == before).all()
+    assert (block.column_sums(slopes[:3], into) == before).all()
 
 
 @needs_kernel
@@ -93,4 +93,4 @@ def test_entries_outside_of_the_tables_are_refused(changes: dict[str, Any]) -> N
     with pytest.raises(ValueError, match="arrays that do not fit together"):
         wrong.scores(weights)
     with pytest.raises(ValueError, match="arrays that do not fit together"):
-        wrong.sums(slopes)
+        wrong.column_sums(slopes)

@@ -62,9 +62,9 @@ def test_weights_are_the_same_however_many_are_looked_at_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_once = sparsify(DENSE, 0.25)
-    monkeypatch.setattr(term_weights, "_AT_ONCE", 100)
+    monkeypatch.setattr(term_weights, "_SLICE_WEIGHTS", 100)
     assert_same(sparsify(DENSE, 0.25), at_once)
-    monkeypatch.setattr(term_weights, "_AT_ONCE", 1)
+    monkeypatch.setattr(term_weights, "_SLICE_WEIGHTS", 1)
     assert_same(sparsify(DENSE, 0.25), at_once)
 
 

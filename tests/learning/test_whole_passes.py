@@ -32,13 +32,13 @@ def block_of(seed: int, n_rows: int) -> RowBlock:
     y = rng.integers(0, N_TOPICS, n_rows).astype(np.int32)
     X += sp.csr_array((np.ones(n_rows), (np.arange(n_rows), y)), shape=X.shape, dtype=np.float32)
     keys = rng.integers(0, 1 << 64, n_rows, dtype=np.uint64)
-    return RowBlock.of(X, y, keys)
+    return RowBlock.from_csr(X, y, keys)
 
 
-def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> OneVsRestTargets:
+def aim_of(cost: float = 1.0, own: float = 1.0, min_key: int = 0) -> OneVsRestTargets:
     costs = np.full(N_TOPICS, cost, dtype=np.float32)
     return OneVsRestTargets(
-        np.arange(N_TOPICS, dtype=np.int32), costs, costs * np.float32(own), least_key
+        np.arange(N_TOPICS, dtype=np.int32), costs, costs * np.float32(own), min_key
     )
 
 
@@ -51,13 +51,15 @@ def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
 
 def scales_of(blocks: list[RowBlock]) -> Preconditioner:
     squares = sum(column_squares(b)[0] for b in blocks)
-    return Preconditioner.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
+    return Preconditioner.from_columns(
+        np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks)
+    )
 
 
 def last(
     blocks: list[RowBlock], aim: OneVsRestTargets, n_threads: int = 1, **how: Any
 ) -> NewtonDescent:
-    start = how.pop("start", Iterate.first(N_COLUMNS, len(aim.topics)))
+    start = how.pop("start", Iterate.initial(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
     return list(minimise(engine_of(blocks, n_threads), NewtonDescent(aim, scales, start, **how)))[
         -1
@@ -66,20 +68,20 @@ def last(
 
 def loss(block: RowBlock, weights: Any, biases: Any, aim: OneVsRestTargets) -> float:
     """Return the function without its penalty, slowly and in float64."""
-    scores = block.csc().toarray().astype(np.float64) @ weights + biases
+    scores = block.to_csc().toarray().astype(np.float64) @ weights + biases
     total = 0.0
     for row, topic in enumerate(block.y):
-        if int(block.keys[row]) < aim.least_key:
+        if int(block.keys[row]) < aim.min_key:
             continue
         for other in range(N_TOPICS):
-            sign, costs = (1, aim.own) if other == topic else (-1, aim.others)
+            sign, costs = (1, aim.positive_costs) if other == topic else (-1, aim.negative_costs)
             total += costs[topic] * max(0.0, 1 - sign * scores[row, other]) ** 2
     return total
 
 
-@pytest.mark.parametrize("least_key", [0, 1 << 62], ids=["all", "some held out"])
-def test_slopes_are_those_of_the_function(least_key: int) -> None:
-    block, aim = block_of(0, 20), aim_of(0.7, 3.0, least_key)
+@pytest.mark.parametrize("min_key", [0, 1 << 62], ids=["all", "some held out"])
+def test_slopes_are_those_of_the_function(min_key: int) -> None:
+    block, aim = block_of(0, 20), aim_of(0.7, 3.0, min_key)
     rng = np.random.default_rng(1)
     weights, biases = rng.normal(size=(N_COLUMNS, N_TOPICS)), rng.normal(size=N_TOPICS)
     (gradient, common), _ = loss_gradient(block, weights.astype(np.float32), biases, aim)
@@ -108,7 +110,7 @@ def test_products_are_how_slopes_change() -> None:
     np.testing.assert_allclose((after - before) / small, bent, atol=0.2)
     np.testing.assert_allclose((more - common) / small, bias, atol=0.2)
     some = np.array([1, 3])
-    part, _ = hessian_product(block, inside, way[:, some], bias_way[some], aim.of(some), some)
+    part, _ = hessian_product(block, inside, way[:, some], bias_way[some], aim.take(some), some)
     np.testing.assert_allclose(part, bent[:, some], rtol=1e-5, atol=1e-5)
 
 
@@ -116,11 +118,11 @@ def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.M
     monkeypatch.setattr(newton, "INITIAL_BIAS", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
-    X = sp.vstack([block.csc() for block in blocks]).toarray()
+    X = sp.vstack([block.to_csc() for block in blocks]).toarray()
     y = np.concatenate([block.y for block in blocks])
     svc = LinearSVC(C=0.5, loss="squared_hinge", dual=False, tol=1e-8, max_iter=10_000).fit(X, y)
-    np.testing.assert_allclose(reached.point.weights, svc.coef_.T, atol=2e-4)
-    np.testing.assert_allclose(reached.point.biases, svc.intercept_, atol=2e-4)
+    np.testing.assert_allclose(reached.iterate.weights, svc.coef_.T, atol=2e-4)
+    np.testing.assert_allclose(reached.iterate.biases, svc.intercept_, atol=2e-4)
 
 
 def test_the_minimum_does_not_depend_on_the_start() -> None:
@@ -129,12 +131,12 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
     rng = np.random.default_rng(7)
     far = Iterate(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype(np.float32), np.full(N_TOPICS, 5.0))
     other = last(blocks, aim, start=far, tolerance=1e-6)
-    np.testing.assert_allclose(first.point.weights, other.point.weights, atol=1e-3)
+    np.testing.assert_allclose(first.iterate.weights, other.iterate.weights, atol=1e-3)
 
 
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
-    start = NewtonDescent(aim, scales_of(blocks), Iterate.first(N_COLUMNS, 4))
+    start = NewtonDescent(aim, scales_of(blocks), Iterate.initial(N_COLUMNS, 4))
     descent = minimise(engine_of(blocks), start)
     shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
     assert (shares[0], n_passes[0]) == (1, 1)
@@ -146,33 +148,33 @@ def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
 def test_any_number_of_threads_finds_the_same_bytes(n_threads: int) -> None:
     blocks = [block_of(seed, 30) for seed in range(7)]
     one, several = (last(blocks, aim_of(), n) for n in (1, n_threads))
-    assert one.point.weights.tobytes() == several.point.weights.tobytes()
-    assert one.point.biases.tobytes() == several.point.biases.tobytes()
+    assert one.iterate.weights.tobytes() == several.iterate.weights.tobytes()
+    assert one.iterate.biases.tobytes() == several.iterate.biases.tobytes()
 
 
 def test_the_order_of_blocks_changes_no_more_than_last_bits() -> None:
     blocks = [block_of(seed, 30) for seed in range(7)]
     one, other = last(blocks, aim_of()), last(blocks[::-1], aim_of())
-    np.testing.assert_allclose(one.point.weights, other.point.weights, atol=1e-4)
+    np.testing.assert_allclose(one.iterate.weights, other.iterate.weights, atol=1e-4)
 
 
 def test_rows_held_out_play_no_part() -> None:
-    block, least_key = block_of(9, 100), 1 << 63
-    kept = np.flatnonzero(block.keys >= np.uint64(least_key))
-    rest = RowBlock.of(block.csc().tocsr()[kept], block.y[kept], block.keys[kept])
+    block, min_key = block_of(9, 100), 1 << 63
+    kept = np.flatnonzero(block.keys >= np.uint64(min_key))
+    rest = RowBlock.from_csr(block.to_csc().tocsr()[kept], block.y[kept], block.keys[kept])
     scales = scales_of([rest])
-    aim = aim_of(least_key=least_key)
+    aim = aim_of(min_key=min_key)
     ends = [
-        list(minimise(engine_of([rows]), NewtonDescent(aim, scales, Iterate.first(30, 4))))
+        list(minimise(engine_of([rows]), NewtonDescent(aim, scales, Iterate.initial(30, 4))))
         for rows in (block, rest)
     ]
-    np.testing.assert_allclose(ends[0][-1].point.weights, ends[1][-1].point.weights, atol=1e-5)
+    np.testing.assert_allclose(ends[0][-1].iterate.weights, ends[1][-1].iterate.weights, atol=1e-5)
 
 
 def test_topics_are_counted_by_column() -> None:
     block = block_of(10, 40)
     (counts,) = topic_counts(block, slice(1, 3), 0)
-    has = block.csc().toarray() != 0
+    has = block.to_csc().toarray() != 0
     np.testing.assert_array_equal(counts[:, 0], has[block.y == 1].sum(axis=0))
     np.testing.assert_array_equal(counts[:, 1], has[block.y == 2].sum(axis=0))
 
@@ -201,18 +203,18 @@ def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
     aim = OneVsRestTargets(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
     scales, engine = scales_of(blocks), engine_of(blocks)
     how: Any = {"tolerance": 1e-4}
-    begun = NewtonDescent(aim, scales, Iterate.first(N_COLUMNS, N_TOPICS), **how)
+    begun = NewtonDescent(aim, scales, Iterate.initial(N_COLUMNS, N_TOPICS), **how)
     steps = [
-        (Iterate(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
+        (Iterate(descent.iterate.weights.copy(), descent.iterate.biases.copy()), descent.state)
         for descent in minimise(engine, begun)
     ]
     assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
     end, rest_at_end = steps[-1]
     for where, rest in steps:
         start = Iterate(where.weights.copy(), where.biases.copy())
-        *_, last_one = minimise(engine, NewtonDescent(aim, scales, start, rest=rest, **how))
-        assert last_one.point.weights.tobytes() == end.weights.tobytes()
-        assert last_one.point.biases.tobytes() == end.biases.tobytes()
+        *_, last_one = minimise(engine, NewtonDescent(aim, scales, start, state=rest, **how))
+        assert last_one.iterate.weights.tobytes() == end.weights.tobytes()
+        assert last_one.iterate.biases.tobytes() == end.biases.tobytes()
         assert last_one.n_passes == rest_at_end.counts[1]
 
 
@@ -229,13 +231,13 @@ class Swapping(LocalEngine):
             self.given.append(array)
             array.fill(np.nan)
 
-    def sums(self, *what: Any, into: Any = None, **how: Any) -> Any:
+    def sum_blocks(self, *what: Any, into: Any = None, **how: Any) -> Any:
         self._take(into)
-        return super().sums(*what, **how)
+        return super().sum_blocks(*what, **how)
 
-    def keeping_sums(self, *what: Any, into: Any = None, **how: Any) -> Any:
+    def sum_blocks_storing(self, *what: Any, into: Any = None, **how: Any) -> Any:
         self._take(into)
-        return super().keeping_sums(*what, **how)
+        return super().sum_blocks_storing(*what, **how)
 
 
 def test_arrays_are_given_to_an_engine_once() -> None:
@@ -245,11 +247,11 @@ def test_arrays_are_given_to_an_engine_once() -> None:
     for block in blocks:
         engine.append(block)
     start = NewtonDescent(
-        aim_of(), scales_of(blocks), Iterate.first(N_COLUMNS, N_TOPICS), tolerance=1e-4
+        aim_of(), scales_of(blocks), Iterate.initial(N_COLUMNS, N_TOPICS), tolerance=1e-4
     )
     *_, found = minimise(engine, start)
     assert len(engine.given) > 10
-    assert found.point.weights.tobytes() == wanted.point.weights.tobytes()
+    assert found.iterate.weights.tobytes() == wanted.iterate.weights.tobytes()
 
 
 class Breaking(LocalEngine):
@@ -257,11 +259,11 @@ class Breaking(LocalEngine):
 
     n = 0
 
-    def keeping_sums(self, *what: Any, **how: Any) -> Any:
+    def sum_blocks_storing(self, *what: Any, **how: Any) -> Any:
         self.n -= 1
         if not self.n:
             raise KeyboardInterrupt
-        return super().keeping_sums(*what, **how)
+        return super().sum_blocks_storing(*what, **how)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
@@ -271,47 +273,47 @@ def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
     for block in blocks:
         engine.append(block)
     engine.n = n
-    descent = NewtonDescent(aim_of(), scales_of(blocks), Iterate.first(N_COLUMNS, N_TOPICS))
-    seen = [Iterate.first(N_COLUMNS, N_TOPICS)]
+    descent = NewtonDescent(aim_of(), scales_of(blocks), Iterate.initial(N_COLUMNS, N_TOPICS))
+    seen = [Iterate.initial(N_COLUMNS, N_TOPICS)]
 
     def go() -> None:
         seen.extend(
-            Iterate(found.point.weights.copy(), found.point.biases.copy())
+            Iterate(found.iterate.weights.copy(), found.iterate.biases.copy())
             for found in minimise(engine, descent)
         )
 
     with pytest.raises(KeyboardInterrupt):
         go()
-    np.testing.assert_allclose(descent.point.weights, seen[-1].weights, atol=1e-6)
-    np.testing.assert_allclose(descent.point.biases, seen[-1].biases)
+    np.testing.assert_allclose(descent.iterate.weights, seen[-1].weights, atol=1e-6)
+    np.testing.assert_allclose(descent.iterate.biases, seen[-1].biases)
 
 
 def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
     engine = engine_of([block_of(0, 40)])
     descent = NewtonDescent(
-        aim_of(), scales_of([block_of(0, 40)]), Iterate.first(N_COLUMNS, N_TOPICS)
+        aim_of(), scales_of([block_of(0, 40)]), Iterate.initial(N_COLUMNS, N_TOPICS)
     )
     for _ in range(2):
         descent.advance(engine)
-    before = descent.point.weights.copy(), descent.gradients.copy(), descent.n_passes
+    before = descent.iterate.weights.copy(), descent.norms.copy(), descent.n_passes
     ends = []
     for _ in range(2):  # the second one has no arrays to work on from the first
         after = descent.copy()
         after.advance(engine)
-        ends.append(after.point.weights.tobytes())
+        ends.append(after.iterate.weights.tobytes())
     assert ends[0] == ends[1] != before[0].tobytes()
-    assert descent.point.weights.tobytes() == before[0].tobytes()
-    assert descent.gradients.tobytes() == before[1].tobytes()
+    assert descent.iterate.weights.tobytes() == before[0].tobytes()
+    assert descent.norms.tobytes() == before[1].tobytes()
     assert descent.n_passes == before[2]
 
 
 def test_a_worker_leaves_the_state_before_a_step_as_it_was() -> None:
     block = block_of(0, 40)
     rows = [block], [slice(0, 1)]
-    arguments = aim_of(), scales_of([block]), Iterate.first(N_COLUMNS, N_TOPICS)
+    arguments = aim_of(), scales_of([block]), Iterate.initial(N_COLUMNS, N_TOPICS)
     before = topic_parallel._begin(rows, NewtonDescent, arguments)
     after = topic_parallel._advance(before, rows)
     assert before[0].n_passes == 1
-    assert not before[0].point.weights.any()
+    assert not before[0].iterate.weights.any()
     assert after[0].n_passes > 1
-    assert after[0].point.weights.any()
+    assert after[0].iterate.weights.any()

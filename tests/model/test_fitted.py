@@ -154,7 +154,7 @@ def test_nor_is_one_that_breaks_off_in_the_kernel(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
-    steps, passes = AdaGradDescent._steps, iter(range(2))
+    steps, passes = AdaGradDescent._call_kernel, iter(range(2))
 
     def broken(self: AdaGradDescent, *args: Any, **options: Any) -> Any:
         steps(self, *args, **options)
@@ -162,7 +162,7 @@ def test_nor_is_one_that_breaks_off_in_the_kernel(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(AdaGradDescent, "_steps", broken)
+        patch.setattr(AdaGradDescent, "_call_kernel", broken)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(texts, topics)
     assert answers(stream) == before

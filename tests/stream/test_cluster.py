@@ -21,7 +21,7 @@ from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.stream import cluster, descents
+from slugline.stream import cluster, dask_tasks, descents
 from slugline.stream import engine as groups
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
@@ -139,8 +139,8 @@ def test_any_number_of_workers_learns_the_same_bytes(
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
     monkeypatch.setattr(cluster, "ROW_MEMORY_SHARE", 0)
-    monkeypatch.setattr(cluster, "_MOST_ADDED", 0)
-    monkeypatch.setattr(groups, "_LEAST_PER_COLUMN", 0)
+    monkeypatch.setattr(cluster, "_MAX_SUMMED", 0)
+    monkeypatch.setattr(groups, "_MIN_PER_COLUMN", 0)
 
 
 @pytest.mark.usefixtures("by_rows")
@@ -240,11 +240,11 @@ def test_sums_are_those_of_one_machine_bit_for_bit(
     found = []
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
         with engine:
-            assert list(engine.read(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
-            engine.group(group_blocks(range(1, n_blocks + 1), n_columns=1))
-            engine.change(scaled, np.float32(0.1))
-            sums = engine.sums(scaled, large)
-            each = engine.each(scaled, large)
+            assert list(engine.read_blocks(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
+            engine.set_groups(group_blocks(range(1, n_blocks + 1), n_columns=1))
+            engine.map_blocks(scaled, np.float32(0.1))
+            sums = engine.sum_blocks(scaled, large)
+            each = engine.collect(scaled, large)
             found.append([array.tobytes() for (array,) in [sums, *each]])
     assert found[0] == found[1]
 
@@ -290,7 +290,7 @@ class Killing(SilentProgress):
 @pytest.fixture
 def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers come again when they can; how long to wait for them is tested elsewhere."""
-    monkeypatch.setattr(cluster, "_PATIENCE", 600)
+    monkeypatch.setattr(dask_tasks, "_TIMEOUT", 600)
     monkeypatch.setattr(clusters, "_PATIENCE", 600)
 
 
@@ -384,9 +384,9 @@ def fatal(block: Any) -> None:
 
 def test_work_that_ends_its_workers_is_named() -> None:
     with processes(1, **{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
-        list(engine.read(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
+        list(engine.read_blocks(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
         with pytest.raises(ClusterError, match="for lack of memory; give each more of it"):
-            engine.each(fatal)
+            engine.collect(fatal)
 
 
 class StopAt(SilentProgress):
@@ -458,10 +458,10 @@ def test_a_file_that_a_worker_does_not_see_is_named(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     write_files(tmp_path, news, 1)
-    (part,) = sources.DocumentSource(tmp_path / "000.csv").parts()
+    (part,) = sources.DocumentSource(tmp_path / "000.csv").partitions()
     shutil.move(tmp_path / "000.csv", tmp_path / "away")
     with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
-        list(engine.read(tuple, [part]))
+        list(engine.read_blocks(tuple, [part]))
     said = str(caught.value)
     assert said.startswith(f"{tmp_path}/000.csv isn't seen by worker tcp://127.0.0.1:")
     assert said.endswith(
@@ -524,8 +524,8 @@ def test_a_cluster_that_loses_all_workers_is_named(
     threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = threads(1)
-    monkeypatch.setattr(cluster, "_PATIENCE", 1)
-    monkeypatch.setattr(cluster, "_LOOK", 1)
+    monkeypatch.setattr(dask_tasks, "_TIMEOUT", 1)
+    monkeypatch.setattr(dask_tasks, "_CHECK_INTERVAL", 1)
 
     class Scaling(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:

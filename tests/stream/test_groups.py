@@ -80,7 +80,7 @@ def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
     spare = BufferPool()
     assert spare.take() is None
     spare.put((np.ones(3), np.ones(1)))
-    spare.expect((np.ones(2), np.ones(1)))
+    spare.reset((np.ones(2), np.ones(1)))
     taken = spare.take()
     assert taken is not None
     assert [array.tolist() for array in taken] == [[0, 0], [0]]

@@ -67,11 +67,11 @@ def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource
     documents = DocumentSource(source, **how)
     found: list[Partition] = []
     rows: Rows = []
-    for part in documents.parts():
+    for part in documents.partitions():
         found.append(part)
-        read_from = part if part.is_read_here else pickle.loads(pickle.dumps(part))
+        read_from = part if part.is_local else pickle.loads(pickle.dumps(part))
         for batch in read_from.batches():
-            documents.add(batch.facts, len(batch.texts), "")
+            documents.add(batch.schemas, len(batch.texts), "")
             rows += zip(batch.texts, batch.topics, strict=True)
     return found, rows, documents
 
@@ -146,10 +146,10 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_csv(tmp_path / "a.csv")
-    assert [part.is_read_here for part in read(path)[0]] == [False]
+    assert [part.is_local for part in read(path)[0]] == [False]
     monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", 3000)
     found, rows, _ = read(path)
-    assert [part.is_read_here for part in found] == [True]
+    assert [part.is_local for part in found] == [True]
     assert rows == ROWS
 
 

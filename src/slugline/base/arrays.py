@@ -7,13 +7,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["F16", "F32", "F64", "I64", "U8", "U64", "Floats", "Index", "Integers", "Mask"]
+__all__ = ["F16", "F32", "F64", "I32", "I64", "U8", "U64", "Floats", "Index", "Integers", "Mask"]
 
 F16: TypeAlias = npt.NDArray[np.float16]
 F32: TypeAlias = npt.NDArray[np.float32]
 F64: TypeAlias = npt.NDArray[np.float64]
 #: Of any precision.
 Floats: TypeAlias = npt.NDArray[np.floating]
+I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 #: Positions of rows or columns, as NumPy's own functions return them.
 Index: TypeAlias = npt.NDArray[np.intp]

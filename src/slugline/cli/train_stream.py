@@ -64,9 +64,9 @@ def _check(request: TrainRequest) -> None:
 
 
 def _fit(request: TrainRequest) -> Experiment:
+    from slugline.base.names import expand_patterns
     from slugline.classifier import TopicClassifier
     from slugline.experiment.run import run_stream
-    from slugline.stream.source import expand_patterns
 
     files = expand_patterns(request.sources)
     for file in files:

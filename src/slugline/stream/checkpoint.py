@@ -1,16 +1,15 @@
-"""A folder that learning goes on from after it was stopped at any moment, to the same bits.
+"""A folder from which training resumes, to the same bits, after it was stopped at any moment.
 
-`checkpoint.json` says what was learned from, with which settings and versions, how far that has
-come, and which other files belong to it, each with its size and digest. It is replaced whole, after
-the files that it names are on the disk; those of the step before go then. What is left over when a
-process is killed in between goes when the next one begins.
+`checkpoint.json` names the documents, settings and versions, how far training is, and the other
+files that belong to it, each with its size and digest. It is replaced whole, after the files that
+it names are on the disk; files of the step before are removed then. Files that a killed process
+leaves behind are removed when the next one starts.
 
-Rows are not in it: they are several times as large as the texts, and reading these again takes less
+Rows are not saved: they are several times as large as the texts, and reading these again takes less
 time than a few passes.
 
 Two processes can't use one folder at a time: a lock on the file `lock` lives as long as its
-process. Where files can't be locked, as on Windows and some shared folders, nothing keeps them
-apart.
+process. Where files can't be locked, as on Windows and some shared folders, nothing prevents it.
 """
 
 from __future__ import annotations
@@ -47,86 +46,60 @@ __all__ = [
 ]
 
 
-# How far learning in passes has come: all that it takes to go on to the same bits -----------------
+# How far training is -----------------------------------------------------------------------------
 
-Arrays = Mapping[str, npt.NDArray[Any]]
-# Before the names of what comes with a point.
-_REST = "rest."
+ArraysByName = Mapping[str, npt.NDArray[Any]]
+# Starts the names of arrays of a `DescentState`.
+_STATE = "rest."
 
 
 class RunningDescent(NamedTuple):
-    """A descent that has not ended, as `minimise` has reported it.
+    """A descent that has not ended, where it last reported; its iterate is dense and changes."""
 
-    Attributes
-    ----------
-    point : Point
-        Dense, float32. Changed when the descent goes on.
-    rest : Rest
-    """
-
-    point: Iterate
-    rest: DescentState
+    iterate: Iterate
+    state: DescentState
 
 
 @dataclass
 class StreamState:
-    """How far two descents, a few topics at a time, have come.
+    """How far training is: a descent from some of the rows, then one from all, by topic batches."""
 
-    Attributes
-    ----------
-    n_done : int
-        How many have ended, of the first descent from some of the rows, then of that from all.
-    n_passes : int
-        Passes before what is under way.
-    found : dict of int to Point
-        What they found, by the first of the topics: weights dense in float16, or CSC in float32.
-    firsts : dict of int to float64 array, shape (n_topics,)
-        The size of the gradients where the first descent began.
-    scores : list of float32 array, shape (n_judged, n_topics)
-        Of rows held out, for those of the first descent that have ended.
-    under_way : UnderWay or None
-    """
-
-    n_done: int = 0
-    n_passes: int = 0
-    found: dict[int, Any] = field(default_factory=dict)
+    n_done: int = 0  # Topic batches that have ended, of both descents
+    n_passes: int = 0  # Passes before the running descent
+    # Results by the first topic of the batch: weights dense in float16, or CSC in float32.
+    iterates: dict[int, Any] = field(default_factory=dict)
+    # Gradient norms at the start of the first descent, shape (n_topics,), likewise.
     firsts: dict[int, F64] = field(default_factory=dict)
+    # Scores of held-out rows, shape (n_heldout, n_topics), by each batch of the first descent
+    # that has ended.
     scores: list[F32] = field(default_factory=list)
-    under_way: RunningDescent | None = None
+    running: RunningDescent | None = None
 
-    def parts(self, blocks: list[slice]) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
-        """Yield all arrays in parts, each with a name; those of one name never change, but "now".
-
-        Parameters
-        ----------
-        blocks : list of slice
-            The topics that are learned at a time.
-        """
+    def to_parts(self, batches: list[slice]) -> Iterator[tuple[str, ArraysByName]]:
+        """Yield named parts of the state; those of one name never change, except "now"."""
         n_ended = self.n_done - len(self.scores)  # of the second descent, or the only one
-        for number, topics in enumerate(blocks):
+        for number, topics in enumerate(batches):
             first = topics.start
             if number < len(self.scores):
-                yield (
-                    f"scores-{first}",
-                    {"scores": self.scores[number], "first": self.firsts[first]},
-                )
-            if first in self.found:
-                yield _name(first, number < n_ended), _of_point(self.found[first])
-        if self.under_way is not None:
-            point, rest = self.under_way
-            beside = {_REST + name: array for name, array in rest._asdict().items()}
-            first = blocks[self.n_done % len(blocks)].start
-            yield "now", {**_of_point(point), **beside, "first": self.firsts[first]}
+                scores: ArraysByName = {"scores": self.scores[number], "first": self.firsts[first]}
+                yield f"scores-{first}", scores
+            if first in self.iterates:
+                yield _part_name(first, number < n_ended), _to_arrays(self.iterates[first])
+        if self.running is not None:
+            iterate, state = self.running
+            norms = self.firsts[batches[self.n_done % len(batches)].start]
+            arrays = {_STATE + name: array for name, array in state._asdict().items()}
+            yield "now", {**_to_arrays(iterate), **arrays, "first": norms}
 
     @classmethod
-    def of_parts(
+    def from_parts(
         cls,
         counts: tuple[int, int],
-        parts: Mapping[str, Arrays],
+        parts: Mapping[str, ArraysByName],
         n_columns: int,
-        blocks: list[slice],
+        batches: list[slice],
     ) -> StreamState:
-        """Return the state that has such parts, which may come from anywhere.
+        """Rebuild the state from untrusted parts.
 
         Parameters
         ----------
@@ -134,109 +107,100 @@ class StreamState:
             `n_done` and `n_passes`.
         parts : mapping of str to mapping of str to array
         n_columns : int
-        blocks : list of slice
+        batches : list of slice
 
         Raises
         ------
         ValueError, KeyError, TypeError : if they don't fit together.
         """
         state = cls(*counts)
-        for topics in blocks:
+        for topics in batches:
             first, width = topics.start, topics.stop - topics.start
-            if (own := parts.get(f"scores-{first}")) is not None:
-                state.scores.append(_checked(own["scores"], np.float32, (None, width)))
-                state.firsts[first] = _checked(own["first"], np.float64, (width,))
-            own = parts.get(_name(first, True), parts.get(_name(first, False)))
-            if own is not None:
-                state.found[first] = _point_of(own, n_columns, width)
-        n_blocks, n_scores = len(blocks), len(state.scores)
-        if not 0 <= state.n_done <= n_scores + n_blocks or n_scores not in {
-            0,
-            min(n_blocks, state.n_done),
-        }:
-            raise ValueError(f"{state.n_done} of {n_blocks} descents, and {n_scores} judged")
-        if (own := parts.get("now")) is not None:
-            topics = blocks[state.n_done % n_blocks]
+            if (part := parts.get(f"scores-{first}")) is not None:
+                state.scores.append(_check_array(part["scores"], np.float32, (None, width)))
+                state.firsts[first] = _check_array(part["first"], np.float64, (width,))
+            part = parts.get(_part_name(first, True), parts.get(_part_name(first, False)))
+            if part is not None:
+                state.iterates[first] = _to_iterate(part, n_columns, width)
+        n_batches, n_scores = len(batches), len(state.scores)
+        is_consistent = n_scores in {0, min(n_batches, state.n_done)}
+        if not (is_consistent and 0 <= state.n_done <= n_scores + n_batches):
+            raise ValueError(f"{state.n_done} of {n_batches} descents, and {n_scores} judged")
+        if (part := parts.get("now")) is not None:
+            topics = batches[state.n_done % n_batches]
             width = topics.stop - topics.start
-            state.firsts[topics.start] = _checked(own["first"], np.float64, (width,))
-            beside = {
-                name.removeprefix(_REST): array
-                for name, array in own.items()
-                if name.startswith(_REST)
+            state.firsts[topics.start] = _check_array(part["first"], np.float64, (width,))
+            arrays = {
+                name.removeprefix(_STATE): array
+                for name, array in part.items()
+                if name.startswith(_STATE)
             }
-            rest = DescentState.restore(beside, width)
-            state.under_way = RunningDescent(_point_of(own, n_columns, width), rest)
+            descent_state = DescentState.restore(arrays, width)
+            state.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
         return state
 
 
 class CheckpointWriter(Protocol):
-    """Who keeps states where they outlive the process."""
+    """Saves states where they outlive the process."""
 
-    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
-        """Return the state to go on from: a new one, if none was kept.
+    def load(self, n_columns: int, batches: list[slice]) -> StreamState:
+        """Return the state to resume from, for these topics: a new one if none is saved."""
 
-        Parameters
-        ----------
-        n_columns : int
-        blocks : list of slice
-            The topics that are learned at a time.
-        """
-
-    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
-        """Keep a state, or leave that until later if it isn't the last one."""
+    def save(self, state: StreamState, *, is_last: bool = False) -> None:
+        """Save a state; one that isn't the last may be skipped."""
 
 
-def _name(first: int, is_second: bool) -> str:
+def _part_name(first: int, is_second: bool) -> str:
     return f"{'all' if is_second else 'some'}-{first}"
 
 
-def _of_point(point: Iterate) -> dict[str, npt.NDArray[Any]]:
-    weights: Any = point.weights
+def _to_arrays(iterate: Iterate) -> ArraysByName:
+    weights: Any = iterate.weights
     if isinstance(weights, np.ndarray):
-        return {"weights": weights, "biases": point.biases}
+        return {"weights": weights, "biases": iterate.biases}
     parts = {name: getattr(weights, name) for name in ("data", "indices", "indptr")}
-    return {**parts, "biases": point.biases}
+    return {**parts, "biases": iterate.biases}
 
 
-def _point_of(arrays: Arrays, n_columns: int, width: int) -> Iterate:
+def _to_iterate(arrays: ArraysByName, n_columns: int, width: int) -> Iterate:
     shape = (n_columns, width)
-    biases = _checked(arrays["biases"], np.float64, (width,))
+    biases = _check_array(arrays["biases"], np.float64, (width,))
     if "weights" in arrays:
         dense = arrays["weights"]
         kind = np.float16 if dense.dtype == np.float16 else np.float32
-        return Iterate(_checked(dense, kind, shape), biases)
-    data = _checked(arrays["data"], np.float32, (None,))
-    indices = _checked(arrays["indices"], np.int32, data.shape)
-    indptr = _checked(arrays["indptr"], np.int32, (width + 1,))
+        return Iterate(_check_array(dense, kind, shape), biases)
+    data = _check_array(arrays["data"], np.float32, (None,))
+    indices = _check_array(arrays["indices"], np.int32, data.shape)
+    indptr = _check_array(arrays["indptr"], np.int32, (width + 1,))
     weights = sp.csc_array((data, indices, indptr), shape=shape)
     weights.check_format(full_check=True)
     return Iterate(weights, biases)
 
 
-def _checked(array: npt.NDArray[Any], kind: Any, shape: tuple[int | None, ...]) -> Any:
-    """Return an array that can be changed, if it is one of a type and shape."""
+def _check_array(array: npt.NDArray[Any], kind: Any, shape: tuple[int | None, ...]) -> Any:
+    """Return the array if it has the type and shape."""
     fits = len(array.shape) == len(shape) and all(
-        want is None or own == want for own, want in zip(array.shape, shape, strict=True)
+        length in (None, size) for size, length in zip(array.shape, shape, strict=True)
     )
     if array.dtype != kind or not fits:
         raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
     return array
 
 
-# A folder that learning goes on from after it was stopped at any moment, to the same bits ---------
+# The folder --------------------------------------------------------------------------------------
 
-#: At most this share of the time goes into writing.
+#: Writing takes at most this share of the time.
 MAX_TIME_SHARE = 0.05
 _INDEX, _LOCK, _SUFFIX = "checkpoint.json", "lock", ".safetensors"
 _FORMAT = 1
 _PART = re.compile(r"(now|(scores|some|all)-\d+)\.\d+\.safetensors")
 # A file that another process was writing when it died; see `slugline.base.files`.
-_LEFT_OVER = re.compile(r"\.(checkpoint|now|scores|some|all).*\.part")
-_MOST_INDEX = 16 << 20
+_UNFINISHED = re.compile(r"\.(checkpoint|now|scores|some|all).*\.part")
+_MAX_INDEX_BYTES = 16 << 20
 # Bytes that a file may have besides those of weights.
 _MAX_EXTRA_BYTES = 1 << 30
 # Characters of a fact that a message shows.
-_SHOWN = 80
+_MAX_SHOWN = 80
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -248,7 +212,7 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct, frozen=True):
-    """What the index says, and how many files have been written up to there."""
+    """The content of the index, and the number of files written so far."""
 
     job: dict[str, str]
     n_done: int
@@ -265,7 +229,7 @@ class _Index(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def open_checkpoint(folder: Any) -> Iterator[Checkpoint | None]:
-    """Open a checkpoint, if there is to be one, for this process alone.
+    """Open the checkpoint in a folder for this process alone; None if the folder is None.
 
     Raises
     ------
@@ -277,30 +241,27 @@ def open_checkpoint(folder: Any) -> Iterator[Checkpoint | None]:
         return
     if not isinstance(folder, str | Path):
         raise option_error("checkpoint", folder, "the path of a folder")
-    with _alone(Path(folder)):
+    with _lock_folder(Path(folder)):
         yield Checkpoint(Path(folder))
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether something was kept in a folder."""
+    """Whether a folder has a checkpoint."""
     return (folder / _INDEX).exists()
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint that is of no more use, and its folder if nothing else is in it.
-
-    One that another process uses stays.
-    """
-    with contextlib.suppress(CheckpointError, OSError), _alone(folder):
+    """Remove a checkpoint that no process uses, and its folder if nothing else is in it."""
+    with contextlib.suppress(CheckpointError, OSError), _lock_folder(folder):
         (folder / _INDEX).unlink(missing_ok=True)
-        _tidy(folder, set())
+        _remove_files(folder, set())
         (folder / _LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
-class Checkpoint:
-    """What was kept of a job, and keeps more; see `slugline.stream.checkpoint.CheckpointWriter`.
+class Checkpoint(CheckpointWriter):
+    """The saved state of a job, and a writer of further states.
 
     Parameters
     ----------
@@ -311,19 +272,19 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._job: dict[str, str] = {}
-        self._blocks: list[slice] = []
+        self._batches: list[slice] = []
         self._next = 0.0
-        self._kept = _read_index(folder)
-        self._parts = dict(self._kept.parts) if self._kept else {}
-        self._n_written = self._kept.n_written if self._kept else 0
+        self._saved = _read_index(folder)
+        self._parts = dict(self._saved.parts) if self._saved else {}
+        self._n_written = self._saved.n_written if self._saved else 0
         for part in self._parts.values():  # before documents are read for it
             _check_part(folder, part)
-        _tidy(folder, {part.file for part in self._parts.values()})
+        _remove_files(folder, {part.file for part in self._parts.values()})
 
     @property
     def note(self) -> str:
-        """Words for what was kept before, if anything was."""
-        if self._kept is None:
+        """A note for the user if there is a saved state, else empty."""
+        if self._saved is None:
             return ""
         return (
             f"{self._folder} holds what was learned before: it goes on from there, once all "
@@ -331,19 +292,19 @@ class Checkpoint:
         )
 
     def tie(self, facts: Mapping[str, str]) -> None:
-        """Tie what is kept to facts of the job, by name; call it as soon as some are known.
+        """Tie the checkpoint to facts of the job by name, as soon as some are known.
 
         Raises
         ------
-        CheckpointError : if what is there is of another job.
+        CheckpointError : if it is of another job.
         """
         self._job |= facts
-        if self._kept is None:
+        if self._saved is None:
             return
         differing = [
-            _difference(name, self._kept.job.get(name, ""), now)
-            for name, now in facts.items()
-            if self._kept.job.get(name, "") != now
+            _describe_difference(name, self._saved.job.get(name, ""), fact)
+            for name, fact in facts.items()
+            if self._saved.job.get(name, "") != fact
         ]
         if differing:
             raise CheckpointError(
@@ -351,34 +312,34 @@ class Checkpoint:
                 "another folder with `checkpoint`, or remove this one."
             )
 
-    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
-        """Return the state to go on from.
+    def load(self, n_columns: int, batches: list[slice]) -> StreamState:
+        """Return the state to resume from.
 
         Raises
         ------
         CheckpointError : if it is damaged or can't be read.
         """
-        self._blocks = blocks
-        if self._kept is None:
+        self._batches = batches
+        if self._saved is None:
             return StreamState()
-        width = max(topics.stop - topics.start for topics in blocks)
+        width = max(topics.stop - topics.start for topics in batches)
         most = _MAX_EXTRA_BYTES + 16 * n_columns * width
         parts = {name: _read_part(self._folder, part, most) for name, part in self._parts.items()}
-        counts = (self._kept.n_done, self._kept.n_passes)
+        counts = (self._saved.n_done, self._saved.n_passes)
         try:
-            return StreamState.of_parts(counts, parts, n_columns, blocks)
+            return StreamState.from_parts(counts, parts, n_columns, batches)
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(self._folder, self._folder / _INDEX, error) from error
 
-    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
-        """Keep a state, unless that would take too much of the time, or it is the last one.
+    def save(self, state: StreamState, *, is_last: bool = False) -> None:
+        """Save a state, unless that would take too much of the time and it isn't the last one.
 
         Raises
         ------
-        CheckpointError : if it can't be written; what was kept before is still there.
+        CheckpointError : if it can't be written; the state before is still there.
         """
-        began = time.monotonic()
-        if began < self._next and not is_last:
+        started = time.monotonic()
+        if started < self._next and not is_last:
             return
         try:
             self._write(state)
@@ -394,21 +355,21 @@ class Checkpoint:
                 f"{advice}"
             ) from error
         now = time.monotonic()
-        self._next = now + (now - began) * (1 / MAX_TIME_SHARE - 1)
+        self._next = now + (now - started) * (1 / MAX_TIME_SHARE - 1)
 
     def _write(self, state: StreamState) -> None:
         parts = {}
-        for name, arrays in state.parts(self._blocks):
-            known = None if name == "now" else self._parts.get(name)
-            parts[name] = known or self._write_part(name, arrays)
+        for name, arrays in state.to_parts(self._batches):
+            part = None if name == "now" else self._parts.get(name)
+            parts[name] = part or self._write_part(name, arrays)
         content = _Content(self._job, state.n_done, state.n_passes, self._n_written, parts)
         data = msgspec.json.encode(content)
         index = _Index(_FORMAT, hashlib.sha256(data).hexdigest(), msgspec.Raw(data))
         write_whole(self._folder / _INDEX, msgspec.json.encode(index))
         self._parts = parts
-        _tidy(self._folder, {part.file for part in parts.values()})
+        _remove_files(self._folder, {part.file for part in parts.values()})
 
-    def _write_part(self, name: str, arrays: Mapping[str, Any]) -> _Part:
+    def _write_part(self, name: str, arrays: ArraysByName) -> _Part:
         from safetensors.numpy import save
 
         self._n_written += 1
@@ -419,11 +380,11 @@ class Checkpoint:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep others out of it."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Make the folder if there is none, and lock it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = [path.name for path in folder.iterdir() if not _is_own(path.name)]
+        others = [path.name for path in folder.iterdir() if not _belongs(path.name)]
         if others:
             raise CheckpointError(
                 f"{folder} holds other files, such as {min(others)}; name a folder of its own with "
@@ -444,26 +405,26 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_own(name: str) -> bool:
-    is_fixed = name in (_INDEX, _LOCK)
-    return is_fixed or _PART.fullmatch(name) is not None or _LEFT_OVER.fullmatch(name) is not None
+def _belongs(name: str) -> bool:
+    """Whether a file belongs to a checkpoint."""
+    return name in (_INDEX, _LOCK) or bool(_PART.fullmatch(name) or _UNFINISHED.fullmatch(name))
 
 
-def _tidy(folder: Path, wanted: set[str]) -> None:
-    """Remove files of steps before, and those that a dead process left."""
+def _remove_files(folder: Path, wanted: set[str]) -> None:
+    """Remove files of earlier steps and of dead processes."""
     with contextlib.suppress(OSError):  # they do no harm
         for path in list(folder.iterdir()):
-            if path.name not in {*wanted, _INDEX, _LOCK} and _is_own(path.name):
+            if path.name not in {*wanted, _INDEX, _LOCK} and _belongs(path.name):
                 path.unlink()
 
 
 def _read_index(folder: Path) -> _Content | None:
-    """Return what was kept, if anything was."""
+    """Return the content of the index, if there is one."""
     path = folder / _INDEX
     try:
         if not path.exists():
             return None
-        if path.stat().st_size > _MOST_INDEX:
+        if path.stat().st_size > _MAX_INDEX_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         index = msgspec.json.decode(path.read_bytes(), type=_Index)
         if index.format != _FORMAT:
@@ -472,8 +433,7 @@ def _read_index(folder: Path) -> _Content | None:
                 f"{_FORMAT}; go on with the one that began it, or name another folder with "
                 "`checkpoint`."
             )
-        if hashlib.sha256(index.content).hexdigest() != index.sha256:
-            raise ValueError("its bytes are not those that were written")
+        _check_digest(index.sha256, hashlib.sha256(index.content).hexdigest())
         content = msgspec.json.decode(index.content, type=_Content)
         if odd := [part.file for part in content.parts.values() if not _PART.fullmatch(part.file)]:
             raise ValueError(f"it names {odd[0]!r}")
@@ -485,24 +445,24 @@ def _read_index(folder: Path) -> _Content | None:
 
 
 def _check_part(folder: Path, part: _Part) -> None:
-    """Check that a part has the bytes that were written."""
+    """Check that a file has the bytes that were written."""
     path = folder / part.file
     try:
         with path.open("rb") as file:
             _check_size(path, part.n_bytes, part.n_bytes)
-            _check_bytes(part, hashlib.file_digest(file, "sha256").hexdigest())
+            _check_digest(part.sha256, hashlib.file_digest(file, "sha256").hexdigest())
     except (OSError, ValueError) as error:
         raise _damaged(folder, path, error) from error
 
 
-def _check_size(path: Path, wanted: int, most: int) -> None:
+def _check_size(path: Path, expected: int, most: int) -> None:
     size = path.stat().st_size
-    if size != wanted or size > most:
-        raise ValueError(f"it has {size:,} bytes and not {min(wanted, most):,}")
+    if size != expected or size > most:
+        raise ValueError(f"it has {size:,} bytes and not {min(expected, most):,}")
 
 
-def _check_bytes(part: _Part, sha256: str) -> None:
-    if sha256 != part.sha256:
+def _check_digest(expected: str, sha256: str) -> None:
+    if sha256 != expected:
         raise ValueError("its bytes are not those that were written")
 
 
@@ -514,7 +474,7 @@ def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
     try:
         _check_size(path, part.n_bytes, most)
         data = path.read_bytes()
-        _check_bytes(part, hashlib.sha256(data).hexdigest())
+        _check_digest(part.sha256, hashlib.sha256(data).hexdigest())
         return load(data)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(folder, path, error) from error
@@ -528,7 +488,7 @@ def _damaged(folder: Path, path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _difference(name: str, there: str, here: str) -> str:
-    if max(len(there), len(here)) > _SHOWN or not there:
+def _describe_difference(name: str, before: str, now: str) -> str:
+    if max(len(before), len(now)) > _MAX_SHOWN or not before:
         return f"other {name}"
-    return f"{name}: {there} there, {here} here"
+    return f"{name}: {before} there, {now} here"

@@ -1,16 +1,23 @@
-"""Neighbouring blocks that one hand adds up, one after another, on any machine."""
+"""What learning asks of an engine, which holds blocks, and sums over groups of blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.learning.linear.sums import Arrays, add_arrays
+from slugline.base.arrays import F64
+from slugline.learning.linear.newton import Iterate, NewtonDescent
+from slugline.learning.linear.sums import Arrays, BlockFunction, BlockSums, add_arrays
+from slugline.stream.source import Partition
 
 __all__ = [
     "BufferPool",
+    "DescentReport",
+    "DescentTask",
+    "Engine",
+    "TopicParallel",
     "TreeSum",
     "assign_workers",
     "entries_per_group",
@@ -21,60 +28,132 @@ __all__ = [
 ]
 
 
-# A group has about as many entries as this many for each column, so that its sums are few beside
-# what is summed, and not many are held at a time. There are this many groups at least, so that
-# there is work for some hands, and at most, as each is a task; but none has fewer entries than
-# that many for each column.
-_PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 64, 8, 1024, 8
+# Engines -----------------------------------------------------------------------------------------
+
+
+class Engine(BlockSums, Protocol):
+    """Holds blocks and runs functions over them, with the same bits on any number of workers.
+
+    `local.LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. It
+    is a context manager, which frees the blocks. Functions are at the top level of a module, and
+    depend on the block and `shared` alone.
+    """
+
+    @property
+    def dashboard(self) -> str:
+        """Address of a page that shows the work; empty if there is none."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
+
+    def read_blocks(
+        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
+    ) -> Iterator[Any]:
+        """Read partitions into blocks, and yield a summary of each batch in order.
+
+        `function(batch, *shared)` returns the block, or None, and the summary.
+        """
+
+    def set_groups(self, groups: Sequence[slice]) -> None:
+        """Set which neighbouring blocks are summed one after another; see `group_blocks`."""
+
+    def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
+        """Replace each block by `function(block, *shared)`."""
+
+    def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
+        """Return `function(block, *shared)` of each block, in order."""
+
+    def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> TopicParallel | None:
+        """Return a runner of whole descents, each on one worker that holds all rows.
+
+        Parameters
+        ----------
+        n_columns, width : int
+            Columns and topics of a descent.
+        n_tasks : int
+            Number of descents.
+
+        Returns
+        -------
+        TopicParallel, or None if rows don't fit on a worker, or sharing them out is faster.
+        """
+
+
+class DescentTask(NamedTuple):
+    """A descent for some topics."""
+
+    # At the top level of a module; `begin(*arguments())` returns a `NewtonDescent`.
+    begin: Callable[..., NewtonDescent]
+    arguments: Callable[[], tuple[Any, ...]]
+    # At the top level of a module; `finish(engine, iterate, *finish_arguments)` returns the
+    # `result` of the last report.
+    finish: Callable[..., Any]
+    finish_arguments: tuple[Any, ...] = ()
+
+
+class DescentReport(NamedTuple):
+    """How far a descent is; with its iterate and result when it has ended."""
+
+    n_passes: int
+    share: float
+    is_done: bool
+    first: F64
+    iterate: Iterate | None = None
+    result: Any = None
+
+
+class TopicParallel(Protocol):
+    """Runs descents for different topics at the same time."""
+
+    def run(self, tasks: Sequence[DescentTask]) -> Iterator[tuple[int, DescentReport]]:
+        """Yield the number of a task and a report after each step of any."""
+
+    def stop(self) -> Iterator[tuple[int, DescentReport]]:
+        """Stop descents that have not ended, and yield their reports with iterates."""
+
+
+# Groups of neighbouring blocks, which one worker sums one after another ---------------------------
+
+# A group has about this many entries for each column, so that its sums are few beside its entries,
+# but there are at least so many groups, to keep threads busy, and at most so many, as each is a
+# task. No group has fewer entries for each column than the last number.
+_PER_COLUMN, _MIN_GROUPS, _MAX_GROUPS, _MIN_PER_COLUMN = 64, 8, 1024, 8
 
 
 def entries_per_group(n_entries: int, n_columns: int) -> int:
-    """Return how many of all entries of rows a group has, but for the size of its last block."""
-    n_groups = min(max(n_entries // (_PER_COLUMN * n_columns), _FEWEST), _MOST)
-    return max(n_entries // n_groups, _LEAST_PER_COLUMN * n_columns)
+    """Return the number of entries at which a group is full."""
+    n_groups = min(max(n_entries // (_PER_COLUMN * n_columns), _MIN_GROUPS), _MAX_GROUPS)
+    return max(n_entries // n_groups, _MIN_PER_COLUMN * n_columns)
 
 
 def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
-    """Return which neighbouring blocks are added up one after another, by one hand.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Entries of each block.
-    n_columns : int
-    """
-    wanted = entries_per_group(sum(sizes), n_columns)
-    groups, first, n_entries = list[slice](), 0, 0
+    """Return groups of neighbouring blocks, given the number of entries of each block."""
+    full = entries_per_group(sum(sizes), n_columns)
+    groups, start, n_entries = list[slice](), 0, 0
     for number, size in enumerate(sizes):
         n_entries += size
-        if n_entries >= wanted or number == len(sizes) - 1:
-            groups.append(slice(first, number + 1))
-            first, n_entries = number + 1, 0
+        if n_entries >= full or number == len(sizes) - 1:
+            groups.append(slice(start, number + 1))
+            start, n_entries = number + 1, 0
     return groups
 
 
 def split_group(group: slice, most: int) -> list[slice]:
-    """Return the blocks of a group, at most so many at a time."""
-    firsts = range(group.start, group.stop, most)
-    return [slice(first, min(first + most, group.stop)) for first in firsts]
+    """Split a group into slices of at most so many blocks."""
+    starts = range(group.start, group.stop, most)
+    return [slice(start, min(start + most, group.stop)) for start in starts]
 
 
 def sum_group(
-    function: Callable[..., Arrays],
+    function: BlockFunction,
     blocks: Iterable[tuple[Any, ...]],
     shared: tuple[Any, ...],
     into: Arrays | None = None,
 ) -> Arrays:
-    """Return the sum of what a function returns of blocks, each with what is beside it.
+    """Return the sum of a function over tuples of a block and its stored value, if any.
 
-    Parameters
-    ----------
-    function : callable
-        As for `training.engine.Engine`.
-    blocks : iterable of tuple
-    shared : tuple
-    into : tuple of arrays, optional
-        What is added to, in place.
+    See `BlockSums.sum_blocks`; `into` is what to add to.
     """
     total: Any = into
     for block in blocks:
@@ -83,69 +162,59 @@ def sum_group(
 
 
 def sum_group_storing(
-    function: Callable[..., tuple[Arrays, Any]],
+    function: BlockFunction,
     blocks: Iterable[Any],
     shared: tuple[Any, ...],
     into: Arrays | None = None,
 ) -> tuple[Arrays, list[Any]]:
-    """Return such a sum, and what the function returns besides, of each block."""
+    """Return such a sum, and the value to store for each block."""
     total: Any = into
-    kept = []
+    values = []
     for block in blocks:
-        total, own = function(block, *shared, into=total)
-        kept.append(own)
-    return total, kept
+        total, value = function(block, *shared, into=total)
+        values.append(value)
+    return total, values
 
 
 def assign_workers(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
-    """Return a worker for each block.
+    """Return a worker for each block, given the number of threads of each worker.
 
-    Each has neighbouring groups, and as many as it has threads for: few sums are then added between
+    Each has neighbouring groups, in proportion to its threads, so that few sums are sent between
     workers.
-
-    Parameters
-    ----------
-    groups : sequence of slice
-    threads : mapping of str to int
-        How many each worker has.
     """
     workers = sorted(threads)
     ends = np.cumsum([threads[worker] for worker in workers])
     places = (np.arange(len(groups)) + 0.5) * ends[-1] / max(1, len(groups))
-    homes = np.searchsorted(ends, places, side="right")
+    numbers = np.searchsorted(ends, places, side="right")
     lengths = [group.stop - group.start for group in groups]
-    return [workers[i] for i in homes.repeat(lengths)]
-
-
-# Arrays that are no longer needed, for sums to come: systems are slow to give large new ones ------
+    return [workers[i] for i in numbers.repeat(lengths)]
 
 
 class BufferPool:
-    """Tuples of arrays of the same shapes, which threads put here and take away.
+    """Arrays for further sums of the same shapes, as allocating large ones is slow.
 
-    They stay in their process: a copy has none.
+    Safe for threads. It stays in its process: a copy is empty.
     """
 
     def __init__(self) -> None:
-        self._those: list[Arrays] = []
+        self._buffers: list[Arrays] = []
 
     def __reduce__(self) -> tuple[type[BufferPool], tuple[()]]:
         return type(self), ()
 
-    def expect(self, like: Arrays) -> None:
-        """Take arrays, and let go of those that have other shapes."""
-        shapes = _shapes(like)
-        self._those = [one for one in self._those if _shapes(one) == shapes]
-        self.put(like)
+    def reset(self, arrays: Arrays) -> None:
+        """Add arrays, and drop those of other shapes."""
+        self._buffers = [buffer for buffer in self._buffers if _shapes(buffer) == _shapes(arrays)]
+        self.put(arrays)
 
     def put(self, arrays: Arrays) -> None:
-        """Take arrays that nobody needs any more, and that have not been put here before."""
-        self._those.append(arrays)
+        """Add arrays that nobody else uses."""
+        self._buffers.append(arrays)
 
     def take(self) -> Arrays | None:
-        """Give arrays of zeros away, if there are any."""
+        """Remove arrays and return them filled with 0; None if there are none."""
         try:
-            arrays = self._those.pop()
+            arrays = self._buffers.pop()
         except IndexError:
             return None
         for array in arrays:
@@ -157,20 +226,17 @@ def _shapes(arrays: Arrays) -> list[tuple[int, ...]]:
     return [array.shape for array in arrays]
 
 
-# Sums in a fixed order, however many hands add ----------------------------------------------------
-
-
 class TreeSum:
-    """Adds the parts of consecutive groups in pairs, pairs of pairs, and so on.
+    """Sums the arrays of consecutive groups in pairs, pairs of pairs, and so on.
 
-    Which are added to which depends on their numbers alone, so that whoever adds the groups from
-    `m * 2**k` to before `(m + 1) * 2**k` elsewhere gets the same, bit for bit. Of `n` groups, as
-    many sums are held at a time as `n` has binary digits.
+    The order depends on the numbers of the groups alone: a worker that sums the groups from
+    `m * 2**k` to before `(m + 1) * 2**k` gets the same bits. Of `n` groups, as many sums are in
+    memory as `n` has binary digits.
 
     Parameters
     ----------
-    spare : Spare, optional
-        For arrays that have been added to others.
+    pool : BufferPool, optional
+        Receives arrays that have been added.
 
     >>> import numpy as np
     >>> total = TreeSum()
@@ -180,26 +246,26 @@ class TreeSum:
     (array([10]),)
     """
 
-    def __init__(self, spare: BufferPool | None = None) -> None:
-        self._held: list[tuple[int, Arrays]] = []
-        self._spare = spare or BufferPool()
+    def __init__(self, pool: BufferPool | None = None) -> None:
+        self._levels: list[tuple[int, Arrays]] = []
+        self._pool = pool or BufferPool()
 
     def append(self, arrays: Arrays) -> None:
-        """Take the part of the next group, which may be used for the sum."""
+        """Add the arrays of the next group, which may be changed."""
         level = 0
-        while self._held and self._held[-1][0] == level:
-            arrays = self._added(self._held.pop()[1], arrays)
+        while self._levels and self._levels[-1][0] == level:
+            arrays = self._add(self._levels.pop()[1], arrays)
             level += 1
-        self._held.append((level, arrays))
+        self._levels.append((level, arrays))
 
     def result(self) -> Arrays:
-        """Return the sums of all; nothing more can be appended."""
-        total = self._held.pop()[1]
-        while self._held:
-            total = self._added(self._held.pop()[1], total)
+        """Return the sum; nothing more can be appended."""
+        total = self._levels.pop()[1]
+        while self._levels:
+            total = self._add(self._levels.pop()[1], total)
         return total
 
-    def _added(self, left: Arrays, right: Arrays) -> Arrays:
+    def _add(self, left: Arrays, right: Arrays) -> Arrays:
         total = add_arrays(left, right)
-        self._spare.put(right)  # only now, as threads wait for it
+        self._pool.put(right)  # only now, as threads wait for it
         return total

@@ -14,67 +14,49 @@ import numpy as np
 
 from slugline.base.arrays import F16
 from slugline.errors import OutputError
-from slugline.learning.linear.sums import Arrays
-from slugline.stream.engine import BufferPool, TreeSum, sum_group, sum_group_storing
+from slugline.learning.linear.sums import Arrays, BlockFunction
+from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group, sum_group_storing
 from slugline.stream.source import Batch, Partition
 
-__all__ = [
-    "MAX_IN_MEMORY",
-    "BlockStore",
-    "LocalEngine",
-    "map_in_order",
-    "write_memmap",
-]
+__all__ = ["MAX_IN_MEMORY", "BlockStore", "LocalEngine", "map_in_order", "write_memmap"]
 
-
-# Blocks of arrays: in memory as long as they are few, then in files -------------------------------
-
-#: Bytes of all blocks that are held in memory.
+#: Bytes of blocks that stay in memory; the others are in files.
 MAX_IN_MEMORY = 1 << 29
 
 
-class _Filed(NamedTuple):
-    """A block whose arrays are in files.
-
-    Attributes
-    ----------
-    kind : type
-    parts : tuple
-        Files of arrays, and plain values.
-    """
+class _BlockInFiles(NamedTuple):
+    """A block of some type, with the path of a file in the place of each array."""
 
     kind: type
-    parts: tuple[Any, ...]
+    values: tuple[Any, ...]
 
     def read(self) -> Any:
-        parts = (
-            np.load(part, mmap_mode="r") if isinstance(part, Path) else part for part in self.parts
+        return self.kind(
+            *(np.load(v, mmap_mode="r") if isinstance(v, Path) else v for v in self.values)
         )
-        return self.kind(*parts)
 
     def remove(self) -> None:
-        for part in self.parts:
-            if isinstance(part, Path):
-                part.unlink(missing_ok=True)
+        for value in self.values:
+            if isinstance(value, Path):
+                value.unlink(missing_ok=True)
 
 
 class BlockStore:
     """Blocks by number: named tuples of arrays and plain values.
 
-    Arrays of those that don't fit are written to temporary files, and mapped each time that they
-    are used, as long as that is: where memory is free, the system has them there, and nothing is
-    copied.
+    Arrays that don't fit are written to temporary files, and memory-mapped each time they are used:
+    where memory is free, the system caches them, and nothing is copied.
 
     Parameters
     ----------
-    most : int, default MOST_IN_MEMORY
-        How many bytes of arrays may be in memory.
+    max_bytes : int, default MAX_IN_MEMORY
+        Bytes of arrays that may be in memory.
     """
 
-    def __init__(self, most: int = MAX_IN_MEMORY) -> None:
-        self._most, self._n_bytes, self._n_files = most, 0, 0
+    def __init__(self, max_bytes: int = MAX_IN_MEMORY) -> None:
+        self._max_bytes, self._n_files = max_bytes, 0
         self._blocks: list[Any] = []
-        self._in_memory: list[int] = []
+        self._sizes: list[int] = []  # bytes of each block in memory
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __len__(self) -> int:
@@ -82,75 +64,57 @@ class BlockStore:
 
     def __getitem__(self, number: int) -> Any:
         block = self._blocks[number]
-        return block.read() if isinstance(block, _Filed) else block
+        return block.read() if isinstance(block, _BlockInFiles) else block
 
     def append(self, block: Any) -> None:
         """Add a block after the others."""
         self._blocks.append(None)
-        self._in_memory.append(0)
+        self._sizes.append(0)
         self.put(len(self._blocks) - 1, block)
 
     def put(self, number: int, block: Any) -> None:
         """Replace a block."""
-        self._remove(number)
+        before, self._blocks[number], self._sizes[number] = self._blocks[number], None, 0
+        if isinstance(before, _BlockInFiles):
+            before.remove()
         size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
-        if self._n_bytes + size > self._most:
-            block = self._in_files(block)
-            size = 0
-        self._n_bytes += size
-        self._in_memory[number] = size
-        self._blocks[number] = block
+        if sum(self._sizes) + size > self._max_bytes:
+            block, size = _BlockInFiles(type(block), tuple(map(self._to_file, block))), 0
+        self._blocks[number], self._sizes[number] = block, size
 
     def close(self) -> None:
-        """Forget all blocks, and remove the files."""
-        self._blocks, self._in_memory, self._n_bytes = [], [], 0
+        """Remove all blocks and files."""
+        self._blocks, self._sizes = [], []
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
-    def _remove(self, number: int) -> None:
-        self._n_bytes -= self._in_memory[number]
-        block, self._blocks[number] = self._blocks[number], None
-        if isinstance(block, _Filed):
-            block.remove()
-
-    def _in_files(self, block: Any) -> Any:
+    def _to_file(self, value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(
                 prefix="slugline-", ignore_cleanup_errors=True
             )
-        folder = Path(self._folder.name)
-        return _Filed(type(block), tuple(self._filed(folder, value) for value in block))
-
-    def _filed(self, folder: Path, value: Any) -> Any:
-        if not isinstance(value, np.ndarray):
-            return value
-        path = folder / f"{self._n_files}.npy"
+        path = Path(self._folder.name) / f"{self._n_files}.npy"
         self._n_files += 1
-        with _told_if_full(path):
+        with _translate_disk_errors(path):
             np.save(path, value)
         return path
 
 
 def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
-    """Return an array that is written part by part to a file without a name, which goes with it.
-
-    Parameters
-    ----------
-    parts : iterable of float16 array
-    shape : tuple of int
-        Of all.
-    """
-    with _told_if_full(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
+    """Write parts of a float16 array of a shape to an unnamed file, and return it memory-mapped."""
+    with _translate_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
         for part in parts:
             file.write(part.tobytes())
         file.flush()
-        # An array of NumPy's own kind, which others know how to send.
+        # A plain NumPy array, which can be sent to workers.
         return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
 @contextmanager
-def _told_if_full(path: Path) -> Iterator[None]:
+def _translate_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -160,134 +124,126 @@ def _told_if_full(path: Path) -> Iterator[None]:
         ) from error
 
 
-# The engine on this machine: blocks in memory or in files, and threads ----------------------------
-
-
-class LocalEngine:
-    """Holds blocks, and has functions of them done on threads.
-
-    Results are the same for any number of threads. Functions take a block and what is shared, and
-    depend on nothing else. What they return of a block belongs to the caller.
+class LocalEngine(Engine):
+    """Runs functions over blocks on threads of this process.
 
     Parameters
     ----------
     n_threads : int
-    most_in_memory : int, default MOST_IN_MEMORY
-        Bytes of blocks; see `BlockStore`.
-    spare : Spare, optional
-        What an earlier engine has left for sums.
+    max_bytes : int, default MAX_IN_MEMORY
+        See `BlockStore`.
+    pool : BufferPool, optional
+        Buffers that an earlier engine has used.
     """
 
     def __init__(
-        self, n_threads: int, most_in_memory: int = MAX_IN_MEMORY, spare: BufferPool | None = None
+        self, n_threads: int, max_bytes: int = MAX_IN_MEMORY, pool: BufferPool | None = None
     ) -> None:
         self._n_threads = n_threads
-        self._store = BlockStore(most_in_memory)
+        self._store = BlockStore(max_bytes)
         self._groups: list[slice] = []
-        self._spare = spare or BufferPool()
+        self._pool = pool or BufferPool()
+
+    @property
+    def dashboard(self) -> str:
+        """There is none."""
+        return ""
 
     def __enter__(self) -> LocalEngine:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._store.close()
 
-    def read(
-        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Partition], *shared: Any
+    def read_blocks(
+        self, function: BlockFunction, partitions: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
-        """Make blocks of parts.
-
-        `function(batch, *shared)` returns a block, or None, and what to yield about it.
-        """
-        # Batch by batch, as all of a part may be more than fits into memory.
-        batches = (batch for part in parts for batch in part.batches())
+        """Read partitions into blocks, and yield a summary of each batch; see `Engine`."""
+        # Batch by batch, as a whole partition may not fit into memory.
+        batches = (batch for partition in partitions for batch in partition.batches())
 
         def work(batch: Batch) -> tuple[Any, Any]:
             return function(batch, *shared)
 
-        for block, about in map_in_order(work, batches, self._n_threads):
+        for block, summary in map_in_order(work, batches, self._n_threads):
             if block is not None:
                 self.append(block)
-            yield about
+            yield summary
 
     def append(self, block: Any) -> None:
-        """Hold one more block, a group by itself."""
+        """Add a block, as a group of its own."""
         self._groups.append(slice(len(self._store), len(self._store) + 1))
         self._store.append(block)
 
-    def group(self, groups: Sequence[slice]) -> None:
-        """Let neighbouring blocks be added up one after another; see `group_blocks`."""
+    def set_groups(self, groups: Sequence[slice]) -> None:
+        """Set which neighbouring blocks are summed one after another; see `group_blocks`."""
         self._groups = list(groups)
 
-    def change(self, function: Callable[..., Any], *shared: Any) -> None:
-        """Let each block become `function(block, *shared)`."""
-        for number, block in enumerate(self._each(function, shared)):
+    def map_blocks(self, function: BlockFunction, *shared: Any) -> None:
+        """Replace each block by `function(block, *shared)`."""
+        for number, block in enumerate(self._map(function, shared)):
             self._store.put(number, block)
 
-    def each(self, function: Callable[..., Any], *shared: Any) -> list[Any]:
+    def collect(self, function: BlockFunction, *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
-        return list(self._each(function, shared))
+        return list(self._map(function, shared))
 
-    def sums(
-        self,
-        function: Callable[..., Any],
-        *shared: Any,
-        beside: Any = None,
-        into: Arrays | None = None,
-    ) -> Any:
-        """Return sums over blocks in a fixed order; see `training.engine.Engine`."""
-        spare = self._spare_for(into)
+    def sum_blocks(
+        self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None
+    ) -> Arrays:
+        """Return the sum of a function over all blocks; see `BlockSums`."""
 
-        def work(group: slice) -> Any:
-            own = self._blocks(group)
-            both = zip(own) if beside is None else zip(own, beside[group], strict=True)
-            return sum_group(function, both, shared, spare.take())
+        def work(group: slice, buffer: Arrays | None) -> tuple[Arrays, list[Any]]:
+            blocks = self._read_group(group)
+            pairs = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
+            return sum_group(function, pairs, shared, buffer), []
 
-        total = TreeSum(spare)
-        for arrays in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
-            total.append(arrays)
-        return total.result()
+        return self._sum(work, into)[0]
 
-    def keeping_sums(
-        self, function: Callable[..., Any], *shared: Any, into: Arrays | None = None
-    ) -> tuple[Any, Any]:
-        """Return sums, and what stays with the blocks; see `training.engine.Engine`."""
-        spare = self._spare_for(into)
+    def sum_blocks_storing(
+        self, function: BlockFunction, *shared: Any, into: Arrays | None = None
+    ) -> tuple[Arrays, Any]:
+        """Return such a sum, and the values to store for blocks; see `BlockSums`."""
 
-        def work(group: slice) -> Any:
-            return sum_group_storing(function, self._blocks(group), shared, spare.take())
+        def work(group: slice, buffer: Arrays | None) -> tuple[Arrays, list[Any]]:
+            return sum_group_storing(function, self._read_group(group), shared, buffer)
 
-        total, kept = TreeSum(spare), []
-        for arrays, own in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
-            total.append(arrays)
-            kept.extend(own)
-        return total.result(), kept
+        return self._sum(work, into)
 
-    def apart(self, n_columns: int, width: int, n_jobs: int) -> None:
-        """Return nothing: descents go on one after another, each on all threads."""
+    def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
+        """Return None: descents run one after another, each on all threads."""
 
-    def _each(self, function: Callable[..., Any], shared: tuple[Any, ...]) -> Iterator[Any]:
+    def _map(self, function: BlockFunction, shared: tuple[Any, ...]) -> Iterator[Any]:
         def work(number: int) -> Any:
             return function(self._store[number], *shared)
 
         return map_in_order(work, range(len(self._store)), self._n_threads)
 
-    def _spare_for(self, into: Arrays | None) -> BufferPool:
-        """Return arrays for sums: those that sums of the same shapes have left."""
-        if into is None:
-            return BufferPool()
-        self._spare.expect(into)
-        return self._spare
+    def _sum(
+        self, work: Callable[[slice, Arrays | None], tuple[Arrays, list[Any]]], into: Arrays | None
+    ) -> tuple[Arrays, list[Any]]:
+        """Sum groups; `work` returns the sum of one, for which it has a buffer, and its values."""
+        pool = BufferPool()
+        if into is not None:  # buffers of the same shapes are likely to be wanted again
+            pool = self._pool
+            pool.reset(into)
+        total, values = TreeSum(pool), list[Any]()
+        for arrays, group_values in map_in_order(
+            lambda group: work(group, pool.take()), self._groups, self._n_threads, n_waiting=0
+        ):
+            total.append(arrays)
+            values.extend(group_values)
+        return total.result(), values
 
-    def _blocks(self, group: slice) -> Iterator[Any]:
-        """Yield those of a group: one at a time is in memory."""
+    def _read_group(self, group: slice) -> Iterator[Any]:
+        """Yield the blocks of a group, of which one at a time is in memory."""
         return (self._store[number] for number in range(group.start, group.stop))
 
 
 def map_in_order(
     work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
 ) -> Iterator[Any]:
-    """Yield what `work` makes of each part, in order.
+    """Yield `work(part)` of each part, in order.
 
     Parameters
     ----------
@@ -295,7 +251,7 @@ def map_in_order(
     parts : iterable
     n_threads : int
     n_waiting : int, default 1
-        How many may be done, or wait to be, besides one for each thread. With 0, threads wait at
+        Results, or parts to do, that may wait besides one for each thread. With 0, threads idle at
         times, and no more results are in memory than threads.
     """
     if n_threads < 2:

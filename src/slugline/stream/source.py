@@ -1,13 +1,14 @@
-"""A source of documents, whatever it is, cut into parts, and what is known of all of them."""
+"""Sources of documents: files, batches or Dask collections, read as partitions."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
@@ -42,8 +43,6 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 
 __all__ = [
-    "MAX_CHARACTERS",
-    "ROWS_PER_BLOCK",
     "Batch",
     "DaskPartition",
     "DocumentSource",
@@ -51,50 +50,45 @@ __all__ = [
     "FilePartition",
     "LineRange",
     "Partition",
-    "ReadOptions",
     "RowRange",
     "SerializedDocuments",
-    "batch_pairs",
-    "dask_partitions",
-    "expand_patterns",
     "make_portable",
-    "read_batches",
 ]
 
 
-# Parts of a source: what whoever holds a part needs to know to read its documents -----------------
+# Partitions --------------------------------------------------------------------------------------
 
-#: Enough that weights of all columns are added up seldom; the most that a block of rows takes.
+#: The most that a block takes, so that weights of all columns are added up seldom.
 ROWS_PER_BLOCK = 1 << 16
 #: Characters of a block's texts, at which it ends sooner.
 MAX_CHARACTERS = 1 << 26
 
 
 class Batch(NamedTuple):
-    """The documents of a block, which may be none, and what they say of their files."""
+    """The documents of a block, which may be none, and the schemas of files read for it."""
 
     texts: list[str]
     topics: list[Topic]
-    facts: tuple[SourceSchema, ...] = ()
+    schemas: tuple[SourceSchema, ...] = ()
 
 
 class Partition(Protocol):
-    """Some consecutive documents of a source; pickled, it can be read elsewhere."""
+    """Some consecutive documents of a source."""
 
     @property
-    def is_read_here(self) -> bool:
-        """Whether only the process that cut the source can read it, and need not hold all of it."""
+    def is_local(self) -> bool:
+        """Whether only this process can read it; if not, it can be pickled and read elsewhere."""
 
     @property
     def paths(self) -> Sequence[str]:
-        """The files that must be seen where it is read."""
+        """The files that must exist where it is read."""
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time.
 
         Raises
         ------
-        DataError : if a file can't be read; bad rows are among the facts.
+        DataError : if a file can't be read; schemas report bad rows.
         """
 
 
@@ -109,191 +103,186 @@ class ReadOptions:
     skip_bad_rows: bool = False
     rows_per_block: int = ROWS_PER_BLOCK
 
+    def label(self, rows: RowReader) -> LabelledRows:
+        """Return rows with their texts and topics."""
+        return LabelledRows(rows, self.text, self.topic, skip_bad_rows=self.skip_bad_rows)
+
 
 @dataclass(frozen=True)
 class FilePartition:
     """Whole files, one after another."""
 
     paths: tuple[str, ...]
-    reading: ReadOptions
-    is_read_here: bool = False
+    options: ReadOptions
+    is_local: bool = False
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        how = self.reading
+        options = self.options
         rows = (
-            LabelledRows(
-                read_rows(path, format=how.format, encoding=how.encoding),
-                how.text,
-                how.topic,
-                skip_bad_rows=how.skip_bad_rows,
-            )
+            options.label(read_rows(path, format=options.format, encoding=options.encoding))
             for path in self.paths
         )
-        return read_batches(rows, how.rows_per_block)
+        return read_batches(rows, options.rows_per_block)
 
 
 @dataclass(frozen=True)
 class _FileRange:
-    """A part of one file, whose layout is known.
-
-    Attributes
-    ----------
-    path : str
-    first, end : int
-        Where it begins, and where the next one does.
-    is_last : bool
-        Whether it is the last one of its file.
-    """
+    """A range of one file."""
 
     path: str
+    # Where it starts, and where the next one does.
     first: int
     end: int
-    is_last: bool
+    is_last: bool  # Whether it is the last one of its file
     layout: SourceLayout
-    reading: ReadOptions
-    is_read_here: bool = field(default=False, init=False)
+    options: ReadOptions
+    is_local: bool = field(default=False, init=False)
+    read: ClassVar[staticmethod[[str, int, int], RowReader]]
 
     @property
     def paths(self) -> Sequence[str]:
         """The file."""
         return (self.path,)
 
-    def _batches(self, rows: Any) -> Iterator[Batch]:
-        labelled = LabelledRows(
-            rows,
-            skip_bad_rows=self.reading.skip_bad_rows,
+    def batches(self) -> Iterator[Batch]:
+        """Read the documents, a block at a time."""
+        rows = LabelledRows(
+            self.read(self.path, self.first, self.end),
+            skip_bad_rows=self.options.skip_bad_rows,
             layout=self.layout,
             is_last=self.is_last,
         )
-        return read_batches([labelled], self.reading.rows_per_block)
+        return read_batches([rows], self.options.rows_per_block)
 
 
 class LineRange(_FileRange):
-    """The rows of a JSONL file that begin in a range of its bytes."""
+    """The rows of a JSONL file that start in a range of its bytes."""
 
-    def batches(self) -> Iterator[Batch]:
-        """Read the documents, a block at a time."""
-        return self._batches(read_line_range(self.path, self.first, self.end))
+    read = staticmethod(read_line_range)
 
 
 class RowRange(_FileRange):
-    """A stretch of the rows of a Parquet file."""
+    """A range of the rows of a Parquet file."""
 
-    def batches(self) -> Iterator[Batch]:
-        """Read the documents, a block at a time."""
-        return self._batches(read_row_range(self.path, self.first, self.end))
+    read = staticmethod(read_row_range)
 
 
 @dataclass(frozen=True)
 class DocumentsInMemory:
-    """Documents that have been read."""
+    """One batch of documents."""
 
     batch: Batch
-    is_read_here: bool = True
+    is_local: bool = True
     paths: tuple[str, ...] = ()
 
     def batches(self) -> Iterator[Batch]:
-        """Return the documents."""
+        """Yield the batch."""
         yield self.batch
 
 
 @dataclass(frozen=True)
 class SerializedDocuments:
-    """Documents that have been read, in few bytes, to be sent.
-
-    Attributes
-    ----------
-    data : bytes
-        Made by `of` in this process or one that trusts it as itself.
-    """
+    """One batch of documents in few bytes, which come from this process or one that it trusts."""
 
     data: bytes
-    is_read_here: bool = False
+    is_local: bool = False
     paths: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, batch: Batch) -> SerializedDocuments:
-        """Pack documents."""
+        """Serialize a batch."""
         return cls(zlib.compress(pickle.dumps(batch), 1))
 
     def batches(self) -> Iterator[Batch]:
-        """Return the documents."""
+        """Yield the batch."""
         yield pickle.loads(zlib.decompress(self.data))  # noqa: S301
 
 
+class _BatchBuilder:
+    """Collects documents until a block is full."""
+
+    def __init__(self, rows_per_block: int) -> None:
+        self._rows_per_block = rows_per_block
+        self.texts: list[str] = []
+        self._topics: list[Topic] = []
+        self._n_characters = 0
+
+    def add(self, text: str, topic: Topic) -> bool:
+        """Add a document; return whether the block is full."""
+        self.texts.append(text)
+        self._topics.append(topic)
+        self._n_characters += len(text)
+        is_long = self._n_characters >= MAX_CHARACTERS
+        return is_long or len(self.texts) == self._rows_per_block
+
+    def take(self, schemas: tuple[SourceSchema, ...] = ()) -> Batch:
+        """Return the documents, and start a new block."""
+        batch = Batch(self.texts, self._topics, schemas)
+        self.texts, self._topics, self._n_characters = [], [], 0
+        return batch
+
+
 def read_batches(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[Batch]:
-    """Read files, or parts of them, a block at a time; end at one that can't be read on."""
-    texts: list[str] = []
-    topics: list[Topic] = []
-    facts: list[SourceSchema] = []
-    n_characters = 0
+    """Read files, or ranges of them, a block at a time; stop at one that can't be read on."""
+    builder, schemas = _BatchBuilder(rows_per_block), list[SourceSchema]()
     for rows in files:
         for document in rows:
-            texts.append(document.text)
-            topics.append(document.topic)
-            n_characters += len(document.text)
-            if len(texts) == rows_per_block or n_characters >= MAX_CHARACTERS:
-                yield Batch(texts, topics, (*facts, rows.take_schema()))
-                texts, topics, facts, n_characters = [], [], [], 0
-        facts.append(rows.take_schema())
+            if builder.add(document.text, document.topic):
+                yield builder.take((*schemas, rows.take_schema()))
+                schemas = []
+        schemas.append(rows.take_schema())
         if rows.is_stopped:
             break
-    yield Batch(texts, topics, tuple(facts))
+    yield builder.take(tuple(schemas))
 
 
 def batch_pairs(
     pairs: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
 ) -> Iterator[Batch]:
-    """Cut texts and their topics, which are checked, into blocks.
+    """Cut checked texts and their topics into blocks.
 
     Raises
     ------
     DataError : if a text is longer than a block.
     """
-    texts: list[str] = []
-    topics: list[Topic] = []
-    n_characters = 0
-    for number, (own_texts, own_topics) in enumerate(pairs):
-        for row, (text, topic) in enumerate(zip(own_texts, own_topics, strict=True)):
+    builder = _BatchBuilder(rows_per_block)
+    for number, (texts, topics) in enumerate(pairs):
+        for row, (text, topic) in enumerate(zip(texts, topics, strict=True)):
             if len(text) > MAX_CHARACTERS:
                 raise DataError(
                     f"text {row} of batch {number}, both counted from 0, has {len(text):,} "
                     f"characters, and the most is {MAX_CHARACTERS:,}; split it, or leave it out."
                 )
-            texts.append(text)
-            topics.append(topic)
-            n_characters += len(text)
-            if len(texts) == rows_per_block or n_characters >= MAX_CHARACTERS:
-                yield Batch(texts, topics)
-                texts, topics, n_characters = [], [], 0
-    if texts:
-        yield Batch(texts, topics)
+            if builder.add(text, topic):
+                yield builder.take()
+    if builder.texts:
+        yield builder.take()
 
 
-def make_portable(parts: Iterable[Partition]) -> Iterator[Partition]:
-    """Yield parts that can be read anywhere: what only this process can read is read and packed."""
-    for part in parts:
-        if part.is_read_here:
-            yield from map(SerializedDocuments.of, part.batches())
+def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
+    """Yield partitions that can be read anywhere: local ones are read and serialized."""
+    for partition in partitions:
+        if partition.is_local:
+            yield from map(SerializedDocuments.of, partition.batches())
         else:
-            yield part
+            yield partition
 
 
-# A source of documents, whatever it is, cut into parts, and what is known of all of them ----------
+# Sources -----------------------------------------------------------------------------------------
 
-# Bytes of small files that are read together, and of a file that is cut if it can be.
+# Bytes of small files that make one partition; larger ones are split into ranges if they can be.
 MAX_MERGED_BYTES = 1 << 25
-# Bytes of a file that can't be cut, but is read as one part.
+# Bytes of a file that can't be split, but may be read by a worker as a whole.
 MAX_UNSPLIT_BYTES = 1 << 26
-# What packed files take, for each of their bytes.
-_UNPACKED = 4
-# The bytes from which the mean length of lines is told, and bounds of those of a part.
+# Bytes that compressed files expand to, for each of theirs.
+_EXPANSION = 4
+# Bytes from which the mean length of lines is estimated, and bounds of the bytes of a range.
 _SAMPLE, MIN_RANGE_BYTES, _MAX_RANGE_BYTES = 1 << 20, 1 << 18, 1 << 26
 
 
 class DocumentSource:
-    """The documents of a source, once, in parts.
+    """The documents of a source, which are read once, in partitions.
 
     Parameters
     ----------
@@ -307,7 +296,7 @@ class DocumentSource:
     Attributes
     ----------
     n_documents : int
-        How many there were so far.
+        Documents so far.
 
     Raises
     ------
@@ -328,23 +317,29 @@ class DocumentSource:
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        reading = ReadOptions(text, topic, format, encoding, skip_bad_rows, rows_per_block)
-        self._agreement = SchemaCheck(skip_bad_rows)
+        options = ReadOptions(text, topic, format, encoding, skip_bad_rows, rows_per_block)
+        self._schemas = SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
-        self._digests: list[str] = []
+        self._digest: str | None = None
         self.n_documents = 0
-        if _is_file(source) or _are_files(source):
-            files = expand_patterns([source] if _is_file(source) else source)
-            self._parts: Iterator[Partition] = _parts_of_files(files, reading)
+        paths = [source] if isinstance(source, str | Path) else source
+        is_paths = isinstance(paths, list | tuple) and all(
+            isinstance(path, str | Path) for path in paths
+        )
+        if is_paths:
+            self._partitions: Iterator[Partition] = _file_partitions(
+                expand_patterns(paths), options
+            )
         elif hasattr(source, "__dask_graph__"):
-            self._parts = dask_partitions(source, reading)
+            self._partitions = dask_partitions(source, options)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if reading != ReadOptions(rows_per_block=rows_per_block):
+            if options != ReadOptions(rows_per_block=rows_per_block):
                 raise OptionError(
                     "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
                     "and `source` holds texts and topics; leave them out."
                 )
-            self._parts = map(DocumentsInMemory, batch_pairs(_checked(source), rows_per_block))
+            batches = batch_pairs(_check_batches(source), rows_per_block)
+            self._partitions = map(DocumentsInMemory, batches)
         else:
             raise OptionError(
                 f"`source` is a {type(source).__name__}; give a path, a pattern such as "
@@ -354,118 +349,100 @@ class DocumentSource:
 
     @property
     def n_skipped(self) -> int:
-        """How many rows of files were left out so far."""
-        return self._agreement.n_skipped
+        """Rows of files that were skipped so far."""
+        return self._schemas.n_skipped
 
     @property
     def columns_note(self) -> str:
-        """Words for the columns that are read, if they were guessed; else none."""
-        columns = self._agreement.columns
+        """A note on the columns that are read, if they were guessed; else empty."""
+        columns = self._schemas.columns
         return columns_note(*columns) if self._is_guessed and columns is not None else ""
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all documents so far: that of the first block, chained to the others'.
+        """SHA-256 of all documents so far: that of the first block, chained to the others'.
 
         See `slugline.corpus.documents.compute_digest` and `chain_digests`.
         """
-        if not self._digests:
-            return compute_digest([], [])
-        digest, *others = self._digests
-        for other in others:
-            digest = chain_digests(digest, other)
-        return digest
+        return compute_digest([], []) if self._digest is None else self._digest
 
-    def parts(self) -> Iterator[Partition]:
-        """Yield the parts, which depend on the source alone."""
-        return self._parts
+    def partitions(self) -> Iterator[Partition]:
+        """Return the partitions, which depend on the source alone."""
+        return self._partitions
 
-    def add(self, facts: Iterable[SourceSchema], n_documents: int, digest: str) -> None:
-        """Take what was found in the next block: about files, how many documents, their digest."""
-        for each in facts:
-            self._agreement.add(each)
+    def add(self, schemas: Iterable[SourceSchema], n_documents: int, digest: str) -> None:
+        """Add the schemas, number of documents and digest of the next batch."""
+        for schema in schemas:
+            self._schemas.add(schema)
         self.n_documents += n_documents
         if n_documents:
-            self._digests.append(digest)
-
-
-def _is_file(source: Any) -> bool:
-    return isinstance(source, str | Path)
-
-
-def _are_files(source: Any) -> bool:
-    return isinstance(source, list | tuple) and all(map(_is_file, source))
+            before = self._digest
+            self._digest = digest if before is None else chain_digests(before, digest)
 
 
 # Files -------------------------------------------------------------------------------------------
 
 
-def _parts_of_files(files: Sequence[str], reading: ReadOptions) -> Iterator[Partition]:
-    """Yield small files together, parts of those that can be cut, and the others one by one."""
-    together: list[str] = []
-    n_together = 0
+def _file_partitions(files: Sequence[str], options: ReadOptions) -> Iterator[Partition]:
+    """Yield partitions of several small files, of ranges of large ones, and of other files."""
+    merged: list[str] = []
+    n_merged = 0
     for file in files:
-        size = _size(file, reading)
-        if together and (size is None or n_together + size > MAX_MERGED_BYTES):
-            yield FilePartition(tuple(together), reading)
-            together, n_together = [], 0
+        size = _estimate_size(file, options)
+        if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
+            yield FilePartition(tuple(merged), options)
+            merged, n_merged = [], 0
         if size is not None and size <= MAX_MERGED_BYTES:
-            together.append(file)
-            n_together += size
-        elif parts := [] if size is None else _cut(file, size, reading):
-            yield from parts
+            merged.append(file)
+            n_merged += size
+        elif ranges := [] if size is None else _split_file(file, size, options):
+            yield from ranges
         else:
-            yield FilePartition(
-                (file,), reading, is_read_here=size is None or size > MAX_UNSPLIT_BYTES
-            )
-    if together:
-        yield FilePartition(tuple(together), reading)
+            is_local = size is None or size > MAX_UNSPLIT_BYTES
+            yield FilePartition((file,), options, is_local)
+    if merged:
+        yield FilePartition(tuple(merged), options)
 
 
-def _size(file: str, reading: ReadOptions) -> int | None:
-    """Return about how many bytes a file takes; None if that can't be told before."""
+def _estimate_size(file: str, options: ReadOptions) -> int | None:
+    """Return about how many bytes a file takes uncompressed; None if unknown before reading."""
     path = Path(file)
     if file == "-":
         return None
-    form = detect_format(file, reading.format)
+    form = detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
         return None
     with translate_os_errors(file):
         size = path.stat().st_size
-    is_packed = path.suffix.lower() == ".gz" or form in ("parquet", "xlsx")
-    return size * _UNPACKED if is_packed else size
+    is_compressed = path.suffix.lower() == ".gz" or form in ("parquet", "xlsx")
+    return size * _EXPANSION if is_compressed else size
 
 
-def _cut(file: str, size: int, reading: ReadOptions) -> list[Partition]:
-    """Return the parts of a file; none if it can't be cut."""
-    form = detect_format(file, reading.format)
+def _split_file(file: str, size: int, options: ReadOptions) -> list[Partition]:
+    """Return ranges of a file; none if it can't be split."""
+    form = detect_format(file, options.format)
     if form == "parquet":
         kind: Any = RowRange
-        stretches = parquet_row_ranges(Path(file), reading.rows_per_block)
-    elif form == "jsonl" and reading.encoding is None and not file.lower().endswith(".gz"):
-        kind, n_bytes = LineRange, _bytes_of_rows(file, reading.rows_per_block)
-        stretches = [(at, min(at + n_bytes, size)) for at in range(0, size, n_bytes)]
+        bounds = parquet_row_ranges(Path(file), options.rows_per_block)
+    elif form == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
+        with translate_os_errors(file), Path(file).open("rb") as opened:
+            sample = opened.read(_SAMPLE)
+        n_bytes = options.rows_per_block * len(sample) // (sample.count(b"\n") + 1)
+        n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
+        kind = LineRange
+        bounds = [(first, min(first + n_bytes, size)) for first in range(0, size, n_bytes)]
     else:
         return []
-    layout = read_layout(read_rows(file, format=form), reading.text, reading.topic)
+    layout = read_layout(read_rows(file, format=form), options.text, options.topic)
     return [
-        kind(file, first, end, (first, end) == stretches[-1], layout, reading)
-        for first, end in stretches
+        kind(file, first, end, (first, end) == bounds[-1], layout, options) for first, end in bounds
     ]
-
-
-def _bytes_of_rows(file: str, n_rows: int) -> int:
-    """Return about how many bytes so many lines have, as far as the first ones tell."""
-    with translate_os_errors(file), Path(file).open("rb") as opened:
-        sample = opened.read(_SAMPLE)
-    n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
-    return min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
 
 
 # Batches -----------------------------------------------------------------------------------------
 
 
-def _checked(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
+def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
@@ -481,65 +458,54 @@ def _checked(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
         yield check_documents(batch[0], batch[1], names, may_be_none=True)
 
 
-# Partitions of Dask's collections as parts of a source --------------------------------------------
+# Dask collections --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DaskPartition:
-    """A partition of a collection.
+    """A partition of a Dask collection."""
 
-    Attributes
-    ----------
-    number : int
-        Counted from 0, for messages.
-    delayed : Delayed or None
-        What computes it.
-    data : data frame or iterable, optional
-        What it was computed to.
-    """
-
-    number: int
-    reading: ReadOptions
-    delayed: Any = None
-    data: Any = None
-    is_read_here: bool = False
+    number: int  # Counted from 0, for messages
+    options: ReadOptions
+    delayed: Any = None  # What computes it
+    data: Any = None  # The computed result
+    is_local: bool = False
     paths: tuple[str, ...] = ()
 
-    def apart(self) -> tuple[Any, DaskPartition]:
-        """Return what computes it, and the partition without."""
+    def split_delayed(self) -> tuple[Any, DaskPartition]:
+        """Return what computes it, and the partition without that."""
         return self.delayed, replace(self, delayed=None)
 
     def with_data(self, data: Any) -> DaskPartition:
-        """Return the partition with what it was computed to."""
+        """Return the partition with its computed result."""
         return replace(self, data=data)
 
     def batches(self) -> Iterator[Batch]:
-        """Compute it in this process, if need be, and return the documents, a block at a time."""
-        data, name, how = self.data, f"partition {self.number}", self.reading
+        """Compute it in this process if need be, and yield the documents, a block at a time."""
+        data, name, options = self.data, f"partition {self.number}", self.options
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
         if not hasattr(data, "columns"):
             data = list(data)
             if data and not isinstance(data[0], Mapping):
-                yield from batch_pairs([_pairs(data, name)], how.rows_per_block)
+                yield from batch_pairs([_check_pairs(data, name)], options.rows_per_block)
                 return
-            items: RowIterator = (_row(at, values) for at, values in enumerate(data))
+            rows: RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
         else:
-            items = map(_not_too_long, frame_rows(data))
-        first = next(items, None)
-        if first is None:  # partitions are what filters leave of them
+            rows = map(_check_length, frame_rows(data))
+        first = next(rows, None)
+        if first is None:  # as filters may leave it
             return
-        rows = RowReader(name, "frame", _chained(first, items))
-        labelled = LabelledRows(rows, how.text, how.topic, skip_bad_rows=how.skip_bad_rows)
-        yield from read_batches([labelled], how.rows_per_block)
+        reader = RowReader(name, "frame", itertools.chain([first], rows))
+        yield from read_batches([options.label(reader)], options.rows_per_block)
 
 
-def dask_partitions(collection: Any, reading: ReadOptions) -> Iterator[Partition]:
+def dask_partitions(collection: Any, options: ReadOptions) -> Iterator[Partition]:
     """Return the partitions of a Dask data frame or bag.
 
     Raises
     ------
-    OptionError : if it is another collection, or has no files that a format could be of.
+    OptionError : if it is another collection, or there are options about files.
     """
     kind = type(collection).__name__
     if kind not in ("DataFrame", "Bag"):
@@ -547,13 +513,13 @@ def dask_partitions(collection: Any, reading: ReadOptions) -> Iterator[Partition
             f"`source` is a {kind} of Dask; give a data frame with columns of texts and topics, or "
             "a bag of (text, topic)."
         )
-    if reading.format is not None or reading.encoding is not None:
+    if options.format is not None or options.encoding is not None:
         raise OptionError("`format` and `encoding` are about files; leave them out.")
-    parts = enumerate(collection.to_delayed())
-    return (DaskPartition(number, reading, delayed) for number, delayed in parts)
+    partitions = enumerate(collection.to_delayed())
+    return (DaskPartition(number, options, delayed) for number, delayed in partitions)
 
 
-def _pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
+def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
     for row, item in enumerate(data):
         if not isinstance(item, list | tuple) or len(item) != 2:
             raise DataError(
@@ -565,20 +531,15 @@ def _pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
     return check_documents(texts, topics, names, may_be_none=True)
 
 
-def _row(at: int, values: Any) -> SourceRow | BadRow:
+def _mapping_row(at: int, values: Any) -> SourceRow | BadRow:
     if not isinstance(values, Mapping):
         return BadRow(at, "no mapping", "make all items mappings")
-    return _not_too_long(make_row(at, {str(name): value for name, value in values.items()}))
+    return _check_length(make_row(at, {str(name): value for name, value in values.items()}))
 
 
-def _not_too_long(row: SourceRow | BadRow) -> SourceRow | BadRow:
+def _check_length(row: SourceRow | BadRow) -> SourceRow | BadRow:
     if isinstance(row, SourceRow):
         n_characters = sum(len(value) for value in row.values.values() if isinstance(value, str))
         if n_characters > MAX_RECORD:
             return too_long_row(row.at)
     return row
-
-
-def _chained(first: SourceRow | BadRow, others: RowIterator) -> RowIterator:
-    yield first
-    yield from others

@@ -1,4 +1,4 @@
-"""One weight per term and topic: a document's score is the sum of the weights of its terms."""
+"""A linear learner: a document's score is the sum of the weights of its terms."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
 
-__all__ = [
-    "LinearLearner",
-    "LinearOptions",
-]
+__all__ = ["LinearLearner", "LinearOptions"]
 
 
 @dataclass(eq=False, repr=False)
@@ -42,12 +39,10 @@ class LinearOptions(Options):
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    It learns in steps that shrink for each term, and is the same for documents all at once and for
-    batch after batch. The scores that a row gets before it is first learned from show which
-    documents probably do not belong to their topic. If there are too many of those to be just hard
-    cases, it learns again without them. How sure probabilities may be follows from scores of rows
-    that were not learned from: in folds if rows are few, and otherwise by learning from a third of
-    them again.
+    Trained by AdaGrad, on all documents at once or on batches. Scores that rows get before they are
+    first learned from show which documents probably do not belong to their topic; if those are too
+    many to be just hard cases, it is trained again without them. Probabilities are calibrated on
+    held-out scores: in folds if rows are few, else of one part of the rows.
 
     Parameters
     ----------
@@ -59,14 +54,14 @@ class LinearLearner(LinearOptions):
     Attributes
     ----------
     weights : float32 CSR array, shape (n_columns, n_topics)
-        Those that matter; see `slugline.learning.linear.weights`.
+        Without those too small to matter.
     biases : float32 array, shape (n_topics,)
     calibration : Calibration
         How scores become probabilities.
     n_left_out : int
         Number of training documents that were left out.
     left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
-        After `fit`: some rows, and their scores had they not been learned from; not in files.
+        After `fit`: rows and their held-out scores; not saved in files.
     """
 
     wants = "log-tf-idf"
@@ -77,8 +72,8 @@ class LinearLearner(LinearOptions):
     calibration: Calibration
     n_left_out: int
     left_out_: tuple[Index, F32]
-    # Either weights that stay as they are, with the table that is made of them for scores when
-    # there are some to make, or a stream that learns on.
+    # Either fixed weights, and the table made from them when scores are first asked for; or a
+    # stream, which can learn on.
     _weights: Any = None
     _table: Any = None
     _stream: LinearStream | None = None
@@ -87,20 +82,21 @@ class LinearLearner(LinearOptions):
         """Learn from rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
 
-        found = fit_linear(check_csr(X), y, context, passes=self.passes, clean=self.clean)
-        self._weights, self._table, self._stream = found.weights, None, None
-        self.biases, self.calibration = found.biases, found.calibration
-        self.n_left_out, self.left_out_ = found.n_left_out, found.left_out
+        fitted = fit_linear(check_csr(X), y, context, passes=self.passes, clean=self.clean)
+        self._set_weights(fitted.weights)
+        self.biases, self.calibration = fitted.biases, fitted.calibration
+        self.n_left_out, self.left_out_ = fitted.n_left_out, fitted.heldout
 
     def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
 
-        Passing documents again makes probabilities too sure. Step sizes and the scores of the
-        latest documents are kept from call to call, but not in a model file.
+        Learning from the same documents twice makes probabilities too sure. Step sizes and recent
+        scores are kept from call to call, but not in a model file.
         """
-        stream = self._begin_stream(check_csr(X).shape[1], context)
+        X = check_csr(X)
+        stream = self._start_stream(X.shape[1], context)
         if context.moved is not None:
-            stream.widen(context.moved, check_csr(X).shape[1])
+            stream.widen(context.moved, X.shape[1])
         stream.learn(check_csr(X, stream.n_columns), y, context)
         self._weights, self._table, self._stream = None, None, stream
         self.biases, self.calibration = stream.biases, stream.calibration
@@ -110,18 +106,18 @@ class LinearLearner(LinearOptions):
     def fit_parts(self, parts: Iterable[tuple[Any, I64, FitContext]]) -> int:
         """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
 
-        After Ctrl-C, what was learned from the parts before is kept, if there are any.
+        After Ctrl-C, the result is that of the parts before, if there are any.
 
         Parameters
         ----------
         parts : iterable of (X, y, context)
-            Rows in random order; of the second part and later ones, `context.moved` says where the
-            columns before are now.
+            Rows in random order; from the second part on, `context.moved` says where the columns
+            before are now.
 
         Returns
         -------
         n_learned : int
-            Number of rows of the parts that were learned from to their end.
+            Number of rows of the completed parts.
         """
         from slugline.learning.linear.batches import LinearStream
 
@@ -131,8 +127,9 @@ class LinearLearner(LinearOptions):
         try:
             for X, y, context in parts:
                 if stream is None:
-                    how: Any = {"passes": self.passes or 1, "seed": context.seed}
-                    stream = LinearStream.of_nothing(X.shape[1], context.n_topics, **how)
+                    stream = LinearStream.empty(
+                        X.shape[1], context.n_topics, passes=self.passes or 1, seed=context.seed
+                    )
                 elif context.moved is not None:
                     moved = context.moved
                     stream.widen(moved, X.shape[1])
@@ -141,19 +138,22 @@ class LinearLearner(LinearOptions):
         except KeyboardInterrupt:
             if not n_learned:
                 raise
-        self._weights, self._table, self._stream = stream.settle(n_columns, moved), None, None
+        self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
         return n_learned
 
-    def _begin_stream(self, n_columns: int, context: FitContext) -> LinearStream:
+    def _start_stream(self, n_columns: int, context: FitContext) -> LinearStream:
         from slugline.learning.linear.batches import LinearStream
 
-        how: Any = {"passes": self.passes, "seed": context.seed}
+        options: Any = {"passes": self.passes, "seed": context.seed}
         if context.first:
-            return LinearStream.of_nothing(n_columns, context.n_topics, **how)
+            return LinearStream.empty(n_columns, context.n_topics, **options)
         if self._stream is None:
-            return LinearStream(self.weights, self.biases, self.calibration, **how)
+            return LinearStream(self.weights, self.biases, self.calibration, **options)
         return self._stream.copy()
+
+    def _set_weights(self, weights: Any) -> None:
+        self._weights, self._table, self._stream = weights, None, None
 
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
@@ -161,28 +161,28 @@ class LinearLearner(LinearOptions):
         return unused
 
     def of_weights(self, least: float) -> LinearLearner:
-        """Return the same learner without weights nearer to 0 than `least`."""
+        """Return a copy without weights nearer to 0 than `least`."""
         weights = self.weights.copy()
         weights.data[np.abs(weights.data) < least] = 0
         weights.eliminate_zeros()
-        return self._with(weights)
+        return self._copy_with(weights)
 
     def of_columns(self, columns: Integers) -> LinearLearner:
-        """Return the same learner for rows of only these columns; with step sizes of its own."""
-        return self._with(self.weights[columns])
+        """Return a copy for rows of only these columns."""
+        return self._copy_with(self.weights[columns])
 
-    def _with(self, weights: Any) -> LinearLearner:
+    def _copy_with(self, weights: Any) -> LinearLearner:
         learner = copy.copy(self)
-        learner._weights, learner._table, learner._stream = weights, None, None
+        learner._set_weights(weights)
         return learner
 
     @property
     def weights(self) -> Any:
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
-        return self._weights if self._stream is None else self._stream.slim_weights()
+        return self._weights if self._stream is None else self._stream.sparse_weights()
 
     def weights_of(self, columns: Integers) -> F64:
-        """Return the weights that scores are made of, shape (n_chosen, n_topics)."""
+        """Return the weights of columns that scores use, shape (n_chosen, n_topics)."""
         if self._stream is not None:
             return self._stream.weights_of(columns)
         rows = self._weights[columns] if self._table is None else self._table[columns]
@@ -204,19 +204,19 @@ class LinearLearner(LinearOptions):
         return self.calibration.proba(self.decision_function(X))
 
     def settings(self) -> dict[str, Any]:
-        """Return plain data from which `restore` rebuilds it."""
+        """Return plain data for `restore`."""
         learned = {**self.calibration.settings(), "n_left_out": self.n_left_out}
         return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what it has learned."""
+        """Return the arrays for `restore`."""
         return {**to_arrays(self.weights), "biases": self.biases}
 
     @classmethod
     def restore(
         cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> LinearLearner:
-        """Return a fitted learner, rebuilt from the parts in a model file."""
+        """Rebuild a fitted learner from the untrusted parts of a model file."""
         learner = cls(**cls.options_in(settings))
         learner.biases = arrays["biases"]
         if learner.biases.ndim != 1:

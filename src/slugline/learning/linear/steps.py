@@ -1,8 +1,8 @@
-"""How a linear learner descends: minibatches and steps.
+"""Linear weights by stochastic gradient steps: minibatches, AdaGrad, and learning rates of terms.
 
-One topic against all others, with squared hinge loss: the same for documents all at once and for
-batch after batch. A compiled kernel, `_descent.c`, takes the steps where there is one, else NumPy:
-the same, bit for bit, where SciPy rounds each product, as on x86-64.
+One topic against all others, with squared hinge loss. A compiled kernel, `_descent.c`, takes the
+steps if it is installed, else NumPy; the results are the same, bit for bit, where SciPy rounds each
+product, as on x86-64.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.text import sparse
 
+try:
+    from slugline.learning.linear import _descent as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
+
 __all__ = [
     "MANY_ROWS",
     "AdaGradDescent",
-    "Minibatch",
     "Minibatches",
     "SampleCosts",
     "initial_squared_sums",
@@ -33,58 +37,47 @@ __all__ = [
     "topic_rarity",
 ]
 
-
-try:
-    from slugline.learning.linear import _descent as kernel
-except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
-
-
-#: More rows than this are learned from in larger and shorter steps.
+#: More rows than this are learned from in larger minibatches and smaller steps.
 MANY_ROWS = 20_000
 
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
 # few, and steps shrink.
-_ROWS_PER_STEP, _MORE_ROWS_PER_STEP = 64, 128
-# Minibatches that the kernel learns from at a time, for as long as which Ctrl-C waits.
-_STEPS_AT_A_TIME = 256
-# Minibatches of so many entries are kept from pass to pass: making one takes a quarter of a step.
-_MOST_KEPT = 1 << 23
-# A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
-# rare topics unheard, 1 would call them up in every doubtful case.
+_ROWS_PER_STEP, _ROWS_PER_STEP_OF_MANY = 64, 128
+# Minibatches per call of the kernel, which Ctrl-C waits for.
+_STEPS_PER_CALL = 256
+# Minibatches are cached if the rows have at most so many entries: making one takes a quarter of a
+# step.
+_MAX_CACHED_ENTRIES = 1 << 23
+# A topic rarer than the mean counts more, by this power of how much rarer it is. With 0, rare
+# topics would hardly be predicted; with 1, they would be in every doubtful case.
 _RARITY_POWER = 0.75
 
 
+# Minibatches -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
 class Minibatch:
-    """Some rows, of which only the columns that they name are stored.
+    """Some rows, of which only the columns with entries are stored."""
 
-    Attributes
-    ----------
-    rows : int array, shape (n_rows,)
-        Which rows they are.
-    columns : int array, shape (n_named,)
-        In ascending order.
-    X : float32 CSR array, shape (n_rows, n_named)
-    """
-
-    def __init__(self, rows: Integers, columns: Integers, X: sp.csr_array) -> None:
-        self.rows, self.columns, self.X = rows, columns, X
+    rows: Integers  # shape (n_rows,)
+    columns: Integers  # shape (n_nonempty,): in ascending order
+    X: sp.csr_array  # shape (n_rows, n_nonempty)
 
 
 class Minibatches:
-    """Rows in an order that the seed determines, cut into minibatches.
+    """Rows in random order, cut into minibatches that are the same in each pass.
 
-    Each pass takes the same minibatches: what they name is looked up once, which the kernel does
-    without. Of many values no copy is kept, as that would take as much memory as all the rest.
+    Without the kernel, the columns of each minibatch are looked up once, and its entries cached
+    unless they are many.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
     rows : int array
-        Those of the rows to go through.
+        The rows to go through.
     rng : numpy.random.Generator
     n_passes : int
-        How many passes there will be.
     """
 
     def __init__(
@@ -92,100 +85,88 @@ class Minibatches:
     ) -> None:
         self.X = X
         order = rng.permutation(rows).astype(np.int32)
-        size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _MORE_ROWS_PER_STEP
-        self._rows = [order[first : first + size] for first in range(0, len(order), size)]
+        size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _ROWS_PER_STEP_OF_MANY
+        self._rows = [order[start : start + size] for start in range(0, len(order), size)]
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
         if not _has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
-        self._kept: dict[int, Minibatch] | None = {} if X.nnz <= _MOST_KEPT else None
+        self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
 
     def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Integers]]]:
-        """Yield the rows of some minibatches at a time, and the pass, as `passes` does."""
+        """Yield the pass and the rows of a few minibatches at a time; see `passes`."""
         for number, order in enumerate(self._orders[first:last], first):
-            for start in range(0, len(order), _STEPS_AT_A_TIME):
-                some = order[start : start + _STEPS_AT_A_TIME]
-                yield number, [self._rows[part] for part in some.tolist()]
+            for start in range(0, len(order), _STEPS_PER_CALL):
+                parts = order[start : start + _STEPS_PER_CALL].tolist()
+                yield number, [self._rows[part] for part in parts]
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
-        """Yield the minibatches of the passes from `first` to before `last`, and the pass."""
+        """Yield the pass and each minibatch, of the passes from `first` to before `last`."""
         for number, order in enumerate(self._orders[first:last], first):
             for part in order.tolist():
                 yield number, self._minibatch(part)
 
     def _minibatch(self, part: int) -> Minibatch:
-        if self._kept is None:
-            return self._made(*self._parts[part])
-        if part not in self._kept:
-            self._kept[part] = self._made(*self._parts[part])
-        return self._kept[part]
-
-    def _made(self, rows: Integers, columns: Integers, local: Integers) -> Minibatch:
-        part = self.X[rows]
-        shape = (len(rows), len(columns))
-        X = sp.csr_array((part.data, local.astype(np.int32), part.indptr), shape=shape)
-        return Minibatch(rows, columns, X)
+        if self._cache is not None and part in self._cache:
+            return self._cache[part]
+        rows, columns, local = self._parts[part]
+        X = self.X[rows]
+        arrays = X.data, local.astype(np.int32), X.indptr
+        batch = Minibatch(rows, columns, sp.csr_array(arrays, shape=(len(rows), len(columns))))
+        if self._cache is not None:
+            self._cache[part] = batch
+        return batch
 
     @cached_property
     def _parts(self) -> list[tuple[Integers, Integers, Integers]]:
-        """Of each minibatch: rows, the columns they name, and which of these each value is of."""
-        return list(self._cut())
-
-    def _cut(self) -> Iterator[tuple[Integers, Integers, Integers]]:
-        named = np.zeros(self.X.shape[1], dtype=bool)
-        number = np.empty(self.X.shape[1], dtype=np.int32)
+        """The rows of each minibatch, the columns with entries, and each entry's place in these."""
+        is_present = np.zeros(self.X.shape[1], dtype=bool)
+        places = np.empty(self.X.shape[1], dtype=np.int32)
+        parts: list[tuple[Integers, Integers, Integers]] = []
         for rows in self._rows:
             indices = self.X[rows].indices
-            named[indices] = True
-            columns = np.flatnonzero(named).astype(np.int32)
-            named[columns] = False
-            number[columns] = np.arange(len(columns), dtype=np.int32)
-            local = number[indices].astype(np.min_scalar_type(len(columns)))
-            yield rows, columns, local
+            is_present[indices] = True
+            columns = np.flatnonzero(is_present).astype(np.int32)
+            is_present[columns] = False
+            places[columns] = np.arange(len(columns), dtype=np.int32)
+            parts.append((rows, columns, places[indices].astype(np.min_scalar_type(len(columns)))))
+        return parts
+
+
+# Steps -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SampleCosts:
-    """What errors on rows cost.
+    """Costs of errors on rows."""
 
-    Attributes
-    ----------
-    y : int array, shape (n_rows,)
-        The topic of each row.
-    others : float32 array, shape (n_rows,)
-        Cost of a score for a topic that a row does not have.
-    own : float32 array, shape (n_rows,)
-        Cost of the score for its own topic.
-    """
-
-    y: I64
-    others: F32
-    own: F32
+    y: I64  # shape (n_rows,): the topic of each row
+    # shape (n_rows,): cost of an error in the score of a topic that the row doesn't have.
+    negative: F32
+    positive: F32  # shape (n_rows,): cost of an error in the score of the row's topic
 
 
 class AdaGradDescent:
-    """Weights of some neighbouring topics on their way down.
+    """Weights of neighbouring topics, moved by steps that shrink as a term's gradients add up.
 
-    Steps shrink for each term as its gradients add up. Topics are learned one against all others,
-    so that those of one descent need nothing of another's.
+    Each topic is learned against all others and independently of them.
 
     Parameters
     ----------
     topics : slice
-        Which topics they are.
     weights : float32 array, shape (n_columns, n_topics)
-        Changed in place, as all of these.
+        Changed in place, as are `biases` and `sums`.
     biases : float32 array, shape (n_topics,)
     sums : float32 array, shape (n_columns + 1,)
         Sum of squared gradients of each term, and last of the biases.
-    costs : Costs
+    costs : SampleCosts
     rates : float32 array, shape (n_columns + 1,)
         Learning rate of each term, and last of the biases.
 
     Attributes
     ----------
     highest, right : float32 array, shape (n_rows,)
-        Of every row, before anything was learned from it: its highest score, and that of its own
-        topic; minus infinity where the topic is not one of these.
+        Each row's highest score and the score of its topic before the row was first learned from;
+        minus infinity if its topic is none of these.
 
     References
     ----------
@@ -194,43 +175,34 @@ class AdaGradDescent:
     """
 
     def __init__(
-        self,
-        topics: slice,
-        weights: F32,
-        biases: F32,
-        sums: F32,
-        costs: SampleCosts,
-        rates: F32,
+        self, topics: slice, weights: F32, biases: F32, sums: F32, costs: SampleCosts, rates: F32
     ) -> None:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
-        self._items = _as_items(weights)
+        self._items = _row_items(weights)
         self._costs, self._learning_rates = costs, rates
         self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
     def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> AdaGradDescent:
-        """Go through the rows in each of the passes from `first` to before `last`; return this."""
+        """Do the passes from `first` to before `last`; return this descent."""
         if _has_kernel():
             for number, parts in batches.rows_of_passes(first, last):
-                self._steps(batches.X, parts, is_first=number == 0)
+                self._call_kernel(batches.X, parts, is_first=number == 0)
         else:
             for number, batch in batches.passes(first, last):
                 self._step(batch, is_first=number == 0)
         return self
 
-    def _steps(self, X: sp.csr_array, parts: list[Integers], *, is_first: bool) -> None:
-        """Take the step of each minibatch in the kernel."""
-        costs = self._costs
-        rows, sizes = np.concatenate(parts), np.array(list(map(len, parts)), dtype=np.int64)
+    def _call_kernel(self, X: sp.csr_array, parts: list[Integers], *, is_first: bool) -> None:
         kernel.descend(
             X.data,
             X.indices.astype(np.int32, copy=False),
             X.indptr.astype(np.int64, copy=False),
-            costs.y,
-            costs.others,
-            costs.own,
-            rows,
-            sizes,
+            self._costs.y,
+            self._costs.negative,
+            self._costs.positive,
+            np.concatenate(parts),
+            np.array(list(map(len, parts)), dtype=np.int64),
             self._learning_rates,
             self.weights,
             self.biases,
@@ -241,42 +213,38 @@ class AdaGradDescent:
         )
 
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
-        """Take one step downhill."""
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
         scores: F32 = batch.X @ weights
         scores += self.biases
-        here = self._here(batch.rows)
+        y = self._costs.y[batch.rows]
+        places = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
+        positives = places, y[places] - self.topics.start
         if is_first:
             self.highest[batch.rows] = scores.max(axis=1)
-            self.right[batch.rows[here[0]]] = scores[here]
-        slope = self._slope(scores, batch.rows, here)
+            self.right[batch.rows[places]] = scores[positives]
+        slope = self._loss_slope(scores, batch.rows, positives)
         gradient: F32 = batch.X.T @ slope
-        rates = self._rates(batch.columns, gradient)
-        gradient *= rates[:, np.newaxis]
+        gradient *= self._step_sizes(batch.columns, gradient)[:, np.newaxis]
         weights -= gradient
-        self._items.put(batch.columns, _as_items(weights))
+        self._items.put(batch.columns, _row_items(weights))
         # The biases are the weights of a term that every document has.
-        common = slope.sum(axis=0, keepdims=True)
-        self.biases -= self._rates(np.array([-1]), common) * common[0]
+        bias_gradient = slope.sum(axis=0, keepdims=True)
+        self.biases -= self._step_sizes(np.array([-1]), bias_gradient) * bias_gradient[0]
 
-    def _here(self, rows: Integers) -> tuple[Integers, Integers]:
-        """Return which of the rows have one of these topics, and which one."""
-        y = self._costs.y[rows]
-        here = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
-        return here, y[here] - self.topics.start
-
-    def _rates(self, columns: Integers, gradient: F32) -> F32:
+    def _step_sizes(self, columns: Integers, gradient: F32) -> F32:
+        """Add the squared gradient to the sums, and return the step size of each column."""
         sums: F32 = self.sums.take(columns)
         sums += np.square(gradient).sum(axis=1) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        rates: F32 = np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
-        return rates
+        sizes: F32 = np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
+        return sizes
 
-    def _slope(self, scores: F32, rows: Integers, here: tuple[Integers, Integers]) -> F32:
-        """Return the derivative of the loss with respect to each score."""
+    def _loss_slope(self, scores: F32, rows: Integers, positives: tuple[Integers, Integers]) -> F32:
+        """Return the derivative of the loss by each score."""
         slope = np.maximum(1 + scores, 0)
-        slope *= self._costs.others[rows, np.newaxis]
-        slope[here] = -np.maximum(1 - scores[here], 0) * self._costs.own[rows[here[0]]]
+        slope *= self._costs.negative[rows, np.newaxis]
+        costs = self._costs.positive[rows[positives[0]]]
+        slope[positives] = -np.maximum(1 - scores[positives], 0) * costs
         slope *= np.float32(2)
         return slope
 
@@ -285,77 +253,77 @@ def _has_kernel() -> bool:
     return kernel is not None and sparse.kernels_enabled()
 
 
-def _as_items(weights: F32) -> npt.NDArray[np.void]:
-    """Return a view in which each row is one item, as which it is stored twice as fast."""
+def _row_items(weights: F32) -> npt.NDArray[np.void]:
+    """Return a view with each row as one item, which `put` stores twice as fast."""
     return weights.view((np.void, weights.itemsize * weights.shape[1])).reshape(-1)
 
 
 def initial_squared_sums(n_columns: int, start: float) -> F32:
-    """Return the sum of squared gradients of each term, and last of the biases."""
+    """Return the initial sum of squared gradients of each term, and last of the biases."""
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
 def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
-    """Return what each topic's documents count, at least 1; shape (n_topics,).
+    """Return the weight of each topic's documents, at least 1; shape (n_topics,).
 
     Parameters
     ----------
     totals : array, shape (n_topics,)
-        How many rows each topic has, or what they cost together.
+        The number of rows of each topic, or their total cost.
     """
     mean = totals.sum() / np.count_nonzero(totals)
-    rarer = mean / np.where(totals > 0, np.minimum(totals, mean), mean)
-    return (rarer**_RARITY_POWER).astype(np.float32)
+    rarity = mean / np.where(totals > 0, np.minimum(totals, mean), mean)
+    return (rarity**_RARITY_POWER).astype(np.float32)
 
 
-# How freely the weights of each term move: the more, the more the term tells about topics ---------
+# Learning rates of terms: the higher, the more a term says about topics -------------------------
 
 # Chosen on parts of training splits.
-# A term has been seen in so much of a document of each topic before it is seen in any: what few
+# A prior: each term counts as seen in this part of a document of each topic, so that what few
 # documents say of a term counts little.
-_SEEN_BEFORE = 1 / 6
-# Added to each term's relevance, as one that tells nothing alone may tell something with others.
+_PRIOR = 1 / 6
+# Added to each term's relevance, as terms that say nothing alone may say something with others.
 # Half as much would be better by 0.2 points in the mean, but lose up to 2 on some sets.
-_IRRELEVANT = 1.0
+_MIN_RELEVANCE = 1.0
 
 
 def relevance(X: sp.csr_array, y: I64, rows: Integers) -> F64:
     """Return how far the topics of a term's documents are from those of all; shape (n_columns,).
 
-    The Kullback-Leibler divergence, as a share of what it is at most where topics are equally
-    frequent: 0 for a term that all topics have alike.
+    The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
+    term that is as frequent in all topics.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
     y : int array, shape (n_rows,)
     rows : int array
-        Those of the rows to look at.
+        The rows to count.
     """
     topics, number = np.unique(y[rows], return_inverse=True)
-    n_topics = len(topics)
-    is_of = sp.csr_array(
-        (np.ones(len(rows)), (rows, number)), shape=(X.shape[0], n_topics), dtype=np.float32
-    )
-    has = sp.csr_array(((X.data != 0).astype(np.float32), X.indices, X.indptr), shape=X.shape)
-    return relevance_from_counts(has.T @ is_of, np.bincount(number))
+    shape = X.shape[0], len(topics)
+    is_topic = sp.csr_array((np.ones(len(rows)), (rows, number)), shape=shape, dtype=np.float32)
+    is_present = (X.data != 0).astype(np.float32)
+    has_term = sp.csr_array((is_present, X.indices, X.indptr), shape=X.shape)
+    return relevance_from_counts(has_term.T @ is_topic, np.bincount(number))
 
 
 def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
-    """Return the same as `relevance`, given how many rows of each topic have each term.
+    """Return the relevance from counts of documents.
 
     Parameters
     ----------
     counts : float32 CSR array, shape (n_columns, n_topics)
+        Documents of each topic with each term.
     sizes : int array, shape (n_topics,)
-        How many rows each topic has, at least one.
+        Documents of each topic, at least one.
     """
     n_columns, n_topics = counts.shape
-    found = counts.tocoo()  # a value for each term and topic that occur together
-    terms, share = found.row, (sizes / sizes.sum())[found.col]
-    prior = _SEEN_BEFORE * n_topics
-    total = np.bincount(terms, found.data, n_columns) + prior
-    ratio = (found.data / share + prior) / total[terms]
+    pairs = counts.tocoo()  # a value for each term and topic that occur together
+    terms, share = pairs.row, (sizes / sizes.sum())[pairs.col]
+    prior = _PRIOR * n_topics
+    total = np.bincount(terms, pairs.data, n_columns) + prior
+    ratio = (pairs.data / share + prior) / total[terms]
     divergence = np.bincount(terms, share * ratio * np.log(ratio), n_columns).astype(np.float64)
     # Topics without the term have one ratio.
     elsewhere = 1 - np.bincount(terms, share, n_columns)
@@ -364,29 +332,22 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
 
 
 def term_rates(X: sp.csr_array, y: I64, rows: Integers) -> F32:
-    """Return what multiplies the learning rate of each term, and last of the biases: that is 1.
+    """Return the factor of each term's learning rate, and last that of the biases, which is 1.
 
-    The mean over the rows, in which a term counts by its squared weights in them, is 1 as well.
-
-    Parameters
-    ----------
-    X : float32 CSR array, shape (n_rows, n_columns)
-    y : int array, shape (n_rows,)
-    rows : int array
-        Those of the rows to learn from.
+    See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
 
     Returns
     -------
     float32 array, shape (n_columns + 1,)
     """
-    is_seen = np.zeros(X.shape[0], dtype=np.float32)
-    is_seen[rows] = 1
+    is_counted = np.zeros(X.shape[0], dtype=np.float32)
+    is_counted[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
-    seen = (squares.T @ is_seen).astype(np.float64)
-    return np.append(learning_rates(relevance(X, y, rows), seen), 1).astype(np.float32)
+    totals = (squares.T @ is_counted).astype(np.float64)
+    return np.append(learning_rates(relevance(X, y, rows), totals), 1).astype(np.float32)
 
 
 def learning_rates(relevance: F64, squares: F64) -> F64:
-    """Return the rates of terms by their relevance and their sums of squares; all (n_columns,)."""
-    rates: F64 = (_IRRELEVANT + relevance) ** 2
+    """Return the rate of each term from its relevance and sum of squares; all (n_columns,)."""
+    rates: F64 = (_MIN_RELEVANCE + relevance) ** 2
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)

@@ -1,13 +1,14 @@
-"""What rows say of weights: the errors of one topic against all others, and their slopes.
+"""Blocks of rows, and sums over them: the loss of one topic against all others and its derivatives.
 
-The function, for each topic `k` against all others, with rows `x_i`, weights `w` and a bias `b`::
+For each topic `k`, with rows `x_i`, weights `w` and a bias `b`, training minimises::
 
     sum_j w_j^2 / (2 r_j) + (b + 1)^2 / 2 + C sum_i c_ik max(0, 1 - t_ik (x_i w + b))^2
 
-where `t_ik` is 1 if row `i` has the topic, else -1, `c_ik` is what the error costs (more for rows
-of rare topics, as in `Descent` of `training.linear`), `r_j` is how freely term `j` moves
-(`term_rates`), and `C = (10,000 / n)^(1/4)` for `n` rows. All were chosen by cross-validation on
-training splits. Here is the sum over rows; `training.whole_passes` has the rest.
+where `t_ik` is 1 if row `i` has the topic, else -1; `c_ik` is the cost of the error, higher for
+rows of rare topics (`steps.topic_rarity`); `r_j` is the learning rate of term `j`
+(`steps.term_rates`); and `C = (10,000 / n)^(1/4)` for `n` rows. All were chosen by
+cross-validation on training splits.
+This module computes the sum over rows; `newton` adds the penalty and minimises.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64, U8, U64, Index, Integers, Mask
+from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, Mask
 from slugline.text import sparse
+
+try:
+    from slugline.learning.linear import _passes as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
 
 __all__ = [
     "MAX_ROWS",
     "Arrays",
-    "Engine",
+    "BlockFunction",
+    "BlockSums",
     "OneVsRestTargets",
     "RowBlock",
     "add_arrays",
@@ -39,55 +46,71 @@ __all__ = [
     "training_counts",
 ]
 
-
-# Some consecutive rows of a source that is too large for one table, and their topics --------------
-
-try:
-    from slugline.learning.linear import _passes as kernel
-except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
-
-
-#: Arrays to add up, one kind beside another.
+#: Arrays of different kinds that are added up together.
 Arrays = tuple[npt.NDArray[Any], ...]
+#: A function of a block and shared arguments.
+BlockFunction = Callable[..., Any]
 
-#: The rows of a block are numbered in 16 bits.
+
+class BlockSums(Protocol):
+    """Sums a function over blocks of rows.
+
+    Functions are at the top level of a module, and depend on the block and `shared` alone. Sums are
+    made in a fixed order, so that they are the same, bit for bit, for any number of workers.
+    """
+
+    def sum_blocks(
+        self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None
+    ) -> Arrays:
+        """Return the sum of `function(block, *shared, into=total)` over all blocks.
+
+        The function adds the block's arrays to `total` in place and returns it; if `total` is None,
+        it returns new arrays.
+
+        Parameters
+        ----------
+        stored : object, optional
+            From `sum_blocks_storing`: calls `function(block, value, *shared, into=total)` instead,
+            with the value stored for the block.
+        into : tuple of arrays, optional
+            Buffers of the right shapes, which now belong to the engine; allocating large arrays is
+            slow. The arrays returned may be others.
+        """
+
+    def sum_blocks_storing(
+        self, function: BlockFunction, *shared: Any, into: Arrays | None = None
+    ) -> tuple[Arrays, Any]:
+        """Return such a sum, and a handle of the values that stay with the blocks.
+
+        The function returns its arrays, and the value to store for the block.
+        """
+
+
+# Blocks of rows ----------------------------------------------------------------------------------
+
+#: Rows of a block are numbered in 16 bits.
 MAX_ROWS = 1 << 16
 
 
 class RowBlock(NamedTuple):
-    """Rows, in arrays that may lie in a file.
+    """Consecutive rows and their topics, in arrays that may be memory-mapped.
 
-    They are stored column by column: a pass then goes through weights, which are many, in order,
-    and jumps about between the scores of rows, which are few enough for the processor's cache.
-    Row by row takes 2.5 times as long.
-
-    Attributes
-    ----------
-    values : float32 array, shape (n_entries,)
-    rows : uint16 array, shape (n_entries,)
-        Ascending in each column.
-    columns : int32 array, shape (n_named,)
-        Those that have entries, in ascending order.
-    ends : int64 array, shape (n_named,)
-        Where the entries of each end.
-    n_columns : int
-    y : int32 array, shape (n_rows,)
-        The number of each row's topic.
-    keys : uint64 array, shape (n_rows,)
-        A hash of each row's text, which says whether the row is held out: copies are together.
+    Entries are stored by column: a pass then reads the many weights in order, and at random only
+    the scores of rows, which fit into the processor's cache. By row, it takes 2.5 times as long.
     """
 
-    values: F32
-    rows: npt.NDArray[np.uint16]
-    columns: npt.NDArray[np.int32]
-    ends: I64
+    values: F32  # shape (n_entries,)
+    rows: npt.NDArray[np.uint16]  # shape (n_entries,): in ascending order in each column
+    columns: I32  # shape (n_nonempty,): columns that have entries, in ascending order
+    ends: I64  # shape (n_nonempty,): where the entries of each of these columns end
     n_columns: int
-    y: npt.NDArray[np.int32]
+    y: I32  # shape (n_rows,): the topic number of each row
+    # shape (n_rows,): a hash of each row's text. It decides which rows are held out, so that
+    # copies of a text are held out together.
     keys: U64
 
     @classmethod
-    def of(cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: U64) -> RowBlock:
+    def from_csr(cls, X: sp.csr_array, y: I32, keys: U64) -> RowBlock:
         """Return the block of at most `MAX_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
@@ -95,69 +118,54 @@ class RowBlock(NamedTuple):
         rows = by_column.indices.astype(np.uint16)
         return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys)
 
-    def csc(self) -> sp.csc_array:
-        """Return the rows, shape (n_rows, n_columns)."""
+    def to_csc(self) -> sp.csc_array:
+        """Return the rows as a CSC array, shape (n_rows, n_columns)."""
         indptr = np.zeros(self.n_columns + 1, dtype=np.int32)
         indptr[self.columns + 1] = np.diff(self.ends, prepend=0)
-        shape = (len(self.y), self.n_columns)
         arrays = self.values, self.rows.astype(np.int32), indptr.cumsum()
-        return sp.csc_array(arrays, shape=shape)
+        return sp.csc_array(arrays, shape=(len(self.y), self.n_columns))
 
-    def some(self, chosen: Mask) -> sp.csr_array:
-        """Return some rows, shape (n_chosen, n_columns).
+    def take_rows(self, mask: Mask) -> sp.csr_array:
+        """Return the rows where `mask`, shape (n_rows,), is true."""
+        number, entries = np.cumsum(mask) - 1, np.flatnonzero(mask[self.rows])
+        indices = number[self.rows[entries]], self.entry_columns()[entries]
+        shape = (int(mask.sum()), self.n_columns)
+        return sp.coo_array((self.values[entries], indices), shape=shape).tocsr()
 
-        Parameters
-        ----------
-        chosen : bool array, shape (n_rows,)
-        """
-        place, here = np.cumsum(chosen) - 1, np.flatnonzero(chosen[self.rows])
-        places = place[self.rows[here]], self.columns_of_entries()[here]
-        shape = (int(chosen.sum()), self.n_columns)
-        return sp.coo_array((self.values[here], places), shape=shape).tocsr()
-
-    def columns_of_entries(self) -> npt.NDArray[np.int32]:
+    def entry_columns(self) -> I32:
         """Return the column of each entry, shape (n_entries,)."""
         return self.columns.repeat(np.diff(self.ends, prepend=0))
 
     def scores(self, weights: F32) -> F32:
-        """Return the products of rows and weights, shape (n_rows, n_topics)."""
+        """Return the product of the rows with weights, shape (n_rows, n_topics)."""
         if not _has_kernel():
-            return np.asarray(self.csc() @ weights)
+            return np.asarray(self.to_csc() @ weights)
         scores = np.zeros((len(self.y), weights.shape[1]), dtype=np.float32)
         kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
         return scores
 
-    def sums(self, slopes: F32, into: F32 | None = None) -> F32:
-        """Return the sums over rows of products with columns, shape (n_columns, n_topics).
+    def column_sums(self, factors: F32, into: F32 | None = None) -> F32:
+        """Return the transposed product, shape (n_columns, n_topics), added to `into` in place.
 
         Parameters
         ----------
-        slopes : float32 array, shape (n_rows, n_topics)
-        into : float32 array, shape (n_columns, n_topics), optional
-            What they are added to, in place.
+        factors : float32 array, shape (n_rows, n_topics)
         """
-        n_topics = slopes.shape[1]
+        n_topics = factors.shape[1]
         sums = np.zeros((self.n_columns, n_topics), dtype=np.float32) if into is None else into
         if _has_kernel():
-            kernel.sums(*self[:4], sums, np.ascontiguousarray(slopes), n_topics)
+            kernel.sums(*self[:4], sums, np.ascontiguousarray(factors), n_topics)
         else:
-            sums += self.csc().T @ slopes
+            sums += self.to_csc().T @ factors
         return sums
 
-    def own(self, topics: Integers, n_topics: int) -> tuple[Index, Index]:
-        """Return which of the rows have one of the topics, and which of these it is.
-
-        Parameters
-        ----------
-        topics : int array, shape (n_chosen,)
-        n_topics : int
-            How many there are in all.
-        """
-        place = np.full(n_topics, -1)
-        place[topics] = np.arange(len(topics))
-        own = place[self.y]
-        here = np.flatnonzero(own >= 0)
-        return here, own[here]
+    def positives(self, topics: Integers, n_topics: int) -> tuple[Index, Index]:
+        """Return the rows of some of `n_topics` topics, and where each row's is in `topics`."""
+        places = np.full(n_topics, -1)
+        places[topics] = np.arange(len(topics))
+        places = places[self.y]
+        rows = np.flatnonzero(places >= 0)
+        return rows, places[rows]
 
 
 def _has_kernel() -> bool:
@@ -165,155 +173,138 @@ def _has_kernel() -> bool:
 
 
 def add_arrays(into: Arrays | None, arrays: Arrays) -> Arrays:
-    """Return the sums of two tuples of arrays; those on the left, if any, are used for them."""
+    """Add arrays to others in place, if there are any, and return the sums."""
     if into is None:
         return arrays
-    for own, more in zip(into, arrays, strict=True):
-        own += more
+    for total, array in zip(into, arrays, strict=True):
+        total += array
     return into
 
 
 def column_squares(block: RowBlock, into: Arrays | None = None) -> Arrays:
-    """Return the sum of squares of each column, shape (n_columns,), as the only item."""
+    """Return the sum of squares of each column, shape (n_columns,)."""
     squares = np.square(block.values, dtype=np.float64)
-    by_column = np.bincount(block.columns_of_entries(), squares, block.n_columns)
-    return add_arrays(into, (by_column.astype(np.float64),))  # no rows give integers
+    by_column = np.bincount(block.entry_columns(), squares, block.n_columns)
+    return add_arrays(into, (by_column.astype(np.float64),))  # without rows, bincount has integers
 
 
 def training_counts(
-    block: RowBlock, n_topics: int, least_key: int, into: Arrays | None = None
+    block: RowBlock, n_topics: int, min_key: int, into: Arrays | None = None
 ) -> Arrays:
-    """Return how many rows have each column, and how many each topic has.
-
-    Parameters
-    ----------
-    n_topics : int
-    least_key : int
-        Rows with a lower key are not counted.
+    """Return how many rows with a key of at least `min_key` have each column, and each topic.
 
     Returns
     -------
     (int64 array, shape (n_columns,), int64 array, shape (n_topics,))
     """
-    is_learned = block.keys >= np.uint64(least_key)
-    columns = block.columns_of_entries()[is_learned[block.rows]]
-    by_column = np.bincount(columns, minlength=block.n_columns)
-    return add_arrays(into, (by_column, np.bincount(block.y[is_learned], minlength=n_topics)))
+    mask = block.keys >= np.uint64(min_key)
+    by_column = np.bincount(block.entry_columns()[mask[block.rows]], minlength=block.n_columns)
+    return add_arrays(into, (by_column, np.bincount(block.y[mask], minlength=n_topics)))
 
 
 def topic_counts(
-    block: RowBlock, topics: slice, least_key: int, into: Arrays | None = None
+    block: RowBlock, topics: slice, min_key: int, into: Arrays | None = None
 ) -> Arrays:
-    """Return how many rows of each topic have each column, shape (n_columns, n_chosen).
+    """Return how many rows with a key of at least `min_key` have each column, by topic.
 
-    Parameters
-    ----------
-    topics : slice
-        The chosen ones.
-    least_key : int
-        Rows with a lower key are not counted.
+    Returns
+    -------
+    (float32 array, shape (n_columns, width of `topics`),)
     """
-    is_of = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
-    is_of[block.keys < np.uint64(least_key)] = 0
+    is_topic = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
+    is_topic[block.keys < np.uint64(min_key)] = 0
     ones = block._replace(values=np.ones_like(block.values))
-    return (ones.sums(is_of, None if into is None else into[0]),)
+    return (ones.column_sums(is_topic, None if into is None else into[0]),)
 
 
-# What rows say of weights: the errors of one topic against all others, and their slopes -----------
+# The loss and its derivatives --------------------------------------------------------------------
 
-# C for so many rows, and the power with which it falls.
+# C is 1 for so many rows, and falls with this power of their number.
 _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 
 
 def error_cost(n_rows: int) -> float:
-    """Return what an error costs where there are so many rows: C."""
+    """Return C, the cost of an error among so many rows."""
     return float((_ROWS_OF_COST_1 / max(1, n_rows)) ** _COST_POWER)
 
 
 @dataclass(frozen=True)
 class OneVsRestTargets:
-    """What some neighbouring topics are to learn.
+    """Which topics to learn one against the rest, and the costs of errors."""
 
-    Attributes
-    ----------
-    topics : int array, shape (n_topics,)
-    others, own : float32 array, shape (n_topics_of_all,)
-        By a row's topic: what its errors cost where it is another's, and its own topic's. Times C.
-    least_key : int
-        Rows with a lower key are held out.
-    """
+    topics: I32  # shape (n_topics,)
+    # shape (n_all_topics,): for each topic, the cost of an error on one of its rows in
+    # learning another topic, and in learning the topic itself; C times `c_ik`.
+    negative_costs: F32
+    positive_costs: F32
+    min_key: int = 0  # Rows with a lower key are held out
 
-    topics: npt.NDArray[np.int32]
-    others: F32
-    own: F32
-    least_key: int = 0
+    def take(self, indices: Index) -> OneVsRestTargets:
+        """Return the targets of some of the topics."""
+        return replace(self, topics=self.topics[indices])
 
-    def of(self, chosen: Index) -> OneVsRestTargets:
-        """Return what some of the topics are to learn."""
-        return replace(self, topics=self.topics[chosen])
+    def positives(self, block: RowBlock) -> tuple[Index, Index]:
+        """Return the rows and topics of a block that belong together, as indices."""
+        return block.positives(self.topics, len(self.positive_costs))
+
+    def double_costs(self, block: RowBlock, positives: tuple[Index, Index]) -> F32:
+        """Return twice the cost of each row's errors, shape (n_rows, n_topics)."""
+        costs = np.repeat(self.negative_costs[block.y][:, np.newaxis], len(self.topics), axis=1)
+        costs[positives] = self.positive_costs[block.y[positives[0]]]
+        costs *= np.float32(2)
+        return costs
 
 
 def loss_gradient(
-    block: RowBlock, weights: F32, biases: F64, aim: OneVsRestTargets, into: Arrays | None = None
+    block: RowBlock,
+    weights: F32,
+    biases: F64,
+    targets: OneVsRestTargets,
+    into: Arrays | None = None,
 ) -> tuple[Arrays, U8]:
-    """Return the gradient of a block's errors, and which of them count.
-
-    Parameters
-    ----------
-    into : (float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), optional
-        The gradient of other blocks, which this is added to, in place.
+    """Return the gradient of a block's loss, and which errors are above 0.
 
     Returns
     -------
-    (as `into`, bits)
-        By the weights and by the biases; and a bit for each row and topic.
+    ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
+        By weights and by biases, added to `into` in place; and a bit for each row and topic.
     """
-    here = _own(block, aim)
-    slope = _scores(block, weights, biases)
-    own = 1 - slope[here]
-    slope += 1
-    is_inside = slope >= 0  # 0 as well: at the start, all are there, and the first step is better
-    is_inside[here] = own >= 0
-    np.maximum(slope, 0, out=slope)
-    slope[here] = -np.maximum(own, 0)
-    held = block.keys < np.uint64(aim.least_key)
-    slope[held], is_inside[held] = 0, False
-    slope *= _costs(block, here, aim)
-    return _summed(block, slope, into), np.packbits(is_inside, axis=1)
+    positives = targets.positives(block)
+    errors = _scores(block, weights, biases)
+    positive_errors = 1 - errors[positives]
+    errors += 1
+    is_active = errors >= 0  # at the start, all are at 0: counting them makes a better first step
+    is_active[positives] = positive_errors >= 0
+    np.maximum(errors, 0, out=errors)
+    errors[positives] = -np.maximum(positive_errors, 0)
+    held_out = block.keys < np.uint64(targets.min_key)
+    errors[held_out], is_active[held_out] = 0, False
+    errors *= targets.double_costs(block, positives)
+    return _backward(block, errors, into), np.packbits(is_active, axis=1)
 
 
 def hessian_product(
     block: RowBlock,
-    inside: U8,
+    active_bits: U8,
     direction: F32,
-    bias_way: F64,
-    aim: OneVsRestTargets,
-    chosen: Index,
+    bias_direction: F64,
+    targets: OneVsRestTargets,
+    bit_indices: Index,
     into: Arrays | None = None,
 ) -> Arrays:
-    """Return the product of a block's part of the Hessian with a direction.
+    """Return the product of the Hessian of a block's loss with a direction, like `loss_gradient`.
 
     Parameters
     ----------
-    inside : bits
-        From `loss_gradient`, of more topics.
-    chosen : int array, shape (n_topics,)
-        Which of those these are.
+    active_bits : bits
+        From `loss_gradient`, which may have been for more topics.
+    bit_indices : int array, shape (n_topics,)
+        Where the topics are among those.
     """
-    bent = _scores(block, direction, bias_way)
-    bent *= _costs(block, _own(block, aim), aim)
-    bent *= np.unpackbits(inside, axis=1)[:, chosen]
-    return _summed(block, bent, into)
-
-
-def _summed(block: RowBlock, slope: F32, into: Arrays | None) -> Arrays:
-    """Return what slopes of rows, shape (n_rows, n_topics), make of columns and biases."""
-    common = slope.sum(axis=0, dtype=np.float64)
-    if into is None:
-        return block.sums(slope), common
-    weights, biases = into
-    biases += common
-    return block.sums(slope, weights), biases
+    curvature = _scores(block, direction, bias_direction)
+    curvature *= targets.double_costs(block, targets.positives(block))
+    curvature *= np.unpackbits(active_bits, axis=1)[:, bit_indices]
+    return _backward(block, curvature, into)
 
 
 def _scores(block: RowBlock, weights: F32, biases: F64) -> F32:
@@ -322,52 +313,11 @@ def _scores(block: RowBlock, weights: F32, biases: F64) -> F32:
     return scores
 
 
-def _own(block: RowBlock, aim: OneVsRestTargets) -> tuple[Index, Index]:
-    return block.own(aim.topics, len(aim.own))
-
-
-def _costs(block: RowBlock, here: tuple[Any, Any], aim: OneVsRestTargets) -> F32:
-    """Return twice what errors cost, shape (n_rows, n_topics)."""
-    costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
-    costs[here] = aim.own[block.y[here[0]]]
-    costs *= np.float32(2)
-    return costs
-
-
-# Who holds blocks of rows, and has functions of them done -----------------------------------------
-
-
-class Engine(Protocol):
-    """Who holds the blocks, and has functions of them done.
-
-    Functions are at the top level of a module, and depend on the block and what is shared alone.
-    """
-
-    def sums(
-        self,
-        function: Callable[..., Any],
-        *shared: Any,
-        beside: Any = None,
-        into: Arrays | None = None,
-    ) -> Any:
-        """Return the sums of the arrays of all blocks, in a fixed order.
-
-        `function(block, *shared, into=before)` adds those of a block to those of others, if these
-        aren't None, in place, and returns them.
-
-        Parameters
-        ----------
-        beside : object, optional
-            What `keeping_sums` kept: the function then gets (block, what was kept, *shared).
-        into : tuple of arrays, optional
-            Of the right shapes, which the caller gives away to be used for it, as systems are slow
-            to give large new ones. What is returned may be other arrays.
-        """
-
-    def keeping_sums(
-        self, function: Callable[..., Any], *shared: Any, into: Arrays | None = None
-    ) -> tuple[Any, Any]:
-        """Return sums as well, and what stays with the blocks.
-
-        The function returns the arrays, and what is to stay with its block.
-        """
+def _backward(block: RowBlock, derivatives: F32, into: Arrays | None) -> Arrays:
+    """Return derivatives by weights and biases from those by scores, shape (n_rows, n_topics)."""
+    bias_sums = derivatives.sum(axis=0, dtype=np.float64)
+    if into is None:
+        return block.column_sums(derivatives), bias_sums
+    weights, biases = into
+    biases += bias_sums
+    return block.column_sums(derivatives, weights), biases

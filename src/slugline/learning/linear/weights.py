@@ -1,4 +1,4 @@
-"""Weights of terms for topics, of which only those are kept that matter."""
+"""Sparse weights of terms for topics: dropping small ones, scoring, and arrays of model files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, Integers
+from slugline.base.arrays import F32
 from slugline.errors import DataError
 from slugline.text.sparse import SparseRows, boundaries, has_kernel, kernel, row_lengths
 
@@ -23,19 +23,19 @@ __all__ = [
     "to_arrays",
 ]
 
-# Weights nearer to 0 than this share of their root mean square are dropped, a larger one the more
-# weights there are: most are near 0, and hardly one answer in a hundred changes.
+# Weights below this share of their root mean square are dropped, a larger share the more weights
+# there are: most are near 0, and hardly one prediction in a hundred changes.
 _SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
-# What is left of a weight is 11 binary digits, as in a float16 of any size.
+# Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
-# Weights that are looked at at once.
-_AT_ONCE = 1 << 20
+# Weights that are processed at once.
+_SLICE_WEIGHTS = 1 << 20
 # Up to so many weights make a dense table, which is faster.
 _MAX_DENSE = 1 << 24
 
 
 def drop_threshold(n_weights: int) -> float:
-    """Return the share of their root mean square up to which so many weights don't matter."""
+    """Return the share of their root mean square below which so many weights are dropped."""
     return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
 
 
@@ -47,29 +47,30 @@ def sparsify(weights: F32, share: float) -> sp.csc_array:
     weights : float32 array, shape (n_columns, n_topics)
         Those of some of a model's topics.
     share : float
-        See `drop_threshold`.
+        From `drop_threshold`.
     """
     n_weights = max(1, np.count_nonzero(weights))
     least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
-    step = max(1, _AT_ONCE // max(1, weights.shape[1]))
+    step = max(1, _SLICE_WEIGHTS // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
-    for first in range(0, len(weights), step):
-        part = weights[first : first + step]
+    for start in range(0, len(weights), step):
+        part = weights[start : start + step]
         row, column = np.nonzero(np.abs(part) > least)
-        rows.append((row + first).astype(np.int32))
+        rows.append((row + start).astype(np.int32))
         columns.append(column.astype(np.int32))
-        values.append(_rounded(part[row, column]))
-    places = np.concatenate(rows), np.concatenate(columns)
-    return sp.coo_array((np.concatenate(values), places), shape=weights.shape).tocsc()
+        bits = np.ascontiguousarray(part[row, column], dtype=np.float32).view(np.uint32)
+        values.append(((bits + _ROUND) & _CUT).view(np.float32))
+    indices = np.concatenate(rows), np.concatenate(columns)
+    return sp.coo_array((np.concatenate(values), indices), shape=weights.shape).tocsc()
 
 
 def hstack_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
-    """Return weights for neighbouring blocks of topics, side by side."""
+    """Return the weights of consecutive batches of topics side by side."""
     return sp.hstack(parts, format="csc").tocsr()
 
 
 def score_table(weights: sp.csr_array) -> F32 | sp.csr_array:
-    """Return the same weights in the form that is fastest for scores: dense, unless too large."""
+    """Return the weights in the form that is fastest for scores: dense, unless too large."""
     n_columns, n_topics = weights.shape
     return weights.toarray() if n_columns * n_topics <= _MAX_DENSE else weights
 
@@ -77,8 +78,8 @@ def score_table(weights: sp.csr_array) -> F32 | sp.csr_array:
 def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
     if isinstance(X, SparseRows):
-        is_plain = isinstance(table, np.ndarray) and table.dtype == np.float32
-        if is_plain and table.flags.c_contiguous and has_kernel():
+        is_float32 = isinstance(table, np.ndarray) and table.dtype == np.float32
+        if is_float32 and table.flags.c_contiguous and has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
             values, columns, lengths = X.entries
             lengths = lengths.astype(np.int64, copy=False)
@@ -90,7 +91,7 @@ def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
 
 
 def to_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
-    """Return plain arrays for a model file: values and topics row by row, and how many each has."""
+    """Return the arrays of a model file: values and topics by row, and the counts of rows."""
     return {
         "weights.values": weights.data,
         "weights.topics": weights.indices.astype(np.uint16),
@@ -99,11 +100,11 @@ def to_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sp.csr_array:
-    """Return the weights from such arrays.
+    """Rebuild weights from the untrusted arrays of a model file.
 
     Raises
     ------
-    DataError : if they don't fit together; the arrays may come from anywhere.
+    DataError : if they don't fit together.
     """
     values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
     if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
@@ -112,23 +113,9 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sp.csr
         raise DataError(f"topics of weights are {topics.dtype} and counts {counts.dtype}")
     if counts.sum(dtype=np.uint64) != len(values) or topics.max(initial=0) >= n_topics:
         raise DataError("weights of topics or terms that there are not")
-    weights = _csr(values, topics.astype(np.int32), counts, (len(counts), n_topics))
+    indptr = boundaries(counts.astype(np.int64)).astype(np.int32)
+    parts = values, topics.astype(np.int32), indptr
+    weights = sp.csr_array(parts, shape=(len(counts), n_topics))
     if not weights.has_canonical_format:
         raise DataError("weights of a term whose topics are not in ascending order")
     return weights
-
-
-def _csr(
-    values: F32,
-    columns: npt.NDArray[np.int32],
-    counts: Integers,
-    shape: tuple[int, ...],
-) -> sp.csr_array:
-    indptr = boundaries(counts.astype(np.int64)).astype(np.int32)
-    return sp.csr_array((values, columns, indptr), shape=shape)
-
-
-def _rounded(values: F32) -> F32:
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded: F32 = ((bits + _ROUND) & _CUT).view(np.float32)
-    return rounded

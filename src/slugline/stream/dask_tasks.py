@@ -1,0 +1,116 @@
+"""Tasks on Dask's workers: submitting functions, waiting for results, and letting go of them."""
+
+from __future__ import annotations
+
+import uuid
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from slugline.base.clusters import wait_for_worker
+from slugline.errors import ClusterError, SluglineError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["DaskTasks", "Future", "release"]
+
+# A distributed.Future; Dask's own types say little.
+Future = Any
+# Seconds to wait for a worker when there is none, and between checks for that.
+_TIMEOUT, _CHECK_INTERVAL = 60, 10
+
+
+class DaskTasks:
+    """Submits functions to workers of a cluster, and gathers results.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.client: Any = client
+        self._futures: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def close(self) -> None:
+        """Release all futures that are still in use."""
+        release(list(self._futures))
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
+        """Submit a function; its result is released at the end at the latest."""
+        import dask
+
+        # Documents in memory are meant to travel with their task.
+        key = f"slugline{function.__name__}-{uuid.uuid4().hex}"
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
+            future = self.client.submit(function, *arguments, key=key, pure=False, **options)
+        self._futures.add(future)
+        return future
+
+    def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Submit a function to a certain worker, or another one if that is gone."""
+        return self.submit(function, *arguments, workers=worker, allow_other_workers=True)
+
+    def wait(self, futures: Sequence[Future], until: str = "ALL_COMPLETED") -> bool:
+        """Wait for futures, for about a minute; return whether they are done.
+
+        Raises
+        ------
+        CancelledError : if data that they depend on is lost.
+        ClusterError : if there are no workers.
+        """
+        from distributed import wait
+
+        for _ in range(_TIMEOUT // _CHECK_INTERVAL):
+            try:
+                with self.client.as_current():
+                    wait(list(futures), timeout=_CHECK_INTERVAL, return_when=until)
+            except TimeoutError:
+                self.wait_for_workers()
+            else:
+                return True
+        if not any(self.client.processing().values()):
+            # No worker runs them, as may happen when workers go and come.
+            raise CancelledError
+        return False
+
+    def gather(self, futures: Sequence[Future]) -> list[Any]:
+        """Return the results of futures.
+
+        Raises
+        ------
+        CancelledError : if data that they depend on is lost.
+        ClusterError : if workers can't do it.
+        """
+        from distributed import KilledWorker
+
+        try:
+            while not self.wait(futures):
+                pass
+            return list(self.client.gather(list(futures)))
+        except KilledWorker as error:
+            raise ClusterError(
+                "workers ended again and again while they did the same work, most likely for lack "
+                "of memory; give each more of it (`--memory-limit` of `dask worker`), or let fewer "
+                "threads share it."
+            ) from error
+        except SluglineError as error:  # without the traceback of the worker
+            raise error.with_traceback(None) from None
+
+    def wait_for_workers(self) -> None:
+        """Wait until there is a worker, as others may replace those that are lost."""
+        wait_for_worker(
+            self.client,
+            _TIMEOUT,
+            f"all workers are gone, and none came in {_TIMEOUT} seconds; start some, and begin "
+            "again.",
+        )
+
+
+def release(futures: Iterable[Future | None]) -> None:
+    """Let go of results; tasks that have not started and that nothing else needs won't run."""
+    for future in futures:
+        if future is not None:
+            future.release()
