@@ -130,12 +130,7 @@ def explain(
 
 
 def _read(text: str, quiet: bool) -> str:
-    """Return the text, from standard input if it is a dash.
-
-    Raises
-    ------
-    DataError : if there is too much of it.
-    """
+    """Return the text, from standard input if it is a dash; DataError if it is too long."""
     if text != "-":
         if len(text) < _LONGEST_PATH and _is_file(text):
             say(
@@ -179,7 +174,7 @@ def _print(found: Explanation, n: int) -> None:
 
 
 def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
-    """Return the strongest words, what all others count, and the sum."""
+    """Return rows of the strongest words, of all others together, and of the sum."""
     from slugline.explain.explanation import format_word
 
     words = found.words()

@@ -190,10 +190,6 @@ def load_parts(
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
     With --fold-topics, topics that `known` has in any spelling get that spelling.
-
-    Raises
-    ------
-    DataError, OptionError, DownloadError : see `load_corpus` and `load_splits`.
     """
     from slugline.corpus import topics
 
@@ -240,15 +236,7 @@ def read_parts(
 ) -> dict[str, Corpus]:
     """Return the training documents and, if there are files or parts for them, the others.
 
-    Parameters
-    ----------
-    data, validation, test
-        What the user named.
-    reading : Reading
-    quiet : bool
-        Whether to suppress notes on the reading.
-    described : iterable of str
-        Topics that have a description, whose spelling takes precedence.
+    `described` topics have a description, whose spelling takes precedence.
     """
     from slugline.corpus.topics import note_undocumented
 

@@ -249,13 +249,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
-    """Print both models' metrics side by side, and whether luck alone may explain how they differ.
-
-    Parameters
-    ----------
-    paired : Paired
-    first, second : names of the models
-    """
+    """Print both models' metrics side by side, and whether chance may explain the difference."""
     show(f"\n{first} and {second} on the same documents")
     print_table(
         [

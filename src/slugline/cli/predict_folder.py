@@ -91,12 +91,7 @@ def is_folder(output: str) -> bool:
 
 
 def check_no_folder(files: Sequence[str] | None, how: PredictOptions, run: FolderRun) -> None:
-    """Check that nothing was asked for that only a folder of answers can be.
-
-    Raises
-    ------
-    OptionError : if there was.
-    """
+    """Check that no option was given that needs a folder of answers; OptionError if one was."""
     given = {
         "--to": how.to,
         "--workers": run.workers,
@@ -118,7 +113,7 @@ def check_no_folder(files: Sequence[str] | None, how: PredictOptions, run: Folde
 def model_and_files(
     first: str | None, others: Sequence[str] | None, quiet: bool
 ) -> tuple[str, list[str]]:
-    """Return model and files, where only one of MODEL and FILE is given, or none.
+    """Return MODEL and FILE, either of which may be left out.
 
     Raises
     ------
@@ -146,7 +141,7 @@ def model_and_files(
 def predict_folder(
     model: str, files: Sequence[str], out: Path, how: PredictOptions, run: FolderRun
 ) -> None:
-    """Answer files, and say how it goes.
+    """Write a file of answers for each file.
 
     Raises
     ------

@@ -70,24 +70,14 @@ def train(request: TrainRequest) -> None:
 
 
 class TrainingTask(NamedTuple):
-    """A classifier to fit, its documents, and how to store it.
-
-    Attributes
-    ----------
-    classifier : TopicClassifier
-    parts : dict of str to Corpus
-        The documents under "train" and, if there are any, "validation" and "test".
-    test_fraction : float or None
-        None if no documents are to be set aside.
-    min_precision, quantize, max_bytes
-        As in `TopicClassifier.fit` and `TopicClassifier.save`.
-    report : Path
-    corrections : CorrectionOptions or None
-    """
+    """A classifier to fit, its documents, and how to store it."""
 
     classifier: TopicClassifier
+    # The documents under "train" and, if there are any, "validation" and "test".
     parts: dict[str, Corpus]
+    # None if no documents are to be set aside.
     test_fraction: float | None
+    # As in `TopicClassifier.fit` and `TopicClassifier.save`.
     min_precision: float | None
     quantize: str | None
     max_bytes: int | None

@@ -401,20 +401,14 @@ _IN_MEMORY = (
 
 @dataclass(frozen=True)
 class Rule:
-    """Options that need one of some others, or exclude all of them.
+    """Options that need one of some others, or exclude all of them."""
 
-    Attributes
-    ----------
-    options : tuple of str
-        Names of fields of `TrainRequest`, or of options of the net.
-    message : str
-        The usage error, in which {option} and {other} are flags, {value} and {other_value} values.
-    needs, excludes : tuple of str
-        Options of which one must be given as well, or none may be.
-    """
-
+    # Names of fields of `TrainRequest`, or of options of the net.
     options: tuple[str, ...]
+    # The usage error, in which {option} and {other} are flags, {value} and {other_value}
+    # values
     message: str
+    # Options of which one must be given as well, or none may be.
     needs: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
 

@@ -23,29 +23,18 @@ __all__ = ["TrainingResults", "print_results", "save_model"]
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """Everything that one run of `slugline train` reports.
-
-    Attributes
-    ----------
-    experiment : Experiment
-    model : Path
-    routing : TestedRouter or None
-        The thresholds, if a precision was asked for.
-    report : Path or None
-        None without a test.
-    smaller : SmallerFile or None
-        What it cost to make the file smaller.
-    curves : LearningCurves or None
-    retraining : RetrainingResult or None
-        What corrections changed.
-    """
+    """Everything that one run of `slugline train` reports."""
 
     experiment: Experiment
     model: Path
+    # The thresholds, if a precision was asked for.
     routing: TestedRouter | None
+    # None without a test.
     report: Path | None = None
+    # What it cost to make the file smaller.
     smaller: SmallerFile | None = None
     curves: LearningCurves | None = None
+    # What corrections changed.
     retraining: RetrainingResult | None = None
 
     def to_dict(self) -> dict[str, Any]:

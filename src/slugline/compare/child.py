@@ -1,8 +1,7 @@
-"""The process of one model: it fits, answers, and tells times, memory and size.
+"""The process of one model: it fits, answers, and measures time, memory and size.
 
-Started as `python -m slugline.compare.child JOB`. What it has to say goes to what was standard
-output; whatever the model prints goes nowhere. The documents come on standard input, and when that
-ends, the process that started this one is gone, and this one ends as well.
+Started as `python -m slugline.compare.child JOB`. Messages go to what was standard output; what the
+model prints is discarded. Documents come on standard input; when that ends, so does this process.
 """
 
 from __future__ import annotations
@@ -54,20 +53,19 @@ _LONGEST = 300  # characters of an error's message
 
 
 def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
-    """Return what makes a new, unfitted model, each time it is called.
+    """Return a function that makes a new, unfitted model.
 
     Parameters
     ----------
     reference : str
-        "module:name". The module is looked for in the current folder first. The name is that of an
-        estimator, which is cloned; or of a class or function that returns one without being given
-        anything.
+        "module:name", searched in the current folder first: an estimator, which is cloned, or a
+        class or function that returns one.
     seed : int
         For each `random_state` of the estimator that is None.
 
     Raises
     ------
-    OptionError : if there is no such module or name, or it is no classifier.
+    OptionError : if there is no such module or name, or it is not a classifier.
     """
     module_name, _, name = reference.partition(":")
     found = _find_name(_import(module_name), name)
@@ -89,7 +87,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
 
 
 def describe_user_model(reference: str, seed: int) -> str:
-    """Return what tells one state of a user's model from another: its settings and its source.
+    """Return a text that changes with the settings or the source of a user's model.
 
     Raises
     ------
@@ -113,7 +111,7 @@ def describe_user_model(reference: str, seed: int) -> str:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return what an error says on one line, and where in the user's folder it arose."""
+    """Return an error's message on one line, and where in the user's folder it arose."""
     words = " ".join(str(error).split())
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
     said = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
@@ -190,7 +188,7 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main() -> None:
-    """Do what the only argument says."""
+    """Run the job in the only argument."""
     source, channel = _take_streams()
     job = msgspec.json.decode(sys.argv[1], type=ModelJob)
     try:
@@ -218,7 +216,7 @@ def _send(channel: BinaryIO, message: Message) -> None:
 
 
 def _take_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Return what were standard input and output, and give the model neither."""
+    """Return copies of standard input and output, and close them to the model."""
     source, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -227,7 +225,7 @@ def _take_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _end_with(source: BinaryIO) -> None:
-    """End this process, and those it has started, when the stream ends."""
+    """End this process and its children when the stream ends."""
     while source.read(1):
         pass
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
@@ -297,7 +295,7 @@ def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:
 
 
 def _peak_mb() -> float | None:
-    """Return the most memory that this process had since `_forget_peak`, in 10^6 bytes."""
+    """Return the peak memory since `_forget_peak`, in 10^6 bytes."""
     if sys.platform == "win32":
         return None
     # On Linux, what `resource` tells begins with the memory of the process that started this one.
@@ -313,7 +311,7 @@ def _peak_mb() -> float | None:
 
 
 def _forget_peak() -> None:
-    """Forget what reading the documents took, where the system can."""
+    """Reset the peak memory, where the system can."""
     try:
         _CLEAR_REFS.write_text("5")
     except OSError:
@@ -332,10 +330,7 @@ class _Counter:
 
 
 def _file_bytes(model: Any) -> int | None:
-    """Return the size of the model's file, or of its pickle, which is never read; None if neither.
-
-    Our own models have files; those of scikit-learn's are pickled by custom.
-    """
+    """Return the size of the model's file, or of its pickle; None if it can't be saved."""
     if type(model).__module__ == "slugline.classifier":  # not imported for the others
         with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
             path = Path(folder, "model.slug")

@@ -1,4 +1,4 @@
-"""The models that can be compared: ours, usual ones of scikit-learn's, and the user's."""
+"""The models that can be compared: Slugline's, pipelines of scikit-learn, and the user's."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ModelChoice(NamedTuple):
 
 
 class Majority:
-    """Answers with the most common topic, whatever the text; of several, with the first by name."""
+    """Always answers the most common topic; of equally common ones, the first by name."""
 
     topic: str
 
@@ -146,14 +146,13 @@ def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
     Parameters
     ----------
     names : sequence of str, default ("all",)
-        Names of `MODELS`; "all" for all of them, the encoder only if its package is there; or
-        "module:name" for any classifier of texts that has `fit` and `predict`, such as a pipeline
-        of scikit-learn's.
+        Names of `MODELS`, "all" (with the encoder only if it is installed), or "module:name" for
+        any classifier of texts with `fit` and `predict`.
 
     Raises
     ------
     OptionError : if there are none, or one is unknown.
-    EncoderError : if the encoder is asked for by its name and its package is missing.
+    EncoderError : if the encoder is asked for by name and missing.
     """
     if isinstance(names, str):
         names = [names]
@@ -198,7 +197,7 @@ def _check_name(name: str) -> None:
 
 
 def _missing_encoder() -> str | None:
-    """Return what is said if the encoder can't be used; None if it can."""
+    """Return why the encoder can't be used; None if it can."""
     try:
         get_encoder("use")
     except EncoderError as error:
@@ -210,7 +209,7 @@ def _missing_encoder() -> str | None:
 
 
 def check_corpus(corpus: Corpus) -> None:
-    """Make sure that there is something to tell apart; DataError if there isn't."""
+    """Check that topics can be distinguished; DataError if not."""
     check_several_topics(corpus)
     n = len(corpus)
     if len(set(corpus.texts)) == 1:
@@ -226,7 +225,7 @@ def check_corpus(corpus: Corpus) -> None:
 
 
 def check_folds(corpus: Corpus, folds: I64) -> None:
-    """Make sure that each fold leaves two topics to learn; DataError if one doesn't."""
+    """Check that each fold leaves two topics to learn; DataError if not."""
     topics = np.array(corpus.topics, dtype=object)
     for fold in range(int(folds.max()) + 1):
         left = set(topics[folds != fold])
@@ -238,7 +237,7 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
 
 
 def fold_notes(corpus: Corpus, n_folds: int) -> list[str]:
-    """Return what to know of topics with few documents when reading the results."""
+    """Return notes on topics with few documents."""
     counts = corpus.topic_counts()
     single = sorted(topic for topic, n in counts.items() if n == 1)
     few = sorted(topic for topic, n in counts.items() if 1 < n < n_folds)

@@ -1,4 +1,4 @@
-"""A model's process as seen from outside: started, listened to, and ended."""
+"""The process of a model: starting it, its messages, and ending it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,7 @@ __all__ = [
 
 
 class ModelJob(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a process is to do: measure a model on folds, in their order; without any, describe it.
-
-    If there are folds, the documents come on its standard input; see `slugline.compare.process`.
-    """
+    """The folds that a process is to measure; without any, it describes the model."""
 
     model: str
     seed: int = 0
@@ -59,28 +56,16 @@ class ModelFailure(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class FoldResult(msgspec.Struct, frozen=True, tag="fold"):
-    """What a model answered for the documents of one fold, having learned from all others.
-
-    Attributes
-    ----------
-    fold : int
-        Counted from 0.
-    answers : tuple of int
-        For each document of the fold, the number of its topic in the sorted list of all; -1 for an
-        answer that is none of them.
-    fit_seconds, answer_seconds : float
-    peak_mb : float or None
-        The most memory that the process had so far, in 10^6 bytes; None where the system doesn't
-        say.
-    file_bytes : int or None
-        The size of the saved model; None if it can't be saved, and but for the last fold.
-    """
+    """Answers of a model for one fold, after learning from the others."""
 
     fold: int
+    # The index of each answer in the sorted topics; -1 if it is not among them.
     answers: tuple[int, ...]
     fit_seconds: float
     answer_seconds: float
+    # Peak memory in 10^6 bytes; None where the system doesn't report it.
     peak_mb: float | None = None
+    # Size of the saved model, with the last fold only; None if it can't be saved.
     file_bytes: int | None = None
 
 
@@ -88,7 +73,7 @@ Message = ModelIdentity | ModelFailure | FoldResult
 
 
 def is_valid_result(result: FoldResult, n_documents: int, n_topics: int) -> bool:
-    """Whether a result, which was read from outside, can be one of a fold of so many documents."""
+    """Whether a result read from outside is possible for a fold of that many documents."""
     seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
     return (
         len(result.answers) == n_documents
@@ -133,19 +118,19 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class ProcessError(Exception):
-    """A process that ended, or was ended, without the message that was due; says why."""
+    """A process ended, or was ended, without the expected message."""
 
 
 class ModelProcess:
-    """A process of `slugline.compare.child`; a context manager that leaves none behind.
+    """A running `slugline.compare.child`; a context manager that ends it.
 
     Parameters
     ----------
-    job : Job
+    job : ModelJob
     folder : Path
         For its temporary files.
     documents : bytes, default b""
-        What it reads from standard input, which stays open as long as this process lives.
+        Sent to its standard input, which stays open as long as this process lives.
     """
 
     def __init__(self, job: ModelJob, folder: Path, documents: bytes = b"") -> None:
@@ -175,12 +160,7 @@ class ModelProcess:
                     stream.close()
 
     def receive(self, seconds: float) -> Message:
-        """Return the next message.
-
-        Raises
-        ------
-        ProcessError : if there is none within so many seconds, or the process ends before it.
-        """
+        """Return the next message; ProcessError if it doesn't come in time, or the process ends."""
         timer = threading.Timer(seconds, self._expire)
         timer.daemon = True
         timer.start()
@@ -199,7 +179,7 @@ class ModelProcess:
             raise ProcessError("sent something that is no result") from error
 
     def end(self) -> None:
-        """Kill the process and what it has started."""
+        """Kill the process and its children."""
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
                 self._process.kill()

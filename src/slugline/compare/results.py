@@ -1,4 +1,4 @@
-"""What a comparison found: a result for each model, and how far each is behind the best."""
+"""Results of a comparison: one for each model, and how far each is behind the best."""
 
 from __future__ import annotations
 
@@ -43,33 +43,20 @@ _ROUNDED = 1e-12
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """By how much a model's accuracy is above another's; below, if negative.
-
-    Attributes
-    ----------
-    accuracy : float
-        The mean difference over the folds.
-    interval : (float, float) or None
-        Its 95 % interval.
-    p_value : float or None
-        How often folds would differ as much as this if neither model were better.
-
-    Interval and p-value are None if the models differ by the same in all folds, which says nothing
-    of how they would differ elsewhere.
-    """
+    """How much higher one model's accuracy is than another's, on average over the folds."""
 
     accuracy: float
+    # 95 % interval; None, like the p-value, if the difference is the same in all folds
     interval: tuple[float, float] | None
+    # The probability of such a difference or a larger one if neither model were better.
     p_value: float | None
 
 
 def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> AccuracyDifference:
     """Return the difference of two models' accuracies on the same folds, two or more.
 
-    Each two of k folds have most of the documents to learn from in common, so that folds vary less
-    than new documents would. The variance of the mean is therefore taken as 1/k + 1/(k - 1) times
-    that of the differences, where 1/(k - 1) is the ratio of documents tested on to those learned
-    from; without the correction it is 1/k times. Student's t with k - 1 degrees of freedom.
+    Student's t-test with k - 1 degrees of freedom. The training sets of k folds overlap, so the
+    variance of the mean is (1/k + 1/(k - 1)) times the variance of the differences, not 1/k times.
 
     References
     ----------
@@ -91,10 +78,7 @@ def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> Accura
 
 
 def adjust_p_values(found: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
-    """Return differences with p-values that allow for how many were tested; intervals stay.
-
-    The smallest of m p-values is multiplied by m, the next one by m - 1, and so on; none becomes
-    smaller than the one before it, or larger than 1.
+    """Return the differences with p-values adjusted for the number of tests; intervals stay.
 
     References
     ----------
@@ -113,26 +97,23 @@ def adjust_p_values(found: Mapping[str, AccuracyDifference]) -> dict[str, Accura
 
 @dataclass(frozen=True)
 class ModelResult:
-    """How good a model is on documents it had not learned from, and what it takes.
-
-    A model that failed has its `error`, and no other numbers than those of the folds before.
+    """Accuracy of a model on held-out folds, with its time, memory and size.
 
     Attributes
     ----------
     name, about : str
     right : tuple of bool
-        Whether the answer is right, for each document, fold by fold.
+        Whether each answer is right, fold by fold; a model that failed has only the folds before.
     n_documents : tuple of int
-        Documents of each fold.
+        Number of documents in each fold.
     macro_f1 : float or None
-        Over the answers of all folds; the mean of the topics that occur, as true ones or as
-        answers. None if the model failed.
+        Over the answers of all folds; None if the model failed.
     fit_seconds, answer_seconds : tuple of float
-        For each fold.
+        One for each fold.
     peak_mb : float or None
-        The most memory its process took, Python and the documents included, in 10^6 bytes.
+        Peak memory of its process, Python and the documents included, in 10^6 bytes.
     file_bytes : int or None
-        Size of the saved model; of a model that is not Slugline's, of its pickle.
+        Size of the saved model; the size of its pickle if it is not Slugline's.
     error : str or None
         Why it failed.
     """
@@ -150,12 +131,12 @@ class ModelResult:
 
     @property
     def accuracy(self) -> float:
-        """Share of all documents that got their topic when their fold was tested."""
+        """Share of right answers over all documents."""
         return sum(self.right) / len(self.right)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the accuracy, by Wilson, for the chance in which documents there are."""
+        """95 % interval of the accuracy, by Wilson, for the sampling of documents."""
         return wilson(sum(self.right), len(self.right))
 
     @property
@@ -169,10 +150,7 @@ class ModelResult:
 
     @property
     def fit_time(self) -> float:
-        """Seconds of a fit, the median over the folds; of two in the middle, the lower one.
-
-        The first fit may also import modules, which is no part of learning.
-        """
+        """Low median of the seconds of a fit; the first one may include imports."""
         return statistics.median_low(self.fit_seconds)
 
     @property
@@ -188,7 +166,7 @@ def combine_folds(
     n_topics: int,
     error: str | None,
 ) -> ModelResult:
-    """Return a model's result, given those of its folds and the true topics of each of them."""
+    """Return a model's result from those of its folds and each fold's true topics."""
     answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
     pairs = list(zip(answers, topics, strict=False))
     f1 = None
@@ -219,19 +197,18 @@ def _macro_f1(true: Any, answered: Any, n_topics: int) -> float:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Several models on the same folds.
+    """Results of several models on the same folds.
 
     Attributes
     ----------
     name, digest : str
-        Of the data; the SHA-256 of its texts and topics.
+        Name of the data, and the SHA-256 of their texts and topics.
     n_documents, n_topics, n_folds, seed : int
     jobs, n_threads : int
-        Models measured at the same time, and threads that each of them could use.
+        Models measured at the same time, and threads of each.
     models : tuple of ModelResult
-        In the order in which they were asked for.
     notes : tuple of str
-        What to know about the data and the models when reading the results.
+        Remarks on the data and the models.
     interrupted : bool
         Whether Ctrl-C ended it before all models were measured.
     """
@@ -265,10 +242,7 @@ class Comparison:
 
     @property
     def best(self) -> ModelResult | None:
-        """The model of the highest accuracy, then macro-F1, then the quickest; None if all failed.
-
-        Nothing else than luck may tell it from the next: see `behind`.
-        """
+        """The most accurate model, ties broken by macro-F1 and speed; None if all failed."""
         return max(
             self.measured, key=lambda m: (m.accuracy, m.macro_f1 or 0, -m.fit_time), default=None
         )
@@ -284,7 +258,7 @@ class Comparison:
         )
 
     def plot(self, ax: Axes) -> None:
-        """Draw accuracy against the time of a fit on matplotlib axes (extra `plot`)."""
+        """Draw accuracy against the time of a fit on Matplotlib axes."""
         plot_models(ax, self.marks())
 
     def marks(self) -> list[ModelMark]:

@@ -67,21 +67,21 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def result_key(*parts: str | int) -> str:
-    """Return the key of a model's results: a digest of all that they depend on."""
+    """Return a digest of everything that a model's results depend on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 class ResultLog:
-    """Results of folds, in a file if there is one; a context manager.
+    """A file of fold results that lets a comparison resume; a context manager.
 
     Parameters
     ----------
     path : Path or None
-        Is created if there is no such file.
+        Created if there is no such file; None stores nothing.
 
     Raises
     ------
-    DataError : if the file is no such record, is damaged, or too large.
+    DataError : if the file is not such a log, is damaged, or too large.
     SluglineError : if it can't be read or written.
     """
 
@@ -110,7 +110,7 @@ class ResultLog:
         return {fold: result for (own, fold), result in self._found.items() if own == key}
 
     def add(self, key: str, result: FoldResult) -> None:
-        """Keep a result, in the file at once."""
+        """Append a result, and flush it."""
         if self._file is None or self._path is None:
             return
         try:
@@ -165,24 +165,20 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """How models are compared.
+    """Settings of a comparison; OptionError if one is out of range.
 
     Attributes
     ----------
     n_folds : int, default 5
-        Each document is in one of them, and is answered by a model that learned from the others.
+        Number of folds for cross-validation.
     seed : int, default 0
-        Chooses the folds, and what the models draw by chance.
+        Seed of the folds and of the models.
     jobs : int, default 1
-        Models to measure at the same time. With more than one, they slow each other down.
+        Models to measure at the same time; with more than one, they slow each other down.
     n_threads : int, optional
-        Threads that a model may use; by default the cores, divided among `jobs`.
+        Threads of each model; by default the cores divided by `jobs`.
     timeout : float, default 3600
         Seconds that a model may take for one fold.
-
-    Raises
-    ------
-    OptionError : if one is out of its range.
     """
 
     n_folds: int = 5
@@ -214,29 +210,26 @@ def compare_models(
     progress: Progress | None = None,
     found: Callable[[ModelResult], None] | None = None,
 ) -> Comparison:
-    """Return how good several models are on the same folds, and what each of them takes.
+    """Return accuracy, time, memory and size of several models on the same folds.
 
-    A model that raises an error, crashes or takes too long has that as its result, and the others
-    go on. Ctrl-C ends all processes, and gives the models that were measured by then, if any.
+    A model that raises an error, crashes or times out has that as its result. Ctrl-C ends all
+    processes, and returns the models measured by then, if any.
 
     Parameters
     ----------
     corpus : Corpus
-    models : sequence of str or Chosen, default ("all",)
-        Names of models that come with Slugline, or "module:name" for one of yours; or what
-        `slugline.compare.models.choose_models` returned for them.
+    models : sequence of str or ModelChoice, default ("all",)
+        Names as in `choose_models`, or what it returned.
     settings : CompareSettings, optional
     resume : Path, optional
-        A file that keeps the results of each fold. What it has need not be measured again, if
-        documents, folds, seed and models are the same.
+        A file that stores fold results; those in it are not measured again.
     progress : Progress, optional
-    found : callable, optional
-        Told of each model's result as soon as it is there.
+    on_result : callable, optional
+        Called with each model's result.
 
     Raises
     ------
-    DataError : if there is nothing to tell apart: one topic alone, all texts the same, too few
-        documents; or `resume` is another file.
+    DataError : if there is nothing to distinguish, or `resume` is another file.
     OptionError : if a model is unknown, or one of yours can't be found.
     EncoderError : if the encoder is asked for and missing.
     """
@@ -269,7 +262,7 @@ def compare_models(
 
 @dataclass
 class _Event:
-    """What a thread that listens to a process tells: a fit begins, ends, or the model is over."""
+    """A message from a process: a fit begins, a fit ends, or the model is finished."""
 
     model: Model
     begins: int | None = None
@@ -303,7 +296,7 @@ class _Run:
         self.digest = self.corpus.digest()
 
     def measure(self, progress: Progress, found: Callable[[ModelResult], None] | None) -> bool:
-        """Measure all models; return whether Ctrl-C came in between, with something to show."""
+        """Measure all models; return whether Ctrl-C ended it, with some results complete."""
         keys = {model.name: self._key(model) for model in self.models}
         for model in self.models:
             self._done[model.name] = self._known(keys[model.name])
@@ -336,7 +329,7 @@ class _Run:
         return combine_folds(model, whole, self._topics, self._n_topics, error)
 
     def _key(self, model: Model) -> str:
-        """Return what a model's results are kept under; OptionError if the model isn't there."""
+        """Return the key of a model's stored results; OptionError if the model can't be found."""
         identity = self._identity(model) if model.is_users else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
         n_folds, seed = self.settings.n_folds, self.settings.seed
@@ -379,7 +372,7 @@ class _Run:
         keys: dict[str, str],
         found: Callable[[ModelResult], None] | None,
     ) -> None:
-        """Do what the threads tell, until all models are over."""
+        """Process the messages of all models until each is finished."""
         n_left = len(self.models)
         while n_left:
             event = _next(self._events)
@@ -399,7 +392,7 @@ class _Run:
                     found(self.result(event.model))
 
     def _measure(self, model: Model) -> None:
-        """Tell of all folds of a model that are missing; runs in a thread."""
+        """Run the missing folds of a model; runs in a thread."""
         error = None
         try:
             missing = self._missing(model)

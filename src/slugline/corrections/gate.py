@@ -1,4 +1,4 @@
-"""Whether a topic got clearly worse: by its test documents, with all topics in view."""
+"""Tests whether a topic got clearly worse, allowing for the number of topics."""
 
 from __future__ import annotations
 
@@ -22,26 +22,23 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
-    """What a topic's answers were on the test documents, before and after.
+    """How the answers for one topic changed on the test documents.
 
     Attributes
     ----------
     topic : str
-    n_documents : int
-        Test documents that have it.
-    n_corrections : int
-        Corrections that name it as the right one.
+    n_documents, n_corrections : int
+        Test documents and corrections with this topic.
     n_found_before, n_found_after : int
-        How many of the documents got it.
+        True positives.
     n_given_before, n_given_after : int
-        How many of all test documents got it, rightly or wrongly.
+        All test documents that got this topic.
     n_better, n_worse : int
-        Documents of which only the model after says rightly whether they have the topic, and those
-        of which only the one before does.
+        Documents on which only the new model is right about this topic, or only the old one.
     taken_by : str or None
-        The topic that most of the documents got that are no longer found.
+        The topic that most of the lost documents got instead.
     is_worse : bool
-        Whether the topic got clearly worse; see `clearly_worse`.
+        See `clearly_worse`.
     """
 
     topic: str
@@ -82,14 +79,14 @@ def topic_changes(
     after: Sequence[str],
     corrected: Sequence[str],
 ) -> tuple[list[TopicChange], bool]:
-    """Return what changed for each topic, the commonest first, and whether all together got worse.
+    """Return the change of each topic, the most common first, and whether accuracy got worse.
 
     Parameters
     ----------
     topics, before, after : sequences of str, one for each test document
-        Its topic, and what the models before and after answered.
+        Its topic, and the answers of the old and the new model.
     corrected : sequence of str
-        The right topic of each correction.
+        The topic of each correction.
     """
     true, old, new = (np.array(names, dtype=object) for names in (topics, before, after))
     occurring = Counter(topics)
@@ -108,20 +105,17 @@ def topic_changes(
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> list[bool]:
-    """Return which of several changes for the worse luck alone hardly explains.
+    """Return which changes for the worse are significant.
 
-    If two models were equally good at something, a document that only one of them gets right would
-    be as likely the first one's as the second one's. A change is clearly for the worse if a split
-    as uneven as the one found is rarer than `alpha` divided by the number of changes that could be
-    so rare at all. What few documents have changed is not counted as one of these, as it can't be
-    shown to be worse: at the least, five documents must have changed, all of them for the worse.
+    One-sided sign tests at `alpha`, corrected for the number of changes that could be significant
+    at all: those of five documents or more.
 
     Parameters
     ----------
     changes : sequence of (int, int)
         How many documents each made better, and how many worse.
     alpha : float, default 0.05
-        How often, at most, anything is called worse if nothing is.
+        Family-wise error rate.
 
     References
     ----------
@@ -134,7 +128,7 @@ def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> l
 
 
 def sign_test_p_value(n_better: int, n_worse: int) -> float:
-    """Return how often luck alone would make at least as many of the changes worse."""
+    """Return the probability of at least so many changes for the worse by chance."""
     from scipy.special import bdtr
 
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0

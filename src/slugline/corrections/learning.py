@@ -1,4 +1,4 @@
-"""Learning from documents and corrections, and what the corrections changed."""
+"""Training with documents and corrections, compared with training without the corrections."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ _N_SHOWN = 5
 
 
 def normalize_spaces(text: str) -> str:
-    r"""Return what two texts share if they differ in spaces and line ends alone.
-
-    What is pasted on a page and sent from there often does.
+    r"""Return the text with single spaces for line breaks and several spaces.
 
     >>> normalize_spaces("Wheat\r\n prices ") == normalize_spaces("Wheat prices")
     True
@@ -63,21 +61,17 @@ def normalize_spaces(text: str) -> str:
 def to_corpus(
     corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
-    """Return corrected texts with the right topics, each text once: the latest correction counts.
+    """Return corrected texts with their topics, the latest correction of each text.
+
+    Topics are strings, places are the corrections' numbers, and blank texts are left out.
 
     Parameters
     ----------
     corrections : iterable of Correction
-        In order.
     name : str
-        Of their file, for messages.
+        Name of their file, for messages.
     models : collection of str, optional
         Only corrections of models with these names; by default, all must be of one model.
-
-    Returns
-    -------
-    Corpus, whose notes say how many there were, and whether some contradict each other. Its places
-    are the corrections' numbers. Topics are strings. Blank texts are left out.
 
     Raises
     ------
@@ -134,46 +128,28 @@ def _several_models_message(name: str, found: Counter[str]) -> str:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What to learn from with corrections and without, and to test both on.
+    """Documents to train on with and without corrections, and to test both models on."""
 
-    Attributes
-    ----------
-    base : Corpus
-        The training documents alone.
-    learned : Corpus
-        The training documents whose texts were not corrected, then the corrections.
-    weights : float64 array, shape (len(learned),)
-        What each of these counts.
-    corrections : Corpus
-    test : Corpus
-        No corrected text is among them.
-    n_replaced, n_from_test : int
-        Documents among those to learn from, and to test on, that gave way to corrections.
-    """
-
+    # The training documents alone.
     base: Corpus
+    # The training documents whose texts were not corrected, then the corrections.
     learned: Corpus
+    # Float64 array, shape (len(learned),).
     weights: F64
+    # No test document has the text of a correction.
     corrections: Corpus
     test: Corpus
+    # Training and test documents replaced by corrections.
     n_replaced: int
     n_from_test: int
 
     @property
     def new_topics(self) -> list[str]:
-        """The corrections' topics that no training document has, sorted."""
+        """Topics of corrections that no training document has, sorted."""
         return sorted({*self.corrections.topics} - {*self.base.topics})
 
     def without(self, rows: Iterable[int]) -> tuple[Corpus, F64]:
-        """Return what to learn from without some of the corrections, and its weights.
-
-        Nor are the training documents that these would replace among it.
-
-        Parameters
-        ----------
-        rows : iterable of int
-            Which of the corrections, counted from 0.
-        """
+        """Return the documents and weights without some corrections, given by number."""
         n_others = len(self.learned) - len(self.corrections)
         kept = np.ones(len(self.learned), dtype=bool)
         kept[[n_others + row for row in rows]] = False
@@ -183,21 +159,18 @@ class TrainingSets:
 def merge_corrections(
     train: Corpus, test: Corpus, corrections: Corpus, weight: float
 ) -> TrainingSets:
-    """Return what to learn from with and without corrections, and what to test on.
-
-    A correction takes the place of all documents that have its text, whichever topics these have.
+    """Return the training sets; a correction replaces all documents that have its text.
 
     Parameters
     ----------
     train, test, corrections : Corpus
-        See `to_corpus` for the last.
     weight : float, over 0
         How many documents a correction counts as.
 
     Raises
     ------
     OptionError : if the weight is out of its range.
-    DataError : if nothing is left to test on.
+    DataError : if no test document is left.
     """
     check_number("correction_weight", weight, over=0)
     corrected = set(map(normalize_spaces, corrections.texts))
@@ -251,48 +224,28 @@ _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CorrectedAccuracy(NamedTuple):
-    """How many of the corrected texts get the right topic from models that didn't learn from them.
-
-    Attributes
-    ----------
-    n_asked : int
-        Corrected texts that were asked about.
-    n_before : int
-        How many of them are right without any corrections.
-    n_after : int
-        How many are right by what was learned from the other corrections.
-    """
+    """How many corrected texts are answered correctly by models that have not learned from them."""
 
     n_asked: int
+    # Right answers of the model without corrections.
     n_before: int
+    # Right answers of models that learned from the other corrections.
     n_after: int
 
 
 @dataclass(frozen=True)
 class RetrainingResult:
-    """What was learned from documents and corrections, beside what the documents alone teach.
+    """A model trained with corrections, compared with one trained without."""
 
-    Attributes
-    ----------
-    experiment : Experiment
-        With the corrections.
-    merged : Merged
-    weight : float
-        How many documents a correction counts as.
-    paired : Paired
-        The model with the corrections (first) and the one without (second) on the test documents.
-    topics : tuple of TopicChange
-        The commonest first.
-    is_worse : bool
-        Whether all topics together got clearly worse.
-    now_right : NowRight
-    """
-
+    # With the corrections.
     experiment: Experiment
     merged: TrainingSets
+    # How many documents a correction counts as.
     weight: float
+    # With the corrections (first) and without (second) on the test documents.
     paired: PairedComparison
     topics: tuple[TopicChange, ...]
+    # Whether accuracy over all topics got clearly worse.
     is_worse: bool
     now_right: CorrectedAccuracy
 
@@ -321,7 +274,7 @@ class RetrainingResult:
         return "; ".join(reasons)
 
     def card_notes(self) -> str:
-        """Return a line for the model's card, in Markdown."""
+        """Return a sentence for the model card, in Markdown."""
         found = self.merged.corrections
         return (
             f"Learned from {counted(len(found), 'corrected text')} as well, each of which counted "
@@ -358,31 +311,24 @@ def train_with_corrections(
     test_fraction: float = 0.2,
     **how: Any,
 ) -> RetrainingResult:
-    """Learn from documents and corrections, and again without the corrections to compare.
+    """Train with documents and corrections, and again without the corrections to compare.
 
-    Both are tested on the same documents, which neither has learned from, and of which none has the
-    text of a correction.
+    Both models are tested on the same documents, none of which has the text of a correction.
 
     Parameters
     ----------
     classifier : TopicClassifier
         Its settings and its `random_state` count; it is fitted in place.
-    train : Corpus
-    corrections : Corpus
-        See `slugline.corrections.learning.to_corpus`.
-    validation, test : Corpus, optional
-        See `slugline.experiment.run.run_experiment`.
+    train, corrections : Corpus
+        See `to_corpus` for the corrections.
+    validation, test, test_fraction, **options
+        See `run_experiment`.
     weight : float, default 1
         How many documents a correction counts as.
-    test_fraction : float, default 0.2
-        The share of `train` to set aside without a `test`: the same documents as without
-        corrections.
-    **how
-        `min_precision` and `progress`; see `slugline.experiment.run.run_experiment`.
 
     Raises
     ------
-    DataError : if nothing can be set aside, or nothing is left to test on.
+    DataError : if nothing can be set aside, or no test document is left.
     OptionError : if the weight is out of its range.
     """
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
@@ -422,15 +368,9 @@ def train_with_corrections(
 
 
 def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
-    """Return the same with topics that are numbers, as they were before; files have words alone.
+    """Return the model with integer topics if all those of the model it replaces are integers.
 
-    Nothing changes if some of the topics before, or now, are no numbers.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    before : iterable of str or int
-        The topics of the model that it is to replace.
+    Topics read from files are strings. Nothing changes if one of them is not a number.
     """
     names = [str(name) for name in fitted.topics.names]
     is_numbered = all(isinstance(name, int) for name in before)
@@ -459,7 +399,7 @@ def _refit(
     validation: Corpus | None,
     progress: Progress | None,
 ) -> Fitted:
-    """Learn with the same settings, as found by tuning if there was any, from other documents."""
+    """Fit the same settings, tuned ones included, to other documents."""
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
     known = set(corpus.topics)
     if validation is not None:  # some may have a topic that only corrections have
@@ -481,7 +421,7 @@ def _corrected_accuracy(
     validation: Corpus | None,
     progress: Progress | None,
 ) -> CorrectedAccuracy:
-    """Ask about corrected texts whose corrections, and documents, were not learned from."""
+    """Measure the accuracy on corrected texts by cross-validation over the corrections."""
     found = merged.corrections
     n_asked = n_before = n_after = 0
     for rows in _folds(found.topics, len(merged.learned), after.seed):
@@ -498,7 +438,7 @@ def _corrected_accuracy(
 
 
 def _folds(topics: Sequence[str], n_learned: int, seed: int) -> Iterator[list[int]]:
-    """Return the numbers of the corrections to leave out at a time."""
+    """Yield the numbers of the corrections to hold out at a time."""
     n_folds = min(_N_FOLDS, len(topics))
     folds = make_folds(topics, n_folds, seed) if n_folds > 1 else np.zeros(1, dtype=np.int64)
     for fold in range(1 if n_learned > _MANY else n_folds):

@@ -1,7 +1,7 @@
-"""Learning from corrections beside a running server, whenever enough new ones have come in.
+"""Retrains a served model in the background whenever enough corrections have come in.
 
-It runs `slugline train --corrections` as a process of its own, at low priority, which replaces the
-model's file if nothing got clearly worse. Whoever serves the file notices that by itself.
+It runs `slugline train --corrections` as a process of low priority, which replaces the model's file
+if nothing got clearly worse. The server notices the new file by itself.
 """
 
 from __future__ import annotations
@@ -42,33 +42,30 @@ _MOST_BYTES, _LINES, _CHARACTERS = 64 << 20, 20, 2000
 
 
 class RetrainingLoop:
-    """Learns whenever so many corrections have been kept since the last time.
+    """Retrains a model after every so many new corrections.
 
-    What was learned last is noted in the file of corrections, so that a restart begins where the
-    last run ended. Of several learners of one model and one file, one learns at a time.
+    The file of corrections records the last run, so that a restart continues there. Of several
+    loops on one model, one trains at a time.
 
     Parameters
     ----------
     model_path : str or Path
-        The model's file, which is replaced. Its settings are used again. Only corrections of the
-        model that is called like this file, without `.slug`, count.
+        The model's file, which is replaced. Only corrections of the model of this name count.
     data : sequence of str
         What it learned from, as `slugline train` takes it.
     store_path : str or Path
         The file of corrections.
     every : int
-        How many new corrections it takes to learn again.
-    log : callable
-        Told, from another thread, what happens: one line at a time.
-    warn : callable, optional
-        Told instead of `log` when it failed, or a model was held back.
+        How many new corrections start a run.
+    log, warn : callable
+        Called from another thread with one line at a time; `warn`, by default `log`, with failures.
     options : sequence of str, default ()
         More options of `slugline train`, such as ``["--text", "body"]``.
 
     Raises
     ------
-    OptionError : if the model is one that comes with Slugline, there are no data or they are
-        standard input, or `every` is out of its range.
+    OptionError : if the model comes with Slugline, there are no data or they are standard input, or
+        `every` is out of its range.
     """
 
     def __init__(
@@ -114,32 +111,22 @@ class RetrainingLoop:
         self._since: str | None = None
 
     def open(self) -> None:
-        """Open the file of corrections, for `state` to tell how things stand.
-
-        Raises
-        ------
-        StoreError : if it can't be opened.
-        """
+        """Open the file of corrections, for `state`; StoreError if it can't be opened."""
         if self._store is None:
             self._store = CorrectionStore(self._store_path)
 
     def start(self) -> None:
-        """Begin to look out for corrections, in a thread.
-
-        Raises
-        ------
-        StoreError : if the file of corrections can't be opened.
-        """
+        """Start the thread; StoreError if the file of corrections can't be opened."""
         self.open()
         self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
         self._thread.start()
 
     def poke(self) -> None:
-        """Look at once whether there are enough corrections, such as after one was added."""
+        """Check at once whether there are enough corrections."""
         self._awake.set()
 
     def stop(self) -> None:
-        """End the learning, if it is under way, and the thread; the model is then unchanged."""
+        """End a run in progress, leaving the model unchanged, and the thread."""
         with self._starting:
             self._is_over.set()
             child = self._child
@@ -152,15 +139,13 @@ class RetrainingLoop:
             self._store.close()
 
     def state(self) -> dict[str, Any]:
-        """Return how things stand, as plain data for JSON.
+        """Return the state as plain data for JSON.
 
-        Returns
-        -------
-        dict: `is_learning`, and `since` when (ISO 8601, UTC; else None); `every`; `n_new`, the
-        corrections since the last time, and `next_after`, how many more it takes to learn again
-        (both None if the file can't be read just now); and `last`, what came of the last time, or
-        None. That has `at`, `outcome` ("replaced", "held back" or "failed"), `message`, and
-        `n_texts`, `now_right`, `accuracy_before` and `accuracy_after` if it got so far.
+        `is_learning`, and `since` when (ISO 8601, UTC, or None); `every`; `n_new`, the corrections
+        since the last run, and `next_after`, how many more start the next one (both None if the
+        file can't be read now); `last`, the last run or None: `at`, `outcome` ("replaced", "held
+        back" or "failed"), `message` and, unless it failed, `n_texts`, `now_right`,
+        `accuracy_before` and `accuracy_after`.
         """
         n_new = last = None
         with contextlib.suppress(StoreError, ValueError):
@@ -224,7 +209,7 @@ class RetrainingLoop:
             tell(f"learning from corrections: {found['message']}")
 
     def _learn(self) -> dict[str, Any]:
-        """Run the command; return what came of it, for `state`."""
+        """Run the command, and return its summary for `state`."""
         lines: deque[str] = deque(maxlen=_LINES)
         with tempfile.TemporaryFile() as results:
             child = self._begin(results)
@@ -262,14 +247,14 @@ class RetrainingLoop:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Keep other learners from this model; tell whether none of them has."""
+        """Hold the model's lock; yield False if another loop has it."""
         name = self._model.with_name(f".{self._model.name}.learning")
         with name.open("wb") as file:
             yield lock(file)
 
 
 def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
-    """Return what came of a process that ended with a status, results and messages."""
+    """Return the summary of a process from its status, output and messages."""
     taught = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
         taught = json.loads(said)["corrections"]
@@ -296,7 +281,7 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Ask a process to end, and end it if it doesn't."""
+    """Terminate a process, and kill it if it doesn't end."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         with contextlib.suppress(OSError):
             child.send_signal(number)

@@ -1,8 +1,7 @@
-"""The file that keeps corrections: SQLite, on disk before anyone is told that they are kept.
+"""A file of corrections: SQLite, flushed to disk before a correction is acknowledged.
 
-Several threads and several processes may use one file at once. Whoever is killed loses nothing that
-was acknowledged: a correction is written ahead and flushed to the disk before `add` returns.
-Nothing in the file is trusted: one of another program or of a later version is left as it is.
+Several threads and processes may use one file. Nothing in it is trusted: a file of another program
+or of a later version is left unchanged.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class Correction(NamedTuple):
-    """An answer of a model to a text, and what the right one would have been.
+    """An answer of a model to a text, and the right one.
 
     Attributes
     ----------
@@ -54,13 +53,13 @@ class Correction(NamedTuple):
     answer : str or int
         The topic that the model gave.
     probability : float, from 0 to 1
-        The model's, of its answer.
+        The model's probability of its answer.
     model, digest : str
-        Its name, and what tells its file from others.
+        Name and digest of the model.
     who : str or None
-        Who said so, if they gave a name.
+        Who corrected it.
     at : str
-        When it was kept: ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
+        ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
     """
 
     id: int
@@ -83,13 +82,13 @@ def to_cells(
     digest: str,
     who: str | None,
 ) -> tuple[Any, ...]:
-    """Return a correction's cells in the order of `Correction`, without its number and time.
+    """Return the columns of a correction, without its number and time.
 
-    Words are bytes in them: a column of text would end at a NUL, and has no half characters.
+    Strings are stored as bytes: a TEXT column would end at a NUL, and can't hold lone surrogates.
 
     Raises
     ------
-    DataError : if one of them can't be kept; see `Correction` and `MAX_TEXT_BYTES`.
+    DataError : if one of them can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
     """
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give a string.")
@@ -110,7 +109,7 @@ def to_cells(
 
 
 def from_cells(cells: tuple[Any, ...]) -> Correction:
-    """Return the correction that cells hold; ValueError if they are not what was written."""
+    """Return the correction in a row; ValueError if the row is not what `to_cells` returns."""
     number, text, topic, answer, probability, model, digest, who, at = cells
     if not isinstance(at, str) or not _TIME.fullmatch(at) or not _is_share(probability):
         raise ValueError("a time or probability is none")
@@ -184,7 +183,9 @@ _NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PE
 
 
 class CorrectionStore:
-    """Corrections in one file; a context manager, to be used by several threads.
+    """Corrections in one file, for several threads; a context manager.
+
+    All methods raise StoreError if the file can't be read or written, or is damaged.
 
     Parameters
     ----------
@@ -192,12 +193,11 @@ class CorrectionStore:
     patience : float, default 5.0
         Seconds to wait while another process or thread writes.
     create : bool, default True
-        Whether to make the file if there is none.
+        Whether to create a missing file.
 
     Raises
     ------
-    StoreError : if there is no such file and none is to be made, it can't be opened, or is none of
-        ours or of a later version; it is then unchanged.
+    StoreError : if the file is missing, can't be opened, or is of another program or version.
     """
 
     def __init__(
@@ -230,15 +230,11 @@ class CorrectionStore:
         digest: str,
         who: str | None = None,
     ) -> Correction:
-        """Keep a correction, and return it once it is on the disk.
-
-        See `Correction` for the parameters.
+        """Store a correction, and return it once it is on disk.
 
         Raises
         ------
-        DataError : if one of them can't be kept.
-        StoreError : if the file can't be written; the correction is then not kept, and may be added
-            again.
+        DataError : if a value can't be stored; see `Correction`.
         """
         cells = to_cells(text, topic, answer, probability, model, digest, who)
         at = _now()
@@ -250,14 +246,7 @@ class CorrectionStore:
         return from_cells((done.lastrowid, *cells, at))
 
     def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
-        """Take a correction back; return whether there was one that had not been taken back.
-
-        It stays in the file, marked with the time.
-
-        Raises
-        ------
-        StoreError : if the file can't be written; the correction then stays as it was.
-        """
+        """Mark a correction as undone; return whether it was there and not yet undone."""
         if not 0 < id < 1 << 63:
             return False
         with self._using("written") as connection, _transaction(connection):
@@ -267,20 +256,9 @@ class CorrectionStore:
         return done.rowcount == 1
 
     def rows(self, after: int = 0, most: int | None = None) -> Iterator[Correction]:
-        """Yield the corrections in order, without those taken back, in bounded memory.
+        """Yield up to `most` corrections in order, without undone ones, in bounded memory.
 
-        What is added meanwhile may be among them.
-
-        Parameters
-        ----------
-        after : int, default 0
-            Only those with larger numbers.
-        most : int, optional
-            How many at most; all by default.
-
-        Raises
-        ------
-        StoreError : if the file can't be read, or is damaged.
+        Only those with numbers over `after`; corrections added meanwhile may be among them.
         """
         left = _ROWS if most is None else most
         while left > 0:
@@ -292,36 +270,28 @@ class CorrectionStore:
             left -= 0 if most is None else len(page)
 
     def count(self, after: int = 0, model: str | None = None) -> int:
-        """Return how many corrections there are, without those taken back.
-
-        Parameters
-        ----------
-        after : int, default 0
-            Only those with larger numbers.
-        model : str, optional
-            Only those of the model with this name.
-        """
+        """Return the number of corrections over `after`, of a model or of all, not undone."""
         question = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
         if model is None:
             return int(self._ask(question, after))
         return int(self._ask(f"{question} AND model = ?", after, model.encode()))
 
     def last(self) -> int:
-        """Return the largest number that a correction has had; 0 if there has been none."""
+        """Return the largest number of a correction so far; 0 if there are none."""
         return int(self._ask("SELECT coalesce(max(id), 0) FROM corrections"))
 
     def note(self, name: str) -> str | None:
-        """Return what was noted under a name, such as by whoever learns from the corrections."""
+        """Return the note of this name, such as the last correction that a model learned from."""
         found = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
         return None if found is None else str(found)
 
     def set_notes(self, notes: Mapping[str, str]) -> None:
-        """Note values under names, in the place of earlier ones, all of them or none."""
+        """Store notes by name, all or none."""
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
 
     def close(self) -> None:
-        """Close the file; whatever is asked of it afterwards is a StoreError."""
+        """Close the file; later calls raise StoreError."""
         with self._lock:
             self._is_closed = True
             self._let_go()
@@ -360,10 +330,7 @@ class CorrectionStore:
 
     @contextlib.contextmanager
     def _using(self, done: str) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; turn whatever goes wrong into a StoreError.
-
-        `done` says what the file is used for, in the words of a message.
-        """
+        """Lend the connection to one thread; `done` is the verb of an error's message."""
         if not self._lock.acquire(timeout=max(self._patience, 0)):
             raise self._busy(done)
         try:
@@ -384,10 +351,9 @@ class CorrectionStore:
             self._lock.release()
 
     def _connected(self) -> sqlite3.Connection:
-        """Return a connection to the file at the path.
+        """Return the connection, unless the file was moved: nobody would look for it there.
 
-        One that was moved while it was in use can't be written: nobody would look for it there. Nor
-        is a new one made in its place, as other processes may still use the files beside it.
+        A new file in its place could clash with processes that still use the files beside it.
         """
         if self._is_closed:
             raise StoreError(f"{self.path} was closed; open it again.")
@@ -403,7 +369,7 @@ class CorrectionStore:
         return self._connection
 
     def _write_back(self) -> None:
-        """Bring what was written ahead into the file, wherever that is now."""
+        """Checkpoint the write-ahead log into the file, wherever that is now."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -437,10 +403,7 @@ class CorrectionStore:
         return connection
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        """Make the tables in a new file, all of them and the marks at once; refuse others' files.
-
-        That is before it is written ahead, so that a killed process leaves all of it or nothing.
-        """
+        """Create the tables of a new file in one transaction, before it has a write-ahead log."""
         if not self._is_new(connection):
             return
         with _transaction(connection):
@@ -451,7 +414,7 @@ class CorrectionStore:
                 connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
-        """Whether there is nothing in the file; StoreError, without a change, if it isn't ours."""
+        """Whether the file is empty; StoreError if it is of another program or a later version."""
         found, version, is_used = (
             int(connection.execute(question).fetchone()[0])
             for question in (
@@ -473,7 +436,7 @@ class CorrectionStore:
         return False
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
-        """Make sure that there is nothing in the file but our tables, such as a trigger."""
+        """Check that the file holds our tables only, and no trigger."""
         found = connection.execute(
             "SELECT substr(sql, 1, 1000) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' "
             "ESCAPE '!' LIMIT 9"
@@ -522,7 +485,7 @@ class CorrectionStore:
 
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write everything, and flush it to the disk, or nothing."""
+    """Commit everything to disk, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

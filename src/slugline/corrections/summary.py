@@ -1,4 +1,4 @@
-"""What the corrections so far say: of which topics, by whom, and what they would change."""
+"""Summary of corrections: topics, people, and what a model answers to the corrected texts."""
 
 from __future__ import annotations
 
@@ -23,16 +23,7 @@ _MOST_KINDS = 100_000
 
 
 class Confusion(NamedTuple):
-    """How often a topic was taken for another one.
-
-    Attributes
-    ----------
-    answer : str
-        What the model said.
-    topic : str
-        What is right.
-    n : int
-    """
+    """How often a model answered one topic where another was right."""
 
     answer: str
     topic: str
@@ -40,16 +31,7 @@ class Confusion(NamedTuple):
 
 
 class UnresolvedCorrections(NamedTuple):
-    """What a model says of the texts that were corrected to a topic.
-
-    Attributes
-    ----------
-    topic : str
-        The right one.
-    n_asked : int
-    n_wrong : int
-        Texts to which it answers another topic than the right one.
-    """
+    """How many texts corrected to a topic a model still answers wrongly."""
 
     topic: str
     n_asked: int
@@ -58,26 +40,24 @@ class UnresolvedCorrections(NamedTuple):
 
 @dataclass(frozen=True)
 class CorrectionSummary:
-    """What corrections say.
+    """Counts of corrections, each mapping or tuple in descending order.
 
     Attributes
     ----------
     n_corrections : int
     by_topic : dict of str to int
-        How many name each topic as the right one, the most common first.
-    pairs : tuple of Taken
-        The most common first; corrections that confirm an answer are none.
+        Number of corrections to each topic.
+    pairs : tuple of Confusion
     n_confirmed : int
         Corrections whose topic is the answer that was given.
     by_who : dict of str to int
-        The most common first; "" are those without a name.
+        Number of corrections by each person; "" without a name.
     first, last : str or None
-        When the first and the last was kept, ISO 8601 in UTC.
+        Time of the first and the last correction, ISO 8601 in UTC.
     new_topics : tuple of str
-        Right topics that the model doesn't know; empty without a model.
-    still_wrong : tuple of StillWrong
-        What the model says of the corrected texts now, the most wrong ones first; empty without a
-        model. This is what learning from them would change.
+        Topics that the model doesn't know; empty without a model.
+    still_wrong : tuple of UnresolvedCorrections
+        The model's answers now; empty without a model.
     """
 
     n_corrections: int
@@ -92,12 +72,12 @@ class CorrectionSummary:
 
     @property
     def n_asked(self) -> int:
-        """Number of corrected texts that the model was asked about."""
+        """Number of corrected texts that the model answered."""
         return sum(each.n_asked for each in self.still_wrong)
 
     @property
     def n_still_wrong(self) -> int:
-        """Number of those to which the model answers another topic than the right one."""
+        """Number of texts that the model still answers wrongly."""
         return sum(each.n_wrong for each in self.still_wrong)
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,20 +100,13 @@ class CorrectionSummary:
 def summarize(
     corrections: Iterable[Correction], fitted: Fitted | None = None, *, most: int = 2000
 ) -> CorrectionSummary:
-    """Return what corrections say, in one pass over them and in bounded memory.
+    """Return a summary of corrections, in one pass and in bounded memory.
 
     Parameters
     ----------
     corrections : iterable of Correction
-        In order, such as those of `CorrectionStore.rows`.
     fitted : Fitted, optional
-        A model to ask about the corrected texts.
-    most : int, default 2000
-        How many of the texts it is asked about, the first ones.
-
-    Raises
-    ------
-    OptionError : if `most` is out of its range.
+        A model that answers the first `most` of the corrected texts.
     """
     check_whole("most", most, 0)
     tally = _Tally()
@@ -168,7 +141,7 @@ def summarize(
 
 
 class _Tally:
-    """Counts of what has gone by."""
+    """Counts of the corrections so far."""
 
     def __init__(self) -> None:
         self.n = self.n_confirmed = 0
@@ -193,7 +166,7 @@ class _Tally:
 
 
 def _count(counter: Counter[Any], what: Any) -> None:
-    """Count one more of a kind; kinds beyond the limit are left out, to bound the memory."""
+    """Count one more; kinds beyond the limit are left out, to bound the memory."""
     if what in counter or len(counter) < _MOST_KINDS:
         counter[what] += 1
 
@@ -203,7 +176,7 @@ def _sort_by_count(counter: Counter[Any]) -> dict[Any, int]:
 
 
 def _batches(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
-    """Return corrections in lists whose texts are not too long together."""
+    """Yield corrections in batches of limited total length."""
     part: list[Correction] = []
     n_characters = 0
     for correction in corrections:

@@ -1,4 +1,4 @@
-"""What may be wrong with data, settings or a model."""
+"""Warnings about data, settings and models."""
 
 from __future__ import annotations
 
@@ -33,26 +33,15 @@ _LEAK = 0.01
 
 
 def data_warnings(train: Corpus, described: Iterable[str] = ()) -> list[str]:
-    """Return warnings about training data that will limit any classifier.
+    """Return warnings about training data that limit any classifier.
 
-    Parameters
-    ----------
-    train : Corpus
-    described : iterable of str
-        Topics that have a description, and perhaps no document.
+    `described` are topics that have a description, and perhaps no document.
     """
     return topic_warnings(train.topic_counts(), described)
 
 
 def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> list[str]:
-    """Return warnings about how many documents topics have; see `data_warnings`.
-
-    Parameters
-    ----------
-    counts : mapping of str to int
-        The most frequent first.
-    described
-    """
+    """Return warnings about the number of documents of each topic, the most frequent first."""
     n_documents = sum(counts.values())
     described = {str(topic) for topic in described}
     if len(counts.keys() | described) == 1 and counts:
@@ -77,7 +66,7 @@ def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> 
 
 
 def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
-    """Return a warning if test documents are among the training ones, so results look too good."""
+    """Return a warning if test documents occur among the training documents."""
     known = set(train.texts)
     n_leaked = sum(text in known for text in test.texts)
     if n_leaked <= _LEAK * len(test):
@@ -92,15 +81,9 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
 def known_document_warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None = None
 ) -> list[str]:
-    """Return a warning if a model is evaluated on the documents that it learned from.
+    """Return a warning if a model is evaluated on documents that it learned from.
 
-    Parameters
-    ----------
-    fitted : Fitted
-    corpus : Corpus
-        What it is evaluated on.
-    test_fraction : float, optional
-        What share of its data the seed set aside when it was trained, as its file says.
+    `test_fraction` is the share that was set aside in training, as the model file says.
     """
     if fitted.data_digest == corpus.digest():
         return [_known(f"{'' if len(corpus) == 1 else 'all of '}{_these(corpus)}")]
@@ -137,7 +120,7 @@ def _known(documents: str) -> str:
 
 
 def encoder_warnings(classifier: TopicClassifier) -> list[str]:
-    """Return a warning if a fitted classifier goes without the encoder that was asked for."""
+    """Return a warning if a fitted classifier lacks the encoder that was asked for."""
     if classifier.encoder is None or classifier.fitted_.encoder is not None:
         return []
     return [get_encoder(classifier.encoder).omission_warning]
@@ -183,7 +166,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
 
 
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
-    """Say what in the settings, or in the match of training and test, will cost accuracy."""
+    """Return warnings about settings, or about a test unlike the training documents."""
     warnings = fit_warnings(fitted)
     # An encoder knows the words of its languages, wherever they stand.
     is_blind = fitted.dense is None

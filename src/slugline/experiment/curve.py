@@ -1,4 +1,4 @@
-"""Learning curves: accuracy by the number of labels, and what more of them would bring."""
+"""Learning curves: accuracy by the number of labels, extrapolated to twice as many."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
 
 
 class Classifier(Protocol):
-    """What learns from texts and topics, and answers: any classifier of scikit-learn's."""
+    """Any classifier of texts with scikit-learn's interface."""
 
     def fit(self, X: Any, y: Any) -> Any:
         """Learn from texts and their topics."""
@@ -61,22 +61,13 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """The accuracy with so many labels a topic.
+    """Accuracy after learning from `n_labels` documents of each topic."""
 
-    Attributes
-    ----------
-    n_labels : int or None
-        Labels a topic; None for all that there are.
-    n_documents : int
-        Documents that were learned from: topics with fewer documents have given all of them.
-    accuracies : tuple of float
-        One for each draw of documents.
-    n_test : int
-        Documents that each of them was tested on.
-    """
-
+    # Labels a topic; None for all.
     n_labels: int | None
+    # Documents learned from; topics with fewer than `n_labels` give all of theirs.
     n_documents: int
+    # One for each draw of documents.
     accuracies: tuple[float, ...]
     n_test: int
 
@@ -99,14 +90,14 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The points of one classifier, from few labels to many."""
+    """The points of one classifier, in ascending order of labels."""
 
     name: str
     points: tuple[CurvePoint, ...]
 
     @property
     def doubled(self) -> Forecast | None:
-        """What twice as many labels as there are would bring; None if the points can't say."""
+        """Forecast for twice as many labels; None if the points don't suffice."""
         if not self.points or self.points[-1].n_labels is not None:
             return None
         n_documents = [point.n_documents for point in self.points]
@@ -116,17 +107,16 @@ class LearningCurve:
 
 @dataclass(frozen=True, repr=False)
 class LearningCurves:
-    """Accuracy by the number of labels, for one classifier or several.
+    """Learning curves of one classifier or several.
 
     Attributes
     ----------
     name : str
-        Of the data.
+        Name of the data.
     n_topics, n_train, n_test : int
-        Topics, the documents to learn from, and those that all points are tested on.
-    curves : tuple of Curve
+    curves : tuple of LearningCurve
     notes : tuple of str
-        What to know about the data when reading the curves.
+        Remarks on the data.
     interrupted : bool
         Whether Ctrl-C ended it, so that points or draws are missing.
     """
@@ -154,7 +144,7 @@ class LearningCurves:
         return f"Learning curves of {self.name}: {self.n_topics:,} topics", rows
 
     def plot(self, ax: Axes) -> None:
-        """Draw the curves on matplotlib axes (extra `plot`)."""
+        """Draw the curves on Matplotlib axes."""
         plot_labels(ax, [_drawn_curve(curve) for curve in self.curves if curve.points])
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,7 +205,7 @@ def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
 
 
 def baseline() -> Classifier:
-    """Return a good pipeline of scikit-learn's for short texts: words, pairs and characters."""
+    """Return a strong scikit-learn pipeline for short texts: words, pairs and characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
@@ -228,14 +218,9 @@ def baseline() -> Classifier:
 def classifiers_to_compare(
     classifier: TopicClassifier, *, with_baseline: bool = False
 ) -> dict[str, Callable[[], Classifier]]:
-    """Return what to compare: a classifier's settings, and the same without its encoder.
+    """Return factories by name: the classifier's settings, and the same without its encoder.
 
-    Parameters
-    ----------
-    classifier : TopicClassifier
-        Its settings count; it need not be fitted.
-    with_baseline : bool, default False
-        Whether to compare with `baseline` as well.
+    `with_baseline` adds `baseline`. The classifier need not be fitted.
     """
     settings = classifier.get_params()
     of_words = settings | {"encoder": None, "descriptions": None}
@@ -258,22 +243,20 @@ def learning_curves(
 ) -> LearningCurves:
     """Return the accuracy after learning from few labels a topic, from more, and from all.
 
-    Each draw puts the documents of every topic in an order of its own and learns from the first
-    ones, so that a larger number of labels includes a smaller one. All are tested on the same
-    documents. Ctrl-C ends it early with the points so far, if there is one.
+    Each draw orders the documents of every topic at random and learns from the first ones, so that
+    larger sets include smaller ones. Ctrl-C returns the points so far, if there is one.
 
     Parameters
     ----------
     corpus : Corpus
-        The documents to learn from and, unless there is a `test`, to test on.
     test : Corpus, optional
-        By default, `test_fraction` of the corpus, with each topic's share.
-    contenders : mapping of a name to what returns a new classifier, optional
-        See `classifiers_to_compare`; by default `TopicClassifier()` alone.
+        By default, a stratified share of `test_fraction` of the corpus.
+    contenders : mapping of str to callable, optional
+        Factories of classifiers; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     seed : int, default 0
-        Chooses the documents to test on and those of each draw.
+        Chooses the test documents and the draws.
     progress : Progress, optional
 
     Raises
@@ -341,7 +324,7 @@ class _CurveFits:
     _found: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
 
     def measure(self, progress: Progress) -> bool:
-        """Make all fits; return whether Ctrl-C came in between, with something to show."""
+        """Make all fits; return whether Ctrl-C ended it early, with some results."""
         counts = list(self.train.topic_counts().values())
         self._sizes: list[int | None] = [*sizes(counts), None]
         fits = [(n, 0) for n in self._sizes]
@@ -362,7 +345,7 @@ class _CurveFits:
         return False
 
     def points(self, name: str) -> tuple[CurvePoint, ...]:
-        """Return the points of a contender, as far as they have been measured."""
+        """Return the points of a classifier, as far as they have been measured."""
         return tuple(
             CurvePoint(n, len(self._drawn(n, 0)), tuple(self._found[name, n]), len(self.test))
             for n in self._sizes
@@ -380,17 +363,16 @@ class _CurveFits:
         return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
 
     def _drawn(self, n: int | None, draw: int) -> Index:
-        """Return which documents a draw learns from, in their order."""
+        """Return the rows of the documents that a draw learns from."""
         if n is None:
             return np.arange(len(self.train))
         return np.flatnonzero(rank_within_topics(self.train.topics, [self.seed, draw]) < n)
 
 
 def sizes(counts: Sequence[int]) -> list[int]:
-    """Return how many labels a topic to learn from, given how many documents each topic has.
+    """Return the numbers of labels a topic to learn from: 5, 10, 20, 50 and so on.
 
-    5, 10, 20, 50 and so on, while that is less than nearly all documents; where topics are so small
-    that this leaves few, from 1 on.
+    They stop short of nearly all documents; for small topics, they begin at 1.
 
     >>> sizes([300, 300]), sizes([8, 8])
     ([5, 10, 20, 50, 100, 200], [1, 2, 5])

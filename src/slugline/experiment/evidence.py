@@ -1,4 +1,4 @@
-"""What there is to read about a test besides numbers: words of topics, and documents got wrong."""
+"""Examples for the report: the strongest terms of topics, and misclassified documents."""
 
 from __future__ import annotations
 
@@ -57,30 +57,18 @@ Span = tuple[int, int, float]
 
 
 class Quote(NamedTuple):
-    """A passage of a text, on one line.
-
-    Attributes
-    ----------
-    text : str
-        With an ellipsis where it is cut.
-    spans : list of (start, end, share)
-        `text[start:end]` adds `share` to a score. Those that count most, in their order.
-    """
+    """A passage of a text on one line, with an ellipsis where it is cut."""
 
     text: str
+    # Of (start, end, share): `text[start:end]` adds `share` to a score; the strongest spans, in
+    # reading order
     spans: list[Span]
 
 
 def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote:
-    """Return the passage of a text whose words count most.
+    """Return the passage of at most `most` characters whose spans count most.
 
-    Parameters
-    ----------
-    text : str
-    spans : sequence of (start, end, share)
-        As in `slugline.explain.explanation.highlight`.
-    most : int, default 280
-        How many characters of the text it may have.
+    `spans` are (start, end, share), as `slugline.explain.explanation.highlight` takes them.
     """
     start = _weightiest(spans, len(text), most)
     start, end = _at_spaces(text, start, min(len(text), start + most))
@@ -98,7 +86,7 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
 
 
 def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
-    """Return where the passage begins whose words count most, for or against."""
+    """Return the start of the passage whose spans count most, for or against."""
     if length <= most:
         return 0
     ordered = sorted(spans)
@@ -127,7 +115,7 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
-    """Return a text with single spaces for line breaks and several spaces, and the spans in it."""
+    """Return a text with single spaces for line breaks and several spaces, and its spans."""
     places, kept, n = [], [], 0
     for number, character in enumerate(text):
         places.append(n)
@@ -152,14 +140,7 @@ _NEARLY = 0.5
 
 
 class TopicTerms(NamedTuple):
-    """The terms that count most for a topic.
-
-    Attributes
-    ----------
-    topic : str
-    terms : list of str
-        The strongest first: words and pairs, and runs of characters of scripts without spaces.
-    """
+    """The terms with the largest weights for a topic, the strongest first."""
 
     topic: str
     terms: list[str]
@@ -168,25 +149,23 @@ class TopicTerms(NamedTuple):
 def strongest_terms(
     fitted: Fitted, numbers: Iterable[int] | None = None, n_terms: int = N_TERMS
 ) -> list[TopicTerms]:
-    """Return the terms that count most for each topic.
+    """Return the terms that count most for each topic, at most `n_terms` with positive weights.
 
-    A term counts its weight times its idf, times the cube root of p (1 - p) where a share p of the
-    documents has it. With a square root, this would be the standard deviation of its value, and the
-    product its standardised weight (Agresti, 2013, 5.4.7), which puts common words first; without,
-    terms of a single document come first. Of these, the cube root gives the terms that tell best
-    which topic a document has; see `benchmarks/run.py evaluation terms`.
+    Terms are ranked by weight times idf times (p (1 - p))^(1/3), where p is their relative document
+    frequency. With exponent 1/2 this is the standardised weight (Agresti, 2013, 5.4.7), which
+    prefers common words; with 0, terms of single documents come first; see
+    `benchmarks/run.py evaluation terms`.
 
     Parameters
     ----------
     fitted : Fitted
     numbers : iterable of int, optional
-        The numbers of the topics to look at; by default all.
+        Indices of topics; by default all.
     n_terms : int, default 8
-        Fewer are given if a topic has no more with a weight over 0.
 
     Returns
     -------
-    list of TopicTerms; empty if the learner isn't linear, or columns have no idf or no names.
+    list of TopicTerms; empty if the learner isn't linear, or columns lack an idf or names.
     """
     rarity = fitted.features.idf_
     if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
@@ -223,7 +202,7 @@ def _spread(idf: F32, fitted: Fitted) -> F64:
 def _by_strength(
     fitted: Fitted, weights: Any, topic: int, spread: F64, is_run: Mask
 ) -> Iterator[tuple[str, float]]:
-    """Yield the terms with the greatest strength, runs of readable scripts left out."""
+    """Yield the strongest terms, without runs of characters in scripts with spaces."""
     part = slice(*weights.indptr[topic : topic + 2])
     columns, values = weights.indices[part], weights.data[part]
     strength = values * spread[columns]
@@ -239,12 +218,12 @@ def _by_strength(
 
 
 def _is_unspaced(term: str) -> bool:
-    """Whether a run is all of a script that has no spaces, whose words aren't terms themselves."""
+    """Whether a run of characters is of a script without spaces, where words are no terms."""
     return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
 def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
-    """Return the strongest of them that say something new."""
+    """Return the strongest terms that don't overlap."""
     chosen: list[str] = []
     for term, strength in candidates:
         if len(chosen) == n_terms:
@@ -278,31 +257,19 @@ def _pairs(term: str) -> set[str]:
 
 
 class Mistake(NamedTuple):
-    """A document whose most likely topic is not its own.
+    """A misclassified document."""
 
-    Attributes
-    ----------
-    place : int or str
-        Where it stands; see `Corpus.places`.
-    text, topic : str
-    predicted : str
-        The most likely topic.
-    probability : float
-        That of `predicted`.
-    """
-
+    # See `Corpus.places`.
     place: int | str
     text: str
     topic: str
     predicted: str
+    # That of `predicted`.
     probability: float
 
 
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
-    """Return the documents of `corpus` that `fitted` gets wrong, the most certain mistakes first.
-
-    Most of these have a wrong topic in the data, or belong to two topics.
-    """
+    """Return the documents that a model gets wrong, the most certain mistakes first."""
     names = [str(name) for name in fitted.topics.names]
     proba = fitted.predict_proba(corpus.texts)
     best = proba.argmax(axis=1)
@@ -319,7 +286,7 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
 
 
 def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus) -> int:
-    """Write `find_mistakes` as CSV, as a whole or not at all, and return how many there are.
+    """Write the mistakes as CSV, whole or not at all, and return their number.
 
     Raises
     ------
@@ -357,38 +324,19 @@ _LONGEST = 100_000
 
 
 class QuotedMistake(NamedTuple):
-    """A document that got a wrong topic.
+    """A misclassified document, with the passage that explains the answer."""
 
-    Attributes
-    ----------
-    place : int or str
-        Where it stands; see `Corpus.places`.
-    topic, predicted : str
-    probability : float
-        That of `predicted`.
-    quote : Quote
-        Words count what they add to the score of `predicted` over that of `topic`; or, of a topic
-        that the classifier doesn't know, to the score of `predicted`.
-    """
-
+    # See `Mistake`.
     place: int | str
     topic: str
     predicted: str
     probability: float
+    # Spans count towards the score of `predicted` minus that of `topic`, if the model knows it.
     quote: Quote
 
 
 class ConfusedPair(NamedTuple):
-    """Documents of one topic that were given another one.
-
-    Attributes
-    ----------
-    topic, predicted : str
-    n_documents : int
-        How many there are.
-    examples : list of QuotedMistake
-        Some of them.
-    """
+    """Examples of documents of one topic that were given another one, of `n_documents`."""
 
     topic: str
     predicted: str
@@ -398,35 +346,21 @@ class ConfusedPair(NamedTuple):
 
 @dataclass(frozen=True)
 class QualitativeEvidence:
-    """What a person can read to judge a classifier.
+    """Terms and mistakes by which a person can judge a classifier."""
 
-    Attributes
-    ----------
-    terms : list of TopicTerms
-        Of up to 200 topics; see `strongest_terms`. Empty if the learner isn't linear.
-    pairs : list of ConfusedPair
-        The most common mistakes.
-    surest : list of QuotedMistake
-        The mistakes with the highest probability, the surest first. Many of these turn out to have
-        a wrong topic in the data.
-    n_wrong : int
-        How many mistakes there are.
-    unit : str
-        What `place` counts, such as "line".
-    """
-
+    # Of up to 200 topics; empty if the learner isn't linear.
     terms: list[TopicTerms]
+    # The most common confusions.
     pairs: list[ConfusedPair]
+    # The mistakes with the highest probability.
     surest: list[QuotedMistake]
     n_wrong: int
+    # What `place` counts, such as "line".
     unit: str
 
 
 def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
-    """Return the words that count most for each topic, and documents that were got wrong.
-
-    Nothing is learned or answered again; some texts are explained.
-    """
+    """Return the strongest terms of a tested experiment, and examples of its mistakes."""
     evaluation, test = experiment.tested
     terms = strongest_terms(
         experiment.fitted, _most_frequent_topics(evaluation, len(experiment.fitted.topics))
@@ -453,7 +387,7 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
 
 
 def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
-    """Return the numbers of the topics with the most test documents, in the order of the topics."""
+    """Return the indices of the topics with the most test documents, in ascending order."""
     n_documents = evaluation.confusion.sum(axis=1)[:n_topics]
     return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
@@ -461,7 +395,7 @@ def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
 def _confused_rows(
     evaluation: Evaluation, answers: Predictions, rows: list[int], topic: str, predicted: str
 ) -> list[int]:
-    """Return those of the wrong answers that mistake a topic for another one."""
+    """Return the wrong answers that confuse one topic with another."""
     number, other = map(evaluation.topics.index, (topic, predicted))
     if number >= evaluation.n_known:
         number = -1
@@ -471,12 +405,12 @@ def _confused_rows(
 
 
 def _prefer_unseen(shown: Sequence[int], rows: Sequence[int]) -> list[int]:
-    """Return a few of the rows, those first that are not shown already."""
+    """Return a few of the rows, first those that are not shown elsewhere."""
     return sorted(rows, key=set(shown).__contains__)[:N_OF_PAIR]
 
 
 class _Quoting:
-    """Quotes test documents that were got wrong, each of them explained once."""
+    """Quotes misclassified documents, explaining each of them once."""
 
     def __init__(self, experiment: Experiment, answers: Predictions) -> None:
         self._experiment, self._answers = experiment, answers
@@ -486,7 +420,7 @@ class _Quoting:
         self._made: dict[int, QuotedMistake] = {}
 
     def all(self, rows: Sequence[int]) -> list[QuotedMistake]:
-        """Return the quoted documents of some rows."""
+        """Return the quoted documents of rows."""
         return [self._one(row) for row in rows]
 
     def _one(self, row: int) -> QuotedMistake:
@@ -506,7 +440,7 @@ class _Quoting:
 def _spans(
     fitted: Fitted, text: str, predicted: str, topic: str | None
 ) -> list[tuple[int, int, float]]:
-    """Return what words add to the score of the predicted topic over that of the true one."""
+    """Return each word's share of the score of the predicted topic minus that of the true one."""
     from slugline.explain.explain import explain
 
     if len(text) > _LONGEST:

@@ -1,7 +1,6 @@
-"""The classic newswire lesson, step by step and over several seeds, as numbers.
+"""The newswire lesson, "Classifying newswires: a multi-class classification example".
 
-The lesson is the notebook "Classifying newswires: a multi-class classification example". Nothing
-here prints or draws; `slugline.reports` does.
+Trains its networks over several seeds and returns numbers; `slugline.reports` shows them.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ LESSON: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """One number, measured once per seed; `sd` is of the sample, and None for a single seed."""
+    """Mean and sample standard deviation over seeds; the latter is None for one seed."""
 
     mean: float
     sd: float | None
@@ -109,7 +108,7 @@ class SeedSummary:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> SeedSummary:
-        """Return a summary of one or more values."""
+        """Return the summary of one or more values."""
         listed = list(values)
         sd = statistics.stdev(listed) if len(listed) > 1 else None
         return cls(statistics.fmean(listed), sd, listed)
@@ -165,9 +164,8 @@ class Baselines:
 class EpochCurves:
     """A network trained for a fixed number of epochs on the partial training set.
 
-    The four lists are those of the first seed, with one number per epoch; `seeds` has the same four
-    for every seed. Losses use natural logarithms. `test_loss` and `test_accuracy` are those after
-    the last epoch.
+    The four lists are those of the first seed, one number per epoch; `seeds` has all seeds. Losses
+    use natural logarithms; the test numbers are those after the last epoch.
     """
 
     hidden: tuple[int, ...]
@@ -187,7 +185,7 @@ class EpochCurves:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """A network trained from scratch and tested; `epochs` is a list if it differs between seeds."""
+    """Test results of a network; `epochs` is a list if it differs between seeds."""
 
     hidden: tuple[int, ...]
     epochs: int | list[int]
@@ -205,7 +203,7 @@ class TopicProbability:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the retrained network of the first seed predicts for the first test wire and for all."""
+    """Predictions of the retrained network of the first seed."""
 
     shape: tuple[int, ...]
     sum: float
@@ -291,19 +289,16 @@ def run(
     progress: Progress | None = None,
     source: WireSource = reuters,
 ) -> NotebookResult:
-    """Run every step of the lesson, in order, and return the results.
+    """Run every step of the lesson, and return the results.
 
     Parameters
     ----------
     n_seeds : int, default 1
-        How many times to train each network, with other initial weights and another order of
-        batches each time.
+        How many times to train each network, with seeds from `first_seed` on.
     first_seed : int, default 0
-        The other seeds are the numbers that follow.
     progress : Progress, optional
-        What to call before every fit; nothing by default.
-    source : Source, default `slugline.reuters`
-        Must have more than 1,000 training wires: the first 1,000 are for validation.
+    source : WireSource, default `slugline.reuters`
+        With more than 1,000 training wires: the first 1,000 are for validation.
 
     Raises
     ------

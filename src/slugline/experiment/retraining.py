@@ -1,4 +1,4 @@
-"""A model trained again from its own file, and compared with it byte for byte."""
+"""Trains a model again from its own file, and compares the bytes."""
 
 from __future__ import annotations
 
@@ -39,42 +39,27 @@ _N_DIGITS = 12
 
 
 class ModelDifference(NamedTuple):
-    """One thing in which the new model differs.
+    """One thing in which two models differ."""
 
-    Attributes
-    ----------
-    what : str
-        A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
-    then, now : object
-        What the file says of it, and the new model. For an array, the two values that are furthest
-        apart; for the vocabulary, how many terms only that one has.
-    """
-
+    # A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
     what: str
+    # The values in the file and in the new model: of arrays, the two that differ most; of
+    # vocabularies, the number of terms in one of them only
     then: Any
     now: Any
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """The result of training a model again.
+    """The result of training a model again."""
 
-    Attributes
-    ----------
-    model : str
-        Path of the file.
-    n_documents, n_bytes : int
-        Documents that both learned from, and the size of the file.
-    differences : tuple of Difference
-        The versions of libraries come first, as they may be the cause.
-    not_measured : tuple of str
-        Metrics in the file that were taken on trust, as no test documents were given.
-    """
-
+    # Path of the file.
     model: str
     n_documents: int
     n_bytes: int
+    # Versions of libraries, a likely cause, come first.
     differences: tuple[ModelDifference, ...]
+    # Metrics taken from the file, as no test documents were given.
     not_measured: tuple[str, ...]
 
     @property
@@ -261,7 +246,7 @@ def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Return each plain value within JSON, and the names that lead there."""
+    """Yield each plain value within JSON with its path."""
     if not isinstance(value, dict | list):
         yield path, value
         return

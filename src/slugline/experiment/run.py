@@ -1,4 +1,4 @@
-"""One experiment: labelled texts in, a classifier and what to know of it out."""
+"""Fits a classifier to labelled texts and tests it."""
 
 from __future__ import annotations
 
@@ -56,14 +56,13 @@ __all__ = [
 
 
 def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
-    """Return the evaluation of a classifier's answers against the topics of `corpus`.
+    """Return the evaluation of a model on a corpus; topics that it doesn't know count as wrong.
 
-    Topics that the classifier does not know count as wrong. `seed` draws the test sets that
-    intervals come of.
+    `seed` draws the bootstrap samples of the intervals.
 
     Raises
     ------
-    DataError : if it knows none of them, so that a comparison makes no sense.
+    DataError : if the model knows none of the topics.
     """
     names = [str(name) for name in fitted.topics.names]
     check_some_known(names, corpus)
@@ -75,7 +74,7 @@ def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
 
 
 def stored_metrics(evaluation: Evaluation, majority: float) -> dict[str, float]:
-    """Return the metrics of a test that a model file keeps, by name."""
+    """Return the metrics of a test that a model file stores, by name."""
     return {
         "test_accuracy": evaluation.accuracy,
         "test_macro_f1": evaluation.macro_f1,
@@ -86,7 +85,7 @@ def stored_metrics(evaluation: Evaluation, majority: float) -> dict[str, float]:
 
 
 def check_some_known(topics: Sequence[str], test: Corpus) -> None:
-    """Make sure that a test has one of the topics; DataError if it has none."""
+    """Check that a test has one of the topics; DataError if not."""
     if not set(topics) & set(test.topics):
         raise DataError(
             f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
@@ -95,7 +94,7 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
 
 
 def check_several_topics(corpus: Corpus) -> None:
-    """Make sure that there are topics to tell apart; DataError if there is one or none."""
+    """Check that a corpus has two topics or more; DataError if not."""
     if not len(corpus):
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
     if len(set(corpus.topics)) == 1:
@@ -109,12 +108,7 @@ def check_several_topics(corpus: Corpus) -> None:
 
 
 class RoutingResult(NamedTuple):
-    """What became of the documents of a test.
-
-    Attributes
-    ----------
-    n_documents, n_answered, n_right : int
-    """
+    """How many test documents a router answered, and how many of the answers are right."""
 
     n_documents: int
     n_answered: int
@@ -127,11 +121,11 @@ class RoutingResult(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        """Share of the answers that were right; None if there are none."""
+        """Share of right answers; None if there are none."""
         return self.n_right / self.n_answered if self.n_answered else None
 
     def summary(self) -> str:
-        """Return both in words."""
+        """Return coverage and precision in words."""
         if self.precision is None:
             return "none answered"
         return f"{self.coverage:.1%} answered, {self.precision:.1%} of them right"
@@ -142,7 +136,7 @@ class RoutingResult(NamedTuple):
 
 
 def route_test(router: Router, corpus: Corpus) -> RoutingResult:
-    """Return how a router does on labelled texts; where it doesn't know the topic, it is wrong."""
+    """Return how a router does on labelled texts; topics that it doesn't know count as wrong."""
     topics = [route.topic for route in router.route(corpus.texts)]
     answered = [
         str(found) == topic
@@ -172,24 +166,22 @@ class Experiment:
     name : str
         Name of the data.
     n_train, n_validation : int
-        Training documents, and documents of a validation file; the latter is 0 if the best epoch
-        was found on a part of the training documents.
+        Training documents, and those of a validation file.
     warnings : tuple of str
-        What may be wrong with the data or the settings, and what that means.
+        What may be wrong with the data or the settings.
     seconds : float
         Wall time of fitting.
     notes : tuple of str
-        What was decided while reading the training documents.
+        Decisions made while reading the training documents.
     n_skipped : int
-        Rows left out because they could not be used.
+        Rows that could not be used.
     test : Corpus or None
         The test documents; None if the classifier was not tested.
     test_fraction : float or None
-        The share of all documents that they are, if the seed chose them.
+        Their share of all documents, if the seed chose them.
     evaluation : Evaluation or None
-        On the test documents.
     majority_topic, majority : str, float
-        The most common training topic, and the accuracy of always answering it; NaN without a test.
+        The most common training topic, and its share of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
     """
@@ -248,15 +240,12 @@ class Experiment:
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether Ctrl-C ended the training; the classifier then is that of the best epoch."""
+        """Whether Ctrl-C ended the training with the best epoch so far."""
         return self.history is not None and self.history.stopped_by == "interrupt"
 
     @property
     def n_learned(self) -> int:
-        """Number of documents that the final weights were fitted to.
-
-        After an interrupt, documents held out to find the best epoch are not among them.
-        """
+        """Training documents, without those that an interrupt left held out."""
         return self.n_train - self.fitted.n_held_out
 
     @property
@@ -403,17 +392,9 @@ def _with_test(
 def run_stream(
     classifier: TopicClassifier, files: Sequence[str], name: str, **options: Any
 ) -> Experiment:
-    """Fit `classifier` to files larger than memory; nothing is tested.
+    """Fit `classifier` in place to files larger than memory; nothing is tested.
 
-    Parameters
-    ----------
-    classifier : TopicClassifier
-        It is fitted in place.
-    files : sequence of str
-    name : str
-        Name of the data.
-    **options
-        See `TopicClassifier.fit_stream`.
+    `name` is that of the data; see `TopicClassifier.fit_stream` for the options.
     """
     started = time.perf_counter()
     fitted = classifier.fit_stream(files, **options).fitted_
@@ -433,7 +414,7 @@ def run_stream(
 
 
 def check_validation(classifier: TopicClassifier, train: Corpus, validation: Corpus | None) -> None:
-    """Make sure that there is something to find the best epoch on; DataError if there isn't."""
+    """Check that the best epoch can be found on something; DataError if not."""
     if validation is not None:
         _check_all_known(train, validation)
     elif train.texts and choose_learner(classifier.learner).has_epochs:
@@ -449,10 +430,7 @@ def timed_fit(
     *,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float:
-    """Fit `classifier` to a corpus, and return the wall time in seconds.
-
-    That an encoder is left out is for `encoder_warnings` to say.
-    """
+    """Fit `classifier` and return the wall time in seconds."""
     started = time.perf_counter()
     with warnings.catch_warnings(action="ignore", category=EncoderWarning):
         classifier.fit(
@@ -467,7 +445,7 @@ def timed_fit(
 
 
 def check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
-    """Make sure that a document can be set aside for a purpose; DataError if none can."""
+    """Check that a document can be set aside for a purpose; DataError if not."""
     if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "

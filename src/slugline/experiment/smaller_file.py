@@ -1,4 +1,4 @@
-"""A smaller file of a classifier, and what it costs."""
+"""Saves a model in fewer bytes, and measures the loss of accuracy."""
 
 from __future__ import annotations
 
@@ -20,26 +20,16 @@ __all__ = ["SmallerFile", "save_smaller"]
 
 @dataclass(frozen=True)
 class SmallerFile:
-    """What it cost to store a classifier's weights in fewer bits, or not all of them.
+    """Cost of storing weights in fewer bits, or not all of them."""
 
-    Attributes
-    ----------
-    experiment : Experiment
-        The one before, with the evaluation of the file as it is saved.
-    precision : {"float32", "float16", "int8"}
-    max_bytes : int or None
-        The most that the file may have.
-    accuracy_before, accuracy_after : float
-        On the test documents.
-    bytes_before, bytes_after : int
-        Size of the file with all weights in float32, which is not kept, and of the one saved.
-    """
-
+    # With the evaluation of the weights in the file.
     experiment: Experiment
     precision: str
+    # The limit that was asked for.
     max_bytes: int | None
     accuracy_before: float
     accuracy_after: float
+    # Size of the file with all weights in float32, and of the one saved.
     bytes_before: int
     bytes_after: int
 
@@ -72,9 +62,7 @@ def save_smaller(
     max_size: int | None = None,
     card_notes: str = "",
 ) -> SmallerFile:
-    """Save an experiment's classifier in a smaller file, and measure what that costs.
-
-    The file keeps the metrics of the weights that it holds.
+    """Save an experiment's model in a smaller file, with the metrics of the weights in it.
 
     Parameters
     ----------
@@ -85,8 +73,8 @@ def save_smaller(
 
     Raises
     ------
-    ModelFileError : if it can't be written; an earlier file at `path` then stays.
-    OptionError : if there is no such precision, or the model can't be made as small as `max_size`.
+    ModelFileError : if it can't be written; an earlier file then stays.
+    OptionError : if there is no such precision, or `max_size` is too small.
     """
     as_file = partial(
         to_model_file,

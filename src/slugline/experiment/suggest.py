@@ -1,4 +1,4 @@
-"""What to label next: the documents whose topics would teach a model most."""
+"""Active learning: the documents whose labels would probably improve a model most."""
 
 from __future__ import annotations
 
@@ -45,18 +45,7 @@ _SAME = 0.9
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A document to label.
-
-    Attributes
-    ----------
-    row : int
-        Which of the documents it is, counted from 0.
-    text : str
-    topic : str or int
-        The model's best guess.
-    probability : float
-        Of that guess.
-    """
+    """A document to label: its row, its text, and the most likely topic with its probability."""
 
     row: int
     text: str
@@ -72,27 +61,20 @@ def suggest(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Suggestion]:
-    """Return the documents whose labels would probably teach the model most, best groups first.
+    """Return `n` documents to label, or fewer if not as many differ, the best groups first.
 
-    First come the documents between whose two likeliest topics the model hesitates most (margin
-    sampling), weighed by how typical they are of all documents (information density), as an odd one
-    teaches little of the others. Of these, ten times as many as are wanted are put into as many
-    groups as are wanted (k-means, weighed in the same way), and each group suggests its middle one.
-    Of near duplicates, only one is suggested, and blank texts never are.
-
-    Documents are alike if their terms are: of the families that the model uses, but with all those
-    of the documents, as a model that has learned from few knows few. If the model has an encoder,
-    documents are alike if their rows are. These are kept in the cache.
+    Documents are ranked by margin sampling times information density. The first ten times `n` are
+    clustered by weighted k-means, and each cluster suggests its central document. Near duplicates
+    are suggested once, blank texts never. Similarity is that of the encoder's rows, which stay in
+    the cache, or of terms in the documents themselves, as a model of few labels knows few.
 
     Parameters
     ----------
     fitted : Fitted
     texts : iterable of str
-        Documents without labels. They are classified in blocks, so memory is bounded by the texts.
+        Documents without labels; they are classified in blocks, in bounded memory.
     n : int, default 50
-        How many to suggest; fewer come back if there are not as many different ones.
     seed : int, default 0
-        Chooses among equals, and the sample of documents that shows what is typical.
     progress : Progress, optional
 
     Raises
@@ -102,9 +84,9 @@ def suggest(
 
     References
     ----------
-    Scheffer et al. (2001), Active hidden Markov models for information extraction: margins;
+    Scheffer et al. (2001), Active hidden Markov models for information extraction (margins);
     Settles and Craven (2008), An analysis of active learning strategies for sequence labeling
-    tasks: density; Zhdanov (2019), Diverse mini-batch active learning: groups.
+    tasks (density); Zhdanov (2019), Diverse mini-batch active learning (clusters).
     """
     check_whole("n", n, 1)
     check_whole("seed", seed, 0, (1 << 32) - 1)
@@ -132,7 +114,7 @@ def suggest(
 
 
 def _different(texts: Sequence[str]) -> Index:
-    """Return the first of each text, letter case and spaces aside, without the blank ones."""
+    """Return the first row of each text, ignoring case and spaces, without blank texts."""
     seen = {hash("")}
     first = []
     for row, text in enumerate(texts):
@@ -151,7 +133,7 @@ def _sample(rows: Index, n: int, seed: int) -> Index:
 
 
 def _typical(fitted: Fitted, texts: Sequence[str]) -> tuple[Callable[[Sequence[str]], Rows], F64]:
-    """Return what makes rows of documents, by which they are compared, and the mean row."""
+    """Return a function from texts to rows for comparing documents, and the mean row."""
     if fitted.encoder is not None:
         from slugline.learning.encoder.rows import encode
 
@@ -177,7 +159,7 @@ def _most_doubtful(
     n: int,
     progress: Progress,
 ) -> tuple[Index, F64]:
-    """Return the `n` documents that are most doubtful and typical, by row, and how much so."""
+    """Return the rows and scores of the `n` most uncertain and typical documents."""
     best, scores = rows[:0], np.zeros(0)
     n_at_once = max(1, min(_BLOCK, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
@@ -194,7 +176,7 @@ def _most_doubtful(
 
 
 def _doubt(proba: F32) -> F64:
-    """Return 1 less the lead of each row's likeliest topic over the next one."""
+    """Return 1 minus the margin between the two likeliest topics."""
     if proba.shape[1] == 1:
         return np.ones(len(proba))
     second, first = np.partition(proba, -2, axis=1)[:, -2:].T
@@ -202,7 +184,7 @@ def _doubt(proba: F32) -> F64:
 
 
 def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
-    """Return the numbers of `n` rows that differ, or of as many as do."""
+    """Return the indices of up to `n` rows that differ."""
     in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
     chosen: list[int] = []
     likeness = np.zeros(rows.shape[0])
@@ -222,7 +204,7 @@ def _cosines(rows: Rows, row: int) -> F64:
 
 
 def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
-    """Yield the row nearest to the middle of each group, those of the best groups first."""
+    """Yield the central row of each cluster, the best clusters first."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils.extmath import randomized_svd
