@@ -259,7 +259,7 @@ def test_each_model_is_told_of_as_soon_as_it_is_measured(corpus: Corpus, pipelin
         ["majority", "models:Guess"],
         TWO,
         progress=Steps(steps),
-        found=lambda model: told.append((model.name, len(steps))),
+        on_result=lambda model: told.append((model.name, len(steps))),
     )
     assert steps == [
         "0% majority: fold 1 of 2",

@@ -33,8 +33,8 @@ def make_app(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    named = [name for name in COMMANDS if [name] == list(arguments[:1])]
-    for name in named or COMMANDS:
+    selected = [name for name in COMMANDS if [name] == list(arguments[:1])]
+    for name in selected or COMMANDS:
         command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
         # What runs for long is told how by whatever starts it.
         settings = {"auto_envvar_prefix": "SLUGLINE"} if name == "serve" else {}

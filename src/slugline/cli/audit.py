@@ -129,25 +129,25 @@ def audit(
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
-    how: dict[str, Any] = {"seed": seed, "n_jobs": threads}
+    options: dict[str, Any] = {"seed": seed, "n_jobs": threads}
     with show_progress(quiet) as progress:
-        how["progress"] = progress
+        options["progress"] = progress
         if decisions is not None:
-            _repair(train, data, reading, decisions, output, gain, how, as_json)
+            _repair(train, data, reading, decisions, output, gain, options, as_json)
             return
         from slugline.audit.audit import audit_corpus
         from slugline.audit.findings import Findings
 
-        found = audit_corpus(train, others, **how)
-        gained = _gain_of_dropping(found, how) if gain else None
-    findings = Findings(found)
+        report = audit_corpus(train, others, **options)
+        gained = _gain_of_dropping(report, options) if gain else None
+    findings = Findings(report)
     files = _write(findings, output, ranking, review)
     if as_json:
         print_json(_plain(findings, n) | ({"gain": gained.to_dict()} if gained else {}) | files)
     else:
         _print(findings, n, gained)
-        for what, name in files.items():
-            show(f"{what:<8}{name}")
+        for description, name in files.items():
+            show(f"{description:<8}{name}")
 
 
 def _check_files(
@@ -158,14 +158,14 @@ def _check_files(
     sources: list[str | Path | None],
 ) -> None:
     """Check that every file can be written, is named after its kind, and replaces no other."""
-    named = {"--output": output, "--ranking": ranking, "--review": review}
+    targets = {"--output": output, "--ranking": ranking, "--review": review}
     if decisions is not None:
-        odd = next((option for option in ("--ranking", "--review") if named[option]), None)
+        odd = next((option for option in ("--ranking", "--review") if targets[option]), None)
         if odd:
             raise OptionError(f"{odd} is of an audit, and --decisions repairs; leave one out.")
     suffixes = _SUFFIXES | ({} if decisions is None else {"--output": _REPAIRED})
     seen: list[str | Path | None] = list(sources)
-    for option, path in named.items():
+    for option, path in targets.items():
         if path is None:
             continue
         _check_suffix(option, path, suffixes[option], decisions)
@@ -191,11 +191,11 @@ def _check_suffix(
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
     """Return the test documents; those of a known data set are numbered on after the others."""
-    found = parts.get("test")
-    if found is None or test is not None:
-        return found
+    test_documents = parts.get("test")
+    if test_documents is None or test is not None:
+        return test_documents
     n_train = len(parts["train"])
-    return replace(found, places=range(n_train + 1, n_train + len(found) + 1))
+    return replace(test_documents, places=range(n_train + 1, n_train + len(test_documents) + 1))
 
 
 def _repair(
@@ -205,7 +205,7 @@ def _repair(
     path: Path,
     output: Path | None,
     gain: bool,
-    how: dict[str, Any],
+    options: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
@@ -216,39 +216,43 @@ def _repair(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     decided = read_decisions(path, reading.encoding)
-    done = apply_decisions(corpus, decided)
+    repair = apply_decisions(corpus, decided)
     n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
-    warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
-    gained = _gain_of(corpus, done, how) if gain else None
-    is_whole = output is not None and _write_documents(output, corpus, done, data, reading)
+    warn(_of_new_topic(str(path), new, corpus.topics) for new in repair.new_topics)
+    gained = _gain_of(corpus, repair, options) if gain else None
+    is_whole = output is not None and _write_documents(output, corpus, repair, data, reading)
     said = {
-        "relabelled": done.n_relabelled,
-        "dropped": done.n_dropped,
-        "kept": done.n_kept,
-        "documents": len(done.corpus),
+        "relabelled": repair.n_relabelled,
+        "dropped": repair.n_dropped,
+        "kept": repair.n_kept,
+        "documents": len(repair.corpus),
     }
     if as_json:
         files = {} if output is None else {"output": str(output)}
         print_json(said | ({"gain": gained.to_dict()} if gained else {}) | files)
         return
-    show(", ".join(f"{number:,} {what}" for what, number in said.items() if what != "documents"))
+    show(
+        ", ".join(
+            f"{number:,} {action}" for action, number in said.items() if action != "documents"
+        )
+    )
     if gained is not None:
         show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
         alone = "" if is_whole else ", with text and topic alone"
-        show(f"{len(done.corpus):,} documents{alone}: {output}")
+        show(f"{len(repair.corpus):,} documents{alone}: {output}")
 
 
-def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(topic, set(known), n=1)
-    asked = f"; did you mean {near[0]}?" if near else ""
-    return f"{path}: no document had the topic {topic!r} before{asked}"
+def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
+    near = difflib.get_close_matches(topic, set(topics), n=1)
+    question = f"; did you mean {near[0]}?" if near else ""
+    return f"{path}: no document had the topic {topic!r} before{question}"
 
 
 def _write_documents(
-    path: Path, corpus: Corpus, done: Repair, data: list[str], reading: ReadOptions
+    path: Path, corpus: Corpus, repair: Repair, data: list[str], reading: ReadOptions
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
     from slugline.audit.repair import to_csv, to_json_lines, whole_rows
@@ -256,43 +260,43 @@ def _write_documents(
     rows = whole_rows(
         data,
         corpus,
-        done.topics,
+        repair.topics,
         reading.text,
         reading.topic,
         format=reading.format_,
         encoding=reading.encoding,
     )
-    pairs = zip(done.corpus.texts, done.corpus.topics, strict=True)
+    pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
     written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
     write_file(path, (to_csv if path.suffix.lower() == ".csv" else to_json_lines)(written))
     return rows is not None
 
 
-def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain | None:
+def _gain_of(corpus: Corpus, repair: Repair, options: dict[str, Any]) -> Gain | None:
     from slugline.audit.audit import group_copies
 
-    groups = group_copies(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
-    return _measured(corpus, done.topics, groups, how)
+    groups = group_copies(corpus.texts, seed=options["seed"], n_jobs=options["n_jobs"])
+    return _measured(corpus, repair.topics, groups, options)
 
 
-def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain | None:
-    corpus = found.corpus
-    dropped = set(found.suspects(_DROPPED).tolist())
+def _gain_of_dropping(report: Audit, options: dict[str, Any]) -> Gain | None:
+    corpus = report.corpus
+    dropped = set(report.suspects(_DROPPED).tolist())
     after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return _measured(corpus, after, found.copies.groups, how)
+    return _measured(corpus, after, report.copies.groups, options)
 
 
 def _measured(
     corpus: Corpus,
     after: list[str | None],
     groups: Index,
-    how: dict[str, Any],
+    options: dict[str, Any],
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
     from slugline.audit.repair import measure_gain
 
     try:
-        return measure_gain(corpus, after, groups, **how)
+        return measure_gain(corpus, after, groups, **options)
     except DataError as error:
         warn([f"the gain can't be measured: {error}"])
         return None
@@ -347,9 +351,9 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
                 is_line_drawn = True
             start = " ".join(findings.audit.corpus.texts[each.row][:400].split())
             at = f"test {each.at}" if each.part == "test" else str(each.at)
-            shown = shorten(start, _N_CHARACTERS)
-            table.append([at, f"{each.suspicion:.2f}", each.topic, each.likely, shown])
-        print_table(table, left=(0, 2, 3, 4))
+            excerpt = shorten(start, _N_CHARACTERS)
+            table.append([at, f"{each.suspicion:.2f}", each.topic, each.likely, excerpt])
+        print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(findings.audit):
         show(line)
     if gained is not None:
@@ -358,32 +362,32 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
 
 
 def _plain(findings: Findings, n: int) -> dict[str, Any]:
-    found = findings.audit
-    suspects = [findings[row] for row in found.order[:n].tolist()]
+    report = findings.audit
+    suspects = [findings[row] for row in report.order[:n].tolist()]
     return {
-        "data": found.corpus.name,
-        "documents": len(found),
-        "test_documents": len(found) - found.n_train,
-        "topics": len(found.topics),
-        "probably_wrong": len(found.suspects()),
-        "unit": found.corpus.unit,
-        "suspects": [{"at": each.at, "part": each.part, **each.to_dict()} for each in suspects],
-        "copies": [_places(findings, rows.tolist()) for rows in found.copies.identical],
-        "near_copies": [_places(findings, rows.tolist()) for rows in found.copies.near],
+        "data": report.corpus.name,
+        "documents": len(report),
+        "test_documents": len(report) - report.n_train,
+        "topics": len(report.topics),
+        "probably_wrong": len(report.suspects()),
+        "unit": report.corpus.unit,
+        "suspects": [{"at": item.at, "part": item.part, **item.to_dict()} for item in suspects],
+        "copies": [_places(findings, rows.tolist()) for rows in report.copies.identical],
+        "near_copies": [_places(findings, rows.tolist()) for rows in report.copies.near],
         "leaks": [
             {
-                "train": found.corpus.places[leak.row],
-                "test": found.corpus.places[leak.test_row],
+                "train": report.corpus.places[leak.row],
+                "test": report.corpus.places[leak.test_row],
                 "likeness": round(leak.likeness, 4),
             }
-            for leak in found.copies.leaks
+            for leak in report.copies.leaks
         ],
-        "topics_alike": [each._asdict() for each in found.alike],
+        "topics_alike": [item._asdict() for item in report.alike],
         "odd_texts": [
-            {"at": found.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
-            for odd in found.odd
+            {"at": report.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
+            for odd in report.odd
         ],
-        "shared_lines": [{"line": line, "documents": number} for line, number in found.lines],
+        "shared_lines": [{"line": line, "documents": number} for line, number in report.lines],
     }
 
 

@@ -66,7 +66,7 @@ def check(
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     with show_progress(quiet) as progress:
-        found = retrain(
+        retraining = retrain(
             model,
             parts["train"],
             parts.get("validation"),
@@ -74,41 +74,44 @@ def check(
             n_threads=threads,
             progress=progress,
         )
-    if found.not_measured:
-        names = ", ".join(found.not_measured)
+    if retraining.not_measured:
+        names = ", ".join(retraining.not_measured)
         say(f"{model}: not measured again: {names}; for that, give the --test file", quiet=quiet)
     if as_json:
-        print_json(found.to_dict())
+        print_json(retraining.to_dict())
     else:
-        _print(found)
-    if not found.is_identical:
-        say(f"{model}: {_likely_cause(found)}", quiet=quiet)
+        _print(retraining)
+    if not retraining.is_identical:
+        say(f"{model}: {_likely_cause(retraining)}", quiet=quiet)
         raise typer.Exit(1)
 
 
-def _print(found: Retraining) -> None:
+def _print(retraining: Retraining) -> None:
     from slugline.base.words import counted
 
-    if found.is_identical:
-        n_documents = found.n_documents
+    if retraining.is_identical:
+        n_documents = retraining.n_documents
         give = "gives" if n_documents == 1 else "give"
         show(
-            f"{found.model}: identical; {counted(n_documents, 'document')} {give} the same "
-            f"{found.n_bytes:,} bytes again"
+            f"{retraining.model}: identical; {counted(n_documents, 'document')} {give} the same "
+            f"{retraining.n_bytes:,} bytes again"
         )
         return
-    show(f"{found.model}: not identical")
-    rows = [(what, _shown(then), _shown(now)) for what, then, now in found.differences]
+    show(f"{retraining.model}: not identical")
+    rows = [
+        (name, _format_value(then), _format_value(now))
+        for name, then, now in retraining.differences
+    ]
     print_table([("", "in the file", "now"), *rows])
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "-" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _likely_cause(found: Retraining) -> str:
-    if found.differences[0].what.startswith("versions."):
+def _likely_cause(retraining: Retraining) -> str:
+    if retraining.differences[0].what.startswith("versions."):
         return "made by other versions; install those to get the same bytes"
-    if all(difference.what.startswith("metrics.") for difference in found.differences):
+    if all(difference.what.startswith("metrics.") for difference in retraining.differences):
         return "the same model, tested on other documents"
     return "made by the same versions; the file was changed, or another processor rounded otherwise"

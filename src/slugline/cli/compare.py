@@ -127,7 +127,7 @@ def compare(
             settings,
             resume=resume,
             progress=progress,
-            found=lambda model: progress.note(format_model(model, width)),
+            on_result=lambda model: progress.note(format_model(model, width)),
         )
         if output is not None:
             _write(comparison, output)

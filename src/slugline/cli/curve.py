@@ -140,7 +140,7 @@ def _print(curves: LearningCurves) -> None:
         f"{counted(curves.n_train, 'document')} to learn from, {counted(curves.n_test, 'other')} "
         "to test on"
     )
-    print_table(curve_rows(curves), left=())
+    print_table(curve_rows(curves), left_aligned=())
     show(describe_intervals(curves))
-    for each in curves.curves:
-        show(describe_forecast(each))
+    for learning_curve in curves.curves:
+        show(describe_forecast(learning_curve))

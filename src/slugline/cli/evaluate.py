@@ -79,9 +79,9 @@ def evaluate(
     fitted, file = load_model(model)
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
-    known = [str(name) for name in fitted.topics.names]
+    topics = [str(name) for name in fitted.topics.names]
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
-    parts = load_parts(data, reading, quiet, known)
+    parts = load_parts(data, reading, quiet, topics)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)
@@ -89,7 +89,7 @@ def evaluate(
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
     routing = tested_router(fitted, corpus)
-    told: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
+    results: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
     if not as_json:
         print_evaluation(evaluation)
         print_routing(routing)
@@ -100,10 +100,10 @@ def evaluate(
             corpus.topics,
             evaluation.predicted,
             other.predicted,
-            classes=(set(known), {str(name) for name in second[0].topics.names}),
+            classes=(set(topics), {str(name) for name in second[0].topics.names}),
             seed=seed,
         )
-        told["against"] = {
+        results["against"] = {
             "model": against,
             "evaluation": other.to_dict(),
             "paired": paired.to_dict(),
@@ -111,7 +111,7 @@ def evaluate(
         if not as_json:
             print_paired(paired, model, against)
     if as_json:
-        print_json(told)
+        print_json(results)
 
 
 def _warnings(
@@ -121,10 +121,10 @@ def _warnings(
     from slugline.corpus.topics import spelling_warnings
     from slugline.experiment.concerns import known_document_warnings, model_warnings
 
-    known = [str(name) for name in fitted.topics.names]
+    topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),
-        *spelling_warnings(corpus.topics, known),
+        *spelling_warnings(corpus.topics, topics),
         *model_warnings(fitted, corpus),
     ):
         yield warning if name is None else f"{name}: {warning}"

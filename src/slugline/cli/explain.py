@@ -108,25 +108,28 @@ def explain(
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)
-    found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
-    if not found.reasons:
+    explanation = find(
+        fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
+    )
+    if not explanation.reasons:
         say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
-    if found.n_unlisted:
+    if explanation.n_unlisted:
         say(
-            f"the text has {counted(found.n_words, 'word')}; only the {len(found.spans()):,} "
-            f"strongest places are listed one by one; {found.n_unlisted:,} others are summed up",
+            f"the text has {counted(explanation.n_words, 'word')}; only the "
+            f"{len(explanation.spans()):,} strongest places are listed one by one; "
+            f"{explanation.n_unlisted:,} others are summed up",
             quiet=quiet,
         )
-    if data and not found.examples:
-        say(f"{' '.join(data)}: no document of {found.topic} is like the text", quiet=quiet)
+    if data and not explanation.examples:
+        say(f"{' '.join(data)}: no document of {explanation.topic} is like the text", quiet=quiet)
     if html is not None:
         from slugline.reports.explanation import write_explanation
 
-        write_explanation(found, html)
+        write_explanation(explanation, html)
     if as_json:
-        print_json(found.to_dict())
+        print_json(explanation.to_dict())
     else:
-        _print(found, n)
+        _print(explanation, n)
 
 
 def _read(text: str, quiet: bool) -> str:
@@ -156,38 +159,39 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _print(found: Explanation, n: int) -> None:
+def _print(explanation: Explanation, n: int) -> None:
     paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    versus = "" if found.against is None else f" rather than {found.against}"
-    show(f"{found.topic}{versus}, probability {found.probability:.2f}\n")
+    versus = "" if explanation.against is None else f" rather than {explanation.against}"
+    show(f"{explanation.topic}{versus}, probability {explanation.probability:.2f}\n")
     if paint:
-        _print_painted(found)
-    print_table(_rows(found, n), left=(1, 2))
-    show(f"\nshares are {found.method}")
-    if found.examples:
-        show(f"\ndocuments of {found.topic} that are most like it in these words")
+        _print_painted(explanation)
+    print_table(_rows(explanation, n), left_aligned=(1, 2))
+    show(f"\nshares are {explanation.method}")
+    if explanation.examples:
+        show(f"\ndocuments of {explanation.topic} that are most like it in these words")
         rows = [
-            (f"{each.share:.3f}", each.place, " ".join(each.text[:400].split()))
-            for each in found.examples
+            (f"{example.share:.3f}", example.place, " ".join(example.text[:400].split()))
+            for example in explanation.examples
         ]
-        print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left=(1, 2))
+        print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left_aligned=(1, 2))
 
 
-def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
+def _rows(explanation: Explanation, n: int) -> list[tuple[str, str, str]]:
     """Return rows of the strongest words, of all others together, and of the sum."""
     from slugline.explain.explanation import format_word
 
-    words = found.words()
-    most = max((abs(each.share) for each in words[:n]), default=0)
+    words = explanation.words()
+    most = max((abs(reason.share) for reason in words[:n]), default=0)
     rows = [
-        (f"{each.share:+.3f}", _signs(each.share, most), format_word(each)) for each in words[:n]
+        (f"{reason.share:+.3f}", _signs(reason.share, most), format_word(reason))
+        for reason in words[:n]
     ]
-    rest = words[n:]
-    if rest:
-        others = "all others" if found.n_unlisted else f"{len(rest):,} others"
-        rows.append((f"{sum(each.share for each in rest):+.3f}", "", others))
-    rows.append((f"{found.bias:+.3f}", "", "what an empty text would get"))
-    return [*rows, (f"{found.score:+.3f}", "", "score: the sum of these")]
+    unlisted = words[n:]
+    if unlisted:
+        others = "all others" if explanation.n_unlisted else f"{len(unlisted):,} others"
+        rows.append((f"{sum(reason.share for reason in unlisted):+.3f}", "", others))
+    rows.append((f"{explanation.bias:+.3f}", "", "what an empty text would get"))
+    return [*rows, (f"{explanation.score:+.3f}", "", "score: the sum of these")]
 
 
 def _signs(share: float, most: float) -> str:
@@ -195,24 +199,24 @@ def _signs(share: float, most: float) -> str:
     return sign * max(1, round(_N_SIGNS * abs(share) / most)) if share else ""
 
 
-def _print_painted(found: Explanation) -> None:
+def _print_painted(explanation: Explanation) -> None:
     """Print the text with its strongest words in colour; those against are underlined as well."""
     from rich.console import Console
     from rich.text import Text
 
     from slugline.explain.explanation import merge_spans
 
-    marked = merge_spans(found.text, found.spans())
+    marked = merge_spans(explanation.text, explanation.spans())
     most = max((abs(share) for *_, share in marked), default=0)
     text, last = Text(), 0
     for start, end, share in marked:
         if abs(share) < most / _N_SIGNS or end > _N_CHARACTERS:
             continue
-        text.append(printable(found.text[last:start]))
+        text.append(printable(explanation.text[last:start]))
         style = "bold green" if share > 0 else "red underline"
-        text.append(printable(found.text[start:end]), style)
+        text.append(printable(explanation.text[start:end]), style)
         last = end
-    text.append(printable(found.text[last : max(last, _N_CHARACTERS)]))
-    if len(found.text) > _N_CHARACTERS:
+    text.append(printable(explanation.text[last : max(last, _N_CHARACTERS)]))
+    if len(explanation.text) > _N_CHARACTERS:
         text.append("…")
     Console(soft_wrap=True, highlight=False).print(text, end="\n\n")

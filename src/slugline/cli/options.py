@@ -185,11 +185,11 @@ class ReadOptions(NamedTuple):
 
 
 def load_parts(
-    data: Sequence[str], reading: ReadOptions, quiet: bool, known: Iterable[str] = ()
+    data: Sequence[str], reading: ReadOptions, quiet: bool, known_topics: Iterable[str] = ()
 ) -> dict[str, Corpus]:
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
-    With --fold-topics, topics that `known` has in any spelling get that spelling.
+    With --fold-topics, topics that `known_topics` has in any spelling get that spelling.
     """
     from slugline.corpus import topics
 
@@ -198,9 +198,9 @@ def load_parts(
         names = topics.read_topic_map(reading.map_topics, reading.encoding, reading.format_)
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
     if reading.fold_topics:
-        train = topics.fold_topics(parts["train"], known)
-        known = [*known] or train.topics
-        parts = {part: topics.fold_topics(corpus, known) for part, corpus in parts.items()}
+        train = topics.fold_topics(parts["train"], known_topics)
+        known_topics = [*known_topics] or train.topics
+        parts = {part: topics.fold_topics(corpus, known_topics) for part, corpus in parts.items()}
         parts["train"] = train
     return parts
 
@@ -244,8 +244,8 @@ def read_parts(
     parts["train"] = note_undocumented(parts["train"], described)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = load_parts([source], reading, quiet, [*described, *parts["train"].topics])
-            parts[part] = found.get(part, found["train"])
+            loaded = load_parts([source], reading, quiet, [*described, *parts["train"].topics])
+            parts[part] = loaded.get(part, loaded["train"])
     for part, corpus in parts.items():
         say_notes(corpus, quiet, several=part == "train" and len(data) > 1)
     return parts
@@ -276,9 +276,9 @@ def read_size(flag: str, size: str) -> int:
     ------
     OptionError : if it is no size, or under a byte; the message names the flag.
     """
-    found = _SIZE.fullmatch(size.strip())
-    unit = _UNITS.get(found[2].lower()) if found else None
-    n_bytes = int(Decimal(found[1]) * unit) if found and unit else 0
+    match = _SIZE.fullmatch(size.strip())
+    unit = _UNITS.get(match[2].lower()) if match else None
+    n_bytes = int(Decimal(match[1]) * unit) if match and unit else 0
     if not n_bytes:
         raise OptionError(
             f"{flag} is {short_repr(size)}; give a number of bytes, kB, MB or GB, such as 2000000, "

@@ -89,10 +89,10 @@ def name_flags(message: str) -> str:
     return _PARAMETER.sub(_flag, message)
 
 
-def _flag(found: re.Match[str]) -> str:
-    name, value = found.groups()
+def _flag(match: re.Match[str]) -> str:
+    name, value = match.groups()
     if name not in FLAGS:
-        return found[0]
+        return match[0]
     return FLAGS[name] if value is None or value in _SILENT else f"{FLAGS[name]} {value}"
 
 
@@ -138,13 +138,13 @@ def print_json(value: Any) -> None:
     typer.echo(printable_json(text))
 
 
-def print_table(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> None:
-    """Print rows in columns, left-aligned if their number is in `left`, else right-aligned."""
+def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0,)) -> None:
+    """Print rows in columns, right-aligned unless their number is in `left_aligned`."""
     rows = [[printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
-            cell.ljust(width) if number in left else cell.rjust(width)
+            cell.ljust(width) if number in left_aligned else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
@@ -231,14 +231,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
             *shares(evaluation),
             *_of_probabilities(evaluation),
         ],
-        left=(0, 2),
+        left_aligned=(0, 2),
     )
     show()
-    shown = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
+    by_size = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
     rows = [("topic", "documents", "precision", "recall", "F1")]
     rows += [
         (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
-        for f in shown
+        for f in by_size
     ]
     print_table(rows)
     mistakes = evaluation.confusions(_N_MISTAKES)
@@ -276,7 +276,7 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
                 f"{_p(paired.p_value)} by McNemar's exact test",
             ),
         ],
-        left=(0, 4),
+        left_aligned=(0, 4),
     )
     show(_verdict(paired, first, second))
 

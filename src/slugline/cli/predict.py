@@ -167,7 +167,7 @@ def predict(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
             "of them out."
         )
-    how = PredictOptions(
+    options = PredictOptions(
         *(text, id_, format_, encoding, to),
         top=top,
         min_precision=min_precision,
@@ -178,15 +178,17 @@ def predict(
     )
     run = FolderRun(workers, scheduler, overwrite, quiet)
     if output is not None and is_folder(output):
-        predict_folder(*model_and_files(model, file, quiet), Path(output), how, run)
+        predict_folder(*model_and_files(model, file, quiet), Path(output), options, run)
         return
-    check_no_folder(file, how, run)
+    check_no_folder(file, options, run)
     model, files = model_and_files(model, file, quiet)
-    _predict_file(model, files[0], None if output is None else Path(output), how, explain, quiet)
+    _predict_file(
+        model, files[0], None if output is None else Path(output), options, explain, quiet
+    )
 
 
 def _predict_file(
-    model: str, file: str, output: Path | None, how: PredictOptions, explain: bool, quiet: bool
+    model: str, file: str, output: Path | None, options: PredictOptions, explain: bool, quiet: bool
 ) -> None:
     from slugline.corpus.readers import read_rows
     from slugline.model.file.content import load_model
@@ -195,24 +197,24 @@ def _predict_file(
     if output is not None:
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
-    router = make_router(fitted, how)
+    router = make_router(fitted, options)
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
-    rows = read_rows(file, format=how.format, fallback="txt", encoding=how.encoding)
+    rows = read_rows(file, format=options.format, fallback="txt", encoding=options.encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_batches(
-        router, rows, how, lambda note: say(f"{rows.name}: {note}", quiet=quiet)
+        router, rows, options, lambda note: say(f"{rows.name}: {note}", quiet=quiet)
     )
     n_rows, n_bad, began = 0, 0, time.monotonic()
-    lines = _Lines(rows.unit, how.top, fitted if explain else None)
+    lines = _Lines(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, router, lines) as write,
         show_progress(quiet or _is_typed(file), bar_only=True) as progress,
     ):
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
-            if how.strict and bad:
+            if options.strict and bad:
                 write(batch[: batch.index(bad[0])])
                 raise strict_error(rows, bad[0])
             write(batch)
@@ -224,8 +226,8 @@ def _predict_file(
     if not n_rows:
         say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
-        found = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
-        say(f'{rows.name}: {found}; the {_places(output)} "error" say why', quiet=quiet)
+        summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
+        say(f'{rows.name}: {summary}; the {_places(output)} "error" say why', quiet=quiet)
         raise typer.Exit(1)
 
 
@@ -269,11 +271,11 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
     from slugline.explain.explain import explain
 
-    found = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
+    explanation = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
     return [
         # Halves of characters, which JSON may have in escapes, can't be written.
         {**reason._asdict(), "word": printable(reason.word), "share": round(reason.share, 6)}
-        for reason in found.reasons
+        for reason in explanation.reasons
         if reason.start is not None
     ]
 
@@ -295,8 +297,8 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if answer.reason:
         line["reason"] = str(answer.reason)
     if top > 1 or answer.reason:
-        shown = answer.topics if answer.reason else answer.topics[:top]
-        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in shown]
+        guesses = answer.topics if answer.reason else answer.topics[:top]
+        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in guesses]
     if answer.set is not None:
         line["set"] = answer.set
     return line

@@ -90,23 +90,25 @@ def is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
-def check_no_folder(files: Sequence[str] | None, how: PredictOptions, run: FolderRun) -> None:
+def check_no_folder(files: Sequence[str] | None, options: PredictOptions, run: FolderRun) -> None:
     """Check that no option was given that needs a folder of answers; OptionError if one was."""
-    given = {
-        "--to": how.to,
+    values = {
+        "--to": options.to,
         "--workers": run.workers,
         "--scheduler": run.scheduler,
         "--overwrite": run.overwrite or None,
     }
-    for flag, value in given.items():
+    for flag, value in values.items():
         if value is not None:
             raise OptionError(
                 f"{flag} is about a folder of answers; name one, such as --output out/."
             )
     if files and (len(files) > 1 or is_pattern(files[0])):
-        found = f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
+        description = (
+            f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
+        )
         raise OptionError(
-            f"{found}, whose answers go into a folder; name one, such as --output out/."
+            f"{description}, whose answers go into a folder; name one, such as --output out/."
         )
 
 
@@ -139,7 +141,7 @@ def model_and_files(
 
 
 def predict_folder(
-    model: str, files: Sequence[str], out: Path, how: PredictOptions, run: FolderRun
+    model: str, files: Sequence[str], out: Path, options: PredictOptions, run: FolderRun
 ) -> None:
     """Write a file of answers for each file.
 
@@ -154,8 +156,8 @@ def predict_folder(
 
     with unlogged(), show_progress(run.quiet) as progress:
         try:
-            done = predict_files(
-                *(model, files, out, how),
+            result = predict_files(
+                *(model, files, out, options),
                 overwrite=run.overwrite,
                 n_workers=run.workers,
                 client=run.scheduler,
@@ -164,25 +166,25 @@ def predict_folder(
         except KeyboardInterrupt:
             say("interrupted: the same command goes on from there.", quiet=run.quiet)
             raise
-    _finish(done, out, run.quiet)
+    _finish(result, out, run.quiet)
 
 
-def _finish(done: JobResult, out: Path, quiet: bool) -> None:
-    speed = done.n_rows / max(done.seconds, 1e-3)
-    text = f"{out}: answers to {done.n_files:,} file{'s' if done.n_files != 1 else ''}"
-    if done.n_files:
-        text += f", {done.n_rows:,} rows in {done.seconds:,.1f} s, {speed:,.0f} a second"
-    if done.n_there:
-        text += f"; {done.n_there:,} had them before"
+def _finish(result: JobResult, out: Path, quiet: bool) -> None:
+    speed = result.n_rows / max(result.seconds, 1e-3)
+    text = f"{out}: answers to {result.n_files:,} file{'s' if result.n_files != 1 else ''}"
+    if result.n_files:
+        text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
+    if result.n_there:
+        text += f"; {result.n_there:,} had them before"
     say(text, quiet=quiet)
-    if done.failed:
-        n_files = done.n_files + len(done.failed)
+    if result.failed:
+        n_files = result.n_files + len(result.failed)
         raise SluglineError(
-            f"{len(done.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
+            f"{len(result.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
             "answered; mend them, and run this again: it answers only these."
         )
-    if done.n_bad:
-        files = f"{done.n_bad_files:,} file{'s' if done.n_bad_files > 1 else ''}"
-        rows = f"{done.n_bad:,} row{'s' if done.n_bad > 1 else ''}"
+    if result.n_bad:
+        files = f"{result.n_bad_files:,} file{'s' if result.n_bad_files > 1 else ''}"
+        rows = f"{result.n_bad:,} row{'s' if result.n_bad > 1 else ''}"
         say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
         raise typer.Exit(1)

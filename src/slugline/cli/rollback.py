@@ -29,11 +29,11 @@ def rollback(
     """
     from slugline.model.file.generations import roll_back
 
-    done = roll_back(model)
+    result = roll_back(model)
     if as_json:
-        names = {"source": str(done.source), "taken_away": str(done.replaced)}
-        print_json({"model": model, **names, "n_left": done.n_earlier})
+        names = {"source": str(result.source), "taken_away": str(result.replaced)}
+        print_json({"model": model, **names, "n_left": result.n_earlier})
         return
-    show(f"model   {model}, which was {done.source.name}")
-    show(f"away    {done.replaced}")
-    show(f"left    {done.n_earlier} to go back to")
+    show(f"model   {model}, which was {result.source.name}")
+    show(f"away    {result.replaced}")
+    show(f"left    {result.n_earlier} to go back to")

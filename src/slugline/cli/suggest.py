@@ -98,20 +98,26 @@ def suggest(
         )
     n_texts = len(unlabelled.texts)
     with show_progress(quiet) as progress:
-        found = find(fitted, unlabelled.texts, n, seed=seed, progress=progress)
-    if len(found) < min(n, n_texts):
-        differ = "differs" if len(found) == 1 else "differ"
+        suggestions = find(fitted, unlabelled.texts, n, seed=seed, progress=progress)
+    if len(suggestions) < min(n, n_texts):
+        differ = "differs" if len(suggestions) == 1 else "differ"
         say(
-            f"{rows.name}: only {counted(len(found), 'text')} {differ} enough to be suggested",
+            f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be "
+            "suggested",
             quiet=quiet,
         )
     if as_json:
-        print_json([{rows.unit: unlabelled.places[each.row], **_plain(each)} for each in found])
+        print_json(
+            [
+                {rows.unit: unlabelled.places[suggestion.row], **_plain(suggestion)}
+                for suggestion in suggestions
+            ]
+        )
     elif output is None:
-        _print(found)
+        _print(suggestions)
     else:
-        _write(output, found)
-        show(f"{len(found):,} of {counted(n_texts, 'text')} to label: {output}")
+        _write(output, suggestions)
+        show(f"{len(suggestions):,} of {counted(n_texts, 'text')} to label: {output}")
 
 
 def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
@@ -123,28 +129,31 @@ def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
     check_not_read("--output", path, sources)
 
 
-def _plain(each: Suggestion) -> dict[str, object]:
+def _plain(suggestion: Suggestion) -> dict[str, object]:
     return {
-        "text": each.text,
-        "guess": each.topic,
-        "probability": round(each.probability, 4),
+        "text": suggestion.text,
+        "guess": suggestion.topic,
+        "probability": round(suggestion.probability, 4),
     }
 
 
-def _table(found: Iterable[Suggestion]) -> str:
+def _table(suggestions: Iterable[Suggestion]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["topic", "text", "guess", "probability"])
-    writer.writerows(["", each.text, each.topic, f"{each.probability:.4f}"] for each in found)
+    writer.writerows(
+        ["", suggestion.text, suggestion.topic, f"{suggestion.probability:.4f}"]
+        for suggestion in suggestions
+    )
     return table.getvalue()
 
 
-def _print(found: Iterable[Suggestion]) -> None:
-    table = _table(found)
+def _print(suggestions: Iterable[Suggestion]) -> None:
+    table = _table(suggestions)
     # A file gets the texts as they are, and a terminal nothing that it would obey.
-    shown = printable(table) if sys.stdout.isatty() else table
-    typer.echo(shown.encode("utf-8", "surrogateescape"), nl=False)
+    text = printable(table) if sys.stdout.isatty() else table
+    typer.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
-def _write(path: Path, found: Iterable[Suggestion]) -> None:
-    write_file(path, _table(found).encode("utf-8", "surrogateescape"))
+def _write(path: Path, suggestions: Iterable[Suggestion]) -> None:
+    write_file(path, _table(suggestions).encode("utf-8", "surrogateescape"))

@@ -142,7 +142,7 @@ def print_routing(routing: TestedRouter | None) -> None:
     rows = routing.router.summary()
     if routing.tested:
         rows.append(("on test texts", routing.tested.summary()))
-    print_table(rows, left=(0, 1))
+    print_table(rows, left_aligned=(0, 1))
 
 
 def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:

@@ -179,11 +179,11 @@ def print_retraining(result: RetrainingResult | None, output: Path | None = None
     from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 
     show(f"\nwhat {result.merged.corrections.name} changed")
-    print_table(summarize_corrections(result), left=(0, 1))
+    print_table(summarize_corrections(result), left_aligned=(0, 1))
     rows = topic_rows(result)
     if rows:
         show()
-        print_table([TOPIC_HEAD, *rows[:_MAX_ROWS]], left=(0, 7))
+        print_table([TOPIC_HEAD, *rows[:_MAX_ROWS]], left_aligned=(0, 7))
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
     if output is not None and (earlier := earlier_files(output)):

@@ -296,7 +296,7 @@ _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
 # Options of the net, which `NeuralOptions` declares -----------------------------------------------
 
 # The default in words, where the value alone doesn't explain it.
-_SHOWN = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
+_DEFAULT_WORDS = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
 
 
 def _typer_hint(name: str, hint: Any) -> Any:
@@ -304,7 +304,7 @@ def _typer_hint(name: str, hint: Any) -> Any:
     kind, metas = _plain_type(hint)
     settings: dict[str, Any] = {
         "help": next(meta.description for meta in metas if meta.description),
-        "show_default": _SHOWN.get(name, str(getattr(NeuralOptions, name, None))),
+        "show_default": _DEFAULT_WORDS.get(name, str(getattr(NeuralOptions, name, None))),
         "rich_help_panel": _NET,
     }
     if kind is int:

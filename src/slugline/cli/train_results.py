@@ -107,7 +107,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     show(_headline(experiment))
     rows = [*_accuracy_rows(experiment), *_training_rows(experiment)]
     if rows:
-        print_table(rows, left=(0, 2))
+        print_table(rows, left_aligned=(0, 2))
     if results.smaller:
         show(results.smaller.summary())
     for curve in results.curves.curves if results.curves else ():

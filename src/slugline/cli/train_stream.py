@@ -47,10 +47,10 @@ def _check(request: TrainRequest) -> None:
     from slugline.corpus.loading import NAMED_CORPORA
 
     output = request.output
-    named = next((name for name in request.sources if name in NAMED_CORPORA), None)
-    if named is not None and not Path(named).exists():
+    corpus = next((name for name in request.sources if name in NAMED_CORPORA), None)
+    if corpus is not None and not Path(corpus).exists():
         raise OptionError(
-            f"{named} comes with its own reader, and is small; learn from it without --stream, "
+            f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
             "--workers and --scheduler, or name files."
         )
     check_target("--output", output)

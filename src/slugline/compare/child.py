@@ -68,15 +68,15 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     OptionError : if there is no such module or name, or it is not a classifier.
     """
     module_name, _, name = reference.partition(":")
-    found = _find_name(_import(module_name), name)
-    has_methods = _is_classifier(found)
-    if isinstance(found, type) or (callable(found) and not has_methods):
-        make = found
+    model = _find_name(_import(module_name), name)
+    has_methods = _is_classifier(model)
+    if isinstance(model, type) or (callable(model) and not has_methods):
+        make = model
     elif has_methods:
-        make = _cloner(found)
+        make = _cloner(model)
     else:
         raise OptionError(
-            f"{name} is {_kind(found)}; name a classifier of texts, with `fit` and `predict`, or a "
+            f"{name} is {_kind(model)}; name a classifier of texts, with `fit` and `predict`, or a "
             "function that returns one."
         )
 
@@ -115,9 +115,9 @@ def describe_error(error: BaseException) -> str:
     words = " ".join(str(error).split())
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
     said = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
-    here = Path.cwd()
+    folder = Path.cwd()
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if Path(frame.filename).parent == here:
+        if Path(frame.filename).parent == folder:
             return f"{said} ({Path(frame.filename).name}, line {frame.lineno})"
     return said
 
@@ -142,15 +142,15 @@ def _import(name: str) -> ModuleType:
 
 
 def _find_name(module: ModuleType, name: str) -> Any:
-    found: Any = module
+    value: Any = module
     for part in name.split("."):
-        if not hasattr(found, part):
-            names = [n for n in dir(found) if not n.startswith("_")]
+        if not hasattr(value, part):
+            names = [n for n in dir(value) if not n.startswith("_")]
             near = difflib.get_close_matches(part, names, n=1)
             hint = f"did you mean {near[0]}?" if near else "check its name."
             raise OptionError(f"module {module.__name__} has no {name}; {hint}")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _is_classifier(value: Any) -> bool:
@@ -255,8 +255,8 @@ def _maker(job: ModelJob) -> Callable[[], Any]:
 def _measure(
     make: Callable[[], Any], documents: FoldedDocuments, fold: int, seed: int, *, is_last: bool
 ) -> FoldResult:
-    train = [row for row, held in enumerate(documents.folds) if held != fold]
-    test = [row for row, held in enumerate(documents.folds) if held == fold]
+    train = [row for row, document_fold in enumerate(documents.folds) if document_fold != fold]
+    test = [row for row, document_fold in enumerate(documents.folds) if document_fold == fold]
     # A fold has the same result whether or not others were measured before it.
     random.seed(seed)
     np.random.seed(seed)
@@ -284,14 +284,14 @@ def _select(documents: FoldedDocuments, rows: list[int]) -> tuple[list[str], lis
 
 
 def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:
-    found = np.asarray(answers, dtype=object)
-    if found.shape != (n_wanted,):
+    array = np.asarray(answers, dtype=object)
+    if array.shape != (n_wanted,):
         raise OptionError(
-            f"answers {n_wanted} texts with an array of shape {found.shape}, where one topic for "
+            f"answers {n_wanted} texts with an array of shape {array.shape}, where one topic for "
             "each text is due"
         )
     numbers = {name: number for number, name in enumerate(names)}
-    return tuple(numbers.get(str(answer), -1) for answer in found)
+    return tuple(numbers.get(str(answer), -1) for answer in array)
 
 
 def _peak_mb() -> float | None:

@@ -228,11 +228,12 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
     """Check that each fold leaves two topics to learn; DataError if not."""
     topics = np.array(corpus.topics, dtype=object)
     for fold in range(int(folds.max()) + 1):
-        left = set(topics[folds != fold])
-        if len(left) < 2:
+        remaining = set(topics[folds != fold])
+        if len(remaining) < 2:
             raise DataError(
-                f"{corpus.name} has too few documents: while some are tested, {min(left)!r} is the "
-                "only topic left to learn. Add documents of the other topics."
+                f"{corpus.name} has too few documents: while some are tested, "
+                f"{min(remaining)!r} is the only topic left to learn. Add documents of the other "
+                "topics."
             )
 
 

@@ -201,15 +201,15 @@ class ModelProcess:
 
 def _environment(n_threads: int, folder: Path) -> dict[str, str]:
     # Sets of words come in the same order every time; temporary files go where they are removed.
-    own = {"PYTHONHASHSEED": "0", "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
-    return {**os.environ, **own, **dict.fromkeys(_THREADS, str(n_threads))}
+    extra = {"PYTHONHASHSEED": "0", "TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)}
+    return {**os.environ, **extra, **dict.fromkeys(_THREADS, str(n_threads))}
 
 
 def _ending(status: int) -> str:
     if status >= 0:
         return f"ended its process with status {status}, without a result"
-    known = {int(number): number.name for number in signal.Signals}
-    name = known.get(-status, f"signal {-status}")
+    names = {int(number): number.name for number in signal.Signals}
+    name = names.get(-status, f"signal {-status}")
     if name == "SIGKILL":
         return "was killed (SIGKILL), as systems do when memory is full"
     return f"crashed ({name})"

@@ -72,24 +72,24 @@ def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> Accura
         return AccuracyDifference(mean, None, None)
     from scipy.stats import t
 
-    reach = float(t.ppf(0.975, n - 1)) * error
+    half_width = float(t.ppf(0.975, n - 1)) * error
     p_value = float(2 * t.sf(abs(mean) / error, n - 1))
-    return AccuracyDifference(mean, (mean - reach, mean + reach), p_value)
+    return AccuracyDifference(mean, (mean - half_width, mean + half_width), p_value)
 
 
-def adjust_p_values(found: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
+def adjust_p_values(differences: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
     """Return the differences with p-values adjusted for the number of tests; intervals stay.
 
     References
     ----------
     Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    p_values = sorted((d.p_value, name) for name, d in found.items() if d.p_value is not None)
-    made, least = dict(found), 0.0
+    p_values = sorted((d.p_value, name) for name, d in differences.items() if d.p_value is not None)
+    adjusted, least = dict(differences), 0.0
     for place, (p_value, name) in enumerate(p_values):
         least = min(1.0, max(least, (len(p_values) - place) * p_value))
-        made[name] = replace(found[name], p_value=least)
-    return made
+        adjusted[name] = replace(differences[name], p_value=least)
+    return adjusted
 
 
 # What a comparison found: a result for each model, and how far each is behind the best ------------
@@ -175,7 +175,7 @@ def combine_folds(
     return ModelResult(
         model.name,
         model.about,
-        tuple(bool(hit) for found, true in pairs for hit in found == true),
+        tuple(bool(hit) for answer, true in pairs for hit in answer == true),
         tuple(len(true) for _, true in pairs),
         f1,
         tuple(fold.fit_seconds for fold in folds),
@@ -226,12 +226,12 @@ class Comparison:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return format_lines(*self._shown())
+        return format_lines(*self._title_and_rows())
 
     def _repr_html_(self) -> str:
-        return format_html_table(*self._shown())
+        return format_html_table(*self._title_and_rows())
 
-    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(m.name, m.error or f"{m.accuracy:.3f}") for m in self.models]
         return f"Comparison on {self.name}: {counted(self.n_folds, 'fold')}", rows
 

@@ -107,7 +107,9 @@ class ResultLog:
 
     def find(self, key: str) -> dict[int, FoldResult]:
         """Return the results under a key, by fold."""
-        return {fold: result for (own, fold), result in self._found.items() if own == key}
+        return {
+            fold: result for (stored_key, fold), result in self._found.items() if stored_key == key
+        }
 
     def add(self, key: str, result: FoldResult) -> None:
         """Append a result, and flush it."""
@@ -208,7 +210,7 @@ def compare_models(
     *,
     resume: Path | None = None,
     progress: Progress | None = None,
-    found: Callable[[ModelResult], None] | None = None,
+    on_result: Callable[[ModelResult], None] | None = None,
 ) -> Comparison:
     """Return accuracy, time, memory and size of several models on the same folds.
 
@@ -244,7 +246,7 @@ def compare_models(
         closing(check_progress(progress)) as progress,
     ):
         run = _Run(corpus, folds, settings, chosen, Path(folder), record)
-        interrupted = run.measure(progress, found)
+        interrupted = run.measure(progress, on_result)
     return Comparison(
         name=corpus.name,
         digest=run.digest,
@@ -282,7 +284,7 @@ class _Run:
     record: ResultLog
     _events: queue.SimpleQueue[_Event] = field(default_factory=queue.SimpleQueue)
     _running: set[ModelProcess] = field(default_factory=set)
-    _done: dict[str, dict[int, FoldResult]] = field(default_factory=dict)
+    _results: dict[str, dict[int, FoldResult]] = field(default_factory=dict)
     _errors: dict[str, str] = field(default_factory=dict)
     _is_over: bool = False
 
@@ -295,17 +297,17 @@ class _Run:
         self._documents = pack_documents(self.corpus.texts, self.corpus.topics, self.folds.tolist())
         self.digest = self.corpus.digest()
 
-    def measure(self, progress: Progress, found: Callable[[ModelResult], None] | None) -> bool:
+    def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C ended it, with some results complete."""
         keys = {model.name: self._key(model) for model in self.models}
         for model in self.models:
-            self._done[model.name] = self._known(keys[model.name])
+            self._results[model.name] = self._stored_results(keys[model.name])
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
                 for model in self.models:
                     pool.submit(self._measure, model)
-                self._follow(steps, keys, found)
+                self._follow(steps, keys, on_result)
             except KeyboardInterrupt:
                 self._end_all(pool)
                 if not any(self._is_whole(model) for model in self.models):
@@ -319,13 +321,13 @@ class _Run:
 
     def result(self, model: Model) -> ModelResult:
         """Return the result of a model, as far as it was measured."""
-        done = self._done[model.name]
+        results = self._results[model.name]
         error = self._errors.get(model.name)
         if error is None and not self._is_whole(model):
-            error = f"interrupted after {len(done)} of {self.settings.n_folds} folds"
+            error = f"interrupted after {len(results)} of {self.settings.n_folds} folds"
         # A record may have folds beyond one that is missing.
-        n_whole = next((n for n in range(self.settings.n_folds) if n not in done), len(done))
-        whole = [done[fold] for fold in range(n_whole)]
+        n_whole = next((n for n in range(self.settings.n_folds) if n not in results), len(results))
+        whole = [results[fold] for fold in range(n_whole)]
         return combine_folds(model, whole, self._topics, self._n_topics, error)
 
     def _key(self, model: Model) -> str:
@@ -349,7 +351,7 @@ class _Run:
             raise OptionError(f"`models` names {model.name}: {reason}")
         return message.identity
 
-    def _known(self, key: str) -> dict[int, FoldResult]:
+    def _stored_results(self, key: str) -> dict[int, FoldResult]:
         return {
             fold: result
             for fold, result in self.record.find(key).items()
@@ -361,16 +363,18 @@ class _Run:
         return is_fold and is_valid_result(result, len(self._topics[fold]), self._n_topics)
 
     def _missing(self, model: Model) -> list[int]:
-        return [fold for fold in range(self.settings.n_folds) if fold not in self._done[model.name]]
+        return [
+            fold for fold in range(self.settings.n_folds) if fold not in self._results[model.name]
+        ]
 
     def _is_whole(self, model: Model) -> bool:
-        return len(self._done[model.name]) == self.settings.n_folds
+        return len(self._results[model.name]) == self.settings.n_folds
 
     def _follow(
         self,
         steps: _Steps,
         keys: dict[str, str],
-        found: Callable[[ModelResult], None] | None,
+        on_result: Callable[[ModelResult], None] | None,
     ) -> None:
         """Process the messages of all models until each is finished."""
         n_left = len(self.models)
@@ -380,7 +384,7 @@ class _Run:
             if event.begins is not None:
                 steps.begin(name, event.begins, self.settings.n_folds)
             elif event.result is not None:
-                self._done[name][event.result.fold] = event.result
+                self._results[name][event.result.fold] = event.result
                 self.record.add(keys[name], event.result)
                 steps.end(name, event.result.fold)
             else:
@@ -388,8 +392,8 @@ class _Run:
                 if event.error is not None:
                     self._errors[name] = event.error
                 steps.end(name)
-                if found is not None:
-                    found(self.result(event.model))
+                if on_result is not None:
+                    on_result(self.result(event.model))
 
     def _measure(self, model: Model) -> None:
         """Run the missing folds of a model; runs in a thread."""

@@ -91,8 +91,8 @@ def topic_changes(
     true, old, new = (np.array(names, dtype=object) for names in (topics, before, after))
     occurring = Counter(topics)
     n_corrections = Counter(corrected)
-    named = {*occurring, *before, *after, *n_corrections}
-    order = sorted(named, key=lambda topic: (-occurring[topic], topic))
+    all_topics = {*occurring, *before, *after, *n_corrections}
+    order = sorted(all_topics, key=lambda topic: (-occurring[topic], topic))
     rows = [_changes(topic, true, old, new) for topic in order]
     right = (old == true, new == true)
     overall = _split(*right)

@@ -78,12 +78,12 @@ def to_corpus(
     DataError : if there is none, or they are of several models.
     """
     latest: dict[str, Correction] = {}
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     n_blank = n_other = 0
     for correction in corrections:
         if models is not None and correction.model not in models:
             continue
-        found[correction.model] += 1
+        counts[correction.model] += 1
         key = normalize_spaces(correction.text)
         if not key:
             n_blank += 1
@@ -91,16 +91,16 @@ def to_corpus(
         earlier = latest.pop(key, None)
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
-    if models is None and len(found) > 1:
-        raise DataError(_several_models_message(name, found))
+    if models is None and len(counts) > 1:
+        raise DataError(_several_models_message(name, counts))
     if not latest:
-        of = "" if models is None else f" of {' or '.join(sorted(models))}"
+        selection = "" if models is None else f" of {' or '.join(sorted(models))}"
         raise DataError(
-            f"{name} holds no correction{of} of a text that isn't blank; correct some answers "
-            "first."
+            f"{name} holds no correction{selection} of a text that isn't blank; correct some "
+            "answers first."
         )
     chosen = latest.values()
-    notes = [f"{counted(found.total(), 'correction')} of {counted(len(latest), 'text')}"]
+    notes = [f"{counted(counts.total(), 'correction')} of {counted(len(latest), 'text')}"]
     if n_other:
         notes.append(
             f"{counted(n_other, 'correction')} gave a text another topic than an earlier one; the "
@@ -117,12 +117,12 @@ def to_corpus(
     )
 
 
-def _several_models_message(name: str, found: Counter[str]) -> str:
-    shown = ", ".join(f"{model} ({n:,})" for model, n in found.most_common(_N_SHOWN))
-    more = f" and {len(found) - _N_SHOWN} more" if len(found) > _N_SHOWN else ""
+def _several_models_message(name: str, counts: Counter[str]) -> str:
+    models = ", ".join(f"{model} ({n:,})" for model, n in counts.most_common(_N_SHOWN))
+    more = f" and {len(counts) - _N_SHOWN} more" if len(counts) > _N_SHOWN else ""
     return (
-        f"{name} holds corrections of {counted(len(found), 'model')}, {shown}{more}; say of which "
-        "to learn with `corrections_of`."
+        f"{name} holds corrections of {counted(len(counts), 'model')}, {models}{more}; say of "
+        "which to learn with `corrections_of`."
     )
 
 
@@ -151,9 +151,9 @@ class TrainingSets:
     def without(self, rows: Iterable[int]) -> tuple[Corpus, F64]:
         """Return the documents and weights without some corrections, given by number."""
         n_others = len(self.learned) - len(self.corrections)
-        kept = np.ones(len(self.learned), dtype=bool)
-        kept[[n_others + row for row in rows]] = False
-        return _select(self.learned, kept), self.weights[kept]
+        is_used = np.ones(len(self.learned), dtype=bool)
+        is_used[[n_others + row for row in rows]] = False
+        return _select(self.learned, is_used), self.weights[is_used]
 
 
 def merge_corrections(
@@ -174,8 +174,8 @@ def merge_corrections(
     """
     check_number("correction_weight", weight, over=0)
     corrected = set(map(normalize_spaces, corrections.texts))
-    others, rest = _uncorrected(train, corrected), _uncorrected(test, corrected)
-    if not rest.any():
+    others, is_tested = _uncorrected(train, corrected), _uncorrected(test, corrected)
+    if not is_tested.any():
         raise DataError(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
             "on; add documents, or give others with `test`."
@@ -188,9 +188,9 @@ def merge_corrections(
         learned=learned,
         weights=weights,
         corrections=corrections,
-        test=_select(test, rest),
+        test=_select(test, is_tested),
         n_replaced=int((~others).sum()),
-        n_from_test=int((~rest).sum()),
+        n_from_test=int((~is_tested).sum()),
     )
 
 
@@ -275,10 +275,10 @@ class RetrainingResult:
 
     def card_notes(self) -> str:
         """Return a sentence for the model card, in Markdown."""
-        found = self.merged.corrections
+        corrections = self.merged.corrections
         return (
-            f"Learned from {counted(len(found), 'corrected text')} as well, each of which counted "
-            f"as {_as_documents(self.weight)} (SHA-256 {found.digest()})."
+            f"Learned from {counted(len(corrections), 'corrected text')} as well, each of which "
+            f"counted as {_as_documents(self.weight)} (SHA-256 {corrections.digest()})."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -309,7 +309,7 @@ def train_with_corrections(
     *,
     weight: float = DEFAULT_WEIGHT,
     test_fraction: float = 0.2,
-    **how: Any,
+    **options: Any,
 ) -> RetrainingResult:
     """Train with documents and corrections, and again without the corrections to compare.
 
@@ -342,7 +342,7 @@ def train_with_corrections(
         validation,
         merged.test,
         sample_weight=merged.weights,
-        **how,
+        **options,
     )
     experiment = replace(
         experiment,
@@ -350,17 +350,19 @@ def train_with_corrections(
         notes=(*notes, _note(merged, weight)),
         n_skipped=n_skipped,
     )
-    fitted, progress = experiment.fitted, how.get("progress")
+    fitted, progress = experiment.fitted, options.get("progress")
     before = _refit(fitted, merged.base, None, validation, progress)
     right, names = merged.test.topics, merged.test.texts
-    old, new = (_answers(each, names) for each in (before, fitted))
+    old, new = (_answers(model, names) for model in (before, fitted))
     topics, is_worse = topic_changes(right, old, new, corrections.topics)
-    known = [{str(name) for name in each.topics.names} for each in (fitted, before)]
+    topics_by_model = [{str(name) for name in model.topics.names} for model in (fitted, before)]
     return RetrainingResult(
         experiment=experiment,
         merged=merged,
         weight=weight,
-        paired=compare_paired(right, new, old, classes=(known[0], known[1]), seed=fitted.seed),
+        paired=compare_paired(
+            right, new, old, classes=(topics_by_model[0], topics_by_model[1]), seed=fitted.seed
+        ),
         topics=tuple(topics),
         is_worse=is_worse,
         now_right=_corrected_accuracy(before, fitted, merged, validation, progress),
@@ -380,9 +382,10 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
 
 
 def _note(merged: TrainingSets, weight: float) -> str:
-    found = merged.corrections
-    note = f"learned from {counted(len(found), 'corrected text')} of {found.name} as well, each of "
-    note += f"which counts as {_as_documents(weight)}"
+    corrections = merged.corrections
+    texts = counted(len(corrections), "corrected text")
+    note = f"learned from {texts} of {corrections.name} as well, each of which"
+    note += f" counts as {_as_documents(weight)}"
     if merged.n_replaced:
         note += f"; {counted(merged.n_replaced, 'document')} with such a text gave way"
     return note
@@ -401,11 +404,13 @@ def _refit(
 ) -> Fitted:
     """Fit the same settings, tuned ones included, to other documents."""
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
-    known = set(corpus.topics)
+    topics = set(corpus.topics)
     if validation is not None:  # some may have a topic that only corrections have
         pairs = zip(validation.texts, validation.topics, strict=True)
-        some = [pair for pair in pairs if pair[1] in known]
-        validation = Corpus([text for text, _ in some], [topic for _, topic in some], "validation")
+        usable = [pair for pair in pairs if pair[1] in topics]
+        validation = Corpus(
+            [text for text, _ in usable], [topic for _, topic in usable], "validation"
+        )
     timed_fit(again, corpus, validation, progress, sample_weight=weights)
     return again.fitted_
 
@@ -422,14 +427,14 @@ def _corrected_accuracy(
     progress: Progress | None,
 ) -> CorrectedAccuracy:
     """Measure the accuracy on corrected texts by cross-validation over the corrections."""
-    found = merged.corrections
+    corrections = merged.corrections
     n_asked = n_before = n_after = 0
-    for rows in _folds(found.topics, len(merged.learned), after.seed):
+    for rows in _folds(corrections.topics, len(merged.learned), after.seed):
         corpus, weights = merged.without(rows)
         if not len(corpus):
             continue
-        texts = [found.texts[row] for row in rows]
-        right = [found.topics[row] for row in rows]
+        texts = [corrections.texts[row] for row in rows]
+        right = [corrections.topics[row] for row in rows]
         other = _refit(after, corpus, weights, validation, progress)
         n_asked += len(rows)
         n_before += _n_equal(right, _answers(before, texts))
@@ -445,17 +450,17 @@ def _folds(topics: Sequence[str], n_learned: int, seed: int) -> Iterator[list[in
         yield np.flatnonzero(folds == fold).tolist()
 
 
-def _n_equal(right: Iterable[str], found: Iterable[str]) -> int:
-    return sum(one == other for one, other in zip(right, found, strict=True))
+def _n_equal(right: Iterable[str], answers: Iterable[str]) -> int:
+    return sum(one == other for one, other in zip(right, answers, strict=True))
 
 
 def _describe_loss(change: TopicChange) -> str:
     """Return how much worse a topic got, in words."""
-    taken = f", most others now get {change.taken_by!r}" if change.taken_by is not None else ""
+    instead = f", most others now get {change.taken_by!r}" if change.taken_by is not None else ""
     return (
         f"topic {change.topic!r} got clearly worse: of its "
         f"{counted(change.n_documents, 'test document')}, {change.n_found_after:,} are found and "
-        f"{change.n_found_before:,} were before{taken}; of all others, "
+        f"{change.n_found_before:,} were before{instead}; of all others, "
         f"{change.n_given_after - change.n_found_after:,} get it and "
         f"{change.n_given_before - change.n_found_before:,} did before"
     )

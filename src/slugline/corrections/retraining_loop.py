@@ -194,19 +194,19 @@ class RetrainingLoop:
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
             self._since = _now()
             try:
-                found = self._learn()
+                summary = self._learn()
             finally:
                 self._since = None
-            if self._is_over.is_set() and found.get("outcome") != "replaced":
+            if self._is_over.is_set() and summary.get("outcome") != "replaced":
                 self._log("learning from corrections: ended, as the server stops")
                 return
-            notes = {f"outcome {self._note}": json.dumps(found)}
-            if found["outcome"] == "failed":  # the corrections have taught nothing yet
+            notes = {f"outcome {self._note}": json.dumps(summary)}
+            if summary["outcome"] == "failed":  # the corrections have taught nothing yet
                 store.set_notes(notes)
-                raise TrainingError(found["message"])
+                raise TrainingError(summary["message"])
             store.set_notes({**notes, f"learned {self._note}": str(last)})
-            tell = self._log if found["outcome"] == "replaced" else self._warn
-            tell(f"learning from corrections: {found['message']}")
+            tell = self._log if summary["outcome"] == "replaced" else self._warn
+            tell(f"learning from corrections: {summary['message']}")
 
     def _learn(self) -> dict[str, Any]:
         """Run the command, and return its summary for `state`."""

@@ -239,35 +239,35 @@ class CorrectionStore:
         cells = to_cells(text, topic, answer, probability, model, digest, who)
         at = _now()
         with self._using("written") as connection, _transaction(connection):
-            done = connection.execute(
+            cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
                 (*cells, at),
             )
-        return from_cells((done.lastrowid, *cells, at))
+        return from_cells((cursor.lastrowid, *cells, at))
 
     def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
         """Mark a correction as undone; return whether it was there and not yet undone."""
         if not 0 < id < 1 << 63:
             return False
         with self._using("written") as connection, _transaction(connection):
-            done = connection.execute(
+            cursor = connection.execute(
                 "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (_now(), id)
             )
-        return done.rowcount == 1
+        return cursor.rowcount == 1
 
     def rows(self, after: int = 0, most: int | None = None) -> Iterator[Correction]:
         """Yield up to `most` corrections in order, without undone ones, in bounded memory.
 
         Only those with numbers over `after`; corrections added meanwhile may be among them.
         """
-        left = _ROWS if most is None else most
-        while left > 0:
-            page = self._page(after, min(left, _ROWS))
+        n_remaining = _ROWS if most is None else most
+        while n_remaining > 0:
+            page = self._page(after, min(n_remaining, _ROWS))
             if not page:
                 return
             yield from page
             after = page[-1].id
-            left -= 0 if most is None else len(page)
+            n_remaining -= 0 if most is None else len(page)
 
     def count(self, after: int = 0, model: str | None = None) -> int:
         """Return the number of corrections over `after`, of a model or of all, not undone."""
@@ -282,8 +282,8 @@ class CorrectionStore:
 
     def note(self, name: str) -> str | None:
         """Return the note of this name, such as the last correction that a model learned from."""
-        found = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
-        return None if found is None else str(found)
+        value = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
+        return None if value is None else str(value)
 
     def set_notes(self, notes: Mapping[str, str]) -> None:
         """Store notes by name, all or none."""
@@ -300,17 +300,17 @@ class CorrectionStore:
         page: list[Correction] = []
         n_bytes = 0
         with self._using("read") as connection:
-            found = connection.execute(
+            cursor = connection.execute(
                 f"SELECT {_COLUMNS} FROM corrections "  # noqa: S608 - a constant
                 "WHERE id > ? AND undone IS NULL ORDER BY id LIMIT ?",
                 (after, most),
             )
-            for cells in found:
+            for cells in cursor:
                 page.append(self._restored(cells))
                 n_bytes += len(cells[1])
                 if n_bytes > _BYTES:
                     break
-            found.close()  # readers must not keep a writer from cleaning up
+            cursor.close()  # readers must not keep a writer from cleaning up
         return page
 
     def _restored(self, cells: tuple[Any, ...]) -> Correction:
@@ -329,22 +329,22 @@ class CorrectionStore:
     # The connection --------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _using(self, done: str) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; `done` is the verb of an error's message."""
+    def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread; `verb` is the verb of an error's message."""
         if not self._lock.acquire(timeout=max(self._patience, 0)):
-            raise self._busy(done)
+            raise self._busy(verb)
         try:
             yield self._connected()
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             if code not in (*_LOCKS, sqlite3.SQLITE_FULL):
                 self._let_go()  # the next one begins afresh
-            raise self._failed(done, code, error) from error
+            raise self._failed(verb, code, error) from error
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(
-                f"{self.path} can't be {done} ({error.strerror or error}); check the folder, or "
+                f"{self.path} can't be {verb} ({error.strerror or error}); check the folder, or "
                 "name another file."
             ) from error
         finally:
@@ -415,7 +415,7 @@ class CorrectionStore:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is empty; StoreError if it is of another program or a later version."""
-        found, version, is_used = (
+        application, version, is_used = (
             int(connection.execute(question).fetchone()[0])
             for question in (
                 "PRAGMA application_id",
@@ -423,9 +423,9 @@ class CorrectionStore:
                 "SELECT count(*) FROM sqlite_schema",
             )
         )
-        if (found, version, is_used) == (0, 0, 0):
+        if (application, version, is_used) == (0, 0, 0):
             return True
-        if found != APPLICATION:
+        if application != APPLICATION:
             raise self._foreign("the file of another program")
         if version > FORMAT:
             raise StoreError(
@@ -437,11 +437,11 @@ class CorrectionStore:
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
         """Check that the file holds our tables only, and no trigger."""
-        found = connection.execute(
+        rows = connection.execute(
             "SELECT substr(sql, 1, 1000) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' "
             "ESCAPE '!' LIMIT 9"
         )
-        if {sql for (sql,) in found} != {*_TABLES}:
+        if {sql for (sql,) in rows} != {*_TABLES}:
             raise StoreError(
                 f"{self.path} is marked as a file of corrections, and has other tables; restore it "
                 "from a copy, or name another file."
@@ -449,28 +449,28 @@ class CorrectionStore:
 
     # Messages --------------------------------------------------------------------------------
 
-    def _foreign(self, what: str) -> StoreError:
+    def _foreign(self, kind: str) -> StoreError:
         return StoreError(
-            f"{self.path} holds no corrections: it is {what}; name another file, or one that "
+            f"{self.path} holds no corrections: it is {kind}; name another file, or one that "
             "doesn't exist yet."
         )
 
-    def _busy(self, done: str) -> StoreError:
+    def _busy(self, verb: str) -> StoreError:
         return StoreError(
-            f"{self.path} can't be {done}: for {self._patience:g} s, others have been writing to "
+            f"{self.path} can't be {verb}: for {self._patience:g} s, others have been writing to "
             "it; try again."
         )
 
-    def _failed(self, done: str, code: int, error: sqlite3.Error) -> StoreError:
+    def _failed(self, verb: str, code: int, error: sqlite3.Error) -> StoreError:
         if code in _LOCKS:
-            return self._busy(done)
+            return self._busy(verb)
         if code == sqlite3.SQLITE_FULL:
             return StoreError(
-                f"{self.path} can't be {done}: the disk is full; make room and try again."
+                f"{self.path} can't be {verb}: the disk is full; make room and try again."
             )
         if code in _NO_RIGHT:
             return StoreError(
-                f"{self.path} can't be {done} ({error}); Slugline must be allowed to write this "
+                f"{self.path} can't be {verb} ({error}); Slugline must be allowed to write this "
                 "file and others in its folder, so fix the permissions, or name another place."
             )
         if code == sqlite3.SQLITE_NOTADB:
@@ -480,7 +480,7 @@ class CorrectionStore:
                 f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
                 "saved with: sqlite3 FILE .recover"
             )
-        return StoreError(f"{self.path} can't be {done} ({error}); check the disk and try again.")
+        return StoreError(f"{self.path} can't be {verb} ({error}); check the disk and try again.")
 
 
 @contextlib.contextmanager
@@ -498,10 +498,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _now() -> str:

@@ -73,12 +73,12 @@ class CorrectionSummary:
     @property
     def n_asked(self) -> int:
         """Number of corrected texts that the model answered."""
-        return sum(each.n_asked for each in self.still_wrong)
+        return sum(counts.n_asked for counts in self.still_wrong)
 
     @property
     def n_still_wrong(self) -> int:
         """Number of texts that the model still answers wrongly."""
-        return sum(each.n_wrong for each in self.still_wrong)
+        return sum(counts.n_wrong for counts in self.still_wrong)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -93,7 +93,7 @@ class CorrectionSummary:
             "new_topics": list(self.new_topics),
             "n_asked": self.n_asked,
             "n_still_wrong": self.n_still_wrong,
-            "still_wrong": [each._asdict() for each in self.still_wrong],
+            "still_wrong": [counts._asdict() for counts in self.still_wrong],
         }
 
 
@@ -110,7 +110,7 @@ def summarize(
     """
     check_whole("most", most, 0)
     tally = _Tally()
-    asked: Counter[str] = Counter()
+    n_answered: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     iterator = tally.counted(corrections)
     if fitted is not None:
@@ -118,12 +118,12 @@ def summarize(
             answers = fitted.predict([correction.text for correction in part])
             for correction, answer in zip(part, answers, strict=True):
                 topic = str(correction.topic)
-                asked[topic] += 1
+                n_answered[topic] += 1
                 wrong[topic] += str(answer) != topic
     for _ in iterator:
         pass
-    known = None if fitted is None else {str(name) for name in fitted.topics.names}
-    found = [UnresolvedCorrections(topic, n, wrong[topic]) for topic, n in asked.items()]
+    model_topics = None if fitted is None else {str(name) for name in fitted.topics.names}
+    unresolved = [UnresolvedCorrections(topic, n, wrong[topic]) for topic, n in n_answered.items()]
     return CorrectionSummary(
         n_corrections=tally.n,
         by_topic=_sort_by_count(tally.topics),
@@ -135,8 +135,8 @@ def summarize(
         by_who=_sort_by_count(tally.who),
         first=tally.first,
         last=tally.last,
-        new_topics=() if known is None else tuple(sorted({*tally.topics} - known)),
-        still_wrong=tuple(sorted(found, key=lambda each: (-each.n_wrong, each.topic))),
+        new_topics=() if model_topics is None else tuple(sorted({*tally.topics} - model_topics)),
+        still_wrong=tuple(sorted(unresolved, key=lambda entry: (-entry.n_wrong, entry.topic))),
     )
 
 
@@ -165,10 +165,10 @@ class _Tally:
             yield correction
 
 
-def _count(counter: Counter[Any], what: Any) -> None:
+def _count(counter: Counter[Any], key: Any) -> None:
     """Count one more; kinds beyond the limit are left out, to bound the memory."""
-    if what in counter or len(counter) < _MOST_KINDS:
-        counter[what] += 1
+    if key in counter or len(counter) < _MOST_KINDS:
+        counter[key] += 1
 
 
 def _sort_by_count(counter: Counter[Any]) -> dict[Any, int]:

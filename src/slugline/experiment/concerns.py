@@ -67,8 +67,8 @@ def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> 
 
 def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
     """Return a warning if test documents occur among the training documents."""
-    known = set(train.texts)
-    n_leaked = sum(text in known for text in test.texts)
+    training_texts = set(train.texts)
+    n_leaked = sum(text in training_texts for text in test.texts)
     if n_leaked <= _LEAK * len(test):
         return []
     return [
@@ -86,7 +86,9 @@ def known_document_warnings(
     `test_fraction` is the share that was set aside in training, as the model file says.
     """
     if fitted.data_digest == corpus.digest():
-        return [_known(f"{'' if len(corpus) == 1 else 'all of '}{_these(corpus)}")]
+        return [
+            _known_documents_message(f"{'' if len(corpus) == 1 else 'all of '}{_these(corpus)}")
+        ]
     if fitted.validation_digest == corpus.digest():
         return [
             "the model's best epoch was chosen on these documents, so the results look better than "
@@ -101,7 +103,7 @@ def known_document_warnings(
     if train.digest() != fitted.data_digest:
         return []
     return [
-        _known(
+        _known_documents_message(
             f"{len(train):,} of {_these(corpus)}, and only the other {len(test):,} "
             f"{'is' if len(test) == 1 else 'are'} new to it"
         )
@@ -112,7 +114,7 @@ def _these(corpus: Corpus) -> str:
     return "this document" if len(corpus) == 1 else f"these {len(corpus):,} documents"
 
 
-def _known(documents: str) -> str:
+def _known_documents_message(documents: str) -> str:
     return (
         f"the model learned from {documents}: the results show how well it remembers, not how well "
         "it does on new documents. Evaluate it on documents that it has not seen."
@@ -178,8 +180,8 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
             "it judges by the rest. Learn from more documents, of the kind that you test on"
             f"{', or keep more words with `max_terms`' if is_cut else ''}."
         )
-    known = {str(name) for name in fitted.topics.names}
-    unknown = [topic for topic in test.topics if topic not in known]
+    topics = {str(name) for name in fitted.topics.names}
+    unknown = [topic for topic in test.topics if topic not in topics]
     if unknown:
         warnings.append(
             f"{len(unknown):,} of the {counted(len(test), 'test document')} {have(len(unknown))} "

@@ -84,8 +84,8 @@ class CurvePoint:
             return wilson(round(self.accuracy * self.n_test), self.n_test)
         from scipy.stats import t
 
-        reach = float(t.ppf(0.975, n - 1)) * statistics.stdev(self.accuracies) / math.sqrt(n)
-        return max(0.0, self.accuracy - reach), min(1.0, self.accuracy + reach)
+        half_width = float(t.ppf(0.975, n - 1)) * statistics.stdev(self.accuracies) / math.sqrt(n)
+        return max(0.0, self.accuracy - half_width), min(1.0, self.accuracy + half_width)
 
 
 @dataclass(frozen=True)
@@ -130,12 +130,12 @@ class LearningCurves:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return format_lines(*self._shown())
+        return format_lines(*self._title_and_rows())
 
     def _repr_html_(self) -> str:
-        return format_html_table(*self._shown())
+        return format_html_table(*self._title_and_rows())
 
-    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [
             (f"{curve.name}, {_labels(point)}", f"{point.accuracy:.3f}")
             for curve in self.curves
@@ -224,11 +224,11 @@ def classifiers_to_compare(
     """
     settings = classifier.get_params()
     of_words = settings | {"encoder": None, "descriptions": None}
-    made: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
+    factories: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
     if classifier.encoder is not None:
         name = get_encoder(classifier.encoder).name
-        made[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
-    return made | ({BASELINE: baseline} if with_baseline else {})
+        factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
+    return factories | ({BASELINE: baseline} if with_baseline else {})
 
 
 def learning_curves(
@@ -272,8 +272,8 @@ def learning_curves(
         check_two_documents(corpus, "test on", "test")
         train, test = corpus.split(test_fraction, seed)
     check_some_known(train.topics, test)
-    made = contenders or classifiers_to_compare(TopicClassifier())
-    run = _CurveFits(train, test, made, n_draws, seed)
+    factories = contenders or classifiers_to_compare(TopicClassifier())
+    run = _CurveFits(train, test, factories, n_draws, seed)
     with closing(check_progress(progress)) as progress:
         interrupted = run.measure(progress)
     return LearningCurves(
@@ -281,7 +281,7 @@ def learning_curves(
         n_topics=len(set(train.topics)),
         n_train=len(train),
         n_test=len(test),
-        curves=tuple(LearningCurve(name, run.points(name)) for name in made),
+        curves=tuple(LearningCurve(name, run.points(name)) for name in factories),
         notes=tuple(_notes(train, test)),
         interrupted=interrupted,
     )
@@ -321,7 +321,7 @@ class _CurveFits:
     contenders: Mapping[str, Callable[[], Classifier]]
     n_draws: int
     seed: int
-    _found: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
+    _accuracies: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
 
     def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C ended it early, with some results."""
@@ -333,13 +333,13 @@ class _CurveFits:
         try:
             for number, (n, draw) in enumerate(fits):
                 for place, name in enumerate(names):
-                    what = "all labels" if n is None else f"{counted(n, 'label')} a topic"
+                    step = "all labels" if n is None else f"{counted(n, 'label')} a topic"
                     n_done, n_fits = number * len(names) + place, len(fits) * len(names)
-                    progress.update(f"{name}: {what}, draw {draw + 1}", n_done / n_fits)
+                    progress.update(f"{name}: {step}, draw {draw + 1}", n_done / n_fits)
                     accuracy = self._accuracy(name, n, draw)
-                    self._found.setdefault((name, n), []).append(accuracy)
+                    self._accuracies.setdefault((name, n), []).append(accuracy)
         except KeyboardInterrupt:
-            if not self._found:
+            if not self._accuracies:
                 raise
             return True
         return False
@@ -347,9 +347,9 @@ class _CurveFits:
     def points(self, name: str) -> tuple[CurvePoint, ...]:
         """Return the points of a classifier, as far as they have been measured."""
         return tuple(
-            CurvePoint(n, len(self._drawn(n, 0)), tuple(self._found[name, n]), len(self.test))
+            CurvePoint(n, len(self._drawn(n, 0)), tuple(self._accuracies[name, n]), len(self.test))
             for n in self._sizes
-            if (name, n) in self._found
+            if (name, n) in self._accuracies
         )
 
     def _accuracy(self, name: str, n: int | None, draw: int) -> float:

@@ -73,13 +73,13 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
     start = _weightiest(spans, len(text), most)
     start, end = _at_spaces(text, start, min(len(text), start + most))
     lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
-    found = [
+    visible = [
         (max(a, start) - start, min(b, end) - start, share)
         for a, b, share in spans
         if a < end and b > start
     ]
-    least = _FAINTEST * max((abs(share) for *_, share in found), default=0)
-    strong = [span for span in found if abs(span[2]) >= least]
+    least = _FAINTEST * max((abs(share) for *_, share in visible), default=0)
+    strong = [span for span in visible if abs(span[2]) >= least]
     cut, moved = _on_one_line(text[start:end], strong)
     n = len(lead)
     return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, share) for a, b, share in moved])
@@ -116,15 +116,15 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
     """Return a text with single spaces for line breaks and several spaces, and its spans."""
-    places, kept, n = [], [], 0
+    places, characters, n = [], [], 0
     for number, character in enumerate(text):
         places.append(n)
         space = character.isspace()
         if not space or (number and not text[number - 1].isspace()):
-            kept.append(" " if space else character)
+            characters.append(" " if space else character)
             n += 1
     places.append(n)
-    line = "".join(kept).rstrip()
+    line = "".join(characters).rstrip()
     moved = [(places[a], min(places[b], len(line)), share) for a, b, share in spans]
     return line, [span for span in moved if span[0] < span[1]]
 
@@ -195,8 +195,8 @@ def strongest_terms(
 def _spread(idf: F32, fitted: Fitted) -> F64:
     n = max(1, fitted.n_documents)
     share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    found: F64 = idf.astype(np.float64) * (share * (1 - share)) ** POWER
-    return found
+    spread: F64 = idf.astype(np.float64) * (share * (1 - share)) ** POWER
+    return spread
 
 
 def _by_strength(
@@ -400,13 +400,13 @@ def _confused_rows(
     if number >= evaluation.n_known:
         number = -1
     is_one = (answers.true[rows] == number) & (answers.predicted[rows] == other)
-    found: list[int] = np.array(rows)[is_one].tolist()
-    return found
+    confused: list[int] = np.array(rows)[is_one].tolist()
+    return confused
 
 
-def _prefer_unseen(shown: Sequence[int], rows: Sequence[int]) -> list[int]:
+def _prefer_unseen(seen: Sequence[int], rows: Sequence[int]) -> list[int]:
     """Return a few of the rows, first those that are not shown elsewhere."""
-    return sorted(rows, key=set(shown).__contains__)[:N_OF_PAIR]
+    return sorted(rows, key=set(seen).__contains__)[:N_OF_PAIR]
 
 
 class _Quoting:

@@ -166,11 +166,11 @@ def retrain(
 
 
 def _check_documents(path: str | os.PathLike[str], info: ModelInfo, train: Corpus) -> None:
-    found = train.digest()
-    if found != info.data_digest:
+    digest = train.digest()
+    if digest != info.data_digest:
         raise DataError(
             f"{train.name}: its {len(train):,} documents to learn from are not the "
-            f"{info.n_documents:,} that {path} learned from (SHA-256 {found[:_N_DIGITS]}..., not "
+            f"{info.n_documents:,} that {path} learned from (SHA-256 {digest[:_N_DIGITS]}..., not "
             f"{info.data_digest[:_N_DIGITS]}...); check the edition of the data, the columns, and "
             "whether there was a `test` of its own."
         )
@@ -188,11 +188,11 @@ def _check_validation(
         return
     if info.validation_digest is None:
         raise OptionError(f"{path} was trained without `validation`; leave it out.")
-    found = validation.digest()
-    if found != info.validation_digest:
+    digest = validation.digest()
+    if digest != info.validation_digest:
         raise DataError(
             f"{validation.name}: not the documents that {path} found its best epoch on (SHA-256 "
-            f"{found[:_N_DIGITS]}..., not {info.validation_digest[:_N_DIGITS]}...); check the "
+            f"{digest[:_N_DIGITS]}..., not {info.validation_digest[:_N_DIGITS]}...); check the "
             "edition of the file, and the columns."
         )
 
@@ -227,11 +227,11 @@ def _differences(
     if again == data:
         return ()
     then = container.read(model_path(path))
-    found = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
-    found += _in_arrays(then.arrays, now.arrays)
-    found.sort(key=lambda difference: not difference.what.startswith("versions."))
+    differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
+    differences += _in_arrays(then.arrays, now.arrays)
+    differences.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Another zlib packs the same content into other bytes.
-    return tuple(found) or (
+    return tuple(differences) or (
         ModelDifference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes"),
     )
 
@@ -259,8 +259,8 @@ def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
     if then != now:
         # The same term may stand in several blocks.
         old, new = Counter(then), Counter(now)
-        own = ((old - new).total(), (new - old).total())
-        yield ModelDifference("vocabulary", *(f"{n:,} of its own" for n in own))
+        counts = ((old - new).total(), (new - old).total())
+        yield ModelDifference("vocabulary", *(f"{n:,} of its own" for n in counts))
 
 
 def _in_arrays(

@@ -139,9 +139,9 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult:
     """Return how a router does on labelled texts; topics that it doesn't know count as wrong."""
     topics = [route.topic for route in router.route(corpus.texts)]
     answered = [
-        str(found) == topic
-        for found, topic in zip(topics, corpus.topics, strict=True)
-        if found is not None
+        str(topic_given) == topic
+        for topic_given, topic in zip(topics, corpus.topics, strict=True)
+        if topic_given is not None
     ]
     return RoutingResult(len(topics), len(answered), sum(answered))
 
@@ -202,12 +202,12 @@ class Experiment:
     shuffled: float = math.nan
 
     def __repr__(self) -> str:
-        return format_lines(*self._shown())
+        return format_lines(*self._title_and_rows())
 
     def _repr_html_(self) -> str:
-        return format_html_table(*self._shown())
+        return format_html_table(*self._title_and_rows())
 
-    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")]
         if self.evaluation is not None:
             rows.append(("tested on", counted(self.n_test, "other")))

@@ -35,11 +35,11 @@ class SmallerFile:
 
     def summary(self) -> str:
         """Return how the file was made smaller and what that cost, in a line."""
-        how = [] if self.precision == "float32" else [self.precision]
+        measures = [] if self.precision == "float32" else [self.precision]
         if self.max_bytes is not None:
-            how.append(f"at most {_kilobytes(self.max_bytes)}")
+            measures.append(f"at most {_kilobytes(self.max_bytes)}")
         return (
-            f"{', '.join(how)}: accuracy {self.accuracy_before:.4f} before, "
+            f"{', '.join(measures)}: accuracy {self.accuracy_before:.4f} before, "
             f"{self.accuracy_after:.4f} after; {_kilobytes(self.bytes_before)} before, "
             f"{_kilobytes(self.bytes_after)} after"
         )

@@ -108,8 +108,8 @@ def suggest(
     chosen = best[_spread(candidates, scores, n, seed)].tolist()
     proba = fitted.predict_proba([documents[row] for row in chosen])
     return [
-        Suggestion(row, documents[row], fitted.topics.names[guess], float(given[guess]))
-        for row, guess, given in zip(chosen, proba.argmax(axis=1), proba, strict=True)
+        Suggestion(row, documents[row], fitted.topics.names[guess], float(row_proba[guess]))
+        for row, guess, row_proba in zip(chosen, proba.argmax(axis=1), proba, strict=True)
     ]
 
 
@@ -119,9 +119,9 @@ def _different(texts: Sequence[str]) -> Index:
     first = []
     for row, text in enumerate(texts):
         # The hash alone: a set of all texts would hold them twice.
-        known = hash(" ".join(text.casefold().split()))
-        if known not in seen:
-            seen.add(known)
+        key = hash(" ".join(text.casefold().split()))
+        if key not in seen:
+            seen.add(key)
             first.append(row)
     return np.array(first, dtype=np.intp)
 
@@ -164,10 +164,10 @@ def _most_doubtful(
     n_at_once = max(1, min(_BLOCK, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
         block = rows[start : start + n_at_once]
-        here = [texts[row] for row in block]
-        typicality = np.maximum(transform(here) @ typical, 0) ** _TYPICALITY
+        block_texts = [texts[row] for row in block]
+        typicality = np.maximum(transform(block_texts) @ typical, 0) ** _TYPICALITY
         best = np.concatenate([best, block])
-        scores = np.concatenate([scores, _doubt(fitted.predict_proba(here)) * typicality])
+        scores = np.concatenate([scores, _doubt(fitted.predict_proba(block_texts)) * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
         best, scores = best[order], scores[order]
         n_done = start + len(block)
@@ -199,8 +199,8 @@ def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
 
 
 def _cosines(rows: Rows, row: int) -> F64:
-    found = rows @ rows[[row]].T
-    return (found.toarray() if sp.issparse(found) else found).ravel().astype(np.float64)
+    products = rows @ rows[[row]].T
+    return (products.toarray() if sp.issparse(products) else products).ravel().astype(np.float64)
 
 
 def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
@@ -218,8 +218,8 @@ def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
     # The number of threads would show in the last bits. Fewer groups than asked for are no matter.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        left, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)
-        places = (left * lengths).astype(np.float64)
+        left_vectors, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)
+        places = (left_vectors * lengths).astype(np.float64)
         means = KMeans(n, n_init=1, max_iter=20, random_state=seed)
         distances = means.fit(places, sample_weight=scores).transform(places)
     nearest = [
