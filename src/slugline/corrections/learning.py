@@ -384,8 +384,8 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
 def _note(merged: TrainingSets, weight: float) -> str:
     corrections = merged.corrections
     texts = counted(len(corrections), "corrected text")
-    note = f"learned from {texts} of {corrections.name} as well, each of which"
-    note += f" counts as {_as_documents(weight)}"
+    note = f"learned from {texts} of {corrections.name} as well, each of which "
+    note += f"counts as {_as_documents(weight)}"
     if merged.n_replaced:
         note += f"; {counted(merged.n_replaced, 'document')} with such a text gave way"
     return note
