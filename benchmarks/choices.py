@@ -23,7 +23,7 @@ from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
 from slugline.model.file.content import from_model_file, to_model_file
-from slugline.text.blocks import FAMILIES, Block, default_blocks
+from slugline.text.blocks import DEFAULT_GROUPS, Block, default_blocks
 
 # Parts of the default -----------------------------------------------------------------------------
 
@@ -161,7 +161,7 @@ def _accuracy(
 # The shipped model --------------------------------------------------------------------------------
 
 # What `tools/train_reuters46.py` takes, and what the default lacks.
-HEADLINES = tuple(FAMILIES[kind] for kind in ("words", "lead", "bigrams", "characters"))
+HEADLINES = tuple(DEFAULT_GROUPS[kind] for kind in ("words", "lead", "bigrams", "characters"))
 SHIPPED_RECIPES = {"the default": default_blocks("log-tf-idf"), "with headlines": HEADLINES}
 SIZES = (None, 1_500_000, 500_000, 300_000, 150_000)
 SHIPPED = ("with headlines", 500_000)

@@ -17,7 +17,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_splits
 from slugline.experiment.run import run_experiment
 from slugline.experiment.smaller_file import SmallerFile, save_smaller
-from slugline.text.blocks import FAMILIES
+from slugline.text.blocks import DEFAULT_GROUPS
 
 TARGET = Path(__file__).parents[1] / "src" / "slugline" / "model" / "reuters46.slug"
 
@@ -28,7 +28,7 @@ MAX_SIZE = 500_000
 MIN_PRECISION = 0.95
 
 # The default families of terms, and the first words of a wire on their own: its headline.
-BLOCKS = [FAMILIES[kind] for kind in ("words", "lead", "bigrams", "characters")]
+BLOCKS = [DEFAULT_GROUPS[kind] for kind in ("words", "lead", "bigrams", "characters")]
 
 NOTES = """\
 ## What it learned from

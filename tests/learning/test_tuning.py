@@ -18,11 +18,11 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.tuning import BUDGET, Candidate, Tuning, tune
-from slugline.text.blocks import FAMILIES, Block
+from slugline.text.blocks import DEFAULT_GROUPS, Block
 
 pytestmark = pytest.mark.slow
 
-WORDS = (FAMILIES["words"],)
+WORDS = (DEFAULT_GROUPS["words"],)
 
 
 def ordered_pairs(n: int) -> tuple[list[str], np.ndarray]:
@@ -63,7 +63,7 @@ def test_the_family_that_tells_topics_apart_is_found() -> None:
     first, best = tuning.trials[0], tuning.best
     assert first.candidate == Candidate(WORDS)
     assert first.accuracy < 0.7
-    assert FAMILIES["bigrams"] in best.candidate.blocks
+    assert DEFAULT_GROUPS["bigrams"] in best.candidate.blocks
     assert best.accuracy > 0.85
 
 
@@ -73,7 +73,7 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
 
     texts, y = ordered_pairs(240)
     folds = make_folds(y.tolist(), 3, seed=0)
-    blocks = (*WORDS, FAMILIES["bigrams"])
+    blocks = (*WORDS, DEFAULT_GROUPS["bigrams"])
     n_right = 0
     for number in range(3):
         features, learner = Features(blocks), LinearLearner()
@@ -113,7 +113,7 @@ def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
-    assert any(FAMILIES["bigrams"] in trial.candidate.blocks for trial in tuning.trials)
+    assert any(DEFAULT_GROUPS["bigrams"] in trial.candidate.blocks for trial in tuning.trials)
     assert tuning.best.accuracy == 1.0
 
 
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
     assert tuning.interrupted
     assert len(tuning.trials) == len(notes.notes) == 4
-    assert FAMILIES["bigrams"] in tuning.best.candidate.blocks
+    assert DEFAULT_GROUPS["bigrams"] in tuning.best.candidate.blocks
 
 
 def test_every_trial_is_told_in_words() -> None:

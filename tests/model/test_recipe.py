@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.text.blocks import FAMILIES, Block, default_blocks
+from slugline.text.blocks import DEFAULT_GROUPS, Block, default_blocks
 from slugline.text.terms import KINDS
 
 N_BUCKETS = 1 << 20
@@ -21,4 +21,6 @@ def test_nets_get_the_words_of_the_newswire_lesson() -> None:
 
 
 def test_there_is_a_family_of_every_kind() -> None:
-    assert {kind: block.kind for kind, block in FAMILIES.items()} == {kind: kind for kind in KINDS}
+    assert {kind: block.kind for kind, block in DEFAULT_GROUPS.items()} == {
+        kind: kind for kind in KINDS
+    }

@@ -21,7 +21,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.training import catch_interrupt
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import FAMILIES, Block
+from slugline.text.blocks import DEFAULT_GROUPS, Block
 from slugline.text.features import Features
 
 __all__ = ["BUDGET", "Candidate", "SearchResult", "Tuning", "tune"]
@@ -223,7 +223,7 @@ def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
     for kind in ("lead", "bigrams", "characters"):
         others = tuple(block for block in search.best.blocks if block.kind != kind)
         has_it = len(others) < len(search.best.blocks)
-        yield replace(search.best, blocks=others if has_it else (*others, FAMILIES[kind]))
+        yield replace(search.best, blocks=others if has_it else (*others, DEFAULT_GROUPS[kind]))
     for weight in _WORD_WEIGHTS:
         blocks = [
             replace(block, weight=weight) if block.kind in ("words", "bigrams") else block

@@ -16,7 +16,7 @@ from slugline.errors import DataError, OptionError
 from slugline.text.terms import KINDS
 
 __all__ = [
-    "FAMILIES",
+    "DEFAULT_GROUPS",
     "MAX_BUCKETS",
     "WEIGHTINGS",
     "Block",
@@ -177,7 +177,7 @@ def check_blocks(blocks: Any) -> tuple[Block, ...]:
 # be better for short English questions, 1 for few documents in most languages.
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
 #: Term groups for weighted rows, by kind.
-FAMILIES = {
+DEFAULT_GROUPS = {
     kind: Block(kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS)
     for kind in ("words", "lead", "bigrams", "characters")
 }
@@ -193,4 +193,4 @@ def default_blocks(wants: str) -> tuple[Block, ...]:
     """
     if wants == "multi-hot":
         return _LESSON
-    return tuple(FAMILIES[kind] for kind in ("words", "bigrams", "characters"))
+    return tuple(DEFAULT_GROUPS[kind] for kind in ("words", "bigrams", "characters"))
