@@ -6,13 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import zlib
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from slugline.learning.encoder import rows as kept
 from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.learning.encoder.rows import RowCache, encode
 from stand_ins import Letters
@@ -95,20 +94,23 @@ def test_a_file_that_is_cut_short_is_thrown_away(cache: Path) -> None:
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
 
 
-def test_a_file_that_is_too_large_is_not_opened(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_too_large_is_not_opened(cache: Path) -> None:
     encode(TEXTS, Letters())
     with cache.open("ab") as file:
         file.truncate(3 << 20)
-    monkeypatch.setattr(kept, "MAX_BYTES", 1 << 20)
-    assert_encodes_again_and_keeps(r"is damaged \(it is too large\)")
+    rows = np.ones((1, 4), dtype=np.float16)
+    with ExitStack() as stack:
+        with pytest.warns(RuntimeWarning, match=r"is damaged \(it is too large\)"):
+            cached = stack.enter_context(RowCache("d", max_bytes=1 << 20))
+        keys = cached.keys(["a"])
+        cached.add(keys, rows)
+        np.testing.assert_array_equal(cached.find(keys)[keys[0]], rows[0])
+    assert cache.stat().st_size < 1 << 20
 
 
-def test_the_oldest_rows_make_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_BYTES", 200_000)
+def test_the_oldest_rows_make_room(cache: Path) -> None:
     rows = np.ones((100, 100), dtype=np.float16)
-    with RowCache("d") as cached:
+    with RowCache("d", max_bytes=200_000) as cached:
         keys = cached.keys([str(number) for number in range(3000)])
         for start in range(0, 3000, 100):
             cached.add(keys[start : start + 100], rows)
@@ -128,15 +130,15 @@ def test_a_folder_that_can_not_be_made_is_only_a_warning(
     assert rows.shape == (1, 4)
 
 
-def test_a_file_that_another_process_holds_is_only_a_warning(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kept, "_PATIENCE", 0.01)
+def test_a_file_that_another_process_holds_is_only_a_warning(cache: Path) -> None:
     encode(["a"], Letters())
     with closing(sqlite3.connect(cache, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.warns(RuntimeWarning, match=r"can't be used: database is locked; "):
-            assert encode(["a", "b"], Letters()).shape == (2, 4)
+        with RowCache("d", patience=0.01) as cached:
+            keys, rows = cached.keys(["a"]), np.ones((1, 4), dtype=np.float16)
+            with pytest.warns(RuntimeWarning, match=r"can't be used: database is locked; "):
+                cached.add(keys, rows)
+            assert cached.find(keys) == {}
     assert cache.exists()
 
 

@@ -25,7 +25,7 @@ from slugline.text.features import Features
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
-DEFAULT_GROUPS = (
+FAMILIES = (
     Block("words", "log-tf-idf"),
     Block("lead", "tf-idf", weight=2.0),
     Block("bigrams", "log-tf-idf", weight=0.5),
@@ -130,14 +130,12 @@ def test_the_idf_is_kept_where_there_is_one(weighting: str, has_idf: bool) -> No
 
 def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
     parts = []
-    for block in DEFAULT_GROUPS:
+    for block in FAMILIES:
         terms = list(fitted(block).vocabularies_[0].terms)
         rows = reference_rows(TEXTS, block.kind, block.weighting, terms, norm=None)
         parts.append(rows * block.weight)
     expected = of_length_1(np.hstack(parts))
-    np.testing.assert_allclose(
-        fitted(*DEFAULT_GROUPS).transform(TEXTS).toarray(), expected, rtol=1e-5
-    )
+    np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
 
 
 def test_families_may_be_weighed_in_different_ways() -> None:
@@ -183,7 +181,7 @@ def test_the_weight_of_a_single_family_changes_nothing() -> None:
 
 
 def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
-    features = fitted(*DEFAULT_GROUPS)
+    features = fitted(*FAMILIES)
     terms = [term for vocabulary in features.vocabularies_ for term in vocabulary.terms]
     assert features.n_columns == len(terms) == features.transform([]).shape[1]
     assert [features.term(column) for column in range(len(terms))] == terms
@@ -203,14 +201,14 @@ def test_a_family_without_terms_takes_no_columns() -> None:
 
 @given(documents.filter(any))
 def test_rows_made_while_fitting_are_those_made_afterwards(texts: list[str]) -> None:
-    features = Features(DEFAULT_GROUPS)
+    features = Features(FAMILIES)
     assert parts_of(features.fit_transform(texts)) == parts_of(features.transform(texts))
 
 
 @pytest.mark.slow
 @given(documents)
 def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
-    features = fitted(*DEFAULT_GROUPS)
+    features = fitted(*FAMILIES)
     rows = [features.transform([document]).toarray()[0].tolist() for document in texts]
     assert features.transform(texts).toarray().tolist() == rows
 
@@ -221,30 +219,30 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = TEXTS * 20
-    features = Features(DEFAULT_GROUPS)
+    features = Features(FAMILIES)
     expected = features.fit_transform(texts)
     monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
-    again = Features(DEFAULT_GROUPS, n_jobs=n_jobs)
+    again = Features(FAMILIES, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(texts)) == parts_of(expected)
     assert parts_of(again.transform(texts)) == parts_of(expected)
     assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
 
 
 def test_a_stream_of_texts_is_enough_to_transform() -> None:
-    features = fitted(*DEFAULT_GROUPS)
+    features = fitted(*FAMILIES)
     stream = (document for document in TEXTS)
     assert parts_of(features.transform(stream)) == parts_of(features.transform(TEXTS))
 
 
 def test_restored_features_give_the_same_rows() -> None:
-    features = fitted(*DEFAULT_GROUPS, Block("words", "counts"))
+    features = fitted(*FAMILIES, Block("words", "counts"))
     restored = Features.restore(features.blocks, features.vocabularies_, features.idf_)
     assert parts_of(restored.transform(TEXTS)) == parts_of(features.transform(TEXTS))
 
 
 # Hash buckets ------------------------------------------------------------------------------------
 
-HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block in DEFAULT_GROUPS)
+HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block in FAMILIES)
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)

@@ -35,19 +35,27 @@ _FORMAT = 1
 _KEY_BYTES = 16
 _CHECKSUM_BYTES = 4
 _MAX_KEYS = 500  # keys in a question; SQLite allows 999 everywhere
-_PATIENCE = 5.0  # seconds to wait while another process writes
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
 
 
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    By default the file is `encodings.sqlite` in the cache's folder.
+    By default the file is `encodings.sqlite` in the cache's folder. At `max_bytes`, a quarter of
+    it is freed. Other processes that write are waited for `patience` seconds.
     """
 
-    def __init__(self, digest: str, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        digest: str,
+        path: Path | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        patience: float = 5.0,
+    ) -> None:
         self._path = path or cache_folder() / "encodings.sqlite"
         self._digest = digest.encode()
+        self._max_bytes, self._patience = max_bytes, patience
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> RowCache:
@@ -90,7 +98,7 @@ class RowCache:
                 "INSERT OR REPLACE INTO rows (key, row) VALUES (?, ?)",
                 zip(keys, blobs, strict=True),
             )
-            _make_room(connection)
+            _make_room(connection, self._max_bytes)
 
     def _ask(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, F16]]:
         if self._connection is None:
@@ -119,11 +127,11 @@ class RowCache:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists() and self._path.stat().st_size > 2 * MAX_BYTES:
+        if self._path.exists() and self._path.stat().st_size > 2 * self._max_bytes:
             raise sqlite3.DatabaseError("it is too large")
-        connection = sqlite3.connect(self._path, _PATIENCE)
+        connection = sqlite3.connect(self._path, self._patience)
         try:
-            _prepare(connection)
+            _prepare(connection, self._patience)
         except BaseException:
             connection.close()
             raise
@@ -148,12 +156,12 @@ class RowCache:
                 Path(f"{self._path}{suffix}").unlink()
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, patience: float) -> None:
     """Make the table in a new file; DatabaseError if an old one is of another format."""
     ask = connection.execute
     ask("PRAGMA trusted_schema = OFF")
     ask("PRAGMA page_size = 8192")
-    write_ahead(connection, _PATIENCE)
+    write_ahead(connection, patience)
     ask("PRAGMA synchronous = NORMAL")
     version = ask("PRAGMA user_version").fetchone()[0]
     if version not in (0, _FORMAT):
@@ -165,14 +173,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     ask("SELECT id, key, row FROM rows LIMIT 0")
 
 
-def _make_room(connection: sqlite3.Connection) -> None:
+def _make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Remove the oldest rows if the file is too large."""
 
     def pragma(name: str) -> int:
         return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     used = (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
-    if used > MAX_BYTES:
+    if used > max_bytes:
         connection.execute(
             "DELETE FROM rows WHERE id <= (SELECT min(id) + (max(id) - min(id)) / 4 FROM rows)"
         )
