@@ -16,6 +16,7 @@ from slugline.corpus.bytes import LineStream
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
+from slugline.model.routing import Router
 from slugline.prediction import rows as prediction
 from slugline.prediction.rows import Prediction, predict_rows
 
@@ -29,7 +30,7 @@ def answers_to(
     model: TopicClassifier, rows: RowReader, **options: Any
 ) -> Generator[Any, None, None]:
     """Return the answers one by one, whatever the batches."""
-    for batch in predict_rows(model.fitted_, rows, **options):
+    for batch in predict_rows(Router.from_fitted(model.fitted_, 0), rows, **options):
         yield from batch
 
 
@@ -286,7 +287,15 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
     rows[70] = BadRow(71, "damaged")
 
     one, several = (
-        list(predict_rows(model.fitted_, rows_of(*rows), top=3, batch_rows=8, n_threads=n))
+        list(
+            predict_rows(
+                Router.from_fitted(model.fitted_, 0),
+                rows_of(*rows),
+                top=3,
+                batch_rows=8,
+                n_threads=n,
+            )
+        )
         for n in (1, n_threads)
     )
 
@@ -335,7 +344,9 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
     rows = RowReader("t", "txt", iter(stream), stream)
 
     taken, n_answers = [], 0
-    for batch in predict_rows(model.fitted_, rows, batch_rows=4, n_threads=n_threads):
+    for batch in predict_rows(
+        Router.from_fitted(model.fitted_, 0), rows, batch_rows=4, n_threads=n_threads
+    ):
         n_answers += len(batch)
         taken.append((stream.n_taken, n_answers))
 
@@ -402,7 +413,9 @@ def test_memory_does_not_grow_with_the_number_of_large_rows(
 ) -> None:
     path = tmp_path / "large.jsonl"
     path.write_text(f"{line}\n" * 120)
-    batches = predict_rows(model.fitted_, read_rows(path), n_threads=n_threads)
+    batches = predict_rows(
+        Router.from_fitted(model.fitted_, 0), read_rows(path), n_threads=n_threads
+    )
 
     tracemalloc.start()
     n_answers = sum(map(len, batches))
@@ -415,12 +428,17 @@ def test_memory_does_not_grow_with_the_number_of_large_rows(
 
 
 def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
-    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+    model: TopicClassifier,
 ) -> None:
-    monkeypatch.setattr(prediction, "_PENDING_BYTES", 100)
     endless = Endless("wheat " * 10)
 
-    answers = answers_to(model, RowReader("t", "txt", iter(endless)), batch_rows=1, n_threads=8)
+    answers = answers_to(
+        model,
+        RowReader("t", "txt", iter(endless)),
+        batch_rows=1,
+        pending_bytes=100,
+        n_threads=8,
+    )
 
     for n in range(1, 10):
         next(answers)
@@ -431,7 +449,10 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
 def sizes_of_batches(
     model: TopicClassifier, rows: list[SourceRow | BadRow], **options: Any
 ) -> list[int]:
-    return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
+    return [
+        len(batch)
+        for batch in predict_rows(Router.from_fitted(model.fitted_, 0), rows_of(*rows), **options)
+    ]
 
 
 def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
@@ -439,22 +460,21 @@ def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
 
 
 def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
-    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+    model: TopicClassifier,
 ) -> None:
-    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+    def sizes(*n_bytes: int, **options: Any) -> list[int]:
+        return sizes_of_batches(model, rows_of_bytes(*n_bytes), batch_bytes=100, **options)
 
-    assert sizes_of_batches(model, rows_of_bytes(*[50] * 7)) == [2, 2, 2, 1]
-    assert sizes_of_batches(model, rows_of_bytes(99, 1, 99, 200, 1)) == [2, 2, 1]
-    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45)) == [20, 20, 5]
-    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45), batch_rows=10) == [10] * 4 + [5]
+    assert sizes(*[50] * 7) == [2, 2, 2, 1]
+    assert sizes(99, 1, 99, 200, 1) == [2, 2, 1]
+    assert sizes(*[5] * 45) == [20, 20, 5]
+    assert sizes(*[5] * 45, batch_rows=10) == [10] * 4 + [5]
 
 
-def test_bad_rows_add_no_bytes_to_a_batch(
-    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+def test_bad_rows_add_no_bytes_to_a_batch(model: TopicClassifier) -> None:
     first, *others = rows_of_bytes(50, 50, 50)
-    assert sizes_of_batches(model, [first, BadRow(2, "x" * 200), *others]) == [3, 1]
+    rows = [first, BadRow(2, "x" * 200), *others]
+    assert sizes_of_batches(model, rows, batch_bytes=100) == [3, 1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])

@@ -113,17 +113,7 @@ def with_heldout_predictions(
 ) -> Fitted:
     """Return `fitted` with held-out predictions, from which thresholds are chosen.
 
-    Parameters
-    ----------
-    fitted : Fitted
-        Learned from all documents.
-    texts : sequence of str
-    labels : int array, shape (n_documents,)
-        Their topics.
-    settings : FitSettings
-        Those of the fit; `min_precision` is set.
-    refit : callable
-        Learns again from some of the documents.
+    `settings` are those of the fit, and `refit` learns again from some of the documents.
     """
     rows, proba = _linear_heldout(fitted) or _cross_validate(fitted, texts, labels, settings, refit)
     # An encoder may know what words don't, even in other languages.

@@ -205,18 +205,9 @@ def predict_partitions(
 ) -> dd.DataFrame:
     """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
-    Each worker receives the model once, and loads it once.
-
-    Parameters
-    ----------
-    model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
-    frame : dask.dataframe.DataFrame
-    text : str or sequence of str, default "text"
-        The column of the texts; cells of several are joined by line breaks.
-    min_precision, per_topic, coverage
-        See `slugline.model.routing.Router.from_fitted`.
-    encoder : "use" or an object with `encode`, optional
-        See `slugline.load`; it must be picklable.
+    Each worker receives the model once, and loads it once. Cells of several columns are joined by
+    line breaks. `Router.from_fitted` describes precision and coverage, and `slugline.load` the
+    encoder, which must be picklable.
 
     Returns
     -------

@@ -19,8 +19,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError
-from slugline.model.fitted import Fitted
-from slugline.model.routing import Router, Unsure, most_likely
+from slugline.model.routing import Router, Unsure
 
 __all__ = [
     "Columns",
@@ -67,7 +66,7 @@ class Prediction(NamedTuple):
 
 
 def predict_batch(
-    fitted: Fitted | Router,
+    router: Router,
     batch: list[SourceRow | BadRow],
     *,
     columns: Columns,
@@ -76,41 +75,21 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
-    A BadRow is returned as it is; `missing` is the result for a row without text. A Router with a
+    A BadRow is returned as it is; `missing` is the result for a row without text. A router with a
     precision takes blank texts, of which it is unsure.
     """
-    may_be_blank = isinstance(fitted, Router) and fitted.precision is not None
+    may_be_blank = router.precision is not None
     texts = [_text(row, columns.text, missing, may_be_blank) for row in batch]
-    answered = iter(_predict_texts(fitted, [text for text in texts if isinstance(text, str)], top))
-    answers: list[Prediction | BadRow] = []
+    routes = iter(router.route((text for text in texts if isinstance(text, str)), top))
+    predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
         if isinstance(text, BadRow):
-            answers.append(text)
+            predictions.append(text)
             continue
         identity = row.values.get(columns.id) if columns.id is not None else None
-        topics, reason, chosen = next(answered)
-        prediction = Prediction(row.at, identity, topics, row.values, reason, chosen, text)
-        answers.append(prediction)
-    return answers
-
-
-class _TextPrediction(NamedTuple):
-    """The prediction for one text."""
-
-    topics: list[tuple[Topic, float]]
-    reason: Unsure | None = None
-    set: list[Topic] | None = None
-
-
-def _predict_texts(fitted: Fitted | Router, texts: list[str], top: int) -> list[_TextPrediction]:
-    model = fitted.fitted if isinstance(fitted, Router) else fitted
-    proba, counts = model.predict_with_words(texts)
-    topics = most_likely(proba, top, model.topics.names)
-    if not isinstance(fitted, Router):
-        return list(map(_TextPrediction, topics))
-    reasons, sets = fitted.judge(texts, proba, counts)
-    chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
-    return list(map(_TextPrediction, topics, reasons, chosen))
+        _, _, reason, guesses, topics = next(routes)
+        predictions.append(Prediction(row.at, identity, guesses, row.values, reason, topics, text))
+    return predictions
 
 
 def _text(
@@ -135,13 +114,15 @@ _PENDING_BYTES = 1 << 25
 
 
 def predict_rows(
-    fitted: Fitted | Router,
+    router: Router,
     rows: RowReader,
     *,
     text: str | None = None,
     id: str | None = None,  # noqa: A002 (the user's word)
     top: int = 1,
     batch_rows: int = _BATCH_ROWS,
+    batch_bytes: int = _BATCH_BYTES,
+    pending_bytes: int = _PENDING_BYTES,
     n_threads: int = 1,
     announce: Callable[[str], object] | None = None,
 ) -> Iterator[list[Prediction | BadRow]]:
@@ -149,7 +130,7 @@ def predict_rows(
 
     Parameters
     ----------
-    fitted : Fitted or Router
+    router : Router
     rows : RowReader, from `slugline.corpus.readers.read_rows`
     text : str, optional
         The column that holds the text; guessed from the names by default. Several, separated by
@@ -158,11 +139,11 @@ def predict_rows(
         The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
         Number of topics for each row.
-    batch_rows : int, default 1024
-        The most rows of a batch, which also has a limit of a few megabytes.
+    batch_rows, batch_bytes, pending_bytes : int
+        The most rows of a batch, bytes read for a batch, and bytes read for all batches that wait
+        for a thread or for their turn.
     n_threads : int, default 1
-        Threads that predict batches. Two or three batches for each are in memory, up to some tens
-        of megabytes.
+        Threads that predict batches. Two or three batches for each are in memory.
     announce : callable, optional
         Receives a note on each column that was guessed, unless it is "id".
 
@@ -180,7 +161,7 @@ def predict_rows(
     broken = None
     try:
         n_peeked = min(batch_rows, N_PEEKED)
-        peek(rows, n_peeked, n_bytes=_BATCH_BYTES, patient=False, head=head)
+        peek(rows, n_peeked, n_bytes=batch_bytes, patient=False, head=head)
     except DataError as error:
         if not head:
             raise
@@ -191,11 +172,13 @@ def predict_rows(
     missing = BadRow(
         "", f"no text in {_name_columns(columns.text)}" if rows.has_names else "no text"
     )
-    answer = partial(predict_batch, fitted, columns=columns, missing=missing, top=top)
+    answer = partial(predict_batch, router, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
-    yield from _map_in_order(answer, _batches(head, rows, batch_rows), n_threads)
+    yield from _map_in_order(
+        answer, _batches(head, rows, batch_rows, batch_bytes), n_threads, pending_bytes
+    )
 
 
 def _columns_of(
@@ -225,13 +208,15 @@ class _Batch(NamedTuple):
     is_last_for_now: bool  # the next row is not there yet
 
 
-def _batches(head: list[SourceRow | BadRow], rows: RowReader, most: int) -> Iterator[_Batch]:
+def _batches(
+    head: list[SourceRow | BadRow], rows: RowReader, most: int, most_bytes: int
+) -> Iterator[_Batch]:
     items = iter(rows)
     batch = head
     n_bytes = sum(map(_n_bytes, head))
     while True:
         pauses = bool(batch) and rows.must_wait()
-        if pauses or len(batch) >= most or n_bytes >= _BATCH_BYTES:
+        if pauses or len(batch) >= most or n_bytes >= most_bytes:
             yield _Batch(batch, n_bytes, pauses)
             batch, n_bytes = [], 0
         try:
@@ -255,6 +240,7 @@ def _map_in_order(
     answer: Callable[[list[SourceRow | BadRow]], list[Prediction | BadRow]],
     batches: Iterable[_Batch],
     n_threads: int,
+    pending_bytes: int,
 ) -> Iterator[list[Prediction | BadRow]]:
     if n_threads == 1:
         yield from (answer(batch.rows) for batch in batches)
@@ -267,7 +253,7 @@ def _map_in_order(
             pending.append((pool.submit(answer, batch.rows), batch.n_bytes))
             n_bytes += batch.n_bytes
             n_kept = 0 if batch.is_last_for_now else 2 * n_threads
-            while len(pending) > n_kept or n_bytes > _PENDING_BYTES:
+            while len(pending) > n_kept or n_bytes > pending_bytes:
                 future, n_done = pending.popleft()
                 n_bytes -= n_done
                 yield future.result()

@@ -73,10 +73,8 @@ class ModelCopy:
     def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
         """Copy a model, after a check that it loads.
 
-        Parameters
-        ----------
-        model : path of a `.slug`, name of a shipped model, fitted TopicClassifier, or Fitted
-        encoder : "use" or an object with `encode`, optional
+        `model` is the path of a `.slug`, the name of a shipped model, a fitted TopicClassifier, or
+        a Fitted.
 
         Raises
         ------

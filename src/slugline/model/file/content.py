@@ -66,15 +66,8 @@ def find_encoder(
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
-    The built-in one does not load its weights for that.
-
-    Parameters
-    ----------
-    path : path of the model, for messages
-    needed : EncoderInfo or UNSET
-        From the file.
-    chosen : "use" or an object with `encode`, or None
-        The user's; None stands for one that is known by name. Ignored if none is needed.
+    `chosen` is the user's; None stands for one that is known by name. The built-in one does not
+    load its weights here. `path` is for messages.
 
     Raises
     ------
@@ -141,18 +134,10 @@ def to_model_file(
     max_size: int | None = None,
     card_notes: str = "",
 ) -> ModelFile:
-    """Return the content of the model file; `from_model_file` reads it like that of a saved file.
+    """Return the content of the model file; see `TopicClassifier.save` for the parameters.
 
-    Parameters
-    ----------
-    fitted : Fitted
-    metrics, test_fraction, card_notes
-        See `TopicClassifier.save`.
-    precision : {"float32", "float16", "int8"}, default "float32"
-        Of the stored weights.
-    max_size : int, optional
-        The most bytes of the file; see `slugline.model.file.shrinking`. The weights that are
-        dropped depend on the names of metrics, and not on their values.
+    With `max_size`, the weights that are dropped depend on the names of metrics, and not on their
+    values.
 
     Raises
     ------
@@ -310,19 +295,10 @@ def load_model(
 def from_model_file(
     file: ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
 ) -> Fitted:
-    """Return the fitted value from the content of a file.
+    """Return the fitted value from the content of a file, with the encoder that the file names.
 
-    Parameters
-    ----------
-    file : ModelFile
-    encoder : CheckedEncoder, optional
-        The one that the file names, if it names one.
-    keep : bool, default True
-        Whether the cache keeps rows of predicted texts.
-
-    Raises
-    ------
-    DataError, ValueError, ... : any error, if parts don't fit together.
+    `keep` is whether the cache keeps rows of predicted texts. Parts that don't fit together raise
+    errors of any kind.
     """
     info = file.info
     check_topic_names(info.topics)

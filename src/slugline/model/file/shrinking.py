@@ -32,14 +32,7 @@ def check_max_size(value: Any) -> int:
 def shrink(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitted:
     """Return a model without the weights nearest to 0, and without terms that then have none.
 
-    Parameters
-    ----------
-    fitted : Fitted
-        Returned as it is if it is small enough.
-    max_size : int
-        In bytes.
-    size : callable
-        Returns the size in bytes of the file of a model.
+    `size` returns the bytes of a model's file, which becomes at most `max_size`.
 
     Raises
     ------

@@ -63,12 +63,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Guard:
     """Checks each request before `app`, counts it, and turns any error into a response.
 
-    Parameters
-    ----------
-    app : ASGI application
-    state : AppState
-    show : callable, optional
-        Makes an error page for people; programs get JSON.
+    `show` makes an error page for people; programs get JSON.
     """
 
     def __init__(

@@ -29,18 +29,14 @@ class Operation:
 
     Attributes
     ----------
-    method, path : str
-    handler : async callable
+    method, path, handler
     body : type or None
         Of the request's JSON.
     reply : type or str or None
         Type of the reply's JSON, or a media type; None if it has no body.
-    status : int, default 200
-        Of a reply that is no error.
-    errors : tuple of int
-        Statuses of errors, besides those of every operation.
+    status, errors
+        Status of a reply that is no error, and of errors besides those of every operation.
     parameters : tuple of (name, place, schema)
-        Those in the path and in the query.
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.
     """

@@ -323,15 +323,7 @@ class _Workers:
 def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], object]) -> None:
     """Answer requests until SIGTERM or Ctrl-C, after which running requests are finished.
 
-    SIGHUP reads the models' files again.
-
-    Parameters
-    ----------
-    settings : ServeSettings
-    names : list of str
-        Models; the one that comes with Slugline if there are none.
-    announce : callable
-        Receives the address when the server listens.
+    SIGHUP reads the models' files again. `announce` receives the address when the server listens.
 
     Raises
     ------

@@ -29,16 +29,8 @@ _T = TypeVar("_T")
 class AppState:
     """State that the handlers of a process share.
 
-    Attributes
-    ----------
-    settings : ServeSettings
-    models : Models
-    metrics : Metrics
-    batches : BatchQueue
-    store : CorrectionStore or None
-        None if the server takes no corrections.
-    learner : RetrainingLoop or None
-        Retrains the first model from corrections, if that is on.
+    `store` is None if the server takes no corrections. `learner` retrains the first model from
+    them, if that is on.
     """
 
     settings: ServeSettings

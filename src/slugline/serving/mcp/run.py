@@ -56,12 +56,7 @@ _MOST_TOPICS = 20
 def run(names: list[str], corrections: Path | None = None) -> None:
     """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
 
-    Parameters
-    ----------
-    names : list of str
-        Models; the one that comes with Slugline if there are none.
-    corrections : Path, optional
-        The file of corrections; by default, no tool takes any.
+    Without a file of `corrections`, no tool takes any.
 
     Raises
     ------

@@ -183,18 +183,7 @@ class ModelTools:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A tool of the server.
-
-    Attributes
-    ----------
-    name, title, description : str
-    arguments, reply : type
-        A `Struct` each.
-    function : callable
-        A method of `ModelTools` that takes the arguments.
-    only_reads : bool, default True
-        Whether it changes nothing.
-    """
+    """A tool: types of its arguments and reply, and the method of `ModelTools` that it calls."""
 
     name: str
     title: str

@@ -105,14 +105,8 @@ class Answer(NamedTuple):
 def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
     """Return the answer for a text; takes some milliseconds.
 
-    Parameters
-    ----------
-    model : ServedModel
-    text : str
-    route : Route
-        With all topics to list as guesses.
-    chosen : str, optional
-        The topic whose words to mark; by default, or if it is unknown, the most likely one.
+    The route has all topics to list as guesses. Words of the topic `chosen` are marked; by default,
+    or if it is unknown, those of the most likely one.
     """
     best = route.top[0][0]
     marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)

@@ -57,16 +57,7 @@ _Rests = tuple[int, int, str]
 
 
 class CorrectionsPanel(NamedTuple):
-    """Summary of the corrections, shortened for the page.
-
-    Attributes
-    ----------
-    n_asked, n_wrong : int
-        Corrected texts that the model classified, and those it still gets wrong.
-    still_wrong : list of UnresolvedCorrections
-    pairs : list of Confusion
-    new_topics : list of str
-    """
+    """Summary of the corrections, with how many texts the model classified and still gets wrong."""
 
     n_asked: int
     n_wrong: int
@@ -119,18 +110,7 @@ _NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None}
 
 
 class CorrectionForm(NamedTuple):
-    """State of the form.
-
-    Attributes
-    ----------
-    text : str
-    saved : CorrectionReply or None
-        The correction, if it was saved.
-    undone : bool
-        Whether it was saved and then undone.
-    problem : str
-        Why it was not saved; empty if nothing went wrong.
-    """
+    """State of the form: a correction that was saved or undone, or why it was not saved."""
 
     text: str
     saved: CorrectionReply | None = None

@@ -78,7 +78,7 @@ async def show_docs(request: Request) -> Response:
     return page(
         request,
         "docs.html.j2",
-        title="Ask over HTTP",
+        title="HTTP API",
         entries=entries,
         types=_types(described),
         needs_token=bool(state.settings.tokens),
