@@ -18,7 +18,7 @@ from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.model.routing import Router
 from slugline.prediction import rows as prediction
-from slugline.prediction.rows import Prediction, predict_rows
+from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) 
     rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
-    got = list(answers_to(model, rows_of(*rows), top=3, batch_rows=batch_rows))
+    got = list(answers_to(model, rows_of(*rows), top=3, limits=BatchLimits(rows=batch_rows)))
 
     assert len(got) == 150
     for row, item in zip(rows, got, strict=True):
@@ -252,7 +252,7 @@ def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
 def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
-    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=3)
+    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), limits=BatchLimits(rows=3))
 
     for n in range(1, 10):
         next(answers)
@@ -276,7 +276,7 @@ def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier)
     model.predict_proba = first_one_waits  # type: ignore[assignment, method-assign]
 
     rows = rows_of(*texts_of("wheat", "goal"))
-    answers = answers_to(model, rows, batch_rows=1, n_threads=2)
+    answers = answers_to(model, rows, limits=BatchLimits(rows=1), n_threads=2)
 
     assert [answer.topics[0][0] for answer in answers] == ["grain", "sport"]
 
@@ -292,7 +292,7 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
                 Router.from_fitted(model.fitted_, 0),
                 rows_of(*rows),
                 top=3,
-                batch_rows=8,
+                limits=BatchLimits(rows=8),
                 n_threads=n,
             )
         )
@@ -311,7 +311,9 @@ def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.Mo
 def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
-    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=10, n_threads=2)
+    answers = answers_to(
+        model, RowReader("t", "jsonl", iter(endless)), limits=BatchLimits(rows=10), n_threads=2
+    )
 
     for n in range(1, 100):
         next(answers)
@@ -345,7 +347,7 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
 
     taken, n_answers = [], 0
     for batch in predict_rows(
-        Router.from_fitted(model.fitted_, 0), rows, batch_rows=4, n_threads=n_threads
+        Router.from_fitted(model.fitted_, 0), rows, limits=BatchLimits(rows=4), n_threads=n_threads
     ):
         n_answers += len(batch)
         taken.append((stream.n_taken, n_answers))
@@ -363,7 +365,7 @@ def test_rows_before_an_error_of_their_source_are_answered(
         raise DataError("t is not a whole file.")
 
     answers = answers_to(
-        model, RowReader("t", "txt", cut_off()), batch_rows=100, n_threads=n_threads
+        model, RowReader("t", "txt", cut_off()), limits=BatchLimits(rows=100), n_threads=n_threads
     )
 
     assert len([next(answers) for _ in range(205)]) == 205
@@ -435,8 +437,7 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
     answers = answers_to(
         model,
         RowReader("t", "txt", iter(endless)),
-        batch_rows=1,
-        pending_bytes=100,
+        limits=BatchLimits(rows=1, pending_bytes=100),
         n_threads=8,
     )
 
@@ -462,26 +463,27 @@ def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
 def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
     model: TopicClassifier,
 ) -> None:
-    def sizes(*n_bytes: int, **options: Any) -> list[int]:
-        return sizes_of_batches(model, rows_of_bytes(*n_bytes), batch_bytes=100, **options)
+    def sizes(*n_bytes: int, rows: int = 1024) -> list[int]:
+        limits = BatchLimits(rows=rows, n_bytes=100)
+        return sizes_of_batches(model, rows_of_bytes(*n_bytes), limits=limits)
 
     assert sizes(*[50] * 7) == [2, 2, 2, 1]
     assert sizes(99, 1, 99, 200, 1) == [2, 2, 1]
     assert sizes(*[5] * 45) == [20, 20, 5]
-    assert sizes(*[5] * 45, batch_rows=10) == [10] * 4 + [5]
+    assert sizes(*[5] * 45, rows=10) == [10] * 4 + [5]
 
 
 def test_bad_rows_add_no_bytes_to_a_batch(model: TopicClassifier) -> None:
     first, *others = rows_of_bytes(50, 50, 50)
     rows = [first, BadRow(2, "x" * 200), *others]
-    assert sizes_of_batches(model, rows, batch_bytes=100) == [3, 1]
+    assert sizes_of_batches(model, rows, limits=BatchLimits(n_bytes=100)) == [3, 1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
 def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
     model: TopicClassifier, n_rows: int, sizes: list[int]
 ) -> None:
-    found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], batch_rows=3)
+    found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], limits=BatchLimits(rows=3))
     assert [size for size in found if size] == sizes
 
 

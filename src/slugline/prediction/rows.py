@@ -22,6 +22,7 @@ from slugline.errors import DataError
 from slugline.model.routing import Router, Unsure
 
 __all__ = [
+    "BatchLimits",
     "Columns",
     "Prediction",
     "predict_batch",
@@ -106,11 +107,13 @@ def _text(
 
 # Topics for a stream of rows: in order, in bounded memory, with no row lost -----------------------
 
-# Rows, and bytes that were read for them, that are classified at a time.
-_BATCH_ROWS = 1024
-_BATCH_BYTES = 1 << 22
-# Bytes that were read for all batches that wait for a thread or for their turn.
-_PENDING_BYTES = 1 << 25
+
+class BatchLimits(NamedTuple):
+    """The most rows of a batch and bytes read for it, and for all batches that wait."""
+
+    rows: int = 1024
+    n_bytes: int = 1 << 22
+    pending_bytes: int = 1 << 25
 
 
 def predict_rows(
@@ -120,9 +123,7 @@ def predict_rows(
     text: str | None = None,
     id: str | None = None,  # noqa: A002 (the user's word)
     top: int = 1,
-    batch_rows: int = _BATCH_ROWS,
-    batch_bytes: int = _BATCH_BYTES,
-    pending_bytes: int = _PENDING_BYTES,
+    limits: BatchLimits | None = None,
     n_threads: int = 1,
     announce: Callable[[str], object] | None = None,
 ) -> Iterator[list[Prediction | BadRow]]:
@@ -139,9 +140,7 @@ def predict_rows(
         The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
         Number of topics for each row.
-    batch_rows, batch_bytes, pending_bytes : int
-        The most rows of a batch, bytes read for a batch, and bytes read for all batches that wait
-        for a thread or for their turn.
+    limits : BatchLimits, optional
     n_threads : int, default 1
         Threads that predict batches. Two or three batches for each are in memory.
     announce : callable, optional
@@ -158,10 +157,10 @@ def predict_rows(
     DataError : if there is no such column, or it is unclear which one holds the text.
     """
     head: list[SourceRow | BadRow] = []
-    broken = None
+    broken, limits = None, limits or BatchLimits()
     try:
-        n_peeked = min(batch_rows, N_PEEKED)
-        peek(rows, n_peeked, n_bytes=batch_bytes, patient=False, head=head)
+        n_peeked = min(limits.rows, N_PEEKED)
+        peek(rows, n_peeked, n_bytes=limits.n_bytes, patient=False, head=head)
     except DataError as error:
         if not head:
             raise
@@ -176,9 +175,7 @@ def predict_rows(
     if broken is not None:
         yield answer(head)
         raise broken
-    yield from _map_in_order(
-        answer, _batches(head, rows, batch_rows, batch_bytes), n_threads, pending_bytes
-    )
+    yield from _map_in_order(answer, _batches(head, rows, limits), n_threads, limits.pending_bytes)
 
 
 def _columns_of(
@@ -209,14 +206,14 @@ class _Batch(NamedTuple):
 
 
 def _batches(
-    head: list[SourceRow | BadRow], rows: RowReader, most: int, most_bytes: int
+    head: list[SourceRow | BadRow], rows: RowReader, limits: BatchLimits
 ) -> Iterator[_Batch]:
     items = iter(rows)
     batch = head
     n_bytes = sum(map(_n_bytes, head))
     while True:
         pauses = bool(batch) and rows.must_wait()
-        if pauses or len(batch) >= most or n_bytes >= most_bytes:
+        if pauses or len(batch) >= limits.rows or n_bytes >= limits.n_bytes:
             yield _Batch(batch, n_bytes, pauses)
             batch, n_bytes = [], 0
         try:

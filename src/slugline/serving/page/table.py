@@ -22,7 +22,7 @@ from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, topic_names
-from slugline.prediction.rows import Prediction, predict_rows
+from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.reports.page import shorten
 from slugline.serving.http.bodies import HttpProblem, stream_body
 from slugline.serving.http.state import AppState, app_state
@@ -49,7 +49,7 @@ _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 # Bytes a second at which a file arrives at least, after the time that every request has.
 _SLOWEST = 250_000
 # Rows that are answered at a time: others have their turn in between.
-_BATCH_ROWS = 256
+_LIMITS = BatchLimits(rows=256)
 # Rows that are answered: the page holds all of them, and a packed file may have no end of them.
 _MOST_ROWS = 1_000_000
 
@@ -98,7 +98,7 @@ class Upload:
         n_rows = 0
         try:
             self._rows = read_rows(self._file.name, encoding=self.encoding)
-            for batch in predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS):
+            for batch in predict_rows(router, self._rows, text=text, limits=_LIMITS):
                 if n_rows >= _MOST_ROWS:
                     raise DataError(
                         f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
