@@ -1,11 +1,11 @@
 /* Takes the steps of a linear learner, minibatch by minibatch.
 
-   This is what `Descent` of slugline/learning/linear/steps.py does in array operations, in the same order,
-   so that results are the same, bit for bit, where the compiler rounds each product (it is told to)
-   and so does SciPy, as on x86-64.
+   `AdaGradDescent` of slugline/learning/linear/steps.py does the same in array operations, in the
+   same order, so that results are the same, bit for bit, where the compiler rounds each product (by
+   its options) and so does SciPy, as on x86-64.
 
-   All work is on arrays that the caller lends and on memory that is this call's own, so that the
-   interpreter's lock is released meanwhile. */
+   All work is on arrays of the caller and on memory of this call, so that the interpreter's lock is
+   released meanwhile. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -20,14 +20,14 @@
 /* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
 #define MOST_SUMMED 128
 
-/* Weights lie all over the memory, so that what comes this much later is called for now. */
+/* Weights are read at random, so that they are prefetched this many entries ahead. */
 #define AHEAD 12
-#define LINE 64 /* bytes that come at once */
+#define LINE 64 /* bytes of a cache line */
 
 #if defined(__GNUC__)
-#define call_for(place) __builtin_prefetch(place)
+#define prefetch(place) __builtin_prefetch(place)
 #else
-#define call_for(place) ((void)(place))
+#define prefetch(place) ((void)(place))
 #endif
 
 typedef struct {
@@ -38,7 +38,7 @@ typedef struct {
     size_t n_rows, n_columns;
     /* What errors cost. */
     const int64_t *y;
-    const float *others, *own;
+    const float *negative, *positive;
     /* What is learned. */
     float *weights, *biases, *sums;
     const float *rates;
@@ -51,7 +51,7 @@ typedef struct {
     int32_t *number, *named;
     size_t n_named, room;
     float *gradients;
-} Work;
+} Workspace;
 
 /* Return the sum of so many values, at most MOST_SUMMED. */
 static float sum_of(const float *values, size_t n)
@@ -77,11 +77,11 @@ static inline void add(float *restrict to, const float *restrict from, float fac
         to[i] += factor * from[i];
 }
 
-static inline void call_for_weights(const float *weights, size_t n)
+static inline void prefetch_weights(const float *weights, size_t n)
 {
     const char *place = (const char *)weights;
     for (size_t i = 0; i < n * sizeof(float); i += LINE)
-        call_for(place + i);
+        prefetch(place + i);
 }
 
 /* Return the learning rate that a gradient leaves, which counts from now on. */
@@ -95,7 +95,7 @@ static float rate_after(const float *gradient, size_t n, float *sum, float rate)
 }
 
 /* Write the scores of a row; 0 if it has a column that there is not. */
-static int score(const Work *work, int64_t row, float *restrict scores)
+static int score(const Workspace *work, int64_t row, float *restrict scores)
 {
     size_t n = work->n_topics;
     int64_t start = work->starts[row], end = work->starts[row + 1];
@@ -106,7 +106,7 @@ static int score(const Work *work, int64_t row, float *restrict scores)
     for (int64_t i = start; i < end; i++) {
         int32_t column = work->columns[i];
         if (i + AHEAD < end)
-            call_for_weights(work->weights + (size_t)work->columns[i + AHEAD] * n, n);
+            prefetch_weights(work->weights + (size_t)work->columns[i + AHEAD] * n, n);
         add(scores, work->weights + (size_t)column * n, work->values[i], n);
     }
     for (size_t i = 0; i < n; i++)
@@ -115,11 +115,11 @@ static int score(const Work *work, int64_t row, float *restrict scores)
 }
 
 /* Turn a row's scores into the derivative of the loss with respect to each. */
-static void make_slope(const Work *work, int64_t row, float *scores)
+static void make_slope(const Workspace *work, int64_t row, float *scores)
 {
     int64_t topic = work->y[row] - work->first_topic;
     int is_here = topic >= 0 && (size_t)topic < work->n_topics;
-    float own = is_here ? scores[topic] : 0, cost = work->others[row];
+    float own = is_here ? scores[topic] : 0, cost = work->negative[row];
     if (work->highest) {
         float highest = scores[0];
         for (size_t i = 1; i < work->n_topics; i++)
@@ -133,11 +133,11 @@ static void make_slope(const Work *work, int64_t row, float *scores)
         scores[i] = (error > 0 ? error : 0) * cost * 2;
     }
     if (is_here)
-        scores[topic] = -(1 - own > 0 ? 1 - own : 0) * work->own[row] * 2;
+        scores[topic] = -(1 - own > 0 ? 1 - own : 0) * work->positive[row] * 2;
 }
 
 /* Make room for the gradients of the columns that a row may name besides those before. */
-static int make_room(Work *work, size_t more)
+static int make_room(Workspace *work, size_t more)
 {
     size_t needed = work->n_named + more;
     if (needed <= work->room)
@@ -158,7 +158,7 @@ static int make_room(Work *work, size_t more)
 }
 
 /* Add what a row says to the gradients of its columns. */
-static int add_gradient(Work *work, int64_t row, const float *slope)
+static int add_gradient(Workspace *work, int64_t row, const float *slope)
 {
     size_t n = work->n_topics;
     int64_t start = work->starts[row], end = work->starts[row + 1];
@@ -172,7 +172,7 @@ static int add_gradient(Work *work, int64_t row, const float *slope)
     for (int64_t i = start; i < end; i++) {
         int32_t column = work->columns[i];
         if (i + AHEAD < end)
-            call_for(work->number + work->columns[i + AHEAD]);
+            prefetch(work->number + work->columns[i + AHEAD]);
         if (work->number[column] == UNNAMED) {
             memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
             work->number[column] = (int32_t)work->n_named;
@@ -184,7 +184,7 @@ static int add_gradient(Work *work, int64_t row, const float *slope)
 }
 
 /* Move the weights of the columns that were named, and the biases. */
-static void move(Work *work, size_t n_rows)
+static void move(Workspace *work, size_t n_rows)
 {
     size_t n = work->n_topics;
     for (size_t k = 0; k < work->n_named; k++) {
@@ -193,9 +193,9 @@ static void move(Work *work, size_t n_rows)
         float *weights = work->weights + (size_t)column * n;
         if (k + AHEAD < work->n_named) {
             int32_t later = work->named[k + AHEAD];
-            call_for_weights(work->weights + (size_t)later * n, n);
-            call_for(work->sums + later);
-            call_for(work->rates + later);
+            prefetch_weights(work->weights + (size_t)later * n, n);
+            prefetch(work->sums + later);
+            prefetch(work->rates + later);
         }
         float rate = rate_after(gradient, n, work->sums + column, work->rates[column]);
         for (size_t i = 0; i < n; i++)
@@ -220,7 +220,7 @@ static void move(Work *work, size_t n_rows)
 enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
 
 /* Take one step downhill. */
-static int step(Work *work, const int32_t *rows, size_t n_rows)
+static int step(Workspace *work, const int32_t *rows, size_t n_rows)
 {
     for (size_t i = 0; i < n_rows; i++) {
         float *slope = work->slopes + i * work->n_topics;
@@ -237,7 +237,7 @@ static int step(Work *work, const int32_t *rows, size_t n_rows)
     return DONE;
 }
 
-static int run(Work *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
+static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
 {
     size_t n = work->n_topics;
     work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
@@ -258,8 +258,8 @@ static int run(Work *work, const int32_t *rows, const int64_t *sizes, size_t n_s
    Python
    --------------------------------------------------------------------------------------------- */
 
-enum { VALUES, COLUMNS, STARTS, Y, OTHERS, OWN, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS, HIGHEST,
-       RIGHT, N_ARRAYS };
+enum { VALUES, COLUMNS, STARTS, Y, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
+       HIGHEST, RIGHT, N_ARRAYS };
 
 static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
 
@@ -273,8 +273,8 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
             return 0;
     }
     size_t n_rows = n[Y], n_topics = n[BIASES], n_listed = 0;
-    if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[OTHERS] != n_rows ||
-        n[OWN] != n_rows || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
+    if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[NEGATIVE] != n_rows ||
+        n[POSITIVE] != n_rows || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
         n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics || first_topic < 0)
         return 0;
     for (size_t i = HIGHEST; i <= RIGHT; i++)
@@ -297,15 +297,15 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
 }
 
 PyDoc_STRVAR(descend_doc,
-"descend(values, columns, starts, y, others, own, rows, sizes, rates, weights, biases, sums, highest,"
-" right, first_topic)\n--\n\n"
+"descend(values, columns, starts, y, negative, positive, rows, sizes, rates, weights, biases, sums,"
+" highest, right, first_topic)\n--\n\n"
 "Take a step for each minibatch.\n\n"
 "Parameters\n"
 "----------\n"
 "values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
 "    All rows, as in CSR.\n"
-"y : int64 array; others, own : float32 arrays, all of shape (n_rows,)\n"
-"    Topics and costs.\n"
+"y : int64 array; negative, positive : float32 arrays, all of shape (n_rows,)\n"
+"    Topics, and costs of errors on other topics and on the own one.\n"
 "rows : int32 array; sizes : int64 array\n"
 "    The rows of one minibatch after the other, and how many each has: at most 128.\n"
 "rates : float32 array, shape (n_columns + 1,)\n"
@@ -324,8 +324,8 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     long long first_topic;
     memset(arrays, 0, sizeof arrays);
     if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*y*w*w*w*z*z*L", arrays + VALUES,
-                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + OTHERS,
-                          arrays + OWN, arrays + ROWS, arrays + SIZES, arrays + RATES,
+                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + NEGATIVE,
+                          arrays + POSITIVE, arrays + ROWS, arrays + SIZES, arrays + RATES,
                           arrays + WEIGHTS, arrays + BIASES, arrays + SUMS, arrays + HIGHEST,
                           arrays + RIGHT, &first_topic))
         return NULL;
@@ -334,11 +334,11 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
         goto release;
     }
-    Work work = {
+    Workspace work = {
         .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = arrays[STARTS].buf,
         .n_rows = (size_t)arrays[Y].len / sizeof(int64_t),
         .n_columns = (size_t)arrays[SUMS].len / sizeof(float) - 1,
-        .y = arrays[Y].buf, .others = arrays[OTHERS].buf, .own = arrays[OWN].buf,
+        .y = arrays[Y].buf, .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
         .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
         .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),

@@ -1,10 +1,10 @@
-/* Goes through the entries of a block of rows, column by column: what weights make of the rows, and
-   what the rows make of the weights.
+/* Products of a block of rows, stored by column, with weights (scores), and of its transpose with
+   factors of rows (sums).
 
    Scores are SciPy's product of a sparse matrix in CSC with a dense one, and sums are such a product
    added to what is there, in the same order, so that results are the same, bit for bit. It is faster,
-   as columns with no entry are passed over, rows have narrow numbers, what comes soon is called for,
-   and a column's weights or sums stay in registers. All work is on memory that the caller lends; the
+   as columns with no entry are passed over, rows have narrow numbers, what comes soon is prefetched,
+   and a column's weights or sums stay in registers. All work is on arrays of the caller; the
    interpreter's lock is released meanwhile. Rows and columns are checked. */
 
 #define PY_SSIZE_T_CLEAN
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Called for before their turn, as tables are larger than the processor's caches: columns, and
-   entries. */
+/* How far ahead columns and entries are prefetched, as tables are larger than the processor's
+   caches. */
 #define COLUMNS_AHEAD 6
 #define ENTRIES_AHEAD 16
 
@@ -95,22 +95,22 @@ INLINE size_t begin_of(size_t lane, size_t n_lanes, Strip strip)
     return lane + 1 < n_lanes ? lane * LANE : strip.width - LANE;
 }
 
-INLINE void call_for(const float *at, size_t n_lanes)
+INLINE void prefetch(const float *at, size_t n_lanes)
 {
     for (size_t i = 0; i < n_lanes * sizeof(Lane); i += 64)
         __builtin_prefetch((const char *)at + i);
 }
 
-INLINE void call_for_column(const Block *block, Strip strip, size_t named, size_t n_lanes)
+INLINE void prefetch_column(const Block *block, Strip strip, size_t named, size_t n_lanes)
 {
     if (named < block->n_named)
-        call_for(strip.of_columns + (size_t)block->columns[named] * block->n_topics, n_lanes);
+        prefetch(strip.of_columns + (size_t)block->columns[named] * block->n_topics, n_lanes);
 }
 
-INLINE void call_for_row(const Block *block, Strip strip, size_t entry, size_t n_lanes)
+INLINE void prefetch_row(const Block *block, Strip strip, size_t entry, size_t n_lanes)
 {
     if (entry < block->n_entries)
-        call_for(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
+        prefetch(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
 }
 
 INLINE void add_scores_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
@@ -119,12 +119,12 @@ INLINE void add_scores_in_lanes(const Block *block, Strip strip, const size_t n_
     for (size_t i = 0; i < block->n_named; i++) {
         const float *weights = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
         Lane own[MOST_LANES], sums[MOST_LANES];
-        call_for_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
+        prefetch_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
         for (size_t n = 0; n < n_lanes; n++)
             own[n] = *(const Lane *)(weights + begin_of(n, n_lanes, strip));
         for (size_t end = (size_t)block->ends[i]; at < end; at++) {
             float *score = strip.of_rows + block->rows[at] * block->n_topics;
-            call_for_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+            prefetch_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
             for (size_t n = 0; n < n_lanes; n++)
                 sums[n] = *(Lane *)(score + begin_of(n, n_lanes, strip)) + block->values[at] * own[n];
             for (size_t n = 0; n < n_lanes; n++) /* after all are read, as two may overlap */
@@ -139,12 +139,12 @@ INLINE void add_sums_in_lanes(const Block *block, Strip strip, const size_t n_la
     for (size_t i = 0; i < block->n_named; i++) {
         float *sums = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
         Lane own[MOST_LANES];
-        call_for_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
+        prefetch_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
         for (size_t n = 0; n < n_lanes; n++)
             own[n] = (Lane){0};
         for (size_t end = (size_t)block->ends[i]; at < end; at++) {
             const float *slope = strip.of_rows + block->rows[at] * block->n_topics;
-            call_for_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+            prefetch_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
             for (size_t n = 0; n < n_lanes; n++)
                 own[n] += block->values[at] * *(const Lane *)(slope + begin_of(n, n_lanes, strip));
         }
