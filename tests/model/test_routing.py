@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from scipy.special import bdtrc
 from scipy.stats import beta
 
 from slugline.classifier import TopicClassifier, load
@@ -27,6 +28,7 @@ from slugline.model.thresholds import (
     CONFIDENCE,
     MAX_PREDICTIONS,
     HeldOutPredictions,
+    _p_value,
     best_precision,
     highest_score,
     lowest_threshold,
@@ -571,3 +573,12 @@ def test_a_file_holds_no_number_out_of_range(
     file = with_info(**changed)(to_model_file(fitted.fitted_))
     with pytest.raises(ModelFileError, match="can't hold this model: Expected `float`"):
         container.pack(file)
+
+
+def test_p_values_are_those_of_the_binomial_distribution() -> None:
+    n = np.arange(1, 5001, 50)
+    for share in (0.0, 0.6, 0.97, 1.0):
+        n_right = (n * share).astype(np.int64)
+        for precision in (0.5, 0.95, 0.999):
+            expected = np.where(n_right > 0, bdtrc(np.maximum(n_right - 1, 0), n, precision), 1)
+            np.testing.assert_allclose(_p_value(n_right, n, precision), expected, atol=1e-10)
