@@ -87,7 +87,7 @@ def test_processes_with_a_checkpoint_do_too(run: Run, learned: bytes) -> None:
 
 def test_its_numbers_are_those_of_the_library() -> None:
     assert source.MAX_MERGED_BYTES == 32 << 20
-    assert "up to 32 MB (packed ones: 8 MB)" in TEXT
+    assert "up to 32 MB (compressed: 8 MB)" in TEXT
     assert source.MAX_UNSPLIT_BYTES == 64 << 20
     assert "up to 64 MB by a worker" in TEXT
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in TEXT
