@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from slugline.errors import DataError
-from slugline.evaluation.evaluation import Evaluation, Predictions
+from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.probabilities import (
     calibration_error,
@@ -65,8 +65,8 @@ def test_of_equally_likely_topics_the_first_comes_first() -> None:
 
 def test_many_rows_are_looked_at_in_parts() -> None:
     y, proba = random_case(3)
-    whole = Predictions.from_probabilities(y, proba)
-    parts = Predictions.from_probabilities(y, proba, batch_size=28)
+    whole = ScoredPredictions.from_probabilities(y, proba)
+    parts = ScoredPredictions.from_probabilities(y, proba, batch_size=28)
     for name in vars(whole):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 

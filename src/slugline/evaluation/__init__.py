@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slugline.evaluation.evaluation import (
     Evaluation,
-    Predictions,
+    ScoredPredictions,
     TopicMetrics,
     majority_baseline,
     shuffled_baseline,
@@ -29,7 +29,7 @@ __all__ = [
     "Evaluation",
     "Interval",
     "PairedComparison",
-    "Predictions",
+    "ScoredPredictions",
     "TopicMetrics",
     "calibration_error",
     "chance_error",

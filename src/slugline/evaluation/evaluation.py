@@ -28,7 +28,7 @@ from slugline.evaluation.probabilities import (
 
 __all__ = [
     "Evaluation",
-    "Predictions",
+    "ScoredPredictions",
     "TopicMetrics",
     "count_by_topic",
     "f1_scores",
@@ -125,7 +125,7 @@ _BATCH_SIZE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class ScoredPredictions:
     """Predictions for test documents, arrays of shape (n_documents,).
 
     Attributes
@@ -155,7 +155,7 @@ class Predictions:
     @classmethod
     def from_probabilities(
         cls, y_true: Integers, proba: Floats, *, batch_size: int = _BATCH_SIZE
-    ) -> Predictions:
+    ) -> ScoredPredictions:
         """Return the predictions of probabilities, shape (n_documents, n_topics).
 
         Raises DataError if shapes differ, a topic has no column, or a probability is not from 0 to
@@ -235,7 +235,7 @@ class Evaluation:
         Rows are true topics, columns are predicted ones.
     log_loss : float
         Mean of -ln(probability of the true topic), in nats.
-    predictions : Predictions or None
+    predictions : ScoredPredictions or None
         Without them, metrics of probabilities are NaN.
     seed : int
         Of bootstrap intervals.
@@ -244,7 +244,7 @@ class Evaluation:
     topics: list[str]
     confusion: I64
     log_loss: float
-    predictions: Predictions | None = field(default=None, compare=False)
+    predictions: ScoredPredictions | None = field(default=None, compare=False)
     seed: int = 0
 
     @classmethod
@@ -274,7 +274,7 @@ class Evaluation:
         """
         if not len(y_true):
             raise DataError("there are no documents to evaluate; give at least one.")
-        predictions = Predictions.from_probabilities(y_true, proba)
+        predictions = ScoredPredictions.from_probabilities(y_true, proba)
         n, is_known = len(topics), predictions.true >= 0
         names = list(topics)
         if not is_known.all():

@@ -17,7 +17,7 @@ from slugline.base.arrays import F32, F64, Mask
 from slugline.base.files import write_whole
 from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError, SluglineError
-from slugline.evaluation.evaluation import Evaluation, Predictions
+from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.experiment.run import Experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
@@ -393,7 +393,7 @@ def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
 
 
 def _confused_rows(
-    evaluation: Evaluation, answers: Predictions, rows: list[int], topic: str, predicted: str
+    evaluation: Evaluation, answers: ScoredPredictions, rows: list[int], topic: str, predicted: str
 ) -> list[int]:
     """Return the wrong answers that confuse one topic with another."""
     number, other = map(evaluation.topics.index, (topic, predicted))
@@ -412,7 +412,7 @@ def _prefer_unseen(seen: Sequence[int], rows: Sequence[int]) -> list[int]:
 class _Quoting:
     """Quotes misclassified documents, explaining each of them once."""
 
-    def __init__(self, experiment: Experiment, answers: Predictions) -> None:
+    def __init__(self, experiment: Experiment, answers: ScoredPredictions) -> None:
         self._experiment, self._answers = experiment, answers
         evaluation, self._test = experiment.tested
         self._predicted = evaluation.predicted
