@@ -491,7 +491,7 @@ def test_too_little_memory_is_no_damage(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("slugline.model.file.content.HashedColumns.of", fail)
+    monkeypatch.setattr("slugline.model.file.content.HashedColumns.from_terms", fail)
     assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 

@@ -84,8 +84,8 @@ def test_the_model_leaves_the_workers_with_the_job(client: Any) -> None:
 
 def jobs(client: Any) -> list[dict[str, Any]]:
     """Return what each worker has been sent for jobs that are under way."""
-    modules = "__import__('slugline.prediction.cluster').scale"
-    return [*client.run(eval, f"{modules}.dask_workers._jobs").values()]
+    module = "__import__('slugline.prediction.cluster').prediction.cluster"
+    return [*client.run(eval, f"{module}._jobs").values()]
 
 
 @pytest.mark.usefixtures("_folder")
