@@ -14,8 +14,8 @@ from slugline.corpus.columns import (
     peek,
     row_text,
 )
-from slugline.corpus.readers import BadRow, RowReader
-from slugline.corpus.rows import SourceRow
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
 LONG = "a rather long text"

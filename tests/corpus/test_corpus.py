@@ -357,16 +357,8 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (
-            "body,queue\na,x\n",
-            {"topic": "queues"},
-            "a.csv has no column 'queues'",
-        ),
-        (
-            "a,b,c\n1,2,3\n",
-            {},
-            "a.csv has 'a', 'b', 'c', and none is known as text or topic",
-        ),
+        ("body,queue\na,x\n", {"topic": "queues"}, "a.csv has no column 'queues'"),
+        ("a,b,c\n1,2,3\n", {}, "a.csv has 'a', 'b', 'c', and none is known as text or topic"),
     ],
     ids=["not there", "not told"],
 )

@@ -81,10 +81,7 @@ def test_rows_of_pandas_are_named_by_their_index() -> None:
 def test_categories_and_own_strings_of_pandas_are_read() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(
-        {
-            "body": pandas.array(["a", "b"], dtype="string"),
-            "queue": pandas.Categorical(["x", "y"]),
-        }
+        {"body": pandas.array(["a", "b"], dtype="string"), "queue": pandas.Categorical(["x", "y"])}
     )
 
     assert load_corpus(frame).topics == ["x", "y"]

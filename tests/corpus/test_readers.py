@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from slugline.corpus import formats, readers
 from slugline.corpus.formats import TextLines
-from slugline.corpus.readers import BadRow, folder_rows, read_rows
-from slugline.corpus.rows import SourceRow
+from slugline.corpus.readers import folder_rows, read_rows
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
 #: Any text but NUL and lone surrogates, which no file of UTF-8 text can hold.
@@ -538,11 +538,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
             "a.csv.gz is not a whole gzip file (Not a gzipped file (b'te')); "
             "fetch or pack it again.",
         ),
-        (
-            "a.csv",
-            "text".encode("utf-16"),
-            'a.csv is UTF-16; read it with `encoding="utf-16"`.',
-        ),
+        ("a.csv", "text".encode("utf-16"), 'a.csv is UTF-16; read it with `encoding="utf-16"`.'),
     ],
     ids=[
         "quote never closed",

@@ -33,17 +33,6 @@ from slugline.text.blocks import default_blocks
 from slugline.text.features import Features
 from slugline.text.sparse import ranges
 
-__all__ = [
-    "Audit",
-    "Copies",
-    "Leak",
-    "SimilarTopics",
-    "audit_corpus",
-    "find_similar_topics",
-    "group_copies",
-]
-
-
 # Similar topics -----------------------------------------------------------------------------------
 
 # Topics are similar if this share of their documents looks more like the other one; of identical

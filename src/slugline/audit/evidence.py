@@ -21,27 +21,6 @@ from slugline.learning.linear.fit import scores_in_folds
 from slugline.text.hashing import mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
 
-__all__ = [
-    "MIN_SIMILARITY",
-    "N_FOLDS",
-    "N_ROUNDS",
-    "Neighbours",
-    "OddText",
-    "assign_folds",
-    "connect_groups",
-    "find_near_pairs",
-    "find_neighbours",
-    "find_odd_texts",
-    "find_shared_lines",
-    "frequency_scores",
-    "group_members",
-    "heldout_scores",
-    "jaccard",
-    "number_identical",
-    "topic_indicators",
-]
-
-
 # Copies -------------------------------------------------------------------------------------------
 
 #: Jaccard index from which two texts are nearly identical.

@@ -19,18 +19,6 @@ from slugline.audit.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 
-__all__ = [
-    "DECISIONS",
-    "REVIEW_COLUMNS",
-    "Finding",
-    "Findings",
-    "Span",
-    "ranking_lines",
-    "review_table",
-    "text_digest",
-]
-
-
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 

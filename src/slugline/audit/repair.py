@@ -34,20 +34,6 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
 
-__all__ = [
-    "Decision",
-    "Decisions",
-    "Gain",
-    "Repair",
-    "apply_decisions",
-    "measure_gain",
-    "read_decisions",
-    "to_csv",
-    "to_json_lines",
-    "whole_rows",
-]
-
-
 # Decisions ----------------------------------------------------------------------------------------
 
 _REQUIRED_COLUMNS = ("decision", "new_topic", "at", "digest")

@@ -10,9 +10,6 @@ from scipy.special import expit, logsumexp
 
 from slugline.base.arrays import F32, F64, I64, Index
 
-__all__ = ["TopicEvidence", "compare_copies", "error_probabilities"]
-
-
 # Weight of the best other topic's score, beside 1 for that of the document's topic: the other score
 # shows where the text belongs, but not if it belongs nowhere, or to two topics.
 _OTHER = 0.25

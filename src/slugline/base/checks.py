@@ -13,19 +13,6 @@ import numpy as np
 
 from slugline.errors import OptionError
 
-__all__ = [
-    "check_choice",
-    "check_number",
-    "check_share",
-    "check_whole",
-    "count_threads",
-    "has_surrogates",
-    "is_number",
-    "option_error",
-    "short_repr",
-]
-
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60

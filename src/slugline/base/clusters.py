@@ -21,17 +21,6 @@ from slugline.errors import ClusterError, OptionError, SluglineError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = [
-    "check_cluster",
-    "closed",
-    "connected",
-    "dask_distributed",
-    "is_lost",
-    "local_cluster",
-    "unlogged",
-    "wait_for_worker",
-]
-
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10

@@ -35,17 +35,6 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "cache_folder",
-    "fresh_part",
-    "lock",
-    "put_in_place",
-    "remove_dead_parts",
-    "whole_file",
-    "write_ahead",
-    "write_whole",
-]
-
 
 # Locks --------------------------------------------------------------------------------------------
 

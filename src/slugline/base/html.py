@@ -12,8 +12,6 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render_markdown", "template_environment"]
-
 
 @functools.cache
 def template_environment(package: str, folder: str = "templates") -> Environment:

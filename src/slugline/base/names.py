@@ -8,8 +8,6 @@ from pathlib import Path
 
 from slugline.errors import DataError
 
-__all__ = ["PATTERN_CHARACTERS", "RECORD", "expand_patterns", "is_pattern"]
-
 #: Characters that make a name a pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
 #: The record in a folder of answers, which holds no data; see `slugline.prediction.record`.

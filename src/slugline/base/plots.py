@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = [
-    "Box",
-    "LabelCurve",
-    "ModelMark",
-    "draw_png",
-    "figure_class",
-    "place_names",
-    "plot_epochs",
-    "plot_labels",
-    "plot_models",
-]
 
 _TRAINING, _VALIDATION, _BEST = "#7a8794", "#0b5fa5", "#c2410c"
 _STEPS = [1, 2, 5, 10]

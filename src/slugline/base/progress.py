@@ -14,17 +14,6 @@ from slugline.base.words import printable
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-__all__ = [
-    "SILENT",
-    "BarProgress",
-    "LineProgress",
-    "Progress",
-    "QuietProgress",
-    "SilentProgress",
-    "can_erase",
-    "check_progress",
-    "progress_on",
-]
 
 # Columns of a terminal that the bar itself takes.
 _BAR_WIDTH = 12

@@ -7,17 +7,6 @@ import inspect
 import re
 from collections.abc import Sequence
 
-__all__ = [
-    "all_of",
-    "counted",
-    "format_call",
-    "format_html_table",
-    "format_lines",
-    "have",
-    "printable",
-    "printable_json",
-]
-
 Rows = Sequence[tuple[str, str]]
 
 

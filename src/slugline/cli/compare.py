@@ -25,15 +25,7 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import (
-    print_json,
-    print_table,
-    say,
-    show,
-    show_progress,
-    warn,
-    write_file,
-)
+from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError, SluglineError
 

@@ -22,14 +22,7 @@ from slugline.cli.options import (
     TextColumn,
     check_model_first,
 )
-from slugline.cli.output import (
-    print_json,
-    say,
-    show,
-    show_progress,
-    warn,
-    write_file,
-)
+from slugline.cli.output import print_json, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError
 

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slugline.cli.encoder import advise, check_encoder, explain_interrupt
 from slugline.cli.options import read_parts, read_size
 from slugline.cli.output import name_flags, show_progress, warn
-from slugline.cli.targets import (
-    check_distinct_files,
-    check_mistakes,
-    check_target,
-    tested_router,
-)
+from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
 from slugline.cli.train_corrections import (
     CorrectionOptions,
     check_retraining,

@@ -12,15 +12,6 @@ from typing import Any, BinaryIO
 
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "LineStream",
-    "Utf8Stream",
-    "check_encoding",
-    "guess_encoding",
-    "guess_utf16",
-]
-
-
 # Encodings ----------------------------------------------------------------------------------------
 
 # Replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.

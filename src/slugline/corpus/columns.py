@@ -12,18 +12,6 @@ from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "column_names",
-    "columns_note",
-    "find_both_columns",
-    "find_columns",
-    "find_id",
-    "find_text_columns",
-    "format_list",
-    "peek",
-    "row_text",
-]
-
 #: Good rows to look at.
 N_PEEKED = 100
 # Columns named in a message.

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["Corpus"]
-
-
 # Topics in the representation, and characters of a name and of a text.
 _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
 

@@ -15,23 +15,6 @@ from slugline.base.arrays import F32, I64
 from slugline.base.checks import has_surrogates, option_error, short_repr
 from slugline.errors import DataError
 
-__all__ = [
-    "Topic",
-    "Topics",
-    "chain_digests",
-    "check_all_str",
-    "check_descriptions",
-    "check_documents",
-    "check_iterable_of_texts",
-    "check_texts",
-    "check_topic_names",
-    "compute_digest",
-    "digest_chunks",
-    "one_hot",
-    "to_plain_topics",
-]
-
-
 # Topics -------------------------------------------------------------------------------------------
 
 #: The name of a topic: a word or a number.

@@ -30,17 +30,6 @@ from slugline.corpus.rows import (
 )
 from slugline.errors import DataError
 
-__all__ = [
-    "ByteRange",
-    "TextLines",
-    "array_rows",
-    "json_items",
-    "json_rows",
-    "table_rows",
-    "text_rows",
-]
-
-
 # Lines --------------------------------------------------------------------------------------------
 
 _FOREIGN_STARTS = {

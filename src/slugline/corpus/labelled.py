@@ -21,21 +21,9 @@ from slugline.corpus.columns import (
     row_text,
 )
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.readers import BadRow, RowReader
-from slugline.corpus.rows import SourceRow, join_advice
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.errors import DataError
-
-__all__ = [
-    "Document",
-    "LabelledRows",
-    "SchemaCheck",
-    "SourceLayout",
-    "SourceSchema",
-    "UnlabelledTexts",
-    "collect",
-    "read_layout",
-    "read_texts",
-]
 
 # Kinds of faults that a message names, places of each, and sources.
 _N_FAULTS, _N_PLACES, _N_SOURCES = 3, 5, 3
@@ -44,10 +32,7 @@ _N_FAULTS, _N_PLACES, _N_SOURCES = 3, 5, 3
 _MAX_SKIPPED = 0.1
 # Bad rows that a stream keeps for messages.
 _MAX_BAD_ROWS = 1000
-_MISSING_ADVICE = {
-    "txt": "begin each line with __label__ and its topic",
-    "folder": "fill them",
-}
+_MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _ONE_KIND = "make all topics words or all numbers"
 

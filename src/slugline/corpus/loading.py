@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.reuters.wires import Edition
 
-__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 
 #: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")

@@ -21,15 +21,6 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = [
-    "column_types",
-    "escape_wildcards",
-    "open_duckdb",
-    "parquet_row_ranges",
-    "parquet_rows",
-    "parquet_table",
-    "quote_identifier",
-]
 
 # DuckDB fetches nothing from elsewhere, writes nothing to the disk, prints nothing, takes nothing
 # from Python's variables, and caches nothing.

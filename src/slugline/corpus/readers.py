@@ -48,19 +48,6 @@ from slugline.corpus.rows import (
 from slugline.corpus.tables import Frame, excel_rows, frame_rows
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "BadRow",
-    "RowReader",
-    "check_exists",
-    "detect_format",
-    "folder_rows",
-    "read_frame",
-    "read_line_range",
-    "read_row_range",
-    "read_rows",
-]
-
-
 # Folders ------------------------------------------------------------------------------------------
 
 _OUTSIDE = "a link that leads out of the folder"

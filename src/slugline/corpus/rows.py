@@ -13,26 +13,6 @@ from typing import Any, NamedTuple
 from slugline.corpus.bytes import guess_encoding
 from slugline.errors import DataError
 
-__all__ = [
-    "ID_NAME",
-    "MAX_RECORD",
-    "TEXT_NAMES",
-    "TOPIC_NAMES",
-    "BadRow",
-    "RowIterator",
-    "SourceRow",
-    "check_unique",
-    "guess_delimiter",
-    "is_header",
-    "join_advice",
-    "make_row",
-    "nul_row",
-    "too_long_row",
-    "translate_os_errors",
-    "undecodable_row",
-]
-
-
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
 # Bytes around one that is not UTF-8 from which the encoding is guessed.

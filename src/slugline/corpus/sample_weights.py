@@ -13,14 +13,6 @@ from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "check_class_weight",
-    "class_weights",
-    "row_weights",
-    "to_plain_class_weight",
-    "topic_weights",
-]
-
 # The largest weight that 32 bits hold, rounded down.
 _MAX_WEIGHT = 3e38
 

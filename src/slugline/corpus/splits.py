@@ -10,12 +10,6 @@ from slugline.base.arrays import I64, Index, Integers, Mask
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "hold_out",
-    "make_folds",
-    "rank_within_topics",
-]
-
 
 def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> Mask:
     """Return which documents to hold out, shape (n_documents,).
@@ -58,10 +52,7 @@ def rank_within_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> In
 
 
 def make_folds(
-    topics: Sequence[Topic],
-    n_folds: int,
-    seed: int,
-    groups: Integers | None = None,
+    topics: Sequence[Topic], n_folds: int, seed: int, groups: Integers | None = None
 ) -> I64:
     """Return the fold of each document, from 0, shape (n_documents,).
 

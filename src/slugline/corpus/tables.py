@@ -19,13 +19,6 @@ from slugline.corpus.rows import (
 )
 from slugline.errors import DataError
 
-__all__ = [
-    "Frame",
-    "excel_rows",
-    "frame_rows",
-]
-
-
 # Excel --------------------------------------------------------------------------------------------
 
 #: The most bytes that all parts of a file may unpack to, and the most times their packed size.

@@ -14,15 +14,6 @@ from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 
-__all__ = [
-    "fold_topics",
-    "note_undocumented",
-    "read_descriptions",
-    "read_topic_map",
-    "rename_topics",
-    "spelling_warnings",
-]
-
 # Topics that a message names, and spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
 

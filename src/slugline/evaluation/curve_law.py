@@ -11,13 +11,6 @@ import numpy as np
 from slugline.base.arrays import F64
 from slugline.evaluation.intervals import Z_95, wilson
 
-__all__ = [
-    "Forecast",
-    "PowerLaw",
-    "fit_power_law",
-    "forecast",
-]
-
 # With fewer points, nothing shows how well a line through their logarithms fits.
 _MIN_POINTS = 3
 

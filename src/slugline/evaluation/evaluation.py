@@ -26,20 +26,6 @@ from slugline.evaluation.probabilities import (
     reliability_curve,
 )
 
-__all__ = [
-    "Evaluation",
-    "ScoredPredictions",
-    "TopicMetrics",
-    "count_by_topic",
-    "f1_scores",
-    "macro_f1",
-    "majority_baseline",
-    "shuffled_baseline",
-    "topic_metrics",
-    "weighted_f1",
-]
-
-
 # Precision, recall and F1 -------------------------------------------------------------------------
 
 
@@ -249,12 +235,7 @@ class Evaluation:
 
     @classmethod
     def from_probabilities(
-        cls,
-        topics: Sequence[str],
-        y_true: I64,
-        proba: Floats,
-        *,
-        seed: int = 0,
+        cls, topics: Sequence[str], y_true: I64, proba: Floats, *, seed: int = 0
     ) -> Evaluation:
         """Return the evaluation of probabilities.
 

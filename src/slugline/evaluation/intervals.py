@@ -10,9 +10,6 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64, Integers
 
-__all__ = ["Z_95", "Interval", "bootstrap", "wilson"]
-
-
 #: Standard errors from the mean to the ends of a 95 % interval.
 Z_95 = 1.959964
 #: Resamples of a bootstrap.
@@ -42,11 +39,7 @@ def wilson(n_right: float, n: int) -> Interval:
 
 
 def bootstrap(
-    counts: Integers,
-    statistic: Callable[[I64], F64],
-    *,
-    seed: int,
-    n_resamples: int = N_RESAMPLES,
+    counts: Integers, statistic: Callable[[I64], F64], *, seed: int, n_resamples: int = N_RESAMPLES
 ) -> list[Interval]:
     """Return the bias-corrected 95 % percentile intervals of statistics of a test set.
 

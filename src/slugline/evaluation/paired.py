@@ -13,8 +13,6 @@ from slugline.errors import DataError
 from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
 
-__all__ = ["PairedComparison", "compare_paired", "mcnemar"]
-
 
 @dataclass(frozen=True)
 class PairedComparison:

@@ -15,19 +15,6 @@ from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, wilson
 
-__all__ = [
-    "N_BINS",
-    "ROUNDED",
-    "Bin",
-    "CoverageCurve",
-    "CoveragePoint",
-    "calibration_error",
-    "chance_error",
-    "coverage_curve",
-    "reliability_curve",
-]
-
-
 #: Number of bins.
 N_BINS = 15
 #: Rounding error of probabilities in float32, which should sum to 1.

@@ -28,16 +28,6 @@ from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, GroupedTerms
 from slugline.text.words import Words, is_unspaced
 
-__all__ = [
-    "Attribution",
-    "WordAttribution",
-    "adjust_to_sum",
-    "attribute",
-    "attribute_to_words",
-    "merge_attributions",
-]
-
-
 # A mixture's path from an empty text is divided into panels. Those with a larger error of the score
 # are halved, at most so many times, which is where a probability vanishes.
 _N_PANELS, _MAX_ERROR, _MAX_HALVINGS = 4, 1e-9, 40

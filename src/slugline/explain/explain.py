@@ -29,13 +29,6 @@ from slugline.model.fitted import Fitted
 from slugline.text.terms import SpanMapper
 from slugline.text.words import Words, find_words, span_text
 
-__all__ = [
-    "explain",
-    "find_topic",
-    "split_encoder_share",
-]
-
-
 # The encoder's share ------------------------------------------------------------------------------
 
 # Parts of a text that are left out one at a time, each of which needs an encoding; of more,
@@ -274,11 +267,7 @@ def _decode(word: bytes) -> str:
 
 
 def _examples(
-    fitted: Fitted,
-    X: Any,
-    shares: F64,
-    topic: Topic,
-    corpus: Documents | None,
+    fitted: Fitted, X: Any, shares: F64, topic: Topic, corpus: Documents | None
 ) -> tuple[TrainingExample, ...]:
     if corpus is None:
         return ()

@@ -22,17 +22,6 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = [
-    "STYLE",
-    "Explanation",
-    "Reason",
-    "TrainingExample",
-    "WordShare",
-    "highlight",
-    "merge_spans",
-    "nearest_documents",
-]
-
 
 # Highlighted texts --------------------------------------------------------------------------------
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64
 
-__all__ = ["Calibration", "fit_calibration", "fit_inverse_temperature", "log_softmax", "softmax"]
-
 # Differences of scores up to this are finite.
 _MAX_SCORE = np.float32(1e38)
 # The inverse temperature is looked for between 1/7 and 55, and the weights up to a half.

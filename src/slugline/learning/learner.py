@@ -30,16 +30,6 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from slugline.learning.net.training import History
 
-__all__ = [
-    "BatchLearner",
-    "FitContext",
-    "Learner",
-    "Options",
-    "describe_range",
-    "option_hints",
-    "settings_struct",
-]
-
 
 @runtime_checkable
 class Learner(Protocol):

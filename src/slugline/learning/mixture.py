@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
 
-__all__ = ["Mixture"]
-
 
 class Mixture:
     """The mean of the probabilities of several learners, which err on different documents.

@@ -17,9 +17,6 @@ from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner, NeuralOptions
 from slugline.learning.shallow import ShallowLearner, ShallowOptions
 
-__all__ = ["LEARNERS", "check_settings", "choose_learner", "restore"]
-
-
 #: Learners that can be chosen by name.
 LEARNERS = ("linear", "network")
 

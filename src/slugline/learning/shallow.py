@@ -19,7 +19,6 @@ from slugline.text.sparse import check_csr
 if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
 
-__all__ = ["ShallowLearner", "ShallowOptions"]
 
 # Chosen by cross-validation on training splits. Rows of length 1 are too small for a net that must
 # learn within a few epochs.

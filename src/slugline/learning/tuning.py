@@ -24,8 +24,6 @@ from slugline.learning.shallow import ShallowLearner
 from slugline.text.blocks import DEFAULT_GROUPS, Block
 from slugline.text.features import Features
 
-__all__ = ["BUDGET", "Candidate", "SearchResult", "Tuning", "tune"]
-
 #: Multiplications to spend on each term of a document, by default.
 BUDGET = 200_000
 

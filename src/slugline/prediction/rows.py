@@ -8,13 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
-from slugline.corpus.columns import (
-    N_PEEKED,
-    find_id,
-    find_text_columns,
-    peek,
-    row_text,
-)
+from slugline.corpus.columns import N_PEEKED, find_id, find_text_columns, peek, row_text
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow

@@ -35,22 +35,6 @@ if TYPE_CHECKING:
 
     import requests
 
-__all__ = [
-    "FILES",
-    "TIMEOUT",
-    "BadPartError",
-    "Chunk",
-    "Deadline",
-    "PermanentError",
-    "RemoteFile",
-    "TransferError",
-    "error_reason",
-    "fetch",
-    "read_bounded",
-    "read_original",
-    "receive_chunks",
-]
-
 
 # Transfers, in bounded time and memory whatever a server does -------------------------------------
 
@@ -329,10 +313,7 @@ def _sha256(path: Path) -> str:
 
 
 def _download(
-    remote: RemoteFile,
-    target: Path,
-    check: Callable[[Path], object] | None,
-    progress: Progress,
+    remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> None:
     """Download `remote` to `target`, complete and checked, or raise TransferError."""
     try:
@@ -345,10 +326,7 @@ def _download(
 
 
 def _from_the_first_that_has_it(
-    remote: RemoteFile,
-    target: Path,
-    check: Callable[[Path], object] | None,
-    progress: Progress,
+    remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> None:
     deadline = Deadline()
     failures = []

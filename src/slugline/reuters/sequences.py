@@ -30,20 +30,6 @@ if TYPE_CHECKING:
     PathLike: TypeAlias = str | os.PathLike[str]
     Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
 
-__all__ = [
-    "DEFAULT_SEED",
-    "DEFAULT_TEST_SPLIT",
-    "LABELS",
-    "MAX_NUMBER",
-    "count_train",
-    "decode",
-    "get_word_index",
-    "load_data",
-    "read_lists",
-    "shuffled_order",
-    "topic_names",
-]
-
 
 # Untrusted .npz files -----------------------------------------------------------------------------
 
@@ -305,11 +291,7 @@ def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: in
 
 
 def _numbered(
-    rows: list[list[int]],
-    head: list[int],
-    wanted: range,
-    oov_char: int | None,
-    index_from: int,
+    rows: list[list[int]], head: list[int], wanted: range, oov_char: int | None, index_from: int
 ) -> list[list[int]]:
     """Return numbers of ranks, with `head` in front; those not `wanted` are replaced or dropped."""
     numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     PathLike: TypeAlias = str | os.PathLike[str]
 
-__all__ = ["Wire", "WireList", "Wires", "load_wires"]
 
 _MAX_UNPACKED = 64_000_000  # bytes; the most an archive may take in memory, twice its real size
 # The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.

@@ -35,17 +35,6 @@ from slugline.base.files import lock, write_whole
 from slugline.errors import CheckpointError
 from slugline.learning.linear.newton import DescentState, Iterate
 
-__all__ = [
-    "Checkpoint",
-    "CheckpointWriter",
-    "RunningDescent",
-    "StreamState",
-    "has_checkpoint",
-    "open_checkpoint",
-    "remove_checkpoint",
-]
-
-
 # How far training is -----------------------------------------------------------------------------
 
 ArraysByName = Mapping[str, npt.NDArray[Any]]

@@ -31,8 +31,6 @@ from slugline.stream.topic_parallel import MAX_LOSSES, TopicParallelEngine, plan
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["DaskEngine"]
-
 
 # Tasks of workers: functions at the top level of a module, which Dask finds by their names --------
 

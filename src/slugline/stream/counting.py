@@ -21,8 +21,6 @@ from slugline.text.row_weights import RowWeights
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges
 from slugline.text.words import map_chunks
 
-__all__ = ["TermStatistics", "Weighting", "count_batch", "count_terms", "weight_block"]
-
 
 class CountedBlock(NamedTuple):
     """Term counts of consecutive documents."""

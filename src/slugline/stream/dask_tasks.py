@@ -14,7 +14,6 @@ from slugline.errors import ClusterError, SluglineError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["DaskTasks", "Future", "release"]
 
 # A distributed.Future; Dask's own types say little.
 Future = Any

@@ -47,9 +47,6 @@ from slugline.stream.checkpoint import CheckpointWriter, RunningDescent, StreamS
 from slugline.stream.engine import DescentReport, DescentTask, Engine, TopicParallel
 from slugline.stream.local import write_memmap
 
-__all__ = ["MAX_TOPICS", "MAX_WEIGHTS", "RowBlocks", "hold_out_rows", "learn"]
-
-
 # Rows of all blocks ------------------------------------------------------------------------------
 
 # The number of different keys.

@@ -12,22 +12,6 @@ from slugline.learning.linear.newton import Iterate, NewtonDescent
 from slugline.learning.linear.sums import Arrays, BlockFunction, BlockSums, add_arrays
 from slugline.stream.source import Partition
 
-__all__ = [
-    "BufferPool",
-    "DescentReport",
-    "DescentTask",
-    "Engine",
-    "TopicParallel",
-    "TreeSum",
-    "assign_workers",
-    "entries_per_group",
-    "group_blocks",
-    "split_group",
-    "sum_group",
-    "sum_group_storing",
-]
-
-
 # Engines -----------------------------------------------------------------------------------------
 
 

@@ -38,8 +38,6 @@ from slugline.stream.source import DocumentSource
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["fit_stream", "tie_to_documents", "tie_to_settings"]
-
 
 # Digits of digests.
 _DIGITS = 16

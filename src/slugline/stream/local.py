@@ -18,8 +18,6 @@ from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group, sum_group_storing
 from slugline.stream.source import Batch, Partition
 
-__all__ = ["MAX_IN_MEMORY", "BlockStore", "LocalEngine", "map_in_order", "write_memmap"]
-
 #: Bytes of blocks that stay in memory; the others are in files.
 MAX_IN_MEMORY = 1 << 29
 

@@ -42,20 +42,6 @@ from slugline.corpus.tables import frame_rows
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 
-__all__ = [
-    "Batch",
-    "DaskPartition",
-    "DocumentSource",
-    "DocumentsInMemory",
-    "FilePartition",
-    "LineRange",
-    "Partition",
-    "RowRange",
-    "SerializedDocuments",
-    "make_portable",
-]
-
-
 # Partitions --------------------------------------------------------------------------------------
 
 #: The most that a block takes, so that weights of all columns are added up seldom.

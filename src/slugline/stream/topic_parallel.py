@@ -22,8 +22,6 @@ from slugline.stream.dask_tasks import DaskTasks, Future, release
 from slugline.stream.engine import BufferPool, DescentReport, DescentTask, TopicParallel
 from slugline.stream.local import LocalEngine
 
-__all__ = ["MAX_LOSSES", "TopicParallelEngine", "plan_workers"]
-
 #: How often descents, or the arguments of a pass, may be lost with all workers that hold them.
 MAX_LOSSES = 10
 # Arrays of all weights that a descent has in memory at a time, at most.

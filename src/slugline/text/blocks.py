@@ -15,21 +15,6 @@ from slugline.base.words import format_call
 from slugline.errors import DataError, OptionError
 from slugline.text.terms import KINDS
 
-__all__ = [
-    "DEFAULT_GROUPS",
-    "MAX_BUCKETS",
-    "WEIGHTINGS",
-    "Block",
-    "apply_weighting",
-    "check_blocks",
-    "check_idf",
-    "default_blocks",
-    "document_frequency",
-    "idf",
-    "sums_of_squares",
-]
-
-
 # Weightings ---------------------------------------------------------------------------------------
 
 #: The weight of a term in a document: 1 if it occurs; its count; or its count times `idf`, in rows

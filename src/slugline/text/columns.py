@@ -18,8 +18,6 @@ from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
-__all__ = ["Buckets", "HashedColumns", "TermColumns", "TermTable"]
-
 # Buckets in one integer of bits.
 _GROUP = 64
 

@@ -25,11 +25,11 @@ from slugline.text.words import (
 )
 
 try:
-    from slugline.text import _kernel as kernel
+    from slugline.text import _kernel as _kernel
 except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
+    _kernel = None  # type: ignore[assignment]
 
-__all__ = ["ArrayCounter", "Counter", "Counts", "KernelCounter", "kernel", "make_counter"]
+kernel = _kernel
 
 
 class Counts(NamedTuple):

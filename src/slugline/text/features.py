@@ -24,9 +24,6 @@ from slugline.text.terms import KINDS
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.words import find_words, map_chunks
 
-__all__ = ["FeatureBatch", "Features", "UnknownWordRate", "WordCounts", "unknown_word_rate"]
-
-
 # Rows and word counts -----------------------------------------------------------------------------
 
 

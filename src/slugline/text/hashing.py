@@ -14,9 +14,6 @@ import numpy.typing as npt
 
 from slugline.base.arrays import I64, U8, U64
 
-__all__ = ["PADDING", "HashTable", "hash_spans", "mix", "number_distinct"]
-
-
 _WORD_BYTES = 8
 #: Must follow the last span in a buffer, because an 8-byte load may start at any of its bytes.
 PADDING = b" " * (_WORD_BYTES + 1)

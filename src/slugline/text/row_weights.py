@@ -16,8 +16,6 @@ from slugline.base.arrays import F32, Mask
 from slugline.text.blocks import Block, apply_weighting, sums_of_squares
 from slugline.text.sparse import Entries, has_kernel, kernel
 
-__all__ = ["RowWeights"]
-
 
 class RowWeights:
     """Weights of rows in which several term groups stand side by side.

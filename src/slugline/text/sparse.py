@@ -14,25 +14,6 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, I64, Index, Integers, Mask
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "Entries",
-    "RowStack",
-    "SparseRows",
-    "boundaries",
-    "check_csr",
-    "check_rows",
-    "count_matrix",
-    "has_kernel",
-    "kernel",
-    "kernels_enabled",
-    "multi_hot",
-    "ranges",
-    "row_gradient",
-    "row_lengths",
-    "stack_rows",
-]
-
-
 # Row offsets --------------------------------------------------------------------------------------
 
 
@@ -79,9 +60,11 @@ def kernels_enabled() -> bool:
 # Sparse matrices ----------------------------------------------------------------------------------
 
 try:
-    from slugline.text import _rows as kernel
+    from slugline.text import _rows as _kernel
 except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
+    _kernel = None  # type: ignore[assignment]
+
+kernel = _kernel
 
 
 # With more columns than this for each entry, sorting is faster than transposing.

@@ -16,17 +16,6 @@ from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
 from slugline.text.words import Words, find_unspaced, is_unspaced, normalize_nfc
 
-__all__ = [
-    "KINDS",
-    "GroupedTerms",
-    "SpanMapper",
-    "TermKind",
-    "find_bigrams",
-    "find_character_grams",
-    "find_lead_words",
-]
-
-
 #: Number of words in a document's lead, the part where news says its subject.
 N_LEAD = 48
 #: Characters in an n-gram, and in those of scripts without spaces. Shorter and longer ones beside

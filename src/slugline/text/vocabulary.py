@@ -16,8 +16,6 @@ from slugline.text.sparse import boundaries
 from slugline.text.terms import KINDS
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
-__all__ = ["Vocabulary", "VocabularyBuilder"]
-
 
 class Vocabulary(TermColumns):
     """Terms in a fixed order, most frequent first, each with its own column.

@@ -31,23 +31,6 @@ from slugline.corpus.documents import check_all_str, check_iterable_of_texts, ch
 from slugline.text.hashing import PADDING, hash_spans, number_distinct
 from slugline.text.sparse import boundaries, ranges
 
-__all__ = [
-    "PUNCTUATION",
-    "TRANSLATION",
-    "Words",
-    "character_classes",
-    "find_unspaced",
-    "find_words",
-    "is_unspaced",
-    "join_texts",
-    "map_chunks",
-    "normalize_nfc",
-    "normalize_text",
-    "span_text",
-    "tokenize",
-]
-
-
 # Normalisation ------------------------------------------------------------------------------------
 
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,

@@ -19,17 +19,6 @@ from slugline.base.checks import option_error
 from slugline.base.words import counted
 from slugline.errors import EncoderError
 
-__all__ = [
-    "MAX_NAME",
-    "MAX_WIDTH",
-    "NAMES",
-    "CheckedEncoder",
-    "Encoder",
-    "UniversalEncoder",
-    "get_encoder",
-]
-
-
 #: The encoders that are known by name.
 NAMES = ("use",)
 #: Columns that an encoder may have; the widest known have 4,096.

@@ -13,20 +13,6 @@ from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.learning.calibration import Calibration, fit_calibration, log_softmax
 from slugline.learning.learner import FitContext
 
-__all__ = [
-    "PENALTIES",
-    "DenseFit",
-    "EncoderHead",
-    "ScoreFusion",
-    "fit_dense_head",
-    "fit_encoder_head",
-    "fit_nearest_means",
-    "fit_new_topic_line",
-    "fit_score_factors",
-    "fuse_scores",
-]
-
-
 # Fusion of scores ---------------------------------------------------------------------------------
 
 # The largest factor on scores whose standard deviation is 1.

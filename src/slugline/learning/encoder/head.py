@@ -12,8 +12,6 @@ from slugline.base.arrays import F32
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 
-__all__ = ["DenseHead"]
-
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:

@@ -24,9 +24,6 @@ from slugline.base.words import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
 
-__all__ = ["RowCache", "encode"]
-
-
 # Cache --------------------------------------------------------------------------------------------
 
 #: Size of the file at which a quarter of it is freed, oldest rows first.

@@ -28,8 +28,6 @@ from slugline.learning.linear.fit import (
 from slugline.learning.linear.steps import AdaGradDescent, Minibatches, initial_squared_sums
 from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 
-__all__ = ["LinearStream"]
-
 # Sum of squared gradients of a term of a finished model: its weights move less than those of a new
 # term.
 _SQUARED_SUM_OF_LEARNED = 3.0

@@ -32,21 +32,6 @@ from slugline.learning.linear.steps import (
 from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import row_lengths
 
-__all__ = [
-    "DEFAULT_CALIBRATION",
-    "FittedLinear",
-    "HeldOutScores",
-    "LinearProblem",
-    "default_passes",
-    "fit_linear",
-    "group_equal_rows",
-    "renormalize_rows",
-    "scale_heldout_scores",
-    "score_heldout_rows",
-    "scores_in_folds",
-    "topic_batches",
-]
-
 T = TypeVar("T")
 
 # All chosen by cross-validation on training splits.

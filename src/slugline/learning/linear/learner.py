@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
 
-__all__ = ["LinearLearner", "LinearOptions"]
-
 
 @dataclass(eq=False, repr=False)
 class LinearOptions(Options):

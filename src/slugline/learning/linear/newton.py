@@ -34,17 +34,6 @@ from slugline.learning.linear.sums import (
     loss_gradient,
 )
 
-__all__ = [
-    "TOLERANCE",
-    "DescentState",
-    "Iterate",
-    "NewtonDescent",
-    "Preconditioner",
-    "minimise",
-    "row_slices",
-]
-
-
 # Iterates, gradients and their scaling -----------------------------------------------------------
 
 # The share of the mean curvature along a term that the preconditioner assumes, and the power of it

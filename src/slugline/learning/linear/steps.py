@@ -19,23 +19,12 @@ from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.text import sparse
 
 try:
-    from slugline.learning.linear import _descent as kernel
+    from slugline.learning.linear import _descent as _kernel
 except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
+    _kernel = None  # type: ignore[assignment]
 
-__all__ = [
-    "MANY_ROWS",
-    "AdaGradDescent",
-    "Minibatches",
-    "SampleCosts",
-    "initial_squared_sums",
-    "kernel",
-    "learning_rates",
-    "relevance",
-    "relevance_from_counts",
-    "term_rates",
-    "topic_rarity",
-]
+kernel = _kernel
+
 
 #: More rows than this are learned from in larger minibatches and smaller steps.
 MANY_ROWS = 20_000

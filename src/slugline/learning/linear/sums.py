@@ -25,26 +25,12 @@ from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, M
 from slugline.text import sparse
 
 try:
-    from slugline.learning.linear import _passes as kernel
+    from slugline.learning.linear import _passes as _kernel
 except ImportError:  # there was no compiler
-    kernel = None  # type: ignore[assignment]
+    _kernel = None  # type: ignore[assignment]
 
-__all__ = [
-    "MAX_ROWS",
-    "Arrays",
-    "BlockFunction",
-    "BlockSums",
-    "OneVsRestTargets",
-    "RowBlock",
-    "add_arrays",
-    "column_squares",
-    "error_cost",
-    "hessian_product",
-    "kernel",
-    "loss_gradient",
-    "topic_counts",
-    "training_counts",
-]
+kernel = _kernel
+
 
 #: Arrays of different kinds that are added up together.
 Arrays = tuple[npt.NDArray[Any], ...]

@@ -13,16 +13,6 @@ from slugline.base.arrays import F32
 from slugline.errors import DataError
 from slugline.text.sparse import SparseRows, boundaries, has_kernel, kernel, row_lengths
 
-__all__ = [
-    "drop_threshold",
-    "from_arrays",
-    "hstack_topics",
-    "score_rows",
-    "score_table",
-    "sparsify",
-    "to_arrays",
-]
-
 # Weights below this share of their root mean square are dropped, a larger share the more weights
 # there are: most are near 0, and hardly one prediction in a hundred changes.
 _SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75

@@ -15,9 +15,6 @@ from slugline.base.arrays import F32
 from slugline.errors import OptionError
 from slugline.text.sparse import check_csr
 
-__all__ = ["MAX_SIGNAL", "Dense", "DenseStack", "LossAndAccuracy", "glorot_uniform"]
-
-
 _PREDICT_ROWS = 4096
 #: Largest output of a hidden unit when predicting: far over that of any real net, and far enough
 #: under the limit of float32 that sums weighted by up to a billion can't overflow.

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.optimizers import Optimizer
     from slugline.learning.net.training import History
 
-__all__ = ["MAX_WIDTH", "NeuralLearner", "NeuralOptions"]
 
 # A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3

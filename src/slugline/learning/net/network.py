@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.optimizers import Optimizer
     from slugline.learning.net.training import FitKeywords, History, Trainer
 
-__all__ = ["Network"]
-
 
 class Network(DenseStack):
     """A stack of dense layers that ends in softmax over the topics; see `DenseStack`.

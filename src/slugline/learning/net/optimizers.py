@@ -13,19 +13,6 @@ from slugline.base.arrays import F32, I64, Index, Integers
 from slugline.base.checks import option_error
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "CategoricalCrossentropy",
-    "Loss",
-    "Optimizer",
-    "RMSprop",
-    "RowAdaGrad",
-    "SparseCategoricalCrossentropy",
-    "get_loss",
-    "get_optimizer",
-]
-
 
 class Loss(Protocol):
     """A loss of predicted probabilities, and its derivative."""

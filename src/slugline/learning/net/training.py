@@ -33,18 +33,6 @@ from slugline.text.sparse import row_gradient
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "BestEpoch",
-    "EarlyStopping",
-    "FitKeywords",
-    "FitOptions",
-    "History",
-    "Interrupt",
-    "Trainer",
-    "catch_interrupt",
-    "fit_loop",
-]
-
 
 # One step -----------------------------------------------------------------------------------------
 

@@ -27,9 +27,7 @@ from mcp_types import (
     TextContent,
     ToolAnnotations,
 )
-from mcp_types import (
-    Tool as Described,
-)
+from mcp_types import Tool as Described
 
 from slugline._version import __version__
 from slugline.corrections.store import CorrectionStore
