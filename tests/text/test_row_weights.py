@@ -112,7 +112,7 @@ def test_the_kernel_scores_as_scipy_does(
 
 VALUES, COLUMNS = np.ones(3, dtype="f4"), np.array([0, 1, 2], dtype="i4")
 IDF = np.ones(3, dtype="f4")
-BLOCK = (0, IDF, 1.0, 1.0)
+BLOCK = (0, IDF, 1.0)
 
 
 @needs_kernel
@@ -126,13 +126,13 @@ BLOCK = (0, IDF, 1.0, 1.0)
         ([1, 1, 1], (BLOCK, BLOCK), "arrays that do not fit together"),
         ([3], (), "arrays that do not fit together"),
         ([3], ("words",), "a block is no tuple"),
-        ([3], ((0, IDF[:2], 1.0, 1.0),), "a column that there is not"),
-        ([3], ((1, IDF, 1.0, 1.0),), "a column that there is not"),
+        ([3], ((0, IDF[:2], 1.0),), "a column that there is not"),
+        ([3], ((1, IDF, 1.0),), "a column that there is not"),
     ],
 )
 def test_rows_that_do_not_fit_are_not_weighed(lengths: Any, blocks: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
-        sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array(lengths), blocks, False)
+        sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array(lengths), blocks)
     assert str(caught.value) == message
 
 

@@ -50,8 +50,7 @@ typedef struct {
     const float *idf; /* of each of its columns, or NULL */
     size_t width;     /* how many these are */
     float factor;
-    double size; /* that the part is to have if it has a length of its own */
-    double sum;  /* of squares, in this document */
+    double sum; /* of squares, in this document */
     Py_buffer lent_idf;
 } Block;
 
@@ -77,7 +76,7 @@ static int weigh_part(Block *block, float *values, const int32_t *columns, int64
 
 /* Weigh rows; 0 if there is no such column. */
 static int weigh_all(float *values, const int32_t *columns, const int64_t *lengths,
-                     size_t n_documents, Block *blocks, size_t n_blocks, int apart)
+                     size_t n_documents, Block *blocks, size_t n_blocks)
 {
     for (; n_documents; n_documents--, lengths += n_blocks) {
         double total = 0;
@@ -90,9 +89,9 @@ static int weigh_all(float *values, const int32_t *columns, const int64_t *lengt
             if (blocks[b].idf)
                 total += blocks[b].sum;
         }
+        double length = total > 0 ? sqrt(total) : 1;
         for (size_t b = 0; b < n_blocks; b++) {
-            double length = sqrt(apart ? blocks[b].sum : total);
-            float scale = (float)(blocks[b].size / (blocks[b].idf && length > 0 ? length : 1));
+            float scale = (float)(1 / (blocks[b].idf ? length : 1));
             for (int64_t i = 0; i < lengths[b]; i++)
                 *values++ *= scale;
         }
@@ -109,7 +108,7 @@ static int read_block(PyObject *item, Block *block)
         fail("a block is no tuple");
         return 0;
     }
-    if (!PyArg_ParseTuple(item, "LOfd", &first, &idf, &block->factor, &block->size))
+    if (!PyArg_ParseTuple(item, "LOf", &first, &idf, &block->factor))
         return 0;
     block->first = first;
     if (idf == Py_None)
@@ -133,7 +132,7 @@ static int add_up(const int64_t *lengths, size_t n, int64_t total)
 }
 
 PyDoc_STRVAR(weigh_doc,
-"weigh(values, columns, lengths, blocks, apart)\n--\n\n"
+"weigh(values, columns, lengths, blocks)\n--\n\n"
 "Turn weights of counts into rows, in place.\n\n"
 "Parameters\n"
 "----------\n"
@@ -141,20 +140,17 @@ PyDoc_STRVAR(weigh_doc,
 "    Those of each block of the first document, then of the second.\n"
 "lengths : int64 array\n"
 "    How many each block of each document has.\n"
-"blocks : tuple of (first, idf, factor, size)\n"
-"    The block's first column, a float32 array or None, a factor, and the length that it gets.\n"
-"apart : bool\n"
-"    Whether each block has a length of its own; else all that have idf get one together.");
+"blocks : tuple of (first, idf, factor)\n"
+"    The block's first column, a float32 array or None, and a factor. All blocks that have idf\n"
+"    get length 1 together.");
 
 static PyObject *weigh(PyObject *module, PyObject *arguments)
 {
     (void)module;
     Py_buffer lent[3];
     PyObject *items, *result = NULL;
-    int apart;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "w*y*y*O!p", lent, lent + 1, lent + 2, &PyTuple_Type, &items,
-                          &apart))
+    if (!PyArg_ParseTuple(arguments, "w*y*y*O!", lent, lent + 1, lent + 2, &PyTuple_Type, &items))
         return NULL;
     size_t n_blocks = (size_t)PyTuple_Size(items), n_read = 0;
     size_t n_lengths = (size_t)lent[2].len / sizeof(int64_t);
@@ -175,7 +171,7 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
     }
     PyThreadState *state = begin((size_t)lent[0].len / sizeof(float));
     int ok = weigh_all(lent[0].buf, lent[1].buf, lent[2].buf, n_lengths / n_blocks, blocks,
-                       n_blocks, apart);
+                       n_blocks);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:

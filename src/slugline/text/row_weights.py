@@ -37,12 +37,11 @@ class RowWeights:
         self._weightings = [block.weighting for block in blocks]
         self._factors = np.array([block.weight for block in blocks]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        factors, sizes = self._factors.tolist(), [1.0] * len(self.idf)
         plain = [
             None if rarity is None else np.ascontiguousarray(rarity, dtype=np.float32)
             for rarity in self.idf
         ]
-        self._for_kernel = tuple(zip(first, plain, factors, sizes, strict=True))
+        self._for_kernel = tuple(zip(first, plain, self._factors.tolist(), strict=True))
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
@@ -53,7 +52,7 @@ class RowWeights:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
-            kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel, False)
+            kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel)
         else:
             self._apply_idf(counts)
             self._scale(counts)
