@@ -39,14 +39,6 @@ from slugline.compare.process import (
 )
 from slugline.errors import OptionError, SluglineError
 
-__all__ = [
-    "describe_error",
-    "describe_user_model",
-    "find_user_model",
-    "main",
-]
-
-
 # A model of the user's, found by `module:name` ----------------------------------------------------
 
 _LONGEST = 300  # characters of an error's message

@@ -18,20 +18,6 @@ from slugline.errors import DataError, EncoderError, OptionError
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 
-__all__ = [
-    "ALL",
-    "MODELS",
-    "Majority",
-    "Model",
-    "ModelChoice",
-    "check_corpus",
-    "check_folds",
-    "choose_models",
-    "fold_notes",
-    "make_model",
-]
-
-
 #: Stands for all models that come with Slugline.
 ALL = "all"
 

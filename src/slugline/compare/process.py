@@ -16,21 +16,6 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-__all__ = [
-    "FoldResult",
-    "FoldedDocuments",
-    "Message",
-    "ModelFailure",
-    "ModelIdentity",
-    "ModelJob",
-    "ModelProcess",
-    "ProcessError",
-    "is_valid_result",
-    "pack_documents",
-    "read_documents",
-]
-
-
 # What a comparison and the processes of its models tell each other, as lines of JSON --------------
 
 

@@ -21,16 +21,6 @@ from slugline.evaluation.intervals import wilson
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "TEST_NAME",
-    "AccuracyDifference",
-    "Comparison",
-    "ModelResult",
-    "adjust_p_values",
-    "combine_folds",
-    "compare_accuracies",
-]
-
 
 # Whether one model is better than another on the same folds, or had luck with them ----------------
 

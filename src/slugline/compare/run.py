@@ -46,14 +46,6 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError
 
-__all__ = [
-    "CompareSettings",
-    "ResultLog",
-    "compare_models",
-    "result_key",
-]
-
-
 # The file that a comparison keeps its results in, so that it can go on where it ended -------------
 
 _HEAD = b'{"slugline":"comparison","version":1}\n'
@@ -371,10 +363,7 @@ class _Run:
         return len(self._results[model.name]) == self.settings.n_folds
 
     def _follow(
-        self,
-        steps: _Steps,
-        keys: dict[str, str],
-        on_result: Callable[[ModelResult], None] | None,
+        self, steps: _Steps, keys: dict[str, str], on_result: Callable[[ModelResult], None] | None
     ) -> None:
         """Process the messages of all models until each is finished."""
         n_left = len(self.models)

@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from slugline.base.arrays import Mask
 
-__all__ = ["ALPHA", "FEWEST", "TopicChange", "clearly_worse", "sign_test_p_value", "topic_changes"]
-
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
 #: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
@@ -74,10 +72,7 @@ class TopicChange:
 
 
 def topic_changes(
-    topics: Sequence[str],
-    before: Sequence[str],
-    after: Sequence[str],
-    corrected: Sequence[str],
+    topics: Sequence[str], before: Sequence[str], after: Sequence[str], corrected: Sequence[str]
 ) -> tuple[list[TopicChange], bool]:
     """Return the change of each topic, the most common first, and whether accuracy got worse.
 

@@ -28,18 +28,6 @@ if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.corrections.store import Correction
 
-__all__ = [
-    "DEFAULT_WEIGHT",
-    "CorrectedAccuracy",
-    "RetrainingResult",
-    "TrainingSets",
-    "merge_corrections",
-    "normalize_spaces",
-    "restore_integer_topics",
-    "to_corpus",
-    "train_with_corrections",
-]
-
 
 # Corrections beside other documents: what there is to learn from, and what is left to test on -----
 
@@ -337,12 +325,7 @@ def train_with_corrections(
         train, test = train.split(test_fraction, classifier.random_state)
     merged = merge_corrections(train, test, corrections, weight)
     experiment = run_experiment(
-        classifier,
-        merged.learned,
-        validation,
-        merged.test,
-        sample_weight=merged.weights,
-        **options,
+        classifier, merged.learned, validation, merged.test, sample_weight=merged.weights, **options
     )
     experiment = replace(
         experiment,

@@ -28,8 +28,6 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
-__all__ = ["RetrainingLoop"]
-
 # Seconds between two looks at how many corrections there are, and to wait for a process to end.
 _PAUSE, _GRACE = 2.0, 5.0
 # And, while something is wrong, more and more up to this.

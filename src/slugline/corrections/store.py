@@ -22,15 +22,6 @@ from slugline.base.files import write_ahead
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.errors import DataError, StoreError
 
-__all__ = [
-    "MAX_TEXT_BYTES",
-    "Correction",
-    "CorrectionStore",
-    "from_cells",
-    "to_cells",
-]
-
-
 # One answer that was wrong, with the right topic, and how it is held in a file --------------------
 
 #: Bytes that a text may have in UTF-8.

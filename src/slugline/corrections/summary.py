@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from slugline.corrections.store import Correction
     from slugline.model.fitted import Fitted
 
-__all__ = ["Confusion", "CorrectionSummary", "UnresolvedCorrections", "summarize"]
 
 # Texts that the model is asked about at a time, and their characters.
 _TEXTS, _CHARACTERS = 500, 4 << 20

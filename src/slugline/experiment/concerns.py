@@ -16,15 +16,6 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.learning.net.training import History
 
-__all__ = [
-    "data_warnings",
-    "encoder_warnings",
-    "fit_warnings",
-    "known_document_warnings",
-    "leak_warnings",
-    "model_warnings",
-    "topic_warnings",
-]
 
 #: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
 FEW_DOCUMENTS = 10

@@ -30,14 +30,6 @@ from slugline.learning.encoder.encoder import get_encoder
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "CurvePoint",
-    "LearningCurve",
-    "LearningCurves",
-    "baseline",
-    "classifiers_to_compare",
-    "learning_curves",
-]
 
 #: The name of the default classifier's curve, and of the baseline's.
 DEFAULT, BASELINE = "Slugline", "scikit-learn"

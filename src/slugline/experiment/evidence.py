@@ -24,22 +24,6 @@ from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
 from slugline.text.words import find_unspaced
 
-__all__ = [
-    "N_CHARACTERS",
-    "ConfusedPair",
-    "Mistake",
-    "QualitativeEvidence",
-    "Quote",
-    "QuotedMistake",
-    "TopicTerms",
-    "find_mistakes",
-    "gather_evidence",
-    "passage",
-    "strongest_terms",
-    "write_mistakes",
-]
-
-
 # Passages of documents, with the words that spoke for one topic and against another ---------------
 
 #: How long a passage may be, in characters.

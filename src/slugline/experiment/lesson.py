@@ -30,24 +30,6 @@ from slugline.learning.net.optimizers import RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
-__all__ = [
-    "LESSON",
-    "Baselines",
-    "EpochCurves",
-    "IntegerLabels",
-    "LessonData",
-    "MultiHot",
-    "NetworkResult",
-    "NotebookResult",
-    "Predictions",
-    "SeedSummary",
-    "TopicProbability",
-    "WireExample",
-    "WireSource",
-    "run",
-]
-
-
 # The lesson's own numbers -------------------------------------------------------------------------
 
 # fmt: off

@@ -32,7 +32,6 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.base.progress import Progress
 
-__all__ = ["ModelDifference", "Retraining", "retrain"]
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12

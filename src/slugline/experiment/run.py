@@ -35,22 +35,6 @@ if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.learning.net.training import History
 
-__all__ = [
-    "Experiment",
-    "RoutingResult",
-    "TestResult",
-    "check_several_topics",
-    "check_some_known",
-    "check_two_documents",
-    "check_validation",
-    "evaluate",
-    "route_test",
-    "run_experiment",
-    "run_stream",
-    "stored_metrics",
-    "timed_fit",
-]
-
 
 # A fitted model against labelled texts ------------------------------------------------------------
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import os
 
 
-__all__ = ["SmallerFile", "save_smaller"]
-
-
 @dataclass(frozen=True)
 class SmallerFile:
     """Cost of storing weights in fewer bits, or not all of them."""

@@ -20,11 +20,6 @@ from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 from slugline.text.features import Features
 
-__all__ = [
-    "Suggestion",
-    "suggest",
-]
-
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
 

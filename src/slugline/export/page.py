@@ -18,13 +18,6 @@ from slugline.explain.explanation import STYLE
 from slugline.export.parts import ModelParts, model_parts
 from slugline.model.file.content import SHIPPED
 
-__all__ = [
-    "LARGE_PAGE",
-    "model_page",
-    "page_of",
-]
-
-
 #: Phones take long to open a page of at least this many bytes.
 LARGE_PAGE = 20_000_000
 
@@ -54,7 +47,7 @@ _SAMPLES = {
             "Peel the onions, slice them thinly and let them soften in butter over a low flame. "
             "Stir in flour and thyme, pour in the broth and simmer until it thickens.",
         ),
-    ),
+    )
 }
 
 

@@ -30,18 +30,6 @@ from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
 from slugline.text.words import TRANSLATION, character_classes
 
-__all__ = [
-    "Bundle",
-    "Characters",
-    "ModelParts",
-    "PackedBundle",
-    "characters",
-    "model_parts",
-    "runs_of",
-    "varints",
-]
-
-
 # Packed arrays ------------------------------------------------------------------------------------
 
 _BITS = 7

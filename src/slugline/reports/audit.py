@@ -18,13 +18,6 @@ from slugline.reports.page import join_words, render, shorten, write_page
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = [
-    "audit_page",
-    "headline",
-    "other_findings",
-    "write_audit_page",
-]
-
 
 # Sentences ----------------------------------------------------------------------------------------
 

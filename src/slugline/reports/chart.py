@@ -13,12 +13,6 @@ from typing import Literal, NamedTuple
 
 from slugline.base.plots import Box, place_names
 
-__all__ = [
-    "Axis",
-    "Chart",
-    "Key",
-]
-
 Point = tuple[float, float]
 
 _WIDTH, _HEIGHT = 420, 300

@@ -10,17 +10,6 @@ from slugline.model.file.content import library_versions
 from slugline.reports.page import join_words, number, percent, points, render
 from slugline.reports.pictures import accuracy_by_time
 
-__all__ = [
-    "comparison_page",
-    "comparison_rows",
-    "failures",
-    "format_model",
-    "format_size",
-    "table_notes",
-    "verdict",
-]
-
-
 # Sentences and tables -----------------------------------------------------------------------------
 
 #: Significance level.
@@ -138,7 +127,7 @@ def table_notes(comparison: Comparison) -> TableNotes:
     ]
     costs = [
         "Fit is the median time to train; memory is the peak of the process, Python and documents "
-        "included; file is the size of the saved model, for scikit-learn that of its pickle.",
+        "included; file is the size of the saved model, for scikit-learn that of its pickle."
     ]
     if comparison.jobs > 1:
         costs.append(

@@ -9,11 +9,6 @@ from slugline.base.words import counted
 from slugline.explain.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
 
-__all__ = [
-    "explanation_page",
-    "write_explanation",
-]
-
 #: Words in the table, characters of the text, and characters of each similar document.
 N_WORDS, N_CHARACTERS, _N_EXAMPLE = 25, 100_000, 600
 

@@ -27,14 +27,6 @@ from slugline.reports.pictures import (
     learning_curves,
 )
 
-__all__ = [
-    "LessonNumber",
-    "compare_with_lesson",
-    "notebook_page",
-    "write_notebook_report",
-]
-
-
 # Numbers of the lesson and ours -------------------------------------------------------------------
 
 NONE_GIVEN = "–"

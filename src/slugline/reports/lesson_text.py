@@ -19,12 +19,6 @@ from slugline.reports.page import (
     widths,
 )
 
-__all__ = [
-    "LessonRule",
-    "rules",
-    "takeaways",
-]
-
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6
 #: Mean accuracies that differ by less than this count as equal.

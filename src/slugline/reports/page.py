@@ -22,23 +22,6 @@ if TYPE_CHECKING:
     from slugline.experiment.evidence import Quote
     from slugline.experiment.lesson import SeedSummary
 
-__all__ = [
-    "has_spread",
-    "join_words",
-    "number",
-    "percent",
-    "percent_or_dash",
-    "points",
-    "power",
-    "render",
-    "shorten",
-    "spread",
-    "spread_percent",
-    "typeset",
-    "widths",
-    "write_page",
-]
-
 
 # Numbers ------------------------------------------------------------------------------------------
 

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from slugline.experiment.curve import LearningCurves
     from slugline.experiment.lesson import SeedSummary
 
-__all__ = [
-    "NetworkCurves",
-    "accuracy_by_labels",
-    "accuracy_by_network",
-    "accuracy_by_time",
-    "accuracy_curves",
-    "coverage_chart",
-    "learning_curves",
-    "reliability_diagram",
-]
 
 _COLOURS = ("validation", "best", "training")
 #: The accuracy of fewer answers is not drawn: it jumps with each of them.

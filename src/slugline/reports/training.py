@@ -37,15 +37,6 @@ from slugline.reports.training_text import (
 )
 from slugline.text.blocks import Block
 
-__all__ = [
-    "describe_coverage",
-    "describe_metrics",
-    "describe_reliability",
-    "training_page",
-    "write_training_report",
-]
-
-
 # Sentences on probabilities -----------------------------------------------------------------------
 
 #: The accuracy for which a threshold is suggested.

@@ -16,18 +16,6 @@ from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
 from slugline.reports.page import join_words, number, percent, points, shorten
 
-__all__ = [
-    "TOPIC_HEAD",
-    "advice",
-    "curve_rows",
-    "describe_forecast",
-    "describe_intervals",
-    "section_texts",
-    "summarize_corrections",
-    "topic_rows",
-]
-
-
 #: A topic with a lower recall is missed.
 MISSED = 0.5
 #: With a wider interval of the accuracy, settings can't be compared.
@@ -56,11 +44,7 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
 
 def advice(experiment: Experiment) -> list[str]:
     """Return suggestions for what to do next, at least one."""
-    suggestions = [
-        _missed_topics(experiment),
-        _confused_topics(experiment),
-        _few_tests(experiment),
-    ]
+    suggestions = [_missed_topics(experiment), _confused_topics(experiment), _few_tests(experiment)]
     return [suggestion for suggestion in suggestions if suggestion] or [
         "Nothing stands out: no topic is missed more often than found, no two topics are confused "
         "more than once, and there are enough test documents. Try the classifier on newer "
