@@ -9,8 +9,12 @@ from slugline.base.words import counted
 from slugline.explain.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
 
-#: Words in the table, characters of the text, and characters of each similar document.
-N_WORDS, N_CHARACTERS, _N_EXAMPLE = 25, 100_000, 600
+#: Words in the table.
+N_WORDS = 25
+#: Characters of the text.
+N_CHARACTERS = 100_000
+# Characters of each similar document.
+_N_EXAMPLE = 600
 
 
 def write_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
