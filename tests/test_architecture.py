@@ -224,7 +224,6 @@ def test_a_folder_can_be_seen_at_once(folder: Path) -> None:
     assert len(list(folder.glob("*.py"))) <= 16 or folder.name in ("cli",)  # 15 and __init__.py
 
 
-@pytest.mark.skip(reason="names are being cleared up")
 def test_no_public_class_has_the_name_of_another() -> None:
     names = Counter(
         node.name

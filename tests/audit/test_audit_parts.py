@@ -41,6 +41,7 @@ from slugline.audit.findings import (
 from slugline.audit.repair import apply_decisions, read_decisions, to_csv, to_json_lines, whole_rows
 from slugline.audit.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 from slugline.text.blocks import Block
 from slugline.text.features import Features
@@ -417,7 +418,7 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
     ]
     path.write_text("\n".join(lines))
     corpus = Corpus(["wheat", "goal"], ["3", "4"], "a.jsonl", places=[1, 3], unit="line")
-    rows = whole_rows([str(path)], corpus, ["3", "sport"])
+    rows = whole_rows([str(path)], corpus, ["3", "sport"], ReadOptions())
     assert rows is not None
     assert to_json_lines(rows).decode().splitlines() == [
         lines[0], '{"text":"goal","topic":"sport","ok":true}'
@@ -427,7 +428,7 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
         'wheat,3,"[""a"",{""b"":1}]",',
         "goal,sport,,true",
     ]
-    assert whole_rows(["-"], corpus, ["3", "4"]) is None
+    assert whole_rows(["-"], corpus, ["3", "4"], ReadOptions()) is None
     path.write_text(lines[0])
     with pytest.raises(DataError, match=r"a.jsonl was changed while it was read; try again"):
-        whole_rows([str(path)], corpus, ["3", "4"])
+        whole_rows([str(path)], corpus, ["3", "4"], ReadOptions())

@@ -16,7 +16,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.formats import ByteRange
 from slugline.corpus.labelled import SchemaCheck, SourceSchema
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.rows import BadRow
+from slugline.corpus.rows import BadRow, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.stream import source as parts
 from slugline.stream import source as sources
@@ -157,7 +157,7 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
-    assert read(packed)[:2] == ([FilePartition((str(packed),), parts.ReadOptions())], ROWS)
+    assert read(packed)[:2] == ([FilePartition((str(packed),), ReadOptions())], ROWS)
     found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
     assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS

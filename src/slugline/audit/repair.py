@@ -28,7 +28,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics, check_topic_names
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, read_rows
-from slugline.corpus.rows import BadRow, SourceRow, join_advice, translate_os_errors
+from slugline.corpus.rows import BadRow, ReadOptions, SourceRow, join_advice, translate_os_errors
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
@@ -227,11 +227,7 @@ def whole_rows(
     sources: Sequence[str],
     corpus: Corpus,
     topics: Sequence[str | None],
-    text: str | None = None,
-    topic: str | None = None,
-    *,
-    format: str | None = None,  # noqa: A002 (as in load_corpus)
-    encoding: str | None = None,
+    options: ReadOptions,
 ) -> list[Values] | None:
     """Return the rows of documents with all columns of their files, under new topics.
 
@@ -244,8 +240,8 @@ def whole_rows(
     corpus : Corpus
     topics : sequence of str or None
         The new topic of each document; None for those to leave out.
-    text, topic, format, encoding
-        See `load_corpus`.
+    options : ReadOptions
+        Those the corpus was read with.
 
     Raises
     ------
@@ -257,9 +253,9 @@ def whole_rows(
     relabelled: list[Values] = []
     row_number, places = 0, corpus.numbered_places()
     for source in sources:
-        rows = read_rows(source, format=format, encoding=encoding)
+        rows = read_rows(source, format=options.format, encoding=options.encoding)
         head = peek(rows)
-        column = find_both_columns(rows.name, head, text, topic)[1]
+        column = find_both_columns(rows.name, head, options.text, options.topic)[1]
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:

@@ -18,7 +18,6 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -29,6 +28,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_json, print_table, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -257,15 +257,7 @@ def _write_documents(
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
     from slugline.audit.repair import to_csv, to_json_lines, whole_rows
 
-    rows = whole_rows(
-        data,
-        corpus,
-        repair.topics,
-        reading.text,
-        reading.topic,
-        format=reading.format_,
-        encoding=reading.encoding,
-    )
+    rows = whole_rows(data, corpus, repair.topics, reading)
     pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
     written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
     write_file(path, (to_csv if path.suffix.lower() == ".csv" else to_json_lines)(written))

@@ -15,7 +15,6 @@ from slugline.cli.options import (
     MapTopics,
     Model,
     Quiet,
-    ReadOptions,
     SkipBadRows,
     Test,
     TextColumn,
@@ -25,6 +24,7 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress
+from slugline.corpus.rows import ReadOptions
 
 if TYPE_CHECKING:
     from slugline.experiment.retraining import Retraining

@@ -17,7 +17,6 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    ReadOptions,
     Seed,
     SkipBadRows,
     TextColumn,
@@ -27,6 +26,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -28,6 +27,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:

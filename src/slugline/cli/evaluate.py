@@ -17,7 +17,6 @@ from slugline.cli.options import (
     Mistakes,
     Model,
     Quiet,
-    ReadOptions,
     Seed,
     SkipBadRows,
     TextColumn,
@@ -28,6 +27,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
 from slugline.cli.targets import check_mistakes, print_routing, routing_entry, tested_router
+from slugline.corpus.rows import ReadOptions
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.base.words import counted, printable
-from slugline.cli.options import AsJson, Model, Quiet, ReadOptions, check_model_first, load_parts
+from slugline.cli.options import AsJson, Model, Quiet, check_model_first, load_parts
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_not_read, check_target
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def explain(
     text = _read(text, quiet)
     corpus = None
     if data:
-        reading = ReadOptions(None, None, None, True, None, False, None)
+        reading = ReadOptions(skip_bad_rows=True)
         corpus = load_parts(data, reading, quiet)["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")

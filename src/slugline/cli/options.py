@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
+    from slugline.corpus.rows import ReadOptions
 
 __all__ = [
     "AsJson",
@@ -29,7 +30,6 @@ __all__ = [
     "Model",
     "OptionalData",
     "Quiet",
-    "ReadOptions",
     "Seed",
     "SkipBadRows",
     "Test",
@@ -172,18 +172,6 @@ Quiet = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the results as JSON.")]
 
 
-class ReadOptions(NamedTuple):
-    """How to read labelled texts."""
-
-    text: str | None
-    topic: str | None
-    format_: str | None
-    skip_bad_rows: bool
-    encoding: str | None
-    fold_topics: bool
-    map_topics: Path | None
-
-
 def load_parts(
     data: Sequence[str], reading: ReadOptions, quiet: bool, known_topics: Iterable[str] = ()
 ) -> dict[str, Corpus]:
@@ -194,8 +182,8 @@ def load_parts(
     from slugline.corpus import topics
 
     parts = _read_parts(data, reading, quiet)
-    if reading.map_topics is not None:
-        names = topics.read_topic_map(reading.map_topics, reading.encoding, reading.format_)
+    if reading.topic_map is not None:
+        names = topics.read_topic_map(reading.topic_map, reading.encoding, reading.format)
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
     if reading.fold_topics:
         train = topics.fold_topics(parts["train"], known_topics)
@@ -210,8 +198,7 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
     from slugline.errors import DataError
 
-    text, topic, format_, skip_bad_rows, encoding, *_ = reading
-    if len(data) == 1 and data[0] in NAMED_CORPORA and (text, topic, format_) == (None,) * 3:
+    if len(data) == 1 and data[0] in NAMED_CORPORA and reading[:3] == (None, None, None):
         with show_progress(quiet) as progress:
             return load_splits(data[0], progress=progress)
     for name in data:
@@ -220,10 +207,7 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
             raise DataError(
                 f"{name} is not a file, folder or known data set; did you mean {near[0]}?"
             )
-    corpus = read_corpus(
-        data, text, topic, format=format_, skip_bad_rows=skip_bad_rows, encoding=encoding
-    )
-    return {"train": corpus}
+    return {"train": read_corpus(data, reading)}
 
 
 def read_parts(

@@ -13,9 +13,9 @@ from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
-    from slugline.cli.options import ReadOptions
     from slugline.cli.train_options import TrainRequest
     from slugline.corpus.corpus import Corpus
+    from slugline.corpus.rows import ReadOptions
     from slugline.corrections.learning import RetrainingResult
     from slugline.model.fitted import Fitted
 
@@ -126,8 +126,8 @@ def retrain(
     from slugline.corrections.learning import train_with_corrections
 
     train, corrections = parts["train"], options.corrections
-    if read_options.map_topics is not None:
-        names = read_topic_map(read_options.map_topics, read_options.encoding, read_options.format_)
+    if read_options.topic_map is not None:
+        names = read_topic_map(read_options.topic_map, read_options.encoding, read_options.format)
         renamed = [names.get(topic, topic) for topic in corrections.topics]
         corrections = replace(corrections, topics=renamed)
     if read_options.fold_topics:

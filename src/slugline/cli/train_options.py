@@ -23,7 +23,6 @@ from slugline.cli.options import (
     Mistakes,
     OptionalData,
     Quiet,
-    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -33,6 +32,7 @@ from slugline.cli.options import (
     Validation,
 )
 from slugline.cli.targets import MinPrecision
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
 from slugline.learning.learner import option_hints
 from slugline.learning.net.learner import MAX_WIDTH, NeuralLearner, NeuralOptions

@@ -22,7 +22,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import BadRow, SourceRow, join_advice
+from slugline.corpus.rows import BadRow, ReadOptions, SourceRow, join_advice
 from slugline.errors import DataError
 
 # Kinds of faults that a message names, places of each, and sources.
@@ -73,22 +73,16 @@ class SourceSchema(NamedTuple):
 
 
 def read_layout(
-    rows: RowReader, text: str | Sequence[str] | None = None, topic: str | None = None
-) -> SourceLayout:
-    """Return the layout of a source, whose first rows are used up.
+    rows: RowReader, options: ReadOptions
+) -> tuple[list[SourceRow | BadRow], SourceLayout]:
+    """Return the first rows of a source, which are used up, and its layout.
 
     Raises DataError if it has no documents, or the columns can't be determined.
     """
-    return _read_layout(rows, text, topic)[1]
-
-
-def _read_layout(
-    rows: RowReader, text: str | Sequence[str] | None, topic: str | None
-) -> tuple[list[SourceRow | BadRow], SourceLayout]:
     head = peek(rows)
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(rows.name, head, text, topic)
+    columns = find_both_columns(rows.name, head, options.text, options.topic)
     checked = (_check_row(row, *columns) for row in head)
     topics = [document.topic for document in checked if isinstance(document, Document)]
     numbers = [topic for topic in topics if _is_number(topic)]
@@ -107,8 +101,7 @@ class LabelledRows:
     Parameters
     ----------
     rows : RowReader
-    text, topic, skip_bad_rows
-        See `load_corpus`.
+    options : ReadOptions
     layout : SourceLayout, optional
         That of the source, if this is a part of one; the part may then be empty.
     is_last : bool, default True
@@ -129,16 +122,14 @@ class LabelledRows:
     def __init__(
         self,
         rows: RowReader,
-        text: str | Sequence[str] | None = None,
-        topic: str | None = None,
+        options: ReadOptions,
         *,
-        skip_bad_rows: bool = False,
         layout: SourceLayout | None = None,
         is_last: bool = True,
         max_bad_rows: int = _MAX_BAD_ROWS,
     ) -> None:
-        self._rows, self._text, self._topic = rows, text, topic
-        self._skip, self._layout, self._is_last = skip_bad_rows, layout, is_last
+        self._rows, self._options = rows, options
+        self._layout, self._is_last = layout, is_last
         self._max_bad_rows = max_bad_rows
         self._unusual = ""
         self._ended = self.is_stopped = False
@@ -152,7 +143,7 @@ class LabelledRows:
         head: list[SourceRow | BadRow] = []
         layout = self._layout
         if layout is None:
-            head, layout = _read_layout(self._rows, self._text, self._topic)
+            head, layout = read_layout(self._rows, self._options)
         self._layout = layout
         advice = _MISSING_ADVICE.get(self._rows.format, "mend them")
         for row in itertools.chain(head, self._rows):
@@ -169,7 +160,7 @@ class LabelledRows:
             # Its cells are not named, and may be large.
             self._bad.append(document._replace(values={}))
             del self._bad[self._max_bad_rows :]
-            if not self._skip:
+            if not self._options.skip_bad_rows:
                 self.is_stopped = True
                 return
         self._ended = True
@@ -267,14 +258,9 @@ class _Source(NamedTuple):
     notes: list[str]
 
 
-def collect(
-    sources: Iterable[RowReader],
-    text: str | Sequence[str] | None,
-    topic: str | None,
-    skip_bad_rows: bool,
-) -> Corpus:
+def collect(sources: Iterable[RowReader], options: ReadOptions) -> Corpus:
     """Return one corpus of all sources; see `load_corpus` for the errors."""
-    contents = [_read_source(rows, text, topic, skip_bad_rows) for rows in sources]
+    contents = [_read_source(rows, options) for rows in sources]
     first = contents[0]
     for other in contents[1:]:
         _check_same_kind(
@@ -300,23 +286,22 @@ def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
     ], "place"
 
 
-def _read_source(
-    rows: RowReader, text: str | Sequence[str] | None, topic: str | None, skip_bad_rows: bool
-) -> _Source:
-    labelled = LabelledRows(rows, text, topic, skip_bad_rows=True, max_bad_rows=sys.maxsize)
+def _read_source(rows: RowReader, options: ReadOptions) -> _Source:
+    lenient = options._replace(skip_bad_rows=True)
+    labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize)
     documents = list(labelled)
     schema = labelled.take_schema()
     bad, n_rows = schema.bad, schema.n_rows
     share = f"{len(bad)} of {n_rows} {'files' if rows.unit == 'file' else 'rows'}"
     faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), rows.unit))
     are_few = len(bad) <= _MAX_SKIPPED * n_rows
-    if bad and not (skip_bad_rows and are_few):
+    if bad and not (options.skip_bad_rows and are_few):
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
-            f"{_skip_advice(are_few, skip_bad_rows)}."
+            f"{_skip_advice(are_few, options.skip_bad_rows)}."
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
-    if rows.has_names and None in (text, topic) and schema.layout is not None:
+    if rows.has_names and None in options[:2] and schema.layout is not None:
         notes.insert(0, columns_note(schema.layout.text, schema.layout.topic))
     if rows.note:
         notes.insert(0, rows.note)

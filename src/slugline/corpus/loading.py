@@ -12,6 +12,7 @@ from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
 from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_rows
+from slugline.corpus.rows import ReadOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
@@ -78,9 +79,7 @@ def load_corpus(
     OptionError : if there is no such format or encoding, or columns are named for a source that
         has none.
     """
-    corpus = read_corpus(
-        source, text, topic, format=format, skip_bad_rows=skip_bad_rows, encoding=encoding
-    )
+    corpus = read_corpus(source, ReadOptions(text, topic, format, skip_bad_rows, encoding))
     if topic_map is not None:
         if isinstance(topic_map, str | Path):
             topic_map = topics.read_topic_map(topic_map, encoding, format)
@@ -90,15 +89,7 @@ def load_corpus(
     return replace(corpus, notes=(*corpus.notes, *topics.spelling_warnings(corpus.topics)))
 
 
-def read_corpus(
-    source: Source | Sequence[Source],
-    text: str | Sequence[str] | None = None,
-    topic: str | None = None,
-    *,
-    format: str | None = None,  # noqa: A002 (the user's word)
-    skip_bad_rows: bool = False,
-    encoding: str | None = None,
-) -> Corpus:
+def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corpus:
     """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
     sources: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
     for item in sources:
@@ -116,19 +107,19 @@ def read_corpus(
             f"write ./{name} for a file."
         )
     if name is not None:
-        if (text, topic, format) != (None, None, None):
+        if options[:3] != (None, None, None):
             raise OptionError(
                 f"{name} is a known data set, with no columns or format to choose; leave them "
                 f"out, or write ./{name} for a file."
             )
         return load_splits(name)["train"]
     rows = (
-        read_rows(item, format=format, encoding=encoding)
+        read_rows(item, format=options.format, encoding=options.encoding)
         if isinstance(item, str | Path)
         else read_frame(item)
         for item in sources
     )
-    return collect(rows, text, topic, skip_bad_rows)
+    return collect(rows, options)
 
 
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:
@@ -171,4 +162,4 @@ def _load_bbc() -> Corpus:
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles has a pound sign in Windows-1252.
     rows = RowReader("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
-    return collect([rows], "text", "topic", skip_bad_rows=False)
+    return collect([rows], ReadOptions("text", "topic"))

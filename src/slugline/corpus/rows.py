@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,18 @@ MAX_RECORD = 10_000_000
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
 _N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
+
+
+class ReadOptions(NamedTuple):
+    """How to read labelled texts; see `load_corpus`."""
+
+    text: str | Sequence[str] | None = None
+    topic: str | None = None
+    format: str | None = None
+    skip_bad_rows: bool = False
+    encoding: str | None = None
+    fold_topics: bool = False
+    topic_map: Path | None = None
 
 
 class BadRow(NamedTuple):

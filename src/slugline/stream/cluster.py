@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_partition(
 ) -> PartitionResult:
     """Return `function(batch, *shared)` of each batch; of `data`, if a Dask partition has it."""
     if isinstance(partition, DaskPartition):
-        partition = partition.with_data(data)
+        partition = replace(partition, data=data)
     blocks: list[tuple[Any, Any]] = []
     try:
         blocks.extend(function(batch, *shared) for batch in partition.batches())
@@ -213,8 +214,8 @@ class DaskEngine(Engine):
         """Submit reading a partition; return the futures of its blocks and of their summaries."""
         data = None
         if isinstance(partition, DaskPartition):  # which workers compute as well
-            delayed, partition = partition.split_delayed()
-            data = self._tasks.client.compute(delayed)
+            data = self._tasks.client.compute(partition.delayed)
+            partition = replace(partition, delayed=None)
         result = self._tasks.submit(read_partition, partition, function, shared, data)
         release([data])
         return [result, self._tasks.submit(block_summaries, result, priority=1)]

@@ -6,7 +6,7 @@ import itertools
 import pickle
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -32,6 +32,7 @@ from slugline.corpus.readers import (
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
+    ReadOptions,
     RowIterator,
     SourceRow,
     make_row,
@@ -79,37 +80,22 @@ class Partition(Protocol):
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """How files are read; see `load_corpus`."""
-
-    text: str | Sequence[str] | None = None
-    topic: str | None = None
-    format: str | None = None
-    encoding: str | None = None
-    skip_bad_rows: bool = False
-    rows_per_block: int = ROWS_PER_BLOCK
-
-    def label(self, rows: RowReader) -> LabelledRows:
-        """Return rows with their texts and topics."""
-        return LabelledRows(rows, self.text, self.topic, skip_bad_rows=self.skip_bad_rows)
-
-
-@dataclass(frozen=True)
 class FilePartition:
     """Whole files, one after another."""
 
     paths: tuple[str, ...]
     options: ReadOptions
+    rows_per_block: int = ROWS_PER_BLOCK
     is_local: bool = False
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
         options = self.options
         rows = (
-            options.label(read_rows(path, format=options.format, encoding=options.encoding))
+            LabelledRows(read_rows(path, format=options.format, encoding=options.encoding), options)
             for path in self.paths
         )
-        return read_batches(rows, options.rows_per_block)
+        return read_batches(rows, self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -123,6 +109,7 @@ class _FileRange:
     is_last: bool  # Whether it is the last one of its file
     layout: SourceLayout
     options: ReadOptions
+    rows_per_block: int
     is_local: bool = field(default=False, init=False)
     read: ClassVar[staticmethod[[str, int, int], RowReader]]
 
@@ -135,11 +122,11 @@ class _FileRange:
         """Read the documents, a block at a time."""
         rows = LabelledRows(
             self.read(self.path, self.first, self.end),
-            skip_bad_rows=self.options.skip_bad_rows,
+            self.options,
             layout=self.layout,
             is_last=self.is_last,
         )
-        return read_batches([rows], self.options.rows_per_block)
+        return read_batches([rows], self.rows_per_block)
 
 
 class LineRange(_FileRange):
@@ -303,7 +290,7 @@ class DocumentSource:
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = ReadOptions(text, topic, format, encoding, skip_bad_rows, rows_per_block)
+        options = ReadOptions(text, topic, format, skip_bad_rows, encoding)
         self._schemas = SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
         self._digest: str | None = None
@@ -314,12 +301,12 @@ class DocumentSource:
         )
         if is_paths:
             self._partitions: Iterator[Partition] = _file_partitions(
-                expand_patterns(paths), options
+                expand_patterns(paths), options, rows_per_block
             )
         elif hasattr(source, "__dask_graph__"):
-            self._partitions = dask_partitions(source, options)
+            self._partitions = dask_partitions(source, options, rows_per_block)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if options != ReadOptions(rows_per_block=rows_per_block):
+            if options != ReadOptions():
                 raise OptionError(
                     "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
                     "and `source` holds texts and topics; leave them out."
@@ -369,25 +356,27 @@ class DocumentSource:
 # Files -------------------------------------------------------------------------------------------
 
 
-def _file_partitions(files: Sequence[str], options: ReadOptions) -> Iterator[Partition]:
+def _file_partitions(
+    files: Sequence[str], options: ReadOptions, rows_per_block: int
+) -> Iterator[Partition]:
     """Yield partitions of several small files, of ranges of large ones, and of other files."""
     merged: list[str] = []
     n_merged = 0
     for file in files:
         size = _estimate_size(file, options)
         if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
-            yield FilePartition(tuple(merged), options)
+            yield FilePartition(tuple(merged), options, rows_per_block)
             merged, n_merged = [], 0
         if size is not None and size <= MAX_MERGED_BYTES:
             merged.append(file)
             n_merged += size
-        elif ranges := [] if size is None else _split_file(file, size, options):
+        elif ranges := [] if size is None else _split_file(file, size, options, rows_per_block):
             yield from ranges
         else:
             is_local = size is None or size > MAX_UNSPLIT_BYTES
-            yield FilePartition((file,), options, is_local)
+            yield FilePartition((file,), options, rows_per_block, is_local)
     if merged:
-        yield FilePartition(tuple(merged), options)
+        yield FilePartition(tuple(merged), options, rows_per_block)
 
 
 def _estimate_size(file: str, options: ReadOptions) -> int | None:
@@ -404,24 +393,25 @@ def _estimate_size(file: str, options: ReadOptions) -> int | None:
     return size * _EXPANSION if is_compressed else size
 
 
-def _split_file(file: str, size: int, options: ReadOptions) -> list[Partition]:
+def _split_file(file: str, size: int, options: ReadOptions, rows_per_block: int) -> list[Partition]:
     """Return ranges of a file; none if it can't be split."""
     form = detect_format(file, options.format)
     if form == "parquet":
         kind: Any = RowRange
-        bounds = parquet_row_ranges(Path(file), options.rows_per_block)
+        bounds = parquet_row_ranges(Path(file), rows_per_block)
     elif form == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
         with translate_os_errors(file), Path(file).open("rb") as opened:
             sample = opened.read(_SAMPLE)
-        n_bytes = options.rows_per_block * len(sample) // (sample.count(b"\n") + 1)
+        n_bytes = rows_per_block * len(sample) // (sample.count(b"\n") + 1)
         n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
         kind = LineRange
         bounds = [(first, min(first + n_bytes, size)) for first in range(0, size, n_bytes)]
     else:
         return []
-    layout = read_layout(read_rows(file, format=form), options.text, options.topic)
+    _, layout = read_layout(read_rows(file, format=form), options)
     return [
-        kind(file, first, end, (first, end) == bounds[-1], layout, options) for first, end in bounds
+        kind(file, first, end, (first, end) == bounds[-1], layout, options, rows_per_block)
+        for first, end in bounds
     ]
 
 
@@ -453,28 +443,21 @@ class DaskPartition:
 
     number: int  # Counted from 0, for messages
     options: ReadOptions
+    rows_per_block: int
     delayed: Any = None  # What computes it
     data: Any = None  # The computed result
     is_local: bool = False
     paths: tuple[str, ...] = ()
 
-    def split_delayed(self) -> tuple[Any, DaskPartition]:
-        """Return what computes it, and the partition without that."""
-        return self.delayed, replace(self, delayed=None)
-
-    def with_data(self, data: Any) -> DaskPartition:
-        """Return the partition with its computed result."""
-        return replace(self, data=data)
-
     def batches(self) -> Iterator[Batch]:
         """Compute it in this process if need be, and yield the documents, a block at a time."""
-        data, name, options = self.data, f"partition {self.number}", self.options
+        data, name = self.data, f"partition {self.number}"
         if data is None:
             data = self.delayed.compute(scheduler="synchronous")
         if not hasattr(data, "columns"):
             data = list(data)
             if data and not isinstance(data[0], Mapping):
-                yield from batch_pairs([_check_pairs(data, name)], options.rows_per_block)
+                yield from batch_pairs([_check_pairs(data, name)], self.rows_per_block)
                 return
             rows: RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
         else:
@@ -483,10 +466,12 @@ class DaskPartition:
         if first is None:  # as filters may leave it
             return
         reader = RowReader(name, "frame", itertools.chain([first], rows))
-        yield from read_batches([options.label(reader)], options.rows_per_block)
+        yield from read_batches([LabelledRows(reader, self.options)], self.rows_per_block)
 
 
-def dask_partitions(collection: Any, options: ReadOptions) -> Iterator[Partition]:
+def dask_partitions(
+    collection: Any, options: ReadOptions, rows_per_block: int
+) -> Iterator[Partition]:
     """Return the partitions of a Dask data frame or bag.
 
     Raises
@@ -502,7 +487,9 @@ def dask_partitions(collection: Any, options: ReadOptions) -> Iterator[Partition
     if options.format is not None or options.encoding is not None:
         raise OptionError("`format` and `encoding` are about files; leave them out.")
     partitions = enumerate(collection.to_delayed())
-    return (DaskPartition(number, options, delayed) for number, delayed in partitions)
+    return (
+        DaskPartition(number, options, rows_per_block, delayed) for number, delayed in partitions
+    )
 
 
 def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
