@@ -37,12 +37,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-__all__ = [
-    "TextEstimator",
-    "TopicClassifier",
-    "load",
-]
-
 
 # What scikit-learn asks of a classifier, without importing scikit-learn ---------------------------
 
@@ -305,10 +299,7 @@ class TopicClassifier(TextEstimator):
         return router.route(X)
 
     def score(
-        self,
-        X: Iterable[str],
-        y: Iterable[Topic],
-        sample_weight: npt.ArrayLike | None = None,
+        self, X: Iterable[str], y: Iterable[Topic], sample_weight: npt.ArrayLike | None = None
     ) -> float:
         """Return the share of texts whose most likely topic is the true one.
 

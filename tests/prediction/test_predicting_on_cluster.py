@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from slugline.base.clusters import closed
+from slugline.base.names import RECORD
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.prediction.cluster import predict_partitions
 from slugline.prediction.job import predict_files
-from slugline.prediction.record import RECORD
 from slugline.prediction.task import ModelCopy
 from stand_ins import Meanings
 

@@ -46,15 +46,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-__all__ = [
-    "Refit",
-    "fit",
-    "fit_batch",
-    "is_learned_in_parts",
-    "rows_in_parts",
-    "with_heldout_predictions",
-]
-
 
 # Rows of documents that are too many for one table: they are made and learned from in parts -------
 
@@ -134,11 +125,7 @@ def _linear_heldout(fitted: Fitted) -> tuple[Index, F32] | None:
 
 
 def _cross_validate(
-    fitted: Fitted,
-    texts: Sequence[str],
-    labels: I64,
-    settings: FitSettings,
-    refit: Refit,
+    fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
 ) -> tuple[Index, F32]:
     settings_of_parts = replace(
         settings,

@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
-__all__ = [
-    "Fitted",
-    "StreamRecord",
-]
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:

@@ -23,16 +23,6 @@ from slugline.model.thresholds import (
 )
 from slugline.text.features import UnknownWordRate, WordCounts
 
-__all__ = [
-    "N_GUESSES",
-    "Route",
-    "Router",
-    "Routes",
-    "Unsure",
-    "UnsureKind",
-    "most_likely",
-]
-
 #: How many guesses there are where the model is unsure.
 N_GUESSES = 3
 

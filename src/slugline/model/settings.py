@@ -17,11 +17,6 @@ from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.text.blocks import Block, check_blocks, default_blocks
 
-__all__ = [
-    "ClassWeight",
-    "FitSettings",
-]
-
 #: What topics count.
 ClassWeight = str | Mapping[Any, float] | None
 # Hash buckets of a net that learns batch by batch, which has weights for each of them.

@@ -14,19 +14,6 @@ from slugline.base.arrays import F32, F64, I64, Floats, Integers, Mask
 from slugline.errors import DataError
 from slugline.text.features import UnknownWordRate
 
-__all__ = [
-    "ARRAYS",
-    "CONFIDENCE",
-    "MAX_PREDICTIONS",
-    "AchievablePrecision",
-    "HeldOutPredictions",
-    "best_precision",
-    "highest_score",
-    "lowest_threshold",
-    "set_scores",
-]
-
-
 # The lowest probability from which on answers are right as often as asked, as far as data ---------
 
 #: How often a threshold keeps its promise, at least, over sets of documents to choose it by.

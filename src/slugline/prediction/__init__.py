@@ -11,13 +11,7 @@ if TYPE_CHECKING:
     from slugline.prediction.job import predict_files
     from slugline.prediction.task import ModelCopy, PredictOptions
 
-__all__ = [
-    "ModelCopy",
-    "PredictOptions",
-    "predict_files",
-    "predict_frame",
-    "predict_partitions",
-]
+__all__ = ["ModelCopy", "PredictOptions", "predict_files", "predict_frame", "predict_partitions"]
 
 __getattr__ = lazy_names(
     __name__,

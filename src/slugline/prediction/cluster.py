@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 
     from slugline.model.routing import Route, Router
 
-__all__ = [
-    "predict_frame",
-    "predict_on_cluster",
-    "predict_partitions",
-]
-
 
 # What is heard of files; None if their task has ended.
 _Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]

@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from slugline.model.routing import Router
     from slugline.prediction.rows import Prediction
 
-__all__ = [
-    "ENDINGS",
-    "AnswerFile",
-    "ParquetAnswers",
-    "answer_columns",
-    "answer_names",
-    "check_ending",
-    "compact",
-    "open_answer_file",
-    "topic_names",
-]
-
 
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
     from slugline.prediction.record import FilePair, JobRecord
 
-__all__ = [
-    "JobResult",
-    "PredictOptions",
-    "predict_files",
-]
 
 # Problems that are reported; the record has all.
 _MOST_WARNINGS = 20

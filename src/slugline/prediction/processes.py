@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 
     from slugline.model.routing import Router
 
-__all__ = [
-    "MAX_DEATHS",
-    "Report",
-    "predict_in_processes",
-    "predict_in_this_process",
-]
 
 #: Told the number of a task, and how far it is, or its outcome.
 Report = Callable[[int, FileProgress | FileResult], object]

@@ -27,17 +27,6 @@ from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.prediction.task import ModelCopy, PredictOptions
 
-__all__ = [
-    "FORMATS",
-    "RECORD",
-    "FilePair",
-    "JobPlan",
-    "JobRecord",
-    "open_record",
-    "pair_files",
-]
-
-
 # Which files are answered, and where their answers go ---------------------------------------------
 
 #: Formats that answers may have.

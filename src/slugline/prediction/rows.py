@@ -15,14 +15,6 @@ from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.model.routing import Router, Unsure
 
-__all__ = [
-    "BatchLimits",
-    "Columns",
-    "Prediction",
-    "predict_batch",
-    "predict_rows",
-]
-
 
 class Columns(NamedTuple):
     """The columns whose cells, joined by line breaks, are the text; and the one that is the id."""
@@ -61,12 +53,7 @@ class Prediction(NamedTuple):
 
 
 def predict_batch(
-    router: Router,
-    batch: list[SourceRow | BadRow],
-    *,
-    columns: Columns,
-    missing: BadRow,
-    top: int,
+    router: Router, batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow, top: int
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 

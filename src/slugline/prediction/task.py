@@ -26,21 +26,6 @@ from slugline.model.routing import N_GUESSES, Router
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import Prediction, predict_rows
 
-__all__ = [
-    "FileProgress",
-    "FileResult",
-    "JobEnded",
-    "ModelCopy",
-    "PredictOptions",
-    "Task",
-    "cached_router",
-    "make_router",
-    "predict_batches",
-    "predict_file",
-    "strict_error",
-]
-
-
 # A model's file as bytes, which travel to processes and machines, and are loaded there once -------
 
 # Models that a process keeps: one that runs for months gets new versions.

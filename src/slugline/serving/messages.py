@@ -18,27 +18,6 @@ from slugline.explain.explanation import Explanation, Reason
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
 
-__all__ = [
-    "Classification",
-    "ClassifyOptions",
-    "CorrectionReply",
-    "CorrectionRequest",
-    "ExplainRequest",
-    "ExplanationReply",
-    "Guess",
-    "Result",
-    "Word",
-    "explain_score",
-    "known_topic",
-    "replace_surrogates",
-    "round_number",
-    "store_correction",
-    "to_results",
-    "to_words",
-    "with_reasons",
-]
-
-
 # What is said of texts: to whoever asks over HTTP, and to agents ----------------------------------
 
 # Digits after the point: scores are of float32, and nobody needs more.

@@ -16,13 +16,6 @@ from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Route, Router
 
-__all__ = [
-    "FileState",
-    "Models",
-    "ServedModel",
-]
-
-
 # Characters of a digest that tell versions apart in what people read.
 _DIGEST_LENGTH = 12
 # Precisions that were asked for lately, of which thresholds are kept.

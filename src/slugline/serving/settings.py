@@ -13,14 +13,6 @@ from msgspec import Meta
 from slugline.base.words import counted
 from slugline.errors import DataError, OptionError
 
-__all__ = [
-    "LimitError",
-    "Limits",
-    "ServeSettings",
-    "is_loopback",
-    "read_tokens",
-]
-
 _GIGABYTE = 1 << 30
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
@@ -124,8 +116,7 @@ class ServeSettings:
         ),
     ] = None
     learn_from: Annotated[
-        tuple[str, ...],
-        _setting("What the first model learned from; may be repeated.", "DATA"),
+        tuple[str, ...], _setting("What the first model learned from; may be repeated.", "DATA")
     ] = ()
     text: Annotated[
         str | None,
@@ -152,8 +143,7 @@ class ServeSettings:
         ),
     ] = 512
     timeout: Annotated[
-        float,
-        _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600),
+        float, _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
     log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
     log_texts: Annotated[bool, _setting("Log the texts, too: think of whose they are.")] = False

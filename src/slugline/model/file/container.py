@@ -30,17 +30,6 @@ from slugline.learning.named import check_settings
 from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 
-__all__ = [
-    "MAX_RATIO",
-    "PiecewiseFile",
-    "damaged_error",
-    "pack",
-    "read",
-    "read_entry",
-    "write",
-]
-
-
 # Read entries of an untrusted zip archive, in no more memory than they claim ----------------------
 
 #: Honest entries shrink less than this; one that claims to have shrunk more is a zip bomb.

@@ -42,20 +42,6 @@ from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.vocabulary import Vocabulary
 
-__all__ = [
-    "DEFAULT",
-    "SHIPPED",
-    "find_encoder",
-    "from_model_file",
-    "is_shipped",
-    "library_versions",
-    "load_model",
-    "model_path",
-    "to_model_file",
-    "with_metrics",
-]
-
-
 # The encoder that a model file names, for those who load it ---------------------------------------
 
 
@@ -428,9 +414,7 @@ def _check_dense(fitted: Fitted, info: EncoderInfo) -> int:
     return len(shapes)
 
 
-def _plain_weights(
-    class_weight: str | Mapping[Any, float] | None,
-) -> str | dict[str, float] | None:
+def _plain_weights(class_weight: str | Mapping[Any, float] | None) -> str | dict[str, float] | None:
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
     return {str(topic): float(weight) for topic, weight in class_weight.items()}

@@ -17,14 +17,6 @@ from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.content import is_shipped
 
-__all__ = [
-    "MAX_EARLIER",
-    "Rollback",
-    "earlier_files",
-    "keep_current",
-    "roll_back",
-]
-
 #: Earlier files that are kept; the oldest is dropped for a newer one.
 MAX_EARLIER = 5
 

@@ -21,15 +21,6 @@ from slugline.base.arrays import F32
 from slugline.base.checks import option_error
 from slugline.errors import DataError
 
-__all__ = [
-    "BYTES",
-    "LOWER",
-    "Precision",
-    "check_precision",
-    "dequantize",
-    "quantize",
-]
-
 Floats: TypeAlias = F32
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]

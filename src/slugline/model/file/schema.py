@@ -13,20 +13,6 @@ from slugline.base.words import counted
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
 from slugline.model.file.quantization import Precision
 
-__all__ = [
-    "FORMAT",
-    "MAX_COUNT",
-    "BlockInfo",
-    "EncoderInfo",
-    "FormatOnly",
-    "ModelFile",
-    "ModelInfo",
-    "RoutingInfo",
-    "describe_learner",
-    "write_card",
-]
-
-
 #: The version of the format that this release writes and reads.
 FORMAT = 2
 

@@ -14,11 +14,6 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.schema import MAX_COUNT
 from slugline.model.fitted import Fitted
 
-__all__ = [
-    "check_max_size",
-    "shrink",
-]
-
 # Files shrink a little less than their weights: aiming lower takes fewer rounds.
 _AIM = 0.97
 

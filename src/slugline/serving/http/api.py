@@ -24,7 +24,6 @@ from slugline.serving.messages import (
     CorrectionReply,
     CorrectionRequest,
     ExplainRequest,
-    ExplanationReply,
     explain_score,
     replace_surrogates,
     store_correction,
@@ -33,22 +32,6 @@ from slugline.serving.messages import (
 )
 from slugline.serving.model import ServedModel
 from slugline.serving.settings import LimitError
-
-__all__ = [
-    "JSONL",
-    "Classification",
-    "ClassifyRequest",
-    "CorrectionReply",
-    "CorrectionRequest",
-    "ExplainRequest",
-    "ExplanationReply",
-    "Health",
-    "ModelCard",
-    "ModelList",
-    "ModelSummary",
-    "Readiness",
-]
-
 
 # What is asked over HTTP, and what is answered ----------------------------------------------------
 

@@ -30,11 +30,6 @@ from slugline.serving.page.table import answer_table, show_table, write_table
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = [
-    "PAGE_ROUTES",
-    "make_app",
-]
-
 
 def make_app(state: AppState) -> ASGIApp:
     """Return the application of a process."""

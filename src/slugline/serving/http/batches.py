@@ -17,12 +17,6 @@ from typing import TypeAlias
 from slugline.model.routing import N_GUESSES, Route
 from slugline.serving.model import ServedModel
 
-__all__ = [
-    "BatchQueue",
-    "Metrics",
-]
-
-
 # What a server counts, as Prometheus reads it -----------------------------------------------------
 
 # Upper edges of buckets: seconds, texts of a batch, probabilities.

@@ -15,18 +15,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = [
-    "HttpProblem",
-    "ProblemDetails",
-    "body_type",
-    "make_protocol",
-    "parse_json",
-    "problem_response",
-    "read_body",
-    "stream_body",
-]
-
-
 MEDIA_TYPE = "application/problem+json"
 
 

@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
     from slugline.serving.http.state import AppState
 
-__all__ = [
-    "COOKIE",
-    "Guard",
-    "is_among",
-    "to_problem",
-    "token_cookie",
-]
 
 _log = logging.getLogger("slugline.server")
 

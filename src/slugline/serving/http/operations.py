@@ -12,18 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline._version import __version__
+from slugline.serving import messages
 from slugline.serving.http import api
-from slugline.serving.http import api as m
 from slugline.serving.http.bodies import MEDIA_TYPE, ProblemDetails
 
-__all__ = [
-    "OPERATIONS",
-    "Operation",
-    "openapi",
-]
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Operation:
     """An operation of the API.
 
@@ -62,58 +56,58 @@ _BODY = (400, 408, 413, 415, 422)
 
 OPERATIONS = (
     Operation(
-        method="POST",
-        path="/v1/classify",
-        handler=api.classify,
-        body=m.ClassifyRequest,
-        reply=m.Classification,
+        "POST",
+        "/v1/classify",
+        api.classify,
+        body=api.ClassifyRequest,
+        reply=messages.Classification,
         errors=(*_BODY, 404, 504),
     ),
     Operation(
-        method="POST",
-        path="/v1/explain",
-        handler=api.explain_text,
-        body=m.ExplainRequest,
-        reply=m.ExplanationReply,
+        "POST",
+        "/v1/explain",
+        api.explain_text,
+        body=messages.ExplainRequest,
+        reply=messages.ExplanationReply,
         errors=(*_BODY, 404, 504),
     ),
     Operation(
-        method="POST",
-        path="/v1/corrections",
-        handler=api.correct,
-        body=m.CorrectionRequest,
-        reply=m.CorrectionReply,
+        "POST",
+        "/v1/corrections",
+        api.correct,
+        body=messages.CorrectionRequest,
+        reply=messages.CorrectionReply,
         status=201,
         errors=(*_BODY, 404, 504),
     ),
     Operation(
-        method="GET",
-        path="/v1/corrections",
-        handler=api.list_corrections,
+        "GET",
+        "/v1/corrections",
+        api.list_corrections,
         reply=api.JSONL,
         errors=(404, 422),
         parameters=(("after", "query", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),),
     ),
     Operation(
-        method="DELETE",
-        path="/v1/corrections/{id}",
-        handler=api.undo_correction,
+        "DELETE",
+        "/v1/corrections/{id}",
+        api.undo_correction,
         status=204,
         errors=(404, 422),
         parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
     ),
-    Operation(method="GET", path="/v1/models", handler=api.list_models, reply=m.ModelList),
+    Operation("GET", "/v1/models", api.list_models, reply=api.ModelList),
     Operation(
-        method="GET",
-        path="/v1/models/{name}",
-        handler=api.show_model,
-        reply=m.ModelCard,
+        "GET",
+        "/v1/models/{name}",
+        api.show_model,
+        reply=api.ModelCard,
         errors=(404,),
         parameters=(("name", "path", {"type": "string"}),),
     ),
-    Operation(method="GET", path="/health", handler=api.health, reply=m.Health, needs_token=False),
-    Operation(method="GET", path="/ready", handler=api.ready, reply=m.Readiness, needs_token=False),
-    Operation(method="GET", path="/metrics", handler=api.metrics, reply="text/plain"),
+    Operation("GET", "/health", api.health, reply=api.Health, needs_token=False),
+    Operation("GET", "/ready", api.ready, reply=api.Readiness, needs_token=False),
+    Operation("GET", "/metrics", api.metrics, reply="text/plain"),
 )
 
 

@@ -29,16 +29,6 @@ from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
 from slugline.serving.settings import ServeSettings
 
-__all__ = [
-    "bind",
-    "make_learner",
-    "run_process",
-    "run_workers",
-    "serve",
-    "socket_address",
-]
-
-
 # One process of a server: signals, and new versions of models -------------------------------------
 
 _log = logging.getLogger("slugline.server")

@@ -17,10 +17,6 @@ from slugline.serving.settings import ServeSettings
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = [
-    "AppState",
-    "app_state",
-]
 
 _T = TypeVar("_T")
 

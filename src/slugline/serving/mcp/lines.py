@@ -11,11 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from slugline.serving.messages import replace_surrogates
 
-__all__ = [
-    "MAX_BYTES",
-    "LineReader",
-]
-
 #: Bytes of a message, as many as the body of a request over HTTP may have by default.
 MAX_BYTES = 1 << 24
 _CHUNK = 1 << 16

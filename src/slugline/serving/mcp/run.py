@@ -37,10 +37,6 @@ from slugline.serving.mcp.tools import ModelTools, Tool, input_schema, output_sc
 from slugline.serving.model import Models
 from slugline.serving.settings import Limits
 
-__all__ = [
-    "run",
-]
-
 _log = logging.getLogger("slugline.mcp")
 
 # Threads that make answers.
@@ -167,8 +163,7 @@ def _call(tools: ModelTools, params: CallToolRequestParams) -> CallToolResult:
         return _error_result("an error that is Slugline's own; its standard error says more.")
     # As a text, too, for clients that know no other answers.
     return CallToolResult(
-        content=[TextContent(type="text", text=text)],
-        structured_content=msgspec.to_builtins(reply),
+        content=[TextContent(type="text", text=text)], structured_content=msgspec.to_builtins(reply)
     )
 
 

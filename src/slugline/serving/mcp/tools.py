@@ -27,18 +27,6 @@ from slugline.serving.messages import (
 from slugline.serving.model import Models, ServedModel
 from slugline.serving.settings import Limits
 
-__all__ = [
-    "TOOLS",
-    "ClassifyArguments",
-    "ListTopicsArguments",
-    "ModelTools",
-    "Tool",
-    "TopicList",
-    "input_schema",
-    "output_schema",
-]
-
-
 # What agents ask, and what they are answered, beside what all front doors have --------------------
 
 
@@ -66,8 +54,7 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     topics: list[Topic]
     n_documents: Annotated[int, Meta(description="How many documents the model learned from.")]
     min_precision: Annotated[
-        float | None,
-        Meta(description="How often answers are to be right, unless asked otherwise."),
+        float | None, Meta(description="How often answers are to be right, unless asked otherwise.")
     ]
 
 

@@ -25,18 +25,6 @@ from slugline.serving.settings import LimitError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = [
-    "Answer",
-    "Sample",
-    "answer_for",
-    "answer_text",
-    "ask",
-    "check_text",
-    "classify_page",
-    "samples_for",
-    "show_classify",
-]
-
 
 # What the page says of one text -------------------------------------------------------------------
 
@@ -279,8 +267,4 @@ def classify_page(
 
 def _values(answer: Answer | None) -> dict[str, Any]:
     """Return the values of the part with the answer."""
-    return {
-        "answer": answer,
-        "n_shown": N_SHOWN,
-        "correction": None,
-    }
+    return {"answer": answer, "n_shown": N_SHOWN, "correction": None}

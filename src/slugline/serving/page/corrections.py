@@ -16,15 +16,11 @@ from slugline.corrections.summary import (
     UnresolvedCorrections,
     summarize,
 )
-from slugline.serving.http.api import (
-    CorrectionReply,
-    CorrectionRequest,
-    corrections_store,
-    keep_correction,
-)
+from slugline.serving.http.api import corrections_store, keep_correction
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.guard import to_problem
 from slugline.serving.http.state import AppState, app_state
+from slugline.serving.messages import CorrectionReply, CorrectionRequest
 from slugline.serving.model import ServedModel
 from slugline.serving.page.classify import answer_for, check_text, classify_page
 from slugline.serving.page.page import (
@@ -36,16 +32,6 @@ from slugline.serving.page.page import (
     to_sentence,
     wants_part,
 )
-
-__all__ = [
-    "CorrectionForm",
-    "CorrectionsPanel",
-    "correct",
-    "corrections_panel",
-    "show_corrections",
-    "undo",
-]
-
 
 # What the corrections so far would change ---------------------------------------------------------
 

@@ -17,13 +17,6 @@ from slugline.serving.http.operations import openapi
 from slugline.serving.http.state import app_state
 from slugline.serving.page.page import page
 
-__all__ = [
-    "Entry",
-    "Field",
-    "describe_type",
-    "show_docs",
-]
-
 _TEXT = "Wheat shipments rose by a tenth in March."
 #: What the examples send, by the name of the operation; topics are the model's own.
 _BODIES: dict[str, dict[str, Any]] = {

@@ -15,12 +15,6 @@ from slugline.reports.page import percent, typeset
 from slugline.serving.http.state import app_state
 from slugline.serving.page.page import chosen_model, page
 
-__all__ = [
-    "KeyNumber",
-    "show_model",
-]
-
-
 # The page ---------------------------------------------------------------------------------------
 
 

@@ -29,22 +29,6 @@ if TYPE_CHECKING:
 
     from slugline.serving.model import ServedModel
 
-__all__ = [
-    "STATIC",
-    "Handler",
-    "chosen_model",
-    "log_in",
-    "page",
-    "part",
-    "problem_page",
-    "read_form",
-    "show_login",
-    "show_problems",
-    "static_file",
-    "to_sentence",
-    "wants_part",
-]
-
 
 # The style sheet and the script, under names that change when they do -----------------------------
 
@@ -152,11 +136,7 @@ def _query(model: ServedModel, models: list[ServedModel]) -> dict[str, str]:
 @functools.cache
 def _environment() -> Environment:
     environment = template_environment("slugline.serving.page")
-    environment.filters |= {
-        "counted": counted,
-        "percent": _percent,
-        "shortened": shorten,
-    }
+    environment.filters |= {"counted": counted, "percent": _percent, "shortened": shorten}
     environment.globals["link"] = link
     return environment
 

@@ -31,16 +31,6 @@ from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
 from slugline.serving.settings import ServeSettings
 
-__all__ = [
-    "Upload",
-    "answer_table",
-    "parse_upload",
-    "save_body",
-    "show_table",
-    "write_table",
-]
-
-
 # A file of texts that was dropped on the page: kept while it is read, and understood --------------
 
 _LONGEST_NAME = 200
