@@ -7,7 +7,6 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,7 +33,8 @@ from slugline.experiment.run import evaluate, run_experiment
 from slugline.explain import explain
 from slugline.explain.explanation import Explanation
 from slugline.model.fitted import Fitted
-from slugline.reports.training import write_training_report
+from slugline.reports.page import write_page
+from slugline.reports.training import training_page
 
 # Tests of differences between models --------------------------------------------------------------
 
@@ -392,11 +392,14 @@ def _write_report(path: Path, n_topics: int, n_documents: int) -> dict[str, floa
     experiment, train_seconds = timed(run_experiment, TopicClassifier(random_state=0), corpus)
     gathered, evidence_seconds = timed(gather_evidence, experiment)
     curves = learning_curves(corpus, n_draws=1)
-    write = partial(write_training_report, evidence=gathered, threshold=0.5)
+
+    def write() -> None:
+        write_page(training_page(experiment, curves, None, gathered, 0.5), path)
+
     return {
         "training and test": train_seconds,
         "evidence": evidence_seconds,
-        "page and pictures": timed(write, experiment, path, curves)[1],
+        "page and pictures": timed(write)[1],
     }
 
 

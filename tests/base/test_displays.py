@@ -12,7 +12,7 @@ from slugline.base.words import format_call, format_html_table, format_lines
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.experiment.concerns import data_warnings, known_document_warnings, leak_warnings
+from slugline.experiment.concerns import known_document_warnings, leak_warnings, topic_warnings
 from slugline.experiment.run import Experiment, evaluate, run_experiment
 from slugline.learning.net.training import History
 from slugline.model.file.content import to_model_file
@@ -129,8 +129,8 @@ def test_lines_and_tables_say_the_same() -> None:
 def test_one_is_not_all() -> None:
     one, two = Corpus(["a"], ["x"], "one"), Corpus(["a", "b"], ["x", "x"], "two")
     said = "the topic 'x': there is nothing to tell apart"
-    assert data_warnings(one)[0].startswith(f"the only document has {said}")
-    assert data_warnings(two)[0].startswith(f"all 2 documents have {said}")
+    assert topic_warnings(one.topic_counts())[0].startswith(f"the only document has {said}")
+    assert topic_warnings(two.topic_counts())[0].startswith(f"all 2 documents have {said}")
     assert leak_warnings(one, one)[0].startswith("1 of the 1 test document has exactly")
     assert repr(one).startswith("<Corpus one: 1 document, 1 topic\n")
 

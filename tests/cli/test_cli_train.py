@@ -678,7 +678,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     def fail(*_: object) -> None:
         raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
-    monkeypatch.setattr("slugline.reports.training.write_training_report", fail)
+    monkeypatch.setattr("slugline.reports.page.write_page", fail)
 
     assert run("train", "news.csv", "-q", "-o", "n.slug") == (
         1,

@@ -28,7 +28,7 @@ from slugline.experiment.lesson import (
     TopicProbability,
     WireExample,
 )
-from slugline.reports.lesson import compare_with_lesson, notebook_page, write_notebook_report
+from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
 from slugline.reports.page import spread_percent, typeset, write_page
 
@@ -421,7 +421,7 @@ def test_typesetting_keeps_numbers_and_units_together() -> None:
 
 @pytest.mark.slow
 def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path: Path) -> None:
-    path = write_notebook_report(result, tmp_path / "new" / "report.html")
+    path = write_page(notebook_page(result), tmp_path / "new" / "report.html")
     assert path.read_text(encoding="utf-8") == notebook_page(result)
     assert list(path.parent.iterdir()) == [path]
 

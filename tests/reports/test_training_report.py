@@ -24,12 +24,8 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Candidate, SearchResult, Tuning
 from slugline.model.fitted import Fitted
-from slugline.reports.training import (
-    ConfusedTopic,
-    confused_topics,
-    training_page,
-    write_training_report,
-)
+from slugline.reports.page import write_page
+from slugline.reports.training import ConfusedTopic, confused_topics, training_page
 from slugline.reports.training_text import advice, section_texts
 from slugline.text.blocks import Block
 
@@ -218,7 +214,7 @@ def test_a_classifier_without_epochs_has_no_curves() -> None:
 
 def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
     experiment = trained()
-    path = write_training_report(experiment, tmp_path / "new" / "report.html")
+    path = write_page(training_page(experiment), tmp_path / "new" / "report.html")
     assert path.read_text(encoding="utf-8") == training_page(experiment)
     assert list(path.parent.iterdir()) == [path]
 

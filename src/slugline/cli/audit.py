@@ -320,9 +320,10 @@ def _write(
         write_file(review, review_table(findings, rows))
         files["review"] = str(review)
     if output is not None:
-        from slugline.reports.audit import write_audit_page
+        from slugline.reports.audit import audit_page
+        from slugline.reports.page import write_page
 
-        write_audit_page(findings, output)
+        write_page(audit_page(findings), output)
         files["page"] = str(output)
     return files
 

@@ -41,7 +41,8 @@ def reproduce(
       slugline reproduce --seeds 10 --json > numbers.json
     """
     from slugline.experiment.lesson import run
-    from slugline.reports.lesson import write_notebook_report
+    from slugline.reports.lesson import notebook_page
+    from slugline.reports.page import write_page
 
     _check_folder(out)
     with show_progress(quiet) as progress:
@@ -50,7 +51,7 @@ def reproduce(
         print_json(result.to_dict())
     else:
         _print(result)
-    report = write_notebook_report(result, out / "report.html")
+    report = write_page(notebook_page(result), out / "report.html")
     if as_json:
         say(f"report  {report}", quiet=quiet)
     else:

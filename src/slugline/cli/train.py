@@ -207,7 +207,8 @@ def _train_untested(request: TrainRequest, task: TrainingTask) -> None:
 def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     """Learn, test, save the model and write the report."""
     from slugline.experiment.evidence import gather_evidence, write_mistakes
-    from slugline.reports.training import write_training_report
+    from slugline.reports.page import write_page
+    from slugline.reports.training import training_page
 
     experiment, retraining = _fit(request, task)
     if retraining is not None:
@@ -228,9 +229,8 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     evidence = gather_evidence(experiment)
     threshold = routing.threshold if routing else None
     try:
-        write_training_report(
-            experiment, task.report, curves, smaller, evidence, threshold, retraining
-        )
+        page = training_page(experiment, curves, smaller, evidence, threshold, retraining)
+        write_page(page, task.report)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {request.output}.") from error
     if request.mistakes is not None:

@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -71,11 +72,7 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
             f"{name} is {_kind(model)}; name a classifier of texts, with `fit` and `predict`, or a "
             "function that returns one."
         )
-
-    def make_seeded() -> Any:
-        return _seeded(make(), seed)
-
-    return make_seeded
+    return lambda: _seeded(make(), seed)
 
 
 def describe_user_model(reference: str, seed: int) -> str:
@@ -156,21 +153,15 @@ def _kind(value: Any) -> str:
 def _cloner(model: Any) -> Callable[[], Any]:
     from sklearn.base import clone
 
-    def make() -> Any:
-        # What is no estimator of scikit-learn's is copied.
-        return clone(model, safe=False)
-
-    return make
+    # What is no estimator of scikit-learn's is copied.
+    return lambda: clone(model, safe=False)
 
 
 def _seeded(model: Any, seed: int) -> Any:
     if not hasattr(model, "get_params") or not hasattr(model, "set_params"):
         return model
-    names = [
-        name
-        for name, value in model.get_params().items()
-        if name.split("__")[-1] == "random_state" and value is None
-    ]
+    unset = [name for name, value in model.get_params().items() if value is None]
+    names = [name for name in unset if name.split("__")[-1] == "random_state"]
     return model.set_params(**dict.fromkeys(names, seed)) if names else model
 
 
@@ -229,19 +220,16 @@ def _messages(job: ModelJob, documents: FoldedDocuments | None) -> Iterator[Mess
     if documents is None:
         yield ModelIdentity(describe_user_model(job.model, job.seed))
         return
-    make = _maker(job)
+    if job.model in MODELS:
+        make: Callable[[], Any] = partial(make_model, job.model, job.seed, job.n_threads)
+    else:
+        make = find_user_model(job.model, job.seed)
     last = max(documents.folds)
     gc.collect()
     _forget_peak()
     for fold in job.folds:
         yield _measure(make, documents, fold, job.seed, is_last=fold == last)
         gc.collect()
-
-
-def _maker(job: ModelJob) -> Callable[[], Any]:
-    if job.model not in MODELS:
-        return find_user_model(job.model, job.seed)
-    return lambda: make_model(job.model, job.seed, job.n_threads)
 
 
 def _measure(
@@ -257,7 +245,7 @@ def _measure(
         os.environ["SLUGLINE_CACHE"] = cache
         model = make()
         started = time.perf_counter()
-        model.fit(*_select(documents, train))
+        model.fit([documents.texts[row] for row in train], [documents.topics[row] for row in train])
         fitted = time.perf_counter()
         answers = model.predict([documents.texts[row] for row in test])
         answered = time.perf_counter()
@@ -269,10 +257,6 @@ def _measure(
         _peak_mb(),
         _file_bytes(model) if is_last else None,
     )
-
-
-def _select(documents: FoldedDocuments, rows: list[int]) -> tuple[list[str], list[str]]:
-    return [documents.texts[row] for row in rows], [documents.topics[row] for row in rows]
 
 
 def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:

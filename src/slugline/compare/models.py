@@ -13,8 +13,10 @@ import numpy as np
 from slugline.base.arrays import I64
 from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have
+from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError
+from slugline.experiment.curve import baseline
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 
@@ -80,22 +82,11 @@ def _words(seed: int, n_threads: int) -> Any:  # noqa: ARG001
 
 
 def _words_and_characters(seed: int, n_threads: int) -> Any:  # noqa: ARG001
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.svm import LinearSVC
-
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
+    return baseline(seed)
 
 
 def _ours(**settings: Any) -> Callable[[int, int], Any]:
-    def make(seed: int, n_threads: int) -> Any:
-        from slugline.classifier import TopicClassifier
-
-        return TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
-
-    return make
+    return lambda seed, n_threads: TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
 
 
 class _BuiltinModel(NamedTuple):
@@ -159,11 +150,8 @@ def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
             notes.append(f"the model encoder is left out: {missing}")
     if "encoder" in chosen:
         get_encoder("use")
-    return ModelChoice(tuple(Model(name, _about(name)) for name in chosen), tuple(notes))
-
-
-def _about(name: str) -> str:
-    return MODELS[name].about if name in MODELS else "yours"
+    models = [Model(name, MODELS[name].about if name in MODELS else "yours") for name in chosen]
+    return ModelChoice(tuple(models), tuple(notes))
 
 
 def _check_name(name: str) -> None:

@@ -58,11 +58,6 @@ class _Line(msgspec.Struct, frozen=True):
     result: FoldResult
 
 
-def result_key(*parts: str | int) -> str:
-    """Return a digest of everything that a model's results depend on."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
 class ResultLog:
     """A file of fold results that lets a comparison resume; a context manager.
 
@@ -99,9 +94,7 @@ class ResultLog:
 
     def find(self, key: str) -> dict[int, FoldResult]:
         """Return the results under a key, by fold."""
-        return {
-            fold: result for (stored_key, fold), result in self._found.items() if stored_key == key
-        }
+        return {fold: result for (k, fold), result in self._found.items() if k == key}
 
     def add(self, key: str, result: FoldResult) -> None:
         """Append a result, and flush it."""
@@ -292,8 +285,9 @@ class _Run:
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C ended it, with some results complete."""
         keys = {model.name: self._key(model) for model in self.models}
-        for model in self.models:
-            self._results[model.name] = self._stored_results(keys[model.name])
+        for name, key in keys.items():
+            stored = self.record.find(key).items()
+            self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
@@ -326,10 +320,9 @@ class _Run:
         """Return the key of a model's stored results; OptionError if the model can't be found."""
         identity = self._identity(model) if model.is_users else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
-        n_folds, seed = self.settings.n_folds, self.settings.seed
-        return result_key(
-            self.digest, n_folds, seed, model.name, identity, "slugline", __version__, *versions
-        )
+        parts = [self.digest, self.settings.n_folds, self.settings.seed, model.name, identity]
+        parts += ["slugline", __version__, *versions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _identity(self, model: Model) -> str:
         job = ModelJob(model.name, self.settings.seed, self.settings.threads)
@@ -343,21 +336,12 @@ class _Run:
             raise OptionError(f"`models` names {model.name}: {reason}")
         return message.identity
 
-    def _stored_results(self, key: str) -> dict[int, FoldResult]:
-        return {
-            fold: result
-            for fold, result in self.record.find(key).items()
-            if self._is_right(result, fold)
-        }
-
     def _is_right(self, result: FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
         return is_fold and is_valid_result(result, len(self._topics[fold]), self._n_topics)
 
     def _missing(self, model: Model) -> list[int]:
-        return [
-            fold for fold in range(self.settings.n_folds) if fold not in self._results[model.name]
-        ]
+        return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())
 
     def _is_whole(self, model: Model) -> bool:
         return len(self._results[model.name]) == self.settings.n_folds

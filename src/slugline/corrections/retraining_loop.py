@@ -7,7 +7,6 @@ if nothing got clearly worse. The server notices the new file by itself.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import io
 import json
 import os
@@ -24,7 +23,7 @@ from typing import IO, Any
 from slugline.base.checks import check_whole
 from slugline.base.files import lock
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corrections.store import CorrectionStore
+from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
@@ -95,11 +94,10 @@ class RetrainingLoop:
         self._store_path = Path(store_path)
         self._every = every
         self._log, self._warn = log, warn or log
-        self._command = [sys.executable, "-m", "slugline", "train", *options]
         self._name = self._model.name.removesuffix(".slug")
+        self._command = [sys.executable, "-m", "slugline", "train", *options]
         self._command += ["--corrections", str(store_path), "--corrections-of", self._name]
-        self._command += ["-o", str(model_path)]
-        self._command += ["--json", "-q", "--", *data]
+        self._command += ["-o", str(model_path), "--json", "-q", "--", *data]
         self._note = os.path.realpath(model_path)
         self._store: CorrectionStore | None = None
         self._thread: threading.Thread | None = None
@@ -190,7 +188,7 @@ class RetrainingLoop:
             last = store.last()  # those that come in meanwhile may be learned from twice
             n_new = self._n_new(store)
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
-            self._since = _now()
+            self._since = utc_now()
             try:
                 summary = self._learn()
             finally:
@@ -222,7 +220,7 @@ class RetrainingLoop:
             self._child = None
             results.seek(0)
             said = results.read(_MOST_BYTES)
-        return {"at": _now()} | _summarize_run(status, said, lines, self._model)
+        return {"at": utc_now()} | _summarize_run(status, said, lines, self._model)
 
     def _begin(self, results: IO[bytes]) -> subprocess.Popen[str] | None:
         with self._starting:
@@ -286,8 +284,3 @@ def _end(child: subprocess.Popen[str]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_GRACE)
             return
-
-
-def _now() -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -228,7 +228,7 @@ class CorrectionStore:
         DataError : if a value can't be stored; see `Correction`.
         """
         cells = to_cells(text, topic, answer, probability, model, digest, who)
-        at = _now()
+        at = utc_now()
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
@@ -242,7 +242,7 @@ class CorrectionStore:
             return False
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
-                "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (_now(), id)
+                "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (utc_now(), id)
             )
         return cursor.rowcount == 1
 
@@ -495,6 +495,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Return the time as in `Correction.at`."""
     now = datetime.datetime.now(datetime.UTC)
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

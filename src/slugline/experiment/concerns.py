@@ -23,16 +23,11 @@ FEW_DOCUMENTS = 10
 _LEAK = 0.01
 
 
-def data_warnings(train: Corpus, described: Iterable[str] = ()) -> list[str]:
-    """Return warnings about training data that limit any classifier.
+def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> list[str]:
+    """Return warnings about the number of documents of each topic, the most frequent first.
 
     `described` are topics that have a description, and perhaps no document.
     """
-    return topic_warnings(train.topic_counts(), described)
-
-
-def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> list[str]:
-    """Return warnings about the number of documents of each topic, the most frequent first."""
     n_documents = sum(counts.values())
     described = {str(topic) for topic in described}
     if len(counts.keys() | described) == 1 and counts:

@@ -196,7 +196,7 @@ def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
     }
 
 
-def baseline() -> Classifier:
+def baseline(seed: int | None = None) -> Classifier:
     """Return a strong scikit-learn pipeline for short texts: words, pairs and characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
@@ -204,7 +204,7 @@ def baseline() -> Classifier:
 
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, characters), LinearSVC())
+    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
 
 
 def classifiers_to_compare(

@@ -155,16 +155,8 @@ def strongest_terms(
     if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
         return []
     spread = _spread(np.concatenate([part for part in rarity if part is not None]), fitted)
-    kinds = [
-        kind == "characters"
-        for kind, terms in zip(
-            [block.kind for block in fitted.features.blocks],
-            fitted.features.vocabularies_,
-            strict=True,
-        )
-        for _ in range(terms.n_columns)
-    ]
-    is_run = np.array(kinds)
+    n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
+    is_run = np.repeat([b.kind == "characters" for b in fitted.features.blocks], n_columns)
     weights = fitted.learner.weights.tocsc()
     names = fitted.topics.names
     return [
@@ -265,7 +257,7 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
         proba[np.arange(len(best)), best].tolist(),
         strict=True,
     )
-    mistakes = [mistake for mistake in map(Mistake._make, documents) if _is_mistake(mistake)]
+    mistakes = [m for m in map(Mistake._make, documents) if m.topic != m.predicted]
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
 
 
@@ -291,10 +283,6 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
             "or choose another folder."
         ) from error
     return len(mistakes)
-
-
-def _is_mistake(mistake: Mistake) -> bool:
-    return mistake.topic != mistake.predicted
 
 
 # What there is to read about a test besides numbers: words of topics, and documents got wrong -----
@@ -355,19 +343,13 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     wrong = np.flatnonzero(~answers.right)
     surest_first = wrong[np.argsort(-answers.probability[wrong], kind="stable")].tolist()
     quote = _Quoting(experiment, answers)
-    surest = surest_first[:N_SUREST]
     pairs = [
-        ConfusedPair(
-            *(topic, predicted, n),
-            quote.all(
-                _prefer_unseen(
-                    surest, _confused_rows(evaluation, answers, surest_first, topic, predicted)
-                )
-            ),
-        )
+        ConfusedPair(topic, predicted, n, quote.of_pair(surest_first, topic, predicted))
         for topic, predicted, n in evaluation.confusions(N_PAIRS)
     ]
-    return QualitativeEvidence(terms, pairs, quote.all(surest), len(wrong), test.unit)
+    return QualitativeEvidence(
+        terms, pairs, quote.all(surest_first[:N_SUREST]), len(wrong), test.unit
+    )
 
 
 def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
@@ -376,36 +358,27 @@ def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
     return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
 
-def _confused_rows(
-    evaluation: Evaluation, answers: ScoredPredictions, rows: list[int], topic: str, predicted: str
-) -> list[int]:
-    """Return the wrong answers that confuse one topic with another."""
-    number, other = map(evaluation.topics.index, (topic, predicted))
-    if number >= evaluation.n_known:
-        number = -1
-    is_one = (answers.true[rows] == number) & (answers.predicted[rows] == other)
-    confused: list[int] = np.array(rows)[is_one].tolist()
-    return confused
-
-
-def _prefer_unseen(seen: Sequence[int], rows: Sequence[int]) -> list[int]:
-    """Return a few of the rows, first those that are not shown elsewhere."""
-    return sorted(rows, key=set(seen).__contains__)[:N_OF_PAIR]
-
-
 class _Quoting:
     """Quotes misclassified documents, explaining each of them once."""
 
     def __init__(self, experiment: Experiment, answers: ScoredPredictions) -> None:
         self._experiment, self._answers = experiment, answers
         evaluation, self._test = experiment.tested
-        self._predicted = evaluation.predicted
+        self._evaluation, self._predicted = evaluation, evaluation.predicted
         self._places = self._test.numbered_places()
         self._made: dict[int, QuotedMistake] = {}
 
     def all(self, rows: Sequence[int]) -> list[QuotedMistake]:
         """Return the quoted documents of rows."""
         return [self._one(row) for row in rows]
+
+    def of_pair(self, rows: Sequence[int], topic: str, predicted: str) -> list[QuotedMistake]:
+        """Return a few wrong answers of one topic for another, those past `N_SUREST` first."""
+        number, other = map(self._evaluation.topics.index, (topic, predicted))
+        true = number if number < self._evaluation.n_known else -1
+        is_one = (self._answers.true[rows] == true) & (self._answers.predicted[rows] == other)
+        confused: list[int] = np.array(rows)[is_one].tolist()
+        return self.all(sorted(confused, key=set(rows[:N_SUREST]).__contains__)[:N_OF_PAIR])
 
     def _one(self, row: int) -> QuotedMistake:
         if row not in self._made:

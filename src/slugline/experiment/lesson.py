@@ -75,9 +75,9 @@ LESSON: dict[str, Any] = {
 }
 
 
-# The results of the lesson, as plain values -------------------------------------------------------
-
 # fmt: on
+
+# The results of the lesson, as plain values -------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -408,12 +408,9 @@ class _Lesson:
 
 
 def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> EpochCurves:
-    histories: list[History] = []
-    tests: list[LossAndAccuracy] = []
-    for seed in lesson.seeds:
-        fit = lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size)
-        histories.append(fit.history)
-        tests.append(fit.test)
+    # Of each fit, the network itself is let go at once.
+    fits = (lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size) for seed in lesson.seeds)
+    histories, tests = zip(*((fit.history, fit.test) for fit in fits), strict=True)
     first = histories[0]
     return EpochCurves(
         hidden=hidden,
@@ -489,16 +486,11 @@ def _integer_labels(lesson: _Lesson, with_one_hot: History) -> IntegerLabels:
 
 
 def _experiments(lesson: _Lesson, retrained: NetworkResult) -> list[NetworkResult]:
-    return [
-        retrained
-        if hidden == retrained.hidden
-        else _summarize_tests(
-            hidden,
-            EPOCHS_RETRAINED,
-            (lesson.fit(seed, hidden, EPOCHS_RETRAINED).test for seed in lesson.seeds),
-        )
-        for hidden in EXPERIMENTS
-    ]
+    def result(hidden: tuple[int, ...]) -> NetworkResult:
+        tests = (lesson.fit(seed, hidden, EPOCHS_RETRAINED).test for seed in lesson.seeds)
+        return _summarize_tests(hidden, EPOCHS_RETRAINED, tests)
+
+    return [retrained if hidden == WIDE else result(hidden) for hidden in EXPERIMENTS]
 
 
 def _peak_memory_mb() -> float | None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topic
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import evaluate, stored_metrics
@@ -204,16 +205,17 @@ def _train_again(
     progress: Progress | None,
 ) -> Fitted:
     # A corpus has names; the model may have been given integers.
-    topics = {str(topic): topic for topic in original.topics.names}
+    original_topics = {str(topic): topic for topic in original.topics.names}
+
+    def topics(corpus: Corpus) -> list[Topic]:
+        return [original_topics[topic] for topic in corpus.topics]
+
+    held_out = original.held_out_predictions
     again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
         train.texts,
-        [topics[topic] for topic in train.topics],
-        validation_data=None
-        if validation is None
-        else (validation.texts, [topics[topic] for topic in validation.topics]),
-        min_precision=None
-        if original.held_out_predictions is None
-        else original.held_out_predictions.precision,
+        topics(train),
+        validation_data=None if validation is None else (validation.texts, topics(validation)),
+        min_precision=None if held_out is None else held_out.precision,
         progress=progress,
     )
     return again.fitted_

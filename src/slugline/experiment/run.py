@@ -18,7 +18,6 @@ from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.concerns import (
-    data_warnings,
     encoder_warnings,
     fit_warnings,
     leak_warnings,
@@ -325,7 +324,7 @@ def run_experiment(
         check_two_documents(train, "test on", "test")
         train, test = train.split(chosen_fraction, classifier.random_state)
     check_validation(classifier, train, validation)
-    warnings = data_warnings(train, classifier.descriptions or ())
+    warnings = topic_warnings(train.topic_counts(), classifier.descriptions or ())
     if test is not None:
         check_some_known(train.topics, test)
         warnings += leak_warnings(train, test)
@@ -400,7 +399,12 @@ def run_stream(
 def check_validation(classifier: TopicClassifier, train: Corpus, validation: Corpus | None) -> None:
     """Check that the best epoch can be found on something; DataError if not."""
     if validation is not None:
-        _check_all_known(train, validation)
+        unknown = sorted(set(validation.topics) - set(train.topics))
+        if unknown:
+            raise DataError(
+                f"{validation.name} has topics that {train.name} has no documents of, such as "
+                f"{unknown[0]!r}; validate on documents with the topics that the model learns."
+            )
     elif train.texts and choose_learner(classifier.learner).has_epochs:
         check_two_documents(train, "find the best epoch on", "validation")
 
@@ -434,13 +438,4 @@ def check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
             f"add documents, or give documents of their own with `{parameter}`."
-        )
-
-
-def _check_all_known(train: Corpus, validation: Corpus) -> None:
-    unknown = sorted(set(validation.topics) - set(train.topics))
-    if unknown:
-        raise DataError(
-            f"{validation.name} has topics that {train.name} has no documents of, such as "
-            f"{unknown[0]!r}; validate on documents with the topics that the model learns."
         )

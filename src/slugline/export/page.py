@@ -75,23 +75,20 @@ def page_of(parts: ModelParts, model: str) -> str:
     packed = parts.bundle.packed()
     script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
-    return (
-        template_environment("slugline.export", "")
-        .get_template("page.html.j2")
-        .render(
-            name=model if model in SHIPPED else Path(model).stem,
-            n_topics=counted(len(parts.fitted.topics), "topic"),
-            samples=_SAMPLES.get(model, ()),
-            waiting=_WAITING,
-            card=render_markdown(card, level=2),
-            facts=_json({**parts.facts, "arrays": packed.arrays}),
-            weights=packed.data,
-            script=script,
-            script_hash=_hash(script),
-            style=style,
-            style_hash=_hash(style),
-            version=__version__,
-        )
+    template = template_environment("slugline.export", "").get_template("page.html.j2")
+    return template.render(
+        name=model if model in SHIPPED else Path(model).stem,
+        n_topics=counted(len(parts.fitted.topics), "topic"),
+        samples=_SAMPLES.get(model, ()),
+        waiting=_WAITING,
+        card=render_markdown(card, level=2),
+        facts=_json({**parts.facts, "arrays": packed.arrays}),
+        weights=packed.data,
+        script=script,
+        script_hash=_hash(script),
+        style=style,
+        style_hash=_hash(style),
+        version=__version__,
     )
 
 

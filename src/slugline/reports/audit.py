@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
 from slugline.base.words import counted
 from slugline.explain.explanation import highlight
-from slugline.reports.page import join_words, render, shorten, write_page
+from slugline.reports.page import join_words, render, shorten
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -54,15 +52,14 @@ def other_findings(audit: Audit) -> list[str]:
     ]
 
 
-def _copies(audit: Audit) -> list[str]:
-    sentences = []
+def _copies(audit: Audit) -> Iterator[str]:
     if audit.copies.identical:
         n, n_differ = len(audit.copies.identical), audit.n_contradicting
-        sentences.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
+        occur = "occurs" if n == 1 else "occur"
+        yield f"{counted(n, 'text')} {occur} several times, {_under(n, n_differ)}"
     if audit.copies.near:
         n_near = sum(map(len, audit.copies.near))
-        sentences.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
-    return sentences
+        yield f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another"
 
 
 def _under(n: int, n_differ: int) -> str:
@@ -71,27 +68,22 @@ def _under(n: int, n_differ: int) -> str:
     return "under different topics" if n == 1 else f"{n_differ:,} of them under different topics"
 
 
-def _leaks(audit: Audit) -> list[str]:
-    n = len(audit.copies.leaks)
-    if not n:
-        return []
-    n_same = sum(leak.likeness == 1 for leak in audit.copies.leaks)
-    return [
-        f"{counted(n, 'test document')} {_are(n)} among the training documents: "
-        f"{n_same:,} identical, {n - n_same:,} nearly"
-    ]
+def _leaks(audit: Audit) -> Iterator[str]:
+    if n := len(audit.copies.leaks):
+        n_same = sum(leak.likeness == 1 for leak in audit.copies.leaks)
+        yield (
+            f"{counted(n, 'test document')} {_are(n)} among the training documents: "
+            f"{n_same:,} identical, {n - n_same:,} nearly"
+        )
 
 
-def _odd(audit: Audit) -> list[str]:
-    kinds = Counter(odd.kind for odd in audit.odd)
-    sentences = []
-    for kind, n in kinds.items():
+def _odd(audit: Audit) -> Iterator[str]:
+    for kind, n in Counter(odd.kind for odd in audit.odd).items():
         rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_EXAMPLES]
         places = join_words([audit.corpus.places[row] for row in rows])
         more = f" and {n - _N_EXAMPLES:,} more" if n > _N_EXAMPLES else ""
         where = f"{audit.corpus.unit} {places}{more}"
-        sentences.append(f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}")
-    return sentences
+        yield f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}"
 
 
 _NAMES = {
@@ -105,10 +97,6 @@ _NAMES = {
 
 def _are(n: int) -> str:
     return "is" if n == 1 else "are"
-
-
-def _occur(n: int) -> str:
-    return "occurs" if n == 1 else "occur"
 
 
 # The page -----------------------------------------------------------------------------------------
@@ -135,11 +123,6 @@ class _Card:
     finding: Finding
     suspect: _Side
     other: _Side | None
-
-
-def write_audit_page(findings: Findings, path: str | os.PathLike[str]) -> Path:
-    """Write `audit_page` to a file; see `slugline.reports.page.write_page`."""
-    return write_page(audit_page(findings), path)
 
 
 def audit_page(findings: Findings) -> str:

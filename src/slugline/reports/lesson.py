@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 from operator import attrgetter
-from pathlib import Path
 from typing import NamedTuple
 
 from slugline.experiment.lesson import NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import (
-    number,
-    percent,
-    render,
-    spread,
-    spread_percent,
-    widths,
-    write_page,
-)
+from slugline.reports.page import number, percent, render, spread, spread_percent, widths
 from slugline.reports.pictures import (
     NetworkCurves,
     accuracy_by_network,
@@ -131,11 +121,6 @@ def _experiments(result: NotebookResult) -> _Rows:
 
 
 # The report ---------------------------------------------------------------------------------------
-
-
-def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) -> Path:
-    """Write `notebook_page` to a file; see `slugline.reports.page.write_page`."""
-    return write_page(notebook_page(result), path)
 
 
 def notebook_page(result: NotebookResult) -> str:

@@ -50,11 +50,36 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
 
 def rules(result: NotebookResult) -> list[LessonRule]:
     """Return the rules from the end of the lesson, each with our evidence."""
+    predictions, curves, integers = result.predictions, result.curves, result.integer_labels
+    n_outputs, n_topics = predictions.shape[0], result.data.n_topics
+    error = predictions.largest_sum_error
     return [
-        _outputs_rule(result),
-        _softmax_rule(result),
-        _crossentropy_rule(result),
-        _labels_rule(result),
+        LessonRule(
+            "To distinguish N classes, end with a Dense layer of size N.",
+            "holds" if n_outputs == n_topics else "not seen",
+            f"Every network in this report ends in {n_outputs} units, for {n_topics} topics.",
+        ),
+        LessonRule(
+            "End with softmax, so that the output is a probability distribution.",
+            "holds" if error < 1e-5 else "not seen",
+            f"For all {result.data.n_test:,} test wires, the probabilities add up to 1 to within "
+            f"{power(error)}.",
+        ),
+        LessonRule(
+            "Categorical crossentropy is almost always the loss to use.",
+            "not tested",
+            "Neither the lesson nor this report tries any other loss. This one does its job: on "
+            f"the training wires it falls from {number(curves.loss[0])} to "
+            f"{number(curves.loss[-1])}, and the accuracy rises from "
+            f"{percent(curves.accuracy[0])} to {percent(curves.accuracy[-1])}.",
+        ),
+        LessonRule(
+            "Use one-hot labels with categorical crossentropy, or integers with its sparse "
+            "version.",
+            "holds" if integers.max_difference <= SAME_LOSS else "not seen",
+            f"The largest difference over {integers.n_losses} losses is "
+            f"{power(integers.max_difference)}.",
+        ),
         _bottleneck_rule(result),
     ]
 
@@ -248,45 +273,6 @@ def _effect_of_seeds(result: NotebookResult) -> str:
 
 
 # Rules ------------------------------------------------------------------------------------------
-
-
-def _outputs_rule(result: NotebookResult) -> LessonRule:
-    n_outputs, n_topics = result.predictions.shape[0], result.data.n_topics
-    return LessonRule(
-        "To distinguish N classes, end with a Dense layer of size N.",
-        "holds" if n_outputs == n_topics else "not seen",
-        f"Every network in this report ends in {n_outputs} units, for {n_topics} topics.",
-    )
-
-
-def _softmax_rule(result: NotebookResult) -> LessonRule:
-    error = result.predictions.largest_sum_error
-    return LessonRule(
-        "End with softmax, so that the output is a probability distribution.",
-        "holds" if error < 1e-5 else "not seen",
-        f"For all {result.data.n_test:,} test wires, the probabilities add up to 1 to within "
-        f"{power(error)}.",
-    )
-
-
-def _crossentropy_rule(result: NotebookResult) -> LessonRule:
-    curves = result.curves
-    return LessonRule(
-        "Categorical crossentropy is almost always the loss to use.",
-        "not tested",
-        "Neither the lesson nor this report tries any other loss. This one does its job: on the "
-        f"training wires it falls from {number(curves.loss[0])} to {number(curves.loss[-1])}, and "
-        f"the accuracy rises from {percent(curves.accuracy[0])} to {percent(curves.accuracy[-1])}.",
-    )
-
-
-def _labels_rule(result: NotebookResult) -> LessonRule:
-    ours = result.integer_labels
-    return LessonRule(
-        "Use one-hot labels with categorical crossentropy, or integers with its sparse version.",
-        "holds" if ours.max_difference <= SAME_LOSS else "not seen",
-        f"The largest difference over {ours.n_losses} losses is {power(ours.max_difference)}.",
-    )
 
 
 def _bottleneck_rule(result: NotebookResult) -> LessonRule:

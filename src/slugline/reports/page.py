@@ -166,16 +166,11 @@ def render(template: str, **values: Any) -> str:
     """
     environment = template_environment("slugline.reports")
     filters = (
-        *(has_spread, join_words, number, percent, percent_or_dash, points, power, shorten),
-        *(spread, spread_percent, typeset, widths),
+        *(counted, has_spread, join_words, number, percent, percent_or_dash, points, power),
+        *(shorten, spread, spread_percent, typeset, widths),
     )
     environment.filters |= {function.__name__: function for function in filters}
-    environment.filters |= {
-        "breakable": _breakable,
-        "counted": counted,
-        "marked": _marked,
-        "prose": _prose,
-    }
+    environment.filters |= {"breakable": _breakable, "marked": _marked, "prose": _prose}
     return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from slugline.corrections.learning import RetrainingResult
@@ -18,7 +16,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
-from slugline.reports.page import join_words, number, percent, points, render, write_page
+from slugline.reports.page import join_words, number, percent, points, render
 from slugline.reports.pictures import (
     accuracy_by_labels,
     coverage_chart,
@@ -67,11 +65,9 @@ def describe_reliability(evaluation: Evaluation, bins: list[Bin]) -> str:
 def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
     """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
     parts = [curve.with_coverage(share) for share in SHARES]
-    accuracies = join_words(
-        [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
-    )
-    rule = f"Less sure answers can be left to people. The classifier is right for {accuracies}."
-    return f"{rule} {_with_threshold(chosen) if chosen else _wanted(curve)}"
+    shares = [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
+    rule = "Less sure answers can be left to people. The classifier is right for"
+    return f"{rule} {join_words(shares)}. {_with_threshold(chosen) if chosen else _wanted(curve)}"
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
@@ -89,16 +85,14 @@ def describe_metrics(evaluation: Evaluation) -> str:
 
 
 def _with_threshold(chosen: CoveragePoint) -> str:
+    answers = f"With the threshold of {number(chosen.threshold)}, it answers"
     if not chosen.n_answered:
-        return (
-            f"With the threshold of {number(chosen.threshold)}, it answers none of the test "
-            "documents."
-        )
+        return f"{answers} none of the test documents."
     low, high = (100 * share for share in chosen.interval)
     return (
-        f"With the threshold of {number(chosen.threshold)}, it answers {percent(chosen.coverage)} "
-        f"of the test documents and is right for {percent(chosen.accuracy)} of these (95 % "
-        f"confidence interval: {low:.1f} to {high:.1f} %)."
+        f"{answers} {percent(chosen.coverage)} of the test documents and is right for "
+        f"{percent(chosen.accuracy)} of these (95 % confidence interval: {low:.1f} to {high:.1f} "
+        "%)."
     )
 
 
@@ -119,20 +113,6 @@ def _wanted(curve: CoverageCurve) -> str:
 
 #: Topics in the table of confusions.
 N_CONFUSED = 12
-
-
-def write_training_report(
-    experiment: Experiment,
-    path: str | os.PathLike[str],
-    by_labels: LearningCurves | None = None,
-    smaller: SmallerFile | None = None,
-    evidence: QualitativeEvidence | None = None,
-    threshold: float | None = None,
-    corrected: RetrainingResult | None = None,
-) -> Path:
-    """Write `training_page` to a file; see `slugline.reports.page.write_page`."""
-    page = training_page(experiment, by_labels, smaller, evidence, threshold, corrected)
-    return write_page(page, path)
 
 
 def training_page(
@@ -167,7 +147,7 @@ def training_page(
         evaluation=evaluation,
         says=section_texts(experiment),
         advice=advice(experiment),
-        curves=_curves(experiment),
+        curves=[] if experiment.history is None else learning_curves(experiment.history),
         by_labels=_by_labels(by_labels),
         corrected=_corrected(corrected),
         probabilities=_probabilities(evaluation, threshold),
@@ -223,11 +203,6 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
         )
         for place in places
     ]
-
-
-def _curves(experiment: Experiment) -> list[str]:
-    """Return the charts by epoch; without epochs, there are none."""
-    return [] if experiment.history is None else learning_curves(experiment.history)
 
 
 def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from slugline.base.words import counted
+from slugline.base.words import counted, have
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.curve_law import Forecast
@@ -30,7 +30,7 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
     """Return the text of each section, by its name."""
     texts = {
         "headline": _headline(experiment),
-        "data": _data(experiment),
+        "data": " ".join(_data(experiment)),
         "baselines": _baselines(experiment),
         "confusions": _confusions(experiment),
         "f1": _f1(experiment.tested.evaluation),
@@ -38,7 +38,8 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
     if experiment.fitted.tuning is not None:
         texts["tuning"] = _tuning(experiment.fitted.tuning)
     if experiment.history is not None:
-        texts["curves"] = _curves(experiment, experiment.history)
+        history = experiment.history
+        texts["curves"] = f"{_loss_by_epoch(history)} {_final_model(experiment, history)}"
     return texts
 
 
@@ -58,63 +59,49 @@ def advice(experiment: Experiment) -> list[str]:
 def _headline(experiment: Experiment) -> str:
     evaluation = experiment.tested.evaluation
     low, high = (100 * share for share in evaluation.interval)
+    lead = evaluation.accuracy - experiment.majority
+    compared = f"{points(lead)} {'better' if lead > 0 else 'worse'}" if lead else "no better"
     return (
         f"The classifier gets {percent(evaluation.accuracy)} of "
         f"{counted(evaluation.n_documents, 'unseen document')} right (95 % confidence interval: "
-        f"{low:.1f} to {high:.1f} %). {_against_majority(experiment)}"
+        f"{low:.1f} to {high:.1f} %). That is {compared} than always answering "
+        f"{_quoted(experiment.majority_topic)}."
     )
 
 
-def _against_majority(experiment: Experiment) -> str:
-    lead = experiment.tested.evaluation.accuracy - experiment.majority
-    always = f"always answering {_quoted(experiment.majority_topic)}"
-    if not lead:
-        return f"That is no better than {always}."
-    if lead < 0:
-        return f"That is {points(lead)} worse than {always}."
-    return f"That is {points(lead)} better than {always}."
-
-
-def _data(experiment: Experiment) -> str:
+def _data(experiment: Experiment) -> Iterator[str]:
     topics = _by_size(_trained_topics(experiment))
-    sentences = [_sizes(topics)]
+    yield _sizes(topics)
     if experiment.n_skipped:
         was, it = ("was", "it") if experiment.n_skipped == 1 else ("were", "they")
-        sentences.append(
-            f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used."
-        )
-    n_left_out = experiment.fitted.learner.settings().get("n_left_out", 0)
-    if n_left_out:
+        yield f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used."
+    if n_left_out := experiment.fitted.learner.settings().get("n_left_out", 0):
         was, their = ("was", "its") if n_left_out == 1 else ("were", "their")
-        sentences.append(
+        yield (
             f"{counted(n_left_out, 'training document')} {was} left out because {their} topic "
             "looks wrong."
         )
-    dense = experiment.fitted.dense
-    if dense is not None:
-        sentences.append(
+    if (dense := experiment.fitted.dense) is not None:
+        yield (
             f"It uses the sentence encoder {dense.encoder.name} as well as words: "
             f"{percent(dense.share, 0)} of the spread of its scores over topics comes from the "
             "encoder."
         )
     if experiment.fitted.descriptions:
         n_described = counted(len(experiment.fitted.descriptions), "topic")
-        sentences.append(f"{n_described} were described to the encoder in words.")
-    n_untested = sum(not metrics.n_documents for metrics in topics)
-    if n_untested:
-        have, them = ("has", "it") if n_untested == 1 else ("have", "them")
-        sentences.append(
-            f"{counted(n_untested, 'topic')} {have} no test document, so nothing can be said about "
-            f"{them}."
+        yield f"{n_described} were described to the encoder in words."
+    if n_untested := sum(not metrics.n_documents for metrics in topics):
+        them = "it" if n_untested == 1 else "them"
+        yield (
+            f"{counted(n_untested, 'topic')} {have(n_untested)} no test document, so nothing can "
+            f"be said about {them}."
         )
-    n_unknown = experiment.tested.evaluation.n_documents - sum(f.n_documents for f in topics)
-    if n_unknown:
-        have, count = ("has", "counts") if n_unknown == 1 else ("have", "count")
-        sentences.append(
-            f"{counted(n_unknown, 'test document')} {have} a topic that is not in the training "
-            f"documents and {count} as wrong."
+    n_tested = experiment.tested.evaluation.n_documents
+    if n_unknown := n_tested - sum(metrics.n_documents for metrics in topics):
+        yield (
+            f"{counted(n_unknown, 'test document')} {have(n_unknown)} a topic that is not in the "
+            f"training documents and {'counts' if n_unknown == 1 else 'count'} as wrong."
         )
-    return " ".join(sentences)
 
 
 def _sizes(topics: Sequence[TopicMetrics]) -> str:
@@ -140,10 +127,6 @@ def _tuning(tuning: Tuning) -> str:
         f"{tuning.outcome[0].upper()}{tuning.outcome[1:]}. In cross-validation on the training "
         f"documents, {it} gets {percent(best.accuracy)} right{compared}."
     )
-
-
-def _curves(experiment: Experiment, history: History) -> str:
-    return f"{_loss_by_epoch(history)} {_final_model(experiment, history)}"
 
 
 def _loss_by_epoch(history: History) -> str:
@@ -186,16 +169,15 @@ def _final_model(experiment: Experiment, history: History) -> str:
         interrupted = "Training was interrupted. " if experiment.was_interrupted else ""
         return f"{interrupted}The classifier is the one after epoch {best}."
     share = percent(_held_out(experiment), 0)
+    held_out = f"For these curves, {share} of the training documents were held out."
     if experiment.was_interrupted:
         return (
-            f"For these curves, {share} of the training documents were held out. Training was "
-            f"interrupted before it used these too: the classifier is the one after epoch {best}, "
-            f"trained on the other {number(experiment.n_learned, 0)}."
+            f"{held_out} Training was interrupted before it used these too: the classifier is the "
+            f"one after epoch {best}, trained on the other {number(experiment.n_learned, 0)}."
         )
     return (
-        f"For these curves, {share} of the training documents were held out. The classifier was "
-        f"then trained from scratch on all {number(experiment.n_train, 0)}, for "
-        f"{counted(best, 'epoch')}."
+        f"{held_out} The classifier was then trained from scratch on all "
+        f"{number(experiment.n_train, 0)}, for {counted(best, 'epoch')}."
     )
 
 
@@ -298,11 +280,8 @@ def _size_of_missed(
 def _confused_topics(experiment: Experiment) -> str | None:
     evaluation = experiment.tested.evaluation
     topics = {metrics.topic for metrics in _trained_topics(experiment)}
-    mistakes = [
-        mistake
-        for mistake in evaluation.confusions(most=evaluation.confusion.size)
-        if mistake[0] in topics
-    ]
+    confusions = evaluation.confusions(most=evaluation.confusion.size)
+    mistakes = [confusion for confusion in confusions if confusion[0] in topics]
     pairs = Counter[frozenset[str]]()
     for topic, predicted, n in mistakes:
         pairs[frozenset((topic, predicted))] += n
@@ -421,17 +400,13 @@ def describe_forecast(curve: LearningCurve) -> str:
             "three different numbers of labels."
         )
     gain = forecast.accuracy - now.accuracy
+    is_little = gain < LITTLE and forecast.high - forecast.low <= WIDE_FORECAST
+    hint = " More labels would hardly help: look at the mistakes, or at the topics."
     return (
         f"{curve.name}: twice as many labels ({number(forecast.n_documents, 0)} documents) would "
         f"probably bring {percent(forecast.accuracy)}, {points(gain)} more than now. "
-        f"{_certainty(forecast)}{_worth(forecast, gain)}"
+        f"{_certainty(forecast)}{hint if is_little else ''}"
     )
-
-
-def _worth(forecast: Forecast, gain: float) -> str:
-    if gain >= LITTLE or forecast.high - forecast.low > WIDE_FORECAST:
-        return ""
-    return " More labels would hardly help: look at the mistakes, or at the topics."
 
 
 def _certainty(forecast: Forecast) -> str:
