@@ -45,6 +45,19 @@ def format_html_table(title: str, rows: Rows) -> str:
     return f"<table><caption>{html.escape(title)}</caption><tbody>{cells}</tbody></table>"
 
 
+class TitledRows:
+    """An object whose repr is a title with rows; in a notebook, a table."""
+
+    def _title_and_rows(self) -> tuple[str, Rows]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return format_lines(*self._title_and_rows())
+
+    def _repr_html_(self) -> str:
+        return format_html_table(*self._title_and_rows())
+
+
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun in the singular or plural.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import I64
 from slugline.base.plots import ModelMark, plot_models
-from slugline.base.words import counted, format_html_table, format_lines
+from slugline.base.words import TitledRows, counted
 from slugline.compare.models import Model
 from slugline.compare.process import FoldResult
 from slugline.evaluation.intervals import wilson
@@ -186,7 +186,7 @@ def _macro_f1(true: Any, answered: Any, n_topics: int) -> float:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(TitledRows):
     """Results of several models on the same folds.
 
     Attributes
@@ -214,12 +214,6 @@ class Comparison:
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
-
-    def __repr__(self) -> str:
-        return format_lines(*self._title_and_rows())
-
-    def _repr_html_(self) -> str:
-        return format_html_table(*self._title_and_rows())
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(m.name, m.error or f"{m.accuracy:.3f}") for m in self.models]

@@ -296,7 +296,7 @@ class _Run:
                 self._follow(steps, keys, on_result)
             except KeyboardInterrupt:
                 self._end_all(pool)
-                if not any(self._is_whole(model) for model in self.models):
+                if all(self._missing(model) for model in self.models):
                     raise
                 return True
             # Whatever went wrong here, no process may go on.
@@ -307,13 +307,12 @@ class _Run:
 
     def result(self, model: Model) -> ModelResult:
         """Return the result of a model, as far as it was measured."""
-        results = self._results[model.name]
+        results, missing = self._results[model.name], self._missing(model)
         error = self._errors.get(model.name)
-        if error is None and not self._is_whole(model):
+        if error is None and missing:
             error = f"interrupted after {len(results)} of {self.settings.n_folds} folds"
         # A record may have folds beyond one that is missing.
-        n_whole = next((n for n in range(self.settings.n_folds) if n not in results), len(results))
-        whole = [results[fold] for fold in range(n_whole)]
+        whole = [results[fold] for fold in range(missing[0] if missing else len(results))]
         return combine_folds(model, whole, self._topics, self._n_topics, error)
 
     def _key(self, model: Model) -> str:
@@ -342,9 +341,6 @@ class _Run:
 
     def _missing(self, model: Model) -> list[int]:
         return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())
-
-    def _is_whole(self, model: Model) -> bool:
-        return len(self._results[model.name]) == self.settings.n_folds
 
     def _follow(
         self, steps: _Steps, keys: dict[str, str], on_result: Callable[[ModelResult], None] | None

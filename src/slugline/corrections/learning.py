@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -334,7 +335,8 @@ def train_with_corrections(
         n_skipped=n_skipped,
     )
     fitted, progress = experiment.fitted, options.get("progress")
-    before = _refit(fitted, merged.base, None, validation, progress)
+    refit = partial(_refit, fitted, validation, progress)
+    before = refit(merged.base)
     right, names = merged.test.topics, merged.test.texts
     old, new = (_answers(model, names) for model in (before, fitted))
     topics, is_worse = topic_changes(right, old, new, corrections.topics)
@@ -348,7 +350,7 @@ def train_with_corrections(
         ),
         topics=tuple(topics),
         is_worse=is_worse,
-        now_right=_corrected_accuracy(before, fitted, merged, validation, progress),
+        now_right=_corrected_accuracy(merged, before, refit, fitted.seed),
     )
 
 
@@ -380,20 +382,16 @@ def _as_documents(weight: float) -> str:
 
 def _refit(
     fitted: Fitted,
-    corpus: Corpus,
-    weights: F64 | None,
     validation: Corpus | None,
     progress: Progress | None,
+    corpus: Corpus,
+    weights: F64 | None = None,
 ) -> Fitted:
     """Fit the same settings, tuned ones included, to other documents."""
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
-    topics = set(corpus.topics)
     if validation is not None:  # some may have a topic that only corrections have
-        pairs = zip(validation.texts, validation.topics, strict=True)
-        usable = [pair for pair in pairs if pair[1] in topics]
-        validation = Corpus(
-            [text for text, _ in usable], [topic for _, topic in usable], "validation"
-        )
+        topics = set(corpus.topics)
+        validation = _select(validation, [topic in topics for topic in validation.topics])
     timed_fit(again, corpus, validation, progress, sample_weight=weights)
     return again.fitted_
 
@@ -403,25 +401,20 @@ def _answers(fitted: Fitted, texts: Sequence[str]) -> list[str]:
 
 
 def _corrected_accuracy(
-    before: Fitted,
-    after: Fitted,
-    merged: TrainingSets,
-    validation: Corpus | None,
-    progress: Progress | None,
+    merged: TrainingSets, before: Fitted, refit: Callable[[Corpus, F64], Fitted], seed: int
 ) -> CorrectedAccuracy:
     """Measure the accuracy on corrected texts by cross-validation over the corrections."""
     corrections = merged.corrections
     n_asked = n_before = n_after = 0
-    for rows in _folds(corrections.topics, len(merged.learned), after.seed):
+    for rows in _folds(corrections.topics, len(merged.learned), seed):
         corpus, weights = merged.without(rows)
         if not len(corpus):
             continue
         texts = [corrections.texts[row] for row in rows]
         right = [corrections.topics[row] for row in rows]
-        other = _refit(after, corpus, weights, validation, progress)
         n_asked += len(rows)
         n_before += _n_equal(right, _answers(before, texts))
-        n_after += _n_equal(right, _answers(other, texts))
+        n_after += _n_equal(right, _answers(refit(corpus, weights), texts))
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 

@@ -406,14 +406,10 @@ class CorrectionStore:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is empty; StoreError if it is of another program or a later version."""
-        application, version, is_used = (
-            int(connection.execute(question).fetchone()[0])
-            for question in (
-                "PRAGMA application_id",
-                "PRAGMA user_version",
-                "SELECT count(*) FROM sqlite_schema",
-            )
-        )
+        count = "SELECT count(*) FROM sqlite_schema"
+        questions = ("PRAGMA application_id", "PRAGMA user_version", count)
+        answers = [connection.execute(question).fetchone()[0] for question in questions]
+        application, version, is_used = map(int, answers)
         if (application, version, is_used) == (0, 0, 0):
             return True
         if application != APPLICATION:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
-from slugline.base.words import counted, format_html_table, format_lines
+from slugline.base.words import TitledRows, counted
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, bootstrap, wilson
 from slugline.evaluation.probabilities import (
@@ -210,7 +210,7 @@ TOP = (2, 3, 5, 10)
 
 
 @dataclass(frozen=True, repr=False)
-class Evaluation:
+class Evaluation(TitledRows):
     """The metrics of a classifier on test documents.
 
     Attributes
@@ -266,12 +266,6 @@ class Evaluation:
         of_true = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
         log_loss = float(np.abs(np.log(np.maximum(of_true, np.finfo(np.float32).tiny))).mean())
         return cls(names, confusion, log_loss, predictions, seed)
-
-    def __repr__(self) -> str:
-        return format_lines(*self._summary())
-
-    def _repr_html_(self) -> str:
-        return format_html_table(*self._summary())
 
     @property
     def n_documents(self) -> int:
@@ -453,7 +447,7 @@ class Evaluation:
             ],
         }
 
-    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         low, high = self.interval
         rows = [
             ("accuracy", f"{self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from slugline.base.arrays import Index
 from slugline.base.checks import check_whole
 from slugline.base.plots import LabelCurve, plot_labels
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import counted, format_html_table, format_lines, have
+from slugline.base.words import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import rank_within_topics
@@ -98,7 +98,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, repr=False)
-class LearningCurves:
+class LearningCurves(TitledRows):
     """Learning curves of one classifier or several.
 
     Attributes
@@ -120,12 +120,6 @@ class LearningCurves:
     curves: tuple[LearningCurve, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
-
-    def __repr__(self) -> str:
-        return format_lines(*self._title_and_rows())
-
-    def _repr_html_(self) -> str:
-        return format_html_table(*self._title_and_rows())
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [
@@ -279,29 +273,25 @@ def learning_curves(
     )
 
 
-def _notes(train: Corpus, test: Corpus) -> list[str]:
+def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     counts = train.topic_counts()
-    untested = sorted(set(counts) - set(test.topics))
-    unlearned = sorted(set(test.topics) - set(counts))
-    least, most = min(counts.values()), max(counts.values())
-    notes = []
-    if untested:
-        notes.append(
+    if untested := sorted(set(counts) - set(test.topics)):
+        yield (
             f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, "
             f"{have(len(untested))} too few documents to be tested, and can only be learned."
         )
-    if unlearned:
-        notes.append(
+    if unlearned := sorted(set(test.topics) - set(counts)):
+        yield (
             f"{counted(len(unlearned), 'topic')} of the test documents, such as {unlearned[0]!r}, "
             f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
             "wrong."
         )
+    least, most = min(counts.values()), max(counts.values())
     if least < most:
-        notes.append(
+        yield (
             f"the topics have {least:,} to {most:,} documents to learn from: where one has fewer "
             "than a row of the table asks for, it gives all."
         )
-    return notes
 
 
 @dataclass

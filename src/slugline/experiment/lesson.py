@@ -411,15 +411,11 @@ def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> EpochC
     # Of each fit, the network itself is let go at once.
     fits = (lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size) for seed in lesson.seeds)
     histories, tests = zip(*((fit.history, fit.test) for fit in fits), strict=True)
-    first = histories[0]
     return EpochCurves(
         hidden=hidden,
         epochs=EPOCHS,
         batch_size=batch_size,
-        loss=first["loss"],
-        accuracy=first["accuracy"],
-        val_loss=first["val_loss"],
-        val_accuracy=first["val_accuracy"],
+        **histories[0].history,
         best_epoch=SeedSummary.of(history.best_epoch for history in histories),
         val_loss_lowest=SeedSummary.of(min(history["val_loss"]) for history in histories),
         val_accuracy_peak=SeedSummary.of(max(history["val_accuracy"]) for history in histories),

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
@@ -29,10 +30,6 @@ from slugline.model.file.content import (
 )
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fitted import Fitted
-
-if TYPE_CHECKING:
-    from slugline.base.progress import Progress
-
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12

@@ -7,11 +7,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from slugline.base.words import all_of, counted, format_html_table, format_lines, have
+from slugline.base.progress import Progress
+from slugline.base.words import TitledRows, all_of, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
@@ -25,15 +27,9 @@ from slugline.experiment.concerns import (
     topic_warnings,
 )
 from slugline.learning.named import choose_learner
+from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from slugline.base.progress import Progress
-    from slugline.learning.net.training import History
-
 
 # A fitted model against labelled texts ------------------------------------------------------------
 
@@ -140,7 +136,7 @@ class TestResult(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Experiment:
+class Experiment(TitledRows):
     """A trained classifier, and its evaluation on documents it has not seen, if there are any.
 
     Attributes
@@ -183,12 +179,6 @@ class Experiment:
     majority_topic: str = ""
     majority: float = math.nan
     shuffled: float = math.nan
-
-    def __repr__(self) -> str:
-        return format_lines(*self._title_and_rows())
-
-    def _repr_html_(self) -> str:
-        return format_html_table(*self._title_and_rows())
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slugline.experiment.run import Experiment, evaluate
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics
-
-if TYPE_CHECKING:
-    import os
 
 
 @dataclass(frozen=True)

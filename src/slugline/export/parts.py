@@ -351,22 +351,17 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
     keys, columns = _keys(vocabulary)
     order = np.argsort(keys)
     keys, columns = keys[order], columns[order]
-    _add_keys(bundle, number, keys, vocabulary.table.keys is not None)
+    if vocabulary.table.keys is None:
+        bundle.add(f"keys.{number}", _steps(keys))
+    else:  # scripts have no integers of 64 bits, so hashes have two halves
+        bundle.add(f"keysHigh.{number}", _steps(keys >> _HALF))
+        bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
     if rarity is not None:
         # Few values differ.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
         bundle.add(f"idf.{number}", distinct.astype(np.float32))
         bundle.add(f"idfOf.{number}", which)
     return columns
-
-
-def _add_keys(bundle: Bundle, number: int, keys: U64, are_hashes: bool) -> None:
-    """Add the keys of columns; scripts have no integers of 64 bits, so hashes have two halves."""
-    if not are_hashes:
-        bundle.add(f"keys.{number}", _steps(keys))
-        return
-    bundle.add(f"keysHigh.{number}", _steps(keys >> _HALF))
-    bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
 
 
 def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
