@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -211,22 +211,20 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
             )
 
 
-def fold_notes(corpus: Corpus, n_folds: int) -> list[str]:
-    """Return notes on topics with few documents."""
+def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
+    """Yield notes on topics with few documents."""
     counts = corpus.topic_counts()
     single = sorted(topic for topic, n in counts.items() if n == 1)
     few = sorted(topic for topic, n in counts.items() if 1 < n < n_folds)
-    notes = []
     if single:
         verb, them = ("has", "it is") if len(single) == 1 else ("have", "they are")
-        notes.append(
+        yield (
             f"{counted(len(single), 'topic')} of {len(counts)}, such as {single[0]!r}, {verb} one "
             f"document: while {them} tested, no model can know the topic, and all answer wrong."
         )
     if few:
-        notes.append(
+        yield (
             f"{counted(len(few), 'topic')} of {len(counts)}, such as {few[0]!r}, {have(len(few))} "
             f"fewer documents than there are folds ({n_folds}): they are tested in some of the "
             "folds only."
         )
-    return notes

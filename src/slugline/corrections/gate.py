@@ -17,6 +17,8 @@ ALPHA = 0.05
 #: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
 FEWEST = 5
 
+_Topics = npt.NDArray[np.object_]
+
 
 @dataclass(frozen=True, slots=True)
 class TopicChange:
@@ -129,12 +131,7 @@ def sign_test_p_value(n_better: int, n_worse: int) -> float:
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0
 
 
-def _changes(
-    topic: str,
-    true: npt.NDArray[np.object_],
-    old: npt.NDArray[np.object_],
-    new: npt.NDArray[np.object_],
-) -> dict[str, Any]:
+def _changes(topic: str, true: _Topics, old: _Topics, new: _Topics) -> dict[str, Any]:
     has, had, gets = (names == topic for names in (true, old, new))
     n_better, n_worse = _split(had == has, gets == has)
     lost = Counter(new[has & had & ~gets].tolist())

@@ -72,9 +72,8 @@ def known_document_warnings(
     `test_fraction` is the share that was set aside in training, as the model file says.
     """
     if fitted.data_digest == corpus.digest():
-        return [
-            _known_documents_message(f"{'' if len(corpus) == 1 else 'all of '}{_these(corpus)}")
-        ]
+        all_of_them = "" if len(corpus) == 1 else "all of "
+        return [_known_documents_message(f"{all_of_them}{_these(corpus)}")]
     if fitted.validation_digest == corpus.digest():
         return [
             "the model's best epoch was chosen on these documents, so the results look better than "

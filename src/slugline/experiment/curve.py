@@ -44,11 +44,9 @@ class Classifier(Protocol):
 
     def fit(self, X: Any, y: Any) -> Any:
         """Learn from texts and their topics."""
-        ...
 
     def predict(self, X: Any) -> Any:
         """Return the topic of each text."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -333,10 +333,8 @@ class QualitativeEvidence:
 
 def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     """Return the strongest terms of a tested experiment, and examples of its mistakes."""
-    evaluation, test = experiment.tested
-    terms = strongest_terms(
-        experiment.fitted, _most_frequent_topics(evaluation, len(experiment.fitted.topics))
-    )
+    (evaluation, test), fitted = experiment.tested, experiment.fitted
+    terms = strongest_terms(fitted, _most_frequent_topics(evaluation, len(fitted.topics)))
     answers = evaluation.predictions
     if answers is None:
         return QualitativeEvidence(terms, [], [], 0, test.unit)
@@ -347,9 +345,8 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
         ConfusedPair(topic, predicted, n, quote.of_pair(surest_first, topic, predicted))
         for topic, predicted, n in evaluation.confusions(N_PAIRS)
     ]
-    return QualitativeEvidence(
-        terms, pairs, quote.all(surest_first[:N_SUREST]), len(wrong), test.unit
-    )
+    surest = quote.all(surest_first[:N_SUREST])
+    return QualitativeEvidence(terms, pairs, surest, len(wrong), test.unit)
 
 
 def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
@@ -383,20 +380,15 @@ class _Quoting:
     def _one(self, row: int) -> QuotedMistake:
         if row not in self._made:
             answers, test = self._answers, self._test
-            topic, predicted = test.topics[row], self._predicted[row]
+            topic, predicted, text = test.topics[row], self._predicted[row], test.texts[row]
             against = topic if answers.true[row] >= 0 else None
-            text = test.texts[row]
-            spans = _spans(self._experiment.fitted, text, predicted, against)
-            self._made[row] = QuotedMistake(
-                *(self._places[row], topic, predicted),
-                *(float(answers.probability[row]), passage(text, spans)),
-            )
+            quote = passage(text, _spans(self._experiment.fitted, text, predicted, against))
+            place, probability = self._places[row], float(answers.probability[row])
+            self._made[row] = QuotedMistake(place, topic, predicted, probability, quote)
         return self._made[row]
 
 
-def _spans(
-    fitted: Fitted, text: str, predicted: str, topic: str | None
-) -> list[tuple[int, int, float]]:
+def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list[Span]:
     """Return each word's share of the score of the predicted topic minus that of the true one."""
     from slugline.explain.explain import explain
 

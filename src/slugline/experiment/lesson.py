@@ -254,15 +254,12 @@ class WireSource(Protocol):
 
     def load_data(self, *, num_words: int) -> tuple[Any, Any]:
         """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
-        ...
 
     def topic_names(self) -> list[str]:
         """Return the names of the topics, in the order of their numbers."""
-        ...
 
     def decode(self, sequence: Iterable[int], /) -> str:
         """Return the words for word numbers."""
-        ...
 
 
 def run(

@@ -159,7 +159,7 @@ class Chart:
         self._elements.append(f'<path d="M{at:g} {self._top}V{_BOTTOM}" style="{style}"/>')
         is_late = at > (self._left + _RIGHT) / 2
         x, anchor = (at + 3, "end") if is_late else (at - 3, "start")
-        self._write(x, self._top - 5, text, anchor, colour)
+        self._write((x, self._top - 5), text, anchor, colour)
 
     def names(self, points: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> None:
         """Write a name beside each point, clear of dots, error bars and other names."""
@@ -170,7 +170,7 @@ class Chart:
         for (x, y), (dx, dy, side), name, colour in zip(
             pixels, offsets, names, colours, strict=True
         ):
-            self._write(x + dx, y + dy + 4, name, "start" if side == "left" else "end", colour)
+            self._write((x + dx, y + dy + 4), name, "start" if side == "left" else "end", colour)
 
     def svg(self, label: str) -> str:
         """Return the chart as an SVG element; `label` is its text for screen readers."""
@@ -195,7 +195,7 @@ class Chart:
                 style = f"stroke: var(--{colour}); stroke-width: {1.75 if sign == 'line' else 1}"
                 dashes = "; stroke-dasharray: 5 3" if sign == "dashes" else ""
                 self._elements.append(f'<path d="M{x} {y - 4}h22" style="{style}{dashes}"/>')
-            self._write(x + 28, y, label, "start")
+            self._write((x + 28, y), label, "start")
             x += round(width)
         return n_lines
 
@@ -205,25 +205,19 @@ class Chart:
         for value, text in self._x.marks:
             x, _ = self._pixel((value, self._y.low))
             self._elements.append(f'<path d="M{x:g} {top}V{_BOTTOM}" style="{style} 0.5"/>')
-            self._write(x, _BOTTOM + 17, text, "middle")
+            self._write((x, _BOTTOM + 17), text, "middle")
         for value, text in self._y.marks:
             _, y = self._pixel((self._x.low, value))
             self._elements.append(f'<path d="M{left} {y:g}H{_RIGHT}" style="{style} 0.5"/>')
-            self._write(left - 6, y + 4, text, "end")
+            self._write((left - 6, y + 4), text, "end")
         self._elements.append(f'<path d="M{left} {top}V{_BOTTOM}H{_RIGHT}" style="{style} 1"/>')
-        self._write((left + _RIGHT) / 2, _HEIGHT - 8, self._x.label, "middle")
-        self._write((top + _BOTTOM) / 2, 12, self._y.label, "middle", turned=True)
+        self._write(((left + _RIGHT) / 2, _HEIGHT - 8), self._x.label, "middle")
+        self._write(((top + _BOTTOM) / 2, 12), self._y.label, "middle", turned=True)
 
     def _write(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        anchor: str,
-        colour: str = "ink",
-        *,
-        turned: bool = False,
+        self, point: Point, text: str, anchor: str, colour: str = "ink", *, turned: bool = False
     ) -> None:
+        x, y = point
         place = f'transform="rotate(-90)" x="{-x:g}"' if turned else f'x="{x:g}"'
         style = f"fill: var(--{colour}); text-anchor: {anchor}"
         self._elements.append(f'<text {place} y="{y:g}" style="{style}">{html.escape(text)}</text>')

@@ -356,10 +356,8 @@ def curve_rows(curves: LearningCurves) -> list[list[str]]:
     longest = max((curve.points for curve in curves.curves), key=len)
     for place, point in enumerate(longest):
         labels = "all" if point.n_labels is None else number(point.n_labels, 0)
-        row = [labels, number(point.n_documents, 0)]
-        for curve in curves.curves:
-            row += _cells(curve, place)
-        rows.append(row)
+        cells = [cell for curve in curves.curves for cell in _cells(curve, place)]
+        rows.append([labels, number(point.n_documents, 0), *cells])
     return rows
 
 
