@@ -49,7 +49,7 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
     assert result.code == 0
     assert re.search(r"\nencoder +[01]\.\d\d  share of the scores' spread, from use\n", result.out)
-    assert "\nencoding 36 texts with use\n" in result.err
+    assert "encoding 36 texts with use\n" in result.err
     assert "few documents" not in result.err
 
 
@@ -59,7 +59,7 @@ def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Pat
     assert found["encoder"]["name"] == "use"
     assert 0 < found["encoder"]["share"] <= 1
     report = (tmp_path / "a.html").read_text()
-    assert "rows that the sentence encoder use makes of texts" in report
+    assert "It uses the sentence encoder use as well as words" in report
     assert "<dt>encoder</dt><dd>use, " in report
     again = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
     assert again["encoder"] is None
