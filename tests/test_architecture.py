@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import slugline
+from fitting_modules import FITTING
 from slugline.classifier import TopicClassifier
 
 ROOT = Path(slugline.__file__).parent
@@ -31,14 +32,11 @@ def packages(modules: set[str]) -> set[str]:
     return {module.partition(".")[0] for module in modules}
 
 
-#: Modules that fit or draw, which predicting and serving must not load.
-FITTING = {
-    *(f"slugline.learning.linear.{name}" for name in ("fit", "steps", "sums", "newton", "batches")),
-    *(f"slugline.learning.net.{name}" for name in ("training", "optimizers")),
-    *("slugline.learning.encoder.fit", "slugline.learning.tuning", "slugline.model.fit"),
-    *("slugline.stream.fit", "slugline.experiment.run", "slugline.reports.page"),
-}
 HEAVY = {"sklearn", "matplotlib", "duckdb", "requests", "rich", "threadpoolctl", "jinja2", "dask"}
+
+
+def test_the_modules_that_fit_are_known_by_their_names() -> None:
+    assert FITTING - MODULES.keys() == set()
 
 
 def test_importing_slugline_loads_nothing_heavy() -> None:
@@ -88,7 +86,7 @@ def test_a_saved_model_predicts_without_what_trains_or_draws(
         f"from slugline.classifier import load\nload({str(path)!r}).predict_proba(['wheat'])"
     )
     assert packages(modules) & {*HEAVY, "typer"} == set()
-    assert modules & (FITTING - {"slugline.model.fit"}) == set()
+    assert modules & FITTING == set()
 
 
 PREDICT_COMMAND = """

