@@ -427,7 +427,7 @@ def measure_stream(
         checkpoint = _CheckpointStub(metrics, at_last=n_topic_batches is None)
         metrics.engine_seconds, start = 0.0, time.perf_counter()
         try:
-            descents.learn(few, report_and_stop, tolerance, checkpoint)
+            descents.StreamTraining(few, report_and_stop, tolerance, checkpoint).run()
         finally:
             metrics.passes = time.perf_counter() - start
             if n_steps is not None:  # the first one computes what all of them need
@@ -435,7 +435,7 @@ def measure_stream(
                 metrics.passes, metrics.n_passes = after - before, n_after - n_before
 
     classifier = TopicClassifier(n_jobs=n_jobs)
-    with mock.patch.object(fit, "learn", learn), clusters.share_rows(always=by_rows):
+    with mock.patch.object(fit, "StreamTraining", learn), clusters.share_rows(always=by_rows):
         try:
             classifier.fit_stream(source, client=client, tolerance=tolerance)
         except _Stop:

@@ -19,6 +19,7 @@ from slugline.audit.evidence import (
     find_shared_lines,
     group_members,
     jaccard,
+    number_equal,
     number_identical,
 )
 from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
@@ -224,7 +225,8 @@ def _audit(
             "to compare them with. Check which column holds the text."
         )
     nearest = others.find_neighbours(X, groups)
-    copies = group_members(_number_equal(corpus.texts))
+    # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
+    copies = group_members(number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
     judged = _can_judge(y, groups)
@@ -303,15 +305,6 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(leads)
     except DataError:  # no text begins with a word
         return X
-
-
-def _number_equal(texts: Sequence[str]) -> Index:
-    """Return a number for each text, the same for equal ones.
-
-    Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
-    """
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
 def _suspicion(evidence: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import bdtr
 
@@ -39,15 +38,16 @@ _MIN_TERMS = 6
 def number_identical(texts: Sequence[str]) -> Index:
     """Return a number for each text, the same for texts that differ in case or spaces alone.
 
-    >>> identical(["Oil up", "oil  UP", "gas"]).tolist()
+    >>> number_identical(["Oil up", "oil  UP", "gas"]).tolist()
     [0, 0, 1]
     """
+    return number_equal(" ".join(text.casefold().split()) for text in texts)
+
+
+def number_equal(texts: Iterable[str]) -> Index:
+    """Return a number for each text, the same for equal ones."""
     numbers: dict[str, int] = {}
-    return np.fromiter(
-        (numbers.setdefault(" ".join(text.casefold().split()), len(numbers)) for text in texts),
-        dtype=np.intp,
-        count=len(texts),
-    )
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
 def find_near_pairs(X: sp.csr_array, seed: int, similarity: float = MIN_SIMILARITY) -> Index:
@@ -94,7 +94,7 @@ def jaccard(X: sp.csr_array, pairs: Index) -> F64:
 def connect_groups(numbers: Index, pairs: Index) -> Index:
     """Return the group of each row: rows of a group have the same number, or are linked by pairs.
 
-    >>> groups_of(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
+    >>> connect_groups(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
     [0, 0, 0, 1]
     """
     first, last = np.unique(numbers, return_index=True)[1][numbers], np.arange(len(numbers))
@@ -124,8 +124,9 @@ def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
         for salt in band:
             # The high half distinguishes columns well enough, and takes half the time.
             hashes = (mix(columns + salt) >> np.uint64(32)).astype(np.uint32)
-            least = [_least(hashes, *part) for part in parts]
-            bands[:, number] = mix(bands[:, number] * np.uint64(31) + np.concatenate(least))
+            least = [np.minimum.reduceat(hashes[entries], starts) for entries, starts in parts]
+            signature = np.concatenate(least).astype(np.uint64)
+            bands[:, number] = mix(bands[:, number] * np.uint64(31) + signature)
     return bands
 
 
@@ -140,10 +141,6 @@ def _parts(X: sp.csr_array, rows: Index) -> list[tuple[Index, Index]]:
             chosen = ranges(X.indptr[:-1][rows[part]], lengths[part])
             parts.append((X.indices[chosen], boundaries(lengths[part])[:-1]))
     return parts
-
-
-def _least(hashes: npt.NDArray[np.uint32], entries: Index, starts: Index) -> U64:
-    return np.minimum.reduceat(hashes[entries], starts).astype(np.uint64)
 
 
 def _equal_pairs(band: U64, rows: Index) -> Index:
@@ -352,10 +349,12 @@ def find_odd_texts(
         The words of each text.
     copies, groups : see `slugline.audit.audit.Copies`
     """
+    n_words = row_lengths(words.indptr)
+    blank = np.flatnonzero(n_words == 0).tolist()
     odd = [
-        *_blank(words),
+        *(OddText(row, "blank", "there is no word in it") for row in blank),
         *_cut_off(texts, groups),
-        *_of_many_topics(topics, copies, row_lengths(words.indptr)),
+        *_of_many_topics(topics, copies, n_words),
         *_of_other_scripts(texts),
         *_of_other_languages(words),
     ]
@@ -373,11 +372,6 @@ def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
     return [
         (line, n) for line, n in counts.most_common(20) if n >= least and len(line) <= _MAX_LINE
     ]
-
-
-def _blank(words: sp.csr_array) -> Iterator[OddText]:
-    for row in np.flatnonzero(row_lengths(words.indptr) == 0).tolist():
-        yield OddText(row, "blank", "there is no word in it")
 
 
 def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:

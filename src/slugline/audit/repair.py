@@ -224,10 +224,7 @@ Values = dict[str, Any]
 
 
 def whole_rows(
-    sources: Sequence[str],
-    corpus: Corpus,
-    topics: Sequence[str | None],
-    options: ReadOptions,
+    sources: Sequence[str], corpus: Corpus, topics: Sequence[str | None], options: ReadOptions
 ) -> list[Values] | None:
     """Return the rows of documents with all columns of their files, under new topics.
 

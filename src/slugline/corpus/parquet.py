@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from slugline.corpus.rows import (
     MAX_RECORD,
     RowIterator,
+    import_reader,
     make_row,
     too_long_row,
     translate_os_errors,
@@ -103,7 +104,8 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
     Raises DataError if it is not installed.
     """
-    with _reader().connect(":memory:", config=_SETTINGS) as connection:
+    duckdb = import_reader("Parquet", "duckdb", "duckdb")
+    with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute(_LATER_SETTINGS)
         yield connection
 
@@ -127,17 +129,6 @@ def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
 def quote_identifier(name: str) -> str:
     """Return the name of a column in quotation marks, for SQL."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def _reader() -> Any:
-    try:
-        import duckdb
-    except ImportError as error:
-        raise DataError(
-            "Parquet files need the package duckdb, which is not installed; "
-            'pip install "slugline[parquet]".'
-        ) from error
-    return duckdb
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,17 @@ def translate_os_errors(name: str) -> Iterator[None]:
         reason = error.strerror or str(error).partition("\n")[0]
         raise DataError(
             f"{name} can't be read ({reason}); check the file and its permissions."
+        ) from error
+
+
+def import_reader(kind: str, module: str, package: str) -> Any:
+    """Return the module that reads a kind of file; DataError if its package is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DataError(
+            f"{kind} files need the package {package}, which is not installed; "
+            f'pip install "slugline[{kind.lower()}]".'
         ) from error
 
 

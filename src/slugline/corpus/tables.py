@@ -13,6 +13,7 @@ from slugline.corpus.rows import (
     MAX_RECORD,
     RowIterator,
     check_unique,
+    import_reader,
     make_row,
     too_long_row,
     translate_os_errors,
@@ -36,7 +37,7 @@ def excel_rows(path: Path) -> RowIterator:
 
     Columns without a name and empty rows are left out.
     """
-    calamine = _reader()
+    calamine = import_reader("Excel", "python_calamine", "python-calamine")
     with translate_os_errors(str(path)):
         _check_sizes(path)
         try:
@@ -59,17 +60,6 @@ def _table_rows(path: Path, rows: Iterable[list[Any]]) -> RowIterator:
         values = {name: cell for name, cell in zip(names, cells, strict=True) if name}
         n_characters = sum(len(value) for value in values.values() if isinstance(value, str))
         yield make_row(at, values) if n_characters <= MAX_RECORD else too_long_row(at)
-
-
-def _reader() -> Any:
-    try:
-        import python_calamine
-    except ImportError as error:
-        raise DataError(
-            "Excel files need the package python-calamine, which is not installed; "
-            'pip install "slugline[excel]".'
-        ) from error
-    return python_calamine
 
 
 def _incomplete_file(path: Path, error: Exception) -> DataError:

@@ -42,23 +42,18 @@ class Learner(Protocol):
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
         """Learn from rows and their topics; return the history of epochs, if there are any."""
-        ...
 
     def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
-        ...
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
-        ...
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `slugline.learning.named.restore` rebuilds it."""
-        ...
 
     def arrays(self) -> dict[str, F32]:
         """Return the learned arrays by name."""
-        ...
 
 
 @runtime_checkable
@@ -70,7 +65,6 @@ class BatchLearner(Learner, Protocol):
 
     def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from one more batch; start from nothing if it is the first one."""
-        ...
 
 
 # Options ------------------------------------------------------------------------------------------

@@ -23,9 +23,6 @@ LEARNERS = ("linear", "network")
 
 def choose_learner(learner: str | Learner) -> Learner:
     """Return a learner by name, or an unfitted copy of a learner; else raise OptionError."""
-    from slugline.learning.linear.learner import LinearLearner
-    from slugline.learning.net.learner import NeuralLearner
-
     if isinstance(learner, str):
         check_choice("learner", learner, LEARNERS)
         return LinearLearner() if learner == "linear" else NeuralLearner()

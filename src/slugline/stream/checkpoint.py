@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -127,16 +127,6 @@ class StreamState:
             descent_state = DescentState.restore(arrays, width)
             state.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
         return state
-
-
-class CheckpointWriter(Protocol):
-    """Saves states where they outlive the process."""
-
-    def load(self, n_columns: int, batches: list[slice]) -> StreamState:
-        """Return the state to resume from, for these topics: a new one if none is saved."""
-
-    def save(self, state: StreamState, *, is_last: bool = False) -> None:
-        """Save a state; one that isn't the last may be skipped."""
 
 
 def _part_name(first: int, is_second: bool) -> str:
@@ -249,7 +239,7 @@ def remove_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-class Checkpoint(CheckpointWriter):
+class Checkpoint:
     """The saved state of a job, and a writer of further states.
 
     Parameters
@@ -302,7 +292,7 @@ class Checkpoint(CheckpointWriter):
             )
 
     def load(self, n_columns: int, batches: list[slice]) -> StreamState:
-        """Return the state to resume from.
+        """Return the state to resume from, for these topics: a new one if none is saved.
 
         Raises
         ------

@@ -276,13 +276,15 @@ class DaskEngine(Engine):
         self,
         function: BlockFunction,
         *shared: Any,
-        stored: Any = None,
+        stored: _StoredValues | None = None,
         into: Arrays | None = None,  # noqa: ARG002 (workers have arrays of their own)
     ) -> Arrays:
         """Return the sum of a function over all blocks; see `BlockSums`."""
 
         def submit(arguments: Any) -> list[Future]:
-            values = repeat(None) if stored is None else iter(self._stored_futures(stored))
+            if stored is not None and not stored.futures:  # they were lost
+                self._store(stored)
+            values = repeat(None) if stored is None else iter(stored.futures)
 
             def leaf(blocks: list[Future], before: Future | None) -> Future:
                 submit = self._tasks.submit
@@ -321,12 +323,6 @@ class DaskEngine(Engine):
 
         total: Arrays = self._call(submit, stored.shared)[0]
         return total
-
-    def _stored_futures(self, stored: _StoredValues) -> list[Future]:
-        """Return the futures of stored values, made again if they were lost."""
-        if not stored.futures:
-            self._store(stored)
-        return stored.futures
 
     def _sum_slices(self, leaf: Callable[[list[Future], Future | None], Future]) -> Future:
         """Submit the sum of all groups, in the order of `TreeSum`.

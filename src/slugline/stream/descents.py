@@ -21,7 +21,6 @@ from slugline.learning.linear.fit import (
     topic_batches,
 )
 from slugline.learning.linear.newton import (
-    TOLERANCE,
     Iterate,
     NewtonDescent,
     Preconditioner,
@@ -43,7 +42,7 @@ from slugline.learning.linear.sums import (
     training_counts,
 )
 from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
-from slugline.stream.checkpoint import CheckpointWriter, RunningDescent, StreamState
+from slugline.stream.checkpoint import Checkpoint, RunningDescent, StreamState
 from slugline.stream.engine import DescentReport, DescentTask, Engine, TopicParallel
 from slugline.stream.local import write_memmap
 
@@ -180,54 +179,43 @@ class StreamResult(NamedTuple):
     n_held_out: int  # Rows that were not learned from, as it was stopped before the second descent
 
 
-def learn(
-    rows: RowBlocks,
-    report: PassReporter,
-    tolerance: float = TOLERANCE,
-    writer: CheckpointWriter | None = None,
-) -> StreamResult:
-    """Learn from rows that are not held out, score the others, then learn from all.
+class StreamTraining:
+    """Two descents: from rows that are not held out, and from there, from all rows.
 
-    After Ctrl-C, the result is that of the last pass, if all topics have been started. With a
-    writer, training resumes from the state it has saved.
+    With a checkpoint, training resumes from the state it has saved.
     """
-    training = _Training(rows, report, tolerance, writer)
-    try:
-        training.run()
-    except KeyboardInterrupt:
-        if not training.is_whole:
-            raise
-        training.interrupted = True
-    return training.result()
-
-
-class _Training:
-    """Two descents: from rows that are not held out, and from there, from all rows."""
 
     def __init__(
         self,
         rows: RowBlocks,
         report: PassReporter,
         tolerance: float,
-        writer: CheckpointWriter | None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.interrupted = False
         self._rows, self._report, self._tolerance = rows, report, tolerance
         self._batches = rows.topic_batches()
         self._n_descents = (2 if rows.min_key else 1) * len(self._batches)
-        self._writer, self._state = writer, StreamState()
-        if writer is not None:
-            self._state = writer.load(rows.n_columns, self._batches)
+        self._checkpoint, self._state = checkpoint, StreamState()
+        if checkpoint is not None:
+            self._state = checkpoint.load(rows.n_columns, self._batches)
         self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether there are weights for all topics."""
-        return len(self._state.iterates) == len(self._batches)
+    def run(self) -> StreamResult:
+        """Do both descents, scoring the rows that are held out from the first.
 
-    def run(self) -> None:
-        """Do both descents, a batch of topics at a time."""
+        After Ctrl-C, the result is that of the last pass, if all topics have been started.
+        """
+        interrupted = False
+        try:
+            self._descend_twice()
+        except KeyboardInterrupt:
+            if len(self._state.iterates) < len(self._batches):
+                raise
+            interrupted = True
+        return self._result(interrupted)
+
+    def _descend_twice(self) -> None:
         rows = self._rows
         if rows.min_key:
             self._n_held_out = int((rows.n_all - rows.n_training).sum())
@@ -331,8 +319,8 @@ class _Training:
         self._save(is_last=self._state.n_done == self._n_descents)
 
     def _save(self, *, is_last: bool = False) -> None:
-        if self._writer is not None:
-            self._writer.save(self._state, is_last=is_last)
+        if self._checkpoint is not None:
+            self._checkpoint.save(self._state, is_last=is_last)
 
     def _share_done(self, shares: list[float], tolerance: float) -> float:
         """Return the share of the work that is done: each step divides a gradient by some factor.
@@ -362,7 +350,7 @@ class _Training:
         weights = iterate.weights.astype(np.float32, copy=False)
         return sparsify(weights, drop_threshold(self._rows.n_columns * self._rows.n_topics))
 
-    def result(self) -> StreamResult:
+    def _result(self, interrupted: bool) -> StreamResult:
         """Return the weights so far."""
         rows, iterates = self._rows, self._state.iterates
         for topics in self._batches:
@@ -380,7 +368,7 @@ class _Training:
             HeldOutScores(np.arange(len(y)), scores).calibration(y, costs),
             (y, scores),
             self._state.n_passes,
-            self.interrupted,
+            interrupted,
             self._n_held_out,
         )
 

@@ -30,7 +30,7 @@ from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
-from slugline.stream.descents import hold_out_rows, learn
+from slugline.stream.descents import StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import DocumentSource
@@ -196,7 +196,7 @@ Dask collection
                 f"{len(topics):,}, gradient at {share:.2%}",
             )
 
-        result = learn(rows, report, tolerance, saved)
+        result = StreamTraining(rows, report, tolerance, saved).run()
     state = {**learner.options(), **result.calibration.settings(), "n_left_out": 0}
     arrays = {**to_arrays(result.weights), "biases": result.biases}
     learner = type(learner).restore(state, arrays)

@@ -48,7 +48,6 @@ class Encoder(Protocol):
 
     def encode(self, texts: list[str], /) -> Any:
         """Return an array, shape (n_texts, n_columns)."""
-        ...
 
 
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:

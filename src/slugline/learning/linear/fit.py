@@ -175,10 +175,10 @@ def fit_linear(
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
             training = _Training.of(problem, clean_rows, passes)
-    batches = training.map_batches(training.finish)
+    parts, bias_parts = zip(*training.map_batches(training.finish), strict=True)
     del training  # its minibatches take half as much memory as the rows
-    biases = np.concatenate([batch.biases for batch in batches])
-    weights = hstack_topics([batches.pop(0).weights for _ in problem.batches])
+    weights, biases = hstack_topics(parts), np.concatenate(bias_parts)
+    del parts
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     heldout = score_heldout_rows(problem, rows, clean_rows, passes)
     calibration = heldout.calibration(y, problem.costs)
@@ -256,11 +256,6 @@ class LinearProblem:
             return list(pool.map(function, self.batches))
 
 
-class _BatchWeights(NamedTuple):
-    weights: sp.csc_array
-    biases: F32
-
-
 @dataclass(frozen=True)
 class _Training:
     """Passes over some rows, and descents after the first pass by the first of their topics."""
@@ -317,12 +312,10 @@ class _Training:
             self.batches  # noqa: B018  made once, before there are threads
         return self.problem.map_batches(function)
 
-    def finish(self, topics: slice) -> _BatchWeights:
-        """Do the remaining passes, and return the weights that matter."""
+    def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
+        """Do the remaining passes, and return the weights that matter, and the biases."""
         descent = self.run(topics)
-        return _BatchWeights(
-            sparsify(descent.weights, drop_threshold(self.n_weights)), descent.biases
-        )
+        return sparsify(descent.weights, drop_threshold(self.n_weights)), descent.biases
 
     def run(self, topics: slice) -> AdaGradDescent:
         """Do the remaining passes."""

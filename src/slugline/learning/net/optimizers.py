@@ -19,19 +19,15 @@ class Loss(Protocol):
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
         """Return `y` in the form that the other methods expect; DataError if that is impossible."""
-        ...
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row in nats (natural-log units), given log-probabilities."""
-        ...
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the derivative of each row's loss by its scores; overwrites `proba`."""
-        ...
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers of the rows."""
-        ...
 
 
 class CategoricalCrossentropy:
@@ -129,7 +125,6 @@ class Optimizer(Protocol):
 
     def begin_step(self) -> None:
         """Begin the next batch."""
-        ...
 
     def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill.
@@ -143,7 +138,6 @@ class Optimizer(Protocol):
         rows : int array, optional
             Distinct rows; the gradient of all others is zero.
         """
-        ...
 
 
 @dataclass
