@@ -242,9 +242,7 @@ def out_of_scope() -> str:
     return table(["", "precision in scope", "answered in scope", "out of scope refused"], rows)
 
 
-def unknown_texts(
-    sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stackoverflow"),
-) -> str:
+def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stackoverflow")) -> str:
     """The share of texts in other languages, and about other things, that are refused."""
     splits = {name: load(name) for name in sets}
     foreign = [

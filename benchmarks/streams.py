@@ -161,10 +161,7 @@ def _statistics_costs(file: str) -> dict[str, float]:
 
 
 def memory(
-    texts: int = 10_000_000,
-    fewer_texts: int = 1_000_000,
-    steps: int = 1,
-    folder: str | None = None,
+    texts: int = 10_000_000, fewer_texts: int = 1_000_000, steps: int = 1, folder: str | None = None
 ) -> str:
     """Memory and time of many texts on one machine, beside fewer.
 

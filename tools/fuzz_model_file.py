@@ -230,10 +230,7 @@ def change_precision(data: bytes, rng: random.Random) -> bytes:
         factor = np.float32(rng.choice([0, -1, 1e-30, 1e30, 3e38, "nan", "inf"]))
         with np.errstate(all="ignore"):
             arrays[rng.choice([name, name, name + ".scale"])] = arrays[name] * factor
-    changed = {
-        "model.json": json.dumps(info).encode(),
-        "weights.safetensors": save_arrays(arrays),
-    }
+    changed = {"model.json": json.dumps(info).encode(), "weights.safetensors": save_arrays(arrays)}
     return rezip(entries | changed, rng)
 
 

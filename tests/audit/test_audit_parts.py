@@ -295,9 +295,7 @@ def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
     assert apply_decisions(CORPUS, decisions).corpus.topics == ["sport", "7", "bank"]
 
 
-def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
-    tmp_path: Path,
-) -> None:
+def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(tmp_path: Path) -> None:
     head = "decision,new_topic,at,digest\n"
     for written in ("utf-8", "utf-8-sig", "cp1252"):
         path = tmp_path / f"{written}.csv"

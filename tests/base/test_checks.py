@@ -130,7 +130,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
             "validation_data": [
                 *(5, "ab", (TEXTS,), (TEXTS, TOPICS, 1), (None, None), (TEXTS, 5)),
                 (["wheat"], ["farm"]),
-            ],
+            ]
         },
     ),
     "partial_fit": (

@@ -172,10 +172,7 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) 
             "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
             "or in / for a folder.",
         ),
-        (
-            "tickets.csv",
-            "--output tickets.csv: would overwrite an input file; name another one.",
-        ),
+        ("tickets.csv", "--output tickets.csv: would overwrite an input file; name another one."),
         ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
         (
             "none/a.csv",

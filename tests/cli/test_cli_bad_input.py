@@ -65,10 +65,7 @@ BAD_DATA = {
         table("wheat,grain") + "café,sport in the evening\n".encode("latin1"),
         "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
     ),
-    "UTF-16": (
-        table("wheat,grain").decode().encode("utf-16"),
-        "t.csv is UTF-16",
-    ),
+    "UTF-16": (table("wheat,grain").decode().encode("utf-16"), "t.csv is UTF-16"),
     "NUL": (
         table("wheat,grain", "go\0al,sport"),
         "t.csv: 1 of 2 rows can't be used: a NUL character (line 3)",
@@ -91,10 +88,7 @@ BAD_DATA = {
         table("wheat,grain", '"corn,grain', "goal,sport"),
         "t.csv, line 3: the row that begins here has a quote that is never closed",
     ),
-    "zip archive": (
-        b"PK\x03\x04 and more",
-        "t.csv is a zip archive or a spreadsheet",
-    ),
+    "zip archive": (b"PK\x03\x04 and more", "t.csv is a zip archive or a spreadsheet"),
 }
 
 

@@ -106,10 +106,7 @@ def csv_of(texts: list[str]) -> str:
                 json.dumps([{"id": f"n{i}", "body": t} for i, t in enumerate(TEXTS)])
             ),
         ),
-        (
-            "t.parquet",
-            write_parquet,
-        ),
+        ("t.parquet", write_parquet),
     ],
     ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],
 )
@@ -484,10 +481,7 @@ def test_a_program_that_waits_for_each_answer_gets_it(
     command = ["predict", "news.slug", "-q", "--threads", str(threads)]
     options = ["-", "--format", "csv", "--text", "wire"] if "wire" in first else []
     with subprocess.Popen(
-        [*SLUGLINE, *command, *options],
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        [*SLUGLINE, *command, *options], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -555,11 +549,7 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
 def test_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
     command = f"'{sys.executable}' -m slugline predict news.slug {closed}"
     process = subprocess.run(
-        ["bash", "-c", command],
-        cwd=news_slug.parent,
-        input=b"",
-        capture_output=True,
-        check=False,
+        ["bash", "-c", command], cwd=news_slug.parent, input=b"", capture_output=True, check=False
     )
     assert process.returncode == 0
     assert b"Traceback" not in process.stderr

@@ -552,18 +552,12 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["-o", "."], "--output .: is a folder; name a file."),
         (["--report", "."], "--report .: is a folder; name a file."),
         (["-o", "/dev/null"], "--output /dev/null: is a device or pipe; name a file."),
-        (
-            ["-o", "news.csv"],
-            "--output news.csv: would overwrite an input file; name another one.",
-        ),
+        (["-o", "news.csv"], "--output news.csv: would overwrite an input file; name another one."),
         (
             ["--test", "../{folder}/news.csv", "--report", "news.csv"],
             "--report news.csv: would overwrite an input file; name another one.",
         ),
-        (
-            ["-o", "-"],
-            "--output -: this is written to a file, not standard output; name a file.",
-        ),
+        (["-o", "-"], "--output -: this is written to a file, not standard output; name a file."),
         (
             ["-o", "news.html", "--report", "news.html"],
             "the model and the report would both be written to news.html; "
@@ -588,10 +582,7 @@ def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--learner", "nonsense"],
-            "--learner is 'nonsense'; give one of linear, network.",
-        ),
+        (["--learner", "nonsense"], "--learner is 'nonsense'; give one of linear, network."),
         (
             ["--learner", "nonsense", "--epochs", 3],
             "--learner is 'nonsense'; give one of linear, network.",
@@ -726,11 +717,7 @@ def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) ->
     endless = ["--epochs", "1000000", "--patience", "1000000"]
     command = [*SLUGLINE, "train", "news.csv", *NET, *endless]
     with subprocess.Popen(
-        command,
-        cwd=news_csv.parent,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command, cwd=news_csv.parent, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "epoch 3/" in line)
@@ -780,10 +767,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None
 
 @pytest.mark.parametrize("at", [(1, 3), (2, 1)], ids=["in the search", "in training anew"])
 def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
-    run: Run,
-    news_csv: Path,
-    interrupted_at: Callable[[int, int], None],
-    at: tuple[int, int],
+    run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], at: tuple[int, int]
 ) -> None:
     interrupted_at(*at)
     _, out, err = run("train", "news.csv", *NET, "--epochs", 4)
@@ -943,11 +927,7 @@ def test_without_the_options_nothing_is_said_of_them(run: Run, news_csv: Path) -
     ids=["precision", "size"],
 )
 def test_what_no_file_can_be_is_refused_before_any_work(
-    run: Run,
-    news_csv: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: list[str],
-    said: str,
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
 ) -> None:
     monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
     assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {said}\n")

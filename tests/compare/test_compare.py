@@ -568,13 +568,7 @@ def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -
 
     def measure() -> int:
         steps.clear()
-        compare_models(
-            corpus,
-            ["models:Guess"],
-            TWO,
-            resume=record,
-            progress=Steps(steps),
-        )
+        compare_models(corpus, ["models:Guess"], TWO, resume=record, progress=Steps(steps))
         return len(steps)
 
     assert [measure(), measure()] == [2, 0]
@@ -723,7 +717,7 @@ def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
 ) -> None:
     command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
     process = subprocess.Popen(
-        [*command, "--topic", "queue", "--models", "models:NeverEnds", "-q", "-o", "deep/found"],
+        [*command, "--topic", "queue", "--models", "models:NeverEnds", "-q", "-o", "deep/found"]
     )
     pid = Path("pid")
     wait_until(lambda: pid.exists() and pid.read_text() != "")

@@ -38,12 +38,7 @@ class Place:
     def add(self, *pairs: tuple[str, str], model: str = "tickets") -> None:
         for text, topic in pairs:
             self.store.add(
-                text=text,
-                topic=topic,
-                answer="Konto",
-                probability=0.5,
-                model=model,
-                digest="d",
+                text=text, topic=topic, answer="Konto", probability=0.5, model=model, digest="d"
             )
 
     def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:

@@ -163,10 +163,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
             "or give documents of their own with `test`.",
         ),
         (
-            {
-                "train": [("wheat", "grain"), ("goal", "sport")],
-                "test": [("goal", "sport")],
-            },
+            {"train": [("wheat", "grain"), ("goal", "sport")], "test": [("goal", "sport")]},
             "train has no topic with two documents to set one aside and find the best epoch on it; "
             "add documents, or give documents of their own with `validation`.",
         ),
@@ -180,10 +177,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
             "documents with the topics that the model learns.",
         ),
         (
-            {
-                "train": [("wheat", "grain"), ("corn", "grain")],
-                "test": [("oil", "crude")],
-            },
+            {"train": [("wheat", "grain"), ("corn", "grain")], "test": [("oil", "crude")]},
             "test has none of the model's topics, such as 'grain', but ones like 'crude'; test on "
             "documents with the topics that the model learns.",
         ),

@@ -322,12 +322,7 @@ def turned_round(corpus: Corpus) -> Corpus:
 
 @pytest.mark.parametrize(
     ("change", "n"),
-    [
-        (without_first_row, 71),
-        (with_changed_row, 72),
-        (with_changed_topic, 72),
-        (turned_round, 72),
-    ],
+    [(without_first_row, 71), (with_changed_row, 72), (with_changed_topic, 72), (turned_round, 72)],
 )
 def test_other_documents_are_told_by_their_digest_and_number(
     slug: Path, corpus: Corpus, change: Callable[[Corpus], Corpus], n: int

@@ -50,12 +50,7 @@ def test_shares_are_added_where_spans_overlap() -> None:
 
 @pytest.mark.parametrize(
     "spans",
-    [
-        [],
-        [(0, 3, 0.0)],
-        [(0, 3, 0.5), (0, 3, -0.5)],
-        [(0, 3, 0.1), (0, 3, 0.2), (0, 3, -0.3)],
-    ],
+    [[], [(0, 3, 0.0)], [(0, 3, 0.5), (0, 3, -0.5)], [(0, 3, 0.1), (0, 3, 0.2), (0, 3, -0.3)]],
 )
 def test_what_counts_nothing_is_not_marked(spans: list[tuple[int, int, float]]) -> None:
     assert highlight("oil", spans) == '<bdi class="highlighted">oil</bdi>'

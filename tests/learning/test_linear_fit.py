@@ -230,9 +230,7 @@ def top_gap(scores: np.ndarray) -> np.ndarray:
     return gap
 
 
-def test_of_few_rows_each_is_judged_and_of_more_two_thirds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_of_few_rows_each_is_judged_and_of_more_two_thirds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fit().heldout.rows) == N_ROWS * 2 / 3
     monkeypatch.setattr(linear_fit, "_FEW_ROWS", N_ROWS)
     assert fit().heldout.rows.tolist() == list(range(N_ROWS))

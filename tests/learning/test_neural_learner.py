@@ -167,10 +167,7 @@ def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"optimizer": "adagrad"},
-            "`optimizer` is 'adagrad'; give one of rmsprop, adam, sgd.",
-        ),
+        ({"optimizer": "adagrad"}, "`optimizer` is 'adagrad'; give one of rmsprop, adam, sgd."),
         (
             {"hidden": (0,)},
             "`hidden` is (0,); give a sequence whose items are each a whole number of at least 1, "

@@ -412,23 +412,11 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
             "the texts are a single string, not a sequence of strings; put brackets around it: "
             "[text].",
         ),
-        (
-            ["wheat", None],
-            ["a", "b"],
-            "document 1 is a NoneType, not a str",
-        ),
+        (["wheat", None], ["a", "b"], "document 1 is a NoneType, not a str"),
         (["wheat"], ["a", "b"], "there are 1 texts and 2 topics; give one topic for each text."),
         ([], [], "there are no documents to learn from; give at least two."),
-        (
-            ["?!", ""],
-            ["a", "b"],
-            "no document has a word in it",
-        ),
-        (
-            ["wheat", "zinc"],
-            ["a", 1],
-            "topics are words and numbers, such as 'a' and 1",
-        ),
+        (["?!", ""], ["a", "b"], "no document has a word in it"),
+        (["wheat", "zinc"], ["a", 1], "topics are words and numbers, such as 'a' and 1"),
         (
             ["wheat", "zinc"],
             [0.5, 1.5],
@@ -477,10 +465,7 @@ def test_weights_that_can_not_be_are_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"learner": "forest"},
-            "`learner` is 'forest'; give one of linear, network.",
-        ),
+        ({"learner": "forest"}, "`learner` is 'forest'; give one of linear, network."),
         ({"learner": 3}, "`learner` is 3; give one of linear, network, or a learner object."),
         (
             {"learner": LinearLearner},

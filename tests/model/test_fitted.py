@@ -67,9 +67,7 @@ def test_it_cannot_be_changed(classifier: TopicClassifier) -> None:
     ids=["validation", "threads", "tune", "no words", "lengths", "new topic", "weight"],
 )
 def test_a_fit_that_fails_leaves_what_was_learned_before(
-    refit: Callable[[TopicClassifier], object],
-    error: type[Exception],
-    classifier: TopicClassifier,
+    refit: Callable[[TopicClassifier], object], error: type[Exception], classifier: TopicClassifier
 ) -> None:
     before = answers(classifier)
     with pytest.raises(error):

@@ -385,8 +385,7 @@ def test_weights_are_refused_or_give_finite_answers(
 def test_deep_nets_of_large_weights_give_finite_answers(tmp_path: Path) -> None:
     deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), blocks=BLOCKS)
     entries = with_arrays(
-        deep,
-        lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()},
+        deep, lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()}
     )
     (tmp_path / "a.slug").write_bytes(as_file(entries))
     proba = load(tmp_path / "a.slug").predict_proba(LONG)

@@ -110,9 +110,7 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
     assert again.learner_.settings() == plain.learner_.settings()
 
 
-def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(
-    tmp_path: Path,
-) -> None:
+def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(tmp_path: Path) -> None:
     fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
         n_terms = archive.read("vocabulary.txt").count(b"\n")

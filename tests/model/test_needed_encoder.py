@@ -74,10 +74,7 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     assert said.digest == get_encoder(Meanings(WORDS)).digest
     dense = loaded.fitted_.dense
     assert dense is not None
-    assert (said.share, said.doubt, said.ambiguity) == (
-        dense.share,
-        *dense.calibration[1:],
-    )
+    assert (said.share, said.doubt, said.ambiguity) == (dense.share, *dense.calibration[1:])
     share = f"{100 * said.share:.0f} %"
     assert (
         f"It needs the sentence encoder meanings, from which {share} of the spread of its "

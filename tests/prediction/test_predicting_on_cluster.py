@@ -24,10 +24,7 @@ from stand_ins import Meanings
 distributed = pytest.importorskip("distributed")
 
 # Dask's own, of which nothing can be done here.
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -140,14 +140,8 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            None,
-            "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`.",
-        ),
-        (
-            "bb",
-            "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?",
-        ),
+        (None, "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`."),
+        ("bb", "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?"),
     ],
     ids=["not told", "not there"],
 )
@@ -429,9 +423,7 @@ def test_memory_does_not_grow_with_the_number_of_large_rows(
     assert peak < 76e6
 
 
-def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
-    model: TopicClassifier,
-) -> None:
+def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(model: TopicClassifier) -> None:
     endless = Endless("wheat " * 10)
 
     answers = answers_to(

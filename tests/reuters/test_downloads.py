@@ -729,10 +729,7 @@ def test_an_archive_is_resumed_within_a_run_and_not_kept(server: Server, cache: 
             zipped({"thing.bin": CONTENT}, zipfile.ZIP_BZIP2),
             "thing.bin is compressed in an unknown way",
         ),
-        (
-            zipped({str(n): b"" for n in range(1001)}),
-            "the archive holds more than 1,000 files",
-        ),
+        (zipped({str(n): b"" for n in range(1001)}), "the archive holds more than 1,000 files"),
         (damaged_zip, "Bad CRC-32 for file 'thing.bin'"),
     ],
     ids=["no zip", "not in it", "other bytes", "bomb", "other method", "many", "damaged"],

@@ -243,10 +243,7 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
 
 def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "corrections.db"
-    with (
-        running("--corrections", path) as url,
-        httpx.Client(base_url=url, timeout=30) as client,
-    ):
+    with running("--corrections", path) as url, httpx.Client(base_url=url, timeout=30) as client:
         assert ask(client, "/v1/corrections", text="a", topic="acq").status_code == 201
         for file in tmp_path.iterdir():
             file.unlink()

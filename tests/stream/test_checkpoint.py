@@ -249,10 +249,7 @@ def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     ("changes", "named"),
     [
         ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" here'),
-        (
-            {"blocks": [Block("words", "counts", n_buckets=1 << 10)] * 2},
-            "other terms",
-        ),
+        ({"blocks": [Block("words", "counts", n_buckets=1 << 10)] * 2}, "other terms"),
     ],
     ids=["class_weight", "blocks"],
 )

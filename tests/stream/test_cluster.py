@@ -305,12 +305,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_worker_that_is_killed_changes_nothing(
-    step: str,
-    kind: str,
-    client: Any,
-    news: News,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    step: str, kind: str, client: Any, news: News, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if kind == "by rows":
         request.getfixturevalue("by_rows")

@@ -10,8 +10,6 @@ import typer
 
 from slugline._version import __version__
 
-__all__ = ["make_app"]
-
 #: Each is a function in a module of the same name.
 COMMANDS = (
     *("train", "predict", "explain", "evaluate", "audit", "check", "compare", "curve", "suggest"),

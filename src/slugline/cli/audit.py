@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from slugline.audit.repair import Gain, Repair
     from slugline.corpus.corpus import Corpus
 
-__all__ = ["audit"]
 
 #: Kinds of files that each option writes.
 _SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv",), "--output": (".html",)}
@@ -279,10 +278,7 @@ def _gain_of_dropping(report: Audit, options: dict[str, Any]) -> Gain | None:
 
 
 def _measured(
-    corpus: Corpus,
-    after: list[str | None],
-    groups: Index,
-    options: dict[str, Any],
+    corpus: Corpus, after: list[str | None], groups: Index, options: dict[str, Any]
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
     from slugline.audit.repair import measure_gain

@@ -29,8 +29,6 @@ from slugline.corpus.rows import ReadOptions
 if TYPE_CHECKING:
     from slugline.experiment.retraining import Retraining
 
-__all__ = ["check"]
-
 
 def check(
     model: Model,

@@ -32,7 +32,6 @@ from slugline.errors import OptionError, SluglineError
 if TYPE_CHECKING:
     from slugline.compare.results import Comparison
 
-__all__ = ["compare"]
 
 _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 

@@ -33,8 +33,6 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from slugline.experiment.curve import LearningCurves
 
-__all__ = ["curve"]
-
 
 def curve(
     data: Data,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
 
-__all__ = ["Descriptions", "EncoderName", "advise", "check_encoder", "explain_interrupt"]
 
 #: Up to so many documents a topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20

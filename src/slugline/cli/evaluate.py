@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
     from slugline.model.fitted import Fitted
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     model: Model,

@@ -19,7 +19,6 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from slugline.explain.explanation import Explanation
 
-__all__ = ["explain"]
 
 # Words that are shown unless the user says how many; characters of a text that is shown in colour.
 _N_WORDS, _N_CHARACTERS = 15, 4000
@@ -34,8 +33,7 @@ _MOST_BYTES = 1 << 26
 def explain(
     model: Model,
     text: Annotated[
-        str,
-        typer.Argument(metavar="TEXT", help="The text itself, or `-` for standard input."),
+        str, typer.Argument(metavar="TEXT", help="The text itself, or `-` for standard input.")
     ],
     topic: Annotated[
         str | None,

@@ -12,8 +12,6 @@ from slugline.cli.output import say, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.model.file.content import model_path
 
-__all__ = ["export"]
-
 
 def export(
     model: Model,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from slugline.cli.options import AsJson, Model
 from slugline.cli.output import print_json, show
 
-__all__ = ["info"]
-
 
 def info(model: Model, as_json: AsJson = False) -> None:
     """Print a model's card: what it learned from, its topics, metrics and limits."""

@@ -12,8 +12,6 @@ from slugline.cli.options import Quiet
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
-__all__ = ["mcp"]
-
 
 def mcp(
     models: Annotated[

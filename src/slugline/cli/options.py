@@ -18,33 +18,6 @@ if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.rows import ReadOptions
 
-__all__ = [
-    "AsJson",
-    "Baseline",
-    "Data",
-    "Encoding",
-    "FoldTopics",
-    "Format",
-    "MapTopics",
-    "Mistakes",
-    "Model",
-    "OptionalData",
-    "Quiet",
-    "Seed",
-    "SkipBadRows",
-    "Test",
-    "TextColumn",
-    "Threads",
-    "TopicColumn",
-    "Validation",
-    "check_model_first",
-    "is_model",
-    "load_parts",
-    "read_parts",
-    "read_size",
-    "say_notes",
-]
-
 
 _DATA_HELP = (
     "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a sub-folder "

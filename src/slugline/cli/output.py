@@ -22,23 +22,6 @@ if TYPE_CHECKING:
     from slugline.evaluation.intervals import Interval
     from slugline.evaluation.paired import PairedComparison
 
-__all__ = [
-    "FLAGS",
-    "has_onlooker",
-    "log_to_standard_error",
-    "name_flags",
-    "print_evaluation",
-    "print_json",
-    "print_paired",
-    "print_table",
-    "say",
-    "shares",
-    "show",
-    "show_progress",
-    "warn",
-    "write_file",
-]
-
 
 # Flags in messages --------------------------------------------------------------------------------
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from slugline.prediction.rows import Prediction
     from slugline.prediction.task import PredictOptions
 
-__all__ = ["predict"]
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10

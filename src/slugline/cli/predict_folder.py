@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from slugline.prediction.job import JobResult
     from slugline.prediction.task import PredictOptions
 
-__all__ = [
-    "FolderRun",
-    "Overwrite",
-    "Scheduler",
-    "To",
-    "Workers",
-    "check_no_folder",
-    "is_folder",
-    "model_and_files",
-    "predict_folder",
-]
 
 _PANEL = "With a folder for --output"
 

@@ -17,8 +17,6 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from slugline.experiment.lesson import NotebookResult
 
-__all__ = ["reproduce"]
-
 
 def reproduce(
     seeds: Annotated[

@@ -9,8 +9,6 @@ import typer
 from slugline.cli.options import AsJson
 from slugline.cli.output import print_json, show
 
-__all__ = ["rollback"]
-
 
 def rollback(
     model: Annotated[

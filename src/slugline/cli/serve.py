@@ -15,8 +15,6 @@ from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.serving.settings import ServeSettings, read_tokens
 
-__all__ = ["serve"]
-
 
 def _with_settings(verb: Callable[..., None]) -> Callable[..., None]:
     """Add an option for each of the `ServeSettings` to a verb that takes further keywords."""
@@ -80,8 +78,7 @@ def serve(
         ),
     ] = None,
     insecure: Annotated[
-        bool,
-        typer.Option("--insecure", metavar="", help="Let other machines in without a token."),
+        bool, typer.Option("--insecure", metavar="", help="Let other machines in without a token.")
     ] = False,
     quiet: Quiet = False,
     **settings: Any,

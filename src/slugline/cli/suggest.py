@@ -29,8 +29,6 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from slugline.experiment.suggest import Suggestion
 
-__all__ = ["suggest"]
-
 
 def suggest(
     model: Model,

@@ -21,19 +21,6 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
 
-__all__ = [
-    "MinPrecision",
-    "TestedRouter",
-    "check_answer_file",
-    "check_distinct_files",
-    "check_mistakes",
-    "check_not_read",
-    "check_target",
-    "print_routing",
-    "routing_entry",
-    "tested_router",
-]
-
 
 def check_distinct_files(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
     """Check that no file overwrites another."""

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from slugline.experiment.run import Experiment
     from slugline.text.blocks import Block
 
-__all__ = ["train"]
-
 
 @command
 def train(request: TrainRequest) -> None:

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
     from slugline.corrections.learning import RetrainingResult
     from slugline.model.fitted import Fitted
 
-__all__ = [
-    "CorrectionOptions",
-    "check_retraining",
-    "print_retraining",
-    "read_corrections",
-    "retrain",
-]
 
 # Rows of the table of topics; --json has all of them.
 _MAX_ROWS = 20

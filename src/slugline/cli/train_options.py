@@ -40,15 +40,6 @@ from slugline.learning.net.learner import MAX_WIDTH, NeuralLearner, NeuralOption
 if TYPE_CHECKING:
     from slugline.learning.learner import Learner
 
-__all__ = [
-    "NUM_WORDS",
-    "RULES",
-    "Rule",
-    "TrainRequest",
-    "check_request",
-    "command",
-    "make_learner",
-]
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000
@@ -98,9 +89,7 @@ class TrainRequest:
     learner: Annotated[
         str,
         typer.Option(
-            "--learner",
-            metavar="NAME",
-            help="linear, or network, as in the newswire lesson.",
+            "--learner", metavar="NAME", help="linear, or network, as in the newswire lesson."
         ),
     ] = "linear"
     encoder: EncoderName = None

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from slugline.experiment.smaller_file import SmallerFile
     from slugline.model.fitted import StreamRecord
 
-__all__ = ["TrainingResults", "print_results", "save_model"]
-
 
 @dataclass(frozen=True)
 class TrainingResults:
@@ -39,11 +37,7 @@ class TrainingResults:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
-        parts = {
-            "smaller_file": self.smaller,
-            "curve": self.curves,
-            "corrections": self.retraining,
-        }
+        parts = {"smaller_file": self.smaller, "curve": self.curves, "corrections": self.retraining}
         files = {"model": self.model, "report": self.report}
         return {
             **self.experiment.to_dict(),
@@ -87,10 +81,7 @@ def save_model(
         )
         return smaller.experiment, smaller
     content = to_model_file(
-        fitted,
-        metrics=experiment.metrics,
-        test_fraction=experiment.test_fraction,
-        card_notes=notes,
+        fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction, card_notes=notes
     )
     write(path, content)
     return experiment, None

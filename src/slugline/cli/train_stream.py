@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from slugline.cli.train_options import TrainRequest
     from slugline.experiment.run import Experiment
 
-__all__ = ["train_stream"]
-
 
 def train_stream(request: TrainRequest) -> None:
     """Learn from files of any size, save the model, and print how good it is."""
