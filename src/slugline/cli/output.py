@@ -66,7 +66,7 @@ _SILENT = ("True", '"balanced"', "'balanced'")
 def name_flags(message: str) -> str:
     """Return a message of the library in the command line's words.
 
-    >>> in_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
+    >>> name_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
     '--dropout is 3; for more, pass --tune or --hidden 64, not `classes`.'
     """
     return _PARAMETER.sub(_flag, message)

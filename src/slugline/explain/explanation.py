@@ -265,7 +265,7 @@ class Explanation:
 def format_share(share: float) -> str:
     """Return a share with its sign.
 
-    >>> signed(0.25), signed(-0.25), signed(0.0)
+    >>> format_share(0.25), format_share(-0.25), format_share(0.0)
     ('+0.250', '−0.250', '+0.000')
     """
     return f"{share:+.3f}".replace("-", "−")
@@ -274,7 +274,7 @@ def format_share(share: float) -> str:
 def format_word(word: WordShare) -> str:
     """Return a word, and the number of its places if there are several.
 
-    >>> label(WordShare("wheat", 2, 0.5))
+    >>> format_word(WordShare("wheat", 2, 0.5))
     'wheat (2 times)'
     """
     return word.word if word.n_places < 2 else f"{word.word} ({word.n_places:,} times)"

@@ -199,7 +199,7 @@ def _cell(value: Any) -> Any:
 def _guard_cell(value: Any) -> Any:
     """Return a value as a cell that no spreadsheet takes for a formula.
 
-    >>> _guarded("=1+1"), _guarded("-3.5"), _guarded(-3.5), _guarded("a-b")
+    >>> _guard_cell("=1+1"), _guard_cell("-3.5"), _guard_cell(-3.5), _guard_cell("a-b")
     ("'=1+1", '-3.5', -3.5, 'a-b')
     """
     cell = _cell(value)

@@ -60,7 +60,7 @@ def _seconds(seconds: float) -> str:
 def format_size(n_bytes: int | None) -> str:
     """Return the size of a file.
 
-    >>> size(359967), size(None)
+    >>> format_size(359967), format_size(None)
     ('360 kB', '-')
     """
     if n_bytes is None:

@@ -73,7 +73,7 @@ def number(value: float, digits: int = 2) -> str:
 def shorten(name: str, most: int = 50) -> str:
     """Return a name, cut to at most `most` characters.
 
-    >>> shortened("money-supply", 8)
+    >>> shorten("money-supply", 8)
     'money-s…'
     """
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
@@ -112,9 +112,9 @@ def _spread(metric: SeedSummary, unit: float, digits: int) -> str:
 def power(value: float) -> str:
     """Return a rounding error as a power of ten.
 
-    >>> tiny(4.8e-07)
+    >>> power(4.8e-07)
     '5 × 10⁻⁷'
-    >>> tiny(0.0)
+    >>> power(0.0)
     '0'
     """
     if not value:
@@ -126,7 +126,7 @@ def power(value: float) -> str:
 def widths(hidden: Sequence[int]) -> str:
     """Return the widths of hidden layers.
 
-    >>> layers([64, 4])
+    >>> widths([64, 4])
     '64-4'
     """
     return "-".join(map(str, hidden))
@@ -135,7 +135,7 @@ def widths(hidden: Sequence[int]) -> str:
 def join_words(values: Sequence[object]) -> str:
     """Return values as an enumeration.
 
-    >>> listed([7, 8, 10])
+    >>> join_words([7, 8, 10])
     '7, 8 and 10'
     """
     words = [str(value) for value in values]
