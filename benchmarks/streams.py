@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -421,7 +421,7 @@ def measure_stream(
             if n_steps is not None and len(reported) > 1 + n_steps:
                 raise _Stop
 
-        checkpoint = _CheckpointStub(metrics, at_last=n_topic_batches is None)
+        checkpoint = cast(Any, _CheckpointStub(metrics, at_last=n_topic_batches is None))
         metrics.engine_seconds, start = 0.0, time.perf_counter()
         try:
             descents.StreamTraining(few, report_and_stop, tolerance, checkpoint).run()
