@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
 
 
-# What scikit-learn asks of a classifier, without importing scikit-learn ---------------------------
+# The estimator contract, without importing scikit-learn --------------------------------------------
 
 
 class TextEstimator:
@@ -80,7 +80,7 @@ class TextEstimator:
         )
 
 
-# TopicClassifier: texts and topics in, a classifier out -------------------------------------------
+# The classifier ------------------------------------------------------------------------------------
 
 
 class TopicClassifier(TextEstimator):

@@ -40,7 +40,7 @@ from slugline.compare.process import (
 )
 from slugline.errors import OptionError, SluglineError
 
-# A model of the user's, found by `module:name` ----------------------------------------------------
+# Models of the user --------------------------------------------------------------------------------
 
 _LONGEST = 300  # characters of an error's message
 
@@ -165,7 +165,7 @@ def _seeded(model: Any, seed: int) -> Any:
     return model.set_params(**dict.fromkeys(names, seed)) if names else model
 
 
-# The process of one model: it fits, answers, and tells times, memory and size ---------------------
+# The child process ---------------------------------------------------------------------------------
 
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -179,7 +179,7 @@ def _missing_encoder() -> str | None:
     return None
 
 
-# Whether documents will do for a comparison, and what to know of them when reading it -------------
+# Checks of the documents ---------------------------------------------------------------------------
 
 
 def check_corpus(corpus: Corpus) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-# What a comparison and the processes of its models tell each other, as lines of JSON --------------
+# Messages ------------------------------------------------------------------------------------------
 
 
 class ModelJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +68,7 @@ def is_valid_result(result: FoldResult, n_documents: int, n_topics: int) -> bool
     )
 
 
-# The documents of a comparison, as its processes get them: on standard input, never in a file -----
+# Documents -----------------------------------------------------------------------------------------
 
 
 class FoldedDocuments(NamedTuple):
@@ -94,7 +94,7 @@ def read_documents(stream: BinaryIO) -> FoldedDocuments:
     return FoldedDocuments(*json.loads(data))
 
 
-# A model's process as seen from outside: started, listened to, and ended --------------------------
+# Processes -----------------------------------------------------------------------------------------
 
 # Bytes of one message; an answer takes some six bytes, and a process that sends more has gone mad.
 _LONGEST = 1 << 28

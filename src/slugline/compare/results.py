@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Whether one model is better than another on the same folds, or had luck with them ----------------
+# Paired differences --------------------------------------------------------------------------------
 
 #: What the test is called, and by whom it is.
 TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
@@ -82,7 +82,7 @@ def adjust_p_values(differences: Mapping[str, AccuracyDifference]) -> dict[str, 
     return adjusted
 
 
-# What a comparison found: a result for each model, and how far each is behind the best ------------
+# Results -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

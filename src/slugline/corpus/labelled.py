@@ -355,7 +355,7 @@ def _format_places(places: Sequence[int | str], unit: str) -> str:
     return f"{unit}{'s' if len(places) > 1 else ''} {first}{more}"
 
 
-# Several files, or parts of files, that are read as a stream --------------------------------------
+# Streams -------------------------------------------------------------------------------------------
 
 
 class SchemaCheck:

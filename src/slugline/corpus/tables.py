@@ -115,7 +115,7 @@ def _column_number(letters: bytes) -> int:
     return number
 
 
-# Data frames, whose libraries are not imported ----------------------------------------------------
+# Data frames, without importing their libraries ----------------------------------------------------
 
 
 @runtime_checkable

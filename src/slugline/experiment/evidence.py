@@ -24,7 +24,7 @@ from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
 from slugline.text.words import find_unspaced
 
-# Passages of documents, with the words that spoke for one topic and against another ---------------
+# Passages ------------------------------------------------------------------------------------------
 
 #: How long a passage may be, in characters.
 N_CHARACTERS = 280
@@ -113,7 +113,7 @@ def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
     return line, [span for span in moved if span[0] < span[1]]
 
 
-# The terms that count most for each topic, from the weights of a linear learner -------------------
+# Terms of topics -----------------------------------------------------------------------------------
 
 #: How many terms are given for each topic, and of how many of the strongest they are chosen.
 N_TERMS, _N_LOOKED_AT = 8, 60
@@ -229,7 +229,7 @@ def _pairs(term: str) -> set[str]:
     return {term[n : n + 2] for n in range(len(term) - 1)}
 
 
-# Documents that a classifier got wrong, for a person to look at -----------------------------------
+# Mistakes ------------------------------------------------------------------------------------------
 
 
 class Mistake(NamedTuple):
@@ -285,7 +285,7 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
     return len(mistakes)
 
 
-# What there is to read about a test besides numbers: words of topics, and documents got wrong -----
+# Evidence ------------------------------------------------------------------------------------------
 
 #: How many pairs of topics are shown, how many documents of each, and how many mistakes.
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10

@@ -77,7 +77,7 @@ LESSON: dict[str, Any] = {
 
 # fmt: on
 
-# The results of the lesson, as plain values -------------------------------------------------------
+# Results -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class NotebookResult:
         return asdict(self)
 
 
-# The classic newswire lesson, step by step and over several seeds, as numbers ---------------------
+# The lesson ----------------------------------------------------------------------------------------
 
 NUM_WORDS = 10_000
 N_VALIDATION = 1_000

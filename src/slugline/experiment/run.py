@@ -31,7 +31,7 @@ from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
 
-# A fitted model against labelled texts ------------------------------------------------------------
+# Tests ---------------------------------------------------------------------------------------------
 
 
 def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
@@ -83,7 +83,7 @@ def check_several_topics(corpus: Corpus) -> None:
         )
 
 
-# How often the answers that a classifier gives alone are right on a test --------------------------
+# Routing -------------------------------------------------------------------------------------------
 
 
 class RoutingResult(NamedTuple):

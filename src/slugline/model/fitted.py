@@ -169,7 +169,7 @@ class Fitted:
         return np.concatenate(answers), WordCounts.concatenate(counts)
 
 
-# What there is to say of learning from a stream, besides what was learned -------------------------
+# Stream record -------------------------------------------------------------------------------------
 
 
 class StreamRecord(NamedTuple):

@@ -184,7 +184,7 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     return outcome
 
 
-# Answers to data frames: one of pandas, such as engines hand out, and one of Dask -----------------
+# Data frames of pandas, such as engines give, and of Dask -----------------------------------------
 
 
 def predict_partitions(

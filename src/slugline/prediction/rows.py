@@ -86,7 +86,7 @@ def _text(
     return missing._replace(at=row.at, values=row.values)
 
 
-# Topics for a stream of rows: in order, in bounded memory, with no row lost -----------------------
+# Rows as they arrive -------------------------------------------------------------------------------
 
 
 class BatchLimits(NamedTuple):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import requests
 
 
-# Transfers, in bounded time and memory whatever a server does -------------------------------------
+# Transfers -----------------------------------------------------------------------------------------
 
 TIMEOUT = 10.0  # seconds without progress after which a download fails
 STALL = 5.0  # seconds without progress after which another connection is tried

@@ -123,7 +123,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
-# The models of a server, each in the latest version of its file that can be used ------------------
+# All models of a server ----------------------------------------------------------------------------
 
 _log = logging.getLogger("slugline.server")
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Tasks of workers: functions at the top level of a module, which Dask finds by their names --------
+# Tasks of workers, which Dask finds by their names -------------------------------------------------
 
 
 class PartitionResult(NamedTuple):

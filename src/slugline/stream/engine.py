@@ -97,7 +97,7 @@ class TopicParallel(Protocol):
         """Stop descents that have not ended, and yield their reports with iterates."""
 
 
-# Groups of neighbouring blocks, which one worker sums one after another ---------------------------
+# Groups of blocks ----------------------------------------------------------------------------------
 
 # A group has about this many entries for each column, so that its sums are few beside its entries,
 # but there are at least so many groups, to keep threads busy, and at most so many, as each is a

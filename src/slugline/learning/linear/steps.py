@@ -265,7 +265,7 @@ def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     return (rarity**_RARITY_POWER).astype(np.float32)
 
 
-# Learning rates of terms: the higher, the more a term says about topics -------------------------
+# Learning rates of terms ---------------------------------------------------------------------------
 
 # Chosen on parts of training splits.
 # A prior: each term counts as seen in this part of a document of each topic, so that what few

@@ -30,7 +30,7 @@ from slugline.learning.named import check_settings
 from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 
-# Read entries of an untrusted zip archive, in no more memory than they claim ----------------------
+# Entries of an untrusted archive -------------------------------------------------------------------
 
 #: Honest entries shrink less than this; one that claims to have shrunk more is a zip bomb.
 MAX_RATIO = 20
@@ -88,7 +88,7 @@ def read_entry(
     return content.getvalue()
 
 
-# One safe file in, one safe file out: the `.slug` container ---------------------------------------
+# The container -------------------------------------------------------------------------------------
 
 _JSON, _WEIGHTS, _VOCABULARY, _CARD = (
     "model.json",

@@ -147,7 +147,7 @@ class ModelFile:
     card: str
 
 
-# The model card: what a person should know about a model, in Markdown -----------------------------
+# The card ------------------------------------------------------------------------------------------
 
 
 def write_card(info: ModelInfo) -> str:

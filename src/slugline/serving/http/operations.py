@@ -111,7 +111,7 @@ OPERATIONS = (
 )
 
 
-# The description of the API: OpenAPI 3.1, made of the types that requests are read with -----------
+# OpenAPI 3.1 ---------------------------------------------------------------------------------------
 
 _REF = "#/components/schemas/{name}"
 # What any request may get.

@@ -29,7 +29,7 @@ from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
 from slugline.serving.settings import ServeSettings
 
-# One process of a server: signals, and new versions of models -------------------------------------
+# One process ---------------------------------------------------------------------------------------
 
 _log = logging.getLogger("slugline.server")
 
@@ -221,7 +221,7 @@ def socket_address(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-# Several processes that answer on one port --------------------------------------------------------
+# Several processes ---------------------------------------------------------------------------------
 
 # A process that ends sooner than this after its start is not started again at once.
 _SHORT_LIFE = 1.0
@@ -307,7 +307,7 @@ class _Workers:
                 os.kill(child, number)
 
 
-# A server from its start to its end ---------------------------------------------------------------
+# The server ----------------------------------------------------------------------------------------
 
 
 def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], object]) -> None:

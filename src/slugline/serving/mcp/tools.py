@@ -27,7 +27,7 @@ from slugline.serving.messages import (
 from slugline.serving.model import Models, ServedModel
 from slugline.serving.settings import Limits
 
-# What agents ask, and what they are answered, beside what all front doors have --------------------
+# Requests and replies ------------------------------------------------------------------------------
 
 
 class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-# Schemas of tools, made of the types that questions are read with and answers are made of ---------
+# Schemas -------------------------------------------------------------------------------------------
 
 
 def output_schema(kind: type) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def input_schema(kind: type, names: Sequence[str], limits: Limits) -> dict[str, 
     return schema
 
 
-# The tools: what an agent may do with models ------------------------------------------------------
+# Tools ---------------------------------------------------------------------------------------------
 
 # Texts that are classified at once.
 _BATCH = 512

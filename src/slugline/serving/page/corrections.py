@@ -33,7 +33,7 @@ from slugline.serving.page.page import (
     wants_part,
 )
 
-# What the corrections so far would change ---------------------------------------------------------
+# Their effect --------------------------------------------------------------------------------------
 
 # Corrected texts that the model is asked about, the first ones; rows of each table.
 _MOST_ASKED, _N_SHOWN = 1000, 8
@@ -85,7 +85,7 @@ def _to_panel(summary: CorrectionSummary) -> CorrectionsPanel:
     )
 
 
-# Corrections: made on the first tab, and listed on a tab of their own -----------------------------
+# The tab -------------------------------------------------------------------------------------------
 
 # Corrections on a page, and characters that are shown of each text.
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
