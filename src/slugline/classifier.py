@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
 
 
-# The estimator contract, without importing scikit-learn --------------------------------------------
+# The estimator contract, without importing scikit-learn -------------------------------------------
 
 
 class TextEstimator:
@@ -80,7 +80,7 @@ class TextEstimator:
         )
 
 
-# The classifier ------------------------------------------------------------------------------------
+# The classifier -----------------------------------------------------------------------------------
 
 
 class TopicClassifier(TextEstimator):

@@ -216,7 +216,7 @@ def say_notes(corpus: Corpus, quiet: bool, *, several: bool) -> None:
         say(note if several else f"{corpus.name}: {note}", quiet=quiet)
 
 
-# Sizes ---------------------------------------------------------------------------------------------
+# Sizes --------------------------------------------------------------------------------------------
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 # With so few digits, it is always a size that a file can have.
@@ -244,7 +244,7 @@ def read_size(flag: str, size: str) -> int:
     return n_bytes
 
 
-# Models --------------------------------------------------------------------------------------------
+# Models -------------------------------------------------------------------------------------------
 
 
 def check_model_first(command: str, model: str, file: str) -> None:

@@ -72,7 +72,7 @@ def check_target(option: str, path: Path) -> None:
         ) from error
 
 
-# Results of routing --------------------------------------------------------------------------------
+# Results of routing -------------------------------------------------------------------------------
 
 
 def _checked(share: float | None) -> float | None:
@@ -153,7 +153,7 @@ def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
     return TestedRouter(router, route_test(router, test) if test else None)
 
 
-# Files of answers ----------------------------------------------------------------------------------
+# Files of answers ---------------------------------------------------------------------------------
 
 
 def check_answer_file(path: Path, sources: Iterable[str]) -> None:

@@ -40,7 +40,7 @@ from slugline.compare.process import (
 )
 from slugline.errors import OptionError, SluglineError
 
-# Models of the user --------------------------------------------------------------------------------
+# Models of the user -------------------------------------------------------------------------------
 
 _LONGEST = 300  # characters of an error's message
 
@@ -165,7 +165,7 @@ def _seeded(model: Any, seed: int) -> Any:
     return model.set_params(**dict.fromkeys(names, seed)) if names else model
 
 
-# The child process ---------------------------------------------------------------------------------
+# The child process --------------------------------------------------------------------------------
 
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

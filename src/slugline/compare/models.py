@@ -179,7 +179,7 @@ def _missing_encoder() -> str | None:
     return None
 
 
-# Checks of the documents ---------------------------------------------------------------------------
+# Checks of the documents --------------------------------------------------------------------------
 
 
 def check_corpus(corpus: Corpus) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-# Messages ------------------------------------------------------------------------------------------
+# Messages -----------------------------------------------------------------------------------------
 
 
 class ModelJob(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -68,7 +68,7 @@ def is_valid_result(result: FoldResult, n_documents: int, n_topics: int) -> bool
     )
 
 
-# Documents -----------------------------------------------------------------------------------------
+# Documents ----------------------------------------------------------------------------------------
 
 
 class FoldedDocuments(NamedTuple):
@@ -94,7 +94,7 @@ def read_documents(stream: BinaryIO) -> FoldedDocuments:
     return FoldedDocuments(*json.loads(data))
 
 
-# Processes -----------------------------------------------------------------------------------------
+# Processes ----------------------------------------------------------------------------------------
 
 # Bytes of one message; an answer takes some six bytes, and a process that sends more has gone mad.
 _LONGEST = 1 << 28

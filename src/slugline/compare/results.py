@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Paired differences --------------------------------------------------------------------------------
+# Paired differences -------------------------------------------------------------------------------
 
 #: What the test is called, and by whom it is.
 TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
@@ -82,7 +82,7 @@ def adjust_p_values(differences: Mapping[str, AccuracyDifference]) -> dict[str, 
     return adjusted
 
 
-# Results -------------------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

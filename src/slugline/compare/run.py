@@ -46,7 +46,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError
 
-# The record ----------------------------------------------------------------------------------------
+# The record ---------------------------------------------------------------------------------------
 
 _HEAD = b'{"slugline":"comparison","version":1}\n'
 #: Bytes of a file that is still read.
@@ -142,7 +142,7 @@ def _unusable(path: Path, error: OSError) -> SluglineError:
     )
 
 
-# The comparison ------------------------------------------------------------------------------------
+# The comparison -----------------------------------------------------------------------------------
 
 # Seconds. Ctrl-C can't wake some systems from waiting without an end.
 _PATIENCE = 0.5

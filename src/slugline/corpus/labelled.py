@@ -247,7 +247,7 @@ def _check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
         )
 
 
-# A corpus of one or more sources ------------------------------------------------------------------
+# A corpus of one or more sources -----------------------------------------------------------------
 
 
 class _Source(NamedTuple):
@@ -355,7 +355,7 @@ def _format_places(places: Sequence[int | str], unit: str) -> str:
     return f"{unit}{'s' if len(places) > 1 else ''} {first}{more}"
 
 
-# Streams -------------------------------------------------------------------------------------------
+# Streams ------------------------------------------------------------------------------------------
 
 
 class SchemaCheck:
@@ -439,7 +439,7 @@ class SchemaCheck:
             _check_same_kind(self._topic, (schema.name, layout.example))
 
 
-# Texts without topics -----------------------------------------------------------------------------
+# Texts without topics ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from slugline.corpus.rows import (
 )
 from slugline.errors import DataError
 
-# Excel --------------------------------------------------------------------------------------------
+# Excel -------------------------------------------------------------------------------------------
 
 #: The most bytes that all parts of a file may unpack to, and the most times their packed size.
 MAX_UNPACKED, MAX_RATIO = 2**30, 200
@@ -115,7 +115,7 @@ def _column_number(letters: bytes) -> int:
     return number
 
 
-# Data frames, without importing their libraries ----------------------------------------------------
+# Data frames, without importing their libraries ---------------------------------------------------
 
 
 @runtime_checkable

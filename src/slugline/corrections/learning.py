@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from slugline.corrections.store import Correction
 
 
-# Training sets -------------------------------------------------------------------------------------
+# Training sets ------------------------------------------------------------------------------------
 
 #: How many documents a correction counts as; see `benchmarks/run.py choices correction-weight`.
 DEFAULT_WEIGHT = 1.0
@@ -203,7 +203,7 @@ def _append(train: Corpus, corrections: Corpus) -> Corpus:
     )
 
 
-# Retraining ----------------------------------------------------------------------------------------
+# Retraining ---------------------------------------------------------------------------------------
 
 # Corrections are answered by models that have learned from the others: three, each of which leaves
 # out a third; or one, if documents are so many that learning again takes long.

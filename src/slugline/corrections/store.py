@@ -22,7 +22,7 @@ from slugline.base.files import write_ahead
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.errors import DataError, StoreError
 
-# Corrections ---------------------------------------------------------------------------------------
+# Corrections --------------------------------------------------------------------------------------
 
 #: Bytes that a text may have in UTF-8.
 MAX_TEXT_BYTES = 16 << 20
@@ -151,7 +151,7 @@ def _topic(cell: Any) -> Topic:
     return name
 
 
-# The store -----------------------------------------------------------------------------------------
+# The store ----------------------------------------------------------------------------------------
 
 #: Marks a file as ours, in SQLite's header: "slug".
 APPLICATION = 0x736C7567

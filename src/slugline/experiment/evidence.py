@@ -24,7 +24,7 @@ from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
 from slugline.text.words import find_unspaced
 
-# Passages ------------------------------------------------------------------------------------------
+# Passages -----------------------------------------------------------------------------------------
 
 #: How long a passage may be, in characters.
 N_CHARACTERS = 280
@@ -113,7 +113,7 @@ def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
     return line, [span for span in moved if span[0] < span[1]]
 
 
-# Terms of topics -----------------------------------------------------------------------------------
+# Terms of topics ----------------------------------------------------------------------------------
 
 #: How many terms are given for each topic, and of how many of the strongest they are chosen.
 N_TERMS, _N_LOOKED_AT = 8, 60
@@ -229,7 +229,7 @@ def _pairs(term: str) -> set[str]:
     return {term[n : n + 2] for n in range(len(term) - 1)}
 
 
-# Mistakes ------------------------------------------------------------------------------------------
+# Mistakes -----------------------------------------------------------------------------------------
 
 
 class Mistake(NamedTuple):
@@ -285,7 +285,7 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
     return len(mistakes)
 
 
-# Evidence ------------------------------------------------------------------------------------------
+# Evidence -----------------------------------------------------------------------------------------
 
 #: How many pairs of topics are shown, how many documents of each, and how many mistakes.
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10

@@ -30,7 +30,7 @@ from slugline.learning.net.optimizers import RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
-# The lesson's own numbers -------------------------------------------------------------------------
+# The lesson's own numbers ------------------------------------------------------------------------
 
 # fmt: off
 #: What the lesson itself prints or says, in the shape of `NotebookResult`; None if it gives no
@@ -77,7 +77,7 @@ LESSON: dict[str, Any] = {
 
 # fmt: on
 
-# Results -------------------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class NotebookResult:
         return asdict(self)
 
 
-# The lesson ----------------------------------------------------------------------------------------
+# The lesson ---------------------------------------------------------------------------------------
 
 NUM_WORDS = 10_000
 N_VALIDATION = 1_000

@@ -31,7 +31,7 @@ from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
 
-# Tests ---------------------------------------------------------------------------------------------
+# Tests --------------------------------------------------------------------------------------------
 
 
 def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
@@ -83,7 +83,7 @@ def check_several_topics(corpus: Corpus) -> None:
         )
 
 
-# Routing -------------------------------------------------------------------------------------------
+# Routing ------------------------------------------------------------------------------------------
 
 
 class RoutingResult(NamedTuple):
@@ -125,7 +125,7 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult:
     return RoutingResult(len(topics), len(answered), sum(answered))
 
 
-# An experiment ------------------------------------------------------------------------------------
+# An experiment -----------------------------------------------------------------------------------
 
 
 class TestResult(NamedTuple):

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from slugline.learning.tuning import Tuning
 
 
-# Rows in parts -------------------------------------------------------------------------------------
+# Rows in parts ------------------------------------------------------------------------------------
 
 # Rows of more documents than this would take gigabytes.
 _MANY_DOCUMENTS, _PART_SIZE = 200_000, 50_000
@@ -89,7 +89,7 @@ def rows_in_parts(
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))
 
 
-# Held-out predictions ------------------------------------------------------------------------------
+# Held-out predictions -----------------------------------------------------------------------------
 
 #: Learns with the settings from the documents with these numbers.
 Refit = Callable[[FitSettings, Index], Fitted]
@@ -167,7 +167,7 @@ def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) 
     return proba
 
 
-# Fits ----------------------------------------------------------------------------------------------
+# Fits ---------------------------------------------------------------------------------------------
 
 
 def fit(

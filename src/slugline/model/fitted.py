@@ -169,7 +169,7 @@ class Fitted:
         return np.concatenate(answers), WordCounts.concatenate(counts)
 
 
-# Stream record -------------------------------------------------------------------------------------
+# Stream record ------------------------------------------------------------------------------------
 
 
 class StreamRecord(NamedTuple):

@@ -14,7 +14,7 @@ from slugline.base.arrays import F32, F64, I64, Floats, Integers, Mask
 from slugline.errors import DataError
 from slugline.text.features import UnknownWordRate
 
-# Thresholds of precision ---------------------------------------------------------------------------
+# Thresholds of precision --------------------------------------------------------------------------
 
 #: How often a threshold keeps its promise, at least, over sets of documents to choose it by.
 CONFIDENCE = 0.9
@@ -108,7 +108,7 @@ def _n_leading(passes: Mask) -> int:
     return len(passes) if passes.all() else int(passes.argmin())
 
 
-# Conformal sets ------------------------------------------------------------------------------------
+# Conformal sets -----------------------------------------------------------------------------------
 
 # What each topic after the first one costs, so that long tails of small probabilities stay out of
 # sets. Chosen on training splits: sets of few topics grow by less than a tenth over the smallest
@@ -157,7 +157,7 @@ def highest_score(scores: Floats, coverage: float) -> float:
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf
 
 
-# Held-out predictions ------------------------------------------------------------------------------
+# Held-out predictions -----------------------------------------------------------------------------
 
 #: As many say whether a precision is reached to within a third of a point.
 MAX_PREDICTIONS = 5000

@@ -184,7 +184,7 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     return outcome
 
 
-# Data frames of pandas, such as engines give, and of Dask -----------------------------------------
+# Data frames of pandas, such as engines give, and of Dask ----------------------------------------
 
 
 def predict_partitions(

@@ -213,7 +213,7 @@ def _table_writer(file: BinaryIO, delimiter: str) -> Any:
     return csv.writer(text, delimiter=delimiter, lineterminator="\n")
 
 
-# Targets -------------------------------------------------------------------------------------------
+# Targets ------------------------------------------------------------------------------------------
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
 #: What the name of a file of answers may end in; all but .parquet also with .gz.
@@ -287,7 +287,7 @@ def _is_known(path: Path) -> bool:
     return path.suffix.lower() == ".parquet" or _ending(path) in _DELIMITERS
 
 
-# Parquet -------------------------------------------------------------------------------------------
+# Parquet ------------------------------------------------------------------------------------------
 
 # Bytes of a row group, which is in memory as a whole, and its number of rows.
 _GROUP_BYTES = 1 << 26

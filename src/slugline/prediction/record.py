@@ -27,7 +27,7 @@ from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.prediction.task import ModelCopy, PredictOptions
 
-# Pairs of files ------------------------------------------------------------------------------------
+# Pairs of files -----------------------------------------------------------------------------------
 
 #: Formats that answers may have.
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
@@ -160,7 +160,7 @@ def _make_pair(source: str, name: str, out: Path) -> FilePair:
     return FilePair(source, name, stat.st_size, stat.st_mtime_ns)
 
 
-# The record ----------------------------------------------------------------------------------------
+# The record ---------------------------------------------------------------------------------------
 
 # The most bytes of one of its lines, and of all of it.
 _MOST_LINE = 1 << 17

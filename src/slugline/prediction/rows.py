@@ -86,7 +86,7 @@ def _text(
     return missing._replace(at=row.at, values=row.values)
 
 
-# Rows as they arrive -------------------------------------------------------------------------------
+# Rows as they arrive ------------------------------------------------------------------------------
 
 
 class BatchLimits(NamedTuple):

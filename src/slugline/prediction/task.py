@@ -26,7 +26,7 @@ from slugline.model.routing import N_GUESSES, Router
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import Prediction, predict_rows
 
-# Copies of a model ---------------------------------------------------------------------------------
+# Copies of a model --------------------------------------------------------------------------------
 
 # Models that a process keeps: one that runs for months gets new versions.
 _MAX_FITTED = 2
@@ -116,7 +116,7 @@ def _remember(digest: str, fitted: Fitted) -> None:
         _fitted.popitem(last=False)
 
 
-# One file ------------------------------------------------------------------------------------------
+# One file -----------------------------------------------------------------------------------------
 
 # Seconds between two times that a worker tells how far it is with a file.
 _INTERVAL = 0.5

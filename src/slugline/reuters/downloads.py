@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import requests
 
 
-# Transfers -----------------------------------------------------------------------------------------
+# Transfers ----------------------------------------------------------------------------------------
 
 TIMEOUT = 10.0  # seconds without progress after which a download fails
 STALL = 5.0  # seconds without progress after which another connection is tried
@@ -194,7 +194,7 @@ def _root_cause(error: BaseException) -> str:
     return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
-# Files --------------------------------------------------------------------------------------------
+# Files -------------------------------------------------------------------------------------------
 
 if sys.platform != "win32":
     import fcntl
@@ -509,7 +509,7 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
             return file.read(limit + 1)  # limited, as the declared size may be false
 
 
-# The files of the newswires -----------------------------------------------------------------------
+# The files of the newswires ----------------------------------------------------------------------
 
 T = TypeVar("T")
 

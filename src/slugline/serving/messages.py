@@ -18,7 +18,7 @@ from slugline.explain.explanation import Explanation, Reason
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
 
-# Results -------------------------------------------------------------------------------------------
+# Results ------------------------------------------------------------------------------------------
 
 # Digits after the point: scores are of float32, and nobody needs more.
 _DIGITS = 6
@@ -118,7 +118,7 @@ def replace_surrogates(text: str) -> str:
     return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-# Requests and replies ------------------------------------------------------------------------------
+# Requests and replies -----------------------------------------------------------------------------
 
 _Model = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
 
@@ -205,7 +205,7 @@ class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
-# Reasons -------------------------------------------------------------------------------------------
+# Reasons ------------------------------------------------------------------------------------------
 
 
 def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
@@ -225,7 +225,7 @@ def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationRep
     )
 
 
-# Corrections ---------------------------------------------------------------------------------------
+# Corrections --------------------------------------------------------------------------------------
 
 
 def store_correction(

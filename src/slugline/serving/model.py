@@ -123,7 +123,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
-# All models of a server ----------------------------------------------------------------------------
+# All models of a server ---------------------------------------------------------------------------
 
 _log = logging.getLogger("slugline.server")
 

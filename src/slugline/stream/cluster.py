@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# Tasks of workers, which Dask finds by their names -------------------------------------------------
+# Tasks of workers, which Dask finds by their names ------------------------------------------------
 
 
 class PartitionResult(NamedTuple):
@@ -124,7 +124,7 @@ def add_new(left: Arrays, right: Arrays) -> Arrays:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-# The engine --------------------------------------------------------------------------------------
+# The engine -------------------------------------------------------------------------------------
 
 # Tasks of reading for each thread whose results the client has not taken.
 _AHEAD = 2

@@ -12,7 +12,7 @@ from slugline.learning.linear.newton import Iterate, NewtonDescent
 from slugline.learning.linear.sums import Arrays, BlockFunction, BlockSums, add_arrays
 from slugline.stream.source import Partition
 
-# Engines -----------------------------------------------------------------------------------------
+# Engines ----------------------------------------------------------------------------------------
 
 
 class Engine(BlockSums, Protocol):
@@ -97,7 +97,7 @@ class TopicParallel(Protocol):
         """Stop descents that have not ended, and yield their reports with iterates."""
 
 
-# Groups of blocks ----------------------------------------------------------------------------------
+# Groups of blocks ---------------------------------------------------------------------------------
 
 # A group has about this many entries for each column, so that its sums are few beside its entries,
 # but there are at least so many groups, to keep threads busy, and at most so many, as each is a

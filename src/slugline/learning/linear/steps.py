@@ -42,7 +42,7 @@ _MAX_CACHED_ENTRIES = 1 << 23
 _RARITY_POWER = 0.75
 
 
-# Minibatches -------------------------------------------------------------------------------------
+# Minibatches ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Minibatches:
         return parts
 
 
-# Steps -------------------------------------------------------------------------------------------
+# Steps ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     return (rarity**_RARITY_POWER).astype(np.float32)
 
 
-# Learning rates of terms ---------------------------------------------------------------------------
+# Learning rates of terms --------------------------------------------------------------------------
 
 # Chosen on parts of training splits.
 # A prior: each term counts as seen in this part of a document of each topic, so that what few

@@ -30,7 +30,7 @@ from slugline.learning.named import check_settings
 from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 
-# Entries of an untrusted archive -------------------------------------------------------------------
+# Entries of an untrusted archive ------------------------------------------------------------------
 
 #: Honest entries shrink less than this; one that claims to have shrunk more is a zip bomb.
 MAX_RATIO = 20
@@ -88,7 +88,7 @@ def read_entry(
     return content.getvalue()
 
 
-# The container -------------------------------------------------------------------------------------
+# The container ------------------------------------------------------------------------------------
 
 _JSON, _WEIGHTS, _VOCABULARY, _CARD = (
     "model.json",

@@ -42,7 +42,7 @@ from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.vocabulary import Vocabulary
 
-# The encoder of a model ----------------------------------------------------------------------------
+# The encoder of a model ---------------------------------------------------------------------------
 
 
 def find_encoder(
@@ -77,7 +77,7 @@ def find_encoder(
     return encoder
 
 
-# Models in the package -----------------------------------------------------------------------------
+# Models in the package ----------------------------------------------------------------------------
 
 #: The topics that each of them distinguishes.
 SHIPPED = {"reuters46": "46 newswire topics of 1987"}
@@ -100,7 +100,7 @@ def is_shipped(model: str | os.PathLike[str]) -> bool:
     return model in SHIPPED or os.path.realpath(model) in places
 
 
-# Content -------------------------------------------------------------------------------------------
+# Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
 # Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.

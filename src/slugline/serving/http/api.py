@@ -33,7 +33,7 @@ from slugline.serving.messages import (
 from slugline.serving.model import ServedModel
 from slugline.serving.settings import LimitError
 
-# Requests and replies ------------------------------------------------------------------------------
+# Requests and replies -----------------------------------------------------------------------------
 
 _TextField = Annotated[str, Meta(description="The text to classify.")]
 
@@ -86,7 +86,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, str]
 
 
-# Handlers ------------------------------------------------------------------------------------------
+# Handlers -----------------------------------------------------------------------------------------
 
 _log = logging.getLogger("slugline.server")
 # Digits of a number that SQLite can hold.
@@ -227,7 +227,7 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4")
 
 
-# Shared with the page ------------------------------------------------------------------------------
+# Shared with the page -----------------------------------------------------------------------------
 
 
 def json_response(value: Any, status: int = 200) -> Response:

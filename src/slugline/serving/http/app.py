@@ -67,7 +67,7 @@ async def _openapi(request: Request) -> Response:
     return Response(msgspec.json.encode(content), media_type="application/json")
 
 
-# Routes of the page --------------------------------------------------------------------------------
+# Routes of the page -------------------------------------------------------------------------------
 
 
 def _route(path: str, method: str, handler: Handler) -> Route:

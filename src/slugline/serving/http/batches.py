@@ -17,7 +17,7 @@ from typing import TypeAlias
 from slugline.model.routing import N_GUESSES, Route
 from slugline.serving.model import ServedModel
 
-# Metrics -------------------------------------------------------------------------------------------
+# Metrics ------------------------------------------------------------------------------------------
 
 # Upper edges of buckets: seconds, texts of a batch, probabilities.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -113,7 +113,7 @@ def _head(name: str, meaning: str, kind: str) -> Iterator[str]:
     yield f"# TYPE slugline_{name} {kind}"
 
 
-# Batches -------------------------------------------------------------------------------------------
+# Batches ------------------------------------------------------------------------------------------
 
 # Texts, and characters, that are classified at once: larger batches are hardly faster, and what
 # comes after them waits the longer.

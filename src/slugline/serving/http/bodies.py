@@ -60,7 +60,7 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
     )
 
 
-# Heads of requests ---------------------------------------------------------------------------------
+# Heads of requests --------------------------------------------------------------------------------
 
 # Bytes of a request before its body.
 _MOST_HEAD_BYTES = 1 << 16
@@ -119,7 +119,7 @@ class _Protocol(HttpToolsProtocol):
             self._waiting = None
 
 
-# Bodies --------------------------------------------------------------------------------------------
+# Bodies -------------------------------------------------------------------------------------------
 
 _T = TypeVar("_T")
 # Seconds for which what is too large is still taken from the network, and thrown away.

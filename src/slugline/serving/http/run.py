@@ -29,7 +29,7 @@ from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
 from slugline.serving.settings import ServeSettings
 
-# One process ---------------------------------------------------------------------------------------
+# One process --------------------------------------------------------------------------------------
 
 _log = logging.getLogger("slugline.server")
 
@@ -154,7 +154,7 @@ class _Server(uvicorn.Server):
             state.metrics.add("model_swaps", len(swapped))
 
 
-# Ports to listen on -------------------------------------------------------------------------------
+# Ports to listen on ------------------------------------------------------------------------------
 
 _BACKLOG = 1024
 
@@ -221,7 +221,7 @@ def socket_address(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-# Several processes ---------------------------------------------------------------------------------
+# Several processes --------------------------------------------------------------------------------
 
 # A process that ends sooner than this after its start is not started again at once.
 _SHORT_LIFE = 1.0
@@ -307,7 +307,7 @@ class _Workers:
                 os.kill(child, number)
 
 
-# The server ----------------------------------------------------------------------------------------
+# The server ---------------------------------------------------------------------------------------
 
 
 def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], object]) -> None:

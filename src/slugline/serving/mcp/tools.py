@@ -27,7 +27,7 @@ from slugline.serving.messages import (
 from slugline.serving.model import Models, ServedModel
 from slugline.serving.settings import Limits
 
-# Requests and replies ------------------------------------------------------------------------------
+# Requests and replies -----------------------------------------------------------------------------
 
 
 class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-# Schemas -------------------------------------------------------------------------------------------
+# Schemas ------------------------------------------------------------------------------------------
 
 
 def output_schema(kind: type) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def input_schema(kind: type, names: Sequence[str], limits: Limits) -> dict[str, 
     return schema
 
 
-# Tools ---------------------------------------------------------------------------------------------
+# Tools --------------------------------------------------------------------------------------------
 
 # Texts that are classified at once.
 _BATCH = 512

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-# The answer ----------------------------------------------------------------------------------------
+# The answer ---------------------------------------------------------------------------------------
 
 #: Topics that are shown at once; the others are behind a click.
 N_SHOWN = 5
@@ -144,7 +144,7 @@ def _digits(share: float, other: float) -> str:
     return typeset(percent(share, digits))
 
 
-# Sample texts, which we wrote ----------------------------------------------------------------------
+# Sample texts, which we wrote ---------------------------------------------------------------------
 
 
 class Sample(NamedTuple):
@@ -193,7 +193,7 @@ def samples_for(model: ServedModel) -> tuple[Sample, ...]:
     return _NEWSWIRES if model.path.resolve() in ours else ()
 
 
-# The tab -------------------------------------------------------------------------------------------
+# The tab ------------------------------------------------------------------------------------------
 
 # Topics that are listed: the most likely ones; and those among which a correction can be found.
 _MOST_TOPICS, _MOST_FOUND = 500, 5000

@@ -33,7 +33,7 @@ from slugline.serving.page.page import (
     wants_part,
 )
 
-# Their effect --------------------------------------------------------------------------------------
+# Their effect -------------------------------------------------------------------------------------
 
 # Corrected texts that the model is asked about, the first ones; rows of each table.
 _MOST_ASKED, _N_SHOWN = 1000, 8
@@ -85,7 +85,7 @@ def _to_panel(summary: CorrectionSummary) -> CorrectionsPanel:
     )
 
 
-# The tab -------------------------------------------------------------------------------------------
+# The tab ------------------------------------------------------------------------------------------
 
 # Corrections on a page, and characters that are shown of each text.
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
@@ -104,7 +104,7 @@ class CorrectionForm(NamedTuple):
     problem: str = ""
 
 
-# Made and undone ----------------------------------------------------------------------------------
+# Made and undone ---------------------------------------------------------------------------------
 
 
 async def correct(request: Request) -> Response:
@@ -171,7 +171,7 @@ async def _show_form(
     )
 
 
-# Listed -------------------------------------------------------------------------------------------
+# Listed ------------------------------------------------------------------------------------------
 
 
 async def show_corrections(request: Request) -> Response:

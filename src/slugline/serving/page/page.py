@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from slugline.serving.model import ServedModel
 
 
-# Static files --------------------------------------------------------------------------------------
+# Static files -------------------------------------------------------------------------------------
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
@@ -67,7 +67,7 @@ async def static_file(request: Request) -> Response:
     return Response(content, headers=headers, media_type=_TYPES[address.rpartition(".")[2]])
 
 
-# Templates -----------------------------------------------------------------------------------------
+# Templates ----------------------------------------------------------------------------------------
 
 #: What a script sends along that wants a part of a page.
 PART = "x-part"
@@ -153,7 +153,7 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
     return f"{path}?{query_string}" if query_string else path
 
 
-# Forms and errors ----------------------------------------------------------------------------------
+# Forms and errors ---------------------------------------------------------------------------------
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -231,7 +231,7 @@ def _show_problem(request: Request, problem: HttpProblem) -> Response:
     return response
 
 
-# Login ---------------------------------------------------------------------------------------------
+# Login --------------------------------------------------------------------------------------------
 
 # Seconds for which a browser is known.
 _MONTH = 30 * 24 * 3600

@@ -31,7 +31,7 @@ from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
 from slugline.serving.settings import ServeSettings
 
-# Uploads -------------------------------------------------------------------------------------------
+# Uploads ------------------------------------------------------------------------------------------
 
 _LONGEST_NAME = 200
 # What the end of a name says of the format; no other part of it gets into a path.
@@ -183,7 +183,7 @@ def _name(request: Request) -> str:
     return name
 
 
-# The tab -------------------------------------------------------------------------------------------
+# The tab ------------------------------------------------------------------------------------------
 
 # Characters that the page is told of each text.
 _LONGEST_TEXT = 200
