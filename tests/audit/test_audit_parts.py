@@ -400,7 +400,7 @@ def test_no_table_of_decisions(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"c.csv holds no rows; give the table that was reviewed"):
         read_decisions(tmp_path / "c.csv")
     (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
-    with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; mend them"):
+    with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; fix them"):
         read_decisions(tmp_path / "e.csv")
 
 

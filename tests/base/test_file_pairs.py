@@ -62,7 +62,7 @@ def test_a_pattern_keeps_what_it_leaves_open() -> None:
 
 def test_folders_that_fit_a_pattern_are_passed_over() -> None:
     assert [pair.name for pair in pair_files(["in/1/*"], OUT)] == ["a.csv", "b.csv"]
-    with pytest.raises(DataError, match=r"^no file is named like in/\*, only folders; check"):
+    with pytest.raises(DataError, match=r"^no file matches in/\*, only folders; check"):
         pair_files(["in/*"], OUT)
 
 
@@ -82,11 +82,7 @@ def test_a_file_that_is_named_twice_is_answered_once() -> None:
         ),
         (["in/1"], OptionError, "in/1 is a folder; name its files, such as 'in/1/*.csv'."),
         (["in/1/aa.csv"], DataError, "in/1/aa.csv doesn't exist; did you mean in/1/a.csv?"),
-        (
-            ["in/*.txt"],
-            DataError,
-            "no file is named like in/*.txt; check the pattern and the folder.",
-        ),
+        (["in/*.txt"], DataError, "no file matches in/*.txt; check the pattern and the folder."),
         (
             ["-"],
             OptionError,

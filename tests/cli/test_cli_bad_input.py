@@ -51,7 +51,7 @@ BAD_DATA = {
     "header only": (table(), "t.csv holds no documents"),
     "row without text": (
         table("wheat,grain", ",grain", "goal,sport", " ,sport"),
-        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); mend them.",
+        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); fix them.",
     ),
     "row without topic": (
         table("wheat,grain", "corn,", *["goal,sport"] * 3),
@@ -233,7 +233,7 @@ def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Pat
         1,
         "",
         "slugline: error: t.csv: 1 of 10 rows can't be used: no text or no topic (line 11); "
-        f"mend them, {SKIP}\n",
+        f"fix them, {SKIP}\n",
     )
     code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")
     assert (code, json.loads(out)["n_documents"]) == (0, 9)

@@ -99,7 +99,7 @@ def test_an_encoder_of_no_use_is_left_out_with_a_warning(
 
 
 HINT = (
-    "few.csv: few documents a topic; a sentence encoder would probably help much: {} (with ten a "
+    "few.csv: few documents a topic; a sentence encoder would probably help a lot: {} (with ten a "
     "topic, +18 points of accuracy on average over 15 sets of short texts, +14 on English ones)\n"
 )
 

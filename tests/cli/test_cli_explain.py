@@ -46,7 +46,7 @@ def test_a_table_of_words_that_adds_up(run: Run) -> None:
     assert head == f"grain, probability {found.probability:.2f}"
     assert foot == "shares are each term's weight times its value"
     assert re.fullmatch(r"\+\d\.\d{3}  \+{10}  wheat \(2 times\)", rows[0])
-    assert rows[-2].endswith("  what an empty text would get")
+    assert rows[-2].endswith("  baseline: an empty text")
     assert rows[-1].endswith("  score: the sum of these")
     *terms, score = (float(row.split()[0]) for row in rows)
     assert sum(terms) == pytest.approx(score, abs=0.02)
@@ -233,7 +233,7 @@ def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
 def test_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -> None:
     result = run("explain", "news.slug", text)
     assert result.code == 0
-    assert result.err == "the model knows no word of the text; it answers as of an empty one\n"
+    assert result.err == "the model knows none of the words; this is its answer for an empty text\n"
     assert result.out.count("\n") == 6
 
 

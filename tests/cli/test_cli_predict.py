@@ -251,7 +251,7 @@ def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
 
     assert (code, err) == (
         1,
-        "slugline: error: standard input, line 2: no text in column 'text'; mend them, or go on "
+        "slugline: error: standard input, line 2: no text in column 'text'; fix them, or go on "
         "past bad rows without --strict.\n",
     )
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["grain"]
@@ -416,7 +416,7 @@ def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
     assert results[0] == results[1]
     assert results[0].out.count("\n") == 4000
     assert results[0].err == (
-        "slugline: error: many.txt, line 4001: no text; mend them, or go on past bad rows "
+        "slugline: error: many.txt, line 4001: no text; fix them, or go on past bad rows "
         "without --strict.\n"
     )
 

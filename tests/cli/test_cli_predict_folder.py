@@ -81,7 +81,7 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
         1,
         "warning: in/c.xyz is in an unknown format; use a name that ends in one of .csv, .tsv, "
         ".jsonl, .ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.\n"
-        "slugline: error: 1 of 1 file could not be answered; mend them, and run this again: it "
+        "slugline: error: 1 of 1 file could not be answered; fix them, and run this again: it "
         "answers only these.\n",
     )
 
@@ -144,10 +144,7 @@ def test_what_can_not_be_meant_is_refused(run: Run, arguments: list[Any], messag
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["news.slug", "in/*.tsv"],
-            "no file is named like in/*.tsv; check the pattern and the folder.",
-        ),
+        (["news.slug", "in/*.tsv"], "no file matches in/*.tsv; check the pattern and the folder."),
         (["news.slug", "in/c.csv"], "in/c.csv doesn't exist; did you mean in/b.csv?"),
         (["none.slug", "in/*"], "none.slug: there is no such file; check the path."),
         (

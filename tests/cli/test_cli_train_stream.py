@@ -126,21 +126,21 @@ def test_rare_topics_are_warned_of(run: Run, parts: Path) -> None:
     [
         (
             ["--stream", "--tune"],
-            "--tune can't be had with --stream; leave it out, or learn without --stream, as long "
+            "--tune can't be used with --stream; leave it out, or learn without --stream, as long "
             "as memory is enough.",
         ),
         (
             ["--stream", "--test-fraction", 0],
-            "--test-fraction can't be had with --stream; test the model afterwards, with `slugline "
-            "evaluate`.",
+            "--test-fraction can't be used with --stream; test the model afterwards, with "
+            "`slugline evaluate`.",
         ),
         (
             ["--workers", 2, "--report", "r.html"],
-            "--report can't be had with --workers; there is none; leave it out.",
+            "--report can't be used with --workers; there is none; leave it out.",
         ),
         (
             ["--scheduler", "tcp://127.0.0.1:1", "--epochs", 3],
-            "--epochs can't be had with --scheduler; leave it out, or learn without --scheduler, "
+            "--epochs can't be used with --scheduler; leave it out, or learn without --scheduler, "
             "as long as memory is enough.",
         ),
         (
@@ -182,7 +182,7 @@ def test_the_default_of_an_option_may_be_given(run: Run, parts: Path) -> None:
     ("data", "code", "opening"),
     [
         ([], 2, "Missing argument 'DATA'"),
-        (["x/*.csv"], 1, "no file is named like x/*.csv; check the pattern and the folder."),
+        (["x/*.csv"], 1, "no file matches x/*.csv; check the pattern and the folder."),
         (["gone.csv"], 1, "gone.csv doesn't exist; did you mean other.csv?"),
         (["reuters"], 2, "reuters comes with its own reader, and is small; learn from it without"),
         (["empty.csv"], 1, "empty.csv holds no documents"),

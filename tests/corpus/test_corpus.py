@@ -156,7 +156,7 @@ def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None
         load_corpus(write("a.json", json.dumps(rows)))
 
     assert str(error.value) == (
-        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them."
+        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); fix them."
     )
 
 
@@ -174,26 +174,26 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             with_gaps(120, 4, 17, 90),
-            "a.csv: 3 of 120 rows can't be used: no text or no topic (lines 4, 17, 90); mend them, "
+            "a.csv: 3 of 120 rows can't be used: no text or no topic (lines 4, 17, 90); fix them, "
             + SKIP,
         ),
         (
             "a.csv",
             with_gaps(120, *range(50, 60)),
             "a.csv: 10 of 120 rows can't be used: no text or no topic (lines 50, 51, 52, 53, 54 "
-            "and 5 more); mend them, " + SKIP,
+            "and 5 more); fix them, " + SKIP,
         ),
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them.",
+            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); fix them.",
         ),
         (
             "a.csv",
             b"body,queue\nx,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
             "no text or no topic (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
-            'kinds; mend them and if it is cp1252, name that with `encoding="cp1252"` and delete '
+            'kinds; fix them and if it is cp1252, name that with `encoding="cp1252"` and delete '
             "NULs (of UTF-16, name its `encoding`).",
         ),
         (
@@ -218,7 +218,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"topic": "y"},
             ),
             "a.jsonl: 4 of 5 rows can't be used: a number for a text (line 2); a list for a text "
-            "(line 3); no text or no topic (lines 4, 5); mend them.",
+            "(line 3); no text or no topic (lines 4, 5); fix them.",
         ),
         (
             "a.jsonl",
@@ -229,7 +229,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": True, "topic": "y"},
             ),
             "a.jsonl: 3 of 4 rows can't be used: a list for a topic (line 2); an object for a "
-            "topic (line 3); a value of type bool for a text (line 4); mend them.",
+            "topic (line 3); a value of type bool for a text (line 4); fix them.",
         ),
         (
             "a.txt",
@@ -300,7 +300,7 @@ def test_skipping_is_offered_only_where_it_is_possible() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
 
-    assert str(error.value).endswith("no text or no topic (line 3); mend them.")
+    assert str(error.value).endswith("no text or no topic (line 3); fix them.")
 
 
 def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
@@ -330,7 +330,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
     assert str(error.value) == (
-        "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); mend them. "
+        "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); fix them. "
         "`skip_bad_rows` leaves out at most 10% of the rows."
     )
 

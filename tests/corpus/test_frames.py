@@ -62,7 +62,7 @@ def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
         load_corpus(frames.DataFrame(table))
 
     assert str(error.value) == (
-        "the DataFrame: 2 of 23 rows can't be used: no text or no topic (rows 1, 2); mend them, or "
+        "the DataFrame: 2 of 23 rows can't be used: no text or no topic (rows 1, 2); fix them, or "
         "go on without them with `skip_bad_rows`."
     )
     assert load_corpus(frames.DataFrame(table), skip_bad_rows=True).n_skipped == 2

@@ -524,7 +524,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
         (
             "a.csv",
             "a,b\r1,2\r3,4\r",
-            "a.csv, line 1: text after a closing quote, or a lone carriage return; mend them.",
+            "a.csv, line 1: text after a closing quote, or a lone carriage return; fix them.",
         ),
         (
             "a.csv.gz",

@@ -70,7 +70,7 @@ def test_errors_and_notes_name_the_file() -> None:
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value) == (
-        "b.csv: 1 of 10 rows can't be used: no text or no topic (line 3); mend them, or go on "
+        "b.csv: 1 of 10 rows can't be used: no text or no topic (line 3); fix them, or go on "
         "without them with `skip_bad_rows`."
     )
     corpus = load_corpus(["a.csv", "b.csv"], "text", "topic", skip_bad_rows=True)

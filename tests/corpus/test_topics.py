@@ -149,7 +149,7 @@ def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
             "map.csv, line 2: an empty topic name; fill the cell, or delete the line.",
         ),
         ("from,to\na,b\na ,c\n", "map.csv, line 3: 'a' occurs twice; delete one of its lines."),
-        ("from,to\na,b,c\n", "map.csv, line 2: 3 cells instead of 2; mend them."),
+        ("from,to\na,b,c\n", "map.csv, line 2: 3 cells instead of 2; fix them."),
     ],
     ids=["other columns", "no rows", "no new name", "no name", "twice", "too many cells"],
 )

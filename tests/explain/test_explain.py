@@ -293,7 +293,7 @@ def test_it_shows_the_strongest_words_and_what_adds_up(classifier: TopicClassifi
     lines = repr(classifier.explain("wheat", "grain", against="sport")).splitlines()
     assert lines[0] == "Why grain, not sport"
     assert [line.split("  ")[-1] for line in lines[1:]] == [
-        *("wheat", "what an empty text would get", "score: the sum of these")
+        *("wheat", "baseline: an empty text", "score: the sum of these")
     ]
     terms = [float(line.split()[0].replace("−", "-")) for line in lines[1:]]
     assert terms[0] + terms[1] == pytest.approx(terms[2], abs=2e-3)

@@ -330,7 +330,7 @@ def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     done = predict(options=PredictOptions(strict=True))
     error = (
-        "in/b.jsonl, line 2: no text in column 'text'; mend them, or go on past bad rows without "
+        "in/b.jsonl, line 2: no text in column 'text'; fix them, or go on past bad rows without "
         "`strict`."
     )
     assert (done.n_files, done.failed) == (3, [("in/b.jsonl", error)])

@@ -44,6 +44,7 @@ def compared(*models: ModelResult, **others: Any) -> Comparison:
 GOOD = model("good", 90, 92, 91, 93, 90)
 NEAR = model("near", 91, 91, 90, 92, 91)
 BAD = model("bad", 70, 73, 70, 74, 71)
+STEADY = model("steady", 80, 82, 81, 83, 80)
 FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
 
 
@@ -60,10 +61,15 @@ FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
             "good is right most often: 91.2 %. Its lead over near may be chance (p of "
             "0.05 or more): among these, choose by time, memory and size.",
         ),
+        (
+            (GOOD, STEADY),
+            "good is right most often: 91.2 %. The next one, steady, is 10.0 points behind in "
+            "every fold.",
+        ),
         ((GOOD, FAILED), "Only good was measured: 91.2 % of its answers are right."),
         ((FAILED,), "No model could be measured."),
     ],
-    ids=["better", "alike", "alone", "none"],
+    ids=["better", "alike", "in every fold", "alone", "none"],
 )
 def test_the_verdict_says_no_more_than_the_test(models: tuple[ModelResult, ...], said: str) -> None:
     assert verdict(compared(*models)) == said

@@ -466,7 +466,7 @@ def test_a_file_that_a_worker_does_not_see_is_named(
 
 
 def test_an_empty_pattern_is_named_before_anything_is_sent(client: Any, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no file is named like .*\.csv; check the pattern"):
+    with pytest.raises(DataError, match=r"no file matches .*\.csv; check the pattern"):
         TopicClassifier().fit_stream(f"{tmp_path}/*.csv", client=client)
 
 

@@ -288,7 +288,7 @@ def test_a_source_that_can_not_be_learned_from_is_named(source: Any, message: st
 def test_a_pattern_that_fits_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(f"{tmp_path}/*.parquet")
-    expected = f"no file is named like {tmp_path}/*.parquet; check the pattern and the folder."
+    expected = f"no file matches {tmp_path}/*.parquet; check the pattern and the folder."
     assert str(caught.value) == expected
 
 
@@ -327,7 +327,7 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
     assert str(caught.value) == (
-        f"{path}: line {len(news) + 2} can't be used: no text or no topic; mend them, or go on "
+        f"{path}: line {len(news) + 2} can't be used: no text or no topic; fix them, or go on "
         "without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, skip_bad_rows=True)

@@ -189,7 +189,7 @@ def test_the_share_of_bad_rows_is_that_of_the_whole_file(tmp_path: Path) -> None
         read(many, rows_per_block=10, skip_bad_rows=True)
     assert str(caught.value).startswith(
         f"{many}: 45 of 445 lines can't be used: not valid JSON (Input data was truncated) at line "
-        "401; mend them. `skip_bad_rows` leaves out at most 10% of the rows."
+        "401; fix them. `skip_bad_rows` leaves out at most 10% of the rows."
     )
 
 
@@ -263,7 +263,7 @@ def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
     check = SchemaCheck()
     part = SourceSchema("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
     check.add(part)
-    with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; mend them, or go on"):
+    with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; fix them, or go on"):
         check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
 
 

@@ -28,7 +28,7 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
         matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
         matches = [path for path in matches if Path(path).name != RECORD]
         if not matches:
-            raise DataError(f"no file is named like {name}; check the pattern and the folder.")
+            raise DataError(f"no file matches {name}; check the pattern and the folder.")
         paths += matches
     if not paths:
         raise DataError("no file is named; give at least one.")

@@ -88,9 +88,9 @@ def compare(
 ) -> None:
     """Measure several models on the same folds: how good they are, and what they take.
 
-    Each model runs in a process of its own. One that fails or takes too
-    long is told with the reason, and the others go on. Ctrl-C ends it with
-    the models measured so far; with --resume, it can go on later.
+    Each model runs in a process of its own. If one fails or takes too long,
+    the reason is reported and the others continue. Ctrl-C stops and reports
+    the models measured so far; --resume continues later.
 
     For example:
 

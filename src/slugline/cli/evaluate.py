@@ -59,7 +59,7 @@ def evaluate(
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
 
-    For a data set known by name, its test part is used if there is one.
+    For a built-in data set, its test split is used if it has one.
 
     For example:
 

@@ -82,7 +82,7 @@ def explain(
 ) -> None:
     """Say which words of a text speak for a topic and against it, and how much each counts.
 
-    The shares of all words and what an empty text would get add up to the
+    The shares of all words and baseline: an empty text add up to the
     model's score. With --json, each word says where it stands in the text.
 
     For example:
@@ -111,7 +111,7 @@ def explain(
         fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
     )
     if not explanation.reasons:
-        say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
+        say("the model knows none of the words; this is its answer for an empty text", quiet=quiet)
     if explanation.n_unlisted:
         say(
             f"the text has {counted(explanation.n_words, 'word')}; only the "
@@ -189,7 +189,7 @@ def _rows(explanation: Explanation, n: int) -> list[tuple[str, str, str]]:
     if unlisted:
         others = "all others" if explanation.n_unlisted else f"{len(unlisted):,} others"
         rows.append((f"{sum(reason.share for reason in unlisted):+.3f}", "", others))
-    rows.append((f"{explanation.bias:+.3f}", "", "what an empty text would get"))
+    rows.append((f"{explanation.bias:+.3f}", "", "baseline: an empty text"))
     return [*rows, (f"{explanation.score:+.3f}", "", "score: the sum of these")]
 
 

@@ -119,7 +119,7 @@ Validation = Annotated[
         metavar="FILE",
         help="Labelled texts to find the best epoch on.",
         show_default="a tenth of DATA",
-        rich_help_panel="Of --learner network",
+        rich_help_panel="Options for --learner network",
     ),
 ]
 #: The largest seed that scikit-learn takes.

@@ -170,7 +170,7 @@ def _finish(result: JobResult, out: Path, quiet: bool) -> None:
         n_files = result.n_files + len(result.failed)
         raise SluglineError(
             f"{len(result.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
-            "answered; mend them, and run this again: it answers only these."
+            "answered; fix them, and run this again: it answers only these."
         )
     if result.n_bad:
         files = f"{result.n_bad_files:,} file{'s' if result.n_bad_files > 1 else ''}"

@@ -18,8 +18,8 @@ def rollback(
 ) -> None:
     """Go back to the model that was there before corrections were learned.
 
-    Learning from corrections keeps the last five files beside MODEL. Once more goes one further
-    back. The model that was taken away stays as MODEL.rolled-back.
+    Learning from corrections keeps the last five files beside MODEL. Run it
+    again to go back one further. The model that was replaced stays as MODEL.rolled-back.
 
     For example:
 

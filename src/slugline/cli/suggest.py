@@ -57,7 +57,7 @@ def suggest(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the texts whose topics would teach MODEL most, and spread them over what it ignores.
+    """Choose the texts that MODEL would learn most from, spread over what it knows least.
 
     Writes CSV with the columns topic (empty, to fill in), text, guess and
     probability. Once filled in, it can be given to `slugline train` beside

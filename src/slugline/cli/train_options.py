@@ -46,7 +46,7 @@ NUM_WORDS = 10_000
 #: The share of the documents to test on.
 TEST_FRACTION = 0.2
 
-_NET = "Of --learner network"
+_NET = "Options for --learner network"
 _CORRECTIONS = "With --corrections"
 _STREAM = "For DATA that is larger than memory"
 
@@ -207,8 +207,8 @@ class TrainRequest:
             "--stream",
             metavar="",
             help="Learn in passes over DATA, which may be files of any size and patterns such as "
-            "'tickets/*.parquet'. There is no test and no report; texts that are held out at first "
-            "tell the accuracy.",
+            "'tickets/*.parquet'. There is no separate test and no report; accuracy is "
+            "estimated on texts held out at the start.",
             rich_help_panel=_STREAM,
         ),
     ] = False
@@ -419,23 +419,24 @@ class Rule:
 RULES = (
     Rule(
         _IN_MEMORY,
-        "{option} can't be had with {other}; leave it out, or learn without {other}, as long as "
+        "{option} can't be used with {other}; leave it out, or learn without {other}, as long as "
         "memory is enough.",
         excludes=STREAM_ENGINES,
     ),
     Rule(
         ("test", "test_fraction"),
-        "{option} can't be had with {other}; test the model afterwards, with `slugline evaluate`.",
+        "{option} can't be used with {other}; test the model afterwards, with `slugline evaluate`.",
         excludes=STREAM_ENGINES,
     ),
     Rule(
         ("report",),
-        "{option} can't be had with {other}; there is none; leave it out.",
+        "{option} can't be used with {other}; there is none; leave it out.",
         excludes=STREAM_ENGINES,
     ),
     Rule(
         ("mistakes",),
-        "{option} can't be had with {other}; `slugline evaluate --mistakes` finds them afterwards.",
+        "{option} can't be used with {other}; `slugline evaluate --mistakes` finds them "
+        "afterwards.",
         excludes=STREAM_ENGINES,
     ),
     *(

@@ -145,7 +145,7 @@ class LabelledRows:
         if layout is None:
             head, layout = read_layout(self._rows, self._options)
         self._layout = layout
-        advice = _MISSING_ADVICE.get(self._rows.format, "mend them")
+        advice = _MISSING_ADVICE.get(self._rows.format, "fix them")
         for row in itertools.chain(head, self._rows):
             self._n_rows += 1
             document = _check_row(row, layout.text, layout.topic, advice)
@@ -200,7 +200,7 @@ def _check_row(
     row: SourceRow | BadRow,
     text_columns: Sequence[str],
     topic_column: str,
-    advice: str = "mend them",
+    advice: str = "fix them",
 ) -> Document | BadRow:
     """Return the document of a row, or why it can't be used."""
     if isinstance(row, BadRow):

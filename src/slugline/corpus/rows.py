@@ -40,7 +40,7 @@ class BadRow(NamedTuple):
     at: int | str  # see `SourceRow`
     # What is wrong with it, and what to do about such rows.
     problem: str
-    advice: str = "mend them"
+    advice: str = "fix them"
     # Its cells by column name, as far as they could be read.
     values: Mapping[str, Any] = MappingProxyType({})
     sample: bytes = b""  # some of its bytes, if they are not in the expected encoding

@@ -223,7 +223,7 @@ class Explanation:
         if others:
             name = "all others" if self.n_unlisted else counted(len(others), "other")
             rows.append((format_share(sum(word.share for word in others)), name))
-        rows.append((format_share(self.bias), "what an empty text would get"))
+        rows.append((format_share(self.bias), "baseline: an empty text"))
         return [*rows, (format_share(self.score), "score: the sum of these")]
 
     def to_dict(self) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
             )
         files = [file for file in expand_patterns([source]) if not Path(file).is_dir()]
         if not files:
-            raise DataError(f"no file is named like {source}, only folders; check the pattern.")
+            raise DataError(f"no file matches {source}, only folders; check the pattern.")
         for file in files:
             yield file, PurePath(file).relative_to(fixed)
 

@@ -95,13 +95,13 @@ def verdict(comparison: Comparison) -> str:
     if not behind:
         return f"Only {best.name} was measured: {percent(best.accuracy)} of its answers are right."
     first = f"{best.name} is right most often: {percent(best.accuracy)}."
-    alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= ALPHA]
+    alike = [name for name, d in behind.items() if (d.p_value or 0) >= ALPHA]
     if not alike:
         second = max(behind, key=lambda name: behind[name].accuracy)
-        return (
-            f"{first} The next one, {second}, is {points(behind[second].accuracy)} behind, which "
-            "is more than chance."
-        )
+        lead = f"{first} The next one, {second}, is {points(behind[second].accuracy)} behind"
+        # Without a spread between folds, there is no test.
+        is_tested = behind[second].p_value is not None
+        return f"{lead}, which is more than chance." if is_tested else f"{lead} in every fold."
     return (
         f"{first} Its lead over {join_words(alike)} may be chance (p of {ALPHA} or more): among "
         "these, choose by time, memory and size."

@@ -146,7 +146,7 @@ class ServeSettings:
         float, _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
     log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
-    log_texts: Annotated[bool, _setting("Log the texts, too: think of whose they are.")] = False
+    log_texts: Annotated[bool, _setting("Log the texts, too: they may be personal data.")] = False
 
     @property
     def limits(self) -> Limits:
