@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from slugline.classifier import load
+from slugline.corpus.readers import read_rows
+from slugline.model.routing import Router
+from slugline.prediction.files import ParquetAnswers
+from slugline.prediction.rows import predict_rows
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -42,6 +49,21 @@ def test_all_columns_of_a_parquet_file_stay_as_they_are(run: Run) -> None:
     found = rows_of("out.parquet")
     assert [row[: len(given)] for row in found] == rows_of("in.parquet")
     assert {row[len(given)] for row in found} == {"grain"}
+
+
+@pytest.mark.usefixtures("run")
+def test_columns_of_a_parquet_file_are_not_copied_through_the_answers(
+    write_parquet: Callable[..., None],
+) -> None:
+    write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", "goal"])})
+    router, lines = Router.from_fitted(load("news.slug").fitted_), io.BytesIO()
+    rows = read_rows("in.parquet")
+    names = ("topic", "probability", "error")
+    answers = ParquetAnswers(lines, Path("out.parquet"), rows, names, router)
+    for batch in predict_rows(router, rows):
+        answers.write(batch)
+    assert lines.getvalue().count(b"probability") == 2
+    assert b"goal" not in lines.getvalue()
 
 
 def test_bad_rows_of_a_parquet_file_keep_their_place(

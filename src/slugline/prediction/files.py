@@ -346,7 +346,7 @@ class ParquetAnswers(AnswerFile):
             reason = str(error).partition("\n")[0][:300]
             raise OSError(number, os.strerror(number) if is_full else reason) from error
 
-    def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {} if self._input_path is not None else super()._input_cells(values)
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
