@@ -92,15 +92,10 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Flo
 
 def _p_value(n_right: Integers, n: Integers, precision: float) -> F64:
     """Return the probability of so many right predictions or more at a precision."""
-    n, n_wrong = n[:, np.newaxis], (n - n_right)[:, np.newaxis]
-    k = np.arange(n_wrong.max(initial=0) + 1)
-    # The logarithms of binomial coefficients. Importing SciPy's `bdtrc` would take far longer than
-    # these sums, each time that a model is loaded.
-    ratios = np.log(np.maximum(n - k[:-1], 1)) - np.log(k[1:])
-    logs = np.pad(ratios.cumsum(axis=1), ((0, 0), (1, 0)))
-    logs += k * math.log1p(-precision) + (n - k) * math.log(precision)
-    p: F64 = np.where(k <= n_wrong, np.exp(np.minimum(logs, 0)), 0.0).sum(axis=1)
-    return p
+    from scipy.special import bdtrc
+
+    p: F64 = bdtrc(np.maximum(n_right - 1, 0), n, precision)
+    return np.where(n_right > 0, p, 1.0)
 
 
 def _n_leading(passes: Mask) -> int:
