@@ -10,14 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.audit import evidence as others
 from slugline.audit.evidence import (
+    N_ROUNDS,
+    Neighbours,
     OddText,
     connect_groups,
     find_near_pairs,
+    find_neighbours,
     find_odd_texts,
     find_shared_lines,
     group_members,
+    heldout_scores,
     jaccard,
     number_equal,
     number_identical,
@@ -136,7 +139,7 @@ class Audit:
     suspicion: F64  # shape (n_documents,): probability that the topic is wrong
     order: Index  # shape (n_documents,): the documents, the most suspect first
     likely: list[str]  # the topic that each document probably has if its topic is wrong
-    nearest: others.Neighbours
+    nearest: Neighbours
     topics: Topics
     evidence: TopicEvidence
     copies: Copies
@@ -209,7 +212,7 @@ def audit_corpus(
 def _audit(
     corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
 ) -> Audit:
-    n_steps = 2 + others.N_ROUNDS
+    n_steps = 2 + N_ROUNDS
     progress.update("reading texts", 0.0)
     features = Features(default_blocks("log-tf-idf"), n_jobs)
     X = features.fit_transform(corpus.texts)
@@ -224,7 +227,7 @@ def _audit(
             f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
             "to compare them with. Check which column holds the text."
         )
-    nearest = others.find_neighbours(X, groups)
+    nearest = find_neighbours(X, groups)
     # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
     copies = group_members(number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
@@ -238,7 +241,7 @@ def _audit(
         return is_suspect
 
     leads = _leads(corpus.texts, X, n_jobs)
-    scores = others.heldout_scores(
+    scores = heldout_scores(
         *(X, leads, y, context, groups, most_suspect),
         lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )

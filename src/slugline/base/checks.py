@@ -82,6 +82,11 @@ def has_surrogates(text: str) -> bool:
     return _SURROGATE.search(text) is not None
 
 
+def replace_surrogates(text: str) -> str:
+    """Return a text without lone surrogates, which UTF-8 can't encode."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def option_error(name: str, value: Any, wanted: str) -> OptionError:
     """Return the error for the value of a parameter, with the `wanted` values."""
     return OptionError(f"`{name}` is {short_repr(value)}; give {wanted}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
+from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
@@ -22,7 +22,6 @@ from slugline.serving.model import ServedModel
 
 # Digits after the point: scores are of float32, and nobody needs more.
 _DIGITS = 6
-_HALVES = re.compile("[\ud800-\udfff]")
 #: Words that are given as reasons for an answer, the strongest.
 N_REASONS = 20
 
@@ -111,11 +110,6 @@ def _word(reason: Reason) -> Word:
 def round_number(value: float) -> float:
     """Return a number with six decimals."""
     return round(value, _DIGITS)
-
-
-def replace_surrogates(text: str) -> str:
-    """Return a text without lone surrogates, which UTF-8 can't encode."""
-    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 # Requests and replies -----------------------------------------------------------------------------

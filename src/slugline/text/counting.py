@@ -25,7 +25,7 @@ from slugline.text.words import (
 )
 
 try:
-    from slugline.text import _kernel as _kernel
+    from slugline.text import _kernel
 except ImportError:  # there was no compiler
     _kernel = None  # type: ignore[assignment]
 

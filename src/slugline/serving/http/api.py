@@ -14,6 +14,7 @@ from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
@@ -25,7 +26,6 @@ from slugline.serving.messages import (
     CorrectionRequest,
     ExplainRequest,
     explain_score,
-    replace_surrogates,
     store_correction,
     to_results,
     with_reasons,

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from slugline.serving.messages import replace_surrogates
+from slugline.base.checks import replace_surrogates
 
 #: Bytes of a message, as many as the body of a request over HTTP may have by default.
 MAX_BYTES = 1 << 24

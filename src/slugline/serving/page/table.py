@@ -15,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from slugline.base.checks import replace_surrogates
 from slugline.corpus.bytes import guess_encoding
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.readers import RowReader, read_rows
@@ -26,7 +27,6 @@ from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.reports.page import shorten
 from slugline.serving.http.bodies import HttpProblem, stream_body
 from slugline.serving.http.state import AppState, app_state
-from slugline.serving.messages import replace_surrogates
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
 from slugline.serving.settings import ServeSettings
