@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import slugline
-from measure import FOLDER, chromium, run_in_turn, table
+from measure import FOLDER, child_command, chromium, run_in_turn, table
 from slugline import reuters
 from slugline.model.file.content import model_path
 
@@ -392,10 +392,71 @@ def _drop(browser: Any, url: str, path: Path, n_rows: int) -> tuple[float, float
     return seconds, max(times)
 
 
-BENCHMARKS = {"load": load, "endurance": endurance, "start": start, "page": page}
+def hostile(connections: int = 500, seconds: int = 120) -> str:
+    """Memory, and answers to others, while hostile clients of twelve kinds connect."""
+    body = json.dumps({"texts": ["Wheat exports rose"] * 2500, "top": 20}).encode()
+    with serve_slugline() as server:
+        for _ in range(3):  # what an honest request of the largest size takes, it has taken
+            _time_request(server.url + "/v1/classify", body)
+        before, quiet = server.memory(), _time_health(server, min(seconds, 10))[0]
+        # Elsewhere, clients don't share the server's cores.
+        command = ["nice", "-n", "19", *child_command("hostile", "attack")]
+        command += [server.url.rpartition(":")[2], str(connections), str(seconds)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
+            times, memory = _time_health(server, seconds)
+            assert attack.stdout is not None
+            n_connections = sum(json.loads(attack.stdout.read()).values())
+    growth = f"{max(memory) - before:.0f}, from {before:.0f}"
+    rows = [
+        ["connections that they made", f"{n_connections:,}"],
+        ["growth of memory at its peak, MB", growth],
+        *(
+            [f"/health for others, {name}, ms", f"{share(times):.1f}", f"{share(quiet):.1f}"]
+            for name, share in (("median", statistics.median), ("99 in 100", _p99))
+        ),
+    ]
+    rows = [row if len(row) == 3 else [*row, "-"] for row in rows]
+    return (
+        f"{connections} clients of twelve kinds at a time for {seconds} s, each of which connects "
+        "again when its connection ends; /health is asked ten times a second on connections of its "
+        f"own.\n\n{table(['', 'under attack', 'before'], rows)}"
+    )
+
+
+def _time_health(server: Server, n_seconds: float) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of requests for /health, and megabytes of memory meanwhile."""
+    times, memory = [], []
+    until = time.monotonic() + n_seconds
+    while time.monotonic() < until:
+        times.append(_time_request(f"{server.url}/health"))
+        memory.append(server.memory())
+        time.sleep(0.1)
+    return times, memory
+
+
+def _time_request(url: str, body: bytes | None = None) -> float:
+    started = time.perf_counter()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - ours
+        response.read()
+    return 1000 * (time.perf_counter() - started)
+
+
+def _p99(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[-1]
+
+
+BENCHMARKS = {
+    "load": load,
+    "endurance": endurance,
+    "start": start,
+    "page": page,
+    "hostile": hostile,
+}
 QUICK = {
     "load": {"rounds": 1, "seconds": 2},
     "endurance": {"seconds": 4, "swaps": 2},
     "start": {"runs": 1},
     "page": {"views": 1, "drops": 1, "texts": 1000},
+    "hostile": {"connections": 60, "seconds": 6},
 }

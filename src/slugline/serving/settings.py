@@ -17,6 +17,8 @@ _GIGABYTE = 1 << 30
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
 _MOST_TOKEN_BYTES = 1 << 16
+# Bytes a second at which a file arrives at least, after the time that every request has.
+_SLOWEST = 250_000
 
 
 # Limits -------------------------------------------------------------------------------------------
@@ -44,8 +46,16 @@ class Limits:
     characters: int = 100_000
     explained: int = 100
 
-    def check(self, texts: Sequence[str], *, explain: bool = False) -> None:
-        """Raise a LimitError if there are too many texts, none, or one of them is too long."""
+    @property
+    def guesses(self) -> int:
+        """Topics of all texts of a request."""
+        return 5 * self.texts
+
+    def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:
+        """Raise a LimitError if there are too many texts, none, or one of them is too long.
+
+        Each text gets `top` topics.
+        """
         most = min(self.explained, self.texts) if explain else self.texts
         if not texts:
             raise LimitError("there are no texts; give one at least.")
@@ -54,6 +64,11 @@ class Limits:
             raise LimitError(
                 f"there are {counted(len(texts), 'text')}, and a request{why} may have {most:,}; "
                 "ask in several requests."
+            )
+        if len(texts) * top > self.guesses:
+            raise LimitError(
+                f"there are {counted(len(texts), 'text')} with {top:,} topics each, and a request "
+                f"may ask for {self.guesses:,} topics in all; ask in several requests."
             )
         longest = max(map(len, texts))
         if longest > self.characters:
@@ -142,6 +157,15 @@ class ServeSettings:
             "Requests that a process works on or that wait; others get 503.", "N", ge=1, le=100_000
         ),
     ] = 512
+    max_connections: Annotated[
+        int,
+        _setting(
+            "Connections of a process; beyond them, the one that has been idle longest is closed.",
+            "N",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 1000
     timeout: Annotated[
         float, _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
@@ -158,10 +182,10 @@ class ServeSettings:
         """Whether to log a line for each request."""
         return self.log_requests or self.log_texts
 
-    @property
-    def max_pending_bytes(self) -> int:
-        """Bytes of all requests that a process holds at a time."""
-        return 4 * max(self.max_body, self.max_file)
+    def file_timeout(self, n_bytes: int | None = None) -> float:
+        """Return the seconds for a file to arrive, by default one of `max_file` bytes."""
+        n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)
+        return self.timeout + n_bytes / _SLOWEST
 
     @property
     def train_options(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
+from slugline.model.routing import N_GUESSES
 from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.messages import (
@@ -91,6 +92,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 _log = logging.getLogger("slugline.server")
 # Digits of a number that SQLite can hold.
 _ID_DIGITS = 18
+# Topics of a reply that is made on the event loop.
+_FEW_GUESSES = 1000
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -104,14 +107,17 @@ async def classify(request: Request) -> Response:
     state = app_state(request)
     body = parse_json(await _json(request, state), _classify)
     texts = _texts(body)
-    _check(state, texts, explain=body.explain)
+    _check(state, texts, explain=body.explain, top=body.top)
     model = find_model(request, body.model)
     if state.settings.log_texts:
         _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
         routes = await state.batches.route(model, texts, body.min_precision, body.top)
-        answers = to_results(routes, body.top)
+        if len(texts) * body.top > _FEW_GUESSES:  # others have their turn meanwhile
+            answers = await state.run(to_results, routes, body.top)
+        else:
+            answers = to_results(routes, body.top)
         if body.explain:
             answers = await state.run(with_reasons, model, texts, answers)
         return Classification(model=model.name, version=model.digest, results=answers)
@@ -297,8 +303,10 @@ def _texts(body: ClassifyRequest) -> list[str]:
     raise HttpProblem(422, "give either `text` or `texts`.")
 
 
-def _check(state: AppState, texts: list[str], *, explain: bool = False) -> None:
+def _check(
+    state: AppState, texts: list[str], *, explain: bool = False, top: int = N_GUESSES
+) -> None:
     try:
-        state.settings.limits.check(texts, explain=explain)
+        state.settings.limits.check(texts, explain=explain, top=top)
     except LimitError as error:
         raise HttpProblem(422, f"{error}", index=error.index) from None

@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from slugline.model.routing import N_GUESSES, Route
+from slugline.serving.http.bodies import busy_problem
 from slugline.serving.model import ServedModel
 
 # Metrics ------------------------------------------------------------------------------------------
@@ -181,13 +182,15 @@ class BatchQueue:
     in one batch, and a long request in parts, between which others have their turn.
     """
 
-    def __init__(self, n_threads: int, metrics: Metrics) -> None:
+    def __init__(self, n_threads: int, metrics: Metrics, most_guesses: int) -> None:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
         self._n_threads = n_threads
         # Numbers of texts: of those that wait, and of each batch that a thread works on.
         self._n_waiting, self._running = 0, list[int]()
         self._waiting: deque[_QueuedRequest] = deque()
         self._metrics = metrics
+        # Topics that requests get, each of which takes some memory until the reply is written.
+        self._n_guesses, self._most_guesses = 0, most_guesses
 
     async def route(
         self,
@@ -196,16 +199,26 @@ class BatchQueue:
         min_precision: float | None = None,
         top: int = N_GUESSES,
     ) -> list[Route]:
-        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`."""
+        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`.
+
+        Raises
+        ------
+        HttpProblem : 503 if other requests get too many guesses already.
+        """
+        n_guesses = len(texts) * max(top, N_GUESSES)
+        if self._n_guesses and self._n_guesses + n_guesses > self._most_guesses:
+            raise busy_problem()
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
         job = _QueuedRequest(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._n_waiting += len(texts)
+        self._n_guesses += n_guesses
         self._metrics.add("queue_size")
         self._start_batches()
         try:
             return await future
         finally:  # it may have been cancelled
+            self._n_guesses -= n_guesses
             self._metrics.add("queue_size", -1)
 
     def close(self) -> None:

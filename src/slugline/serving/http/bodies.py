@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 
@@ -32,6 +33,15 @@ class HttpProblem(Exception):  # noqa: N818 - the standard's word
         super().__init__(detail)
         self.status, self.detail = status, detail
         self.headers, self.index = dict(headers or {}), index
+
+
+def busy_problem() -> HttpProblem:
+    """Return the problem of a request that is one too many for now."""
+    return HttpProblem(
+        503,
+        "too many requests wait already; ask again.",
+        headers={"Retry-After": "1", "Connection": "close"},
+    )
 
 
 class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,63 +70,209 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
     )
 
 
-# Heads of requests --------------------------------------------------------------------------------
+# Connections --------------------------------------------------------------------------------------
 
-# Bytes of a request before its body.
-_MOST_HEAD_BYTES = 1 << 16
+# Bytes between two parts of a body: of the head, of trailers, or of a chunk's extensions.
+_MOST_OTHER_BYTES = 1 << 16
+_MOST_FIELDS = 128
+# Requests that may wait for the answer to the one before on the same connection.
+_MOST_PIPELINED = 8
+# Bytes that the parser gets at a time, so that limits hold within a large piece from the network.
+_PIECE = 1 << 12
+# Bytes of an answer that a client has to read within the time limit, unless there are fewer.
+_SLOWEST_READER = 1 << 16
+# Bytes of all answers that wait for their clients to read them.
+_MOST_UNSENT = 1 << 24
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
 
 
-def make_protocol(timeout: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with a time limit, in seconds, for the head of a request.
+def make_protocol(timeout: float, life: float, most_connections: int) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with limits, which uvicorn itself doesn't have.
 
-    uvicorn itself waits for ever, for as many bytes as come. Bodies have limits of their own.
+    `timeout` is in seconds: for a head to arrive, and for a client to read some of its answer. An
+    answer begins within `life` seconds of its request's head. Bodies have limits of their own.
     """
-    return type("Protocol", (_Protocol,), {"seconds": timeout})
+    limits = {"timeout": timeout, "life": life, "most_connections": most_connections}
+    return type("Protocol", (_Protocol,), limits)
 
 
 class _Protocol(HttpToolsProtocol):
-    seconds: float
-    _waiting: asyncio.TimerHandle | None = None
-    _n_head_bytes = 0
-    _is_in_head = True
+    timeout: float
+    life: float
+    most_connections: int
+    _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    _since = 0.0
+    _n_other = _n_unsent = _n_held = 0
+    _is_in_head = _is_complete = True
+    _is_sending = False
+    _running: Any = None
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nobody works on an answer."""
+        return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._wait()
+        # Paused from the first answer that isn't sent at once, until all is sent.
+        transport.set_write_buffer_limits(_PIECE, 0)
+        self._wait(self.timeout)
+        self._since = self.loop.time()
+        if len(self.connections) > self.most_connections:
+            others: Iterable[Any] = self.connections
+            idle = [other for other in others if other._is_idle]
+            # This one, if all others are being answered.
+            oldest = min(idle, key=lambda other: other._since)
+            if oldest is self:
+                transport.write(_TOO_MANY)
+            oldest._give_up()
+            self.connections.discard(oldest)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
         self._stop_waiting()
+        self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_in_head:
-            if self._n_head_bytes > _MOST_HEAD_BYTES:
-                self.transport.write(_TOO_LARGE)
-                self.transport.close()
+        for start in range(0, len(data), _PIECE):
+            if self.transport.is_closing():
                 return
-            # What begins a body may be among them: what comes at a time, no more.
-            self._n_head_bytes += len(data)
-        super().data_received(data)
+            piece = data[start : start + _PIECE]
+            self._n_other += len(piece)
+            super().data_received(piece)
+            if self._n_other > _MOST_OTHER_BYTES:
+                if self._is_in_head and self._is_idle:
+                    self.transport.write(_TOO_LARGE)
+                    self.transport.close()
+                else:
+                    self._abort()
+        if self._deadline is None:  # line breaks alone begin no message
+            self._wait(self.timeout)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._is_idle:
+            super().send_400_response(msg)
+        else:  # there is another answer to come
+            self._abort()
 
     def on_message_begin(self) -> None:
-        self._is_in_head, self._n_head_bytes = True, 0
-        self._wait()
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            raise ValueError("too many requests wait")
+        self._is_in_head, self._is_complete = True, False
+        self._wait(self.timeout)
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:  # a trailer, which nobody reads
+            return
+        if len(self.headers) >= _MOST_FIELDS:
+            raise ValueError("too many header fields")
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        self._stop_waiting()
+        self._is_in_head, self._n_other = False, 0
+        self._wait(self.life)
         super().on_headers_complete()
 
-    def _wait(self) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        cycle.send = functools.partial(self._send, cycle.send)
+        super()._start_asgi_task(cycle, app)
+
+    async def _send(self, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+        self._n_held += len(message.get("body", b""))
+        await send(message)
+        if not self.flow.write_paused:
+            self._n_held = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._n_other = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_complete, self._n_other = True, 0
+        super().on_message_complete()
+        if self._is_idle:
+            self._wait(self.timeout)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        if self.transport.is_closing():
+            self._wait(self.timeout)
+        elif not self._is_complete:  # the body is read on for the client to see the answer
+            self._wait(_LINGER_SECONDS)
+        elif not self.pipeline:
+            self._stop_waiting()
+        if self.flow.write_paused:  # the next request waits until this answer is sent
+            self.flow.pause_reading()
+            self._is_sending = True
+        else:
+            super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._give_up()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_reader()
+        # Of each, all is held until the last byte is sent.
+        others: Iterable[Any] = self.connections
+        held = [other for other in others if other.flow.write_paused]
+        if sum(other._n_held for other in held) > _MOST_UNSENT:
+            max(held, key=lambda other: other._n_held)._abort()
+
+    def resume_writing(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading, self._n_unsent, self._n_held = None, 0, 0
+        super().resume_writing()
+        if self._is_sending:
+            self._is_sending = False
+            super().on_response_complete()
+
+    def _check_reader(self) -> None:
+        """Give up a client that reads nothing of its answer, or too little."""
+        n_unsent = self.transport.get_write_buffer_size()
+        if self._reading is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
+            self._abort()
+            return
+        self._n_unsent = n_unsent
+        self._reading = self.loop.call_later(self.timeout, self._check_reader)
+
+    def _wait(self, seconds: float) -> None:
         self._stop_waiting()
-        self._waiting = self.loop.call_later(self.seconds, self.transport.close)
+        self._deadline = self.loop.call_later(seconds, self._give_up)
 
     def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        """Close the connection; if that takes too long, break it off."""
+        if self.transport.is_closing():
+            self._abort()
+        elif self._is_idle or not self._running.response_started:
+            self.transport.close()
+            self._wait(self.timeout)
+
+    def _abort(self) -> None:
+        """Break off the connection; nothing more is written to it."""
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell the handler that nobody waits for its answer; uvicorn tells only the last one."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
 
 # Bodies -------------------------------------------------------------------------------------------
@@ -131,6 +287,16 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 def body_type(request: Request) -> str:
     """Return the media type of a body in lower case; "" if the request doesn't name it."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def content_length(field: str) -> int | None:
+    """Return the number in a header field; None if it is none, or too long to be one.
+
+    >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
+    (17, 17, None)
+    """
+    digits = field.lstrip("0") or "0"
+    return int(digits) if field.isascii() and field.isdecimal() and len(digits) < 19 else None
 
 
 async def read_body(request: Request, most: int, timeout: float) -> bytes:
@@ -156,8 +322,7 @@ async def stream_body(
             415, f"the body is said to be {encoding!r}-encoded; send it as it is.",
             headers={"Accept-Encoding": "identity"},
         )  # fmt: skip
-    claimed = request.headers.get("content-length", "0")
-    if claimed.isdecimal() and int(claimed) > most:
+    if (content_length(request.headers.get("content-length", "0")) or 0) > most:
         await _discard(request)
         raise _too_large(most)
     n_bytes = 0

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 
 from slugline.errors import SluglineError, StoreError
-from slugline.serving.http.bodies import HttpProblem, problem_response
+from slugline.serving.http.bodies import HttpProblem, busy_problem, content_length, problem_response
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -34,6 +34,10 @@ _PROBES = frozenset(("/health", "/ready"))
 #: What anybody may see: the form that asks for a token, and what it looks like.
 _OPEN = frozenset(("/login",))
 _OPEN_FOLDER = "/static/"
+#: Where files are sent.
+_FILES = "/table/"
+# Bodies of the largest size that are held at a time.
+_MOST_BODIES = 4
 
 # Nothing but what the server itself sends is shown, run or asked for, and no other page frames it.
 _HEADERS: list[tuple[bytes, bytes]] = [
@@ -70,8 +74,8 @@ class Guard:
         self._hosts = {name.lower() for name in ("localhost", *settings.allowed_hosts)}
         self._tokens = [token.encode() for token in settings.tokens]
         self._cookies = [token_cookie(token).encode() for token in settings.tokens]
-        self._most_held = max(settings.max_body, settings.max_file)
-        self._n_running = self._n_bytes = 0
+        # Bodies are held in memory, files of tables on disk.
+        self._n_running, self._n_bytes = 0, {settings.max_body: 0, settings.max_file: 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -94,12 +98,14 @@ class Guard:
         metrics = self._state.metrics
         metrics.add("request_count")
         headers = dict(scope["headers"])  # of two of a name, the last one
-        n_bytes = _expected_bytes(headers, self._most_held)
+        settings = self._state.settings
+        most = settings.max_file if scope["path"].startswith(_FILES) else settings.max_body
+        n_bytes = _expected_bytes(headers, most)
         self._n_running += 1
-        self._n_bytes += n_bytes
+        self._n_bytes[most] += n_bytes
         try:
             try:
-                self._check(scope, headers)
+                self._check(scope, headers, self._n_bytes[most] > _MOST_BODIES * most)
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
                 problem = to_problem(error, scope)
@@ -111,7 +117,7 @@ class Guard:
                 await response(scope, receive, send_with_headers)
         finally:
             self._n_running -= 1
-            self._n_bytes -= n_bytes
+            self._n_bytes[most] -= n_bytes
             seconds = time.perf_counter() - started
             metrics.observe("request_duration", seconds)
             metrics.add("request_success" if 200 <= status < 400 else "request_failure")
@@ -119,8 +125,8 @@ class Guard:
                 line = "%s %s %d %.1f ms, %s"
                 _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
 
-    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Raise an HttpProblem if a request must not be answered."""
+    def _check(self, scope: Scope, headers: dict[bytes, bytes], is_full: bool) -> None:
+        """Raise an HttpProblem if a request must not be answered, such as when memory `is_full`."""
         if scope["path"] in _PROBES:
             return
         host = headers.get(b"host", b"").decode("latin-1")
@@ -137,13 +143,8 @@ class Guard:
         except HttpProblem as problem:
             problem.headers["Connection"] = "close"  # its body is not waited for
             raise
-        settings = self._state.settings
-        if self._n_running > settings.max_waiting or self._n_bytes > settings.max_pending_bytes:
-            raise HttpProblem(
-                503,
-                "too many requests wait already; ask again.",
-                headers={"Retry-After": "1", "Connection": "close"},
-            )
+        if is_full or self._n_running > self._state.settings.max_waiting:
+            raise busy_problem()
 
     def _is_ours(self, host: str) -> bool:
         """Whether a host name is known: a name of another site may point here (DNS rebinding).
@@ -242,8 +243,8 @@ def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
     """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
     if b"transfer-encoding" in headers:
         return most
-    claimed = headers.get(b"content-length", b"0")
-    return min(int(claimed), most) if claimed.isdigit() and len(claimed) < 19 else most
+    claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
+    return most if claimed is None else min(claimed, most)
 
 
 def _as_header(name: str) -> bytes:

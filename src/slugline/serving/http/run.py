@@ -38,6 +38,8 @@ _WATCH_SECONDS = 1.0
 # Objects after which garbage is looked for: a request for many texts makes hundreds, which go away
 # by themselves.
 _GARBAGE = (20_000, 20, 20)
+# Descriptors for files and other things than connections.
+_FILES = 64
 # Connections that ask nothing are closed after as many seconds.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -60,7 +62,12 @@ def run_process(
         make_app(state),
         log_config=None,
         access_log=False,
-        http=make_protocol(settings.timeout),
+        http=make_protocol(
+            settings.timeout,
+            # A file arrives, and waits for its answer.
+            settings.file_timeout() + settings.timeout,
+            _most_connections(settings),
+        ),
         lifespan="off",
         proxy_headers=False,
         server_header=False,
@@ -69,6 +76,8 @@ def run_process(
         timeout_graceful_shutdown=int(settings.timeout) + 1,
         ws="none",
     )
+    # It would warn of each request that is none.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # What is here to stay need not be looked through each time that garbage is collected.
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
@@ -80,6 +89,15 @@ def run_process(
             if learns:
                 state.learner.start()
         _Server(config, state).run(sockets=[listening])
+
+
+def _most_connections(settings: ServeSettings) -> int:
+    """Return the most connections: some file descriptors are left for files."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # on Windows
+        return settings.max_connections
+    return min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES)
 
 
 def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | None:

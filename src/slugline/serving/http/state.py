@@ -37,7 +37,8 @@ class AppState:
     batches: BatchQueue = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batches = BatchQueue(self.settings.threads, self.metrics)
+        most_guesses = 2 * self.settings.limits.guesses
+        self.batches = BatchQueue(self.settings.threads, self.metrics, most_guesses)
         self._errands = ThreadPoolExecutor(self.settings.threads, "slugline-errands")
         # Whoever waits for the disk, or for another process, keeps nobody else from an answer.
         self._keeping = ThreadPoolExecutor(1, "slugline-store")

@@ -123,7 +123,7 @@ class ModelTools:
 
     def classify(self, request: ClassifyArguments) -> Classification:
         """Classify texts."""
-        self.limits.check(request.texts, explain=request.explain)
+        self.limits.check(request.texts, explain=request.explain, top=request.top)
         model = self.model(request.model)
         routes = [
             route

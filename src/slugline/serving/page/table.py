@@ -25,7 +25,7 @@ from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, topic_names
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.reports.page import shorten
-from slugline.serving.http.bodies import HttpProblem, stream_body
+from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
@@ -36,8 +36,6 @@ from slugline.serving.settings import ServeSettings
 _LONGEST_NAME = 200
 # What the end of a name says of the format; no other part of it gets into a path.
 _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
-# Bytes a second at which a file arrives at least, after the time that every request has.
-_SLOWEST = 250_000
 # Rows that are answered at a time: others have their turn in between.
 _LIMITS = BatchLimits(rows=256)
 # Rows that are answered: the page holds all of them, and a packed file may have no end of them.
@@ -112,9 +110,8 @@ async def save_body(request: Request, settings: ServeSettings) -> Any:
     HttpProblem : those of `stream_body`, and 503 if the disk is full.
     """
     ending = _ENDING.search(_name(request).lower())
-    claimed = request.headers.get("content-length", "")
-    n_bytes = int(claimed) if claimed.isascii() and claimed.isdecimal() else settings.max_file
-    timeout = settings.timeout + min(n_bytes, settings.max_file) / _SLOWEST
+    n_bytes = content_length(request.headers.get("content-length", ""))
+    timeout = settings.file_timeout(n_bytes)
     suffix = ending[0] if ending else ""
     file = tempfile.NamedTemporaryFile(suffix=suffix)  # noqa: SIM115 - the upload closes it
     try:

@@ -1,0 +1,159 @@
+"""Limits of connections, whatever clients send or don't read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from server import Address, running
+
+pytestmark = pytest.mark.slow
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+CLASSIFY = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+FIELD = b"X-Y: " + b"y" * 8000 + b"\r\n"
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[Address]:
+    with running("--timeout", "0.5", "--max-connections", 20) as url:
+        yield url
+
+
+def connect(address: Address) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
+def read(connection: socket.socket, n_bytes: int = 1 << 20) -> bytes:
+    """Return what comes until the connection is closed."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(n_bytes):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def is_closed(
+    connection: socket.socket,
+    again: bytes,
+    *,
+    pause: float = 0,
+    n_seconds: float = 60,
+    most_bytes: int = 1 << 30,
+) -> bool:
+    """Send the same bytes again and again; return whether the server closes the connection."""
+    until, n_bytes = time.monotonic() + n_seconds, 0
+    while time.monotonic() < until and n_bytes < most_bytes:
+        time.sleep(pause)
+        try:
+            n_bytes += connection.send(again)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"", b"\r\n"),
+        (HEALTH + b"X: ", b"x"),
+        (HEALTH + b"Content-Length: 9999999\r\n\r\n", b"x"),
+        (HEALTH + CHUNKED, b"1\r\nx\r\n"),
+        (HEALTH + CHUNKED + b"0\r\n", b"X"),
+        (CLASSIFY + b"Content-Length: 9999999\r\n\r\n", b"x"),
+        (CLASSIFY + CHUNKED + b"1;", b"x"),
+    ],
+    ids=["line breaks", "head", "body nobody reads", "chunks", "trailers", "body", "extension"],
+)
+def test_a_connection_ends_however_slowly_bytes_come(
+    address: Address, first: bytes, again: bytes
+) -> None:
+    with connect(address) as slow:
+        slow.sendall(first)
+        assert is_closed(slow, again, pause=0.1, n_seconds=8)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (HEALTH, FIELD),
+        (HEALTH + CHUNKED + b"0\r\n", FIELD),
+        (HEALTH + CHUNKED + b"1;", b"x" * 8000),
+        (CLASSIFY + CHUNKED + b"0\r\n", FIELD),
+        (b"", (HEALTH + b"\r\n") * 100),
+    ],
+    ids=["head", "trailers", "extension", "trailers of a body", "pipelined requests"],
+)
+def test_a_connection_ends_after_so_many_bytes_that_are_no_body(
+    address: Address, first: bytes, again: bytes
+) -> None:
+    with connect(address) as endless:
+        endless.sendall(first)
+        assert is_closed(endless, again, most_bytes=32 << 20)
+
+
+def test_a_head_over_its_limit_is_refused_though_it_comes_in_one_piece(address: Address) -> None:
+    for n_bytes, status in ((60_000, b"200"), (70_000, b"431"), (120_000, b"431")):
+        with connect(address) as large:
+            large.sendall(HEALTH + b"Connection: close\r\nX: " + b"x" * n_bytes + b"\r\n\r\n")
+            # What nobody reads any more may cut off the answer.
+            assert read(large)[9:12] in (status, b"" if n_bytes > 1 << 16 else status)
+
+
+def test_a_head_may_not_have_very_many_fields(address: Address) -> None:
+    with connect(address) as many:
+        many.sendall(HEALTH + b"a:b\r\n" * 1000 + b"\r\n")
+        assert read(many).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("digits", [b"9" * 5000, b"0" * 4998 + b"13"])
+def test_a_length_of_very_many_digits_is_no_error_of_ours(address: Address, digits: bytes) -> None:
+    with connect(address) as large:
+        large.sendall(
+            CLASSIFY + b"Connection: close\r\nContent-Length: " + digits + b'\r\n\r\n{"text": "a"}'
+        )
+        assert read(large)[9:12] in (b"200", b"400")
+
+
+def test_a_client_that_does_not_read_its_answer_is_given_up(address: Address) -> None:
+    body = json.dumps({"texts": ["wheat"] * 2500, "top": 20}).encode()
+    request = CLASSIFY + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connect(address) as deaf:
+        deaf.setblocking(False)
+        assert is_closed(deaf, request, pause=0.02, n_seconds=20)
+
+
+def test_requests_on_one_connection_get_their_answers_in_turn(address: Address) -> None:
+    body = json.dumps({"text": "wheat exports"}).encode()
+    request = CLASSIFY + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connect(address) as patient:
+        patient.sendall(
+            request + HEALTH + b"\r\n" + request + HEALTH + b"Connection: close\r\n\r\n"
+        )
+        answer = read(patient)
+    assert answer.count(b"HTTP/1.1 200 OK") == 4
+    assert answer.endswith(b'{"status":"ok"}')
+
+
+def test_the_longest_idle_connection_makes_room_for_another(address: Address) -> None:
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connect(address)) for _ in range(20)]
+        assert httpx.get(f"{address}/health").status_code == 200
+        assert silent[0].recv(1) == b""
+
+
+def test_no_more_topics_are_made_at_a_time_than_fit_into_memory(address: Address) -> None:
+    asked = {"texts": ["wheat"] * 3000, "top": 20}
+    answer = httpx.post(f"{address}/v1/classify", json=asked)
+    assert answer.status_code == 422
+    assert "a request may ask for 50,000 topics in all" in answer.json()["detail"]
