@@ -28,7 +28,7 @@ N_COLUMNS, N_TOPICS = 12, 4
 def linear(seed: int = 0, sharpness: float = 5.0) -> LinearLearner:
     rng = np.random.default_rng(seed)
     learner = LinearLearner()
-    learner._weights = sp.csr_array(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype("f4"))
+    learner._set_weights(sp.csr_array(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype("f4")))
     learner.biases = rng.normal(size=N_TOPICS).astype("f4")
     learner.calibration = Calibration(sharpness, 0.02, 0.1)
     return learner
@@ -37,7 +37,7 @@ def linear(seed: int = 0, sharpness: float = 5.0) -> LinearLearner:
 def sure() -> LinearLearner:
     """Return a learner by which some topics have a probability of 0."""
     learner = linear()
-    learner._weights = learner._weights * np.float32(30)
+    learner._set_weights(learner.weights * np.float32(30))
     learner.calibration = Calibration(20.0)
     return learner
 

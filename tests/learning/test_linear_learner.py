@@ -15,7 +15,7 @@ from rows_by_topic import N_TOPICS, make_up, plant_wrong_topics
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import weights as term_weights
+from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear.learner import LinearLearner
 
 TYPICAL = Calibration(5.5, 0.01, 0.06)
@@ -74,7 +74,7 @@ def test_scores_are_the_same_where_a_dense_table_would_be_too_large(
     X, y = make_up(300)
     learner = fit(X, y)
     dense = learner.decision_function(X)
-    monkeypatch.setattr(term_weights, "_MAX_DENSE", 100)
+    monkeypatch.setattr(linear_learner, "_MAX_DENSE", 100)
     again = LinearLearner.restore(learner.settings(), learner.arrays())
     assert not isinstance(again._table, np.ndarray)
     np.testing.assert_allclose(again.decision_function(X), dense, rtol=1e-4, atol=1e-6)

@@ -11,15 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
+from slugline.learning.linear import learner as linear_learner
 from slugline.learning.linear import weights as term_weights
-from slugline.learning.linear.weights import (
-    drop_threshold,
-    from_arrays,
-    hstack_topics,
-    score_table,
-    sparsify,
-    to_arrays,
-)
+from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
+from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
+from slugline.text.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
@@ -99,11 +95,11 @@ def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     weights = sparsify(DENSE, 0.25).tocsr()
-    dense = score_table(weights)
+    dense = score_table(SparseRows.from_csr(weights))
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
-    monkeypatch.setattr(term_weights, "_MAX_DENSE", DENSE.size - 1)
-    assert score_table(weights) is weights
+    monkeypatch.setattr(linear_learner, "_MAX_DENSE", DENSE.size - 1)
+    assert_same(score_table(SparseRows.from_csr(weights)), weights)
 
 
 # Model files ------------------------------------------------------------------------------------
@@ -112,14 +108,14 @@ def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
 def test_arrays_of_a_file_give_the_same_weights(share: float) -> None:
     weights = sparsify(DENSE, share).tocsr()
-    arrays = to_arrays(weights)
+    arrays = to_arrays(SparseRows.from_csr(weights))
     assert {name: array.dtype.name for name, array in arrays.items()} == {
         "weights.values": "float32",
         "weights.topics": "uint16",
         "weights.counts": "uint32",
     }
     assert arrays["weights.counts"].tolist() == (weights.toarray() != 0).sum(axis=1).tolist()
-    assert_same(from_arrays(arrays, 7), weights)
+    assert_same(from_arrays(arrays, 7).csr(), weights)
 
 
 GOOD: dict[str, np.ndarray] = {
@@ -158,6 +154,10 @@ DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "counts that overflow": ({"counts": np.array([2**32 - 1, 4], np.uint32)}, NOT_THERE),
     "a topic that there is not": ({"topics": np.array([0, 3, 1], np.uint16)}, NOT_THERE),
     "the last topic there may be": ({"topics": np.array([0, 2**16 - 1, 1], np.uint16)}, NOT_THERE),
+    "a topic twice after a term without any": (
+        {"topics": np.array([1, 1, 1], np.uint16), "counts": np.array([0, 1, 2], np.uint32)},
+        NOT_ASCENDING,
+    ),
     "topics that descend": ({"topics": np.array([2, 0, 1], np.uint16)}, NOT_ASCENDING),
     "a topic twice": ({"topics": np.array([2, 2, 1], np.uint16)}, NOT_ASCENDING),
 }

@@ -537,7 +537,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "an unknown learner": (
         set_to("learner", "kind", value="forest"),
-        damaged("settings of the learner: Invalid value 'forest' - at `$.kind`"),
+        damaged("settings of the learner: Invalid enum value 'forest' - at `$.kind`"),
     ),
     "a learner of no kind": (
         lambda info: info["learner"].pop("kind"),

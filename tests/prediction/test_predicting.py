@@ -25,7 +25,8 @@ from slugline.prediction import job as predicting
 from slugline.prediction import task
 from slugline.prediction.job import JobResult, predict_files
 from slugline.prediction.record import FilePair
-from slugline.prediction.task import FileProgress, FileResult, PredictOptions
+from slugline.prediction.rows import PredictOptions
+from slugline.prediction.task import FileProgress, FileResult
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.learning.linear.weights import score_rows
+from slugline.learning.linear.learner import score_rows
 from slugline.text import sparse
-from slugline.text.blocks import WEIGHTINGS, Block
-from slugline.text.row_weights import RowWeights
+from slugline.text.blocks import WEIGHTINGS, Block, RowWeights
 from slugline.text.sparse import Entries, SparseRows, check_rows
 
 needs_kernel = pytest.mark.skipif(

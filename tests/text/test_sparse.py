@@ -156,7 +156,9 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
         count_rows(block).toarray().tolist() for block in blocks
     ]
     whole = count_rows([sequence for block in blocks for sequence in block])
-    rows = SparseRows(stack.concatenate(), N_COLUMNS).csr()
+    stacked = SparseRows(stack.concatenate(), N_COLUMNS)
+    assert stacked.toarray().tolist() == whole.toarray().tolist()
+    rows = stacked.csr()
     assert rows.toarray().tolist() == whole.toarray().tolist()
     assert len(rows.data) == len(rows.indices) == rows.nnz
     assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from slugline.corpus.readers import RowReader
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
-    from slugline.prediction.rows import Prediction
-    from slugline.prediction.task import PredictOptions
+    from slugline.prediction.rows import Prediction, PredictOptions
 
 
 # Words and phrases for and against that a line names.
@@ -159,7 +158,7 @@ def predict(
 
       slugline predict model.slug 'in/*.parquet' -o out/
     """
-    from slugline.prediction.task import PredictOptions
+    from slugline.prediction.rows import PredictOptions
 
     if output is not None and explain:
         raise OptionError(
@@ -191,7 +190,7 @@ def _predict_file(
 ) -> None:
     from slugline.corpus.readers import read_rows
     from slugline.model.file.content import load_model
-    from slugline.prediction.task import make_router, predict_batches, strict_error
+    from slugline.prediction.rows import make_router, predict_batches, strict_error
 
     if output is not None:
         check_answer_file(output, [model, file])

@@ -17,7 +17,7 @@ from slugline.model.file.content import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.prediction.job import JobResult
-    from slugline.prediction.task import PredictOptions
+    from slugline.prediction.rows import PredictOptions
 
 
 _PANEL = "With a folder for --output"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, I64
 
@@ -13,8 +14,13 @@ from slugline.base.arrays import F32, F64, I64
 _MAX_SCORE = np.float32(1e38)
 # The inverse temperature is looked for between 1/7 and 55, and the weights up to a half.
 _LOG_BOUNDS, _MOST = (-2.0, 4.0), 0.5
-# The names of the attributes in model files.
-_SETTINGS = ("sharpness", "doubt", "ambiguity")
+Sharpness: TypeAlias = Annotated[float, Meta(gt=0, lt=1e6)]
+#: The names of the attributes of a calibration in model files, and their valid values.
+SETTINGS: dict[str, Any] = {
+    "sharpness": Sharpness,
+    "doubt": Annotated[float, Meta(ge=0, lt=1)],
+    "ambiguity": Annotated[float, Meta(ge=0, lt=1)],
+}
 # Digits of a calibration that the rows determine.
 _DIGITS = 9
 # The log of a usual inverse temperature, 5.5, the log-odds of usual weights, 1 % and 6 %, and how
@@ -68,12 +74,12 @@ class Calibration(NamedTuple):
 
     def settings(self) -> dict[str, float]:
         """Return plain data from which `restore` makes it again."""
-        return dict(zip(_SETTINGS, self, strict=True))
+        return dict(zip(SETTINGS, self, strict=True))
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any]) -> Calibration:
         """Return the calibration among the settings in a model file."""
-        return cls(*(settings[name] for name in _SETTINGS))
+        return cls(*(settings[name] for name in SETTINGS))
 
     def proba(self, scores: F32) -> F32:
         """Return rows of probabilities; the largest is that of the largest score."""

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, is_number, option_error
-from slugline.learning.calibration import softmax
+from slugline.learning.calibration import Sharpness, softmax
 from slugline.learning.learner import Learner
 
 if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
+
+
+class _MixtureSettings(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
+    learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    # Their sum is to be finite, too.
+    shares: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]] | None = None
+    sharpness: Sharpness = 1.0
 
 
 class Mixture:
@@ -32,6 +40,7 @@ class Mixture:
     """
 
     wants = "log-tf-idf"
+    settings_type = _MixtureSettings
 
     def __init__(
         self,

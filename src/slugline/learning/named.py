@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any, Literal
 
 import msgspec
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice, option_error
 from slugline.errors import DataError
-from slugline.learning.learner import Learner, settings_struct
-from slugline.learning.linear.learner import LinearLearner, LinearOptions
-from slugline.learning.mixture import Mixture
-from slugline.learning.net.learner import NeuralLearner, NeuralOptions
-from slugline.learning.shallow import ShallowLearner, ShallowOptions
+from slugline.learning.learner import Learner
 
 #: Learners that can be chosen by name.
 LEARNERS = ("linear", "network")
@@ -25,7 +22,8 @@ def choose_learner(learner: str | Learner) -> Learner:
     """Return a learner by name, or an unfitted copy of a learner; else raise OptionError."""
     if isinstance(learner, str):
         check_choice("learner", learner, LEARNERS)
-        return LinearLearner() if learner == "linear" else NeuralLearner()
+        chosen: Learner = _learner_class(learner)()
+        return chosen
     if isinstance(learner, type) or not isinstance(learner, Learner):
         raise option_error("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
     return copy.deepcopy(learner)
@@ -33,38 +31,28 @@ def choose_learner(learner: str | Learner) -> Learner:
 
 # Learners in model files --------------------------------------------------------------------------
 
-_KINDS: dict[str, Any] = {
-    "linear": LinearLearner,
-    "network": NeuralLearner,
-    "shallow": ShallowLearner,
+# The module and class of each kind; only those of the kinds in a file are imported.
+_KINDS = {
+    "linear": ("slugline.learning.linear.learner", "LinearLearner"),
+    "network": ("slugline.learning.net.learner", "NeuralLearner"),
+    "shallow": ("slugline.learning.shallow", "ShallowLearner"),
+    "mixture": ("slugline.learning.mixture", "Mixture"),
 }
 
 # Limits for files. Real mixtures have a handful of learners, nested at most twice.
 _MAX_LEARNERS = 1000
 _MAX_DEPTH = 16
 
-_Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
-_Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 
-# Valid settings: files are not trusted.
-_Linear = settings_struct(
-    "linear",
-    LinearOptions,
-    {"sharpness": _Sharpness, "doubt": _Share, "ambiguity": _Share, "n_left_out": _Count},
-)
-_Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
-_Shallow = settings_struct("shallow", ShallowOptions, {})
+class _Kind(msgspec.Struct):
+    """What settings say about all others: files are not trusted."""
+
+    kind: Literal["linear", "network", "shallow", "mixture"]
 
 
-class _Mixture(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
-    learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    # Their sum is to be finite, too.
-    shares: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]] | None = None
-    sharpness: _Sharpness = 1.0
-
-
-_AnySettings: Any = _Linear | _Network | _Shallow | _Mixture
+def _learner_class(kind: str) -> Any:
+    module, name = _KINDS[kind]
+    return getattr(importlib.import_module(module), name)
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
@@ -101,14 +89,15 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Check the settings of one learner; return those of the learners within, unchecked."""
     try:
-        checked = msgspec.convert(settings, _AnySettings)
+        kind = msgspec.convert(settings, _Kind).kind
+        checked = msgspec.convert(settings, _learner_class(kind).settings_type)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
-    return checked.learners if isinstance(checked, _Mixture) else []
+    return getattr(checked, "learners", [])
 
 
 def _restore_kind(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
-    if settings["kind"] == "mixture":
-        return Mixture.restore(settings, arrays, _restore_kind)
-    learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
+    cls = _learner_class(settings["kind"])
+    parts = (_restore_kind,) if settings["kind"] == "mixture" else ()
+    learner: Learner = cls.restore(settings, arrays, *parts)
     return learner

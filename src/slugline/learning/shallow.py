@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
-from slugline.learning.learner import Options
+from slugline.learning.learner import Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.text.sparse import check_csr
@@ -56,6 +56,7 @@ class ShallowLearner(ShallowOptions):
 
     wants = "log-tf-idf"
     has_epochs = False
+    settings_type = settings_struct("shallow", ShallowOptions, {})
 
     network: Network
 

@@ -31,14 +31,14 @@ from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.learner import BatchLearner, Learner
-from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.linear.weights import to_arrays
+from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.learning.named import choose_learner
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.text.blocks import Block
 from slugline.text.features import Features, unknown_word_rate
+from slugline.text.sparse import SparseRows
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -314,7 +314,10 @@ def _fit_descriptions(
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
     options = {**Calibration(1.0).settings(), "n_left_out": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
-    arrays = {**to_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
+    arrays = {
+        **to_arrays(SparseRows.from_csr(no_weights)),
+        "biases": np.zeros(len(topics), dtype=np.float32),
+    }
     return Fitted(
         topics=topics,
         features=features,

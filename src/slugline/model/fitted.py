@@ -15,17 +15,17 @@ from slugline.base.arrays import F32
 from slugline.base.checks import short_repr
 from slugline.base.words import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
-from slugline.learning.encoder.encoder import CheckedEncoder
-from slugline.learning.encoder.head import DenseHead
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.settings import ClassWeight
-from slugline.model.thresholds import HeldOutPredictions
 from slugline.text.features import Features, WordCounts
 
 if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import CheckedEncoder
+    from slugline.learning.encoder.head import DenseHead
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+    from slugline.model.settings import ClassWeight
+    from slugline.model.thresholds import HeldOutPredictions
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -92,10 +92,20 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Flo
 
 def _p_value(n_right: Integers, n: Integers, precision: float) -> F64:
     """Return the probability of so many right predictions or more at a precision."""
-    from scipy.special import bdtrc
+    pairs = zip(n_right.tolist(), n.tolist(), strict=True)
+    return np.array([_binomial_tail(n_right, n, precision) for n_right, n in pairs])
 
-    p: F64 = bdtrc(np.maximum(n_right - 1, 0), n, precision)
-    return np.where(n_right > 0, p, 1.0)
+
+def _binomial_tail(least: int, n: int, p: float) -> float:
+    """Return the probability of `least` successes or more of `n`.
+
+    SciPy's `bdtrc` gives the same, but importing it takes longer than all else that loads a model.
+    """
+    n_failed = np.arange(1, n - least + 1)
+    # Logarithms of the binomial coefficients, each from the one before.
+    logs = np.append(0.0, np.log((n + 1 - n_failed) / n_failed).cumsum())
+    logs += np.arange(len(logs)) * math.log1p(-p) + (n - np.arange(len(logs))) * math.log(p)
+    return min(1.0, float(np.exp(logs).sum()))
 
 
 def _n_leading(passes: Mask) -> int:

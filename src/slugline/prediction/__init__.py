@@ -9,7 +9,8 @@ from slugline.base.lazy import lazy_names
 if TYPE_CHECKING:
     from slugline.prediction.cluster import predict_frame, predict_partitions
     from slugline.prediction.job import predict_files
-    from slugline.prediction.task import ModelCopy, PredictOptions
+    from slugline.prediction.rows import PredictOptions
+    from slugline.prediction.task import ModelCopy
 
 __all__ = ["ModelCopy", "PredictOptions", "predict_files", "predict_frame", "predict_partitions"]
 
@@ -17,7 +18,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "ModelCopy": "slugline.prediction.task",
-        "PredictOptions": "slugline.prediction.task",
+        "PredictOptions": "slugline.prediction.rows",
         "predict_files": "slugline.prediction.job",
         "predict_frame": "slugline.prediction.cluster",
         "predict_partitions": "slugline.prediction.cluster",

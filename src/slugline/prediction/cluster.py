@@ -16,12 +16,12 @@ from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.routing import Unsure
 from slugline.prediction.processes import Report
+from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
     FileProgress,
     FileResult,
     JobEnded,
     ModelCopy,
-    PredictOptions,
     Task,
     cached_router,
     predict_file,

@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from slugline.errors import SluglineError
+from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
     FileProgress,
     FileResult,
     JobEnded,
     ModelCopy,
-    PredictOptions,
     Task,
     cached_router,
     predict_file,

@@ -25,7 +25,8 @@ from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
-from slugline.prediction.task import ModelCopy, PredictOptions
+from slugline.prediction.rows import PredictOptions
+from slugline.prediction.task import ModelCopy
 
 # Pairs of files -----------------------------------------------------------------------------------
 

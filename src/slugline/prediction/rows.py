@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from slugline.base.checks import check_whole
 from slugline.corpus.columns import N_PEEKED, find_id, find_text_columns, peek, row_text
 from slugline.corpus.documents import Topic
-from slugline.corpus.readers import RowReader
+from slugline.corpus.readers import RowReader, check_format
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
-from slugline.errors import DataError
-from slugline.model.routing import Router, Unsure
+from slugline.errors import DataError, OptionError
+from slugline.model.fitted import Fitted
+from slugline.model.routing import N_GUESSES, Router, Unsure
 
 
 class Columns(NamedTuple):
@@ -238,3 +241,93 @@ def _map_in_order(
     finally:
         # After an interrupt, or when the reader has stopped, nobody waits for the other answers.
         pool.shutdown(cancel_futures=True)
+
+
+# Options ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How files are read and predicted.
+
+    Attributes
+    ----------
+    text, id, format, encoding
+        See `slugline.corpus.readers.read_rows` and `predict_rows`.
+    to : {"csv", "tsv", "jsonl", "parquet"}, optional
+        Format of the answers; by default that of each file, JSON lines for text and JSON arrays,
+        and CSV for Excel.
+    top : int, default 1
+        Number of topics for each row.
+    min_precision, per_topic, coverage
+        See `Router.from_fitted`.
+    strict : bool, default False
+        Whether a bad row makes its file fail. By default it gets an error in place of an answer.
+    n_threads : int, default 1
+        For each file.
+
+    Raises
+    ------
+    OptionError : if a format, encoding or number is invalid.
+    """
+
+    text: str | None = None
+    id: str | None = None
+    format: str | None = None
+    encoding: str | None = None
+    to: str | None = None
+    top: int = 1
+    min_precision: float | None = None
+    per_topic: bool = False
+    coverage: float | None = None
+    strict: bool = False
+    n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_whole("top", self.top, 1)
+        check_whole("n_threads", self.n_threads, 1)
+        check_format(self.format, self.encoding)
+
+
+def make_router(fitted: Fitted, options: PredictOptions) -> Router:
+    """Return the router for some options.
+
+    Raises
+    ------
+    OptionError : see `Router.from_fitted`; also if `per_topic` has no precision to keep.
+    """
+    router = Router.from_fitted(
+        fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
+    )
+    if options.per_topic and router.precision is None:
+        if options.min_precision is None:
+            raise OptionError("`per_topic` is about `min_precision`; give both.")
+        raise OptionError(
+            "`per_topic` keeps `min_precision` for each topic, and with 0 all answers are given; "
+            "leave it out, or give a `min_precision` over 0."
+        )
+    return router
+
+
+def predict_batches(
+    router: Router, rows: RowReader, options: PredictOptions, announce: Callable[[str], object]
+) -> Iterator[list[Prediction | BadRow]]:
+    """Return predictions for rows, batch by batch; see `predict_rows`."""
+    return predict_rows(
+        router,
+        rows,
+        text=options.text,
+        id=options.id,
+        # What is unsure comes with guesses.
+        top=options.top if router.precision is None else max(options.top, N_GUESSES),
+        n_threads=options.n_threads,
+        announce=announce,
+    )
+
+
+def strict_error(rows: RowReader, bad: BadRow) -> DataError:
+    """Return the error that ends the work at a bad row, with `strict`."""
+    return DataError(
+        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "
+        "without `strict`."
+    )

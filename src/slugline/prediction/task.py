@@ -8,23 +8,24 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.base.checks import check_whole
 from slugline.corpus.columns import format_list
-from slugline.corpus.readers import RowReader, check_format, read_rows
+from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
-from slugline.errors import DataError, ModelFileError, OptionError, OutputError, SluglineError
-from slugline.learning.encoder.encoder import Encoder
+from slugline.errors import ModelFileError, OptionError, OutputError, SluglineError
 from slugline.model.file.container import pack
 from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
-from slugline.model.routing import N_GUESSES, Router
+from slugline.model.routing import Router
 from slugline.prediction.files import open_answer_file
-from slugline.prediction.rows import Prediction, predict_rows
+from slugline.prediction.rows import PredictOptions, make_router, predict_batches, strict_error
+
+if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import Encoder
 
 # Copies of a model --------------------------------------------------------------------------------
 
@@ -126,49 +127,6 @@ class JobEnded(Exception):  # noqa: N818 (nothing is wrong)
     """The job has ended, so nobody waits for the rest of this file."""
 
 
-@dataclass(frozen=True)
-class PredictOptions:
-    """How files are read and predicted.
-
-    Attributes
-    ----------
-    text, id, format, encoding
-        See `slugline.corpus.readers.read_rows` and `slugline.prediction.rows.predict_rows`.
-    to : {"csv", "tsv", "jsonl", "parquet"}, optional
-        Format of the answers; by default that of each file, JSON lines for text and JSON arrays,
-        and CSV for Excel.
-    top : int, default 1
-        Number of topics for each row.
-    min_precision, per_topic, coverage
-        See `Router.from_fitted`.
-    strict : bool, default False
-        Whether a bad row makes its file fail. By default it gets an error in place of an answer.
-    n_threads : int, default 1
-        For each file.
-
-    Raises
-    ------
-    OptionError : if a format, encoding or number is invalid.
-    """
-
-    text: str | None = None
-    id: str | None = None
-    format: str | None = None
-    encoding: str | None = None
-    to: str | None = None
-    top: int = 1
-    min_precision: float | None = None
-    per_topic: bool = False
-    coverage: float | None = None
-    strict: bool = False
-    n_threads: int = 1
-
-    def __post_init__(self) -> None:
-        check_whole("top", self.top, 1)
-        check_whole("n_threads", self.n_threads, 1)
-        check_format(self.format, self.encoding)
-
-
 class Task(NamedTuple):
     """A file to predict: its number in the job, and the paths of the file and of its answers."""
 
@@ -221,42 +179,6 @@ def cached_router(model: ModelCopy, options: PredictOptions) -> Router:
             router = make_router(fitted, options)
             _routers[key] = router
         return _routers[key]
-
-
-def make_router(fitted: Fitted, options: PredictOptions) -> Router:
-    """Return the router for some options.
-
-    Raises
-    ------
-    OptionError : see `Router.from_fitted`; also if `per_topic` has no precision to keep.
-    """
-    router = Router.from_fitted(
-        fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
-    )
-    if options.per_topic and router.precision is None:
-        if options.min_precision is None:
-            raise OptionError("`per_topic` is about `min_precision`; give both.")
-        raise OptionError(
-            "`per_topic` keeps `min_precision` for each topic, and with 0 all answers are given; "
-            "leave it out, or give a `min_precision` over 0."
-        )
-    return router
-
-
-def predict_batches(
-    router: Router, rows: RowReader, options: PredictOptions, announce: Callable[[str], object]
-) -> Iterator[list[Prediction | BadRow]]:
-    """Return predictions for rows, batch by batch; see `slugline.prediction.rows.predict_rows`."""
-    return predict_rows(
-        router,
-        rows,
-        text=options.text,
-        id=options.id,
-        # What is unsure comes with guesses.
-        top=options.top if router.precision is None else max(options.top, N_GUESSES),
-        n_threads=options.n_threads,
-        announce=announce,
-    )
 
 
 def predict_file(
@@ -315,11 +237,3 @@ def _predict_file(
         columns = format_list(file.dropped_columns)
         warnings.append(f"{target} lacks {columns}, which the first rows of {rows.name} don't have")
     return FileResult(n_rows, n_bad, target.stat().st_size, tuple(notes), "; ".join(warnings))
-
-
-def strict_error(rows: RowReader, bad: BadRow) -> DataError:
-    """Return the error that ends the work at a bad row, with `strict`."""
-    return DataError(
-        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "
-        "without `strict`."
-    )

@@ -13,11 +13,10 @@ from slugline.corpus.documents import Topic, compute_digest
 from slugline.corpus.labelled import SourceSchema
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import Batch
-from slugline.text.blocks import Block, idf
+from slugline.text.blocks import Block, RowWeights, idf
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
 from slugline.text.features import Features
-from slugline.text.row_weights import RowWeights
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges
 from slugline.text.words import map_chunks
 

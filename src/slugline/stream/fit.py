@@ -21,10 +21,9 @@ from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
-from slugline.learning.linear.weights import to_arrays
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
@@ -34,6 +33,7 @@ from slugline.stream.descents import StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import DocumentSource
+from slugline.text.sparse import SparseRows
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -198,7 +198,7 @@ Dask collection
 
         result = StreamTraining(rows, report, tolerance, saved).run()
     state = {**learner.options(), **result.calibration.settings(), "n_left_out": 0}
-    arrays = {**to_arrays(result.weights), "biases": result.biases}
+    arrays = {**to_arrays(SparseRows.from_csr(result.weights)), "biases": result.biases}
     learner = type(learner).restore(state, arrays)
     features, columns = features.without(learner.unused_columns())
     y, scores = result.heldout

@@ -6,17 +6,19 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from slugline.base.arrays import I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms
 from slugline.text.words import Words, find_words, map_chunks, span_text
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 # Buckets in one integer of bits.
 _GROUP = 64

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from slugline import errors
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
@@ -15,14 +14,16 @@ from slugline.base.checks import count_threads
 from slugline.base.words import format_call
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
-from slugline.text.blocks import Block, check_blocks, document_frequency, idf
+from slugline.text.blocks import Block, RowWeights, check_blocks, document_frequency, idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import Counts, make_counter
-from slugline.text.row_weights import RowWeights
 from slugline.text.sparse import RowStack, SparseRows, ranges, row_lengths, stack_rows
 from slugline.text.terms import KINDS
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.words import find_words, map_chunks
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 # Rows and word counts -----------------------------------------------------------------------------
 

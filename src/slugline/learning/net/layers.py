@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from slugline import errors
 from slugline.base.arrays import F32
 from slugline.errors import OptionError
 from slugline.text.sparse import check_csr
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
 
 _PREDICT_ROWS = 4096
 #: Largest output of a hidden unit when predicting: far over that of any real net, and far enough

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
-from slugline.learning.learner import Options
+from slugline.learning.learner import Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 
@@ -88,6 +88,9 @@ class NeuralLearner(NeuralOptions):
     wants = "multi-hot"
     has_epochs = True
     grows = False
+    settings_type = settings_struct(
+        "network", NeuralOptions, {"n_epochs": Annotated[int, Meta(ge=0)]}
+    )
 
     network: Network
     n_epochs: int

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from slugline.base.arrays import F32, I64
+from slugline.base.arrays import F32, I64, Index
 from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import SILENT, Progress
 from slugline.base.words import counted, format_lines
@@ -28,7 +28,6 @@ from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.calibration import log_softmax
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
-from slugline.text.sparse import row_gradient
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,10 +142,26 @@ class Trainer:
                     gradient += np.float32(2 * layer.l2) * W
                 self.optimizer.update(2 * number, W, gradient)
             else:
-                rows, gradient = row_gradient(inputs, delta)
+                rows, gradient = _row_gradient(inputs, delta)
                 self.optimizer.update(2 * number, W, gradient, rows)
             if below is not None:
                 delta = below
+
+
+def _row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
+    """Return the rows of X.T @ delta that may differ from 0, by number, and these numbers.
+
+    `X` is a CSR array, shape (n_rows, n_columns), of which a batch uses few columns; `delta` has
+    shape (n_rows, n_outputs).
+    """
+    is_used = np.zeros(X.shape[1], dtype=bool)
+    is_used[X.indices] = True
+    rows = np.flatnonzero(is_used)
+    number = np.empty(X.shape[1], dtype=X.indices.dtype)
+    number[rows] = np.arange(len(rows), dtype=number.dtype)
+    # A CSR matrix read as CSC is its own transpose.
+    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
+    return rows, narrow @ delta
 
 
 # Early stopping and Ctrl-C ------------------------------------------------------------------------

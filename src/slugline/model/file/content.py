@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,8 +18,6 @@ from slugline.base.checks import check_number, has_surrogates, is_number, option
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
-from slugline.learning.encoder.encoder import NAMES, CheckedEncoder, Encoder, get_encoder
-from slugline.learning.encoder.head import DenseHead
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.named import restore
 from slugline.model.file import container
@@ -42,6 +39,10 @@ from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from slugline.learning.encoder.encoder import CheckedEncoder, Encoder
+    from slugline.learning.encoder.head import DenseHead
+
 # The encoder of a model ---------------------------------------------------------------------------
 
 
@@ -61,6 +62,8 @@ def find_encoder(
     """
     if needed is msgspec.UNSET:
         return None
+    from slugline.learning.encoder.encoder import NAMES, get_encoder
+
     if chosen is None and needed.name not in NAMES:
         raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
@@ -229,6 +232,23 @@ def _routing_info(left_out: HeldOutPredictions | None) -> RoutingInfo | msgspec.
     return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
 
 
+def _restore_head(file: ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
+    from slugline.learning.encoder.head import DenseHead
+
+    info = file.info.encoder
+    if info is msgspec.UNSET:
+        return None
+    return DenseHead(
+        encoder,
+        file.arrays["dense.weights"],
+        file.arrays["dense.biases"],
+        info.sparse_factor,
+        Calibration(1.0, info.doubt, info.ambiguity),
+        info.share,
+        keep=keep,
+    )
+
+
 def _restore_held_out(file: ModelFile) -> HeldOutPredictions | None:
     info = file.info.routing
     if info is msgspec.UNSET:
@@ -297,17 +317,6 @@ def from_model_file(
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
         vocabularies.append(_restore_columns(block, terms, rarity))
-    dense = None
-    if info.encoder is not msgspec.UNSET and encoder is not None:
-        dense = DenseHead(
-            encoder,
-            file.arrays["dense.weights"],
-            file.arrays["dense.biases"],
-            info.encoder.sparse_factor,
-            Calibration(1.0, info.encoder.doubt, info.encoder.ambiguity),
-            info.encoder.share,
-            keep=keep,
-        )
     learned = {
         name.removeprefix("learner."): array
         for name, array in file.arrays.items()
@@ -325,7 +334,7 @@ def from_model_file(
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,
-        dense=dense,
+        dense=None if encoder is None else _restore_head(file, encoder, keep),
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         held_out_predictions=_restore_held_out(file),
         stream=_stream_record(info),
@@ -397,7 +406,7 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):
-        scores = fitted.learner.decision_function(features.transform([""]))
+        scores = fitted.learner.decision_function(next(features.read_parts([""])).rows)
     if scores.shape != (1, len(fitted.topics)):
         raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
 
@@ -436,6 +445,8 @@ def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Top
 
 def library_versions() -> dict[str, str]:
     """Return the versions of all that may change a model besides the seed."""
+    import importlib.metadata
+
     # From the installation's metadata: importing scikit-learn takes longer than all else here.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
