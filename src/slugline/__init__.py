@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slugline._version import __version__
-from slugline.base.lazy import lazy_names
+from slugline.base.lazy import import_name
 
 if TYPE_CHECKING:
     from slugline import reuters
@@ -46,7 +47,8 @@ __all__ = [
 ]
 
 # All public names, and the module that defines each.
-__getattr__ = lazy_names(
+__getattr__ = partial(
+    import_name,
     __name__,
     {
         "Block": "slugline.text.blocks",

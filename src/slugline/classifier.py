@@ -17,8 +17,7 @@ from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plai
 from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
-from slugline.learning.learner import Learner
-from slugline.learning.named import choose_learner
+from slugline.learning.learner import Learner, choose_learner
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo

@@ -20,7 +20,7 @@ import pytest
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import SluglineError
-from slugline.learning.named import LEARNERS
+from slugline.learning.learner import LEARNERS
 from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow

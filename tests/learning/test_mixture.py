@@ -11,10 +11,9 @@ import scipy.sparse as sp
 
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration
-from slugline.learning.learner import FitContext, Learner
+from slugline.learning.learner import FitContext, Learner, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
-from slugline.learning.named import restore
 from slugline.learning.net.learner import NeuralLearner
 
 RNG = np.random.default_rng(0)

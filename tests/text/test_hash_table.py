@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.text.hashing import HashTable
+from slugline.text.vocabulary import HashTable
 
 # Keys that meet in few slots, the last one among them, beside keys from all over: with a multiplier
 # of 1, a key's top bits choose its slot.

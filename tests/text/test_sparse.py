@@ -142,6 +142,12 @@ def stack_of(blocks: list[list[list[int]]]) -> RowStack:
     return stack
 
 
+def test_parts_of_a_row_stand_side_by_side_in_a_dense_array() -> None:
+    values, columns = np.array([1, 2, 3], dtype=np.float32), np.array([0, 2, 1], dtype=np.int32)
+    rows = SparseRows(Entries(values, columns, np.array([1, 1, 0, 1])), 3, n_parts=2)
+    assert rows.toarray().tolist() == rows.csr().toarray().tolist() == [[1, 0, 2], [0, 3, 0]]
+
+
 @pytest.mark.slow
 @given(st.lists(SEQUENCES))
 @example([])

@@ -17,8 +17,8 @@ from slugline.base.words import counted
 from slugline.corpus.splits import make_folds
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import scores_in_folds
-from slugline.text.hashing import mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
+from slugline.text.words import mix
 
 # Copies -------------------------------------------------------------------------------------------
 

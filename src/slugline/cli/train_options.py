@@ -320,7 +320,7 @@ _NET_HINTS = {name: _typer_hint(name, hint) for name, hint in option_hints(Neura
 
 def make_learner(name: str, options: Mapping[str, Any]) -> Learner:
     """Return a learner with the options of the net."""
-    from slugline.learning.named import choose_learner
+    from slugline.learning.learner import choose_learner
 
     return NeuralLearner(**options) if name == "network" else choose_learner(name)
 

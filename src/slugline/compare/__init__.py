@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from slugline.base.lazy import lazy_names
+from slugline.base.lazy import import_name
 
 if TYPE_CHECKING:
     from slugline.compare.results import Comparison, ModelResult
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["CompareSettings", "Comparison", "ModelResult", "compare_models"]
 
 # The processes of the models need none of these.
-__getattr__ = lazy_names(
+__getattr__ = partial(
+    import_name,
     __name__,
     {
         "CompareSettings": "slugline.compare.run",

@@ -17,11 +17,11 @@ import msgspec
 from slugline.corpus.bytes import guess_utf16
 from slugline.corpus.rows import (
     MAX_RECORD,
+    TEXT_NAMES,
     BadRow,
     RowIterator,
     SourceRow,
     check_unique,
-    guess_delimiter,
     join_advice,
     make_row,
     nul_row,
@@ -295,6 +295,40 @@ class _Text:
             self._buffer = self._buffer[self._at :] + b"".join(pieces).decode("latin-1")
             self._at = 0
         return bool(pieces)
+
+
+# Headers ------------------------------------------------------------------------------------------
+
+_DELIMITERS = ",;\t"
+
+
+def guess_delimiter(header: str) -> str:
+    """Return the most frequent of comma, semicolon and tab in a header."""
+    return max(_DELIMITERS, key=header.count)
+
+
+def is_header(line: str) -> bool:
+    """Whether a line looks like a table's header rather than a text.
+
+    A header has several distinct names, one of them usual for texts, and no spaces after commas.
+
+    >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
+    [True, False, False]
+    """
+    try:
+        cells = next(
+            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line), strict=True)
+        )
+    except (csv.Error, StopIteration):
+        return False
+    names = [cell.lower() for cell in cells]
+    is_plain = all(cells) and cells == [cell.strip() for cell in cells]
+    return (
+        len(names) > 1
+        and is_plain
+        and len({*names}) == len(names)
+        and not ({*names}.isdisjoint(TEXT_NAMES))
+    )
 
 
 # Rows ---------------------------------------------------------------------------------------------

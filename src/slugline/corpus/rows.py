@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -142,13 +141,6 @@ TOPIC_NAMES = (
 )
 ID_NAME = "id"
 
-_DELIMITERS = ",;\t"
-
-
-def guess_delimiter(header: str) -> str:
-    """Return the most frequent of comma, semicolon and tab in a header."""
-    return max(_DELIMITERS, key=header.count)
-
 
 def check_unique(source: str, names: Iterable[str]) -> None:
     """Raise DataError if two columns have the same name."""
@@ -156,27 +148,3 @@ def check_unique(source: str, names: Iterable[str]) -> None:
     duplicate = next((name for name, n in counts.items() if n > 1), None)
     if duplicate is not None:
         raise DataError(f"{source} has two columns named {duplicate!r}; rename one.")
-
-
-def is_header(line: str) -> bool:
-    """Whether a line looks like a table's header rather than a text.
-
-    A header has several distinct names, one of them usual for texts, and no spaces after commas.
-
-    >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
-    [True, False, False]
-    """
-    try:
-        cells = next(
-            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line), strict=True)
-        )
-    except (csv.Error, StopIteration):
-        return False
-    names = [cell.lower() for cell in cells]
-    is_plain = all(cells) and cells == [cell.strip() for cell in cells]
-    return (
-        len(names) > 1
-        and is_plain
-        and len({*names}) == len(names)
-        and not ({*names}.isdisjoint(TEXT_NAMES))
-    )

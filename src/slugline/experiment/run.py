@@ -26,7 +26,7 @@ from slugline.experiment.concerns import (
     model_warnings,
     topic_warnings,
 )
-from slugline.learning.named import choose_learner
+from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router

@@ -30,9 +30,8 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
-from slugline.learning.learner import BatchLearner, Learner
+from slugline.learning.learner import BatchLearner, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.learning.named import choose_learner
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions

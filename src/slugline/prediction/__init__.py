@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from slugline.base.lazy import lazy_names
+from slugline.base.lazy import import_name
 
 if TYPE_CHECKING:
     from slugline.prediction.cluster import predict_frame, predict_partitions
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCopy", "PredictOptions", "predict_files", "predict_frame", "predict_partitions"]
 
-__getattr__ = lazy_names(
+__getattr__ = partial(
+    import_name,
     __name__,
     {
         "ModelCopy": "slugline.prediction.task",

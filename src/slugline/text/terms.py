@@ -12,9 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import I64, U64, Integers, Mask
-from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.words import Words, find_unspaced, is_unspaced, normalize_nfc
+from slugline.text.words import (
+    PADDING,
+    Words,
+    find_unspaced,
+    hash_spans,
+    is_unspaced,
+    mix,
+    normalize_nfc,
+)
 
 #: Number of words in a document's lead, the part where news says its subject.
 N_LEAD = 48

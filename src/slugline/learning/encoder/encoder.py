@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -269,6 +268,7 @@ class UniversalEncoder:
 
 def _find_package() -> Path:
     import importlib.metadata
+    import importlib.util
 
     try:
         version = importlib.metadata.version(_PACKAGE)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from slugline.base.checks import option_error
 from slugline.base.files import write_whole
 from slugline.errors import DataError, ModelFileError
-from slugline.learning.named import check_settings
+from slugline.learning.learner import check_settings
 from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 

@@ -18,8 +18,8 @@ from slugline.base.checks import check_number, has_surrogates, is_number, option
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
+from slugline.learning.learner import restore
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.named import restore
 from slugline.model.file import container
 from slugline.model.file.quantization import Precision, check_precision, dequantize, quantize
 from slugline.model.file.schema import (
