@@ -365,11 +365,11 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a term twice": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
-        damaged("terms are not of the kind 'words', or two are in one bucket"),
+        damaged("two terms of the kind 'words' are in one bucket"),
     ),
     "a pair that is none": (
         lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},
-        damaged("terms are not of the kind 'bigrams', or two are in one bucket"),
+        damaged("a term is not of the kind 'bigrams'"),
     ),
     "terms that are no UTF-8": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose", b"\xff", 1)},
@@ -511,7 +511,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "fewer buckets than terms": (
         set_to("blocks", 2, "n_buckets", value=32),
-        damaged("terms are not of the kind 'characters', or two are in one bucket"),
+        damaged("two terms of the kind 'characters' are in one bucket"),
     ),
     "buckets that are no power of two": (
         set_to("blocks", 0, "n_buckets", value=100),
@@ -533,7 +533,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
             info["blocks"][2].update(n_terms=info["blocks"][2]["n_terms"] + 1),
         ),
-        damaged("terms are not of the kind 'bigrams', or two are in one bucket"),
+        damaged("a term is not of the kind 'bigrams'"),
     ),
     "an unknown learner": (
         set_to("learner", "kind", value="forest"),

@@ -107,21 +107,26 @@ def test_buckets_are_made_again_of_their_terms(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("terms", "kind", "n_buckets"),
+    ("terms", "kind", "n_buckets", "message"),
     [
-        (["oil", "gas", "oil"], "words", 1 << 20),
-        (["oil", "gas"], "words", 1),
-        (["crude oil", "oil"], "bigrams", 1 << 20),
-        (["crude oil price"], "bigrams", 1 << 20),
+        (
+            ["oil", "gas", "oil"],
+            "words",
+            1 << 20,
+            "two terms of the kind 'words' are in one bucket",
+        ),
+        (["oil", "gas"], "words", 1, "two terms of the kind 'words' are in one bucket"),
+        (["crude oil", "oil"], "bigrams", 1 << 20, "a term is not of the kind 'bigrams'"),
+        (["crude oil price"], "bigrams", 1 << 20, "a term is not of the kind 'bigrams'"),
     ],
     ids=["a term twice", "two in a bucket", "no pair", "three words"],
 )
 def test_terms_that_no_buckets_can_have_are_refused(
-    terms: list[str], kind: str, n_buckets: int
+    terms: list[str], kind: str, n_buckets: int, message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
         HashedColumns.from_terms(terms, n_buckets, kind)
-    assert str(caught.value) == (f"terms are not of the kind {kind!r}, or two are in one bucket")
+    assert str(caught.value) == message
 
 
 def test_a_copy_learns_on_by_itself() -> None:

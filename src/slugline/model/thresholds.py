@@ -64,7 +64,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     n, n_right, thresholds = n[enough], n_right[enough], thresholds[enough]
     if not len(n):
         return np.inf
-    levels = np.unique(np.linspace(0, len(n) - 1, _N_LEVELS).astype(int))
+    levels = np.linspace(0, len(n) - 1, min(len(n), _N_LEVELS)).astype(int)
     passes = _p_value(n_right[levels], n[levels], precision) <= risk
     starts = len(levels) * np.arange(_N_STARTS) // _N_STARTS
     lengths = [_n_leading(passes[start:]) for start in starts.tolist()]

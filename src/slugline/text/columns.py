@@ -196,11 +196,13 @@ class HashedColumns(Buckets):
         buckets = cls(n_buckets, kind)
         hashes = KINDS[kind].hash(terms)
         numbers = buckets._buckets(hashes)
-        if len(hashes) != len(terms) or len(np.unique(numbers)) != len(terms):
-            raise DataError(f"terms are not of the kind {kind!r}, or two are in one bucket")
+        if len(hashes) != len(terms):
+            raise DataError(f"a term is not of the kind {kind!r}")
         data = [term.encode("utf-8", "surrogatepass") for term in terms]
         lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
         buckets._append(numbers, (b"".join(data), lengths))
+        if (buckets._columns[numbers] != np.arange(len(terms))).any():
+            raise DataError(f"two terms of the kind {kind!r} are in one bucket")
         return buckets
 
     def __repr__(self) -> str:
