@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import sys
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -209,7 +208,7 @@ def test_another_file_is_no_record(run: Run, tmp_path: Path) -> None:
 
 def test_help_and_page_name_every_model() -> None:
     command = importlib.import_module("slugline.cli.compare").compare
-    option = typing.get_type_hints(command, include_extras=True)["models"].__metadata__[0]
+    option = next(param for param in command.params if param.name == "models")
     for name in (*MODELS, "module:name"):
         assert name in option.help
     for name in MODELS:

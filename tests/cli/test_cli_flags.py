@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import pytest
-import typer.main
+import importlib
+import inspect
 
-from slugline.cli.app import make_app
+import click
+import pytest
+
+from slugline.cli.app import COMMANDS
 from slugline.cli.output import FLAGS, name_flags
 
 pytestmark = pytest.mark.slow
 
 
+def command(name: str) -> click.Command:
+    return getattr(importlib.import_module(f"slugline.cli.{name}"), name)
+
+
 def flags_of_all_commands() -> set[str]:
-    group = typer.main.get_command(make_app([]))
-    commands = group.commands.values()  # type: ignore[attr-defined]
-    return {flag for command in commands for option in command.params for flag in option.opts}
+    params = [param for name in COMMANDS for param in command(name).params]
+    return {flag for param in params for flag in param.opts}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_help(name: str) -> None:
+    assert COMMANDS[name] == inspect.cleandoc(command(name).help or "").partition("\n")[0]
 
 
 def test_every_flag_that_a_parameter_becomes_is_one() -> None:

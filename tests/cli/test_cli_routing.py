@@ -322,7 +322,7 @@ def test_the_page_names_the_flags_that_there_are() -> None:
     page = DOCS.read_text("utf-8")
     for flag in ("--min-precision", "--per-topic", "--coverage"):
         assert flag in page
-        assert flag.removeprefix("--").replace("-", "_") in predict.__annotations__
+        assert flag.removeprefix("--").replace("-", "_") in {param.name for param in predict.params}
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from slugline.cli.train_options import RULES, Rule, TrainRequest, check_request, flag
+from slugline.cli.train import train
+from slugline.cli.train_options import NET_OPTIONS, RULES, Rule, TrainRequest, check_request, flag
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
 
 #: A request that breaks no rule.
@@ -19,9 +21,11 @@ FIELDS = {option.name for option in fields(TrainRequest)}
 
 def given(request: TrainRequest, *options: str) -> TrainRequest:
     """Return a request in which options have some value that isn't their default."""
-    net = {option: 1 for option in options if option not in FIELDS}
+    net = {option: 1 for option in options if option in NET_OPTIONS}
     values: dict[str, Any] = {option: f"{option}?" for option in options if option in FIELDS}
-    return replace(request, net_options=net, **values)
+    columns = {option: f"{option}?" for option in options if option in ReadOptions._fields}
+    reading = request.reading._replace(**columns)
+    return replace(request, reading=reading, net_options=net, **values)
 
 
 CASES = [
@@ -33,7 +37,7 @@ CASES = [
 
 @pytest.mark.parametrize(("rule", "option"), CASES)
 def test_an_option_is_refused_as_its_rule_says(rule: Rule, option: str) -> None:
-    base = replace(PLAIN, data=[], topics=Path("t.csv")) if "data" in rule.needs else PLAIN
+    base = replace(PLAIN, data=(), topics=Path("t.csv")) if "data" in rule.needs else PLAIN
     for other in rule.excludes or ("",):
         request = given(base, *filter(None, (option, other)))
         message = rule.violation(request)
@@ -53,10 +57,11 @@ def test_an_option_is_allowed_with_what_it_needs_or_without_what_it_excludes(
 
 
 def test_rules_name_options_that_exist() -> None:
+    flags = {flag for param in train.params for flag in param.opts}
     for rule in RULES:
         assert bool(rule.needs) != bool(rule.excludes)
         for option in (*rule.options, *rule.needs, *rule.excludes):
-            assert flag(option).startswith("--") or option == "data"
+            assert flag(option) in flags or option == "data"
 
 
 def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None:

@@ -488,5 +488,5 @@ def test_processes_that_make_one_file_at_once_all_get_it(path: Path) -> None:
 def test_the_store_needs_nothing_to_learn_with() -> None:
     code = "import slugline.corrections.store, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    heavy = {b"scipy", b"sklearn", b"typer", b"slugline.experiment", b"slugline.classifier"}
+    heavy = {b"scipy", b"sklearn", b"click", b"slugline.experiment", b"slugline.classifier"}
     assert heavy & set(loaded.split()) == set()

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from slugline.base.progress import SilentProgress
 from slugline.cli.reproduce import reproduce
@@ -279,7 +279,7 @@ def test_on_reuters_the_results_are_the_lessons(reuters_data: Path) -> None:
 
 
 @pytest.fixture
-def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> click.Command:
     """Return the command, which returns results that exist already."""
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
@@ -288,13 +288,11 @@ def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Ty
         return replace(result, seeds=list(range(first_seed, first_seed + n_seeds)))
 
     monkeypatch.setattr(lesson, "run", run_no_more)
-    app = typer.Typer()
-    app.command()(reproduce)
-    return app
+    return reproduce
 
 
 def test_the_command_prints_a_table_and_where_the_report_is(
-    command: typer.Typer, tmp_path: Path
+    command: click.Command, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(command, ["--out", str(tmp_path / "new" / "folder"), "--seeds", "2"])
     assert done.exit_code == 0
@@ -308,7 +306,7 @@ def test_the_command_prints_a_table_and_where_the_report_is(
 
 
 def test_the_command_prints_nothing_but_json_when_asked_to(
-    command: typer.Typer, tmp_path: Path
+    command: click.Command, tmp_path: Path
 ) -> None:
     done = CliRunner().invoke(command, ["--out", str(tmp_path), "--json", "--quiet", "--seed", "5"])
     assert json.loads(done.stdout)["seeds"] == [5]
@@ -317,7 +315,7 @@ def test_the_command_prints_nothing_but_json_when_asked_to(
 
 
 def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
-    command: typer.Typer, tmp_path: Path
+    command: click.Command, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     done = CliRunner().invoke(command, ["--out", str(tmp_path / "file")])
@@ -375,6 +373,6 @@ def test_a_report_that_can_never_be_is_found_before_the_work(run_with: Run, tmp_
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seed", "-1"]], ids=" ".join)
 def test_the_command_takes_senseless_seeds_for_misuse(
-    command: typer.Typer, arguments: list[str]
+    command: click.Command, arguments: list[str]
 ) -> None:
     assert CliRunner().invoke(command, arguments).exit_code == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 __all__ = ["main"]
 
@@ -23,13 +23,23 @@ def main() -> None:
 
 
 def _run() -> None:
+    import click
+
     from slugline.cli.app import make_app
     from slugline.cli.output import name_flags
     from slugline.errors import OptionError, SluglineError
 
-    # Typer handles interrupts, and readers that stop early, as `head` does.
+    app = make_app()
+    if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
+        app.main(prog_name="slugline")
     try:
-        make_app(sys.argv[1:])(prog_name="slugline")
+        with app.make_context("slugline", sys.argv[1:]) as context:
+            app.invoke(context)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "slugline"
+        _fail(f"{error.format_message()}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
         _fail(name_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
@@ -41,9 +51,37 @@ def _run() -> None:
         # The library has its own errors for files that it opens: this is standard output.
         if error.filename is not None:
             raise
-        # Writing the rest would fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            _end_unread(error)
+        _discard(sys.stdout)
         _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
+    sys.exit(0)
+
+
+def _end_unread(error: BrokenPipeError) -> NoReturn:
+    """End without a word if nobody reads the output any more, as after `| head`."""
+    unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+    if not unread:
+        raise error
+    for stream in unread:
+        _discard(stream)
+    sys.exit(0)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream is a pipe that nobody reads."""
+    import select
+
+    if not hasattr(select, "poll"):  # on Windows
+        return True
+    poll = select.poll()
+    poll.register(stream, 0)  # errors are reported in any case
+    return bool(poll.poll(0))
+
+
+def _discard(stream: TextIO) -> None:
+    """Write nothing of what is left: it would fail again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_closed_streams() -> None:

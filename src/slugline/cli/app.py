@@ -3,59 +3,90 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Annotated
+import shutil
 
-import typer
+import click
 
 from slugline._version import __version__
 
-#: Each is a function in a module of the same name.
-COMMANDS = (
-    *("train", "predict", "explain", "evaluate", "audit", "check", "compare", "curve", "suggest"),
-    *("serve", "mcp", "export", "rollback", "info", "reproduce"),
-)
+#: Each is a command in a module of the same name, with the first line of its help.
+COMMANDS = {
+    "train": "Learn from labelled texts, test on others, write a report, save the model.",
+    "predict": "Classify texts: one JSON line per document, in their order.",
+    "explain": (
+        "Say which words of a text speak for a topic and against it, and how much each counts."
+    ),
+    "evaluate": "Compare a model's answers with the topics of labelled texts.",
+    "audit": "Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.",
+    "check": "Train again as MODEL was, and say whether the result is the same, byte for byte.",
+    "compare": "Measure several models on the same folds: how good they are, and what they take.",
+    "curve": "Learn from 5, 10, 20 and more labels a topic, and show how accuracy grows with them.",
+    "suggest": (
+        "Choose the texts that MODEL would learn most from, spread over what it knows least."
+    ),
+    "serve": (
+        "Put models behind HTTP, with a page for people at / and the API's description at /docs."
+    ),
+    "mcp": ("Give agents models as tools: classify, explain, list topics, and correct if allowed."),
+    "export": "Write a model as one HTML file that answers in the browser, offline.",
+    "rollback": "Go back to the model that was there before corrections were learned.",
+    "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
+    "reproduce": "Run every step of the Keras newswire lesson and show its numbers beside ours.",
+}
 
 
-def make_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the program to run with these arguments.
+class _Program(click.Group):
+    """Imports a command when it is run: all would take longer than answering a question."""
 
-    It has only the command that they name or, if they name none, such as for help, all. Importing
-    the other commands would take about as long as answering a question.
-    """
-    app = typer.Typer(
-        name="slugline",
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the name of the command, the command and its arguments."""
+        name, command, args = super().resolve_command(ctx, args)
+        if command is not None:
+            command = getattr(importlib.import_module(f"slugline.cli.{name}"), str(name))
+        return name, command, args
+
+
+def make_app() -> click.Group:
+    """Return the program."""
+    return _Program(
+        "slugline",
+        {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},
         help="Train, check and use topic classifiers for short documents.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        params=[
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                expose_value=False,
+                is_eager=True,
+                callback=_print_version,
+                help="Print the version.",
+            )
+        ],
+        callback=_print_help,
+        subcommand_metavar="COMMAND [ARGS]...",
+        invoke_without_command=True,
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "show_default": True,
+            "terminal_width": min(shutil.get_terminal_size().columns, 80),
+        },
     )
-    app.callback()(_options)
-    selected = [name for name in COMMANDS if [name] == list(arguments[:1])]
-    for name in selected or COMMANDS:
-        command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
-        # What runs for long is told how by whatever starts it.
-        settings = {"auto_envvar_prefix": "SLUGLINE"} if name == "serve" else {}
-        app.command(context_settings=settings)(command)
-    return app
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"slugline {__version__}")
-        raise typer.Exit
+        click.echo(f"slugline {__version__}")
+        context.exit()
 
 
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            metavar="",
-            help="Print the version.",
-            callback=_print_version,
-            is_eager=True,
-        ),
-    ] = False,
-) -> None:
-    pass
+@click.pass_context
+def _print_help(context: click.Context) -> None:
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from slugline.base.arrays import Index
 from slugline.cli.options import (
-    AsJson,
-    Data,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Quiet,
-    Seed,
-    SkipBadRows,
-    Test,
-    TextColumn,
-    Threads,
-    TopicColumn,
+    command,
+    data_argument,
+    json_option,
+    quiet_option,
     read_parts,
+    reading_options,
+    seed_option,
+    test_option,
+    threads_option,
 )
 from slugline.cli.output import print_json, print_table, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
@@ -47,70 +43,63 @@ _FEWEST_TO_REVIEW, _N_CHARACTERS = 100, 48
 _DROPPED = 0.5
 
 
+@command()
+@data_argument
+@reading_options
+@test_option
+@click.option(
+    "-n",
+    "--number",
+    "n",
+    type=click.IntRange(min=0),
+    default=20,
+    metavar="N",
+    help="How many suspects to print.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    metavar="FILE",
+    help="Write a page with the evidence (.html); with --decisions, the repaired documents "
+    "(.jsonl or .csv).",
+)
+@click.option(
+    "--ranking", type=Path, metavar="JSONL", help="Write every document, the most suspect first."
+)
+@click.option(
+    "--review",
+    type=Path,
+    metavar="CSV",
+    help="Write the suspects as a table, to decide in: keep, relabel or drop.",
+)
+@click.option(
+    "--decisions", type=Path, metavar="CSV", help="Carry out the decisions in a reviewed table."
+)
+@click.option(
+    "--gain",
+    is_flag=True,
+    help="Measure by cross-validation what the decisions are worth; without --decisions, what "
+    "dropping the suspects is.",
+)
+@seed_option
+@threads_option
+@quiet_option
+@json_option
 def audit(
-    data: Data,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    format_: Format = None,
-    test: Test = None,
-    n: Annotated[
-        int, typer.Option("-n", "--number", min=0, metavar="N", help="How many suspects to print.")
-    ] = 20,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write a page with the evidence (.html); with --decisions, the repaired "
-            "documents (.jsonl or .csv).",
-            show_default=False,
-        ),
-    ] = None,
-    ranking: Annotated[
-        Path | None,
-        typer.Option(
-            "--ranking",
-            metavar="JSONL",
-            help="Write every document, the most suspect first.",
-            show_default=False,
-        ),
-    ] = None,
-    review: Annotated[
-        Path | None,
-        typer.Option(
-            "--review",
-            metavar="CSV",
-            help="Write the suspects as a table, to decide in: keep, relabel or drop.",
-            show_default=False,
-        ),
-    ] = None,
-    decisions: Annotated[
-        Path | None,
-        typer.Option(
-            "--decisions",
-            metavar="CSV",
-            help="Carry out the decisions in a reviewed table.",
-            show_default=False,
-        ),
-    ] = None,
-    gain: Annotated[
-        bool,
-        typer.Option(
-            "--gain",
-            metavar="",
-            help="Measure by cross-validation what the decisions are worth; without --decisions, "
-            "what dropping the suspects is.",
-        ),
-    ] = False,
-    skip_bad_rows: SkipBadRows = False,
-    fold_topics: FoldTopics = False,
-    map_topics: MapTopics = None,
-    encoding: Encoding = None,
-    seed: Seed = 0,
-    threads: Threads = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    data: Sequence[str],
+    reading: ReadOptions,
+    test: str | None,
+    n: int,
+    output: Path | None,
+    ranking: Path | None,
+    review: Path | None,
+    decisions: Path | None,
+    gain: bool,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.
 
@@ -120,12 +109,10 @@ def audit(
     For example:
 
       slugline audit tickets.csv --review review.csv -o audit.html
-
       slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
     """
-    sources = [*data, test, map_topics, decisions]
+    sources = [*data, test, reading.topic_map, decisions]
     _check_files(output, ranking, review, decisions, sources)
-    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
     options: dict[str, Any] = {"seed": seed, "n_jobs": threads}
@@ -199,7 +186,7 @@ def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
 
 def _repair(
     corpus: Corpus,
-    data: list[str],
+    data: Sequence[str],
     reading: ReadOptions,
     path: Path,
     output: Path | None,
@@ -251,7 +238,7 @@ def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
 
 
 def _write_documents(
-    path: Path, corpus: Corpus, repair: Repair, data: list[str], reading: ReadOptions
+    path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
     from slugline.audit.repair import to_csv, to_json_lines, whole_rows

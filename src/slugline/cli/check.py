@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from slugline.cli.options import (
-    AsJson,
-    Data,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Model,
-    Quiet,
-    SkipBadRows,
-    Test,
-    TextColumn,
-    Threads,
-    TopicColumn,
     check_model_first,
+    command,
+    data_argument,
+    json_option,
+    model_argument,
+    quiet_option,
     read_parts,
+    reading_options,
+    test_option,
+    threads_option,
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.rows import ReadOptions
@@ -30,29 +26,29 @@ if TYPE_CHECKING:
     from slugline.experiment.retraining import Retraining
 
 
+@command()
+@model_argument
+@data_argument
+@reading_options
+@test_option
+@click.option(
+    "--validation",
+    metavar="FILE",
+    help="Labelled texts that the best epoch was found on.",
+    show_default="a part of DATA, if MODEL is a network",
+)
+@threads_option
+@quiet_option
+@json_option
 def check(
-    model: Model,
-    data: Data,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    format_: Format = None,
-    test: Test = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            "--validation",
-            metavar="FILE",
-            help="Labelled texts that the best epoch was found on.",
-            show_default="a part of DATA, if MODEL is a network",
-        ),
-    ] = None,
-    skip_bad_rows: SkipBadRows = False,
-    encoding: Encoding = None,
-    fold_topics: FoldTopics = False,
-    map_topics: MapTopics = None,
-    threads: Threads = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    model: str,
+    data: Sequence[str],
+    reading: ReadOptions,
+    test: str | None,
+    validation: str | None,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train again as MODEL was, and say whether the result is the same, byte for byte.
 
@@ -61,7 +57,6 @@ def check(
     from slugline.experiment.retraining import retrain
 
     check_model_first("check", model, data[0])
-    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     with show_progress(quiet) as progress:
         retraining = retrain(
@@ -81,7 +76,7 @@ def check(
         _print(retraining)
     if not retraining.is_identical:
         say(f"{model}: {_likely_cause(retraining)}", quiet=quiet)
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _print(retraining: Retraining) -> None:

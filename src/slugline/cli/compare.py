@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from slugline.cli.options import (
-    AsJson,
-    Data,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Quiet,
-    Seed,
-    SkipBadRows,
-    TextColumn,
-    Threads,
-    TopicColumn,
+    command,
+    data_argument,
+    json_option,
+    quiet_option,
     read_parts,
+    reading_options,
+    seed_option,
+    threads_option,
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
@@ -36,55 +31,53 @@ if TYPE_CHECKING:
 _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 
 
+@command()
+@data_argument
+@reading_options
+@click.option(
+    "--models",
+    default="all",
+    metavar="A,B,...",
+    help="majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of "
+    "these, or module:name for a scikit-learn pipeline of yours.",
+)
+@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds.")
+@click.option(
+    "--output", "-o", type=Path, metavar="DIR", help=f"Folder for {_PAGE}, {_JSON} and {_PICTURE}."
+)
+@click.option(
+    "--resume",
+    type=Path,
+    metavar="FILE",
+    help="Keep results in this file, and measure only what it doesn't have.",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    default=3600.0,
+    metavar="S",
+    help="Seconds that a model may take for a fold.",
+)
+@click.option(
+    "--jobs", type=int, default=1, metavar="N", help="Models to measure at the same time."
+)
+@seed_option
+@threads_option
+@quiet_option
+@json_option
 def compare(
-    data: Data,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    format_: Format = None,
-    skip_bad_rows: SkipBadRows = False,
-    encoding: Encoding = None,
-    fold_topics: FoldTopics = False,
-    map_topics: MapTopics = None,
-    models: Annotated[
-        str,
-        typer.Option(
-            "--models",
-            metavar="A,B,...",
-            help="majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, "
-            "all of these, or module:name for a scikit-learn pipeline of yours.",
-        ),
-    ] = "all",
-    folds: Annotated[int, typer.Option("--folds", metavar="N", help="Number of folds.")] = 5,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help=f"Folder for {_PAGE}, {_JSON} and {_PICTURE}.",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            "--resume",
-            metavar="FILE",
-            help="Keep results in this file, and measure only what it doesn't have.",
-            show_default=False,
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="S", help="Seconds that a model may take for a fold."),
-    ] = 3600.0,
-    jobs: Annotated[
-        int, typer.Option("--jobs", metavar="N", help="Models to measure at the same time.")
-    ] = 1,
-    seed: Seed = 0,
-    threads: Threads = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    data: Sequence[str],
+    reading: ReadOptions,
+    models: str,
+    folds: int,
+    output: Path | None,
+    resume: Path | None,
+    timeout: float,
+    jobs: int,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Measure several models on the same folds: how good they are, and what they take.
 
@@ -95,7 +88,6 @@ def compare(
     For example:
 
       slugline compare tickets.csv -o comparison
-
       slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
     """
     from slugline.compare.models import choose_models
@@ -104,11 +96,10 @@ def compare(
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
     chosen = choose_models(models.split(","))
-    sources = [*data, map_topics]
+    sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume)
         check_not_read("--resume", resume, sources)
-    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), show_progress(quiet) as progress:
         corpus = read_parts(data, None, None, reading, quiet)["train"]

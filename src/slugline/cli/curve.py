@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from slugline.cli.encoder import EncoderName, check_encoder
+from slugline.cli.encoder import check_encoder
 from slugline.cli.options import (
-    AsJson,
-    Baseline,
-    Data,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Quiet,
-    Seed,
-    SkipBadRows,
-    Test,
-    TextColumn,
-    Threads,
-    TopicColumn,
+    baseline_option,
+    command,
+    data_argument,
+    encoder_option,
+    json_option,
+    quiet_option,
     read_parts,
+    reading_options,
+    seed_option,
+    test_option,
+    threads_option,
 )
 from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
@@ -34,35 +31,44 @@ if TYPE_CHECKING:
     from slugline.experiment.curve import LearningCurves
 
 
+@command()
+@data_argument
+@reading_options
+@test_option
+@click.option(
+    "--test-fraction",
+    type=float,
+    default=0.2,
+    metavar="SHARE",
+    help="Share of DATA to test on without --test.",
+)
+@baseline_option
+@encoder_option
+@click.option(
+    "--draws",
+    type=click.IntRange(min=1),
+    default=5,
+    metavar="N",
+    help="Draws of labels to average over.",
+)
+@click.option("--plot", type=Path, metavar="PNG", help="Draw the curves.")
+@seed_option
+@threads_option
+@quiet_option
+@json_option
 def curve(
-    data: Data,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    format_: Format = None,
-    test: Test = None,
-    test_fraction: Annotated[
-        float,
-        typer.Option(
-            "--test-fraction", metavar="SHARE", help="Share of DATA to test on without --test."
-        ),
-    ] = 0.2,
-    skip_bad_rows: SkipBadRows = False,
-    encoding: Encoding = None,
-    fold_topics: FoldTopics = False,
-    map_topics: MapTopics = None,
-    baseline: Baseline = False,
-    encoder: EncoderName = None,
-    draws: Annotated[
-        int, typer.Option("--draws", min=1, metavar="N", help="Draws of labels to average over.")
-    ] = 5,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="PNG", help="Draw the curves.", show_default=False),
-    ] = None,
-    seed: Seed = 0,
-    threads: Threads = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    data: Sequence[str],
+    reading: ReadOptions,
+    test: str | None,
+    test_fraction: float,
+    baseline: bool,
+    encoder: str | None,
+    draws: int,
+    plot: Path | None,
+    seed: int,
+    threads: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Learn from 5, 10, 20 and more labels a topic, and show how accuracy grows with them.
 
@@ -73,7 +79,6 @@ def curve(
     For example:
 
       slugline curve tickets.csv --plot curve.png
-
       slugline curve tickets.csv --encoder use --baseline
     """
     from slugline.classifier import TopicClassifier
@@ -83,8 +88,7 @@ def curve(
     if not 0 < test_fraction < 1:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
-        _check_picture(plot, [*data, test, map_topics])
-    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+        _check_picture(plot, [*data, test, reading.topic_map])
     parts = read_parts(data, None, test, reading, quiet)
     with show_progress(quiet) as progress:
         curves = learning_curves(

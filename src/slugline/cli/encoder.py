@@ -1,14 +1,11 @@
-"""The options --encoder and --topics, and advice on encoders."""
+"""The option --encoder, and advice on encoders."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from slugline.cli.output import say
 
@@ -19,29 +16,6 @@ if TYPE_CHECKING:
 
 #: Up to so many documents a topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20
-
-EncoderName = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder",
-        metavar="NAME",
-        help="Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
-        "languages (extra encoder).",
-        show_default=False,
-    ),
-]
-
-
-Descriptions = Annotated[
-    Path | None,
-    typer.Option(
-        "--topics",
-        metavar="FILE",
-        help="What topics are about, for the encoder: a CSV or TSV file with the columns name and "
-        "description. With it, topics need no documents, and DATA may be left out.",
-        show_default=False,
-    ),
-]
 
 
 def check_encoder(name: str | None) -> None:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from slugline.cli.options import (
-    AsJson,
-    Data,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Mistakes,
-    Model,
-    Quiet,
-    Seed,
-    SkipBadRows,
-    TextColumn,
-    TopicColumn,
     check_model_first,
+    command,
+    data_argument,
+    json_option,
     load_parts,
+    mistakes_option,
+    model_argument,
+    quiet_option,
+    reading_options,
     say_notes,
+    seed_option,
 )
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
 from slugline.cli.targets import check_mistakes, print_routing, routing_entry, tested_router
@@ -34,28 +30,28 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
 
+@command()
+@model_argument
+@data_argument
+@reading_options
+@mistakes_option
+@click.option(
+    "--against",
+    metavar="MODEL2",
+    help="Test another model on the same documents, and say whether one is better.",
+)
+@seed_option
+@quiet_option
+@json_option
 def evaluate(
-    model: Model,
-    data: Data,
-    text: TextColumn = None,
-    topic: TopicColumn = None,
-    format_: Format = None,
-    skip_bad_rows: SkipBadRows = False,
-    encoding: Encoding = None,
-    fold_topics: FoldTopics = False,
-    map_topics: MapTopics = None,
-    mistakes: Mistakes = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="MODEL2",
-            help="Test another model on the same documents, and say whether one is better.",
-        ),
-    ] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    model: str,
+    data: Sequence[str],
+    reading: ReadOptions,
+    mistakes: Path | None,
+    against: str | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
 
@@ -64,7 +60,6 @@ def evaluate(
     For example:
 
       slugline evaluate tickets.slug labelled-later.csv
-
       slugline evaluate new.slug labelled-later.csv --against old.slug
     """
     from slugline.evaluation.paired import compare_paired
@@ -78,7 +73,6 @@ def evaluate(
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
-    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, quiet, topics)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)

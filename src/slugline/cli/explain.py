@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from slugline.base.words import counted, printable
-from slugline.cli.options import AsJson, Model, Quiet, check_model_first, load_parts
+from slugline.cli.options import (
+    argument,
+    check_model_first,
+    command,
+    json_option,
+    load_parts,
+    model_argument,
+    quiet_option,
+)
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_not_read, check_target
 from slugline.corpus.rows import ReadOptions
@@ -30,55 +39,52 @@ _LONGEST_PATH = 1000
 _MOST_BYTES = 1 << 26
 
 
+@command()
+@model_argument
+@argument("text", help="The text itself, or `-` for standard input.")
+@click.option("--topic", metavar="NAME", help="Topic to explain.", show_default="the answer")
+@click.option(
+    "--not",
+    "against",
+    metavar="NAME",
+    help="Say why it isn't this topic: how far the other one is above it.",
+)
+@click.option(
+    "-n",
+    "--number",
+    "n",
+    type=click.IntRange(min=1),
+    default=_N_WORDS,
+    metavar="N",
+    help="How many words to show.",
+)
+@click.option(
+    "--examples",
+    "data",
+    multiple=True,
+    metavar="DATA",
+    help="The documents that MODEL learned from, to show those that are most alike.",
+)
+@click.option(
+    "--split-encoder",
+    is_flag=True,
+    help="Share out what an encoder adds among the sentences, or the words of a single one, by "
+    "leaving out each.",
+)
+@click.option("--html", type=Path, metavar="FILE", help="Write a page with the text marked.")
+@quiet_option
+@json_option
 def explain(
-    model: Model,
-    text: Annotated[
-        str, typer.Argument(metavar="TEXT", help="The text itself, or `-` for standard input.")
-    ],
-    topic: Annotated[
-        str | None,
-        typer.Option(
-            "--topic", metavar="NAME", help="Topic to explain.", show_default="the answer"
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--not",
-            metavar="NAME",
-            help="Say why it isn't this topic: how far the other one is above it.",
-            show_default=False,
-        ),
-    ] = None,
-    n: Annotated[
-        int, typer.Option("-n", "--number", min=1, metavar="N", help="How many words to show.")
-    ] = _N_WORDS,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--examples",
-            metavar="DATA",
-            help="The documents that MODEL learned from, to show those that are most alike.",
-            show_default=False,
-        ),
-    ] = None,
-    split_encoder: Annotated[
-        bool,
-        typer.Option(
-            "--split-encoder",
-            metavar="",
-            help="Share out what an encoder adds among the sentences, or the words of a single "
-            "one, by leaving out each.",
-        ),
-    ] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", metavar="FILE", help="Write a page with the text marked.", show_default=False
-        ),
-    ] = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    model: str,
+    text: str,
+    topic: str | None,
+    against: str | None,
+    n: int,
+    data: Sequence[str],
+    split_encoder: bool,
+    html: Path | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Say which words of a text speak for a topic and against it, and how much each counts.
 
@@ -88,7 +94,6 @@ def explain(
     For example:
 
       slugline explain reuters46 "Wheat exports rose"
-
       slugline explain tickets.slug --not refund - < ticket.txt
     """
     from slugline.explain.explain import explain as find

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from slugline.cli.options import Model, Quiet
+from slugline.cli.options import command, model_argument, quiet_option
 from slugline.cli.output import say, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.model.file.content import model_path
 
 
-def export(
-    model: Model,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to write the page; one that exists is replaced.",
-            show_default="MODEL-page.html, in this folder",
-        ),
-    ] = None,
-    min_precision: Annotated[
-        float | None,
-        typer.Option(
-            "--min-precision",
-            metavar="SHARE",
-            help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
-            show_default="what MODEL was trained for",
-        ),
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
+@command()
+@model_argument
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    metavar="FILE",
+    help="Where to write the page; one that exists is replaced.",
+    show_default="MODEL-page.html, in this folder",
+)
+@click.option(
+    "--min-precision",
+    type=float,
+    metavar="SHARE",
+    help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
+    show_default="what MODEL was trained for",
+)
+@quiet_option
+def export(model: str, output: Path | None, min_precision: float | None, quiet: bool) -> None:
     """Write a model as one HTML file that answers in the browser, offline.
 
     Nothing else is needed, neither Python nor a server: open the file, or send
@@ -45,7 +40,6 @@ def export(
     For example:
 
       slugline export reuters46
-
       slugline export tickets.slug -o tickets-page.html
     """
     from slugline.export.page import LARGE_PAGE, model_page

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from slugline.cli.options import AsJson, Model
+from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
 
 
-def info(model: Model, as_json: AsJson = False) -> None:
+@command()
+@model_argument
+@json_option
+def info(model: str, as_json: bool) -> None:
     """Print a model's card: what it learned from, its topics, metrics and limits."""
     import msgspec
 

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from slugline.cli.options import Quiet
+from slugline.cli.options import argument, command, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
 
-def mcp(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL ...]",
-            help="Saved models (.slug), called by the names of their files; the first answers if "
-            "none is named. By default reuters46, which comes with Slugline.",
-            show_default=False,
-        ),
-    ] = None,
-    allow_corrections: Annotated[
-        Path | None,
-        typer.Option(
-            "--allow-corrections",
-            metavar="FILE",
-            help="Let agents add corrections, which are kept in FILE, a SQLite database.",
-            show_default=False,
-        ),
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Give agents models as tools: classify, explain, list topics, and add corrections if allowed.
+@command()
+@argument(
+    "models",
+    metavar="[MODEL]...",
+    help="Saved models (.slug), called by the names of their files; the first answers if none is "
+    "named. By default reuters46, which comes with Slugline.",
+    nargs=-1,
+)
+@click.option(
+    "--allow-corrections",
+    type=Path,
+    metavar="FILE",
+    help="Let agents add corrections, which are kept in FILE, a SQLite database.",
+)
+@quiet_option
+def mcp(models: Sequence[str], allow_corrections: Path | None, quiet: bool) -> None:
+    """Give agents models as tools: classify, explain, list topics, and correct if allowed.
 
     Speaks the Model Context Protocol over standard input and output, for
     clients such as editors and assistants to start; ends with its input.
@@ -57,4 +52,4 @@ def mcp(
     log_to_standard_error(quiet, ("mcp",))
     if sys.stdin.isatty():
         say("waiting for a client, which is to start this command itself; see -h", quiet=quiet)
-    run(list(models or ()), allow_corrections)
+    run(list(models), allow_corrections)

@@ -3,146 +3,188 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from slugline.base.checks import short_repr
+from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
-    from slugline.corpus.rows import ReadOptions
 
 
-_DATA_HELP = (
-    "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a sub-folder "
-    "of *.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
+# Help ---------------------------------------------------------------------------------------------
+
+
+class Argument(click.Argument):
+    """An argument with a line in the help."""
+
+    help: str | None
+
+    def __init__(self, *names: Any, help: str, **settings: Any) -> None:  # noqa: A002
+        super().__init__(*names, **settings)
+        self.help = help
+
+
+class Option(click.Option):
+    """An option that the help lists under a heading of its own."""
+
+    def __init__(self, *names: Any, panel: str, **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.panel = panel
+
+
+class Command(click.Command):
+    """A command whose help has a section for arguments, and one for each panel of options.
+
+    Indented paragraphs of its text, such as examples, keep their lines.
+    """
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write usage, text and sections."""
+        self.format_usage(ctx, formatter)
+        formatter.write_paragraph()
+        text = inspect.cleandoc(self.help or "").replace("\n\n  ", "\n\n\b\n  ")
+        with formatter.indentation():
+            formatter.write_text(text)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            title, line = getattr(param, "panel", "Options"), param.get_help_record(ctx)
+            if isinstance(param, Argument):
+                name = param.human_readable_name.strip("[].")
+                title, line = "Arguments", (name, param.help or "")
+            if line is not None:
+                sections.setdefault(title, []).append(line)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows, col_max=3 * formatter.width // 8)
+
+
+command = functools.partial(click.command, cls=Command)
+argument = functools.partial(click.argument, cls=Argument)
+
+
+# Options ------------------------------------------------------------------------------------------
+
+_data = functools.partial(
+    argument,
+    "data",
+    nargs=-1,
+    help="CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
+    "sub-folder of *.txt per topic, `-`, several of these, or one of: bbc, reuters, "
+    "reuters-corrected.",
 )
-
-_data = typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)
-Data = Annotated[list[str], _data]
-OptionalData = Annotated[list[str] | None, _data]
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A saved model (.slug), or reuters46, which comes with Slugline.",
-        show_default=False,
-    ),
-]
-TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text",
-        metavar="COLUMN",
-        help="Column that holds the text, or several, such as subject,body.",
-        show_default="guessed",
-    ),
-]
-TopicColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--topic", metavar="COLUMN", help="Column that holds the topic.", show_default="guessed"
-    ),
-]
-Format = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
-        show_default="taken from the name",
-    ),
-]
-Mistakes = Annotated[
-    Path | None,
-    typer.Option(
-        "--mistakes",
-        metavar="CSV",
-        help="Write the test documents that got a wrong topic, the most certain mistakes first.",
-        show_default=False,
-    ),
-]
-SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", metavar="", help="Leave out rows that can't be used.")
-]
-FoldTopics = Annotated[
-    bool,
-    typer.Option(
-        "--fold-topics",
-        metavar="",
-        help="Merge topics that differ only in case or spaces; the most common spelling wins.",
-    ),
-]
-MapTopics = Annotated[
-    Path | None,
-    typer.Option(
-        "--map-topics",
-        metavar="FILE",
-        help="Rename topics: a CSV or TSV file with the columns from and to.",
-        show_default=False,
-    ),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        metavar="NAME",
-        help="Such as cp1252, latin-1 or utf-16.",
-        show_default="UTF-8",
-    ),
-]
-Baseline = Annotated[
-    bool,
-    typer.Option(
-        "--baseline",
-        metavar="",
-        help="Compare the curve with that of a pipeline of scikit-learn's: words, pairs, "
-        "characters, LinearSVC.",
-    ),
-]
-Test = Annotated[
-    str | None,
-    typer.Option(
-        "--test", metavar="FILE", help="Labelled texts to test on.", show_default="a part of DATA"
-    ),
-]
-Validation = Annotated[
-    str | None,
-    typer.Option(
-        "--validation",
-        metavar="FILE",
-        help="Labelled texts to find the best epoch on.",
-        show_default="a tenth of DATA",
-        rich_help_panel="Options for --learner network",
-    ),
-]
+data_argument = _data(required=True)
+optional_data = _data()
+model_argument = argument(
+    "model", help="A saved model (.slug), or reuters46, which comes with Slugline."
+)
+text_option = click.option(
+    "--text",
+    metavar="COLUMN",
+    help="Column that holds the text, or several, such as subject,body.",
+    show_default="guessed",
+)
+format_option = click.option(
+    "--format",
+    metavar="FORMAT",
+    help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
+    show_default="taken from the name",
+)
+encoding_option = click.option(
+    "--encoding", metavar="NAME", help="Such as cp1252, latin-1 or utf-16.", show_default="UTF-8"
+)
+test_option = click.option(
+    "--test", metavar="FILE", help="Labelled texts to test on.", show_default="a part of DATA"
+)
+mistakes_option = click.option(
+    "--mistakes",
+    type=Path,
+    metavar="CSV",
+    help="Write the test documents that got a wrong topic, the most certain mistakes first.",
+)
+baseline_option = click.option(
+    "--baseline",
+    is_flag=True,
+    help="Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
+    "LinearSVC.",
+)
+encoder_option = click.option(
+    "--encoder",
+    metavar="NAME",
+    help="Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
+    "languages (extra encoder).",
+)
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    metavar="N",
+    help="Seed for every random choice.",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of threads, by default one for each core; changes no result.",
+)
+quiet_option = click.option(
+    "--quiet", "-q", is_flag=True, help="No messages on standard error but warnings."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 
-Seed = Annotated[
-    int,
-    typer.Option("--seed", min=0, max=MAX_SEED, metavar="N", help="Seed for every random choice."),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        metavar="N",
-        help="Number of threads, by default one for each core; changes no result.",
+_READING_OPTIONS = (
+    text_option,
+    click.option(
+        "--topic", metavar="COLUMN", help="Column that holds the topic.", show_default="guessed"
     ),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", metavar="", help="No messages on standard error but warnings."),
-]
-AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the results as JSON.")]
+    format_option,
+    encoding_option,
+    click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that can't be used."),
+    click.option(
+        "--fold-topics",
+        is_flag=True,
+        help="Merge topics that differ only in case or spaces; the most common spelling wins.",
+    ),
+    click.option(
+        "--map-topics",
+        "topic_map",
+        type=Path,
+        metavar="FILE",
+        help="Rename topics: a CSV or TSV file with the columns from and to.",
+    ),
+)
+
+
+def add_options(
+    function: Callable[..., None], options: Sequence[Callable[..., Any]]
+) -> Callable[..., None]:
+    """Return a function with options, in the order in which the help lists them."""
+    return functools.reduce(lambda result, option: option(result), reversed(options), function)
+
+
+def reading_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for labelled texts; the function gets them as `reading`, a `ReadOptions`."""
+
+    @functools.wraps(function)
+    def wrapper(**values: Any) -> None:
+        reading = ReadOptions(**{name: values.pop(name) for name in ReadOptions._fields})
+        function(reading=reading, **values)
+
+    return add_options(wrapper, _READING_OPTIONS)
+
+
+# Documents ----------------------------------------------------------------------------------------
 
 
 def load_parts(
@@ -169,7 +211,6 @@ def load_parts(
 def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[str, Corpus]:
     from slugline.cli.output import show_progress
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
-    from slugline.errors import DataError
 
     if len(data) == 1 and data[0] in NAMED_CORPORA and reading[:3] == (None, None, None):
         with show_progress(quiet) as progress:

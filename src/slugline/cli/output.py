@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from slugline.base.words import printable, printable_json
 from slugline.errors import SluglineError
@@ -96,21 +96,21 @@ def log_to_standard_error(quiet: bool, noisy: Iterable[str] = ()) -> None:
 
 def show(text: str = "") -> None:
     """Print text that is a result."""
-    typer.echo(printable(text))
+    click.echo(printable(text))
 
 
 def say(message: str, *, quiet: bool = False) -> None:
     """Print a message that is not a result."""
     if not quiet:
-        typer.echo(printable(name_flags(message)), err=True)
+        click.echo(printable(name_flags(message)), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
     """Print what may be wrong; not even --quiet suppresses a warning."""
-    # Off a terminal typer drops colours by itself.
+    # Off a terminal click drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(
+        click.secho(
             f"warning: {printable(name_flags(message))}", fg="yellow", err=True, color=colour
         )
 
@@ -118,7 +118,7 @@ def warn(messages: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON value; NaN, which JSON lacks, is an error here."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    typer.echo(printable_json(text))
+    click.echo(printable_json(text))
 
 
 def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0,)) -> None:
@@ -130,7 +130,7 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
             cell.ljust(width) if number in left_aligned else cell.rjust(width)
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
+        click.echo("  ".join(cells).rstrip())
 
 
 def write_file(path: Path, data: bytes) -> None:

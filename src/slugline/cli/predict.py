@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
+import click
 
+from slugline.base.names import is_pattern
 from slugline.base.words import printable, printable_json
-from slugline.cli.options import Encoding, Format, Quiet, TextColumn
-from slugline.cli.output import say, show_progress, warn
-from slugline.cli.predict_folder import (
-    FolderRun,
-    Overwrite,
-    Scheduler,
-    To,
-    Workers,
-    check_no_folder,
-    is_folder,
-    model_and_files,
-    predict_folder,
+from slugline.cli.options import (
+    Option,
+    argument,
+    check_model_first,
+    command,
+    encoding_option,
+    format_option,
+    is_model,
+    quiet_option,
+    text_option,
 )
-from slugline.cli.targets import check_answer_file
-from slugline.corpus.columns import format_list
+from slugline.cli.output import say, show_progress, warn
 from slugline.corpus.rows import BadRow
-from slugline.errors import OptionError
-from slugline.prediction.files import compact, open_answer_file
+from slugline.errors import DataError, OptionError
+from slugline.model.file.content import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.corpus.readers import RowReader
@@ -41,94 +41,109 @@ if TYPE_CHECKING:
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
 
+_folder_option = functools.partial(click.option, cls=Option, panel="With a folder for --output")
 
+
+@command()
+@argument(
+    "model",
+    help="A saved model (.slug), or reuters46, which comes with Slugline and answers if none is "
+    "named.",
+    required=False,
+)
+@argument(
+    "files",
+    metavar="[FILE]...",
+    help="Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` reads standard "
+    "input, as does leaving it out. With a folder for --output, also several, and patterns such "
+    "as 'in/*.parquet'.",
+    nargs=-1,
+)
+@text_option
+@click.option(
+    "--id", metavar="COLUMN", help="Column to pass through.", show_default="id, in any case"
+)
+@format_option
+@encoding_option
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="K",
+    help="Print the K most likely topics.",
+)
+@click.option(
+    "--min-precision",
+    type=float,
+    metavar="SHARE",
+    help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
+    show_default="what MODEL was trained for",
+)
+@click.option(
+    "--per-topic", is_flag=True, help="Keep --min-precision for each topic that is common."
+)
+@click.option(
+    "--coverage",
+    type=float,
+    metavar="SHARE",
+    help="Also print the few topics among which the right one is this often.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Add the words that count most for or against the topic, and where they stand.",
+)
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    help="Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the answers. Or "
+    "a folder, such as out/: one file of answers for each FILE.",
+    show_default="JSON lines to standard output",
+)
+@click.option("--strict", is_flag=True, help="Stop at the first bad row.")
+@click.option(
+    "--threads",
+    "n_threads",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Number of threads; changes no result.",
+)
+@_folder_option(
+    "--to",
+    metavar="FORMAT",
+    help="Format of the answers: csv, tsv, jsonl or parquet.",
+    show_default="that of each FILE",
+)
+@_folder_option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that answer files side by side.",
+    show_default="one for each core",
+)
+@_folder_option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Let a Dask cluster answer them, such as tcp://10.0.0.1:8786; its machines must see FILE "
+    "and the folder by the same paths.",
+    show_default="this machine",
+)
+@_folder_option(
+    "--overwrite", is_flag=True, help="Replace answers of another model or of other options."
+)
+@quiet_option
 def predict(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MODEL",
-            help="A saved model (.slug), or reuters46, which comes with Slugline and answers if "
-            "none is named.",
-            show_default=False,
-        ),
-    ] = None,
-    file: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE",
-            help="Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` "
-            "reads standard input, as does leaving it out. With a folder for --output, also "
-            "several, and patterns such as 'in/*.parquet'.",
-            show_default=False,
-        ),
-    ] = None,
-    text: TextColumn = None,
-    id_: Annotated[
-        str | None,
-        typer.Option(
-            "--id", metavar="COLUMN", help="Column to pass through.", show_default="id, in any case"
-        ),
-    ] = None,
-    format_: Format = None,
-    encoding: Encoding = None,
-    top: Annotated[
-        int, typer.Option("--top", min=1, metavar="K", help="Print the K most likely topics.")
-    ] = 1,
-    min_precision: Annotated[
-        float | None,
-        typer.Option(
-            "--min-precision",
-            metavar="SHARE",
-            help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
-            show_default="what MODEL was trained for",
-        ),
-    ] = None,
-    per_topic: Annotated[
-        bool,
-        typer.Option(
-            "--per-topic", metavar="", help="Keep --min-precision for each topic that is common."
-        ),
-    ] = False,
-    coverage: Annotated[
-        float | None,
-        typer.Option(
-            "--coverage",
-            metavar="SHARE",
-            help="Also print the few topics among which the right one is this often.",
-            show_default=False,
-        ),
-    ] = None,
-    explain: Annotated[
-        bool,
-        typer.Option(
-            "--explain",
-            metavar="",
-            help="Add the words that count most for or against the topic, and where they stand.",
-        ),
-    ] = False,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the "
-            "answers. Or a folder, such as out/: one file of answers for each FILE.",
-            show_default="JSON lines to standard output",
-        ),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", metavar="", help="Stop at the first bad row.")
-    ] = False,
-    threads: Annotated[
-        int,
-        typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result."),
-    ] = 1,
-    to: To = None,
-    workers: Workers = None,
-    scheduler: Scheduler = None,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
+    model: str | None,
+    files: Sequence[str],
+    output: str | None,
+    explain: bool,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
@@ -151,11 +166,8 @@ def predict(
     For example:
 
       echo "Wheat exports rose" | slugline predict
-
       slugline predict model.slug new.csv
-
       slugline predict model.slug new.csv -o answers.csv
-
       slugline predict model.slug 'in/*.parquet' -o out/
     """
     from slugline.prediction.rows import PredictOptions
@@ -165,24 +177,73 @@ def predict(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
             "of them out."
         )
-    options = PredictOptions(
-        *(text, id_, format_, encoding, to),
-        top=top,
-        min_precision=min_precision,
-        per_topic=per_topic,
-        coverage=coverage,
-        strict=strict,
-        n_threads=threads,
-    )
-    run = FolderRun(workers, scheduler, overwrite, quiet)
-    if output is not None and is_folder(output):
-        predict_folder(*model_and_files(model, file, quiet), Path(output), options, run)
+    predict_options = PredictOptions(**options)
+    if output is not None and _is_folder(output):
+        from slugline.cli.predict_folder import FolderRun, predict_folder
+
+        run = FolderRun(workers, scheduler, overwrite, quiet)
+        predict_folder(*_model_and_files(model, files, quiet), Path(output), predict_options, run)
         return
-    check_no_folder(file, options, run)
-    model, files = model_and_files(model, file, quiet)
-    _predict_file(
-        model, files[0], None if output is None else Path(output), options, explain, quiet
+    _check_no_folder(
+        files,
+        {
+            "--to": predict_options.to,
+            "--workers": workers,
+            "--scheduler": scheduler,
+            "--overwrite": overwrite or None,
+        },
     )
+    model, files = _model_and_files(model, files, quiet)
+    path = None if output is None else Path(output)
+    _predict_file(model, files[0], path, predict_options, explain, quiet)
+
+
+def _is_folder(output: str) -> bool:
+    """Whether an output is a folder: one that is there, or a name that ends in a slash."""
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> None:
+    """Check that no option was given that needs a folder of answers; OptionError if one was."""
+    for flag, value in options.items():
+        if value is not None:
+            raise OptionError(
+                f"{flag} is about a folder of answers; name one, such as --output out/."
+            )
+    if len(files) > 1 or any(map(is_pattern, files)):
+        description = (
+            f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
+        )
+        raise OptionError(
+            f"{description}, whose answers go into a folder; name one, such as --output out/."
+        )
+
+
+def _model_and_files(
+    first: str | None, others: Sequence[str], quiet: bool
+) -> tuple[str, list[str]]:
+    """Return MODEL and FILE, either of which may be left out.
+
+    Raises
+    ------
+    DataError : if the first is neither a model nor a file, or they are in another order.
+    """
+    if first is not None and others:
+        check_model_first("predict", first, others[0])
+        return first, [*others]
+    if first is not None and is_model(first):
+        return first, ["-"]
+    if first not in (None, "-") and not (Path(first).exists() or is_pattern(first)):
+        raise DataError(
+            f"{first} is neither a model nor a file of texts: there is no such file; check the "
+            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
+        )
+    say(
+        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
+        "name your own with slugline predict MODEL FILE",
+        quiet=quiet,
+    )
+    return DEFAULT, [first or "-"]
 
 
 def _predict_file(
@@ -193,6 +254,8 @@ def _predict_file(
     from slugline.prediction.rows import make_router, predict_batches, strict_error
 
     if output is not None:
+        from slugline.cli.targets import check_answer_file
+
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
     router = make_router(fitted, options)
@@ -226,7 +289,7 @@ def _predict_file(
     if n_bad:
         summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
         say(f'{rows.name}: {summary}; the {_places(output)} "error" say why', quiet=quiet)
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 @contextmanager
@@ -237,6 +300,9 @@ def _writer(
     if output is None:
         yield lines.write
         return
+    from slugline.corpus.columns import format_list
+    from slugline.prediction.files import open_answer_file
+
     with open_answer_file(output, rows, router, lines.top) as file:
         yield file.write
     if file.dropped_columns:
@@ -290,7 +356,11 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if isinstance(answer, BadRow):
         return {unit: answer.at, "error": answer.problem}
     topic, probability = answer.topics[0]
-    line: dict[str, Any] = {} if answer.id is None else {"id": compact(answer.id)}
+    line: dict[str, Any] = {}
+    if answer.id is not None:
+        from slugline.prediction.files import compact
+
+        line["id"] = compact(answer.id)
     line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
     if answer.reason:
         line["reason"] = str(answer.reason)

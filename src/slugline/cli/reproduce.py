@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from slugline.cli.options import AsJson, Quiet
+from slugline.cli.options import command, json_option, quiet_option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
     from slugline.experiment.lesson import NotebookResult
 
 
-def reproduce(
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", min=1, metavar="N", help="How many times to train each network."),
-    ] = 1,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html.")
-    ] = Path("reproduce-out"),
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The first seed.")] = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
-) -> None:
+@command()
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="How many times to train each network.",
+)
+@click.option(
+    "--out", type=Path, default=Path("reproduce-out"), metavar="DIR", help="Folder for report.html."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="The first seed.")
+@quiet_option
+@json_option
+def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> None:
     """Run every step of the Keras newswire lesson and show its numbers beside ours.
 
     For example:
 
       slugline reproduce
-
       slugline reproduce --seeds 10 --json > numbers.json
     """
     from slugline.experiment.lesson import run

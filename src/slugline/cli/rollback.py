@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from slugline.cli.options import AsJson
+from slugline.cli.options import argument, command, json_option
 from slugline.cli.output import print_json, show
 
 
-def rollback(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A saved model (.slug).", show_default=False)
-    ],
-    as_json: AsJson = False,
-) -> None:
+@command()
+@argument("model", help="A saved model (.slug).")
+@json_option
+def rollback(model: str, as_json: bool) -> None:
     """Go back to the model that was there before corrections were learned.
 
     Learning from corrections keeps the last five files beside MODEL. Run it

@@ -2,86 +2,68 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import typer
+import click
 
-from slugline.cli.options import Quiet
+from slugline.cli.options import argument, command, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.serving.settings import ServeSettings, read_tokens
 
 
-def _with_settings(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for each of the `ServeSettings` to a verb that takes further keywords."""
-    signature = inspect.signature(verb, eval_str=True)
-    models, *own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = list(_options())
-    parameters = [models, *options, *own]
-    verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    verb.__annotations__ |= {option.name: option.annotation for option in options}
-    return verb
-
-
-def _options() -> Iterator[inspect.Parameter]:
-    """Yield a parameter for each setting that is an option, as Typer reads it."""
+def _settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each of the `ServeSettings`."""
     hints = get_type_hints(ServeSettings, include_extras=True)
-    for field in fields(ServeSettings):
+    for field in reversed(fields(ServeSettings)):
         if get_origin(hints[field.name]) is not Annotated:
             continue
-        kind, meta = get_args(hints[field.name])
-        default: Any = None if field.default in (MISSING, ()) else field.default
+        hint, meta = get_args(hints[field.name])
+        kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
+        ranges = {int: click.IntRange, float: click.FloatRange}
         flag = meta.extra["flag"] or f"--{field.name.replace('_', '-')}"
-        option = typer.Option(
+        function = click.option(
             flag,
-            min=meta.ge,
-            max=meta.le,
-            metavar=meta.extra["metavar"],
-            help=meta.description,
-            show_default=default is not None,
-            envvar=f"SLUGLINE{flag.upper().replace('-', '_').removeprefix('_')}",
-        )
-        if kind == tuple[str, ...]:
-            kind = list[str] | None
-        yield inspect.Parameter(
             field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=default,
-            annotation=Annotated[kind, option],
-        )
+            type=ranges[kind](meta.ge, meta.le) if kind in ranges else kind,
+            default=field.default,
+            is_flag=kind is bool,
+            multiple=get_origin(hint) is tuple,
+            metavar=meta.extra["metavar"] or None,
+            help=meta.description,
+            envvar=f"SLUGLINE{flag.upper().replace('-', '_').removeprefix('_')}",
+            show_envvar=True,
+        )(function)
+    return function
 
 
-@_with_settings
+@command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
+@argument(
+    "models",
+    metavar="[MODEL]...",
+    help="Saved models (.slug), called by the names of their files; the first answers if a "
+    "request names none. By default reuters46, which comes with Slugline.  "
+    "[env var: SLUGLINE_MODELS]",
+    envvar="SLUGLINE_MODELS",
+    nargs=-1,
+)
+@_settings
+@click.option(
+    "--token-file",
+    type=Path,
+    metavar="FILE",
+    help="Answer only those who send one of the tokens in FILE, one a line.",
+    show_envvar=True,
+)
+@click.option(
+    "--insecure", is_flag=True, help="Let other machines in without a token.", show_envvar=True
+)
+@quiet_option
 def serve(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[MODEL ...]",
-            help="Saved models (.slug), called by the names of their files; the first answers if a "
-            "request names none. By default reuters46, which comes with Slugline.",
-            show_default=False,
-            envvar="SLUGLINE_MODELS",
-        ),
-    ] = None,
-    *,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file",
-            metavar="FILE",
-            help="Answer only those who send one of the tokens in FILE, one a line.",
-            show_default=False,
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", metavar="", help="Let other machines in without a token.")
-    ] = False,
-    quiet: Quiet = False,
-    **settings: Any,
+    models: Sequence[str], token_file: Path | None, insecure: bool, quiet: bool, **settings: Any
 ) -> None:
     """Put models behind HTTP, with a page for people at / and the API's description at /docs.
 
@@ -92,7 +74,6 @@ def serve(
     For example:
 
       slugline serve tickets.slug --corrections corrections.db
-
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     try:
@@ -104,12 +85,10 @@ def serve(
             f"serving needs {error.name}, which is not installed; "
             'install it with pip install "slugline[serve]".'
         ) from None
-    for name in ("allowed_hosts", "learn_from"):
-        settings[name] = tuple(settings[name] or ())
     tokens = () if token_file is None else read_tokens(token_file)
     chosen = ServeSettings(tokens=tokens, **settings)
     chosen.check_learning()
     if not insecure:
         chosen.check_is_guarded()
     log_to_standard_error(quiet, ("uvicorn", "uvicorn.error", "asyncio"))
-    run(chosen, list(models or ()), lambda address: say(f"listening at {address}", quiet=quiet))
+    run(chosen, list(models), lambda address: say(f"listening at {address}", quiet=quiet))

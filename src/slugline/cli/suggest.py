@@ -7,20 +7,22 @@ import io
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from slugline.base.words import printable
 from slugline.cli.options import (
-    AsJson,
-    Encoding,
-    Format,
-    Model,
-    Quiet,
-    Seed,
-    TextColumn,
+    argument,
     check_model_first,
+    command,
+    encoding_option,
+    format_option,
+    json_option,
+    model_argument,
+    quiet_option,
+    seed_option,
+    text_option,
 )
 from slugline.cli.output import print_json, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
@@ -30,32 +32,48 @@ if TYPE_CHECKING:
     from slugline.experiment.suggest import Suggestion
 
 
+@command()
+@model_argument
+@argument(
+    "file",
+    metavar="UNLABELLED",
+    help="Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
+    ".gz); `-` reads standard input.",
+)
+@click.option(
+    "-n",
+    "--number",
+    "n",
+    type=click.IntRange(min=1),
+    default=50,
+    metavar="N",
+    help="How many to suggest.",
+)
+@text_option
+@format_option
+@encoding_option
+@click.option(
+    "--output",
+    "-o",
+    type=Path,
+    metavar="CSV",
+    help="Where to write.",
+    show_default="standard output",
+)
+@seed_option
+@quiet_option
+@json_option
 def suggest(
-    model: Model,
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="UNLABELLED",
-            help="Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel "
-            "(also .gz); `-` reads standard input.",
-            show_default=False,
-        ),
-    ],
-    n: Annotated[
-        int, typer.Option("-n", "--number", min=1, metavar="N", help="How many to suggest.")
-    ] = 50,
-    text: TextColumn = None,
-    format_: Format = None,
-    encoding: Encoding = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="CSV", help="Where to write.", show_default="standard output"
-        ),
-    ] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    model: str,
+    file: str,
+    n: int,
+    text: str | None,
+    format: str | None,  # noqa: A002
+    encoding: str | None,
+    output: Path | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Choose the texts that MODEL would learn most from, spread over what it knows least.
 
@@ -66,7 +84,6 @@ def suggest(
     For example:
 
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
-
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
     from slugline.base.words import counted
@@ -79,7 +96,7 @@ def suggest(
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)
+    rows = read_rows(file, format=format, fallback="txt", encoding=encoding)
     unlabelled = read_texts(rows, text)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}", quiet=quiet)
@@ -143,7 +160,7 @@ def _print(suggestions: Iterable[Suggestion]) -> None:
     table = _table(suggestions)
     # A file gets the texts as they are, and a terminal nothing that it would obey.
     text = printable(table) if sys.stdout.isatty() else table
-    typer.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
 def _write(path: Path, suggestions: Iterable[Suggestion]) -> None:

@@ -7,13 +7,10 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-import typer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.cli.output import print_table, warn
 from slugline.errors import OptionError
-from slugline.prediction.files import check_ending
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
@@ -73,27 +70,6 @@ def check_target(option: str, path: Path) -> None:
 
 
 # Results of routing -------------------------------------------------------------------------------
-
-
-def _checked(share: float | None) -> float | None:
-    if share is not None:
-        from slugline.base.checks import check_share
-
-        check_share("min_precision", share)
-    return share
-
-
-MinPrecision = Annotated[
-    float | None,
-    typer.Option(
-        "--min-precision",
-        metavar="SHARE",
-        callback=_checked,
-        help="Choose thresholds, so that answers given alone are right this often, such as 0.95; "
-        "of other texts, `predict` says that it is unsure.",
-        show_default=False,
-    ),
-]
 
 
 class TestedRouter(NamedTuple):
@@ -158,6 +134,8 @@ def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
 
 def check_answer_file(path: Path, sources: Iterable[str]) -> None:
     """Check, before the work, that answers can be written to `path`; OptionError if not."""
+    from slugline.prediction.files import check_ending
+
     check_ending(path)
     check_target("--output", path)
     check_not_read("--output", path, sources)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.cli.encoder import advise, check_encoder, explain_interrupt
-from slugline.cli.options import read_parts, read_size
+from slugline.cli.options import command, read_parts, read_size
 from slugline.cli.output import name_flags, show_progress, warn
 from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
 from slugline.cli.train_corrections import (
@@ -21,8 +21,8 @@ from slugline.cli.train_options import (
     TEST_FRACTION,
     TrainRequest,
     check_request,
-    command,
     make_learner,
+    train_options,
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.cli.train_stream import train_stream
@@ -37,18 +37,16 @@ if TYPE_CHECKING:
     from slugline.text.blocks import Block
 
 
-@command
+@command()
+@train_options
 def train(request: TrainRequest) -> None:
     """Learn from labelled texts, test on others, write a report, save the model.
 
     For example:
 
       slugline train tickets.csv -o tickets.slug --text body --topic queue
-
       slugline train reuters -o reuters.slug
-
       slugline train few.csv --encoder use -o few.slug
-
       slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
     """
     check_request(request)
@@ -100,7 +98,9 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     report = _check_files(request)
     described = {}
     if request.topics is not None:
-        described = read_descriptions(request.topics, request.encoding, request.format_)
+        described = read_descriptions(
+            request.topics, request.reading.encoding, request.reading.format
+        )
     classifier = TopicClassifier(
         learner="linear" if request.tune else learner,
         encoder=request.encoder,
@@ -114,10 +114,10 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     min_precision, quantize = request.min_precision, request.quantize
     if corrections is not None and corrections.previous is not None:
         classifier, min_precision, quantize, max_bytes = corrections.previous[:4]
-    if request.sources:
+    if request.data:
         parts = read_parts(
-            *(request.sources, request.validation, request.test),
-            *(request.read_options, request.quiet, described),
+            *(request.data, request.validation, request.test),
+            *(request.reading, request.quiet, described),
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
@@ -131,8 +131,8 @@ def _check_files(request: TrainRequest) -> Path:
     """Check that files can be written, and none over another; return the path of the report."""
     output, report = request.output, request.report
     sources = [
-        *(*request.sources, request.validation, request.test),
-        *(request.map_topics, request.topics, request.corrections),
+        *(*request.data, request.validation, request.test),
+        *(request.reading.topic_map, request.topics, request.corrections),
     ]
     check_target("--output", output)
     if output.suffix == ".html" and report is None:
@@ -173,7 +173,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             )
         else:
             retraining = retrain(
-                *(task.classifier, parts, task.corrections, request.read_options),
+                *(task.classifier, parts, task.corrections, request.reading),
                 test_fraction=task.test_fraction or TEST_FRACTION,
                 min_precision=task.min_precision,
                 progress=progress,

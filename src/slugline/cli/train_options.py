@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-import typer
+import click
 
-from slugline.cli.encoder import Descriptions, EncoderName
+from slugline.base.checks import check_share
 from slugline.cli.options import (
-    AsJson,
-    Baseline,
-    Encoding,
-    FoldTopics,
-    Format,
-    MapTopics,
-    Mistakes,
-    OptionalData,
-    Quiet,
-    Seed,
-    SkipBadRows,
-    Test,
-    TextColumn,
-    Threads,
-    TopicColumn,
-    Validation,
+    Option,
+    add_options,
+    baseline_option,
+    encoder_option,
+    json_option,
+    mistakes_option,
+    optional_data,
+    quiet_option,
+    reading_options,
+    seed_option,
+    test_option,
+    threads_option,
 )
-from slugline.cli.targets import MinPrecision
+from slugline.cli.output import FLAGS
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
-from slugline.learning.learner import option_hints
-from slugline.learning.net.learner import MAX_WIDTH, NeuralLearner, NeuralOptions
 
 if TYPE_CHECKING:
     from slugline.learning.learner import Learner
@@ -46,227 +38,54 @@ NUM_WORDS = 10_000
 #: The share of the documents to test on.
 TEST_FRACTION = 0.2
 
-_NET = "Options for --learner network"
-_CORRECTIONS = "With --corrections"
-_STREAM = "For DATA that is larger than memory"
-
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """The values of all options, in the order in which the help lists them."""
+    """The values of all options."""
 
-    data: OptionalData = None
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
-    ] = Path("model.slug")
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="HTML",
-            help="Where to write the report.",
-            show_default="beside MODEL",
-        ),
-    ] = None
-    check: Annotated[str | None, typer.Option("--check", hidden=True)] = None
-    text: TextColumn = None
-    topic: TopicColumn = None
-    format_: Format = None
-    test: Test = None
-    test_fraction: Annotated[
-        float | None,
-        typer.Option(
-            "--test-fraction",
-            metavar="SHARE",
-            help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
-            show_default=str(TEST_FRACTION),
-        ),
-    ] = None
-    skip_bad_rows: SkipBadRows = False
-    encoding: Encoding = None
-    fold_topics: FoldTopics = False
-    map_topics: MapTopics = None
-    learner: Annotated[
-        str,
-        typer.Option(
-            "--learner", metavar="NAME", help="linear, or network, as in the newswire lesson."
-        ),
-    ] = "linear"
-    encoder: EncoderName = None
-    topics: Descriptions = None
-    weighting: Annotated[
-        str | None,
-        typer.Option(
-            "--weighting",
-            metavar="NAME",
-            help="Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
-            show_default="what suits the learner",
-        ),
-    ] = None
-    num_words: Annotated[
-        int | None,
-        typer.Option(
-            "--num-words",
-            metavar="N",
-            min=1,
-            help="Use only words: this many of the most frequent.",
-            show_default=f"{NUM_WORDS:,}, if only words are used",
-        ),
-    ] = None
-    validation: Validation = None
-    tune: Annotated[
-        bool,
-        typer.Option(
-            "--tune",
-            metavar="",
-            help="First look for better terms and learners by cross-validation, which takes some "
-            "fifty times as long; Ctrl-C ends the search and uses the best so far.",
-        ),
-    ] = False
-    min_precision: MinPrecision = None
-    balanced: Annotated[
-        bool, typer.Option("--balanced", metavar="", help="Give every topic the same total weight.")
-    ] = False
-    curve: Annotated[
-        bool,
-        typer.Option(
-            "--curve",
-            metavar="",
-            help="Also learn from fewer labels, and add to the report what more would bring; with "
-            "an encoder, also without it.",
-        ),
-    ] = False
-    baseline: Baseline = False
-    quantize: Annotated[
-        str | None,
-        typer.Option(
-            "--quantize",
-            metavar="PRECISION",
-            help="Store weights as float16 or int8, and print what that costs.",
-            show_default="float32",
-        ),
-    ] = None
-    max_size: Annotated[
-        str | None,
-        typer.Option(
-            "--max-size",
-            metavar="SIZE",
-            help="Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and "
-            "print what that costs.",
-            show_default="no limit",
-        ),
-    ] = None
-    seed: Seed = 0
-    threads: Threads = None
-    mistakes: Mistakes = None
-    corrections: Annotated[
-        Path | None,
-        typer.Option(
-            "--corrections",
-            metavar="FILE",
-            help="Learn from corrected answers as well, which `slugline serve` has kept, and print "
-            "what they changed. Learns as MODEL did, if there is one and no settings are given.",
-            show_default=False,
-            rich_help_panel=_CORRECTIONS,
-        ),
-    ] = None
-    corrections_of: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--corrections-of",
-            metavar="NAME",
-            help="Only those of the model with this name, as it was served; may be repeated.",
-            show_default="the only one",
-            rich_help_panel=_CORRECTIONS,
-        ),
-    ] = None
-    correction_weight: Annotated[
-        float | None,
-        typer.Option(
-            "--correction-weight",
-            metavar="W",
-            help="How many documents a correction counts as.",
-            show_default="1",
-            rich_help_panel=_CORRECTIONS,
-        ),
-    ] = None
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            metavar="",
-            help="Write the model even if a topic got clearly worse.",
-            rich_help_panel=_CORRECTIONS,
-        ),
-    ] = False
-    quiet: Quiet = False
-    as_json: AsJson = False
-    stream: Annotated[
-        bool,
-        typer.Option(
-            "--stream",
-            metavar="",
-            help="Learn in passes over DATA, which may be files of any size and patterns such as "
-            "'tickets/*.parquet'. There is no separate test and no report; accuracy is "
-            "estimated on texts held out at the start.",
-            rich_help_panel=_STREAM,
-        ),
-    ] = False
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            metavar="N",
-            help="The same, with so many processes on this machine (extra scale).",
-            show_default=False,
-            rich_help_panel=_STREAM,
-        ),
-    ] = None
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="The same, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
-            "DATA by the same paths (extra scale).",
-            show_default=False,
-            rich_help_panel=_STREAM,
-        ),
-    ] = None
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--checkpoint",
-            metavar="FOLDER",
-            help="Keep there how far learning has come, until MODEL is saved. If it ends before "
-            "that, the same command goes on from there.",
-            show_default=False,
-            rich_help_panel=_STREAM,
-        ),
-    ] = None
+    data: Sequence[str] = ()
+    output: Path = Path("model.slug")
+    report: Path | None = None
+    check: str | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    test: str | None = None
+    test_fraction: float | None = None
+    learner: str = "linear"
+    encoder: str | None = None
+    topics: Path | None = None
+    weighting: str | None = None
+    num_words: int | None = None
+    tune: bool = False
+    min_precision: float | None = None
+    balanced: bool = False
+    curve: bool = False
+    baseline: bool = False
+    quantize: str | None = None
+    max_size: str | None = None
+    seed: int = 0
+    threads: int | None = None
+    mistakes: Path | None = None
+    quiet: bool = False
+    as_json: bool = False
+    validation: str | None = None
     #: The options of the net that were given.
     net_options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sources(self) -> list[str]:
-        """DATA; empty if there are only descriptions of topics."""
-        return list(self.data or ())
-
-    @property
-    def read_options(self) -> ReadOptions:
-        """How to read labelled texts."""
-        return ReadOptions(
-            *(self.text, self.topic, self.format_, self.skip_bad_rows),
-            *(self.encoding, self.fold_topics, self.map_topics),
-        )
+    corrections: Path | None = None
+    corrections_of: Sequence[str] = ()
+    correction_weight: float | None = None
+    force: bool = False
+    stream: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+    checkpoint: Path | None = None
 
     def has(self, option: str) -> bool:
         """Whether an option was given a value other than its default."""
-        if option in _NET_HINTS:
+        if option in NET_OPTIONS:
             return option in self.net_options
-        default = _DEFAULTS[option]
-        return bool(getattr(self, option) != default) and getattr(self, option) != []
+        if option in ReadOptions._fields:
+            return bool(getattr(self.reading, option) != ReadOptions._field_defaults[option])
+        return bool(getattr(self, option) != _DEFAULTS[option])
 
     @property
     def is_stream(self) -> bool:
@@ -282,51 +101,26 @@ class TrainRequest:
 _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
 
 
-# Options of the net, which `NeuralOptions` declares -----------------------------------------------
-
-# The default in words, where the value alone doesn't explain it.
-_DEFAULT_WORDS = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
-
-
-def _typer_hint(name: str, hint: Any) -> Any:
-    """Return the annotation from which typer makes an option of the net."""
-    kind, metas = _plain_type(hint)
-    settings: dict[str, Any] = {
-        "help": next(meta.description for meta in metas if meta.description),
-        "show_default": _DEFAULT_WORDS.get(name, str(getattr(NeuralOptions, name, None))),
-        "rich_help_panel": _NET,
-    }
-    if kind is int:
-        settings["min"] = next(meta.ge for meta in metas if meta.ge is not None)
-    if kind not in (int, float):
-        kind = str
-    metavars = {int: "N", float: "NUMBER", str: "NAME"}
-    settings["metavar"] = "WIDTHS" if name == "hidden" else metavars[kind]
-    return Annotated[kind | None, typer.Option("--" + name.replace("_", "-"), **settings)]
-
-
-def _plain_type(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
-    """Return the type within a hint, and its descriptions."""
-    if get_origin(hint) is Annotated:
-        kind, metas = _plain_type(get_args(hint)[0])
-        return kind, [*metas, *(m for m in hint.__metadata__ if isinstance(m, msgspec.Meta))]
-    if type(None) in get_args(hint):
-        return _plain_type(next(arg for arg in get_args(hint) if arg is not type(None)))
-    return hint, []
-
-
-_NET_HINTS = {name: _typer_hint(name, hint) for name, hint in option_hints(NeuralOptions).items()}
-
-
 def make_learner(name: str, options: Mapping[str, Any]) -> Learner:
     """Return a learner with the options of the net."""
+    if name == "network":
+        from slugline.learning.net.learner import NeuralLearner
+
+        return NeuralLearner(**options)
     from slugline.learning.learner import choose_learner
 
-    return NeuralLearner(**options) if name == "network" else choose_learner(name)
+    return choose_learner(name)
 
 
-def _widths(value: str) -> list[int]:
+# The options --------------------------------------------------------------------------------------
+
+
+def _widths(_: click.Context, __: click.Parameter, value: str | None) -> list[int] | None:
     """Return the widths of hidden layers: those of two for "64,32"."""
+    from slugline.learning.net.learner import MAX_WIDTH
+
+    if value is None:
+        return None
     try:
         widths = [int(part) for part in value.split(",")]
     except ValueError:
@@ -341,31 +135,230 @@ def _widths(value: str) -> list[int]:
     return widths
 
 
-# From the fields to the command -------------------------------------------------------------------
+_net = functools.partial(click.option, cls=Option, panel="Options for --learner network")
+_corrections = functools.partial(click.option, cls=Option, panel="With --corrections")
+_stream = functools.partial(click.option, cls=Option, panel="For DATA that is larger than memory")
+
+_OPTIONS = (
+    optional_data,
+    click.option(
+        *("--output", "-o"),
+        type=Path,
+        default=TrainRequest.output,
+        metavar="MODEL",
+        help="Where to save the model.",
+    ),
+    click.option(
+        "--report",
+        type=Path,
+        metavar="HTML",
+        help="Where to write the report.",
+        show_default="beside MODEL",
+    ),
+    click.option("--check", hidden=True),
+    reading_options,
+    test_option,
+    click.option(
+        "--test-fraction",
+        type=float,
+        metavar="SHARE",
+        help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
+        show_default=str(TEST_FRACTION),
+    ),
+    click.option(
+        "--learner",
+        default=TrainRequest.learner,
+        metavar="NAME",
+        help="linear, or network, as in the newswire lesson.",
+    ),
+    encoder_option,
+    click.option(
+        "--topics",
+        type=Path,
+        metavar="FILE",
+        help="What topics are about, for the encoder: a CSV or TSV file with the columns name and "
+        "description. With it, topics need no documents, and DATA may be left out.",
+    ),
+    click.option(
+        "--weighting",
+        metavar="NAME",
+        help="Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
+        show_default="what suits the learner",
+    ),
+    click.option(
+        "--num-words",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Use only words: this many of the most frequent.",
+        show_default=f"{NUM_WORDS:,}, if only words are used",
+    ),
+    click.option(
+        "--tune",
+        is_flag=True,
+        help="First look for better terms and learners by cross-validation, which takes some "
+        "fifty times as long; Ctrl-C ends the search and uses the best so far.",
+    ),
+    click.option(
+        "--min-precision",
+        type=float,
+        metavar="SHARE",
+        help="Choose thresholds, so that answers given alone are right this often, such as 0.95; "
+        "of other texts, `predict` says that it is unsure.",
+    ),
+    click.option("--balanced", is_flag=True, help="Give every topic the same total weight."),
+    click.option(
+        "--curve",
+        is_flag=True,
+        help="Also learn from fewer labels, and add to the report what more would bring; with an "
+        "encoder, also without it.",
+    ),
+    baseline_option,
+    click.option(
+        "--quantize",
+        metavar="PRECISION",
+        help="Store weights as float16 or int8, and print what that costs.",
+        show_default="float32",
+    ),
+    click.option(
+        "--max-size",
+        metavar="SIZE",
+        help="Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and print "
+        "what that costs.",
+        show_default="no limit",
+    ),
+    seed_option,
+    threads_option,
+    mistakes_option,
+    quiet_option,
+    json_option,
+    _net(
+        "--validation",
+        metavar="FILE",
+        help="Labelled texts to find the best epoch on.",
+        show_default="a tenth of DATA",
+    ),
+    _net(
+        "--hidden",
+        callback=_widths,
+        metavar="WIDTHS",
+        help="Widths of the hidden layers, such as 64 or 128,64.",
+        show_default="64, or as many as topics",
+    ),
+    _net(
+        "--epochs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Largest number of epochs to try.",
+        show_default="100",
+    ),
+    _net(
+        "--batch-size",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Documents per step.",
+        show_default="128",
+    ),
+    _net(
+        "--patience",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Epochs to wait for the validation loss to fall by 0.001.",
+        show_default="3",
+    ),
+    _net(
+        "--validation-fraction",
+        type=float,
+        metavar="NUMBER",
+        help="Share of the documents to find the best epoch on.",
+        show_default="0.1",
+    ),
+    _net(
+        "--dropout",
+        type=float,
+        metavar="NUMBER",
+        help="Dropout of the hidden layers, from 0 to under 1.",
+        show_default="0.0",
+    ),
+    _net(
+        "--l2", type=float, metavar="NUMBER", help="Penalty on large weights.", show_default="0.0"
+    ),
+    _net("--optimizer", metavar="NAME", help="rmsprop, adam or sgd.", show_default="rmsprop"),
+    _net(
+        "--learning-rate",
+        type=float,
+        metavar="NUMBER",
+        help="Size of a step.",
+        show_default="the optimizer's own",
+    ),
+    _corrections(
+        "--corrections",
+        type=Path,
+        metavar="FILE",
+        help="Learn from corrected answers as well, which `slugline serve` has kept, and print "
+        "what they changed. Learns as MODEL did, if there is one and no settings are given.",
+    ),
+    _corrections(
+        "--corrections-of",
+        multiple=True,
+        metavar="NAME",
+        help="Only those of the model with this name, as it was served; may be repeated.",
+        show_default="the only one",
+    ),
+    _corrections(
+        "--correction-weight",
+        type=float,
+        metavar="W",
+        help="How many documents a correction counts as.",
+        show_default="1",
+    ),
+    _corrections(
+        "--force", is_flag=True, help="Write the model even if a topic got clearly worse."
+    ),
+    _stream(
+        "--stream",
+        is_flag=True,
+        help="Learn in passes over DATA, which may be files of any size and patterns such as "
+        "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
+        "texts held out at the start.",
+    ),
+    _stream(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="The same, with so many processes on this machine (extra scale).",
+    ),
+    _stream(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="The same, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
+        "DATA by the same paths (extra scale).",
+    ),
+    _stream(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="Keep there how far learning has come, until MODEL is saved. If it ends before that, "
+        "the same command goes on from there.",
+    ),
+)
+
+#: Options of the net, as the help lists them.
+NET_OPTIONS = (
+    *("hidden", "epochs", "batch_size", "patience", "validation_fraction", "dropout", "l2"),
+    *("optimizer", "learning_rate"),
+)
 
 
-def command(run: Callable[[TrainRequest], None]) -> Callable[..., None]:
-    """Return a command for typer, with an option for each field and each option of the net."""
-    hints = get_type_hints(TrainRequest, include_extras=True)
-    options = {name: (hints[name], default) for name, default in _DEFAULTS.items()}
-    del options["net_options"]
-    options |= {name: (hint, None) for name, hint in _NET_HINTS.items()}
+def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., None]:
+    """Add all options; the function gets their values as a `TrainRequest`."""
 
-    @functools.wraps(run)
-    def parse(**values: Any) -> None:
-        net = {name: values.pop(name) for name in _NET_HINTS}
-        net_options = {name: value for name, value in net.items() if value is not None}
-        if "hidden" in net_options:
-            net_options["hidden"] = _widths(net_options["hidden"])
-        run(TrainRequest(**values, net_options=net_options))
+    @functools.wraps(function)
+    def wrapper(**values: Any) -> None:
+        net = {name: values.pop(name) for name in NET_OPTIONS}
+        net = {name: value for name, value in net.items() if value is not None}
+        function(TrainRequest(**values, net_options=net))
 
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-        for name, (hint, default) in options.items()
-    ]
-    parse.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    parse.__annotations__ = {name: hint for name, (hint, _) in options.items()}
-    return parse
+    return add_options(wrapper, _OPTIONS)
 
 
 # Which options can be combined --------------------------------------------------------------------
@@ -378,13 +371,16 @@ SETTINGS = (
     *("min_precision", "balanced", "quantize", "max_size", "seed"),
 )
 _STREAMABLE = (
-    *("data", "output", "text", "topic", "format_", "skip_bad_rows", "encoding", "min_precision"),
+    *("data", "output", "text", "topic", "format", "skip_bad_rows", "encoding", "min_precision"),
     *("balanced", "seed", "threads", "quiet", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
 _IN_MEMORY = (
-    *(name for name in _DEFAULTS if name not in (*_STREAMABLE, *_AFTERWARDS, "net_options")),
-    *_NET_HINTS,
+    *(
+        name
+        for name in (*_DEFAULTS, *ReadOptions._fields, *NET_OPTIONS)
+        if name not in (*_STREAMABLE, *_AFTERWARDS, "reading", "net_options")
+    ),
 )
 
 
@@ -456,7 +452,7 @@ RULES = (
     Rule(
         (
             *("text", "topic", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
-            *("validation", "map_topics", "balanced", "report", "mistakes", "quantize"),
+            *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
         ),
         "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
@@ -481,7 +477,7 @@ RULES = (
         excludes=("learner",),
     ),
     Rule(
-        (*_NET_HINTS, "validation"),
+        (*NET_OPTIONS, "validation"),
         "{option} says how a net learns, but the linear learner has no net; leave it out, or add "
         "--learner network.",
         needs=("learner",),
@@ -497,14 +493,10 @@ RULES = (
 def flag(option: str) -> str:
     """Return the flag of an option, as it is typed.
 
-    >>> flag("format_"), flag("num_words"), flag("as_json")
-    ('--format', '--num-words', '--json')
+    >>> flag("topic_map"), flag("num_words"), flag("stream")
+    ('--map-topics', '--num-words', '--stream')
     """
-    hint = _NET_HINTS.get(option) or get_type_hints(TrainRequest, include_extras=True)[option]
-    info = hint.__metadata__[0]
-    # Typer takes the first spelling for a default.
-    spellings = [name for name in (info.default, *(info.param_decls or ())) if name is not ...]
-    return str(max(spellings, key=len)) if spellings else "DATA"
+    return "DATA" if option == "data" else FLAGS.get(option, "--" + option.replace("_", "-"))
 
 
 def check_request(request: TrainRequest) -> None:
@@ -512,11 +504,11 @@ def check_request(request: TrainRequest) -> None:
     if request.check is not None:
         raise OptionError(
             f"train --check is a command of its own: slugline check {request.check} "
-            f"{' '.join(request.sources)}."
+            f"{' '.join(request.data)}."
         )
-    if not request.sources and request.is_stream:
+    if not request.data and request.is_stream:
         raise OptionError("Missing argument 'DATA': name files to learn from.")
-    if not request.sources and request.topics is None:
+    if not request.data and request.topics is None:
         raise OptionError(
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics and name an --encoder."
@@ -525,3 +517,5 @@ def check_request(request: TrainRequest) -> None:
         message = rule.violation(request)
         if message is not None:
             raise OptionError(message)
+    if request.min_precision is not None:
+        check_share("min_precision", request.min_precision)

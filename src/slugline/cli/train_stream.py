@@ -45,7 +45,7 @@ def _check(request: TrainRequest) -> None:
     from slugline.corpus.loading import NAMED_CORPORA
 
     output = request.output
-    corpus = next((name for name in request.sources if name in NAMED_CORPORA), None)
+    corpus = next((name for name in request.data if name in NAMED_CORPORA), None)
     if corpus is not None and not Path(corpus).exists():
         raise OptionError(
             f"{corpus} comes with its own reader, and is small; learn from it without --stream, "
@@ -66,7 +66,7 @@ def _fit(request: TrainRequest) -> Experiment:
     from slugline.classifier import TopicClassifier
     from slugline.experiment.run import run_stream
 
-    files = expand_patterns(request.sources)
+    files = expand_patterns(request.data)
     for file in files:
         check_not_read("--output", request.output, [file])
     if request.scheduler is not None or request.workers is not None:
@@ -79,15 +79,15 @@ def _fit(request: TrainRequest) -> Experiment:
     )
     options: dict[str, Any] = {
         "checkpoint": request.checkpoint,
-        "text": request.text,
-        "topic": request.topic,
-        "format": request.format_,
-        "encoding": request.encoding,
-        "skip_bad_rows": request.skip_bad_rows,
+        "text": request.reading.text,
+        "topic": request.reading.topic,
+        "format": request.reading.format,
+        "encoding": request.reading.encoding,
+        "skip_bad_rows": request.reading.skip_bad_rows,
     }
     if request.min_precision is not None:
         options["min_precision"] = request.min_precision
-    name = " ".join(request.sources)
+    name = " ".join(request.data)
     with (
         _clean_up_on_sigterm(),
         _explain_interrupt(request.checkpoint),
