@@ -23,7 +23,9 @@ def given(request: TrainRequest, *options: str) -> TrainRequest:
     """Return a request in which options have some value that isn't their default."""
     net = {option: 1 for option in options if option in NET_OPTIONS}
     values: dict[str, Any] = {option: f"{option}?" for option in options if option in FIELDS}
-    columns = {option: f"{option}?" for option in options if option in ReadOptions._fields}
+    columns: dict[str, Any] = {
+        option: f"{option}?" for option in options if option in ReadOptions._fields
+    }
     reading = request.reading._replace(**columns)
     return replace(request, reading=reading, net_options=net, **values)
 
