@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import struct
 import subprocess
@@ -558,3 +559,23 @@ def test_arrays_of_learners_that_a_mixture_has_not_are_refused(name: str, tmp_pa
         lambda a: a | {name: a["learner.0.biases"]},
     )
     assert refusal(as_file(entries), tmp_path).startswith("damaged (arrays ['0.biases', ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_pipes_devices_and_links_to_them_are_not_waited_for(tmp_path: Path) -> None:
+    pipe, link, device = (tmp_path / f"{name}.slug" for name in ("pipe", "link", "device"))
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    device.symlink_to("/dev/zero")
+    code = (
+        "import slugline, sys; from slugline.errors import ModelFileError\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: slugline.load(path)\n"
+        "    except ModelFileError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, *map(str, (pipe, link, device))]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.splitlines() == [
+        f"{path}: can't be read (it is a device or pipe); check the path and its permissions."
+        for path in (pipe, link, device)
+    ]

@@ -638,3 +638,67 @@ def test_a_crash_is_told_by_its_number_alone(
     assert said["request_id"] in caplog.text
     assert "a secret text" in caplog.text
     state.batches.close()
+
+
+# How it ends, whatever hangs ---------------------------------------------------------------------
+
+
+def start_hanging(*arguments: object) -> tuple[subprocess.Popen[str], str]:
+    """Start a server whose look at the files of models never ends; return its address as well."""
+    code = (
+        "import time; from slugline.serving.model import Models; "
+        "Models.refresh = lambda *arguments, **options: time.sleep(1000); "
+        "from slugline.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "serve", "--port", "0", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    line = ""
+    while "listening at" not in line:
+        line = process.stderr.readline()
+    return process, line.split()[-1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_ends_in_time_though_a_thread_hangs(workers: int) -> None:
+    process, address = start_hanging("--grace", 1, "--workers", workers)
+    until(lambda: httpx.get(f"{address}health").status_code == 200)
+    time.sleep(1)
+    process.terminate()
+    started = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - started < 4
+    assert "in <lambda>" in said  # what hangs is shown
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_at_the_place_of_a_model_is_said_and_stops_nothing(
+    tmp_path: Path, tickets: Path
+) -> None:
+    path, pipe = tmp_path / "model.slug", tmp_path / "pipe"
+    path.write_bytes(tickets.read_bytes())
+    os.mkfifo(pipe)
+    with running(path, "--grace", 1) as url, httpx.Client(base_url=url, timeout=30) as client:
+        pipe.replace(path)
+        until(lambda: client.get("/ready").json()["problems"])
+        assert "it is a device or pipe" in client.get("/ready").json()["problems"]["model"]
+        slugline.load(tickets).save(tmp_path / "part")
+        (tmp_path / "part").replace(path)
+        until(lambda: not client.get("/ready").json()["problems"])
+
+
+def test_workers_that_end_take_no_more_connections() -> None:
+    with running("--workers", 2, "--timeout", 8) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            slow.sendall(
+                b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\n"
+                b'Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{"text'
+            )
+            time.sleep(0.5)
+            os.kill(url.pid, signal.SIGTERM)
+            time.sleep(1)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, int(port)), timeout=5)
+            slow.sendall(b'": "a"}')
+            assert slow.recv(100).startswith(b"HTTP/1.1 200 ")

@@ -27,6 +27,7 @@ import os
 import re
 import secrets
 import sqlite3
+import stat
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+_NO_FILE = "it is a device or pipe"
 
 # Locks --------------------------------------------------------------------------------------------
 
@@ -108,6 +111,26 @@ def cache_folder() -> Path:
     return user_cache_path("slugline")
 
 
+# Files to read ------------------------------------------------------------------------------------
+
+
+def open_regular(path: str | os.PathLike[str], flags: int) -> int:
+    """Return a descriptor of a regular file: the `opener` of `open`, which would wait for a pipe.
+
+    Raises
+    ------
+    OSError : if it can't be opened, or is a folder, pipe, device, or link to one.
+    """
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, _NO_FILE, str(path))
+
+
 # Files that appear whole or not at all ------------------------------------------------------------
 
 if sys.platform != "win32":
@@ -136,7 +159,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "it is a device or pipe", str(path))
+        raise OSError(errno.EINVAL, _NO_FILE, str(path))
     with fresh_part(target) as part:
         yield part
         put_in_place(part, target)

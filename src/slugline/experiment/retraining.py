@@ -6,13 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.files import open_regular
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -107,7 +107,8 @@ def retrain(
     """
     original, file = load_model(path)
     info = file.info
-    data = Path(model_path(path)).read_bytes()
+    with open(model_path(path), "rb", opener=open_regular) as opened:
+        data = opened.read()
     if info.max_bytes and len(data) > info.max_bytes:
         raise ModelFileError(
             f"{path}: it has {len(data):,} bytes, more than the {info.max_bytes:,} that it says it "

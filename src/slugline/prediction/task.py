@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slugline.base.files import open_regular
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
@@ -72,7 +73,8 @@ class ModelCopy:
             fitted, _ = load_model(model, encoder)
             path = Path(model_path(model))
             try:
-                data = path.read_bytes()
+                with open(path, "rb", opener=open_regular) as file:
+                    data = file.read()
             except OSError as error:
                 raise ModelFileError(
                     f"{path} can't be read ({error.strerror}); check the path."

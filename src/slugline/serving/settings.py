@@ -169,6 +169,9 @@ class ServeSettings:
     timeout: Annotated[
         float, _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
+    grace: Annotated[
+        float, _setting("For running requests to end after SIGTERM.", "SECONDS", ge=0, le=3600)
+    ] = 30.0
     log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
     log_texts: Annotated[bool, _setting("Log the texts, too: they may be personal data.")] = False
 

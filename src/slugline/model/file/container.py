@@ -16,7 +16,6 @@ import textwrap
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.checks import option_error
-from slugline.base.files import write_whole
+from slugline.base.files import open_regular, write_whole
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
 from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
@@ -138,7 +137,8 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     """
     _check_path(path)
     try:
-        with PiecewiseFile(io.FileIO(Path(path))) as file, zipfile.ZipFile(file) as archive:
+        opened = io.FileIO(os.fspath(path), opener=open_regular)
+        with PiecewiseFile(opened) as file, zipfile.ZipFile(file) as archive:
             return _unpack(archive, os.fstat(file.fileno()).st_size)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import faulthandler
 import functools
 import gc
 import logging
+import math
 import os
 import signal
 import socket
@@ -73,7 +75,7 @@ def run_process(
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.timeout) + 1,
+        timeout_graceful_shutdown=math.ceil(settings.grace),
         ws="none",
     )
     # It would warn of each request that is none.
@@ -150,6 +152,11 @@ class _Server(uvicorn.Server):
             signal.signal(number, self.handle_exit)
         yield
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Whatever hangs then, such as a thread that reads from a dead file system, is shown.
+        faulthandler.dump_traceback_later(self._shared.settings.grace + 1, exit=True)
+        super().handle_exit(sig, frame)
 
     async def _watch(self, hangup: asyncio.Event) -> None:
         """Read the models' files again when they change, and after SIGHUP."""
@@ -271,8 +278,10 @@ class _Workers:
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._pass_on)
+        signal.signal(signal.SIGALRM, lambda *_: self._pass_on(signal.SIGKILL, None))
         for process in range(self._n):
-            self._start(process)
+            if not self._is_ending:
+                self._start(process)
         while self._running:
             with contextlib.suppress(InterruptedError):
                 self._bury(*os.wait())
@@ -319,7 +328,11 @@ class _Workers:
             self._start(process)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self._is_ending = self._is_ending or number != signal.SIGHUP
+        if number != signal.SIGHUP and not self._is_ending:
+            settings, _, _, listening = self._arguments
+            self._is_ending = True
+            listening.close()
+            signal.setitimer(signal.ITIMER_REAL, settings.grace + 1.5)
         for child in list(self._running):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, number)
