@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from slugline.audit.audit import Audit
 from slugline.audit.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
+from slugline.base.words import join_words
 
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
@@ -166,10 +167,10 @@ class Findings:
         topics, y, others = self.audit.corpus.topics, self.audit.evidence.y, self._others(row)
         different = others[y[others] != y[row]]
         if len(different):
-            names = _format_rows(different, lambda n: f"{topics[n]} ({self.place(n)})")
-            return [f"the same text stands under {names}"]
+            names = [f"{topics[n]} ({self.place(n)})" for n in different.tolist()]
+            return [f"the same text stands under {join_words(names, _N_PLACES)}"]
         if len(others):
-            places = _format_rows(others, self.place)
+            places = join_words([self.place(n) for n in others.tolist()], _N_PLACES)
             return [f"the same text stands at {places}, with the same topic"]
         return []
 
@@ -199,14 +200,6 @@ class Findings:
 
 def _are(n: int) -> str:
     return "is" if n < 2 else "are"
-
-
-def _format_rows(rows: Index, name: Callable[[int], str]) -> str:
-    """Return the names of the first few rows, and the number of the others."""
-    names = [name(row) for row in rows[:_N_PLACES].tolist()]
-    if len(rows) > _N_PLACES:
-        names.append(f"{len(rows) - _N_PLACES:,} more")
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 # Files --------------------------------------------------------------------------------------------

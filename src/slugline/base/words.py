@@ -76,6 +76,28 @@ def all_of(n: int, noun: str) -> str:
     return f"the only {noun}" if n == 1 else f"all {counted(n, noun)}"
 
 
+def join_first(names: Sequence[str], most: int, comma: str = ", ") -> str:
+    """Return the first names with commas between them, and the number of the others.
+
+    >>> join_first(["acq", "crude", "earn"], 2)
+    'acq, crude and 1 more'
+    """
+    n_more = len(names) - most
+    return comma.join(names[:most]) + (f" and {n_more:,} more" if n_more > 0 else "")
+
+
+def join_words(values: Sequence[object], most: int | None = None) -> str:
+    """Return values as an enumeration; of more than `most`, the first ones and how many follow.
+
+    >>> join_words([7, 8, 10]), join_words("abcd", 2)
+    ('7, 8 and 10', 'a, b and 2 more')
+    """
+    words = [str(value) for value in values[:most]]
+    if most is not None and len(values) > most:
+        words.append(f"{len(values) - most:,} more")
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
 def have(n: int) -> str:
     """Return the verb for a number of things: "has" or "have"."""
     return "has" if n == 1 else "have"

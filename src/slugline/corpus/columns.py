@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from slugline.base.words import join_first
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, SourceRow
 from slugline.errors import DataError, OptionError
@@ -184,9 +185,7 @@ def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
 
 def format_list(columns: Sequence[str]) -> str:
     """Return up to 20 column names in words, and the number of the others."""
-    names = ", ".join(map(repr, columns[:_N_LISTED]))
-    n_more = len(columns) - _N_LISTED
-    return names if n_more <= 0 else f"{names} and {n_more} more"
+    return join_first([*map(repr, columns)], _N_LISTED)
 
 
 def _parse_names(

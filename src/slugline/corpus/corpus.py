@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from slugline.base.words import counted
+from slugline.base.words import counted, join_first
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
@@ -73,11 +73,11 @@ class Corpus:
         return len(self.texts)
 
     def __repr__(self) -> str:
-        n_topics = len(set(self.topics))
+        topics = [f"{_shorten(topic)} ({n:,})" for topic, n in self.topic_counts().items()]
         return (
             f"<Corpus {_shorten(self.name)}: {counted(len(self), 'document')}, "
-            f"{counted(n_topics, 'topic')}\n"
-            f"  topics: {self._most_common()}\n"
+            f"{counted(len(topics), 'topic')}\n"
+            f"  topics: {join_first(topics, _N_TOPICS)}\n"
             f"  first text: {self._first_text()!r}>"
         )
 
@@ -96,12 +96,6 @@ class Corpus:
             f"{counted(len(counts), 'topic')}. The first text: {escape(self._first_text())}</p>"
             f"<table><tr><th>topic</th><th>documents</th></tr>{''.join(rows)}</table>"
         )
-
-    def _most_common(self) -> str:
-        counts = list(self.topic_counts().items())
-        topics = ", ".join(f"{_shorten(topic)} ({n:,})" for topic, n in counts[:_N_TOPICS])
-        n_more = len(counts) - _N_TOPICS
-        return f"{topics} and {n_more:,} more" if n_more > 0 else topics
 
     def _first_text(self) -> str:
         return _shorten(self.texts[0], _N_TEXT) if self.texts else ""

@@ -13,12 +13,15 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import has_surrogates, option_error, short_repr
+from slugline.base.words import join_first
 from slugline.errors import DataError
 
 # Topics -------------------------------------------------------------------------------------------
 
 #: The name of a topic: a word or a number.
 Topic: TypeAlias = str | int
+# Topics named in a message.
+_N_NAMED = 8
 
 
 class Topics:
@@ -69,7 +72,8 @@ class Topics:
             return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"unknown topic {error.args[0]!r}; the known ones are {_list(self.names)}."
+                f"unknown topic {error.args[0]!r}; the known ones are "
+                f"{join_first([str(name) for name in self.names], _N_NAMED)}."
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> list[Topic]:
@@ -109,11 +113,6 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
     rows = np.zeros((len(numbers), n_topics), dtype=np.float32)
     rows[np.arange(len(numbers)), numbers.astype(np.int64)] = 1
     return rows
-
-
-def _list(names: Sequence[Topic], most: int = 8) -> str:
-    first = ", ".join(str(name) for name in names[:most])
-    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 # Checks -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from slugline.base.words import join_first, join_words
 from slugline.corpus.columns import (
     columns_note,
     find_both_columns,
@@ -270,7 +271,7 @@ def collect(sources: Iterable[RowReader], options: ReadOptions) -> Corpus:
     return Corpus(
         [document.text for document in documents],
         [document.topic for document in documents],
-        _join_names([Path(source.name).name or source.name for source in contents]),
+        join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
         tuple(_merge_notes(contents)),
         sum(source.n_skipped for source in contents),
         *_places(contents),
@@ -319,13 +320,6 @@ def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
     return ""
 
 
-def _join_names(names: Sequence[str]) -> str:
-    n_more = len(names) - _N_SOURCES
-    if n_more > 0:
-        return f"{', '.join(names[:_N_SOURCES])} and {n_more} more"
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
 def _merge_notes(sources: Sequence[_Source]) -> list[str]:
     """Return the notes, each once, with the names of the sources if only some have it."""
     names_by_note: dict[str, list[str]] = {}
@@ -333,7 +327,7 @@ def _merge_notes(sources: Sequence[_Source]) -> list[str]:
         for note in source.notes:
             names_by_note.setdefault(note, []).append(source.name)
     return [
-        note if len(names) == len(sources) else f"{_join_names(names)}: {note}"
+        note if len(names) == len(sources) else f"{join_words(names, _N_SOURCES)}: {note}"
         for note, names in names_by_note.items()
     ]
 
@@ -343,16 +337,12 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
-    lines = [f"{remark} ({_format_places(ats, unit)})" for remark, ats in places.items()]
+    lines = [
+        f"{remark} ({unit}{'s' if len(ats) > 1 else ''} {join_first([*map(str, ats)], _N_PLACES)})"
+        for remark, ats in places.items()
+    ]
     n_more = len(lines) - _N_FAULTS
     return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
-
-
-def _format_places(places: Sequence[int | str], unit: str) -> str:
-    first = ", ".join(map(str, places[:_N_PLACES]))
-    n_more = len(places) - _N_PLACES
-    more = f" and {n_more} more" if n_more > 0 else ""
-    return f"{unit}{'s' if len(places) > 1 else ''} {first}{more}"
 
 
 # Streams ------------------------------------------------------------------------------------------

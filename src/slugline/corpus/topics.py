@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from slugline.base.words import counted
+from slugline.base.words import counted, join_first
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import RowReader, read_rows
@@ -36,10 +36,11 @@ def spelling_warnings(
     if not groups:
         return []
     are = "topic is" if len(groups) == 1 else "topics are"
+    spellings = [_format_topics(group, _N_SPELLINGS) for group in groups]
     return [
         f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
-        f"count as separate topics: {_format_groups(groups)}. Use `fold_topics` to merge them "
-        "under the most common spelling."
+        f"count as separate topics: {join_first(spellings, _N_TOPICS, '; ')}. Use `fold_topics` to "
+        "merge them under the most common spelling."
     ]
 
 
@@ -176,14 +177,5 @@ def _by_key(counts: Counter[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _format_groups(groups: list[list[str]]) -> str:
-    names = [_format_topics(group, _N_SPELLINGS) for group in groups[:_N_TOPICS]]
-    return "; ".join(names) + _and_more(len(groups) - _N_TOPICS)
-
-
 def _format_topics(topics: list[str], most: int = _N_TOPICS) -> str:
-    return ", ".join(map(repr, topics[:most])) + _and_more(len(topics) - most)
-
-
-def _and_more(n: int) -> str:
-    return f" and {n:,} more" if n > 0 else ""
+    return join_first([*map(repr, topics)], most)

@@ -14,7 +14,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Mask
 from slugline.base.checks import check_number
-from slugline.base.words import counted
+from slugline.base.words import counted, join_first
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
@@ -81,7 +81,11 @@ def to_corpus(
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
     if models is None and len(counts) > 1:
-        raise DataError(_several_models_message(name, counts))
+        by_model = [f"{model} ({n:,})" for model, n in counts.most_common()]
+        raise DataError(
+            f"{name} holds corrections of {counted(len(counts), 'model')}, "
+            f"{join_first(by_model, _N_SHOWN)}; say of which to learn with `corrections_of`."
+        )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
         raise DataError(
@@ -103,15 +107,6 @@ def to_corpus(
         n_skipped=n_blank,
         places=[correction.id for correction in chosen],
         unit="correction",
-    )
-
-
-def _several_models_message(name: str, counts: Counter[str]) -> str:
-    models = ", ".join(f"{model} ({n:,})" for model, n in counts.most_common(_N_SHOWN))
-    more = f" and {len(counts) - _N_SHOWN} more" if len(counts) > _N_SHOWN else ""
-    return (
-        f"{name} holds corrections of {counted(len(counts), 'model')}, {models}{more}; say of "
-        "which to learn with `corrections_of`."
     )
 
 
@@ -169,7 +164,10 @@ def merge_corrections(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
             "on; add documents, or give others with `test`."
         )
-    learned = _append(_select(train, others), corrections)
+    uncorrected = _select(train, others)
+    learned = Corpus(
+        uncorrected.texts + corrections.texts, uncorrected.topics + corrections.topics, train.name
+    )
     weights = np.ones(len(learned))
     weights[len(learned) - len(corrections) :] = weight
     return TrainingSets(
@@ -194,12 +192,6 @@ def _select(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
         corpus.name,
         places=list(itertools.compress(corpus.numbered_places(), mask)),
         unit=corpus.unit,
-    )
-
-
-def _append(train: Corpus, corrections: Corpus) -> Corpus:
-    return Corpus(
-        [*train.texts, *corrections.texts], [*train.topics, *corrections.topics], train.name
     )
 
 

@@ -19,13 +19,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
-from slugline.experiment.concerns import (
-    encoder_warnings,
-    fit_warnings,
-    leak_warnings,
-    model_warnings,
-    topic_warnings,
-)
+from slugline.experiment import concerns
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
@@ -314,10 +308,10 @@ def run_experiment(
         check_two_documents(train, "test on", "test")
         train, test = train.split(chosen_fraction, classifier.random_state)
     check_validation(classifier, train, validation)
-    warnings = topic_warnings(train.topic_counts(), classifier.descriptions or ())
+    warnings = concerns.topic_warnings(train.topic_counts(), classifier.descriptions or ())
     if test is not None:
         check_some_known(train.topics, test)
-        warnings += leak_warnings(train, test)
+        warnings += concerns.leak_warnings(train, test)
     seconds = timed_fit(
         classifier, train, validation, progress, min_precision, sample_weight=sample_weight
     )
@@ -327,13 +321,13 @@ def run_experiment(
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        warnings=(*warnings, *encoder_warnings(classifier)),
+        warnings=(*warnings, *concerns.encoder_warnings(classifier)),
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,
     )
     if test is None:
-        return replace(experiment, warnings=(*experiment.warnings, *fit_warnings(fitted)))
+        return replace(experiment, warnings=(*experiment.warnings, *concerns.fit_warnings(fitted)))
     return _with_test(experiment, train.topics, test, chosen_fraction)
 
 
@@ -358,7 +352,7 @@ def _with_test(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(test.topics, fitted.seed),
-        warnings=(*warnings, *model_warnings(fitted, test)),
+        warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )
 
 
@@ -380,7 +374,7 @@ def run_stream(
         name=name,
         n_train=fitted.n_documents,
         n_validation=0,
-        warnings=tuple(topic_warnings(by_count)),
+        warnings=tuple(concerns.topic_warnings(by_count)),
         seconds=seconds,
         n_skipped=record.n_skipped,
     )

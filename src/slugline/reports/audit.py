@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
-from slugline.base.words import counted
+from slugline.base.words import counted, join_words
 from slugline.explain.explanation import highlight
-from slugline.reports.page import join_words, render, shorten
+from slugline.reports.page import render, shorten
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -79,11 +79,9 @@ def _leaks(audit: Audit) -> Iterator[str]:
 
 def _odd(audit: Audit) -> Iterator[str]:
     for kind, n in Counter(odd.kind for odd in audit.odd).items():
-        rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_EXAMPLES]
-        places = join_words([audit.corpus.places[row] for row in rows])
-        more = f" and {n - _N_EXAMPLES:,} more" if n > _N_EXAMPLES else ""
-        where = f"{audit.corpus.unit} {places}{more}"
-        yield f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}"
+        rows = [odd.row for odd in audit.odd if odd.kind == kind]
+        places = join_words([audit.corpus.places[row] for row in rows], _N_EXAMPLES)
+        yield f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {audit.corpus.unit} {places}"
 
 
 _NAMES = {

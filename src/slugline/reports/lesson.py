@@ -8,14 +8,9 @@ from typing import NamedTuple
 
 from slugline.experiment.lesson import NotebookResult
 from slugline.learning.net.training import History
+from slugline.reports import pictures
 from slugline.reports.lesson_text import rules, takeaways
 from slugline.reports.page import number, percent, render, spread, spread_percent, widths
-from slugline.reports.pictures import (
-    NetworkCurves,
-    accuracy_by_network,
-    accuracy_curves,
-    learning_curves,
-)
 
 # Numbers of the lesson and ours -------------------------------------------------------------------
 
@@ -141,10 +136,10 @@ def notebook_page(result: NotebookResult) -> str:
 def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
     wide, narrow, lesson = result.curves, result.bottleneck, result.notebook
     return {
-        "curves": learning_curves(History(wide.seeds[0]), lesson["curves"]),
-        "bottleneck": accuracy_curves(
+        "curves": pictures.learning_curves(History(wide.seeds[0]), lesson["curves"]),
+        "bottleneck": pictures.accuracy_curves(
             [
-                NetworkCurves(
+                pictures.NetworkCurves(
                     f"{widths(network.hidden)} units",
                     [seed["val_accuracy"] for seed in network.seeds],
                     lesson[name]["val_accuracy"],
@@ -156,7 +151,7 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
                 )
             ]
         ),
-        "experiments": accuracy_by_network(
+        "experiments": pictures.accuracy_by_network(
             [(widths(e.hidden), e.test_accuracy) for e in result.experiments],
             marked=widths(result.retrained.hidden),
         ),

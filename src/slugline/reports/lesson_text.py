@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slugline.base.words import counted
+from slugline.base.words import counted, join_words
 from slugline.experiment.lesson import NotebookResult, SeedSummary
-from slugline.reports.page import (
-    has_spread,
-    join_words,
-    number,
-    percent,
-    points,
-    power,
-    spread_percent,
-    widths,
-)
+from slugline.reports.page import has_spread, number, percent, points, power, spread_percent, widths
 
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6

@@ -19,7 +19,6 @@ from slugline.explain.explanation import STYLE, highlight
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from slugline.experiment.evidence import Quote
     from slugline.experiment.lesson import SeedSummary
 
 
@@ -132,16 +131,6 @@ def widths(hidden: Sequence[int]) -> str:
     return "-".join(map(str, hidden))
 
 
-def join_words(values: Sequence[object]) -> str:
-    """Return values as an enumeration.
-
-    >>> join_words([7, 8, 10])
-    '7, 8 and 10'
-    """
-    words = [str(value) for value in values]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-
-
 def typeset(text: str) -> str:
     """Return a text in which no line breaks between a number and its unit, or within widths."""
     text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
@@ -165,12 +154,10 @@ def render(template: str, **values: Any) -> str:
         The variables of the template; text is escaped unless the template says `safe`.
     """
     environment = template_environment("slugline.reports")
-    filters = (
-        *(counted, has_spread, join_words, number, percent, percent_or_dash, points, power),
-        *(shorten, spread, spread_percent, typeset, widths),
-    )
-    environment.filters |= {function.__name__: function for function in filters}
-    environment.filters |= {"breakable": _breakable, "marked": _marked, "prose": _prose}
+    filters = (counted, has_spread, number, percent, percent_or_dash, shorten, spread_percent)
+    environment.filters |= {function.__name__: function for function in (*filters, typeset, widths)}
+    environment.filters |= {"breakable": _breakable, "prose": _prose}
+    environment.filters["marked"] = lambda quote: highlight(*quote)
     return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
 
 
@@ -183,11 +170,6 @@ def _prose(text: str) -> Markup:
     return Markup("").join(
         code.format(part) if i % 2 else typeset(part) for i, part in enumerate(parts)
     )
-
-
-def _marked(quote: Quote) -> Markup:
-    """Return a passage as HTML with its words marked."""
-    return highlight(*quote)
 
 
 def _breakable(name: str) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slugline.base.words import join_words
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
@@ -16,23 +17,8 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
-from slugline.reports.page import join_words, number, percent, points, render
-from slugline.reports.pictures import (
-    accuracy_by_labels,
-    coverage_chart,
-    learning_curves,
-    reliability_diagram,
-)
-from slugline.reports.training_text import (
-    TOPIC_HEAD,
-    advice,
-    curve_rows,
-    describe_forecast,
-    describe_intervals,
-    section_texts,
-    summarize_corrections,
-    topic_rows,
-)
+from slugline.reports import pictures, training_text
+from slugline.reports.page import number, percent, points, render
 from slugline.text.blocks import Block
 
 # Sentences on probabilities -----------------------------------------------------------------------
@@ -145,9 +131,9 @@ def training_page(
         "training.html.j2",
         experiment=experiment,
         evaluation=evaluation,
-        says=section_texts(experiment),
-        advice=advice(experiment),
-        curves=[] if experiment.history is None else learning_curves(experiment.history),
+        says=training_text.section_texts(experiment),
+        advice=training_text.advice(experiment),
+        curves=[] if experiment.history is None else pictures.learning_curves(experiment.history),
         by_labels=_by_labels(by_labels),
         corrected=_corrected(corrected),
         probabilities=_probabilities(evaluation, threshold),
@@ -213,7 +199,7 @@ def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str,
     bins = evaluation.reliability()
     chosen = None if threshold is None else curve.at(threshold)
     return {
-        "pictures": [reliability_diagram(bins), coverage_chart(curve, chosen)],
+        "pictures": [pictures.reliability_diagram(bins), pictures.coverage_chart(curve, chosen)],
         "reliability": describe_reliability(evaluation, bins),
         "coverage": describe_coverage(curve, chosen),
         "metrics": describe_metrics(evaluation),
@@ -224,13 +210,13 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
     """Return the chart by number of labels, its table and the sentences on it."""
     if curves is None:
         return None
-    head, *rows = curve_rows(curves)
+    head, *rows = training_text.curve_rows(curves)
     return {
-        "picture": accuracy_by_labels(curves),
+        "picture": pictures.accuracy_by_labels(curves),
         "head": head,
         "rows": rows,
-        "says": [describe_forecast(curve) for curve in curves.curves],
-        "intervals": describe_intervals(curves),
+        "says": [training_text.describe_forecast(curve) for curve in curves.curves],
+        "intervals": training_text.describe_intervals(curves),
         "notes": curves.notes,
     }
 
@@ -239,7 +225,11 @@ def _corrected(outcome: RetrainingResult | None) -> dict[str, Any] | None:
     """Return the effect of corrections as named sentences and a table of topics."""
     if outcome is None:
         return None
-    return {"says": summarize_corrections(outcome), "head": TOPIC_HEAD, "rows": topic_rows(outcome)}
+    return {
+        "says": training_text.summarize_corrections(outcome),
+        "head": training_text.TOPIC_HEAD,
+        "rows": training_text.topic_rows(outcome),
+    }
 
 
 def _settings(fitted: Fitted) -> dict[str, Any]:

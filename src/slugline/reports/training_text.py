@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from slugline.base.words import counted, have
+from slugline.base.words import counted, have, join_first, join_words
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.curve_law import Forecast
@@ -14,7 +14,7 @@ from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
-from slugline.reports.page import join_words, number, percent, points, shorten
+from slugline.reports.page import number, percent, points, shorten
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -453,9 +453,7 @@ def _learned(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
             "documents had the corrected texts and were removed",
         )
     if merged.new_topics:
-        n_more = len(merged.new_topics) - _N_NEW
-        more = f" and {n_more:,} more" if n_more > 0 else ""
-        yield "new topics", ", ".join(merged.new_topics[:_N_NEW]) + more
+        yield "new topics", join_first(merged.new_topics, _N_NEW)
 
 
 def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:

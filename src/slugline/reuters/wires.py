@@ -13,14 +13,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from slugline.errors import DataError, OptionError
+from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
-from slugline.reuters.sequences import (
-    DEFAULT_SEED,
-    DEFAULT_TEST_SPLIT,
-    LABELS,
-    count_train,
-    shuffled_order,
-)
 
 if TYPE_CHECKING:
     import os
@@ -134,8 +128,8 @@ def load_wires(
     archive = fetch(FILES["archive"], path, check=_unpack, progress=progress)
     files = read_original(archive, FILES["archive"], _unpack)
     wires = [wire for sgml in files for wire in _wires_in(sgml, edition)]
-    shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
-    n_train = count_train(len(wires), DEFAULT_TEST_SPLIT)
+    shuffled = [wires[i] for i in sequences.shuffled_order(len(wires), sequences.DEFAULT_SEED)]
+    n_train = sequences.count_train(len(wires), sequences.DEFAULT_TEST_SPLIT)
     return Wires(WireList(shuffled[:n_train]), WireList(shuffled[n_train:]))
 
 
@@ -180,7 +174,7 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
     """Yield the wires of one SGML file whose first topic is among the 46."""
     for match in _WIRE.finditer(sgml):
         topics = tuple(_TOPIC.findall(match["topics"]))
-        if not topics or topics[0] not in LABELS:
+        if not topics or topics[0] not in sequences.LABELS:
             continue
         headline, body = _headline_and_body(match["text"])
         if edition == "keras":
@@ -194,7 +188,7 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
             topics=topics,
             date=_date(match),
             newid=int(match["newid"]),
-            label=LABELS[topics[0]],
+            label=sequences.LABELS[topics[0]],
             misplaced="<BODY>" not in match["text"],
         )
 

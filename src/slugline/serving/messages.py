@@ -14,7 +14,7 @@ from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.explain.explain import explain
-from slugline.explain.explanation import Explanation, Reason
+from slugline.explain.explanation import Explanation
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
 
@@ -98,13 +98,10 @@ def with_reasons(
 
 def to_words(explanation: Explanation) -> list[Word]:
     """Return the reasons of an explanation."""
-    return [_word(reason) for reason in explanation.reasons]
-
-
-def _word(reason: Reason) -> Word:
-    return Word(
-        replace_surrogates(reason.word), reason.start, reason.end, round_number(reason.share)
-    )
+    return [
+        Word(replace_surrogates(word), start, end, round_number(share))
+        for word, start, end, share in explanation.reasons
+    ]
 
 
 def round_number(value: float) -> float:
@@ -114,17 +111,17 @@ def round_number(value: float) -> float:
 
 # Requests and replies -----------------------------------------------------------------------------
 
-_Model = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
+ModelName = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
 
 
-class _Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request; unknown fields are an error, as they may be misspelt."""
 
 
-class ClassifyOptions(_Question, frozen=True, kw_only=True):
+class ClassifyOptions(Question, frozen=True, kw_only=True):
     """Options of a classification."""
 
-    model: _Model = None
+    model: ModelName = None
     top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
     min_precision: Annotated[
         Annotated[float, Meta(ge=0, lt=1)] | None,
@@ -144,7 +141,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     results: list[Result]
 
 
-class ExplainRequest(_Question, frozen=True, kw_only=True):
+class ExplainRequest(Question, frozen=True, kw_only=True):
     """A text, and the topic to explain: the most likely one by default."""
 
     text: Annotated[str, Meta(description="The text to explain.")]
@@ -154,7 +151,7 @@ class ExplainRequest(_Question, frozen=True, kw_only=True):
     against: Annotated[
         Topic | None, Meta(description="Say how far the topic is above this one.")
     ] = None
-    model: _Model = None
+    model: ModelName = None
 
 
 class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +169,7 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Word]
 
 
-class CorrectionRequest(_Question, frozen=True, kw_only=True):
+class CorrectionRequest(Question, frozen=True, kw_only=True):
     """A text, and its right topic, which may be a new one."""
 
     text: Annotated[str, Meta(description="The text that got a wrong answer.")]
@@ -180,7 +177,7 @@ class CorrectionRequest(_Question, frozen=True, kw_only=True):
         Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int,
         Meta(description="The right topic, which may be a new one."),
     ]
-    model: _Model = None
+    model: ModelName = None
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
     ] = None

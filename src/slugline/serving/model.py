@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from slugline.base.files import open_regular
@@ -21,7 +21,6 @@ from slugline.model.routing import N_GUESSES, Route, Router
 _DIGEST_LENGTH = 12
 # Precisions that were asked for lately, of which thresholds are kept.
 _N_ROUTERS = 16
-_CHUNK = 1 << 20
 
 #: Time of the last change, size and number of a file: another version differs in one of them.
 FileState = tuple[int, int, int]
@@ -54,8 +53,10 @@ class ServedModel:
     fitted: Fitted
     file: ModelFile
     router: Router
-    _routers: OrderedDict[float, Router] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @functools.cached_property
+    def _cached_router(self) -> Callable[[float], Router]:
+        return functools.lru_cache(_N_ROUTERS)(functools.partial(Router.from_fitted, self.fitted))
 
     @classmethod
     def load(cls, model: str) -> ServedModel:
@@ -92,16 +93,7 @@ class ServedModel:
         """Return the router of a precision; the latest ones are cached."""
         if min_precision is None or min_precision == self.router.precision:
             return self.router
-        with self._lock:
-            router = self._routers.get(min_precision)
-            if router is None:
-                router = Router.from_fitted(self.fitted, min_precision)
-                self._routers[min_precision] = router
-                if len(self._routers) > _N_ROUTERS:
-                    self._routers.popitem(last=False)
-            else:
-                self._routers.move_to_end(min_precision)
-        return router
+        return self._cached_router(min_precision)
 
 
 def file_state(path: Path) -> FileState:
@@ -116,12 +108,9 @@ def file_state(path: Path) -> FileState:
 def _digest(path: Path) -> str:
     try:
         with open(path, "rb", opener=open_regular) as file:
-            digest = hashlib.sha256()
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
     except OSError as error:
         raise ModelFileError(f"{path} can't be read: {error.strerror}; check the path.") from error
-    return digest.hexdigest()[:_DIGEST_LENGTH]
 
 
 # All models of a server ---------------------------------------------------------------------------
@@ -204,31 +193,21 @@ class Models:
         except (SluglineError, OSError, MemoryError) as error:
             self._refused[model.name] = state
             self.problems[model.name] = f"{error}"
-            _log.error(
-                "%s: the new version can't be used, and version %s goes on answering: %s",
-                model.name,
-                model.digest,
-                error,
-            )
+            line = "%s: the new version can't be used, and version %s goes on answering: %s"
+            _log.error(line, model.name, model.digest, error)
             return []
         self._settle(model.name)
-        if new.digest == model.digest:
-            # Only its time has changed; the old one would look stale for ever.
-            self._models[model.name] = new
-            return []
         self._models[model.name] = new
+        if new.digest == model.digest:  # only its time has changed
+            return []
         _log.info("%s: version %s answers instead of %s", model.name, new.digest, model.digest)
         return [model.name]
 
     def _miss(self, model: ServedModel) -> None:
         """Log once that a file is gone; the model stays."""
         if model.name not in self.problems:
-            _log.error(
-                "%s: %s is gone; version %s goes on answering until the server ends",
-                model.name,
-                model.path,
-                model.digest,
-            )
+            line = "%s: %s is gone; version %s goes on answering until the server ends"
+            _log.error(line, model.name, model.path, model.digest)
         self.problems[model.name] = f"{model.path} is gone; put a model there."
 
     def _settle(self, name: str) -> None:

@@ -18,19 +18,9 @@ from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.model.routing import N_GUESSES
+from slugline.serving import messages
 from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
 from slugline.serving.http.state import AppState, app_state
-from slugline.serving.messages import (
-    Classification,
-    ClassifyOptions,
-    CorrectionReply,
-    CorrectionRequest,
-    ExplainRequest,
-    explain_score,
-    store_correction,
-    to_results,
-    with_reasons,
-)
 from slugline.serving.model import ServedModel
 from slugline.serving.settings import LimitError
 
@@ -39,7 +29,7 @@ from slugline.serving.settings import LimitError
 _TextField = Annotated[str, Meta(description="The text to classify.")]
 
 
-class ClassifyRequest(ClassifyOptions, frozen=True, kw_only=True):
+class ClassifyRequest(messages.ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify: `text`, or `texts`."""
 
     text: _TextField | UnsetType = UNSET
@@ -98,8 +88,8 @@ JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 _classify = msgspec.json.Decoder(ClassifyRequest)
-_explain = msgspec.json.Decoder(ExplainRequest)
-_correct = msgspec.json.Decoder(CorrectionRequest)
+_explain = msgspec.json.Decoder(messages.ExplainRequest)
+_correct = msgspec.json.Decoder(messages.CorrectionRequest)
 
 
 async def classify(request: Request) -> Response:
@@ -112,15 +102,15 @@ async def classify(request: Request) -> Response:
     if state.settings.log_texts:
         _log.info("%s: %r", request.state.request_id, texts)
 
-    async def answers() -> Classification:
+    async def answers() -> messages.Classification:
         routes = await state.batches.route(model, texts, body.min_precision, body.top)
         if len(texts) * body.top > _FEW_GUESSES:  # others have their turn meanwhile
-            answers = await state.run(to_results, routes, body.top)
+            answers = await state.run(messages.to_results, routes, body.top)
         else:
-            answers = to_results(routes, body.top)
+            answers = messages.to_results(routes, body.top)
         if body.explain:
-            answers = await state.run(with_reasons, model, texts, answers)
-        return Classification(model=model.name, version=model.digest, results=answers)
+            answers = await state.run(messages.with_reasons, model, texts, answers)
+        return messages.Classification(model=model.name, version=model.digest, results=answers)
 
     return json_response(await in_time(answers(), state))
 
@@ -131,7 +121,7 @@ async def explain_text(request: Request) -> Response:
     body = parse_json(await _json(request, state), _explain)
     _check(state, [body.text], explain=True)
     model = find_model(request, body.model)
-    reply = await in_time(state.run(explain_score, model, body), state)
+    reply = await in_time(state.run(messages.explain_score, model, body), state)
     return json_response(reply)
 
 
@@ -143,13 +133,15 @@ async def correct(request: Request) -> Response:
     return json_response(await keep_correction(request, body), 201)
 
 
-async def keep_correction(request: Request, body: CorrectionRequest) -> CorrectionReply:
+async def keep_correction(
+    request: Request, body: messages.CorrectionRequest
+) -> messages.CorrectionReply:
     """Store a correction, and return it."""
     state = app_state(request)
     store = corrections_store(state)
     model = find_model(request, body.model)
     [route] = await in_time(state.batches.route(model, [body.text]), state)
-    reply: CorrectionReply = await state.ask_store(store_correction, store, model, body, route)
+    reply = await state.ask_store(messages.store_correction, store, model, body, route)
     state.metrics.add("corrections")
     return reply
 

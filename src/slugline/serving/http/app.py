@@ -13,18 +13,11 @@ from starlette.routing import BaseRoute, Route, Router
 from slugline.serving.http.guard import Guard
 from slugline.serving.http.operations import OPERATIONS, Operation, openapi
 from slugline.serving.http.state import AppState, app_state
+from slugline.serving.page import page
 from slugline.serving.page.classify import ask, show_classify
 from slugline.serving.page.corrections import correct, show_corrections, undo
 from slugline.serving.page.docs import show_docs
 from slugline.serving.page.model import show_model
-from slugline.serving.page.page import (
-    Handler,
-    log_in,
-    problem_page,
-    show_login,
-    show_problems,
-    static_file,
-)
 from slugline.serving.page.table import answer_table, show_table, write_table
 
 if TYPE_CHECKING:
@@ -46,7 +39,7 @@ def make_app(state: AppState) -> ASGIApp:
         *PAGE_ROUTES,
     ]
     # Not Starlette itself, which would answer to errors before the guard can.
-    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
+    return Guard(Router(routes, redirect_slashes=False), state, page.problem_page)
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
@@ -70,8 +63,8 @@ async def _openapi(request: Request) -> Response:
 # Routes of the page -------------------------------------------------------------------------------
 
 
-def _route(path: str, method: str, handler: Handler) -> Route:
-    return Route(path, show_problems(handler), methods=[method])
+def _route(path: str, method: str, handler: page.Handler) -> Route:
+    return Route(path, page.show_problems(handler), methods=[method])
 
 
 PAGE_ROUTES: Sequence[BaseRoute] = (
@@ -85,7 +78,7 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/model", "GET", show_model),
     _route("/corrections", "GET", show_corrections),
     _route("/docs", "GET", show_docs),
-    _route("/login", "GET", show_login),
-    _route("/login", "POST", log_in),
-    Route("/static/{name}", static_file),
+    _route("/login", "GET", page.show_login),
+    _route("/login", "POST", page.log_in),
+    Route("/static/{name}", page.static_file),
 )

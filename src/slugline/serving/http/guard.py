@@ -31,9 +31,8 @@ _log = logging.getLogger("slugline.server")
 COOKIE = "slugline"
 #: What tells whether it works: for whoever asks, by whatever name, and however much else there is.
 _PROBES = frozenset(("/health", "/ready"))
-#: What anybody may see: the form that asks for a token, and what it looks like.
-_OPEN = frozenset(("/login",))
-_OPEN_FOLDER = "/static/"
+#: What anybody may see: the form that asks for a token, and the folder of what it looks like.
+_LOGIN, _STATIC = "/login", "/static/"
 #: Where files are sent.
 _FILES = "/table/"
 # Bodies of the largest size that are held at a time.
@@ -138,7 +137,8 @@ class Guard:
                     "with --allowed-host.",
                 )
             _check_origin(headers, host, scope["method"])
-            if self._tokens and not self._is_open(scope["path"]):
+            is_open = scope["path"] == _LOGIN or scope["path"].startswith(_STATIC)
+            if self._tokens and not is_open:
                 self._check_token(scope, headers)
         except HttpProblem as problem:
             problem.headers["Connection"] = "close"  # its body is not waited for
@@ -160,9 +160,6 @@ class Guard:
             return False
         return True
 
-    def _is_open(self, path: str) -> bool:
-        return path in _OPEN or path.startswith(_OPEN_FOLDER)
-
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         header = headers.get(b"authorization", b"")
         kind, _, token = header.partition(b" ")
@@ -171,7 +168,7 @@ class Guard:
         if is_among(_cookie(headers), self._cookies):
             return
         if _is_reader(scope):
-            raise HttpProblem(303, "give a token first.", headers={"Location": "/login"})
+            raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
         raise HttpProblem(
             401,
             "a token is needed, as in `Authorization: Bearer ...`"
@@ -182,11 +179,11 @@ class Guard:
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
         model = scope["state"].get("model") or self._state.models.default
         message["headers"] += _HEADERS
-        if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
+        if not scope["path"].startswith(_STATIC) or message["status"] >= 400:
             message["headers"].append(_NO_STORE)
         message["headers"] += [
             (b"x-request-id", request_id.encode()),
-            (b"x-model", _as_header(model.name)),
+            (b"x-model", model.name.encode("ascii", "backslashreplace")),
             (b"x-model-version", model.digest.encode()),
         ]
 
@@ -245,10 +242,6 @@ def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
         return most
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
     return most if claimed is None else min(claimed, most)
-
-
-def _as_header(name: str) -> bytes:
-    return name.encode("ascii", "backslashreplace")
 
 
 def _path(scope: Scope) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -29,7 +29,8 @@ class Operation:
     reply : type or str or None
         Type of the reply's JSON, or a media type; None if it has no body.
     status, errors
-        Status of a reply that is no error, and of errors besides those of every operation.
+        Status of a reply that is no error, and of errors besides those of every operation, or of
+        every one with a body.
     parameters : tuple of (name, place, schema)
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.
@@ -51,34 +52,15 @@ class Operation:
         return str(self.handler.__doc__).partition("\n")[0]
 
 
-# Errors of whatever has a body.
-_BODY = (400, 408, 413, 415, 422)
-
 OPERATIONS = (
+    Operation("POST", "/v1/classify", api.classify, api.ClassifyRequest, messages.Classification),
     Operation(
-        "POST",
-        "/v1/classify",
-        api.classify,
-        body=api.ClassifyRequest,
-        reply=messages.Classification,
-        errors=(*_BODY, 404, 504),
+        *("POST", "/v1/explain", api.explain_text),
+        *(messages.ExplainRequest, messages.ExplanationReply),
     ),
     Operation(
-        "POST",
-        "/v1/explain",
-        api.explain_text,
-        body=messages.ExplainRequest,
-        reply=messages.ExplanationReply,
-        errors=(*_BODY, 404, 504),
-    ),
-    Operation(
-        "POST",
-        "/v1/corrections",
-        api.correct,
-        body=messages.CorrectionRequest,
-        reply=messages.CorrectionReply,
-        status=201,
-        errors=(*_BODY, 404, 504),
+        *("POST", "/v1/corrections", api.correct),
+        *(messages.CorrectionRequest, messages.CorrectionReply, 201),
     ),
     Operation(
         "GET",
@@ -114,8 +96,8 @@ OPERATIONS = (
 # OpenAPI 3.1 --------------------------------------------------------------------------------------
 
 _REF = "#/components/schemas/{name}"
-# What any request may get.
-_ANY_ERRORS = (403, 421, 500, 503)
+# What any request may get, and any that has a body.
+_ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
 _HEADERS = {
     "X-Request-Id": "Number of the request, which the log names.",
     "X-Model": "Name of the model that answered, or would answer.",
@@ -161,9 +143,9 @@ def _operation(
     }
     needs_token = with_tokens and operation.needs_token
     problem = {MEDIA_TYPE: {"schema": refs[ProblemDetails]}}
-    errors: Iterable[int] = sorted(
-        {*operation.errors, *_ANY_ERRORS, *((401,) if needs_token else ())}
-    )
+    errors = {*operation.errors, *_ANY_ERRORS, *((401,) if needs_token else ())}
+    if operation.body is not None:
+        errors |= {*_BODY_ERRORS}
     responses = {
         str(operation.status): {
             "description": HTTPStatus(operation.status).phrase,
@@ -172,7 +154,7 @@ def _operation(
         },
         **{
             str(status): {"description": HTTPStatus(status).phrase, "content": problem}
-            for status in errors
+            for status in sorted(errors)
         },
     }
     described: dict[str, Any] = {

@@ -240,42 +240,27 @@ def _owner(port: int) -> str | None:
     return None
 
 
-def socket_address(listening: socket.socket) -> str:
-    """Return the URL of a socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-
-
 # Several processes --------------------------------------------------------------------------------
 
 # A process that ends sooner than this after its start is not started again at once.
 _SHORT_LIFE = 1.0
 
 
-def run_workers(
-    settings: ServeSettings, models: Models, metrics: Metrics, listening: socket.socket
-) -> None:
-    """Answer requests in forked processes until a signal ends them; one that dies is replaced.
-
-    They share the memory of the models.
-    """
-    if not hasattr(os, "fork"):
-        raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
-    _Workers(settings, models, metrics, listening).run()
-
-
 class _Workers:
-    """The forked processes."""
+    """Forked processes, which share the memory of the models; one that dies is replaced."""
 
     def __init__(
         self, settings: ServeSettings, models: Models, metrics: Metrics, listening: socket.socket
     ) -> None:
+        if not hasattr(os, "fork"):
+            raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
         self._arguments = settings, models, metrics, listening
         self._n = settings.workers
         self._running: dict[int, tuple[int, float]] = {}
         self._is_ending = False
 
     def run(self) -> None:
+        """Answer requests until a signal ends the processes."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._pass_on)
         signal.signal(signal.SIGALRM, lambda *_: self._pass_on(signal.SIGKILL, None))
@@ -317,11 +302,8 @@ class _Workers:
         self._arguments[2].reset_gauges(process)
         if self._is_ending:
             return
-        _log.error(
-            "worker %d ended with %d; another one takes its place",
-            process,
-            os.waitstatus_to_exitcode(status),
-        )
+        code = os.waitstatus_to_exitcode(status)
+        _log.error("worker %d ended with %d; another one takes its place", process, code)
         if time.monotonic() - since < _SHORT_LIFE:
             time.sleep(_SHORT_LIFE)
         if not self._is_ending:
@@ -358,17 +340,13 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
     listening = bind(settings)
     with contextlib.closing(listening):
         models = Models.load(names)
-        _check_store(settings)
+        if settings.corrections is not None:  # so that an error appears before the start
+            CorrectionStore(settings.corrections).close()
         make_learner(settings, models)
         metrics = Metrics(settings.workers)
-        announce(socket_address(listening))
+        host, port = listening.getsockname()[:2]
+        announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         if settings.workers == 1:
             run_process(settings, models, metrics, listening)
         else:
-            run_workers(settings, models, metrics, listening)
-
-
-def _check_store(settings: ServeSettings) -> None:
-    """Open the file of corrections once, so that an error appears before the start."""
-    if settings.corrections is not None:
-        CorrectionStore(settings.corrections).close()
+            _Workers(settings, models, metrics, listening).run()

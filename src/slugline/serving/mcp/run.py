@@ -11,25 +11,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import mcp_types as types
 import msgspec
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
-from mcp_types import (
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    CallToolRequestParams,
-    CallToolResult,
-    ErrorData,
-    JSONRPCError,
-    ListToolsResult,
-    TextContent,
-    ToolAnnotations,
-)
-from mcp_types import Tool as Described
 
 from slugline._version import __version__
+from slugline.base.words import join_first
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
 from slugline.serving.mcp.lines import MAX_BYTES, LineReader
@@ -70,13 +60,13 @@ def make_server(tools: ModelTools) -> Server[Any]:
     threads = anyio.CapacityLimiter(_N_THREADS)
     calls = anyio.CapacityLimiter(_MOST_CALLS)
 
-    async def list_tools(context: object, params: object) -> ListToolsResult:  # noqa: ARG001
-        return ListToolsResult(tools=described)
+    async def list_tools(context: object, params: object) -> types.ListToolsResult:  # noqa: ARG001
+        return types.ListToolsResult(tools=described)
 
     async def call_tool(
         context: object,  # noqa: ARG001
-        params: CallToolRequestParams,
-    ) -> CallToolResult:
+        params: types.CallToolRequestParams,
+    ) -> types.CallToolResult:
         _check_name(params.name, tools)
         if not calls.available_tokens:
             return _error_result(
@@ -98,8 +88,8 @@ def make_server(tools: ModelTools) -> Server[Any]:
 async def _answer(server: Server[Any]) -> None:
     async def refuse(number: int | str | None) -> None:
         message = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
-        error = ErrorData(code=INVALID_REQUEST, message=message)
-        reply = JSONRPCError(jsonrpc="2.0", id=number, error=error)
+        error = types.ErrorData(code=types.INVALID_REQUEST, message=message)
+        reply = types.JSONRPCError(jsonrpc="2.0", id=number, error=error)
         await writer.send(SessionMessage(reply))
 
     lines = LineReader(sys.stdin.fileno(), refuse)
@@ -115,15 +105,15 @@ async def _answer(server: Server[Any]) -> None:
         _log.info("the client has gone")
 
 
-def _describe(tool: Tool, tools: ModelTools) -> Described:
+def _describe(tool: Tool, tools: ModelTools) -> types.Tool:
     names = [model.name for model in tools.models.all()]
-    return Described(
+    return types.Tool(
         name=tool.name,
         title=tool.title,
         description=tool.description,
         input_schema=input_schema(tool.arguments, names, tools.limits),
         output_schema=output_schema(tool.reply),
-        annotations=ToolAnnotations(
+        annotations=types.ToolAnnotations(
             read_only_hint=tool.only_reads,
             destructive_hint=False,
             idempotent_hint=tool.only_reads,
@@ -136,10 +126,8 @@ def _instructions(tools: ModelTools) -> str:
     lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
     for model in tools.models.all():
         names = [str(name) for name in model.fitted.topics.names]
-        listed_names = ", ".join(names[:_MOST_TOPICS]) + (
-            ", ..." if len(names) > _MOST_TOPICS else ""
-        )
-        lines.append(f"- {model.name}, with {len(names)} topics: {listed_names}")
+        listed = join_first(names, _MOST_TOPICS)
+        lines.append(f"- {model.name}, with {len(names)} topics: {listed}")
     return "\n".join(lines)
 
 
@@ -147,11 +135,11 @@ def _check_name(name: str, tools: ModelTools) -> None:
     names = [tool.name for tool in tools.tools]
     if name not in names:
         raise MCPError(
-            INVALID_PARAMS, f"there is no tool {name[:100]!r}; there are: {', '.join(names)}."
+            types.INVALID_PARAMS, f"there is no tool {name[:100]!r}; there are: {', '.join(names)}."
         )
 
 
-def _call(tools: ModelTools, params: CallToolRequestParams) -> CallToolResult:
+def _call(tools: ModelTools, params: types.CallToolRequestParams) -> types.CallToolResult:
     """Return the result of a tool, or its error; runs on a thread."""
     try:
         reply = tools.call(params.name, params.arguments or {})
@@ -162,10 +150,11 @@ def _call(tools: ModelTools, params: CallToolRequestParams) -> CallToolResult:
         _log.exception("%s failed", params.name)
         return _error_result("an error that is Slugline's own; its standard error says more.")
     # As a text, too, for clients that know no other answers.
-    return CallToolResult(
-        content=[TextContent(type="text", text=text)], structured_content=msgspec.to_builtins(reply)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)],
+        structured_content=msgspec.to_builtins(reply),
     )
 
 
-def _error_result(why: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(type="text", text=why)], is_error=True)
+def _error_result(why: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=why)], is_error=True)

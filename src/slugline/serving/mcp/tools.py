@@ -12,25 +12,14 @@ from msgspec import Meta
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
-from slugline.serving.messages import (
-    Classification,
-    ClassifyOptions,
-    CorrectionReply,
-    CorrectionRequest,
-    ExplainRequest,
-    ExplanationReply,
-    explain_score,
-    store_correction,
-    to_results,
-    with_reasons,
-)
+from slugline.serving import messages
 from slugline.serving.model import Models, ServedModel
 from slugline.serving.settings import Limits
 
 # Requests and replies -----------------------------------------------------------------------------
 
 
-class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
+class ClassifyArguments(messages.ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify."""
 
     texts: Annotated[
@@ -38,12 +27,10 @@ class ClassifyArguments(ClassifyOptions, frozen=True, kw_only=True):
     ]
 
 
-class ListTopicsArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListTopicsArguments(messages.Question, frozen=True, kw_only=True):
     """The model whose topics to list."""
 
-    model: Annotated[str | None, Meta(description="Name of a model; the first one by default.")] = (
-        None
-    )
+    model: messages.ModelName = None
 
 
 class TopicList(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +108,7 @@ class ModelTools:
         self.models.refresh()
         return tool.function(self, request)
 
-    def classify(self, request: ClassifyArguments) -> Classification:
+    def classify(self, request: ClassifyArguments) -> messages.Classification:
         """Classify texts."""
         self.limits.check(request.texts, explain=request.explain, top=request.top)
         model = self.model(request.model)
@@ -130,15 +117,15 @@ class ModelTools:
             for first in range(0, len(request.texts), _BATCH)
             for route in model.route(request.texts[first : first + _BATCH], request.min_precision)
         ]
-        answers = to_results(routes, request.top)
+        answers = messages.to_results(routes, request.top)
         if request.explain:
-            answers = with_reasons(model, request.texts, answers)
-        return Classification(model=model.name, version=model.digest, results=answers)
+            answers = messages.with_reasons(model, request.texts, answers)
+        return messages.Classification(model=model.name, version=model.digest, results=answers)
 
-    def explain(self, request: ExplainRequest) -> ExplanationReply:
+    def explain(self, request: messages.ExplainRequest) -> messages.ExplanationReply:
         """Explain which words speak for a topic."""
         self.limits.check([request.text], explain=True)
-        return explain_score(self.model(request.model), request)
+        return messages.explain_score(self.model(request.model), request)
 
     def list_topics(self, request: ListTopicsArguments) -> TopicList:
         """List the topics of a model."""
@@ -151,14 +138,14 @@ class ModelTools:
             min_precision=model.router.precision,
         )
 
-    def add_correction(self, request: CorrectionRequest) -> CorrectionReply:
+    def add_correction(self, request: messages.CorrectionRequest) -> messages.CorrectionReply:
         """Store a correction on disk."""
         if self.store is None:
             raise DataError("no corrections are taken here; start with --allow-corrections FILE.")
         self.limits.check([request.text])
         model = self.model(request.model)
         [route] = model.route([request.text])
-        return store_correction(self.store, model, request, route)
+        return messages.store_correction(self.store, model, request, route)
 
     def model(self, name: str | None) -> ServedModel:
         """Return a model by its name, the first one for None; DataError if there is none."""
@@ -199,7 +186,7 @@ TOOLS = (
         "or decide by `top`. Give many texts in one call rather than one at a time. With "
         "`explain`, each answer comes with the words for and against it.",
         arguments=ClassifyArguments,
-        reply=Classification,
+        reply=messages.Classification,
         function=ModelTools.classify,
     ),
     Tool(
@@ -208,8 +195,8 @@ TOOLS = (
         description="Tells which words of a text speak for a topic, and which against it: by "
         "default for the topic that `classify` answers. With `against`, tells why it is one topic "
         "rather than the other. Shares over 0 speak for the topic, the largest most.",
-        arguments=ExplainRequest,
-        reply=ExplanationReply,
+        arguments=messages.ExplainRequest,
+        reply=messages.ExplanationReply,
         function=ModelTools.explain,
     ),
     Tool(
@@ -228,8 +215,8 @@ TOOLS = (
         "said, or you know for certain, what the right topic is. A topic that the model doesn't "
         "have is kept as a new one (`is_new`), so check its spelling with `list_topics`. `who` is "
         "the name of who says so.",
-        arguments=CorrectionRequest,
-        reply=CorrectionReply,
+        arguments=messages.CorrectionRequest,
+        reply=messages.CorrectionReply,
         function=ModelTools.add_correction,
         only_reads=False,
     ),

@@ -19,7 +19,7 @@ from slugline.serving.http.api import in_time
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
-from slugline.serving.page.page import chosen_model, page, part, read_form, wants_part
+from slugline.serving.page.page import chosen_model, page, read_form, wants_part
 from slugline.serving.settings import LimitError
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ async def ask(request: Request) -> Response:
     text = _text(form, model)
     answer = await answer_for(app_state(request), model, text, form.get("topic"))
     if wants_part(request):
-        return part(request, "answer.html.j2", **_values(answer))
+        return page(request, "answer.html.j2", **_values(answer))
     return classify_page(request, model, text, answer)
 
 
@@ -253,7 +253,6 @@ def classify_page(
     request: Request, model: ServedModel, text: str, answer: Answer | None, **more: Any
 ) -> Response:
     """Return the whole page with a text and its answer; `more` overrides `_values`."""
-    values = _values(answer)
     return page(
         request,
         "classify.html.j2",
@@ -261,7 +260,7 @@ def classify_page(
         text=text,
         samples=samples_for(model),
         topics=model.fitted.topics.names[:_MOST_FOUND],
-        **values | more,
+        **_values(answer) | more,
     )
 
 

@@ -23,15 +23,7 @@ from slugline.serving.http.state import AppState, app_state
 from slugline.serving.messages import CorrectionReply, CorrectionRequest
 from slugline.serving.model import ServedModel
 from slugline.serving.page.classify import answer_for, check_text, classify_page
-from slugline.serving.page.page import (
-    chosen_model,
-    link,
-    page,
-    part,
-    read_form,
-    to_sentence,
-    wants_part,
-)
+from slugline.serving.page.page import chosen_model, link, page, read_form, to_sentence, wants_part
 
 # Their effect -------------------------------------------------------------------------------------
 
@@ -164,7 +156,7 @@ async def _show_form(
 ) -> Response:
     """Return the form: alone for a script, else on the page with text and answer."""
     if wants_part(request):
-        return part(request, "correction.html.j2", status=status, correction=correction)
+        return page(request, "correction.html.j2", status=status, correction=correction)
     answer = await answer_for(app_state(request), model, correction.text)
     return classify_page(
         request, model, correction.text, answer, status=status, correction=correction

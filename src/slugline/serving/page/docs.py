@@ -57,14 +57,9 @@ async def show_docs(request: Request) -> Response:
     described = openapi(with_tokens=bool(state.settings.tokens))
     model = state.models.default
     address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    example = _Example(address, model.name, model.fitted.topics.names[0])
     entries = [
-        _entry(
-            described,
-            method,
-            path,
-            said,
-            _Example(address, model.name, model.fitted.topics.names[0]),
-        )
+        _entry(described, method, path, said, example)
         for path, methods in described["paths"].items()
         for method, said in methods.items()
     ]
@@ -113,8 +108,7 @@ def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) ->
     place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {example.address}{place}"]
     if method not in ("get", "post"):
-        parts.insert(0, f"curl -X {method.upper()}")
-        parts[1] = f"{example.address}{place}"
+        parts = [f"curl -X {method.upper()}", f"{example.address}{place}"]
     if said.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in said:
@@ -128,15 +122,11 @@ def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) ->
 
 def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
     """Return the types that others contain, with their fields."""
-    inner = {
-        name
-        for schema in described["components"]["schemas"].values()
-        for name in re.findall(r"#/components/schemas/(\w+)", json.dumps(schema))
-    }
     schemas = described["components"]["schemas"]
+    inner = re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas))
     return [
-        (name, schemas[name].get("description", ""), _fields(described, schemas[name]))
-        for name in schemas
+        (name, schema.get("description", ""), _fields(described, schema))
+        for name, schema in schemas.items()
         if name in inner
     ]
 
@@ -166,11 +156,8 @@ def _resolve(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:
-    said = str(schema.get("description", ""))
-    default = schema.get("default")
-    if default is None:
-        return said
-    return f"{said} {json.dumps(default)} if it is not given.".strip()
+    said, default = str(schema.get("description", "")), schema.get("default")
+    return said if default is None else f"{said} {json.dumps(default)} if it is not given.".strip()
 
 
 def describe_type(schema: Mapping[str, Any]) -> str:

@@ -29,13 +29,14 @@ async def show_model(request: Request) -> Response:
     """Show a model's card and topics."""
     model = chosen_model(request)
     info = model.file.info
+    descriptions: Mapping[str, str] = info.descriptions or {}
     return page(
         request,
         "model.html.j2",
         title=f"The model {model.name}",
         shipped=SHIPPED.get(model.name),
         key=_key(info, model.router.precision),
-        topics=[(topic, _description(info, topic)) for topic in info.topics],
+        topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
         card=render_markdown(_without_title(model.file.card)),
         problem=app_state(request).models.problems.get(model.name),
     )
@@ -54,11 +55,6 @@ def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
         share = typeset(f"{100 * precision:g} %")
         numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))
     return numbers
-
-
-def _description(info: ModelInfo, topic: str | int) -> str:
-    descriptions: Mapping[str, str] = info.descriptions or {}
-    return descriptions.get(str(topic), "")
 
 
 def _without_title(card: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -85,16 +85,10 @@ def chosen_model(request: Request) -> ServedModel:
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a page from a template with values, whose text is escaped."""
-    return _render(request, template, status, values)
+    """Return a page, or a part of one that a script inserts, from a template with values.
 
-
-def part(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a part of a page, which a script inserts; see `page`."""
-    return _render(request, template, status, values)
-
-
-def _render(request: Request, template: str, status: int, values: dict[str, Any]) -> HTMLResponse:
+    Their text is escaped.
+    """
     state = app_state(request)
     model = getattr(request.state, "model", None) or state.models.default
     models = state.models.all()
@@ -105,11 +99,13 @@ def _render(request: Request, template: str, status: int, values: dict[str, Any]
         "path": request.scope["path"],
         "takes_corrections": state.store is not None,
         "static": STATIC,
-        "query": _query(model, models),
+        # Of links that stay with the model.
+        "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,
     }
     text = _environment().get_template(template).render(shared | values)
-    return HTMLResponse(_encode(text), status)
+    # Files may have lone surrogates.
+    return HTMLResponse(text.encode("utf-8", "replace"), status)
 
 
 def _percent(share: float) -> str:
@@ -121,16 +117,6 @@ def _percent(share: float) -> str:
     if 0 < share < 0.005:
         return "<\xa01\xa0%"
     return typeset(percent(share, 0))
-
-
-def _encode(text: str) -> bytes:
-    """Return UTF-8; lone surrogates of a file are replaced."""
-    return text.encode("utf-8", "replace")
-
-
-def _query(model: ServedModel, models: list[ServedModel]) -> dict[str, str]:
-    """Return the query of links that stay with the model."""
-    return {} if model is models[0] else {"model": model.name}
 
 
 @functools.cache
@@ -147,8 +133,6 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
     >>> link("/model", {"model": "a b"}, before=7)
     '/model?model=a+b&before=7'
     """
-    from urllib.parse import urlencode
-
     query_string = urlencode({**query, **more})
     return f"{path}?{query_string}" if query_string else path
 
@@ -194,18 +178,15 @@ def show_problems(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 - as the guard does
-            return _show_problem(request, to_problem(error, request.scope))
+            template = "problem.html.j2" if wants_part(request) else "error.html.j2"
+            return _show_problem(request, to_problem(error, request.scope), template)
 
     return handle
 
 
 def problem_page(scope: Scope, problem: HttpProblem) -> Response:
     """Return an error page without navigation, as the guard shows it."""
-    title = HTTPStatus(problem.status).phrase
-    values: dict[str, Any] = {"message": to_sentence(problem), "title": title, "has_nav": False}
-    response = page(Request(scope), "error.html.j2", status=problem.status, **values)
-    response.headers.update(problem.headers)
-    return response
+    return _show_problem(Request(scope), problem, "error.html.j2", has_nav=False)
 
 
 def to_sentence(problem: HttpProblem) -> str:
@@ -213,20 +194,12 @@ def to_sentence(problem: HttpProblem) -> str:
     return problem.detail[:1].upper() + problem.detail[1:]
 
 
-def _show_problem(request: Request, problem: HttpProblem) -> Response:
-    message = to_sentence(problem)
-    if wants_part(request):
-        response = part(request, "problem.html.j2", status=problem.status, message=message)
-    else:
-        title = HTTPStatus(problem.status).phrase
-        response = page(
-            request,
-            "error.html.j2",
-            status=problem.status,
-            message=message,
-            title=title,
-            has_nav=True,
-        )
+def _show_problem(
+    request: Request, problem: HttpProblem, template: str, *, has_nav: bool = True
+) -> Response:
+    title = HTTPStatus(problem.status).phrase
+    values = {"message": to_sentence(problem), "title": title, "has_nav": has_nav}
+    response = page(request, template, status=problem.status, **values)
     response.headers.update(problem.headers)
     return response
 
