@@ -89,7 +89,6 @@ def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(plac
         "last": None,
     }
     place.add(ENDING[2])
-    learner.poke()
     last = wait_for(lambda: learner.state()["last"])
     assert last["outcome"] == "replaced"
     assert last["n_texts"] == 3

@@ -10,21 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.audit.evidence import (
-    N_ROUNDS,
-    Neighbours,
-    OddText,
-    connect_groups,
-    find_near_pairs,
-    find_neighbours,
-    find_odd_texts,
-    find_shared_lines,
-    group_members,
-    heldout_scores,
-    jaccard,
-    number_equal,
-    number_identical,
-)
+from slugline.audit import evidence
+from slugline.audit.evidence import Neighbours, OddText
 from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads
@@ -148,7 +135,7 @@ class Audit:
     # First and last lines that many texts share, with the number of texts.
     lines: list[tuple[str, int]]
     features: Features
-    rows: sp.csr_array  # shape (n_documents, n_columns)
+    words: sp.csr_array  # shape (n_documents, n_words): the columns of words
 
     def __len__(self) -> int:
         return len(self.corpus)
@@ -168,10 +155,6 @@ class Audit:
     def is_test(self, row: int) -> bool:
         """Whether a document is a test document."""
         return row >= self.n_train
-
-    def words(self) -> sp.csr_array:
-        """Return the columns of words, shape (n_documents, n_words)."""
-        return _words(self.rows, self.features)
 
 
 def audit_corpus(
@@ -212,24 +195,24 @@ def audit_corpus(
 def _audit(
     corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
 ) -> Audit:
-    n_steps = 2 + N_ROUNDS
+    n_steps = 2 + evidence.N_ROUNDS
     progress.update("reading texts", 0.0)
     features = Features(default_blocks("log-tf-idf"), n_jobs)
     X = features.fit_transform(corpus.texts)
     topics = Topics.fit(corpus.topics)
     y = topics.encode(corpus.topics)
     progress.update("comparing texts", 1 / n_steps)
-    same = number_identical(corpus.texts)
-    pairs = find_near_pairs(X, seed)
-    groups = connect_groups(same, pairs)
+    same = evidence.number_identical(corpus.texts)
+    pairs = evidence.find_near_pairs(X, seed)
+    groups = evidence.connect_groups(same, pairs)
     if groups.max() == 0:
         raise DataError(
             f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
             "to compare them with. Check which column holds the text."
         )
-    nearest = find_neighbours(X, groups)
+    nearest = evidence.find_neighbours(X, groups)
     # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
-    copies = group_members(number_equal(corpus.texts))
+    copies = evidence.group_members(evidence.number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
     judged = _can_judge(y, groups)
@@ -241,32 +224,33 @@ def _audit(
         return is_suspect
 
     leads = _leads(corpus.texts, X, n_jobs)
-    scores = heldout_scores(
+    scores = evidence.heldout_scores(
         *(X, leads, y, context, groups, most_suspect),
         lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )
-    evidence = TopicEvidence(scores, shares, y)
-    suspicion = _suspicion(evidence, judged, copies, seed)
+    by_topic = TopicEvidence(scores, shares, y)
+    suspicion = _suspicion(by_topic, judged, copies, seed)
+    words = _words(X, features)
     return Audit(
         corpus=corpus,
         n_train=n_train,
         suspicion=suspicion,
-        order=np.argsort(-(suspicion + _TIE * evidence.against(y)), kind="stable"),
-        likely=_likely_topics(evidence, topics, copies, suspicion),
+        order=np.argsort(-(suspicion + _TIE * by_topic.against(y)), kind="stable"),
+        likely=_likely_topics(by_topic, topics, copies, suspicion),
         nearest=nearest,
         topics=topics,
-        evidence=evidence,
+        evidence=by_topic,
         copies=Copies(
             groups,
             copies,
-            [rows for rows in group_members(groups) if len(set(same[rows].tolist())) > 1],
+            [rows for rows in evidence.group_members(groups) if len(set(same[rows].tolist())) > 1],
             _find_leaks(X, n_train, same, pairs),
         ),
         alike=find_similar_topics([str(name) for name in topics.names], y[judged], scores[judged]),
-        odd=find_odd_texts(corpus.texts, corpus.topics, _words(X, features), copies, groups),
-        lines=find_shared_lines(corpus.texts),
+        odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, copies, groups),
+        lines=evidence.find_shared_lines(corpus.texts),
         features=features,
-        rows=X,
+        words=words,
     )
 
 
@@ -276,7 +260,9 @@ def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = No
     Raises DataError if no text has a word in it.
     """
     X = Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(texts)
-    return connect_groups(number_identical(texts), find_near_pairs(X, seed))
+    return evidence.connect_groups(
+        evidence.number_identical(texts), evidence.find_near_pairs(X, seed)
+    )
 
 
 def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
@@ -310,8 +296,8 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return X
 
 
-def _suspicion(evidence: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
-    scores, shares, y = evidence.scores, evidence.shares, evidence.y
+def _suspicion(by_topic: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
+    scores, shares, y = by_topic.scores, by_topic.shares, by_topic.y
     probability = np.full(len(y), 0.5)
     if judged.any():
         # No classifier learned the topics of the others, whose low scores would make them suspect,
@@ -331,10 +317,10 @@ def _can_judge(y: I64, groups: Index) -> Mask:
 
 
 def _likely_topics(
-    evidence: TopicEvidence, topics: Topics, copies: Sequence[Index], suspicion: F64
+    by_topic: TopicEvidence, topics: Topics, copies: Sequence[Index], suspicion: F64
 ) -> list[str]:
     """Return the topic of the best supported copy with another topic, or else by the evidence."""
-    y, likely = evidence.y, evidence.likely(evidence.y)
+    y, likely = by_topic.y, by_topic.likely(by_topic.y)
     for rows in copies:
         by_support = rows[np.argsort(suspicion[rows], kind="stable")]
         best = by_support[0]
@@ -351,7 +337,9 @@ def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> lis
         if number in first
     }
     across = pairs[(pairs[:, 0] < n_train) & (pairs[:, 1] >= n_train)]
-    for (row, test_row), likeness in zip(across.tolist(), jaccard(X, across).tolist(), strict=True):
+    for (row, test_row), likeness in zip(
+        across.tolist(), evidence.jaccard(X, across).tolist(), strict=True
+    ):
         if test_row not in leaks or leaks[test_row].likeness < likeness:
             leaks[test_row] = Leak(row, test_row, likeness)
     return [leaks[row] for row in sorted(leaks)]

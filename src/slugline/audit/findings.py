@@ -109,7 +109,7 @@ class Findings:
         return sorted(spans)
 
     def _word_weights(self, row: int, topic: str, likely: str) -> dict[str, float]:
-        words = self._words
+        words = self.audit.words
         entries = slice(words.indptr[row], words.indptr[row + 1])
         columns, values = words.indices[entries], words.data[entries]
         if not len(columns):
@@ -127,14 +127,10 @@ class Findings:
         return {term: float(weights[n]) for n, term in terms.items() if term}
 
     @cached_property
-    def _words(self) -> sp.csr_array:
-        return self.audit.words()
-
-    @cached_property
     def _by_topic(self) -> sp.csc_array:
         """Return the sum of each word's weights in each topic, shape (n_words, n_topics)."""
         is_topic = topic_indicators(self.audit.evidence.y, len(self.audit.topics))
-        return (self._words.T.tocsr() @ is_topic).tocsc()
+        return (self.audit.words.T.tocsr() @ is_topic).tocsc()
 
     @cached_property
     def _totals(self) -> F64:

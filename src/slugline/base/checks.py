@@ -1,4 +1,4 @@
-"""Checks of options and arguments."""
+"""Checks of options and arguments; cores and memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import os
 import re
 import reprlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,7 +98,7 @@ def short_repr(value: Any) -> str:
     return " ".join(_short.repr(value).split())
 
 
-# Threads ------------------------------------------------------------------------------------------
+# Cores and memory --------------------------------------------------------------------------------
 
 
 def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
@@ -112,3 +113,14 @@ def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
         return os.cpu_count() or 1
     check_whole(name, n_jobs, 1)
     return int(n_jobs)
+
+
+def peak_memory_mb() -> float | None:
+    """Return the peak memory of this process in 10^6 bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

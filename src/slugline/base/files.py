@@ -133,10 +133,6 @@ def open_regular(path: str | os.PathLike[str], flags: int) -> int:
 
 # Files that appear whole or not at all ------------------------------------------------------------
 
-if sys.platform != "win32":
-    import fcntl
-
-
 _DAY = 24 * 60 * 60.0  # seconds
 _MAX_STEM = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
 _TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
@@ -214,7 +210,8 @@ def _new_part(target: Path) -> BinaryIO:
         name = f"{_stem(target)}.{_machine()}.{secrets.token_hex(4)}.part"
         path = target.with_name(name)
         part = open(path, "x+b", opener=functools.partial(os.open, mode=rights))  # noqa: SIM115
-        if _claim(part):
+        # Another process may have removed it as dead before it was locked.
+        if (sys.platform == "win32" or lock(part)) and path.exists():
             return part
         part.close()
         path.unlink(missing_ok=True)
@@ -232,11 +229,6 @@ def _machine() -> str:
 
     identity = f"{platform.node()} {uuid.getnode()}"
     return hashlib.sha256(identity.encode(errors="replace")).hexdigest()[:8]
-
-
-def _claim(part: BinaryIO) -> bool:
-    """Lock a new part; return whether it is ours and was not removed as dead before that."""
-    return (sys.platform == "win32" or lock(part)) and Path(part.name).exists()
 
 
 def _may_be_dead(part: Path, target: Path, now: float) -> bool:

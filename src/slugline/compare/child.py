@@ -28,6 +28,7 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
+from slugline.base.checks import peak_memory_mb
 from slugline.compare.models import MODELS, make_model
 from slugline.compare.process import (
     FoldedDocuments,
@@ -66,7 +67,10 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     if isinstance(model, type) or (callable(model) and not has_methods):
         make = model
     elif has_methods:
-        make = _cloner(model)
+        from sklearn.base import clone
+
+        # What is no estimator of scikit-learn's is copied.
+        make = partial(clone, model, safe=False)
     else:
         raise OptionError(
             f"{name} is {_kind(model)}; name a classifier of texts, with `fit` and `predict`, or a "
@@ -148,13 +152,6 @@ def _is_classifier(value: Any) -> bool:
 
 def _kind(value: Any) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
-
-
-def _cloner(model: Any) -> Callable[[], Any]:
-    from sklearn.base import clone
-
-    # What is no estimator of scikit-learn's is copied.
-    return lambda: clone(model, safe=False)
 
 
 def _seeded(model: Any, seed: int) -> Any:
@@ -272,18 +269,13 @@ def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:
 
 def _peak_mb() -> float | None:
     """Return the peak memory since `_forget_peak`, in 10^6 bytes."""
-    if sys.platform == "win32":
-        return None
     # On Linux, what `resource` tells begins with the memory of the process that started this one.
     if _STATUS.exists():
         lines = _STATUS.read_text("ascii", "replace").splitlines()
         high = next((line for line in lines if line.startswith("VmHWM:")), None)
         if high is not None:
             return int(high.split()[1]) * 1024 / 1e6
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return peak_memory_mb()
 
 
 def _forget_peak() -> None:

@@ -61,11 +61,7 @@ class Majority:
         return [self.topic] * len(X)
 
 
-def _majority(seed: int, n_threads: int) -> Any:  # noqa: ARG001
-    return Majority()
-
-
-def _naive_bayes(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+def _naive_bayes() -> Any:
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
@@ -73,16 +69,12 @@ def _naive_bayes(seed: int, n_threads: int) -> Any:  # noqa: ARG001
     return make_pipeline(CountVectorizer(), MultinomialNB())
 
 
-def _words(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+def _words(seed: int) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
     return make_pipeline(TfidfVectorizer(), LinearSVC(random_state=seed))
-
-
-def _words_and_characters(seed: int, n_threads: int) -> Any:  # noqa: ARG001
-    return baseline(seed)
 
 
 def _ours(**settings: Any) -> Callable[[int, int], Any]:
@@ -96,14 +88,14 @@ class _BuiltinModel(NamedTuple):
 
 #: The models that come with Slugline, the quickest first.
 MODELS = {
-    "majority": _BuiltinModel("always the most common topic", _majority),
-    "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", _naive_bayes),
-    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", _words),
+    "majority": _BuiltinModel("always the most common topic", lambda *_: Majority()),
+    "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
+    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _words(seed)),
     "default": _BuiltinModel("Slugline as it is", _ours()),
     "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
     "ngrams-svc": _BuiltinModel(
         "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
-        _words_and_characters,
+        lambda seed, _: baseline(seed),
     ),
     "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder="use")),
     "tuned": _BuiltinModel(

@@ -23,6 +23,7 @@ from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
 from slugline.base.progress import Progress, check_progress
+from slugline.compare import process
 from slugline.compare.models import (
     Model,
     ModelChoice,
@@ -30,16 +31,6 @@ from slugline.compare.models import (
     check_folds,
     choose_models,
     fold_notes,
-)
-from slugline.compare.process import (
-    FoldResult,
-    ModelFailure,
-    ModelIdentity,
-    ModelJob,
-    ModelProcess,
-    ProcessError,
-    is_valid_result,
-    pack_documents,
 )
 from slugline.compare.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
@@ -55,7 +46,7 @@ MAX_BYTES = 1 << 30
 
 class _Line(msgspec.Struct, frozen=True):
     key: str
-    result: FoldResult
+    result: process.FoldResult
 
 
 class ResultLog:
@@ -74,7 +65,7 @@ class ResultLog:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._found: dict[tuple[str, int], FoldResult] = {}
+        self._found: dict[tuple[str, int], process.FoldResult] = {}
         self._file: BinaryIO | None = None
         if path is None:
             return
@@ -92,11 +83,11 @@ class ResultLog:
         if self._file is not None:
             self._file.close()
 
-    def find(self, key: str) -> dict[int, FoldResult]:
+    def find(self, key: str) -> dict[int, process.FoldResult]:
         """Return the results under a key, by fold."""
         return {fold: result for (k, fold), result in self._found.items() if k == key}
 
-    def add(self, key: str, result: FoldResult) -> None:
+    def add(self, key: str, result: process.FoldResult) -> None:
         """Append a result, and flush it."""
         if self._file is None or self._path is None:
             return
@@ -253,7 +244,7 @@ class _Event:
 
     model: Model
     begins: int | None = None
-    result: FoldResult | None = None
+    result: process.FoldResult | None = None
     error: str | None = None
 
 
@@ -268,8 +259,8 @@ class _Run:
     folder: Path
     record: ResultLog
     _events: queue.SimpleQueue[_Event] = field(default_factory=queue.SimpleQueue)
-    _running: set[ModelProcess] = field(default_factory=set)
-    _results: dict[str, dict[int, FoldResult]] = field(default_factory=dict)
+    _running: set[process.ModelProcess] = field(default_factory=set)
+    _results: dict[str, dict[int, process.FoldResult]] = field(default_factory=dict)
     _errors: dict[str, str] = field(default_factory=dict)
     _is_over: bool = False
 
@@ -279,7 +270,9 @@ class _Run:
         topics = np.array([numbers[topic] for topic in self.corpus.topics], dtype=np.int64)
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
         self._n_topics = len(names)
-        self._documents = pack_documents(self.corpus.texts, self.corpus.topics, self.folds.tolist())
+        self._documents = process.pack_documents(
+            self.corpus.texts, self.corpus.topics, self.folds.tolist()
+        )
         self.digest = self.corpus.digest()
 
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
@@ -324,20 +317,22 @@ class _Run:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _identity(self, model: Model) -> str:
-        job = ModelJob(model.name, self.settings.seed, self.settings.threads)
-        with ModelProcess(job, self.folder) as process:
+        job = process.ModelJob(model.name, self.settings.seed, self.settings.threads)
+        with process.ModelProcess(job, self.folder) as child:
             try:
-                message = process.receive(self.settings.timeout)
-            except ProcessError as error:
+                message = child.receive(self.settings.timeout)
+            except process.ProcessError as error:
                 raise OptionError(f"`models` names {model.name}, which {error}.") from error
-        if not isinstance(message, ModelIdentity):
-            reason = message.reason if isinstance(message, ModelFailure) else "it can't be used."
+        if not isinstance(message, process.ModelIdentity):
+            reason = (
+                message.reason if isinstance(message, process.ModelFailure) else "it can't be used."
+            )
             raise OptionError(f"`models` names {model.name}: {reason}")
         return message.identity
 
-    def _is_right(self, result: FoldResult, fold: int) -> bool:
+    def _is_right(self, result: process.FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
-        return is_fold and is_valid_result(result, len(self._topics[fold]), self._n_topics)
+        return is_fold and process.is_valid_result(result, len(self._topics[fold]), self._n_topics)
 
     def _missing(self, model: Model) -> list[int]:
         return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())
@@ -371,7 +366,7 @@ class _Run:
             missing = self._missing(model)
             if missing and not self._is_over:
                 self._listen(model, missing)
-        except ProcessError as ended:
+        except process.ProcessError as ended:
             error = str(ended)
         # The one that waits for this thread's words must not wait for ever.
         except Exception as failure:  # noqa: BLE001
@@ -380,28 +375,30 @@ class _Run:
 
     def _listen(self, model: Model, missing: list[int]) -> None:
         threads = self.settings.threads
-        job = ModelJob(model.name, self.settings.seed, threads, tuple(missing))
-        with ModelProcess(job, self.folder, self._documents) as process:
-            self._running.add(process)
+        job = process.ModelJob(model.name, self.settings.seed, threads, tuple(missing))
+        with process.ModelProcess(job, self.folder, self._documents) as child:
+            self._running.add(child)
             try:
                 if self._is_over:
                     return
                 for fold in missing:
                     self._events.put(_Event(model, begins=fold))
-                    message = process.receive(self.settings.timeout)
-                    if isinstance(message, ModelFailure):
-                        raise ProcessError(message.reason)
-                    if not isinstance(message, FoldResult) or not self._is_right(message, fold):
-                        raise ProcessError("sent something that is no result")
+                    message = child.receive(self.settings.timeout)
+                    if isinstance(message, process.ModelFailure):
+                        raise process.ProcessError(message.reason)
+                    if not isinstance(message, process.FoldResult) or not self._is_right(
+                        message, fold
+                    ):
+                        raise process.ProcessError("sent something that is no result")
                     self._events.put(_Event(model, result=message))
             finally:
-                self._running.discard(process)
+                self._running.discard(child)
 
     def _end_all(self, pool: ThreadPoolExecutor) -> None:
         self._is_over = True
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(self._running):
-            process.end()
+        for child in list(self._running):
+            child.end()
 
 
 def _next(events: queue.SimpleQueue[_Event]) -> _Event:

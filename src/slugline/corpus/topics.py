@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from slugline.base.words import counted, join_first
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.readers import RowReader, read_rows
-from slugline.corpus.rows import BadRow, SourceRow
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
 
 # Topics that a message names, and spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
+_NO_NAME = "an empty topic name; fill the cell"
 
 
 def spelling_warnings(
@@ -108,13 +109,8 @@ def read_topic_map(
     Raises DataError if it can't be read, lacks the columns, or has an empty cell or a topic twice.
     Raises OptionError if there is no such encoding or format; see `read_rows`.
     """
-    names: dict[str, str] = {}
-    rows = read_rows(path, encoding=encoding, fallback=fallback)
-    for place, old, new in _pairs(rows, ("from", "to"), "a topic and its new name"):
-        if not old or not new:
-            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
-        _add(names, old, new, place)
-    return names
+    columns, content = ("from", "to"), "a topic and its new name"
+    return _read_pairs(path, encoding, fallback, columns, content, _NO_NAME)
 
 
 def read_descriptions(
@@ -124,45 +120,43 @@ def read_descriptions(
 
     See `read_topic_map` for parameters and errors.
     """
-    described: dict[str, str] = {}
+    columns, content = ("name", "description"), "a topic and what it is about"
+    problem = "{!r} has no description; write a few words"
+    return _read_pairs(path, encoding, fallback, columns, content, problem)
+
+
+def _read_pairs(
+    path: str | Path,
+    encoding: str | None,
+    fallback: str | None,
+    columns: tuple[str, str],
+    content: str,
+    problem: str,
+) -> dict[str, str]:
+    """Return two columns of a table as a mapping; `problem` is that of an empty second cell."""
     rows = read_rows(path, encoding=encoding, fallback=fallback)
-    wanted = "a topic and what it is about"
-    for place, name, description in _pairs(rows, ("name", "description"), wanted):
-        if not name:
-            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
-        if not description:
-            raise DataError(
-                f"{place}: {name!r} has no description; write a few words, or delete the line."
-            )
-        _add(described, name, description, place)
-    return described
-
-
-def _pairs(
-    rows: RowReader, columns: tuple[str, str], wanted: str
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the place of each row of a table, and its cells in two columns."""
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:
         raise DataError(f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}.")
     names = column_names(items)
     if not set(columns) <= set(names):
-        content = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
+        present = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
         raise DataError(
-            f"{rows.name} has {content}; begin it with the line {','.join(columns)} and put "
-            f"{wanted} on each further line."
+            f"{rows.name} has {present}; begin it with the line {','.join(columns)} and put "
+            f"{content} on each further line."
         )
+    pairs: dict[str, str] = {}
     for row in items:
-        if isinstance(row, SourceRow):
-            first, second = (str(row.values.get(column) or "").strip() for column in columns)
-            yield f"{rows.name}, {rows.unit} {row.at}", first, second
-
-
-def _add(table: dict[str, str], name: str, value: str, place: str) -> None:
-    if name in table:
-        raise DataError(f"{place}: {name!r} occurs twice; delete one of its lines.")
-    table[name] = value
+        name, value = (str(row.values.get(column) or "").strip() for column in columns)
+        place = f"{rows.name}, {rows.unit} {row.at}"
+        if not name or not value:
+            reason = problem.format(name) if name else _NO_NAME
+            raise DataError(f"{place}: {reason}, or delete the line.")
+        if name in pairs:
+            raise DataError(f"{place}: {name!r} occurs twice; delete one of its lines.")
+        pairs[name] = value
+    return pairs
 
 
 def _key(topic: str) -> str:

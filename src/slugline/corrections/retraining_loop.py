@@ -103,7 +103,7 @@ class RetrainingLoop:
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()  # so that none starts while `stop` looks for one to end
-        self._awake, self._is_over = threading.Event(), threading.Event()
+        self._is_over = threading.Event()
         self._since: str | None = None
 
     def open(self) -> None:
@@ -117,16 +117,11 @@ class RetrainingLoop:
         self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
         self._thread.start()
 
-    def poke(self) -> None:
-        """Check at once whether there are enough corrections."""
-        self._awake.set()
-
     def stop(self) -> None:
         """End a run in progress, leaving the model unchanged, and the thread."""
         with self._starting:
             self._is_over.set()
             child = self._child
-        self._awake.set()
         if child is not None:
             _end(child)
         if self._thread is not None:
@@ -175,8 +170,7 @@ class RetrainingLoop:
                 self._is_over.wait(pause)
                 continue
             trouble, pause = "", _PAUSE
-            self._awake.wait(pause)
-            self._awake.clear()
+            self._is_over.wait(pause)
 
     def _learn_if_due(self) -> None:
         store = self._store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import csv
+import functools
 import io
 import os
 import re
@@ -340,12 +341,20 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
         return QualitativeEvidence(terms, [], [], 0, test.unit)
     wrong = np.flatnonzero(~answers.right)
     surest_first = wrong[np.argsort(-answers.probability[wrong], kind="stable")].tolist()
-    quote = _Quoting(experiment, answers)
-    pairs = [
-        ConfusedPair(topic, predicted, n, quote.of_pair(surest_first, topic, predicted))
-        for topic, predicted, n in evaluation.confusions(N_PAIRS)
-    ]
-    surest = quote.all(surest_first[:N_SUREST])
+    predicted, places = evaluation.predicted, test.numbered_places()
+
+    @functools.cache
+    def quote(row: int) -> QuotedMistake:
+        topic, answer, text = test.topics[row], predicted[row], test.texts[row]
+        against = topic if answers.true[row] >= 0 else None
+        cited = passage(text, _spans(fitted, text, answer, against))
+        return QuotedMistake(places[row], topic, answer, float(answers.probability[row]), cited)
+
+    pairs = []
+    for topic, answer, n in evaluation.confusions(N_PAIRS):
+        rows = _of_pair(evaluation, answers, surest_first, (topic, answer))
+        pairs.append(ConfusedPair(topic, answer, n, [*map(quote, rows)]))
+    surest = [*map(quote, surest_first[:N_SUREST])]
     return QualitativeEvidence(terms, pairs, surest, len(wrong), test.unit)
 
 
@@ -355,37 +364,15 @@ def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
     return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
 
-class _Quoting:
-    """Quotes misclassified documents, explaining each of them once."""
-
-    def __init__(self, experiment: Experiment, answers: ScoredPredictions) -> None:
-        self._experiment, self._answers = experiment, answers
-        evaluation, self._test = experiment.tested
-        self._evaluation, self._predicted = evaluation, evaluation.predicted
-        self._places = self._test.numbered_places()
-        self._made: dict[int, QuotedMistake] = {}
-
-    def all(self, rows: Sequence[int]) -> list[QuotedMistake]:
-        """Return the quoted documents of rows."""
-        return [self._one(row) for row in rows]
-
-    def of_pair(self, rows: Sequence[int], topic: str, predicted: str) -> list[QuotedMistake]:
-        """Return a few wrong answers of one topic for another, those past `N_SUREST` first."""
-        number, other = map(self._evaluation.topics.index, (topic, predicted))
-        true = number if number < self._evaluation.n_known else -1
-        is_one = (self._answers.true[rows] == true) & (self._answers.predicted[rows] == other)
-        confused: list[int] = np.array(rows)[is_one].tolist()
-        return self.all(sorted(confused, key=set(rows[:N_SUREST]).__contains__)[:N_OF_PAIR])
-
-    def _one(self, row: int) -> QuotedMistake:
-        if row not in self._made:
-            answers, test = self._answers, self._test
-            topic, predicted, text = test.topics[row], self._predicted[row], test.texts[row]
-            against = topic if answers.true[row] >= 0 else None
-            quote = passage(text, _spans(self._experiment.fitted, text, predicted, against))
-            place, probability = self._places[row], float(answers.probability[row])
-            self._made[row] = QuotedMistake(place, topic, predicted, probability, quote)
-        return self._made[row]
+def _of_pair(
+    evaluation: Evaluation, answers: ScoredPredictions, rows: list[int], pair: tuple[str, str]
+) -> list[int]:
+    """Return a few rows with one topic that were given another, those past `N_SUREST` first."""
+    number, other = map(evaluation.topics.index, pair)
+    true = number if number < evaluation.n_known else -1
+    is_one = (answers.true[rows] == true) & (answers.predicted[rows] == other)
+    confused: list[int] = np.array(rows)[is_one].tolist()
+    return sorted(confused, key=set(rows[:N_SUREST]).__contains__)[:N_OF_PAIR]
 
 
 def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list[Span]:

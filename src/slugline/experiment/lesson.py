@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -20,6 +19,7 @@ import scipy.sparse as sp
 
 from slugline import reuters
 from slugline.base.arrays import I64
+from slugline.base.checks import peak_memory_mb
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
@@ -311,7 +311,7 @@ def _run(lesson: _Lesson, started: float) -> NotebookResult:
         experiments=_experiments(lesson, retrained),
         notebook=LESSON,
         seconds=time.perf_counter() - started,
-        peak_memory_mb=_peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(),
     )
 
 
@@ -484,13 +484,3 @@ def _experiments(lesson: _Lesson, retrained: NetworkResult) -> list[NetworkResul
         return _summarize_tests(hidden, EPOCHS_RETRAINED, tests)
 
     return [retrained if hidden == WIDE else result(hidden) for hidden in EXPERIMENTS]
-
-
-def _peak_memory_mb() -> float | None:
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -15,13 +15,7 @@ from slugline.base.words import counted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError, OptionError
-from slugline.explain.attribution import (
-    WordAttribution,
-    adjust_to_sum,
-    attribute,
-    attribute_to_words,
-    merge_attributions,
-)
+from slugline.explain import attribution
 from slugline.explain.explanation import Explanation, Reason, TrainingExample, nearest_documents
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
@@ -39,7 +33,7 @@ _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 def split_encoder_share(
     text: str, words: Words, dense: DenseHead, weights: F64, total: float
-) -> WordAttribution:
+) -> attribution.WordAttribution:
     """Return the encoder's share by the sentences of a text, or the words of a single sentence.
 
     The share of a part is the difference that leaving it out makes. The remaining difference to
@@ -70,7 +64,7 @@ def split_encoder_share(
     rows = encode(without, dense.encoder, keep=False).astype(np.float64)
     shares = total - rows @ weights
     shares += (total - shares.sum()) / len(shares)
-    return WordAttribution(words.starts[firsts], words.ends[lasts], shares)
+    return attribution.WordAttribution(words.starts[firsts], words.ends[lasts], shares)
 
 
 def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Integers]:
@@ -153,11 +147,11 @@ def explain(
     n_columns = len(answer.X.indices)
     shares, encoder_shares = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
-    attribution = attribute_to_words(words, fitted.features, answer.X.indices, shares)
+    places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, shares)
     if split_encoder and fitted.dense is not None and len(words):
         weights = fitted.dense.weights.astype(np.float64) @ factors
         parts = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
-        attribution = merge_attributions([attribution, parts])
+        places = attribution.merge_attributions([places, parts])
     more = [Reason(_BY_ENCODER, None, None, share) for share in encoder_shares]
     return Explanation(
         text=text,
@@ -166,9 +160,9 @@ def explain(
         score=score,
         bias=bias,
         probability=float(answer.proba[number]),
-        reasons=_reasons(text, words, attribution, more, most),
+        reasons=_reasons(text, words, places, more, most),
         n_words=len(words),
-        n_unlisted=max(0, len(attribution.values) - most),
+        n_unlisted=max(0, len(places.values) - most),
         method=method,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
@@ -210,13 +204,13 @@ class _Answer:
 
 def _shares(fitted: Fitted, answer: _Answer, factors: F64, score: float) -> tuple[F64, float, str]:
     """Return the shares of columns and of an encoder in the score, the bias, and the method."""
-    parts = attribute(fitted.learner, answer.X.indices, answer.X.data)
+    parts = attribution.attribute(fitted.learner, answer.X.indices, answer.X.data)
     shares, bias = parts.shares(factors), float(parts.base @ factors)
     if fitted.dense is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
         shares = np.append(factor * shares, answer.encoded @ weights @ factors)
         bias = factor * bias + float(fitted.dense.biases @ factors)
-    return adjust_to_sum(shares, score - bias), bias, parts.method
+    return attribution.adjust_to_sum(shares, score - bias), bias, parts.method
 
 
 def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
@@ -237,24 +231,24 @@ def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int 
 
 
 def _reasons(
-    text: str, words: Words, attribution: WordAttribution, more: list[Reason], most: int
+    text: str, words: Words, places: attribution.WordAttribution, more: list[Reason], most: int
 ) -> tuple[Reason, ...]:
     """Return the strongest places as reasons, and the sum of the others as one."""
-    order = np.argsort(-np.abs(attribution.values), kind="stable")
+    order = np.argsort(-np.abs(places.values), kind="stable")
     best, others = order[:most], order[most:]
-    firsts, lasts = attribution.starts[best], attribution.ends[best]
+    firsts, lasts = places.starts[best], places.ends[best]
     starts, ends = SpanMapper(text, words).to_text_positions(firsts, lasts)
     listed = [
         Reason(_decode(words.buffer[first:last]), start, end, share)
         for first, last, start, end, share in zip(
-            *(firsts.tolist(), lasts.tolist(), starts, ends, attribution.values[best].tolist()),
+            *(firsts.tolist(), lasts.tolist(), starts, ends, places.values[best].tolist()),
             strict=True,
         )
     ]
     reasons = sorted([*listed, *more], key=lambda reason: -abs(reason.share))
     if len(others):
         name = f"{counted(len(others), 'weaker place')} of words and phrases"
-        reasons.append(Reason(name, None, None, float(attribution.values[others].sum())))
+        reasons.append(Reason(name, None, None, float(places.values[others].sum())))
     return tuple(reasons)
 
 
@@ -279,9 +273,5 @@ def _examples(
         ) from error
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
-    place = corpus.place if isinstance(corpus, Corpus) else _number
+    place = corpus.place if isinstance(corpus, Corpus) else lambda row: f"document {row + 1}"
     return nearest_documents(fitted, texts, topics, topic, by_column, _N_EXAMPLES, place)
-
-
-def _number(row: int) -> str:
-    return f"document {row + 1}"

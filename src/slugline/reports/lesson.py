@@ -53,15 +53,12 @@ def _training(result: NotebookResult) -> _Rows:
     third = "Best epoch of each seed, all wires"
     best = spread(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
     loss, accuracy = number(lesson["val_loss_lowest"]), percent(lesson["val_accuracy_peak"])
-    test = result.notebook["retrained"]
+    peak, test = spread_percent(curves.val_accuracy_peak), result.notebook["retrained"]
     test_loss, test_accuracy = number(test["test_loss"]), percent(test["test_accuracy"])
     return [
         (first, "best epoch", str(lesson["best_epoch"]), best),
         (first, "lowest validation loss", loss, spread(curves.val_loss_lowest)),
-        (
-            *(first, "highest validation accuracy", accuracy),
-            spread_percent(curves.val_accuracy_peak),
-        ),
+        (first, "highest validation accuracy", accuracy, peak),
         (second, "test loss", test_loss, spread(retrained.test_loss)),
         (second, "test accuracy", test_accuracy, spread_percent(retrained.test_accuracy)),
         (third, "test loss", NONE_GIVEN, spread(on_all.test_loss)),
@@ -71,12 +68,9 @@ def _training(result: NotebookResult) -> _Rows:
 
 def _baselines(result: NotebookResult) -> _Rows:
     ours, lesson = result.baselines, result.notebook["baselines"]
-    always = f"always “{ours.majority_topic}”"
+    always, shuffled = f"always “{ours.majority_topic}”", percent(lesson["shuffled"])
     return [
-        (
-            *("Baselines", "shuffled topics", percent(lesson["shuffled"])),
-            spread_percent(ours.shuffled),
-        ),
+        ("Baselines", "shuffled topics", shuffled, spread_percent(ours.shuffled)),
         ("Baselines", always, NONE_GIVEN, percent(ours.majority)),
     ]
 
