@@ -260,9 +260,8 @@ def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = No
     Raises DataError if no text has a word in it.
     """
     X = Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(texts)
-    return evidence.connect_groups(
-        evidence.number_identical(texts), evidence.find_near_pairs(X, seed)
-    )
+    same, pairs = evidence.number_identical(texts), evidence.find_near_pairs(X, seed)
+    return evidence.connect_groups(same, pairs)
 
 
 def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
@@ -337,9 +336,8 @@ def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> lis
         if number in first
     }
     across = pairs[(pairs[:, 0] < n_train) & (pairs[:, 1] >= n_train)]
-    for (row, test_row), likeness in zip(
-        across.tolist(), evidence.jaccard(X, across).tolist(), strict=True
-    ):
+    similarities = evidence.jaccard(X, across).tolist()
+    for (row, test_row), likeness in zip(across.tolist(), similarities, strict=True):
         if test_row not in leaks or leaks[test_row].likeness < likeness:
             leaks[test_row] = Leak(row, test_row, likeness)
     return [leaks[row] for row in sorted(leaks)]

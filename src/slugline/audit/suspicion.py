@@ -53,13 +53,8 @@ class TopicEvidence:
         score = _bend(scores[rows, y])
         scores[rows, y] = -np.inf
         best = scores.argmax(axis=1)
-        other = _bend(scores[rows, best])
-        return (
-            _OTHER * other
-            - score
-            - _NEAREST * self.shares[rows, y]
-            - _CONFUSED * self._confusion(y, best)
-        )
+        lead = _OTHER * _bend(scores[rows, best]) - score
+        return lead - _NEAREST * self.shares[rows, y] - _CONFUSED * self._confusion(y, best)
 
     def _confusion(self, y: I64, best: I64) -> F64:
         """Return the log of how much more often than by chance `best` scores over `y`, at least 0.

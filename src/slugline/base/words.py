@@ -98,6 +98,18 @@ def join_words(values: Sequence[object], most: int | None = None) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
+def one_line(text: str, most: int) -> str:
+    r"""Return a text on one line, cut to at most `most` characters.
+
+    >>> one_line("Wheat\n rose  by a tenth", 12)
+    'Wheat rose…'
+    """
+    # Words of megabytes are cut before they are looked at.
+    line = " ".join(text[: 4 * most].split())
+    is_whole = len(line) <= most and len(text) <= 4 * most
+    return line if is_whole else f"{line[: most - 1].rstrip()}…"
+
+
 def have(n: int) -> str:
     """Return the verb for a number of things: "has" or "have"."""
     return "has" if n == 1 else "have"

@@ -16,6 +16,7 @@ from slugline.base.plots import ModelMark, plot_models
 from slugline.base.words import TitledRows, counted
 from slugline.compare.models import Model
 from slugline.compare.process import FoldResult
+from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
 
 if TYPE_CHECKING:
@@ -176,13 +177,10 @@ def combine_folds(
     )
 
 
-def _macro_f1(true: Any, answered: Any, n_topics: int) -> float:
-    right = np.bincount(true[true == answered], minlength=n_topics)
+def _macro_f1(true: I64, answered: I64, n_topics: int) -> float:
     # An answer that is no topic (-1) counts for none.
-    total = np.bincount(true, minlength=n_topics) + np.bincount(
-        answered[answered >= 0], minlength=n_topics
-    )
-    return float(np.mean(2 * right[total > 0] / total[total > 0]))
+    parts = (true[true == answered], true, answered[answered >= 0])
+    return float(macro_f1(*(np.bincount(part, minlength=n_topics) for part in parts)))
 
 
 @dataclass(frozen=True, repr=False)

@@ -324,9 +324,7 @@ class _Run:
             except process.ProcessError as error:
                 raise OptionError(f"`models` names {model.name}, which {error}.") from error
         if not isinstance(message, process.ModelIdentity):
-            reason = (
-                message.reason if isinstance(message, process.ModelFailure) else "it can't be used."
-            )
+            reason = getattr(message, "reason", "it can't be used.")
             raise OptionError(f"`models` names {model.name}: {reason}")
         return message.identity
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from slugline.base.words import counted, join_first
+from slugline.base.words import counted, join_first, one_line
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 # Topics in the representation, and characters of a name and of a text.
 _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
-
-
-def _shorten(text: str, most: int = _N_NAME) -> str:
-    """Return a text on one line, cut to at most `most` characters."""
-    # Words of megabytes are cut before they are looked at.
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1]}…"
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +66,9 @@ class Corpus:
         return len(self.texts)
 
     def __repr__(self) -> str:
-        topics = [f"{_shorten(topic)} ({n:,})" for topic, n in self.topic_counts().items()]
+        topics = [f"{one_line(topic, _N_NAME)} ({n:,})" for topic, n in self.topic_counts().items()]
         return (
-            f"<Corpus {_shorten(self.name)}: {counted(len(self), 'document')}, "
+            f"<Corpus {one_line(self.name, _N_NAME)}: {counted(len(self), 'document')}, "
             f"{counted(len(topics), 'topic')}\n"
             f"  topics: {join_first(topics, _N_TOPICS)}\n"
             f"  first text: {self._first_text()!r}>"
@@ -85,20 +78,20 @@ class Corpus:
         """Return a table of the most common topics for a notebook."""
         counts = list(self.topic_counts().items())
         rows = [
-            f"<tr><td>{escape(_shorten(topic))}</td><td>{n:,}</td></tr>"
+            f"<tr><td>{escape(one_line(topic, _N_NAME))}</td><td>{n:,}</td></tr>"
             for topic, n in counts[:_N_TOPICS]
         ]
         n_more = sum(n for _, n in counts[_N_TOPICS:])
         if n_more:
             rows.append(f"<tr><td>{len(counts) - _N_TOPICS:,} more</td><td>{n_more:,}</td></tr>")
         return (
-            f"<p><b>{escape(_shorten(self.name))}</b>: {counted(len(self), 'document')}, "
+            f"<p><b>{escape(one_line(self.name, _N_NAME))}</b>: {counted(len(self), 'document')}, "
             f"{counted(len(counts), 'topic')}. The first text: {escape(self._first_text())}</p>"
             f"<table><tr><th>topic</th><th>documents</th></tr>{''.join(rows)}</table>"
         )
 
     def _first_text(self) -> str:
-        return _shorten(self.texts[0], _N_TEXT) if self.texts else ""
+        return one_line(self.texts[0], _N_TEXT) if self.texts else ""
 
     def numbered_places(self) -> Sequence[int | str]:
         """Return the place of each document, or numbers from 1 where places are unknown."""
@@ -125,13 +118,14 @@ class Corpus:
         See `slugline.corpus.splits.hold_out` for parameters and errors.
         """
         is_test = hold_out(self.topics, fraction, seed)
-        return self._take(~is_test), self._take(is_test)
+        return self.take(~is_test), self.take(is_test)
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of texts and topics in order."""
         return compute_digest(self.texts, self.topics)
 
-    def _take(self, mask: NDArray[np.bool_]) -> Corpus:
+    def take(self, mask: Sequence[bool] | NDArray[np.bool_]) -> Corpus:
+        """Return the documents of a mask, without notes."""
         texts = list(itertools.compress(self.texts, mask))
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))

@@ -178,12 +178,12 @@ class RowReader:
     @property
     def unit(self) -> str:
         """Unit of `SourceRow.at`: "line", "item", "row" or "file"."""
-        return _get_format(self.format).unit
+        return _ALL_FORMATS[self.format].unit
 
     @property
     def has_names(self) -> bool:
         """Whether the source names its columns; otherwise they are "text" and "topic"."""
-        return _get_format(self.format).has_names
+        return _ALL_FORMATS[self.format].has_names
 
     def must_wait(self) -> bool:
         """Whether the next row has not been written yet; see `LineStream.must_wait`."""
@@ -387,13 +387,8 @@ _FORMATS = {
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
-_FRAME = _Format(frame_rows, unit="row")  # not a format that users can name
-
-
-def _get_format(name: str) -> _Format:
-    return _FRAME if name == "frame" else _FORMATS[name]
-
-
+# And one that users can't name.
+_ALL_FORMATS = {**_FORMATS, "frame": _Format(frame_rows, unit="row")}
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -137,7 +136,7 @@ class TrainingSets:
         n_others = len(self.learned) - len(self.corrections)
         is_used = np.ones(len(self.learned), dtype=bool)
         is_used[[n_others + row for row in rows]] = False
-        return _select(self.learned, is_used), self.weights[is_used]
+        return self.learned.take(is_used), self.weights[is_used]
 
 
 def merge_corrections(
@@ -164,7 +163,7 @@ def merge_corrections(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
             "on; add documents, or give others with `test`."
         )
-    uncorrected = _select(train, others)
+    uncorrected = train.take(others)
     learned = Corpus(
         uncorrected.texts + corrections.texts, uncorrected.topics + corrections.topics, train.name
     )
@@ -175,7 +174,7 @@ def merge_corrections(
         learned=learned,
         weights=weights,
         corrections=corrections,
-        test=_select(test, is_tested),
+        test=test.take(is_tested),
         n_replaced=int((~others).sum()),
         n_from_test=int((~is_tested).sum()),
     )
@@ -183,16 +182,6 @@ def merge_corrections(
 
 def _uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
     return np.array([normalize_spaces(text) not in corrected for text in corpus.texts], dtype=bool)
-
-
-def _select(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
-    return Corpus(
-        list(itertools.compress(corpus.texts, mask)),
-        list(itertools.compress(corpus.topics, mask)),
-        corpus.name,
-        places=list(itertools.compress(corpus.numbered_places(), mask)),
-        unit=corpus.unit,
-    )
 
 
 # Retraining ---------------------------------------------------------------------------------------
@@ -383,7 +372,7 @@ def _refit(
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
     if validation is not None:  # some may have a topic that only corrections have
         topics = set(corpus.topics)
-        validation = _select(validation, [topic in topics for topic in validation.topics])
+        validation = validation.take([topic in topics for topic in validation.topics])
     timed_fit(again, corpus, validation, progress, sample_weight=weights)
     return again.fitted_
 

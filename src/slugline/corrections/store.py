@@ -64,16 +64,8 @@ class Correction(NamedTuple):
     at: str
 
 
-def to_cells(
-    text: str,
-    topic: Topic,
-    answer: Topic,
-    probability: float,
-    model: str,
-    digest: str,
-    who: str | None,
-) -> tuple[Any, ...]:
-    """Return the columns of a correction, without its number and time.
+def to_cells(correction: Correction) -> tuple[Any, ...]:
+    """Return the columns of a correction, without its number.
 
     Strings are stored as bytes: a TEXT column would end at a NUL, and can't hold lone surrogates.
 
@@ -81,6 +73,7 @@ def to_cells(
     ------
     DataError : if one of them can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
     """
+    _, text, topic, answer, probability, model, digest, who, at = correction
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give a string.")
     # Each character has a byte or more, so that a text with far too many isn't encoded first.
@@ -96,7 +89,7 @@ def to_cells(
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
     by = None if who is None else _word("who", who)
     cells = [_to_bytes(name) if isinstance(name, str) else name for name in names]
-    return (data, *cells, float(probability), *words, by)
+    return (data, *cells, float(probability), *words, by, at)
 
 
 def from_cells(cells: tuple[Any, ...]) -> Correction:
@@ -227,14 +220,14 @@ class CorrectionStore:
         ------
         DataError : if a value can't be stored; see `Correction`.
         """
-        cells = to_cells(text, topic, answer, probability, model, digest, who)
         at = utc_now()
+        cells = to_cells(Correction(0, text, topic, answer, probability, model, digest, who, at))
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
-                (*cells, at),
+                cells,
             )
-        return from_cells((cursor.lastrowid, *cells, at))
+        return from_cells((cursor.lastrowid, *cells))
 
     def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
         """Mark a correction as undone; return whether it was there and not yet undone."""

@@ -296,7 +296,8 @@ def run(
 def _run(lesson: _Lesson, started: float) -> NotebookResult:
     curves = _curves(lesson, WIDE, BATCH_SIZE)
     first = lesson.fit(lesson.seeds[0], WIDE, EPOCHS_RETRAINED)
-    retrained = _retrained(lesson, first.test)
+    others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
+    retrained = _summarize_tests(WIDE, EPOCHS_RETRAINED, [first.test, *others])
     on_all = _retrained_on_all(lesson, [int(epoch) for epoch in curves.best_epoch.values])
     return NotebookResult(
         seeds=list(lesson.seeds),
@@ -427,11 +428,6 @@ def _summarize_tests(
 ) -> NetworkResult:
     losses, accuracies = zip(*tests, strict=True)
     return NetworkResult(hidden, epochs, SeedSummary.of(losses), SeedSummary.of(accuracies))
-
-
-def _retrained(lesson: _Lesson, first: LossAndAccuracy) -> NetworkResult:
-    others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
-    return _summarize_tests(WIDE, EPOCHS_RETRAINED, [first, *others])
 
 
 def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> NetworkResult:

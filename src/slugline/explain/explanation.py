@@ -8,13 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F64
-from slugline.base.words import counted, format_lines
+from slugline.base.words import TitledRows, counted
 from slugline.corpus.documents import Topic, check_documents
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
@@ -150,7 +149,7 @@ class TrainingExample(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation:
+class Explanation(TitledRows):
     """An explanation of a text's score, the sum of `bias` and the shares of all `reasons`.
 
     Attributes
@@ -241,19 +240,12 @@ class Explanation:
             **({"examples": [e._asdict() for e in self.examples]} if self.examples else {}),
         }
 
-    def __repr__(self) -> str:
-        return format_lines(self.title, self.summary())
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        return self.title, self.summary()
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><td style='text-align: right'>{escape(share)}</td>"
-            f"<td style='text-align: left'>{escape(name)}</td></tr>"
-            for share, name in self.summary()
-        )
-        return (
-            f"<style>{STYLE}</style><p>{self.to_html(_N_CHARACTERS)}</p>"
-            f"<table><caption>{escape(self.title)}</caption><tbody>{cells}</tbody></table>"
-        )
+        table = super()._repr_html_()
+        return f"<style>{STYLE}</style><p>{self.to_html(_N_CHARACTERS)}</p>{table}"
 
     def to_html(self, most: int) -> Any:
         """Return the first `most` characters of the text as HTML with marked words."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
-from slugline.base.words import counted, join_words
+from slugline.base.words import counted, join_words, one_line
 from slugline.explain.explanation import highlight
 from slugline.reports.page import render, shorten
 
@@ -136,8 +136,8 @@ def audit_page(findings: Findings) -> str:
         n_wrong=len(audit.suspects()),
         leaks=[_leak(findings, leak) for leak in audit.copies.leaks[:_N_ROWS]],
         odd=[
-            (findings.place(odd.row), odd.kind, odd.why, _start(audit.corpus.texts[odd.row]))
-            for odd in audit.odd[:_N_ROWS]
+            (findings.place(row), kind, why, one_line(audit.corpus.texts[row], _N_SHORT))
+            for row, kind, why in audit.odd[:_N_ROWS]
         ],
     )
 
@@ -178,10 +178,6 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
     return highlight(f"{before}{text[start:end]}{after}", inside)
 
 
-def _start(text: str) -> str:
-    return shorten(" ".join(text[: 4 * _N_SHORT].split()), _N_SHORT)
-
-
 def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
     topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
     return (
@@ -191,5 +187,5 @@ def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
         topics[leak.row]
         if topics[leak.row] == topics[leak.test_row]
         else f"{topics[leak.test_row]}, but {topics[leak.row]} in training",
-        _start(texts[leak.test_row]),
+        one_line(texts[leak.test_row], _N_SHORT),
     )

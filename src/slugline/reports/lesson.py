@@ -6,7 +6,7 @@ import itertools
 from operator import attrgetter
 from typing import NamedTuple
 
-from slugline.experiment.lesson import NotebookResult
+from slugline.experiment.lesson import EpochCurves, NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports import pictures
 from slugline.reports.lesson_text import rules, takeaways
@@ -129,21 +129,16 @@ def notebook_page(result: NotebookResult) -> str:
 
 def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
     wide, narrow, lesson = result.curves, result.bottleneck, result.notebook
+
+    def curves(name: str, network: EpochCurves, colour: str) -> pictures.NetworkCurves:
+        seeds = [seed["val_accuracy"] for seed in network.seeds]
+        label = f"{widths(network.hidden)} units"
+        return pictures.NetworkCurves(label, seeds, lesson[name]["val_accuracy"], colour)
+
     return {
         "curves": pictures.learning_curves(History(wide.seeds[0]), lesson["curves"]),
         "bottleneck": pictures.accuracy_curves(
-            [
-                pictures.NetworkCurves(
-                    f"{widths(network.hidden)} units",
-                    [seed["val_accuracy"] for seed in network.seeds],
-                    lesson[name]["val_accuracy"],
-                    colour,
-                )
-                for name, network, colour in (
-                    ("curves", wide, "validation"),
-                    ("bottleneck", narrow, "best"),
-                )
-            ]
+            [curves("curves", wide, "validation"), curves("bottleneck", narrow, "best")]
         ),
         "experiments": pictures.accuracy_by_network(
             [(widths(e.hidden), e.test_accuracy) for e in result.experiments],

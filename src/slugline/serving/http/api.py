@@ -149,7 +149,7 @@ async def keep_correction(
 async def undo_correction(request: Request) -> Response:
     """Undo a correction."""
     state = app_state(request)
-    number = _id(request.path_params["id"], "the id")
+    number = parse_id(request.path_params["id"], "the id")
     is_there = await state.ask_store(corrections_store(state).undo, number)
     if not is_there:
         raise HttpProblem(404, f"there is no correction {number}, or it was undone before.")
@@ -159,7 +159,7 @@ async def undo_correction(request: Request) -> Response:
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
     state = app_state(request)
-    after = _id(request.query_params.get("after", "0"), "`after`")
+    after = parse_id(request.query_params.get("after", "0"), "`after`")
     lines = _lines(corrections_store(state), after)
     first = await state.ask_store(next, lines, b"")  # an error is told before anything is sent
     return StreamingResponse(
@@ -272,7 +272,8 @@ async def in_time(answer: Awaitable[_T], state: AppState) -> _T:
         ) from None
 
 
-def _id(said: str, name: str) -> int:
+def parse_id(said: str, name: str) -> int:
+    """Return the number of a correction; HttpProblem 422 if it is none."""
     if not said.isascii() or not said.isdecimal() or len(said) > _ID_DIGITS:
         raise HttpProblem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
     return int(said)

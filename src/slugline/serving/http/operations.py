@@ -16,6 +16,9 @@ from slugline.serving import messages
 from slugline.serving.http import api
 from slugline.serving.http.bodies import MEDIA_TYPE, ProblemDetails
 
+# What any request may get, and any that has a body.
+_ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -29,8 +32,7 @@ class Operation:
     reply : type or str or None
         Type of the reply's JSON, or a media type; None if it has no body.
     status, errors
-        Status of a reply that is no error, and of errors besides those of every operation, or of
-        every one with a body.
+        Status of a reply that is no error, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
     parameters : tuple of (name, place, schema)
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.
@@ -45,6 +47,11 @@ class Operation:
     errors: tuple[int, ...] = ()
     parameters: tuple[tuple[str, str, dict[str, Any]], ...] = ()
     needs_token: bool = True
+
+    @property
+    def all_errors(self) -> set[int]:
+        """Status of its errors: its own, those of a body, and those of every operation."""
+        return {*self.errors, *_ANY_ERRORS, *(_BODY_ERRORS if self.body else ())}
 
     @property
     def summary(self) -> str:
@@ -96,8 +103,6 @@ OPERATIONS = (
 # OpenAPI 3.1 --------------------------------------------------------------------------------------
 
 _REF = "#/components/schemas/{name}"
-# What any request may get, and any that has a body.
-_ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
 _HEADERS = {
     "X-Request-Id": "Number of the request, which the log names.",
     "X-Model": "Name of the model that answered, or would answer.",
@@ -143,9 +148,7 @@ def _operation(
     }
     needs_token = with_tokens and operation.needs_token
     problem = {MEDIA_TYPE: {"schema": refs[ProblemDetails]}}
-    errors = {*operation.errors, *_ANY_ERRORS, *((401,) if needs_token else ())}
-    if operation.body is not None:
-        errors |= {*_BODY_ERRORS}
+    errors = {*operation.all_errors, *((401,) if needs_token else ())}
     responses = {
         str(operation.status): {
             "description": HTTPStatus(operation.status).phrase,

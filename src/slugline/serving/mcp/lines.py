@@ -59,7 +59,8 @@ class LineReader:
             # Of a line that is too long, both ends are kept.
             parts.append(tail)
             if n_bytes > MAX_BYTES:
-                parts = _ends(parts)
+                line = b"".join(parts)
+                parts = [line[:_END], line[-_END:]]
 
     async def _next(self) -> bytes:
         chunk = await self._chunks.get()
@@ -79,11 +80,6 @@ class LineReader:
                 self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
             except RuntimeError:  # the loop has ended before
                 return
-
-
-def _ends(parts: list[bytes]) -> list[bytes]:
-    line = b"".join(parts)
-    return [line[:_END], line[-_END:]]
 
 
 def _number(line: bytes) -> int | str | None:

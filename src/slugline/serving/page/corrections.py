@@ -10,13 +10,8 @@ from starlette.responses import RedirectResponse, Response
 
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import (
-    Confusion,
-    CorrectionSummary,
-    UnresolvedCorrections,
-    summarize,
-)
-from slugline.serving.http.api import corrections_store, keep_correction
+from slugline.corrections.summary import CorrectionSummary, summarize
+from slugline.serving.http.api import corrections_store, keep_correction, parse_id
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.guard import to_problem
 from slugline.serving.http.state import AppState, app_state
@@ -34,22 +29,12 @@ _MOST_ASKED, _N_SHOWN = 1000, 8
 _Rests = tuple[int, int, str]
 
 
-class CorrectionsPanel(NamedTuple):
-    """Summary of the corrections, with how many texts the model classified and still gets wrong."""
-
-    n_asked: int
-    n_wrong: int
-    still_wrong: list[UnresolvedCorrections]
-    pairs: list[Confusion]
-    new_topics: list[str]
-
-
 _latest_summaries: WeakKeyDictionary[
-    CorrectionStore, dict[str, tuple[_Rests, CorrectionsPanel]]
+    CorrectionStore, dict[str, tuple[_Rests, CorrectionSummary]]
 ] = WeakKeyDictionary()
 
 
-def corrections_panel(state: AppState, model: ServedModel) -> CorrectionsPanel | None:
+def latest_summary(state: AppState, model: ServedModel) -> CorrectionSummary | None:
     """Return the summary of a model's corrections; None if there are none.
 
     It is slow for many corrections, so it is cached until there are others.
@@ -60,21 +45,11 @@ def corrections_panel(state: AppState, model: ServedModel) -> CorrectionsPanel |
     rests = store.last(), store.count(0, model.name), model.digest
     if not rests[1]:
         return None
-    panels = _latest_summaries.setdefault(store, {})
-    if model.name not in panels or panels[model.name][0] != rests:
+    summaries = _latest_summaries.setdefault(store, {})
+    if model.name not in summaries or summaries[model.name][0] != rests:
         rows = (row for row in store.rows() if row.model == model.name)
-        panels[model.name] = rests, _to_panel(summarize(rows, model.fitted, most=_MOST_ASKED))
-    return panels[model.name][1]
-
-
-def _to_panel(summary: CorrectionSummary) -> CorrectionsPanel:
-    return CorrectionsPanel(
-        n_asked=summary.n_asked,
-        n_wrong=summary.n_still_wrong,
-        still_wrong=[row for row in summary.still_wrong if row.n_wrong][:_N_SHOWN],
-        pairs=list(summary.pairs[:_N_SHOWN]),
-        new_topics=list(summary.new_topics[:_N_SHOWN]),
-    )
+        summaries[model.name] = rests, summarize(rows, model.fitted, most=_MOST_ASKED)
+    return summaries[model.name][1]
 
 
 # The tab ------------------------------------------------------------------------------------------
@@ -122,7 +97,7 @@ async def undo(request: Request) -> Response:
     state = app_state(request)
     store = corrections_store(state)
     form = await read_form(request)
-    number = _parse_number(form.get("id", ""))
+    number = parse_id(form.get("id", ""), "`id`")
     await state.ask_store(store.undo, number)
     if form.get("back") == "corrections":
         model_name = request.query_params.get("model")
@@ -173,7 +148,7 @@ async def show_corrections(request: Request) -> Response:
     undone = request.query_params.get("undone", "")
     values = {
         "title": "Corrections",
-        "undone": _parse_number(undone) if undone else None,
+        "undone": parse_id(undone, "`undone`") if undone else None,
         "learning": None if state.learner is None else await state.run(state.learner.state),
         **(_NONE if state.store is None else await _list_values(request, model, state.store)),
     }
@@ -186,7 +161,7 @@ async def _list_values(
     """Return the values of a page of the list; the first one has the summary."""
     state = app_state(request)
     before = request.query_params.get("before", "")
-    number = _parse_number(before) if before else None
+    number = parse_id(before, "`before`") if before else None
     rows: list[Correction] = await state.ask_store(_latest_corrections, store, number)
     return {
         "rows": rows,
@@ -194,7 +169,8 @@ async def _list_values(
         "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
         "newer": number is not None,
         "longest": _LONGEST_TEXT,
-        "summary": await state.run(corrections_panel, state, model) if number is None else None,
+        "n_shown": _N_SHOWN,
+        "summary": await state.run(latest_summary, state, model) if number is None else None,
     }
 
 
@@ -208,10 +184,3 @@ def _latest_corrections(store: CorrectionStore, before: int | None) -> list[Corr
         latest += reversed(rows)
         end = start + 1
     return latest[:_ON_A_PAGE]
-
-
-def _parse_number(said: str) -> int:
-    """Return the number of a correction; HttpProblem 422 if it is none."""
-    if not said.isascii() or not said.isdecimal() or len(said) > 18:
-        raise HttpProblem(422, f"{said[:100]!r} is not the number of a correction.")
-    return int(said)

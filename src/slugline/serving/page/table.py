@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
+from slugline.base.words import one_line
 from slugline.corpus.bytes import guess_encoding
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.readers import RowReader, read_rows
@@ -24,7 +25,6 @@ from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, topic_names
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
-from slugline.reports.page import shorten
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
@@ -294,8 +294,6 @@ def _row(answer: Prediction | BadRow) -> list[Any]:
     if isinstance(answer, BadRow):
         return [answer.at, None, None, None, "", replace_surrogates(answer.problem)]
     topic, probability = answer.topics[0]
-    text = replace_surrogates(
-        shorten(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT)
-    )
+    text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
     reason = None if answer.reason is None else str(answer.reason)
     return [answer.at, topic, round(probability, 4), reason, text, None]
