@@ -33,6 +33,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from slugline.errors import SluglineError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -146,6 +148,23 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with whole_file(path) as part:
         part.write(data)
+
+
+def write_result(path: Path, data: bytes, name: str) -> None:
+    """Write a result that the user asked for, as `write_whole` does; create folders as needed.
+
+    Raises
+    ------
+    SluglineError : if it can't be written; `name` is that of the result in the message.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+    except OSError as error:
+        raise SluglineError(
+            f"{path}: the {name} can't be written ({error.strerror or error}); free some space or "
+            "choose another folder."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -32,11 +32,6 @@ class Model(NamedTuple):
     name: str
     about: str
 
-    @property
-    def is_users(self) -> bool:
-        """Whether it comes from a module of the user's."""
-        return ":" in self.name
-
 
 class ModelChoice(NamedTuple):
     """The models to compare, and notes on those left out."""

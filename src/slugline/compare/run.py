@@ -25,6 +25,7 @@ from slugline.base.files import write_whole
 from slugline.base.progress import Progress, check_progress
 from slugline.compare import process
 from slugline.compare.models import (
+    MODELS,
     Model,
     ModelChoice,
     check_corpus,
@@ -310,7 +311,7 @@ class _Run:
 
     def _key(self, model: Model) -> str:
         """Return the key of a model's stored results; OptionError if the model can't be found."""
-        identity = self._identity(model) if model.is_users else ""
+        identity = self._identity(model) if model.name not in MODELS else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
         parts = [self.digest, self.settings.n_folds, self.settings.seed, model.name, identity]
         parts += ["slugline", __version__, *versions]

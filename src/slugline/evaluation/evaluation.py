@@ -168,10 +168,6 @@ class ScoredPredictions:
         is_right: Mask = self.true == self.predicted
         return is_right
 
-    def n_in_top(self, k: int) -> int:
-        """Return the number of documents whose true topic is among the `k` most probable."""
-        return int(np.count_nonzero((self.n_above < k) & (self.true >= 0)))
-
 
 def _predict_part(y_true: Integers, probabilities: Floats) -> tuple[npt.NDArray[np.generic], ...]:
     true, proba = np.asarray(y_true, dtype=np.int64), probabilities.astype(np.float64)
@@ -365,7 +361,8 @@ class Evaluation(TitledRows):
         """Return the share of documents whose true topic is among the `k` most probable."""
         if self.predictions is None:
             return math.nan
-        return self.predictions.n_in_top(k) / self.n_documents
+        is_in_top = (self.predictions.n_above < k) & (self.predictions.true >= 0)
+        return np.count_nonzero(is_in_top) / self.n_documents
 
     @property
     def top_ks(self) -> list[int]:

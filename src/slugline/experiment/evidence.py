@@ -10,14 +10,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, Mask
-from slugline.base.files import write_whole
+from slugline.base.files import write_result
 from slugline.corpus.corpus import Corpus
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.experiment.run import Experiment
 from slugline.learning.linear.learner import LinearLearner
@@ -276,13 +277,8 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
     writer.writerows(
         mistake._replace(probability=round(mistake.probability, 4)) for mistake in mistakes
     )
-    try:
-        write_whole(path, table.getvalue().encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise SluglineError(
-            f"{path}: the mistakes can't be written ({error.strerror or error}); free some space "
-            "or choose another folder."
-        ) from error
+    data = table.getvalue().encode("utf-8", "backslashreplace")
+    write_result(Path(path), data, "mistakes")
     return len(mistakes)
 
 
@@ -335,7 +331,9 @@ class QualitativeEvidence:
 def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     """Return the strongest terms of a tested experiment, and examples of its mistakes."""
     (evaluation, test), fitted = experiment.tested, experiment.fitted
-    terms = strongest_terms(fitted, _most_frequent_topics(evaluation, len(fitted.topics)))
+    n_documents = evaluation.confusion.sum(axis=1)[: len(fitted.topics)]
+    most_common = np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist()
+    terms = strongest_terms(fitted, sorted(most_common))
     answers = evaluation.predictions
     if answers is None:
         return QualitativeEvidence(terms, [], [], 0, test.unit)
@@ -356,12 +354,6 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
         pairs.append(ConfusedPair(topic, answer, n, [*map(quote, rows)]))
     surest = [*map(quote, surest_first[:N_SUREST])]
     return QualitativeEvidence(terms, pairs, surest, len(wrong), test.unit)
-
-
-def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
-    """Return the indices of the topics with the most test documents, in ascending order."""
-    n_documents = evaluation.confusion.sum(axis=1)[:n_topics]
-    return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
 
 def _of_pair(

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
@@ -180,6 +179,8 @@ def _doubt(proba: F32) -> F64:
 
 def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
     """Return the indices of up to `n` rows that differ."""
+    from sklearn.metrics.pairwise import linear_kernel
+
     in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
     chosen: list[int] = []
     likeness = np.zeros(rows.shape[0])
@@ -188,14 +189,9 @@ def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
             break
         if likeness[row] < _SAME:
             chosen.append(row)
-            likeness = np.maximum(likeness, _cosines(rows, row))
+            likeness = np.maximum(likeness, linear_kernel(rows, rows[[row]]).ravel())
             likeness[row] = 1.0
     return chosen
-
-
-def _cosines(rows: Rows, row: int) -> F64:
-    products = rows @ rows[[row]].T
-    return (products.toarray() if sp.issparse(products) else products).ravel().astype(np.float64)
 
 
 def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:

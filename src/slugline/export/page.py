@@ -23,32 +23,38 @@ LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "model.js", "page.js")
 _WAITING = "The answer comes here as you type."
-# Texts to try with the included model.
-_SAMPLES = {
-    "reuters46": (
-        (
-            "grain",
-            "Shippers booked 120,000 tonnes of soft wheat for delivery in May, traders said. "
-            "Rain delayed the maize harvest in the south, and elevators expect tenders from "
-            "North African buyers next week.",
-        ),
-        (
-            "company results",
-            "Fourth quarter net profit rose to 41 cts a share from 33 cts, on sales of 212 mln "
-            "dlrs. The board declared a quarterly dividend of nine cts, payable April 1.",
-        ),
-        (
-            "currencies",
-            "The central bank bought dollars for yen in early trading after the currency fell "
-            "through 150, dealers said. They see more intervention if the rate does not settle.",
-        ),
-        (
-            "a recipe",
-            "Peel the onions, slice them thinly and let them soften in butter over a low flame. "
-            "Stir in flour and thyme, pour in the broth and simmer until it thickens.",
-        ),
-    )
-}
+#: Texts to try with the model that comes with Slugline, which we wrote, each after its name.
+SAMPLES = (
+    (
+        "A harvest",
+        "Wheat shipments through the straits rose by a tenth in March, as a good harvest and a "
+        "weak currency made grain from the region the cheapest on offer. Exporters expect to "
+        "sell 3.2 mln tonnes in April, most of it to mills in North Africa, and say that barley "
+        "will follow once the ports are free of ice.",
+    ),
+    (
+        "Oil ministers",
+        "Oil ministers meet on Thursday to decide whether to pump less until the summer. Crude "
+        "for May delivery rose 40 cents to 18.60 dlrs a barrel after two members said that they "
+        "would cut output by five pct if the others did the same.",
+    ),
+    (
+        "A takeover",
+        "Shares of the brewer rose sharply after it agreed to be taken over by a rival for 640 "
+        "mln dlrs in cash and stock, a third more than they closed at on Friday. The board will "
+        "recommend the offer to shareholders next month.",
+    ),
+    (
+        "Quarterly figures",
+        "Net profit for the first quarter was 4.2 mln dlrs, or 31 cts a share, against a loss of "
+        "1.1 mln dlrs a year earlier. Sales rose 12 pct to 88 mln dlrs.",
+    ),
+    (
+        "No newswire",
+        "My parcel has been on its way for a week. Can you tell me where it is, or send me "
+        "another one?",
+    ),
+)
 
 
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
@@ -79,7 +85,7 @@ def page_of(parts: ModelParts, model: str) -> str:
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
         n_topics=counted(len(parts.fitted.topics), "topic"),
-        samples=_SAMPLES.get(model, ()),
+        samples=SAMPLES if model in SHIPPED else (),
         waiting=_WAITING,
         card=render_markdown(card, level=2),
         facts=_json({**parts.facts, "arrays": packed.arrays}),

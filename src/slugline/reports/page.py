@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline._version import __version__
-from slugline.base.files import write_whole
+from slugline.base.files import write_result
 from slugline.base.html import template_environment
 from slugline.base.words import counted
-from slugline.errors import SluglineError
 from slugline.explain.explanation import STYLE, highlight
 
 if TYPE_CHECKING:
@@ -190,12 +189,5 @@ def write_page(page: str, path: str | os.PathLike[str]) -> Path:
     SluglineError : if it can't be written; an earlier file stays as it was.
     """
     target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, page.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise SluglineError(
-            f"{target}: the report can't be written ({error.strerror or error}); "
-            "free some space or choose another folder."
-        ) from error
+    write_result(target, page.encode("utf-8", "backslashreplace"), "report")
     return target

@@ -180,11 +180,6 @@ class ServeSettings:
         """Limits of a request for answers."""
         return Limits(texts=self.max_texts, characters=self.max_characters)
 
-    @property
-    def logs_requests(self) -> bool:
-        """Whether to log a line for each request."""
-        return self.log_requests or self.log_texts
-
     def file_timeout(self, n_bytes: int | None = None) -> float:
         """Return the seconds for a file to arrive, by default one of `max_file` bytes."""
         n_bytes = self.max_file if n_bytes is None else min(n_bytes, self.max_file)

@@ -120,7 +120,7 @@ class Guard:
             seconds = time.perf_counter() - started
             metrics.observe("request_duration", seconds)
             metrics.add("request_success" if 200 <= status < 400 else "request_failure")
-            if self._state.settings.logs_requests:
+            if self._state.settings.log_requests or self._state.settings.log_texts:
                 line = "%s %s %d %.1f ms, %s"
                 _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
 
@@ -165,7 +165,8 @@ class Guard:
         kind, _, token = header.partition(b" ")
         if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
             return
-        if is_among(_cookie(headers), self._cookies):
+        cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+        if is_among(cookies.get(COOKIE, "").encode(), self._cookies):
             return
         if _is_reader(scope):
             raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
@@ -196,11 +197,6 @@ def token_cookie(token: str) -> str:
 def is_among(candidate: bytes, tokens: Iterable[bytes]) -> bool:
     """Whether a token is among others; takes the same time however much of it is right."""
     return sum(hmac.compare_digest(candidate, token) for token in tokens) > 0
-
-
-def _cookie(headers: dict[bytes, bytes]) -> bytes:
-    cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-    return cookies.get(COOKIE, "").encode()
 
 
 def _is_reader(scope: Scope) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
@@ -12,7 +11,8 @@ from starlette.responses import Response
 from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
 from slugline.explain.explanation import WordShare
-from slugline.model.file.content import SHIPPED, model_path
+from slugline.export.page import SAMPLES
+from slugline.model.file.content import is_shipped
 from slugline.model.routing import Route, Unsure
 from slugline.reports.page import percent, typeset
 from slugline.serving.http.api import in_time
@@ -144,59 +144,15 @@ def _digits(share: float, other: float) -> str:
     return typeset(percent(share, digits))
 
 
-# Sample texts, which we wrote ---------------------------------------------------------------------
-
-
-class Sample(NamedTuple):
-    """A text, and the few words on the button that tries it."""
-
-    name: str
-    text: str
-
-
-_NEWSWIRES = (
-    Sample(
-        "A harvest",
-        "Wheat shipments through the straits rose by a tenth in March, as a good harvest and a "
-        "weak currency made grain from the region the cheapest on offer. Exporters expect to "
-        "sell 3.2 mln tonnes in April, most of it to mills in North Africa, and say that barley "
-        "will follow once the ports are free of ice.",
-    ),
-    Sample(
-        "Oil ministers",
-        "Oil ministers meet on Thursday to decide whether to pump less until the summer. Crude "
-        "for May delivery rose 40 cents to 18.60 dlrs a barrel after two members said that they "
-        "would cut output by five pct if the others did the same.",
-    ),
-    Sample(
-        "A takeover",
-        "Shares of the brewer rose sharply after it agreed to be taken over by a rival for 640 "
-        "mln dlrs in cash and stock, a third more than they closed at on Friday. The board will "
-        "recommend the offer to shareholders next month.",
-    ),
-    Sample(
-        "Quarterly figures",
-        "Net profit for the first quarter was 4.2 mln dlrs, or 31 cts a share, against a loss of "
-        "1.1 mln dlrs a year earlier. Sales rose 12 pct to 88 mln dlrs.",
-    ),
-    Sample(
-        "No newswire",
-        "My parcel has been on its way for a week. Can you tell me where it is, or send me "
-        "another one?",
-    ),
-)
-
-
-def samples_for(model: ServedModel) -> tuple[Sample, ...]:
-    """Return the sample texts of a model: none, unless it comes with Slugline."""
-    ours = {Path(model_path(name)).resolve() for name in SHIPPED}
-    return _NEWSWIRES if model.path.resolve() in ours else ()
-
-
 # The tab ------------------------------------------------------------------------------------------
 
 # Topics that are listed: the most likely ones; and those among which a correction can be found.
 _MOST_TOPICS, _MOST_FOUND = 500, 5000
+
+
+def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
+    """Return the sample texts of a model: none, unless it comes with Slugline."""
+    return SAMPLES if is_shipped(model.path) else ()
 
 
 async def show_classify(request: Request) -> Response:
@@ -245,7 +201,7 @@ def _text(form: dict[str, str], model: ServedModel) -> str:
     chosen = form.get("sample", "")
     samples = samples_for(model)
     if chosen.isascii() and chosen.isdecimal() and len(chosen) < 3 and int(chosen) < len(samples):
-        return samples[int(chosen)].text
+        return samples[int(chosen)][1]
     return form.get("text", "")
 
 

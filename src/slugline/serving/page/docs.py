@@ -132,7 +132,8 @@ def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
 
 
 def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:
-    resolved = _resolve(described, schema)
+    name = schema.get("$ref", "").rpartition("/")[2]
+    resolved = described["components"]["schemas"][name] if name else schema
     needed = resolved.get("required", ())
     return [
         Field(name, describe_type(schema_of_field), name in needed, _meaning(schema_of_field))
@@ -142,17 +143,7 @@ def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Fie
 
 def _parameter(said: Mapping[str, Any]) -> Field:
     place = "in the path" if said["in"] == "path" else "after the question mark"
-    schema = said["schema"]
-    meaning = said.get("description") or schema.get("description", "")
-    return Field(
-        said["name"], f"{describe_type(schema)}, {place}", said.get("required", False), meaning
-    )
-
-
-def _resolve(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = schema.get("$ref", "").rpartition("/")[2]
-    target: Mapping[str, Any] = described["components"]["schemas"][name] if name else schema
-    return target
+    return Field(said["name"], f"{describe_type(said['schema'])}, {place}", said["required"], "")
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:
