@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from slugline.errors import DataError
 from slugline.learning.linear import learner as linear_learner
-from slugline.learning.linear import weights as term_weights
+from slugline.learning.linear import steps
 from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
-from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
+from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import SparseRows
 
 RNG = np.random.default_rng(0)
@@ -58,9 +58,9 @@ def test_weights_are_the_same_however_many_are_looked_at_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at_once = sparsify(DENSE, 0.25)
-    monkeypatch.setattr(term_weights, "_SLICE_WEIGHTS", 100)
+    monkeypatch.setattr(steps, "_SLICE_WEIGHTS", 100)
     assert_same(sparsify(DENSE, 0.25), at_once)
-    monkeypatch.setattr(term_weights, "_SLICE_WEIGHTS", 1)
+    monkeypatch.setattr(steps, "_SLICE_WEIGHTS", 1)
     assert_same(sparsify(DENSE, 0.25), at_once)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import DataError, OptionError
-from slugline.model.file.quantization import BYTES, LOWER, check_precision, dequantize, quantize
+from slugline.model.file.container import BYTES, LOWER, check_precision, dequantize, quantize
 
 RNG = np.random.default_rng(0)
 # Columns of very different sizes, and one of zeros.

@@ -81,7 +81,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
-    from slugline.model.file.quantization import check_precision
+    from slugline.model.file.container import check_precision
 
     corrections = read_corrections(request)
     test_fraction = request.test_fraction if corrections is None else corrections.test_fraction

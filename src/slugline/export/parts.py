@@ -21,8 +21,8 @@ from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file import container
+from slugline.model.file.container import quantize
 from slugline.model.file.content import from_model_file, model_path, to_model_file
-from slugline.model.file.quantization import quantize
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router

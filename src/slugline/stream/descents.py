@@ -29,8 +29,11 @@ from slugline.learning.linear.newton import (
 )
 from slugline.learning.linear.steps import (
     MANY_ROWS,
+    drop_threshold,
+    hstack_topics,
     learning_rates,
     relevance_from_counts,
+    sparsify,
     topic_rarity,
 )
 from slugline.learning.linear.sums import (
@@ -41,7 +44,6 @@ from slugline.learning.linear.sums import (
     topic_counts,
     training_counts,
 )
-from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 from slugline.stream.checkpoint import Checkpoint, RunningDescent, StreamState
 from slugline.stream.engine import DescentReport, DescentTask, Engine, TopicParallel
 from slugline.stream.local import write_memmap

@@ -25,8 +25,14 @@ from slugline.learning.linear.fit import (
     score_heldout_rows,
     topic_batches,
 )
-from slugline.learning.linear.steps import AdaGradDescent, Minibatches, initial_squared_sums
-from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
+from slugline.learning.linear.steps import (
+    AdaGradDescent,
+    Minibatches,
+    drop_threshold,
+    hstack_topics,
+    initial_squared_sums,
+    sparsify,
+)
 
 # Sum of squared gradients of a term of a finished model: its weights move less than those of a new
 # term.
@@ -108,7 +114,7 @@ class LinearStream:
         return np.concatenate(chosen, axis=1, dtype=np.float64)
 
     def sparse_weights(self) -> sp.csr_array:
-        """Return the weights that matter; see `slugline.learning.linear.weights.sparsify`."""
+        """Return the weights that matter; see `slugline.learning.linear.steps.sparsify`."""
         share = drop_threshold(self.n_columns * len(self.biases))
         return hstack_topics([sparsify(weights, share) for weights in self._weights])
 

@@ -25,11 +25,13 @@ from slugline.learning.linear.steps import (
     AdaGradDescent,
     Minibatches,
     SampleCosts,
+    drop_threshold,
+    hstack_topics,
     initial_squared_sums,
+    sparsify,
     term_rates,
     topic_rarity,
 )
-from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import row_lengths
 
 T = TypeVar("T")

@@ -21,12 +21,12 @@ from slugline.learning.calibration import Calibration
 from slugline.learning.learner import restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file import container
-from slugline.model.file.quantization import Precision, check_precision, dequantize, quantize
 from slugline.model.file.schema import (
     BlockInfo,
     EncoderInfo,
     ModelFile,
     ModelInfo,
+    Precision,
     RoutingInfo,
     StreamInfo,
     write_card,
@@ -137,7 +137,7 @@ def to_model_file(
     content = partial(
         _content,
         test_fraction=test_fraction,
-        precision="float32" if precision == "float32" else check_precision(precision),
+        precision="float32" if precision == "float32" else container.check_precision(precision),
         max_bytes=msgspec.UNSET if max_size is None else check_max_size(max_size),
         card_notes=card_notes,
     )
@@ -198,7 +198,7 @@ def _content(
         }
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
-    arrays = dequantize(quantize(arrays, precision), precision)
+    arrays = container.dequantize(container.quantize(arrays, precision), precision)
     return ModelFile(info, arrays, terms, write_card(info))
 
 

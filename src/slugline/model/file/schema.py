@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from slugline.base.words import counted
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
-from slugline.model.file.quantization import Precision
 
+#: How weights may be stored.
+Precision = Literal["float32", "float16", "int8"]
 #: The version of the format that this release writes and reads.
 FORMAT = 2
 
