@@ -332,11 +332,11 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 # Weights in fewer bits ----------------------------------------------------------------------------
 
-# This is for tables, whose columns are topics or units, and for the values of sparse weights with an
-# array of their topics: nearly all of a model. Each column is divided by its scale. Scales for rows
-# were also tried, by cross-validation on six data sets: they improve no prediction and double files.
-# Sparse weights have 11 binary digits (`slugline.learning.linear.steps`), so float16 loses nothing:
-# they are stored as such if not as int8.
+# This is for tables, whose columns are topics or units, and for the values of sparse weights with
+# an array of their topics: nearly all of a model. Each column is divided by its scale. Scales for
+# rows were also tried, by cross-validation on six data sets: they improve no prediction and double
+# files. Sparse weights have 11 binary digits (`slugline.learning.linear.steps`), so float16 loses
+# nothing: they are stored as such if not as int8.
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 #: How many bytes each weight takes.
