@@ -15,6 +15,7 @@ from slugline.cli.options import (
     command,
     data_argument,
     json_option,
+    option,
     quiet_option,
     read_parts,
     reading_options,
@@ -47,39 +48,21 @@ _DROPPED = 0.5
 @data_argument
 @reading_options
 @test_option
-@click.option(
-    "-n",
-    "--number",
-    "n",
-    type=click.IntRange(min=0),
-    default=20,
-    metavar="N",
-    help="How many suspects to print.",
-)
-@click.option(
-    "--output",
-    "-o",
-    type=Path,
-    metavar="FILE",
-    help="Write a page with the evidence (.html); with --decisions, the repaired documents "
+@option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
+@option(
+    "--output -o FILE",
+    "Write a page with the evidence (.html); with --decisions, the repaired documents "
     "(.jsonl or .csv).",
-)
-@click.option(
-    "--ranking", type=Path, metavar="JSONL", help="Write every document, the most suspect first."
-)
-@click.option(
-    "--review",
     type=Path,
-    metavar="CSV",
-    help="Write the suspects as a table, to decide in: keep, relabel or drop.",
 )
-@click.option(
-    "--decisions", type=Path, metavar="CSV", help="Carry out the decisions in a reviewed table."
+@option("--ranking JSONL", "Write every document, the most suspect first.", type=Path)
+@option(
+    "--review CSV", "Write the suspects as a table, to decide in: keep, relabel or drop.", type=Path
 )
-@click.option(
+@option("--decisions CSV", "Carry out the decisions in a reviewed table.", type=Path)
+@option(
     "--gain",
-    is_flag=True,
-    help="Measure by cross-validation what the decisions are worth; without --decisions, what "
+    "Measure by cross-validation what the decisions are worth; without --decisions, what "
     "dropping the suspects is.",
 )
 @seed_option
@@ -90,7 +73,7 @@ def audit(
     data: Sequence[str],
     reading: ReadOptions,
     test: str | None,
-    n: int,
+    number: int,
     output: Path | None,
     ranking: Path | None,
     review: Path | None,
@@ -129,9 +112,11 @@ def audit(
     findings = Findings(report)
     files = _write(findings, output, ranking, review)
     if as_json:
-        print_json(_plain(findings, n) | ({"gain": gained.to_dict()} if gained else {}) | files)
+        print_json(
+            _plain(findings, number) | ({"gain": gained.to_dict()} if gained else {}) | files
+        )
     else:
-        _print(findings, n, gained)
+        _print(findings, number, gained)
         for description, name in files.items():
             show(f"{description:<8}{name}")
 
@@ -151,12 +136,12 @@ def _check_files(
             raise OptionError(f"{odd} is of an audit, and --decisions repairs; leave one out.")
     suffixes = _SUFFIXES | ({} if decisions is None else {"--output": _REPAIRED})
     seen: list[str | Path | None] = list(sources)
-    for option, path in targets.items():
+    for flag, path in targets.items():
         if path is None:
             continue
-        _check_suffix(option, path, suffixes[option], decisions)
-        check_target(option, path)
-        check_not_read(option, path, seen)
+        _check_suffix(flag, path, suffixes[flag], decisions)
+        check_target(flag, path)
+        check_not_read(flag, path, seen)
         seen.append(path)
 
 

@@ -13,6 +13,7 @@ from slugline.cli.options import (
     data_argument,
     json_option,
     model_argument,
+    option,
     quiet_option,
     read_parts,
     reading_options,
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 @data_argument
 @reading_options
 @test_option
-@click.option(
-    "--validation",
-    metavar="FILE",
-    help="Labelled texts that the best epoch was found on.",
+@option(
+    "--validation FILE",
+    "Labelled texts that the best epoch was found on.",
     show_default="a part of DATA, if MODEL is a network",
 )
 @threads_option

@@ -7,12 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from slugline.cli.options import (
     command,
     data_argument,
     json_option,
+    option,
     quiet_option,
     read_parts,
     reading_options,
@@ -34,33 +33,19 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 @command()
 @data_argument
 @reading_options
-@click.option(
-    "--models",
-    default="all",
-    metavar="A,B,...",
-    help="majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of "
+@option(
+    "--models A,B,...",
+    "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of "
     "these, or module:name for a scikit-learn pipeline of yours.",
+    default="all",
 )
-@click.option("--folds", type=int, default=5, metavar="N", help="Number of folds.")
-@click.option(
-    "--output", "-o", type=Path, metavar="DIR", help=f"Folder for {_PAGE}, {_JSON} and {_PICTURE}."
+@option("--folds N", "Number of folds.", type=int, default=5)
+@option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_PICTURE}.", type=Path)
+@option(
+    "--resume FILE", "Keep results in this file, and measure only what it doesn't have.", type=Path
 )
-@click.option(
-    "--resume",
-    type=Path,
-    metavar="FILE",
-    help="Keep results in this file, and measure only what it doesn't have.",
-)
-@click.option(
-    "--timeout",
-    type=float,
-    default=3600.0,
-    metavar="S",
-    help="Seconds that a model may take for a fold.",
-)
-@click.option(
-    "--jobs", type=int, default=1, metavar="N", help="Models to measure at the same time."
-)
+@option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
+@option("--jobs N", "Models to measure at the same time.", type=int, default=1)
 @seed_option
 @threads_option
 @quiet_option

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from slugline.cli.encoder import check_encoder
 from slugline.cli.options import (
+    COUNT,
     baseline_option,
     command,
     data_argument,
     encoder_option,
     json_option,
+    option,
     quiet_option,
     read_parts,
     reading_options,
@@ -35,23 +35,13 @@ if TYPE_CHECKING:
 @data_argument
 @reading_options
 @test_option
-@click.option(
-    "--test-fraction",
-    type=float,
-    default=0.2,
-    metavar="SHARE",
-    help="Share of DATA to test on without --test.",
+@option(
+    "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
 )
 @baseline_option
 @encoder_option
-@click.option(
-    "--draws",
-    type=click.IntRange(min=1),
-    default=5,
-    metavar="N",
-    help="Draws of labels to average over.",
-)
-@click.option("--plot", type=Path, metavar="PNG", help="Draw the curves.")
+@option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
+@option("--plot PNG", "Draw the curves.", type=Path)
 @seed_option
 @threads_option
 @quiet_option

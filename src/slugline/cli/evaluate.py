@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from slugline.cli.options import (
     check_model_first,
     command,
@@ -16,6 +14,7 @@ from slugline.cli.options import (
     load_parts,
     mistakes_option,
     model_argument,
+    option,
     quiet_option,
     reading_options,
     say_notes,
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
 @data_argument
 @reading_options
 @mistakes_option
-@click.option(
-    "--against",
-    metavar="MODEL2",
-    help="Test another model on the same documents, and say whether one is better.",
+@option(
+    "--against MODEL2", "Test another model on the same documents, and say whether one is better."
 )
 @seed_option
 @quiet_option

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from slugline.base.words import counted, printable
 from slugline.cli.options import (
+    COUNT,
     argument,
     check_model_first,
     command,
     json_option,
     load_parts,
     model_argument,
+    option,
     quiet_option,
 )
 from slugline.cli.output import print_json, print_table, say, show
@@ -41,37 +41,21 @@ _MOST_BYTES = 1 << 26
 
 @command()
 @model_argument
-@argument("text", help="The text itself, or `-` for standard input.")
-@click.option("--topic", metavar="NAME", help="Topic to explain.", show_default="the answer")
-@click.option(
-    "--not",
-    "against",
-    metavar="NAME",
-    help="Say why it isn't this topic: how far the other one is above it.",
-)
-@click.option(
-    "-n",
-    "--number",
-    "n",
-    type=click.IntRange(min=1),
-    default=_N_WORDS,
-    metavar="N",
-    help="How many words to show.",
-)
-@click.option(
-    "--examples",
-    "data",
+@argument("text", "The text itself, or `-` for standard input.")
+@option("--topic NAME", "Topic to explain.", show_default="the answer")
+@option("--not against NAME", "Say why it isn't this topic: how far the other one is above it.")
+@option("--number -n N", "How many words to show.", type=COUNT, default=_N_WORDS)
+@option(
+    "--examples data DATA",
+    "The documents that MODEL learned from, to show those that are most alike.",
     multiple=True,
-    metavar="DATA",
-    help="The documents that MODEL learned from, to show those that are most alike.",
 )
-@click.option(
+@option(
     "--split-encoder",
-    is_flag=True,
-    help="Share out what an encoder adds among the sentences, or the words of a single one, by "
+    "Share out what an encoder adds among the sentences, or the words of a single one, by "
     "leaving out each.",
 )
-@click.option("--html", type=Path, metavar="FILE", help="Write a page with the text marked.")
+@option("--html FILE", "Write a page with the text marked.", type=Path)
 @quiet_option
 @json_option
 def explain(
@@ -79,7 +63,7 @@ def explain(
     text: str,
     topic: str | None,
     against: str | None,
-    n: int,
+    number: int,
     data: Sequence[str],
     split_encoder: bool,
     html: Path | None,
@@ -133,7 +117,7 @@ def explain(
     if as_json:
         print_json(explanation.to_dict())
     else:
-        _print(explanation, n)
+        _print(explanation, number)
 
 
 def _read(text: str, quiet: bool) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from slugline.cli.options import command, model_argument, quiet_option
+from slugline.cli.options import command, model_argument, option, quiet_option
 from slugline.cli.output import say, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.model.file.content import model_path
@@ -14,19 +12,16 @@ from slugline.model.file.content import model_path
 
 @command()
 @model_argument
-@click.option(
-    "--output",
-    "-o",
+@option(
+    "--output -o FILE",
+    "Where to write the page; one that exists is replaced.",
     type=Path,
-    metavar="FILE",
-    help="Where to write the page; one that exists is replaced.",
     show_default="MODEL-page.html, in this folder",
 )
-@click.option(
-    "--min-precision",
+@option(
+    "--min-precision SHARE",
+    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
     type=float,
-    metavar="SHARE",
-    help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
     show_default="what MODEL was trained for",
 )
 @quiet_option

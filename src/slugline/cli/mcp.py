@@ -6,9 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
-from slugline.cli.options import argument, command, quiet_option
+from slugline.cli.options import argument, command, option, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
@@ -16,16 +14,15 @@ from slugline.errors import OptionError
 @command()
 @argument(
     "models",
-    metavar="[MODEL]...",
-    help="Saved models (.slug), called by the names of their files; the first answers if none is "
+    "Saved models (.slug), called by the names of their files; the first answers if none is "
     "named. By default reuters46, which comes with Slugline.",
+    metavar="[MODEL]...",
     nargs=-1,
 )
-@click.option(
-    "--allow-corrections",
+@option(
+    "--allow-corrections FILE",
+    "Let agents add corrections, which are kept in FILE, a SQLite database.",
     type=Path,
-    metavar="FILE",
-    help="Let agents add corrections, which are kept in FILE, a SQLite database.",
 )
 @quiet_option
 def mcp(models: Sequence[str], allow_corrections: Path | None, quiet: bool) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +20,8 @@ from slugline.errors import DataError, OptionError
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
 
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 # Help ---------------------------------------------------------------------------------------------
 
@@ -37,7 +39,7 @@ class Argument(click.Argument):
 class Option(click.Option):
     """An option that the help lists under a heading of its own."""
 
-    def __init__(self, *names: Any, panel: str, **settings: Any) -> None:
+    def __init__(self, *names: Any, panel: str = "Options", **settings: Any) -> None:
         super().__init__(*names, **settings)
         self.panel = panel
 
@@ -69,7 +71,26 @@ class Command(click.Command):
 
 
 command = functools.partial(click.command, cls=Command)
-argument = functools.partial(click.argument, cls=Argument)
+#: A type of options: whole numbers from 1 on.
+COUNT = click.IntRange(min=1)
+
+
+def argument(name: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
+    """Return a decorator that adds an argument with a line in the help."""
+    return click.argument(name, cls=Argument, help=help, **settings)
+
+
+def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
+    """Return a decorator that adds an option.
+
+    `words` are its flags and what it takes, such as "--output -o FILE"; nothing in capitals is a
+    flag that is set or not. A last word in small letters names the parameter.
+    """
+    names = words.split()
+    metavar = names.pop() if names[-1].isupper() else None
+    return click.option(
+        *names, cls=Option, help=help, metavar=metavar, is_flag=metavar is None, **settings
+    )
 
 
 # Options ------------------------------------------------------------------------------------------
@@ -77,91 +98,70 @@ argument = functools.partial(click.argument, cls=Argument)
 _data = functools.partial(
     argument,
     "data",
-    nargs=-1,
-    help="CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
+    "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
     "sub-folder of *.txt per topic, `-`, several of these, or one of: bbc, reuters, "
     "reuters-corrected.",
+    nargs=-1,
 )
 data_argument = _data(required=True)
 optional_data = _data()
 model_argument = argument(
-    "model", help="A saved model (.slug), or reuters46, which comes with Slugline."
+    "model", "A saved model (.slug), or reuters46, which comes with Slugline."
 )
-text_option = click.option(
-    "--text",
-    metavar="COLUMN",
-    help="Column that holds the text, or several, such as subject,body.",
+text_option = option(
+    "--text COLUMN",
+    "Column that holds the text, or several, such as subject,body.",
     show_default="guessed",
 )
-format_option = click.option(
-    "--format",
-    metavar="FORMAT",
-    help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
+format_option = option(
+    "--format FORMAT",
+    "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
     show_default="taken from the name",
 )
-encoding_option = click.option(
-    "--encoding", metavar="NAME", help="Such as cp1252, latin-1 or utf-16.", show_default="UTF-8"
+encoding_option = option(
+    "--encoding NAME", "Such as cp1252, latin-1 or utf-16.", show_default="UTF-8"
 )
-test_option = click.option(
-    "--test", metavar="FILE", help="Labelled texts to test on.", show_default="a part of DATA"
-)
-mistakes_option = click.option(
-    "--mistakes",
+test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
+mistakes_option = option(
+    "--mistakes CSV",
+    "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=Path,
-    metavar="CSV",
-    help="Write the test documents that got a wrong topic, the most certain mistakes first.",
 )
-baseline_option = click.option(
+baseline_option = option(
     "--baseline",
-    is_flag=True,
-    help="Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
+    "Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
     "LinearSVC.",
 )
-encoder_option = click.option(
-    "--encoder",
-    metavar="NAME",
-    help="Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
+encoder_option = option(
+    "--encoder NAME",
+    "Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
     "languages (extra encoder).",
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295
-seed_option = click.option(
-    "--seed",
-    type=click.IntRange(0, MAX_SEED),
-    default=0,
-    metavar="N",
-    help="Seed for every random choice.",
+seed_option = option(
+    "--seed N", "Seed for every random choice.", type=click.IntRange(0, MAX_SEED), default=0
 )
-threads_option = click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Number of threads, by default one for each core; changes no result.",
+threads_option = option(
+    "--threads N", "Number of threads, by default one for each core; changes no result.", type=COUNT
 )
-quiet_option = click.option(
-    "--quiet", "-q", is_flag=True, help="No messages on standard error but warnings."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+quiet_option = option("--quiet -q", "No messages on standard error but warnings.")
+json_option = option("--json as_json", "Print the results as JSON.")
 
 _READING_OPTIONS = (
     text_option,
-    click.option(
-        "--topic", metavar="COLUMN", help="Column that holds the topic.", show_default="guessed"
-    ),
+    option("--topic COLUMN", "Column that holds the topic.", show_default="guessed"),
     format_option,
     encoding_option,
-    click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that can't be used."),
-    click.option(
+    option("--skip-bad-rows", "Leave out rows that can't be used."),
+    option(
         "--fold-topics",
-        is_flag=True,
-        help="Merge topics that differ only in case or spaces; the most common spelling wins.",
+        "Merge topics that differ only in case or spaces; the most common spelling wins.",
     ),
-    click.option(
-        "--map-topics",
-        "topic_map",
+    option(
+        "--map-topics topic_map FILE",
+        "Rename topics: a CSV or TSV file with the columns from and to.",
         type=Path,
-        metavar="FILE",
-        help="Rename topics: a CSV or TSV file with the columns from and to.",
     ),
 )
 

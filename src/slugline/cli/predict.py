@@ -16,13 +16,14 @@ import click
 from slugline.base.names import is_pattern
 from slugline.base.words import printable, printable_json
 from slugline.cli.options import (
-    Option,
+    COUNT,
     argument,
     check_model_first,
     command,
     encoding_option,
     format_option,
     is_model,
+    option,
     quiet_option,
     text_option,
 )
@@ -41,98 +42,69 @@ if TYPE_CHECKING:
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
 
-_folder_option = functools.partial(click.option, cls=Option, panel="With a folder for --output")
+_folder_option = functools.partial(option, panel="With a folder for --output")
 
 
 @command()
 @argument(
     "model",
-    help="A saved model (.slug), or reuters46, which comes with Slugline and answers if none is "
-    "named.",
+    "A saved model (.slug), or reuters46, which comes with Slugline and answers if none is named.",
     required=False,
 )
 @argument(
     "files",
-    metavar="[FILE]...",
-    help="Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` reads standard "
+    "Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` reads standard "
     "input, as does leaving it out. With a folder for --output, also several, and patterns such "
     "as 'in/*.parquet'.",
+    metavar="[FILE]...",
     nargs=-1,
 )
 @text_option
-@click.option(
-    "--id", metavar="COLUMN", help="Column to pass through.", show_default="id, in any case"
-)
+@option("--id COLUMN", "Column to pass through.", show_default="id, in any case")
 @format_option
 @encoding_option
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="K",
-    help="Print the K most likely topics.",
-)
-@click.option(
-    "--min-precision",
+@option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
+@option(
+    "--min-precision SHARE",
+    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
     type=float,
-    metavar="SHARE",
-    help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
     show_default="what MODEL was trained for",
 )
-@click.option(
-    "--per-topic", is_flag=True, help="Keep --min-precision for each topic that is common."
-)
-@click.option(
-    "--coverage",
+@option("--per-topic", "Keep --min-precision for each topic that is common.")
+@option(
+    "--coverage SHARE",
+    "Also print the few topics among which the right one is this often.",
     type=float,
-    metavar="SHARE",
-    help="Also print the few topics among which the right one is this often.",
 )
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Add the words that count most for or against the topic, and where they stand.",
+@option(
+    "--explain", "Add the words that count most for or against the topic, and where they stand."
 )
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    help="Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the answers. Or "
+@option(
+    "--output -o FILE",
+    "Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the answers. Or "
     "a folder, such as out/: one file of answers for each FILE.",
     show_default="JSON lines to standard output",
 )
-@click.option("--strict", is_flag=True, help="Stop at the first bad row.")
-@click.option(
-    "--threads",
-    "n_threads",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="N",
-    help="Number of threads; changes no result.",
-)
+@option("--strict", "Stop at the first bad row.")
+@option("--threads n_threads N", "Number of threads; changes no result.", type=COUNT, default=1)
 @_folder_option(
-    "--to",
-    metavar="FORMAT",
-    help="Format of the answers: csv, tsv, jsonl or parquet.",
+    "--to FORMAT",
+    "Format of the answers: csv, tsv, jsonl or parquet.",
     show_default="that of each FILE",
 )
 @_folder_option(
-    "--workers",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Processes that answer files side by side.",
+    "--workers N",
+    "Processes that answer files side by side.",
+    type=COUNT,
     show_default="one for each core",
 )
 @_folder_option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Let a Dask cluster answer them, such as tcp://10.0.0.1:8786; its machines must see FILE "
+    "--scheduler ADDRESS",
+    "Let a Dask cluster answer them, such as tcp://10.0.0.1:8786; its machines must see FILE "
     "and the folder by the same paths.",
     show_default="this machine",
 )
-@_folder_option(
-    "--overwrite", is_flag=True, help="Replace answers of another model or of other options."
-)
+@_folder_option("--overwrite", "Replace answers of another model or of other options.")
 @quiet_option
 def predict(
     model: str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slugline.cli.options import command, json_option, quiet_option
+from slugline.cli.options import COUNT, command, json_option, option, quiet_option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
@@ -19,17 +19,9 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    default=1,
-    metavar="N",
-    help="How many times to train each network.",
-)
-@click.option(
-    "--out", type=Path, default=Path("reproduce-out"), metavar="DIR", help="Folder for report.html."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="The first seed.")
+@option("--seeds N", "How many times to train each network.", type=COUNT, default=1)
+@option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
+@option("--seed N", "The first seed.", type=click.IntRange(min=0), default=0)
 @quiet_option
 @json_option
 def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> None:

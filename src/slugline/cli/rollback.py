@@ -7,7 +7,7 @@ from slugline.cli.output import print_json, show
 
 
 @command()
-@argument("model", help="A saved model (.slug).")
+@argument("model", "A saved model (.slug).")
 @json_option
 def rollback(model: str, as_json: bool) -> None:
     """Go back to the model that was there before corrections were learned.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
 
-from slugline.cli.options import argument, command, quiet_option
+from slugline.cli.options import argument, command, option, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.serving.settings import ServeSettings, read_tokens
@@ -43,24 +43,21 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
 @argument(
     "models",
-    metavar="[MODEL]...",
-    help="Saved models (.slug), called by the names of their files; the first answers if a "
+    "Saved models (.slug), called by the names of their files; the first answers if a "
     "request names none. By default reuters46, which comes with Slugline.  "
     "[env var: SLUGLINE_MODELS]",
+    metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
     nargs=-1,
 )
 @_settings
-@click.option(
-    "--token-file",
+@option(
+    "--token-file FILE",
+    "Answer only those who send one of the tokens in FILE, one a line.",
     type=Path,
-    metavar="FILE",
-    help="Answer only those who send one of the tokens in FILE, one a line.",
     show_envvar=True,
 )
-@click.option(
-    "--insecure", is_flag=True, help="Let other machines in without a token.", show_envvar=True
-)
+@option("--insecure", "Let other machines in without a token.", show_envvar=True)
 @quiet_option
 def serve(
     models: Sequence[str], token_file: Path | None, insecure: bool, quiet: bool, **settings: Any

@@ -13,6 +13,7 @@ import click
 
 from slugline.base.words import printable
 from slugline.cli.options import (
+    COUNT,
     argument,
     check_model_first,
     command,
@@ -20,6 +21,7 @@ from slugline.cli.options import (
     format_option,
     json_option,
     model_argument,
+    option,
     quiet_option,
     seed_option,
     text_option,
@@ -36,37 +38,22 @@ if TYPE_CHECKING:
 @model_argument
 @argument(
     "file",
-    metavar="UNLABELLED",
-    help="Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
+    "Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
     ".gz); `-` reads standard input.",
+    metavar="UNLABELLED",
 )
-@click.option(
-    "-n",
-    "--number",
-    "n",
-    type=click.IntRange(min=1),
-    default=50,
-    metavar="N",
-    help="How many to suggest.",
-)
+@option("--number -n N", "How many to suggest.", type=COUNT, default=50)
 @text_option
 @format_option
 @encoding_option
-@click.option(
-    "--output",
-    "-o",
-    type=Path,
-    metavar="CSV",
-    help="Where to write.",
-    show_default="standard output",
-)
+@option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
 @seed_option
 @quiet_option
 @json_option
 def suggest(
     model: str,
     file: str,
-    n: int,
+    number: int,
     text: str | None,
     format: str | None,  # noqa: A002
     encoding: str | None,
@@ -106,8 +93,8 @@ def suggest(
         )
     n_texts = len(unlabelled.texts)
     with show_progress(quiet) as progress:
-        suggestions = find(fitted, unlabelled.texts, n, seed=seed, progress=progress)
-    if len(suggestions) < min(n, n_texts):
+        suggestions = find(fitted, unlabelled.texts, number, seed=seed, progress=progress)
+    if len(suggestions) < min(number, n_texts):
         differ = "differs" if len(suggestions) == 1 else "differ"
         say(
             f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be "

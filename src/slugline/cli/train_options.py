@@ -12,12 +12,13 @@ import click
 
 from slugline.base.checks import check_share
 from slugline.cli.options import (
-    Option,
+    COUNT,
     add_options,
     baseline_option,
     encoder_option,
     json_option,
     mistakes_option,
+    option,
     optional_data,
     quiet_option,
     reading_options,
@@ -135,94 +136,72 @@ def _widths(_: click.Context, __: click.Parameter, value: str | None) -> list[in
     return widths
 
 
-_net = functools.partial(click.option, cls=Option, panel="Options for --learner network")
-_corrections = functools.partial(click.option, cls=Option, panel="With --corrections")
-_stream = functools.partial(click.option, cls=Option, panel="For DATA that is larger than memory")
+_net = functools.partial(option, panel="Options for --learner network")
+_corrections = functools.partial(option, panel="With --corrections")
+_stream = functools.partial(option, panel="For DATA that is larger than memory")
 
 _OPTIONS = (
     optional_data,
-    click.option(
-        *("--output", "-o"),
-        type=Path,
-        default=TrainRequest.output,
-        metavar="MODEL",
-        help="Where to save the model.",
-    ),
-    click.option(
-        "--report",
-        type=Path,
-        metavar="HTML",
-        help="Where to write the report.",
-        show_default="beside MODEL",
-    ),
+    option("--output -o MODEL", "Where to save the model.", type=Path, default=TrainRequest.output),
+    option("--report HTML", "Where to write the report.", type=Path, show_default="beside MODEL"),
     click.option("--check", hidden=True),
     reading_options,
     test_option,
-    click.option(
-        "--test-fraction",
+    option(
+        "--test-fraction SHARE",
+        "Share of DATA to test on without --test; 0 learns from all of it, untested.",
         type=float,
-        metavar="SHARE",
-        help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
         show_default=str(TEST_FRACTION),
     ),
-    click.option(
-        "--learner",
+    option(
+        "--learner NAME",
+        "linear, or network, as in the newswire lesson.",
         default=TrainRequest.learner,
-        metavar="NAME",
-        help="linear, or network, as in the newswire lesson.",
     ),
     encoder_option,
-    click.option(
-        "--topics",
-        type=Path,
-        metavar="FILE",
-        help="What topics are about, for the encoder: a CSV or TSV file with the columns name and "
+    option(
+        "--topics FILE",
+        "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
         "description. With it, topics need no documents, and DATA may be left out.",
+        type=Path,
     ),
-    click.option(
-        "--weighting",
-        metavar="NAME",
-        help="Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
+    option(
+        "--weighting NAME",
+        "Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
         show_default="what suits the learner",
     ),
-    click.option(
-        "--num-words",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Use only words: this many of the most frequent.",
+    option(
+        "--num-words N",
+        "Use only words: this many of the most frequent.",
+        type=COUNT,
         show_default=f"{NUM_WORDS:,}, if only words are used",
     ),
-    click.option(
+    option(
         "--tune",
-        is_flag=True,
-        help="First look for better terms and learners by cross-validation, which takes some "
+        "First look for better terms and learners by cross-validation, which takes some "
         "fifty times as long; Ctrl-C ends the search and uses the best so far.",
     ),
-    click.option(
-        "--min-precision",
-        type=float,
-        metavar="SHARE",
-        help="Choose thresholds, so that answers given alone are right this often, such as 0.95; "
+    option(
+        "--min-precision SHARE",
+        "Choose thresholds, so that answers given alone are right this often, such as 0.95; "
         "of other texts, `predict` says that it is unsure.",
+        type=float,
     ),
-    click.option("--balanced", is_flag=True, help="Give every topic the same total weight."),
-    click.option(
+    option("--balanced", "Give every topic the same total weight."),
+    option(
         "--curve",
-        is_flag=True,
-        help="Also learn from fewer labels, and add to the report what more would bring; with an "
+        "Also learn from fewer labels, and add to the report what more would bring; with an "
         "encoder, also without it.",
     ),
     baseline_option,
-    click.option(
-        "--quantize",
-        metavar="PRECISION",
-        help="Store weights as float16 or int8, and print what that costs.",
+    option(
+        "--quantize PRECISION",
+        "Store weights as float16 or int8, and print what that costs.",
         show_default="float32",
     ),
-    click.option(
-        "--max-size",
-        metavar="SIZE",
-        help="Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and print "
+    option(
+        "--max-size SIZE",
+        "Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and print "
         "what that costs.",
         show_default="no limit",
     ),
@@ -232,113 +211,79 @@ _OPTIONS = (
     quiet_option,
     json_option,
     _net(
-        "--validation",
-        metavar="FILE",
-        help="Labelled texts to find the best epoch on.",
+        "--validation FILE",
+        "Labelled texts to find the best epoch on.",
         show_default="a tenth of DATA",
     ),
     _net(
-        "--hidden",
+        "--hidden WIDTHS",
+        "Widths of the hidden layers, such as 64 or 128,64.",
         callback=_widths,
-        metavar="WIDTHS",
-        help="Widths of the hidden layers, such as 64 or 128,64.",
         show_default="64, or as many as topics",
     ),
+    _net("--epochs N", "Largest number of epochs to try.", type=COUNT, show_default="100"),
+    _net("--batch-size N", "Documents per step.", type=COUNT, show_default="128"),
     _net(
-        "--epochs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Largest number of epochs to try.",
-        show_default="100",
-    ),
-    _net(
-        "--batch-size",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Documents per step.",
-        show_default="128",
-    ),
-    _net(
-        "--patience",
+        "--patience N",
+        "Epochs to wait for the validation loss to fall by 0.001.",
         type=click.IntRange(min=0),
-        metavar="N",
-        help="Epochs to wait for the validation loss to fall by 0.001.",
         show_default="3",
     ),
     _net(
-        "--validation-fraction",
+        "--validation-fraction NUMBER",
+        "Share of the documents to find the best epoch on.",
         type=float,
-        metavar="NUMBER",
-        help="Share of the documents to find the best epoch on.",
         show_default="0.1",
     ),
     _net(
-        "--dropout",
+        "--dropout NUMBER",
+        "Dropout of the hidden layers, from 0 to under 1.",
         type=float,
-        metavar="NUMBER",
-        help="Dropout of the hidden layers, from 0 to under 1.",
         show_default="0.0",
     ),
+    _net("--l2 NUMBER", "Penalty on large weights.", type=float, show_default="0.0"),
+    _net("--optimizer NAME", "rmsprop, adam or sgd.", show_default="rmsprop"),
     _net(
-        "--l2", type=float, metavar="NUMBER", help="Penalty on large weights.", show_default="0.0"
-    ),
-    _net("--optimizer", metavar="NAME", help="rmsprop, adam or sgd.", show_default="rmsprop"),
-    _net(
-        "--learning-rate",
-        type=float,
-        metavar="NUMBER",
-        help="Size of a step.",
-        show_default="the optimizer's own",
+        "--learning-rate NUMBER", "Size of a step.", type=float, show_default="the optimizer's own"
     ),
     _corrections(
-        "--corrections",
-        type=Path,
-        metavar="FILE",
-        help="Learn from corrected answers as well, which `slugline serve` has kept, and print "
+        "--corrections FILE",
+        "Learn from corrected answers as well, which `slugline serve` has kept, and print "
         "what they changed. Learns as MODEL did, if there is one and no settings are given.",
+        type=Path,
     ),
     _corrections(
-        "--corrections-of",
+        "--corrections-of NAME",
+        "Only those of the model with this name, as it was served; may be repeated.",
         multiple=True,
-        metavar="NAME",
-        help="Only those of the model with this name, as it was served; may be repeated.",
         show_default="the only one",
     ),
     _corrections(
-        "--correction-weight",
+        "--correction-weight W",
+        "How many documents a correction counts as.",
         type=float,
-        metavar="W",
-        help="How many documents a correction counts as.",
         show_default="1",
     ),
-    _corrections(
-        "--force", is_flag=True, help="Write the model even if a topic got clearly worse."
-    ),
+    _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(
         "--stream",
-        is_flag=True,
-        help="Learn in passes over DATA, which may be files of any size and patterns such as "
+        "Learn in passes over DATA, which may be files of any size and patterns such as "
         "'tickets/*.parquet'. There is no separate test and no report; accuracy is estimated on "
         "texts held out at the start.",
     ),
     _stream(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="The same, with so many processes on this machine (extra scale).",
+        "--workers N", "The same, with so many processes on this machine (extra scale).", type=COUNT
     ),
     _stream(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="The same, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
+        "--scheduler ADDRESS",
+        "The same, on a Dask cluster such as tcp://10.0.0.1:8786, whose machines must see "
         "DATA by the same paths (extra scale).",
     ),
     _stream(
-        "--checkpoint",
-        type=Path,
-        metavar="FOLDER",
-        help="Keep there how far learning has come, until MODEL is saved. If it ends before that, "
+        "--checkpoint FOLDER",
+        "Keep there how far learning has come, until MODEL is saved. If it ends before that, "
         "the same command goes on from there.",
+        type=Path,
     ),
 )
 
