@@ -159,7 +159,7 @@ def test_a_second_file_that_is_not_there_is_said_so_before_any_training(
 def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
     run: Run, news_csv: Path, options: list[str], message: str
 ) -> None:
-    assert run("train", "news.csv", *options) == (1, "", f"slugline: error: {message}\n")
+    assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {message}\n")
     assert list(Path().iterdir()) == [Path("news.csv")]
 
 

@@ -124,7 +124,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
     [
         (["mixd.csv"], 1, "mixd.csv doesn't exist"),
         (["reuter"], 1, "reuter is not a file, folder or known data set"),
-        (["mixed.csv", "--text", "txt"], 1, "mixed.csv has no column 'txt'"),
+        (["mixed.csv", "--text", "txt"], 2, "mixed.csv has no column 'txt'"),
         (
             ["bbc", "--topic", "queue"],
             2,

@@ -191,8 +191,13 @@ def test_reasons_are_not_for_files(run: Run) -> None:
     [
         (
             ["news.slug", TEXT, "--topic", "grian"],
-            1,
+            2,
             "the model has no topic 'grian'; did you mean 'grain'?",
+        ),
+        (
+            ["news.slug", TEXT, "--not", "bnk"],
+            2,
+            "the model has no topic 'bnk'; did you mean 'bank'?",
         ),
         (
             ["news.slug", TEXT, "--not", "grain"],

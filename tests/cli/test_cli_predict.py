@@ -275,7 +275,12 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (["."], 1, ". has no sub-folders; make one for each topic, with its texts as *.txt."),
         (
             ["t.csv", "--text", "bdy"],
-            1,
+            2,
+            "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
+        ),
+        (
+            ["t.csv", "--id", "bdy"],
+            2,
             "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
         ),
         (
@@ -290,7 +295,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
             "xlsx, txt, folder.",
         ),
     ],
-    ids=["missing file", "folder", "missing column", "no known column", "format"],
+    ids=["missing file", "folder", "missing column", "missing id", "no known column", "format"],
 )
 def test_what_cannot_be_read_is_said_in_one_line(
     run: Run, tmp_path: Path, options: list[str], code: int, message: str

@@ -96,7 +96,7 @@ def test_where_no_row_is_good_any_name_will_do() -> None:
     ids=["near", "far"],
 )
 def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message: str) -> None:
-    with pytest.raises(DataError) as error:
+    with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"body": LONG, "queue": "x"}), **wanted)
 
     assert str(error.value) == message
@@ -192,7 +192,7 @@ def test_a_text_whose_columns_can_not_be_told_has_none() -> None:
         (
             "subject,bodi",
             None,
-            DataError,
+            OptionError,
             "data.csv has no column 'bodi'; there are 'subject', 'body'; did you mean 'body'?",
         ),
         ("body,", None, OptionError, "`text` is 'body,'; name each column of the text once."),

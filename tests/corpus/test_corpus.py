@@ -355,17 +355,22 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "message"),
+    ("content", "options", "kind", "message"),
     [
-        ("body,queue\na,x\n", {"topic": "queues"}, "a.csv has no column 'queues'"),
-        ("a,b,c\n1,2,3\n", {}, "a.csv has 'a', 'b', 'c', and none is known as text or topic"),
+        ("body,queue\na,x\n", {"topic": "queues"}, OptionError, "a.csv has no column 'queues'"),
+        (
+            "a,b,c\n1,2,3\n",
+            {},
+            DataError,
+            "a.csv has 'a', 'b', 'c', and none is known as text or topic",
+        ),
     ],
     ids=["not there", "not told"],
 )
 def test_columns_that_are_not_there_or_can_not_be_told_are_an_error(
-    content: str, options: dict[str, Any], message: str
+    content: str, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(kind, match=message):
         load_corpus(write("a.csv", content), **options)
 
 

@@ -355,15 +355,15 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
     [
         ({"text": 3}, DataError, "`text` is 3; give one text, as a string."),
         ({"text": ["a"]}, DataError, "`text` is ['a']; give one text, as a string."),
-        ({"topic": "grian"}, DataError, "the model has no topic 'grian'; did you mean 'grain'?"),
+        ({"topic": "grian"}, OptionError, "the model has no topic 'grian'; did you mean 'grain'?"),
         (
             {"topic": "x"},
-            DataError,
+            OptionError,
             "the model has no topic 'x'; it has ['bank', 'grain', 'sport'].",
         ),
         (
             {"topic": "grain", "against": "bnk"},
-            DataError,
+            OptionError,
             "the model has no topic 'bnk'; did you mean 'bank'?",
         ),
         (

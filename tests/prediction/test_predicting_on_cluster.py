@@ -15,7 +15,7 @@ from slugline.base.clusters import closed
 from slugline.base.names import RECORD
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
-from slugline.errors import ClusterError, DataError, OptionError
+from slugline.errors import ClusterError, OptionError
 from slugline.prediction.cluster import predict_partitions
 from slugline.prediction.job import predict_files
 from slugline.prediction.task import ModelCopy
@@ -225,7 +225,9 @@ def test_a_model_that_is_unsure_says_why(
 
 
 def test_what_no_frame_can_be_answered_from_is_refused(news_slug: Path, frame: Any) -> None:
-    with pytest.raises(DataError, match=r"^the data frame has no column 'body'; it has \['text', "):
+    with pytest.raises(
+        OptionError, match=r"^the data frame has no column 'body'; it has \['text', "
+    ):
         predict_partitions(news_slug, frame, "body")
     with pytest.raises(OptionError, match=r"^`frame` is a dict; give a dask.dataframe, or let"):
         predict_partitions(news_slug, {"text": []})  # type: ignore[arg-type]

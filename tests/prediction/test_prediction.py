@@ -15,7 +15,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.bytes import LineStream
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 from slugline.model.routing import Router
 from slugline.prediction import rows as prediction
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
@@ -138,19 +138,27 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "kind", "message"),
     [
-        (None, "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`."),
-        ("bb", "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?"),
+        (
+            None,
+            DataError,
+            "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`.",
+        ),
+        (
+            "bb",
+            OptionError,
+            "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?",
+        ),
     ],
     ids=["not told", "not there"],
 )
 def test_a_column_that_cannot_be_found_is_an_error(
-    model: TopicClassifier, text: str | None, message: str
+    model: TopicClassifier, text: str | None, kind: type[Exception], message: str
 ) -> None:
     rows = rows_of(SourceRow(1, {"a": "wheat", "b": "goal", "c": "loan"}))
 
-    with pytest.raises(DataError) as error:
+    with pytest.raises(kind) as error:
         list(answers_to(model, rows, text=text))
 
     assert str(error.value) == message
@@ -202,7 +210,7 @@ def test_a_column_named_as_id_is_not_guessed_as_text(model: TopicClassifier) -> 
 def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
     rows = rows_of(SourceRow(1, {"text": "wheat", "ticket_id": 4}))
 
-    with pytest.raises(DataError) as error:
+    with pytest.raises(OptionError) as error:
         list(answers_to(model, rows, id="ticketid"))
 
     assert str(error.value) == (

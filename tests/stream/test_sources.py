@@ -316,7 +316,7 @@ def test_collections_are_read_a_partition_at_a_time(kind: str) -> None:
 def test_columns_of_a_collection_may_be_named() -> None:
     frame = frames().rename(columns={"text": "body", "topic": "section"})
     assert read(frame, text="body", topic="section")[1] == ROWS
-    with pytest.raises(DataError, match="partition 0 has no column 'bod'; there are 'body', 's"):
+    with pytest.raises(OptionError, match="partition 0 has no column 'bod'; there are 'body', 's"):
         read(frame, text="bod", topic="section")
 
 

@@ -209,12 +209,18 @@ def compare_models(
     Raises
     ------
     DataError : if there is nothing to distinguish, or `resume` is another file.
-    OptionError : if a model is unknown, or one of yours can't be found.
+    OptionError : if a model is unknown, one of yours can't be found, or there are more folds than
+        documents.
     EncoderError : if the encoder is asked for and missing.
     """
     settings = settings or CompareSettings()
     chosen, left_out = models if isinstance(models, ModelChoice) else choose_models(models)
     check_corpus(corpus)
+    if settings.n_folds > len(corpus):
+        raise OptionError(
+            f"`n_folds` is {settings.n_folds}, and {corpus.name} has {len(corpus):,} documents; "
+            "give at most as many folds."
+        )
     folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
     check_folds(corpus, folds)
     with (

@@ -73,8 +73,8 @@ def find_columns(
 
     Raises
     ------
-    DataError : if a named column doesn't exist, or a table seems to have no header.
-    OptionError : if a column is named twice.
+    DataError : if a table seems to have no header.
+    OptionError : if a named column doesn't exist, or is named twice.
     """
     texts = _parse_names(head, text)
     if topic is not None and topic in texts:
@@ -108,7 +108,7 @@ def find_both_columns(
 ) -> tuple[tuple[str, ...], str]:
     """Return the columns of text and topic; see `find_columns`.
 
-    Raises DataError as in `find_columns`, and if a column can't be determined.
+    Raises as `find_columns` does, and DataError if a column can't be determined.
     """
     texts, topic = find_columns(name, head, text, topic)
     if texts and topic is not None:
@@ -130,7 +130,7 @@ def find_text_columns(
 ) -> tuple[str, ...]:
     """Return the columns of the text; see `find_columns`.
 
-    Raises DataError as in `find_columns`, and if they can't be determined.
+    Raises as `find_columns` does, and DataError if they can't be determined.
     """
     texts = find_columns(name, head, text, None, identity)[0]
     if not texts:
@@ -144,7 +144,7 @@ def find_text_columns(
 def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None) -> str | None:
     """Return the column of the ids: the one that the user named, or "id" in any case.
 
-    Raises DataError if a named column doesn't exist.
+    Raises OptionError if a named column doesn't exist.
     """
     columns = column_names(head)
     if identity is None:
@@ -221,7 +221,7 @@ def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     if wanted not in columns:
         near = difflib.get_close_matches(wanted, columns, n=1)
         advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-        raise DataError(
+        raise OptionError(
             f"{name} has no column {wanted!r}; there are {format_list(columns)}; {advice}"
         )
 

@@ -131,9 +131,9 @@ def explain(
 
     Raises
     ------
-    DataError : if `text` is not a string, the model has no such topic, or `corpus` holds no
-        documents.
-    OptionError : if `against` is `topic`, `most` is not over 0, or the learner is not Slugline's.
+    DataError : if `text` is not a string, or `corpus` holds no documents.
+    OptionError : if the model has no such topic, `against` is `topic`, `most` is not over 0, or the
+        learner is not Slugline's.
     """
     check_whole("most", most, 1)
     if not isinstance(text, str):
@@ -171,7 +171,7 @@ def explain(
 def find_topic(fitted: Fitted, topic: Any) -> Topic:
     """Return the model's topic with that name, or whose number is written like that.
 
-    Raises DataError if there is none, with the most similar name.
+    Raises OptionError if there is none, with the most similar name.
     """
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:
@@ -182,7 +182,7 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
         if near
         else f"it has {short_repr(fitted.topics.names)}."
     )
-    raise DataError(f"the model has no topic {short_repr(topic)}; {advice}")
+    raise OptionError(f"the model has no topic {short_repr(topic)}; {advice}")
 
 
 class _Answer:

@@ -218,8 +218,9 @@ def predict_partitions(
 
     Raises
     ------
-    DataError : if there is no such column.
-    OptionError : if `frame` is no Dask data frame; see also `Router.from_fitted`.
+    DataError : if several columns have that name.
+    OptionError : if `frame` is no Dask data frame, or has no such column; see also
+        `Router.from_fitted`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
@@ -272,7 +273,7 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     names = [*frame.columns]
     for column in columns:
         if column not in names:
-            raise DataError(f"the data frame has no column {column!r}; it has {names}.")
+            raise OptionError(f"the data frame has no column {column!r}; it has {names}.")
         if names.count(column) > 1:
             raise DataError(f"the data frame has several columns {column!r}; rename them.")
     return columns

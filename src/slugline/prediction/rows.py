@@ -138,7 +138,8 @@ def predict_rows(
 
     Raises
     ------
-    DataError : if there is no such column, or it is unclear which one holds the text.
+    DataError : if it is unclear which column holds the text.
+    OptionError : if there is no such column.
     """
     head: list[SourceRow | BadRow] = []
     broken, limits = None, limits or BatchLimits()

@@ -200,7 +200,7 @@ class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
-    """Return the explanation of a score; DataError if the model doesn't have the topic."""
+    """Return the explanation of a score; OptionError if the model doesn't have the topic."""
     explanation = explain(model.fitted, request.text, request.topic, against=request.against)
     return ExplanationReply(
         model=model.name,
