@@ -248,7 +248,7 @@ def test_a_text_in_one_column_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])
 def test_up_to_twenty_columns_are_named(n_columns: int, more: str) -> None:
     columns: dict[str, object] = {f"c{number}": "x" for number in range(n_columns)}
-    with pytest.raises(DataError) as error:
+    with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of(columns), text="zzz")
     names = ", ".join(repr(column) for column in list(columns)[:20])
     assert str(error.value) == (

@@ -185,7 +185,7 @@ def test_numbers_may_be_topics() -> None:
     classifier = TopicClassifier().fit(["wheat corn", "goal match", "loan"] * 4, [1, 2, 300] * 4)
     found = classifier.explain("wheat", 2)
     assert (found.topic, classifier.explain("wheat", "2").topic) == (2, 2)
-    with pytest.raises(DataError) as error:
+    with pytest.raises(OptionError) as error:
         classifier.explain("wheat", 301)
     assert str(error.value) == "the model has no topic 301; did you mean 300?"
 
