@@ -85,8 +85,8 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
     rows, numbers = [], []
     for name in sets:
         train, test = load(name)
-        classifier = TopicClassifier(n_jobs=1)
-        fitted = classifier.fit(train.texts, train.topics, min_precision=PRECISION).fitted_
+        classifier = TopicClassifier(n_jobs=1, min_precision=PRECISION)
+        fitted = classifier.fit(train.texts, train.topics).fitted_
         scores = [
             *_score(Router.from_fitted(fitted), test),
             *_score(Router.from_fitted(fitted, per_topic=True), test),
@@ -176,8 +176,8 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
     if len(test) < MIN_TESTED:
         return {}
     learned = select(train, np.flatnonzero(is_learned))
-    classifier = TopicClassifier(n_jobs=1, random_state=seed)
-    classifier.fit(learned.texts, learned.topics, min_precision=PRECISION)
+    classifier = TopicClassifier(n_jobs=1, random_state=seed, min_precision=PRECISION)
+    classifier.fit(learned.texts, learned.topics)
     promises = {}
     for asked in (0.9, PRECISION):
         try:
@@ -205,7 +205,7 @@ def out_of_scope() -> str:
     path = Path(os.environ["SLUGLINE_DATA"], "hint3-powerplay11", "out_of_scope.jsonl.gz")
     with gzip.open(path, "rt", encoding="utf-8") as file:
         outside = [json.loads(line)["text"] for line in file]
-    classifier = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.9)
+    classifier = TopicClassifier(n_jobs=1, min_precision=0.9).fit(train.texts, train.topics)
     fitted = classifier.fitted_
     proba = fitted.predict_proba(test.texts)
     is_right = fitted.classes[proba.argmax(axis=1)] == np.array(test.topics)
@@ -253,7 +253,7 @@ def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stac
     ]
     rows = []
     for name, (train, test) in splits.items():
-        fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
+        fitted = TopicClassifier(n_jobs=1, min_precision=0.8).fit(train.texts, train.topics).fitted_
         router = Router.from_fitted(fitted)
         reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
         refused_tests = np.mean([r is not None and r.kind == "unknown_words" for r in reasons])
@@ -288,8 +288,8 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
     for seed in range(splits):
         order = np.random.default_rng(seed).permutation(len(corpus))
         train, test = select(corpus, order[:N_TRAIN]), select(corpus, order[N_TRAIN:])
-        classifier = TopicClassifier(n_jobs=1, random_state=seed)
-        fitted = classifier.fit(train.texts, train.topics, min_precision=0.9).fitted_
+        classifier = TopicClassifier(n_jobs=1, random_state=seed, min_precision=0.9)
+        fitted = classifier.fit(train.texts, train.topics).fitted_
         assert isinstance(fitted.learner, LinearLearner)
         assert fitted.held_out_predictions is not None
         rows, heldout = fitted.learner.left_out_

@@ -54,10 +54,8 @@ counts for each topic. Cite the collection as "Reuters-21578, Distribution 1.0".
 def train(path: Path) -> SmallerFile:
     """Train the model, save it at `path`, and return its metrics."""
     parts = load_splits("reuters-corrected")
-    classifier = TopicClassifier(blocks=BLOCKS)
-    experiment = run_experiment(
-        classifier, parts["train"], test=parts["test"], min_precision=MIN_PRECISION
-    )
+    classifier = TopicClassifier(blocks=BLOCKS, min_precision=MIN_PRECISION)
+    experiment = run_experiment(classifier, parts["train"], test=parts["test"])
     return save_smaller(experiment, path, quantize="int8", max_size=MAX_SIZE, card_notes=NOTES)
 
 

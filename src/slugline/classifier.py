@@ -113,6 +113,10 @@ class TopicClassifier(TextEstimator):
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, default 0
         Seed for every random choice.
+    min_precision : float, over 0 and under 1, optional
+        How often the predictions that `route` gives must be right, unless it is told otherwise.
+        Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
+        takes up to three times as long, and `route` gives more predictions.
 
     Attributes
     ----------
@@ -148,6 +152,7 @@ class TopicClassifier(TextEstimator):
         tune: bool | float = False,
         n_jobs: int | None = None,
         random_state: int = 0,
+        min_precision: float | None = None,
     ) -> None:
         self.learner = learner
         self.encoder = encoder
@@ -157,6 +162,7 @@ class TopicClassifier(TextEstimator):
         self.tune = tune
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.min_precision = min_precision
 
     def fit(
         self,
@@ -165,7 +171,6 @@ class TopicClassifier(TextEstimator):
         sample_weight: npt.ArrayLike | None = None,
         *,
         validation_data: tuple[Iterable[str], Iterable[Topic]] | None = None,
-        min_precision: float | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from texts and their topics.
@@ -179,9 +184,6 @@ class TopicClassifier(TextEstimator):
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
-        min_precision : float, over 0 and under 1, optional
-            How often the predictions that `route` gives must be right. Choosing thresholds needs
-            held-out predictions, which take up to three times as long.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -196,7 +198,7 @@ class TopicClassifier(TextEstimator):
         -----
         EncoderWarning : if the encoder is left out, as it improves nothing.
         """
-        settings = self._settings(choose_learner(self.learner), min_precision)
+        settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.blocks is not None):
             raise OptionError(
                 "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
@@ -252,7 +254,7 @@ class TopicClassifier(TextEstimator):
         """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
         from slugline.stream.fit import fit_stream
 
-        settings = self._settings(choose_learner(self.learner), options.pop("min_precision", None))
+        settings = self._settings(choose_learner(self.learner))
         return self._replace_fitted(fit_stream(source, settings, **options))
 
     def predict_proba(self, X: Iterable[str]) -> F32:
@@ -290,7 +292,8 @@ class TopicClassifier(TextEstimator):
 
         Raises
         ------
-        OptionError : if it was fitted without `min_precision`, or no threshold reaches it.
+        OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
+            That of the constructor may be out of reach: all predictions are then unsure.
         """
         router = Router.from_fitted(
             self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
@@ -368,6 +371,7 @@ class TopicClassifier(TextEstimator):
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
         """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
+        heldout = fitted.held_out_predictions
         classifier = cls(
             learner=fitted.learner,
             encoder=fitted.encoder,
@@ -376,6 +380,7 @@ class TopicClassifier(TextEstimator):
             class_weight=fitted.class_weight,
             n_jobs=n_jobs,
             random_state=fitted.seed,
+            min_precision=None if heldout is None else heldout.precision,
         )
         return classifier._replace_fitted(fitted)
 
@@ -428,7 +433,7 @@ class TopicClassifier(TextEstimator):
         """Number of calls of `partial_fit`; 0 after `fit`."""
         return self._fitted().n_batches
 
-    def _settings(self, learner: Learner, min_precision: float | None = None) -> FitSettings:
+    def _settings(self, learner: Learner) -> FitSettings:
         return FitSettings(
             learner=learner,
             blocks=self.blocks,
@@ -438,7 +443,7 @@ class TopicClassifier(TextEstimator):
             random_state=self.random_state,
             encoder=None if self.encoder is None else get_encoder(self.encoder),
             descriptions=check_descriptions(self.descriptions or {}),
-            min_precision=min_precision,
+            min_precision=self.min_precision,
         )
 
     def _scores(self, X: Iterable[str]) -> F32:

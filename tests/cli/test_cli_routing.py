@@ -48,7 +48,7 @@ def data(documents: tuple[list[str], list[str]], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(documents: tuple[list[str], list[str]], tmp_path: Path) -> Path:
-    TopicClassifier().fit(*documents, min_precision=0.9).save(tmp_path / "news.slug")
+    TopicClassifier(min_precision=0.9).fit(*documents).save(tmp_path / "news.slug")
     return tmp_path / "news.slug"
 
 
@@ -98,7 +98,7 @@ def test_each_topic_may_have_a_threshold_of_its_own(
     texts, topics = (2 * part for part in documents)
     for number in range(0, len(topics), 2):  # half of a topic's documents look like others
         topics[number] = "bank" if topics[number] == "grain" else topics[number]
-    classifier = TopicClassifier().fit(texts, topics, min_precision=0.85)
+    classifier = TopicClassifier(min_precision=0.85).fit(texts, topics)
     classifier.save(tmp_path / "hard.slug")
     asked = "".join(f"{text}\n" for text in texts[:90])
     together, apart = (
@@ -173,7 +173,7 @@ def test_sets_are_the_same_with_any_precision(
 ) -> None:
     found = []
     for precision in (0.5, 0.9):
-        TopicClassifier().fit(*documents, min_precision=precision).save(tmp_path / "it.slug")
+        TopicClassifier(min_precision=precision).fit(*documents).save(tmp_path / "it.slug")
         command = ("predict", "it.slug", "-q", "--coverage", 0.9, "--min-precision", 0)
         found.append(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
     assert found[0] == found[1]
@@ -330,7 +330,7 @@ def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
     from slugline.model.routing import Router
 
     texts = [f"wheat {number}" for number in range(100)]
-    fitted = TopicClassifier().fit(texts, ["grain"] * 100, min_precision=0.9).fitted_
+    fitted = TopicClassifier(min_precision=0.9).fit(texts, ["grain"] * 100).fitted_
     routed = route_test(
         Router.from_fitted(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test")
     )

@@ -68,8 +68,8 @@ def test_it_is_the_model_that_fit_stream_learns(run: Run, parts: Path, tmp_path:
     names = [str(path) for path in sorted(parts.iterdir())]
     how = ["--balanced", "--seed", 3, "--min-precision", 0.8]
     run("train", *names, "--stream", "-o", "one.slug", "--text", "body", *how)
-    classifier = TopicClassifier(class_weight="balanced", random_state=3)
-    classifier.fit_stream("news/*.csv", min_precision=0.8).save("other.slug")
+    classifier = TopicClassifier(class_weight="balanced", random_state=3, min_precision=0.8)
+    classifier.fit_stream("news/*.csv").save("other.slug")
     assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
 import pytest
 from scipy.special import bdtrc
 from scipy.stats import beta
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.errors import DataError, EncoderWarning, ModelFileError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -23,7 +27,7 @@ from slugline.learning.shallow import ShallowLearner
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile, RoutingInfo
-from slugline.model.routing import Router, most_likely
+from slugline.model.routing import Router, Unsure, most_likely
 from slugline.model.thresholds import (
     CONFIDENCE,
     MAX_PREDICTIONS,
@@ -37,7 +41,7 @@ from slugline.model.thresholds import (
 from slugline.text import counting
 from slugline.text import words as text_words
 from slugline.text.blocks import Block
-from slugline.text.features import Features, UnknownWordRate, WordCounts, unknown_word_rate
+from slugline.text.features import Features, UnknownWordRate, WordCounts
 from stand_ins import Meanings
 
 News = list[tuple[str, str]]
@@ -174,14 +178,75 @@ def test_no_set_is_empty_and_surer_texts_have_no_larger_ones() -> None:
     assert (np.diff((sizes[order] > 1).astype(int)) >= 0).all()
 
 
-def test_copies_of_texts_promise_nothing() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"min_precision": 0.9},
+        {"learner": Mixture([LinearLearner()]), "min_precision": 0.9},
+        {"encoder": Meanings({f"w{n}": n for n in range(400)}, width=400)},
+    ],
+    ids=["plain", "precise", "mixture", "encoder"],
+)
+@pytest.mark.parametrize("n_copies", [1, 4])
+def test_texts_of_which_nothing_can_be_known_promise_nothing(
+    options: dict[str, Any], n_copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice([f"w{n}" for n in range(400)], 8)) for _ in range(300)] * 4
-    topics = rng.choice(list("abc"), 300).tolist() * 4  # of which nothing can be known
-    for learner in (LinearLearner(), Mixture([LinearLearner()])):
-        fitted = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.9).fitted_
-        assert fitted.held_out_predictions is not None
-        assert fitted.held_out_predictions.right.mean() < 0.5
+    texts = [" ".join(rng.choice([f"w{n}" for n in range(400)], 8)) for _ in range(300)]
+    topics = rng.choice(list("abc"), 300).tolist()
+    with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+        classifier = TopicClassifier(**options).fit(texts * n_copies, topics * n_copies)
+    predictions = classifier.fitted_.held_out_predictions
+    assert predictions is not None
+    assert not len(predictions) or predictions.right.mean() < 0.5
+    with pytest.raises(OptionError, match="and no threshold reaches it by the answers to"):
+        classifier.route(texts, 0.9)
+
+
+@pytest.mark.parametrize(("n_copies", "share"), [(1, 1), (3, 2 / 3)], ids=["few", "many"])
+def test_documents_are_held_out_once_for_calibration_and_for_promises(
+    many: Any, n_copies: int, share: float
+) -> None:
+    texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
+    topics = many[1] * n_copies
+    classifier = TopicClassifier().fit(texts, topics)
+    fitted, learner = classifier.fitted_, classifier.learner_
+    assert isinstance(learner, LinearLearner)
+    predictions = fitted.held_out_predictions
+    assert predictions is not None
+    rows, scores = learner.left_out_
+    assert len(predictions) == len(rows) == pytest.approx(share * len(texts), abs=3)
+    proba = learner.calibration.proba(scores)
+    np.testing.assert_array_equal(predictions.probabilities, proba.max(axis=1))
+    truth = fitted.topics.encode([topics[row] for row in rows.tolist()])
+    np.testing.assert_array_equal(predictions.right, proba.argmax(axis=1) == truth)
+    # As it is learned for a promise, but with other thresholds.
+    precise = TopicClassifier(min_precision=0.8).fit(texts, topics).fitted_.held_out_predictions
+    assert precise is not None
+    assert precise.words == predictions.words is not None
+
+
+def test_sums_with_an_encoder_are_held_out_without_another_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
+    meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
+    rng = np.random.default_rng(0)
+    texts = [f"{rng.choice(list(meanings))} {number}" for number in range(300)]
+    topics = ["sport" if meanings[text.split()[0]] else "grain" for text in texts]
+    fit_linear = Mock(side_effect=LinearLearner.fit, autospec=True)
+    monkeypatch.setattr(LinearLearner, "fit", lambda *arguments: fit_linear(*arguments))
+    encoder = Meanings(meanings, width=2)
+    classifier = TopicClassifier(encoder=encoder, descriptions={"tin": "goal"}, min_precision=0.9)
+    classifier.fit([*texts, texts[0]], [*topics, topics[0]])
+    assert fit_linear.call_count == 1
+    predictions = classifier.fitted_.held_out_predictions
+    assert predictions is not None
+    assert len(predictions) == len(texts) - 1  # the copies have been seen
+    assert predictions.right.mean() > 0.95
+    assert classifier.route(["wheat 1"])[0].topic == "grain"
 
 
 def test_too_few_documents_put_every_topic_into_each_set() -> None:
@@ -209,13 +274,14 @@ def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([Block("characters")])
     features.fit_transform(["wheat and corn"])
     assert features.read(["zinc tin"])[1].unknown.tolist() == [0]
-    assert unknown_word_rate(features, ["zinc tin"]) is None
+    assert features.unknown_word_rate(np.arange(features.n_columns)) is None
 
 
 @pytest.mark.parametrize("options", [{}, {"n_buckets": 1 << 16}], ids=["words", "buckets"])
 def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any) -> None:
     texts = ["wheat corn", "wheat corn", "wheat tin"]
-    usual = unknown_word_rate(features_of(texts, **options), texts)
+    features = features_of(texts, **options)
+    usual = features.unknown_word_rate(np.arange(features.n_columns))
     assert usual is not None
     assert usual.unknown == (1 + 1) / (6 + 2)
     assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
@@ -252,7 +318,7 @@ def many(news: News) -> tuple[list[str], list[str]]:
 
 @pytest.fixture(scope="module")
 def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
-    return TopicClassifier().fit(*many, min_precision=0.8)
+    return TopicClassifier(min_precision=0.8).fit(*many)
 
 
 def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
@@ -346,7 +412,7 @@ def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
 
 
 def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
-    other = TopicClassifier(n_jobs=1).fit(*many, min_precision=0.8)
+    other = TopicClassifier(n_jobs=1, min_precision=0.8).fit(*many)
     for name, array in fitted.fitted_.held_out_predictions.arrays().items():  # type: ignore[union-attr]
         assert other.fitted_.held_out_predictions.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
 
@@ -358,7 +424,7 @@ def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None
 )
 def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     texts, topics = many
-    classifier = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.7)
+    classifier = TopicClassifier(learner=learner, min_precision=0.7).fit(texts, topics)
     plain = TopicClassifier(learner=learner).fit(texts, topics)
     left_out = classifier.fitted_.held_out_predictions
     assert left_out is not None
@@ -374,8 +440,8 @@ def test_with_an_encoder_unknown_words_are_no_reason(
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
     texts = [f"the {what} of {n}" for n in range(60) for what in ("wheat and corn", "goal and cup")]
     encoder = Meanings(meanings, width=2)
-    classifier = TopicClassifier(encoder=encoder)
-    classifier.fit(texts, ["grain", "sport"] * 60, min_precision=0.9)
+    classifier = TopicClassifier(encoder=encoder, min_precision=0.9)
+    classifier.fit(texts, ["grain", "sport"] * 60)
     classifier.save(tmp_path / "a.slug")
     for model in (classifier, load(tmp_path / "a.slug", encoder=encoder)):
         known, unknown = model.route(["the wheat and corn", "the rye"])
@@ -386,8 +452,8 @@ def test_with_an_encoder_unknown_words_are_no_reason(
 def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
     texts, topics = many
     weight = np.array([topic != "sport" for topic in topics], dtype=float)
-    classifier = TopicClassifier(learner=Mixture([LinearLearner()]))
-    classifier.fit(texts, topics, weight, min_precision=0.5)
+    classifier = TopicClassifier(learner=Mixture([LinearLearner()]), min_precision=0.5)
+    classifier.fit(texts, topics, weight)
     names = classifier.classes_[classifier.fitted_.held_out_predictions.topics]  # type: ignore[union-attr]
     assert "sport" not in names.tolist()
 
@@ -409,35 +475,35 @@ def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifi
 
 
 def test_one_document_a_topic_promises_nothing() -> None:
-    classifier = TopicClassifier().fit(["wheat", "goal"], ["grain", "sport"], min_precision=0.9)
+    classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
-        classifier.route(["wheat"])
+        classifier.route(["wheat"], 0.9)
 
 
 def test_a_topic_with_a_single_document_is_no_obstacle(many: Any) -> None:
     texts, topics = many
-    classifier = TopicClassifier().fit([*texts, "tin"], [*topics, "metal"], min_precision=0.8)
+    classifier = TopicClassifier(min_precision=0.8).fit([*texts, "tin"], [*topics, "metal"])
     assert classifier.route(["the loan and rate and bond of 1"])[0].topic == "bank"
 
 
 def test_of_one_topic_all_answers_are_right() -> None:
     texts = ["wheat and corn", "corn and rye"] * 60
-    classifier = TopicClassifier().fit(texts, ["grain"] * 120, min_precision=0.95)
+    classifier = TopicClassifier(min_precision=0.95).fit(texts, ["grain"] * 120)
     routes = classifier.route(["corn and wheat", "zinc"])
     assert [route.topic for route in routes] == ["grain", None]
 
 
 def test_where_every_text_is_the_same_no_answer_is_sure() -> None:
-    classifier = TopicClassifier().fit(["wheat"] * 200, ["a", "b"] * 100, min_precision=0.9)
+    classifier = TopicClassifier(min_precision=0.9).fit(["wheat"] * 200, ["a", "b"] * 100)
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
-        classifier.route(["wheat"])
+        classifier.route(["wheat"], 0.9)
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.5, 1.5, "0.9", float("nan"), True])
 def test_a_precision_that_is_none_is_refused_before_the_fit(value: Any, news: News) -> None:
     texts, topics = zip(*news, strict=True)
     with pytest.raises(OptionError, match="give a number over 0 and under 1"):
-        TopicClassifier().fit(texts, topics, min_precision=value)
+        TopicClassifier(min_precision=value).fit(texts, topics)
 
 
 @pytest.mark.parametrize(
@@ -456,12 +522,106 @@ def test_what_is_asked_for_is_checked(
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("options", [{"min_precision": 0.5}, {"coverage": 0.9}], ids=str)
+def test_a_promise_may_be_chosen_after_the_fit(options: dict[str, Any], many: Any) -> None:
+    classifier = TopicClassifier().fit(*many)
+    text = "the loan and rate and bond of 1"
+    assert classifier.route([text, "zinc", ""])[2].topic is not None  # nobody asked for more
+    (route,) = classifier.route([text], **options)
+    assert (route.topic, route.topics) == ("bank", ["bank"] if "coverage" in options else None)
+    if "coverage" not in options:
+        assert classifier.route([""], **options)[0].reason == Unsure("no_text")
+
+
 @pytest.mark.parametrize("options", [{"min_precision": 0.9}, {"coverage": 0.9}], ids=str)
-def test_a_model_fitted_without_says_what_to_do(options: dict[str, Any], news: News) -> None:
-    classifier = TopicClassifier().fit(*zip(*news, strict=True))
-    assert classifier.route(["wheat corn crop"])[0].topic == "grain"
-    with pytest.raises(OptionError, match="it was trained without; train it with `min_precision`"):
+def test_a_net_fitted_without_says_what_to_do(options: dict[str, Any], news: News) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=15))
+    classifier.fit(*zip(*news, strict=True))
+    message = "its learner gives them on request only, as that takes further fits; train it with"
+    with pytest.raises(OptionError, match=message):
         classifier.route(["wheat"], **options)
+
+
+# A promise that can't be made -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hopeless(many: Any) -> TopicClassifier:
+    return TopicClassifier(min_precision=0.999).fit(*many)
+
+
+def test_a_model_that_can_not_reach_its_own_precision_is_unsure_of_every_text(
+    hopeless: TopicClassifier, many: Any, tmp_path: Path
+) -> None:
+    hopeless.save(tmp_path / "a.slug")
+    text = "the loan and rate and bond of 1"
+    for model in (hopeless, load(tmp_path / "a.slug")):
+        sure, unknown = model.route([text, ""])
+        assert (sure.topic, sure.reason.kind) == (None, "no_threshold")  # type: ignore[union-attr]
+        assert sure.top[0][0] == "bank"
+        assert len(sure.top) == 3
+        assert unknown.reason == Unsure("no_text")
+        assert model.route([text], 0)[0].topic == "bank"
+        assert model.route([text], coverage=0.9)[0].topics == ["bank"]
+        with pytest.raises(OptionError, match="and no threshold reaches it by the"):
+            model.route([text], 0.999)
+    assert model.predict([text]) == ["bank"]
+
+
+def test_it_says_what_can_be_promised_and_so_does_its_card(
+    hopeless: TopicClassifier, fitted: TopicClassifier, tmp_path: Path
+) -> None:
+    predictions = hopeless.fitted_.held_out_predictions
+    assert predictions is not None
+    best, coverage = predictions.best_precision()
+    router = Router.from_fitted(hopeless.fitted_)
+    assert router.note == (
+        "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
+        f"for, by the answers to {len(predictions)} training documents left out of the fit. The "
+        f"best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask for that or "
+        "less, or give more documents. With a `min_precision` of 0, it answers every text."
+    )
+    assert router.summary() == [
+        ("min precision", "0.999, with 90 % confidence"),
+        ("from probability", "none reaches it"),
+        ("can be promised", f"{best:g}, for {coverage:.0%} of the texts"),
+    ]
+    assert Router.from_fitted(fitted.fitted_).note == ""
+    hopeless.save(tmp_path / "a.slug")
+    card = load(tmp_path / "a.slug").card_
+    assert (
+        "It was to give answers that are right in 99.9 of 100 cases. Its documents can't promise "
+        f"that, so it is unsure of every text; {100 * best:g} of 100 can be promised, for "
+        f"{coverage:.0%} of the texts (`--min-precision {best:g}`)."
+    ) in card
+    fitted.save(tmp_path / "b.slug")
+    assert "can't promise" not in load(tmp_path / "b.slug").card_
+
+
+def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
+    classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
+    assert classifier.route(["wheat"])[0].reason.kind == "no_threshold"  # type: ignore[union-attr]
+    assert Router.from_fitted(classifier.fitted_).summary()[2] == (
+        "can be promised",
+        "no precision",
+    )
+    classifier.save(tmp_path / "a.slug")
+    card = load(tmp_path / "a.slug").card_
+    assert "so it is unsure of every text, unless all answers are asked for." in card
+
+
+# As an option of the constructor ----------------------------------------------------------------
+
+
+def test_clones_and_searches_see_the_precision(many: Any) -> None:
+    texts, topics = many
+    assert clone(TopicClassifier(min_precision=0.7)).get_params()["min_precision"] == 0.7
+    search = GridSearchCV(TopicClassifier(), {"min_precision": [None, 0.6]}, cv=2).fit(
+        texts, topics
+    )
+    assert [asked["min_precision"] for asked in search.cv_results_["params"]] == [None, 0.6]
+    loaded = TopicClassifier.from_fitted(TopicClassifier(min_precision=0.6).fit(*many).fitted_)
+    assert clone(loaded).min_precision == 0.6
 
 
 def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -> None:
@@ -491,10 +651,31 @@ def test_a_file_keeps_thresholds(
     assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
 
 
-def test_a_model_fitted_without_keeps_none(news: News, tmp_path: Path) -> None:
-    classifier = TopicClassifier().fit(*zip(*news, strict=True))
+def test_a_promise_may_be_chosen_after_loading(many: Any, tmp_path: Path) -> None:
+    classifier = TopicClassifier().fit(*many)
     classifier.save(tmp_path / "a.slug")
-    assert load(tmp_path / "a.slug").fitted_.held_out_predictions is None
+    loaded = load(tmp_path / "a.slug")
+    texts = ["the loan and rate and bond of 1", "zinc tin", "corn goal", ""]
+    for options in ({}, {"min_precision": 0.5}, {"coverage": 0.9}):
+        assert loaded.route(texts, **options) == classifier.route(texts, **options)  # type: ignore[arg-type]
+    assert "always names one of its" in loaded.card_
+
+
+def test_predictions_nobody_asked_for_are_the_first_to_go_for_a_smaller_file(
+    many: Any, tmp_path: Path
+) -> None:
+    classifier = TopicClassifier().fit(*many)
+    full = tmp_path / "full.slug"
+    classifier.save(full)
+    n_bytes = full.stat().st_size
+    classifier.save(tmp_path / "small.slug", max_size=n_bytes - 1)
+    small = load(tmp_path / "small.slug").fitted_
+    assert small.held_out_predictions is None
+    assert small.learner.arrays().keys() == classifier.learner_.arrays().keys()
+    for name, array in small.learner.arrays().items():
+        np.testing.assert_array_equal(array, classifier.learner_.arrays()[name])
+    classifier.save(tmp_path / "as.slug", max_size=n_bytes + 100)
+    assert load(tmp_path / "as.slug").fitted_.held_out_predictions is not None
 
 
 GOOD: dict[str, Any] = {

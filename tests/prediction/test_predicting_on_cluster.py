@@ -212,7 +212,7 @@ def test_a_model_that_is_unsure_says_why(
     news: list[tuple[str, str]], frame: Any, client: Any
 ) -> None:
     texts, topics = zip(*news, strict=True)
-    model = TopicClassifier().fit(texts, topics, min_precision=0.7)
+    model = TopicClassifier(min_precision=0.7).fit(texts, topics)
     answers = predict_partitions(model, frame.fillna("xyzzy plugh"), coverage=0.9)
     assert [*answers.columns] == ["topic", "probability", "reason", "guess", "set"]
     found = answers.compute()

@@ -69,9 +69,16 @@ class Job:
     blocks: Any = WORDS
     class_weight: Any = None
 
-    def run(self, stop: StopAt | None = None, **how: Any) -> TopicClassifier:
+    def run(
+        self, stop: StopAt | None = None, min_precision: float | None = None, **how: Any
+    ) -> TopicClassifier:
         how = {"rows_per_block": 20, "checkpoint": self.folder, "progress": stop} | how
-        classifier = TopicClassifier(n_jobs=1, blocks=self.blocks, class_weight=self.class_weight)
+        classifier = TopicClassifier(
+            n_jobs=1,
+            blocks=self.blocks,
+            class_weight=self.class_weight,
+            min_precision=min_precision,
+        )
         return classifier.fit_stream(pairs(self.news), **how)
 
     def begin(self) -> None:

@@ -157,8 +157,8 @@ def test_a_topic_of_the_last_file_alone_is_learned(news: News, tmp_path: Path) -
 def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -> None:
     texts, topics = zip(*(news * 3), strict=True)
     more = [(f"{text} {number}", topic) for number, (text, topic) in enumerate(news * 5)]
-    classifier = learned(more, min_precision=0.8)
-    classifier.save(tmp_path / "news.slug")
+    classifier = TopicClassifier(n_jobs=1, min_precision=0.8)
+    classifier.fit_stream(pairs(more), rows_per_block=20).save(tmp_path / "news.slug")
     loaded = load(tmp_path / "news.slug")
     np.testing.assert_array_equal(classifier.predict_proba(texts), loaded.predict_proba(texts))
     assert classifier.explain(texts[0]).topic == topics[0]

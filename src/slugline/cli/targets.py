@@ -114,18 +114,15 @@ def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
 
 
 def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
-    """Return what there is to say; None if no precision was asked for, or it is out of reach."""
-    from slugline.errors import OptionError
+    """Return what there is to say; None if no precision was asked for."""
     from slugline.experiment.run import route_test
     from slugline.model.routing import Router
 
-    if fitted.held_out_predictions is None:
+    router = Router.from_fitted(fitted)
+    if router.precision is None:
         return None
-    try:
-        router = Router.from_fitted(fitted)
-    except OptionError as error:  # the model is as good as without
-        warn([str(error)])
-        return None
+    if router.note:
+        warn([f"the model is {router.note}"])
     return TestedRouter(router, route_test(router, test) if test else None)
 
 

@@ -68,8 +68,7 @@ class TrainingTask(NamedTuple):
     parts: dict[str, Corpus]
     # None if no documents are to be set aside.
     test_fraction: float | None
-    # As in `TopicClassifier.fit` and `TopicClassifier.save`.
-    min_precision: float | None
+    # As in `TopicClassifier.save`.
     quantize: str | None
     max_bytes: int | None
     report: Path
@@ -110,10 +109,11 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         tune=request.tune,
         n_jobs=request.threads,
         random_state=request.seed,
+        min_precision=request.min_precision,
     )
-    min_precision, quantize = request.min_precision, request.quantize
+    quantize = request.quantize
     if corrections is not None and corrections.previous is not None:
-        classifier, min_precision, quantize, max_bytes = corrections.previous[:4]
+        classifier, quantize, max_bytes = corrections.previous[:3]
     if request.data:
         parts = read_parts(
             *(request.data, request.validation, request.test),
@@ -122,8 +122,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
     return TrainingTask(
-        *(classifier, parts, test_fraction or None, min_precision, quantize, max_bytes),
-        *(report, corrections),
+        *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
     )
 
 
@@ -168,14 +167,12 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = run_experiment(
                 *(task.classifier, parts["train"], parts.get("validation"), parts.get("test")),
                 test_fraction=task.test_fraction,
-                min_precision=task.min_precision,
                 progress=progress,
             )
         else:
             retraining = retrain(
                 *(task.classifier, parts, task.corrections, request.reading),
                 test_fraction=task.test_fraction or TEST_FRACTION,
-                min_precision=task.min_precision,
                 progress=progress,
             )
             experiment = retraining.experiment

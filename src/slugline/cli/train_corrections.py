@@ -28,7 +28,6 @@ class PreviousModel(NamedTuple):
     """How the model at --output was trained and stored."""
 
     classifier: TopicClassifier
-    min_precision: float | None
     quantize: str | None
     max_bytes: int | None
     test_fraction: float | None
@@ -88,7 +87,7 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
     from slugline.model.file.content import load_model
 
     fitted, file = load_model(output)
-    precision, left_out = file.info.precision, fitted.held_out_predictions
+    precision = file.info.precision
     classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
     # Topics read from files are strings, even those that are numbers in the model.
     classifier.descriptions = _with_string_keys(classifier.descriptions)
@@ -96,7 +95,6 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
         classifier.class_weight = _with_string_keys(classifier.class_weight)
     return PreviousModel(
         classifier,
-        None if left_out is None else left_out.precision,
         None if precision == "float32" else precision,
         file.info.max_bytes or None,
         file.info.test_fraction,

@@ -76,6 +76,7 @@ def _fit(request: TrainRequest) -> Experiment:
         class_weight="balanced" if request.balanced else None,
         n_jobs=request.threads,
         random_state=request.seed,
+        min_precision=request.min_precision,
     )
     options: dict[str, Any] = {
         "checkpoint": request.checkpoint,
@@ -85,8 +86,6 @@ def _fit(request: TrainRequest) -> Experiment:
         "encoding": request.reading.encoding,
         "skip_bad_rows": request.reading.skip_bad_rows,
     }
-    if request.min_precision is not None:
-        options["min_precision"] = request.min_precision
     name = " ".join(request.data)
     with (
         _clean_up_on_sigterm(),

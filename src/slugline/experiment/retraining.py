@@ -208,12 +208,10 @@ def _train_again(
     def topics(corpus: Corpus) -> list[Topic]:
         return [original_topics[topic] for topic in corpus.topics]
 
-    held_out = original.held_out_predictions
     again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
         train.texts,
         topics(train),
         validation_data=None if validation is None else (validation.texts, topics(validation)),
-        min_precision=None if held_out is None else held_out.precision,
         progress=progress,
     )
     return again.fitted_

@@ -275,7 +275,6 @@ def run_experiment(
     test: Corpus | None = None,
     *,
     test_fraction: float | None = 0.2,
-    min_precision: float | None = None,
     sample_weight: npt.ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
@@ -292,8 +291,6 @@ def run_experiment(
         By default a stratified part of `train`, set aside before anything is learned.
     test_fraction : float or None, default 0.2
         The share of that part; None learns from all of `train`, and tests nothing without `test`.
-    min_precision : float, optional
-        See `TopicClassifier.fit`.
     sample_weight : float array, shape (len(train),), optional
         The weight of each training document; only with a `test`, or without testing.
     progress : Progress, optional
@@ -312,9 +309,7 @@ def run_experiment(
     if test is not None:
         check_some_known(train.topics, test)
         warnings += concerns.leak_warnings(train, test)
-    seconds = timed_fit(
-        classifier, train, validation, progress, min_precision, sample_weight=sample_weight
-    )
+    seconds = timed_fit(classifier, train, validation, progress, sample_weight=sample_weight)
     fitted = classifier.fitted_
     experiment = Experiment(
         fitted=fitted,
@@ -398,7 +393,6 @@ def timed_fit(
     train: Corpus,
     validation: Corpus | None,
     progress: Progress | None,
-    min_precision: float | None = None,
     *,
     sample_weight: npt.ArrayLike | None = None,
 ) -> float:
@@ -410,7 +404,6 @@ def timed_fit(
             train.topics,
             sample_weight,
             validation_data=None if validation is None else (validation.texts, validation.topics),
-            min_precision=min_precision,
             progress=progress,
         )
     return time.perf_counter() - started

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
 from slugline.text.blocks import Block
-from slugline.text.features import Features, unknown_word_rate
+from slugline.text.features import Features, UnknownWordRate
 from slugline.text.sparse import SparseRows
 from slugline.text.vocabulary import Vocabulary
 
@@ -83,49 +84,54 @@ def rows_in_parts(
                 raise DataError("no document has a word in it; check which column holds the text.")
             costs = None if weight is None else weight[part]
             yield rows, labels[part], replace(context, sample_weight=costs, moved=moved)
-            features.vocabularies_, features.idf_ = ahead.vocabularies_, ahead.idf_
+            vars(features).update(vars(ahead))
             n_done = min(first + _PART_SIZE, len(texts))
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))
 
 
 # Held-out predictions -----------------------------------------------------------------------------
 
-#: Learns with the settings from the documents with these numbers.
-Refit = Callable[[FitSettings, Index], Fitted]
+#: Numbers of documents, and their probabilities by models that did not learn from them.
+HeldOutProba = tuple[Index, F32]
 
-# Learners that don't tell what they would say of documents left out learn anew without a third of
+# Learners that don't predict held-out documents as they learn are fitted again without a third of
 # them, three times; or once, without a few, if documents are so many that this takes long.
 _N_FOLDS, _MANY = 3, 20_000
 
 
-def with_heldout_predictions(
-    fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
-) -> Fitted:
-    """Return `fitted` with held-out predictions, from which thresholds are chosen.
-
-    `settings` are those of the fit, and `refit` learns again from some of the documents.
-    """
-    rows, proba = _linear_heldout(fitted) or _cross_validate(fitted, texts, labels, settings, refit)
-    # An encoder may know what words don't, even in other languages.
-    words = unknown_word_rate(fitted.features, texts) if fitted.dense is None else None
-    answers = HeldOutPredictions.from_proba(proba, labels[rows], words, settings.min_precision)
-    return replace(fitted, held_out_predictions=answers)
-
-
-def _linear_heldout(fitted: Fitted) -> tuple[Index, F32] | None:
-    """Return the held-out rows of a linear learner's own folds, and their probabilities."""
-    learner = fitted.learner
-    if not isinstance(learner, LinearLearner) or fitted.dense is not None:
-        return None
-    if not hasattr(learner, "left_out_"):  # it has learned in parts
-        return None
+def _linear_heldout(learner: Learner) -> HeldOutProba | None:
+    """Return the held-out probabilities of a linear learner; None if there are none."""
+    if not isinstance(learner, LinearLearner) or not hasattr(learner, "left_out_"):
+        return None  # another one, or it has learned in parts
     rows, scores = learner.left_out_
     return rows, learner.calibration.proba(scores)
 
 
+def _with_heldout_predictions(
+    fitted: Fitted,
+    heldout: HeldOutProba | None,
+    labels: I64,
+    words: UnknownWordRate | None,
+    precision: float | None,
+) -> Fitted:
+    """Return `fitted` with held-out predictions if there are any."""
+    if heldout is None:
+        return fitted
+    rows, proba = heldout
+    # An encoder may know what words don't, even in other languages.
+    words = words if fitted.dense is None else None
+    predictions = HeldOutPredictions.from_proba(proba, labels[rows], words, precision)
+    return replace(fitted, held_out_predictions=predictions)
+
+
 def _cross_validate(
-    fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
-) -> tuple[Index, F32]:
+    fitted: Fitted,
+    texts: Sequence[str],
+    names: Sequence[Topic],
+    settings: FitSettings,
+    sample_weight: npt.ArrayLike | None,
+) -> HeldOutProba:
+    """Return the probabilities of models that learn anew, with the same settings."""
     settings_of_parts = replace(
         settings,
         learner=choose_learner(fitted.learner),
@@ -133,6 +139,8 @@ def _cross_validate(
         tune=False,
         min_precision=None,
     )
+    labels = fitted.topics.encode(names)
+    weight = None if sample_weight is None else np.asarray(sample_weight)
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
     copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
     for fold in _folds(labels, copies, settings.random_state):
@@ -140,7 +148,12 @@ def _cross_validate(
         fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
         if not len(fold):
             continue
-        other = refit(settings_of_parts, training)
+        other = fit(
+            [texts[i] for i in training.tolist()],
+            [names[i] for i in training.tolist()],
+            settings_of_parts,
+            sample_weight=None if weight is None else weight[training],
+        )
         rows.append(fold)
         parts.append(_probabilities(other, [texts[i] for i in fold.tolist()], fitted.topics.names))
     return np.concatenate(rows), np.concatenate(parts)
@@ -216,10 +229,12 @@ def fit(
             context = replace(context, validation_data=(validation_rows, validation_labels))
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
-    dense = _dense_head(texts, labels, topics, learner, context, settings)
+    dense, heldout = _dense_head(texts, labels, topics, learner, context, settings)
+    all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())
         learner = learner.of_columns(columns)
+    words = all_features.unknown_word_rate(columns)
     interrupted = n_unread > 0 or (history is not None and history.stopped_by == "interrupt")
     fitted = Fitted(
         topics=topics,
@@ -237,28 +252,11 @@ def fit(
         dense=dense,
         descriptions={} if dense is None else dict(described),
     )
-    if settings.min_precision is None or interrupted:
+    if interrupted:
         return fitted
-    return _add_heldout_predictions(fitted, (texts, names), labels, settings, sample_weight)
-
-
-def _add_heldout_predictions(
-    fitted: Fitted,
-    documents: tuple[Sequence[str], Sequence[Topic]],
-    labels: I64,
-    settings: FitSettings,
-    sample_weight: npt.ArrayLike | None,
-) -> Fitted:
-    """Return `fitted` with held-out predictions."""
-    texts, names = documents
-    weight = None if sample_weight is None else np.asarray(sample_weight)
-
-    def refit(refit_settings: FitSettings, rows: Index) -> Fitted:
-        numbers = rows.tolist()
-        chosen = [texts[i] for i in numbers], [names[i] for i in numbers]
-        return fit(*chosen, refit_settings, sample_weight=None if weight is None else weight[rows])
-
-    return with_heldout_predictions(fitted, texts, labels, settings, refit)
+    if heldout is None and settings.min_precision is not None:
+        heldout = _cross_validate(fitted, texts, names, settings, sample_weight)
+    return _with_heldout_predictions(fitted, heldout, labels, words, settings.min_precision)
 
 
 def _dense_head(
@@ -268,10 +266,10 @@ def _dense_head(
     learner: Learner,
     context: FitContext,
     settings: FitSettings,
-) -> DenseHead | None:
-    """Return the encoder's head beside a linear learner that has learned from the texts."""
+) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum."""
     if settings.encoder is None or not isinstance(learner, LinearLearner):
-        return None
+        return None, _linear_heldout(learner)
     from slugline.learning.encoder.fit import fit_encoder_head
 
     rows, y = _encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
@@ -279,8 +277,17 @@ def _dense_head(
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
-    head = fit_encoder_head(rows, y, len(texts), context, learner.left_out_)
-    return None if head is None else DenseHead(settings.encoder, *head)
+    judged = learner.left_out_[0]
+    head, scores = fit_encoder_head(rows, y, len(texts), context, learner.left_out_)
+    if head is None:
+        return None, _linear_heldout(learner)
+    dense = DenseHead(settings.encoder, *head)
+    if scores is None:
+        return dense, None
+    # The encoder has learned from other copies of a text, while words leave out all of them.
+    n_copies = Counter([*texts, *settings.descriptions.values()])
+    is_alone = np.array([n_copies[texts[row]] == 1 for row in judged.tolist()], dtype=bool)
+    return dense, (judged[is_alone], dense.predict_proba(scores[is_alone]))
 
 
 def _encode_all(

@@ -64,7 +64,8 @@ class Fitted:
     descriptions : mapping of topic to str
         With a `dense` head.
     held_out_predictions : HeldOutPredictions or None
-        None without `min_precision`, or after batches.
+        None after batches; and of a learner other than the linear one, or of very many documents,
+        without `min_precision`.
     stream : StreamRecord or None
         None if it did not learn from a stream.
     """

@@ -14,6 +14,7 @@ from slugline.base.checks import check_number, check_whole
 from slugline.base.words import counted, format_lines
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
+from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import (
     CONFIDENCE,
@@ -155,7 +156,8 @@ class Router:
 
         Raises
         ------
-        OptionError : if there are no held-out predictions, or no threshold reaches the precision.
+        OptionError : if there are no held-out predictions, or no threshold reaches `min_precision`.
+            The model's own precision may be out of reach: it is then unsure of every text.
         """
         if min_precision is not None:
             check_number("min_precision", min_precision, least=0, under=1)
@@ -170,8 +172,11 @@ class Router:
             left_out = _require_held_out(fitted, "min_precision")
             thresholds = left_out.thresholds(precision, n_topics, per_topic)
             words = left_out.words
-            if np.isinf(thresholds).all():
-                raise _unreachable(left_out, precision)
+            if min_precision is not None and np.isinf(thresholds).all():
+                raise OptionError(
+                    f"`min_precision` is {precision:g}, and no threshold reaches it by the answers "
+                    f"to {_describe_documents(left_out)}. {_describe_best(left_out)}"
+                )
         highest = None
         if coverage is not None:
             highest = _require_held_out(fitted, "coverage").highest_score(coverage)
@@ -179,6 +184,18 @@ class Router:
 
     def __repr__(self) -> str:
         return format_lines("Router", self.summary())
+
+    @property
+    def note(self) -> str:
+        """That the model, which is the subject, is unsure of every text, and why; else empty."""
+        if self.precision is None or np.isfinite(self.thresholds).any():
+            return ""
+        left_out = _require_held_out(self.fitted, "min_precision")
+        return (
+            f"unsure of every text: no threshold reaches the precision of {self.precision:g} that "
+            f"it was trained for, by the answers to {_describe_documents(left_out)}. "
+            f"{_describe_best(left_out)} With a `min_precision` of 0, it answers every text."
+        )
 
     @property
     def achieved(self) -> AchievablePrecision:
@@ -189,21 +206,26 @@ class Router:
         """Return the choices as pairs of a name and a text."""
         rows = []
         if self.precision is not None:
-            precision, coverage = self.achieved
-            finite = self.thresholds[np.isfinite(self.thresholds)]
-            low, high = finite.min(), finite.max()
-            from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
-            rows += [
-                ("min precision", f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence"),
-                ("from probability", from_on),
-                (
-                    "on left-out texts",
-                    f"{coverage:.1%} answered by probability alone, {precision:.1%} of them right",
-                ),
-            ]
+            rows.append(
+                ("min precision", f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence")
+            )
+            rows += self._summarize_thresholds()
         if self.coverage is not None:
             rows.append(("coverage of sets", f"{self.coverage:g}"))
         return rows
+
+    def _summarize_thresholds(self) -> list[tuple[str, str]]:
+        finite = self.thresholds[np.isfinite(self.thresholds)]
+        if not len(finite):
+            left_out = _require_held_out(self.fitted, "min_precision")
+            best, coverage = left_out.best_precision()
+            promise = f"{best:g}, for {coverage:.0%} of the texts" if best else "no precision"
+            return [("from probability", "none reaches it"), ("can be promised", promise)]
+        precision, coverage = self.achieved
+        low, high = finite.min(), finite.max()
+        from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
+        answered = f"{coverage:.1%} answered by probability alone, {precision:.1%} of them right"
+        return [("from probability", from_on), ("on left-out texts", answered)]
 
     def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
         """Return the prediction for each text with `top` guesses, or why the model is unsure."""
@@ -291,6 +313,8 @@ def _require_held_out(fitted: Fitted, option: str) -> HeldOutPredictions:
         return fitted.held_out_predictions
     if fitted.n_batches:
         why = "it has learned from batches since, and only a fit gives such answers; train it"
+    elif not isinstance(fitted.learner, LinearLearner):
+        why = "its learner gives them on request only, as that takes further fits; train it"
     else:
         why = "it was trained without; train it"
     raise OptionError(
@@ -300,18 +324,19 @@ def _require_held_out(fitted: Fitted, option: str) -> HeldOutPredictions:
     )
 
 
-def _unreachable(left_out: HeldOutPredictions, precision: float) -> OptionError:
+def _describe_documents(left_out: HeldOutPredictions) -> str:
+    return f"{counted(len(left_out), 'training document')} left out of the fit"
+
+
+def _describe_best(left_out: HeldOutPredictions) -> str:
+    """Return which precision can be promised, in sentences."""
     best, coverage = left_out.best_precision()
-    problem = (
-        f"`min_precision` is {precision:g}, and no threshold reaches it by the answers to "
-        f"{counted(len(left_out), 'training document')} left out of the fit. "
-    )
     if not best:
-        return OptionError(
-            f"{problem}Not even half of the answers can be promised to be right: documents are too "
-            "few, or their topics can't be told apart; give more documents."
+        return (
+            "Not even half of the answers can be promised to be right: documents are too few, or "
+            "their topics can't be told apart; give more documents."
         )
-    return OptionError(
-        f"{problem}The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask "
-        "for that or less, or give more documents."
+    return (
+        f"The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask for that "
+        "or less, or give more documents."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,7 +194,7 @@ class HeldOutPredictions:
     words : UnknownWordRate or None
         How many unknown words are usual; None if that is not checked.
     precision : float or None
-        The default precision of thresholds.
+        The default precision of thresholds; None if all predictions are given.
     """
 
     topics: I64
@@ -223,7 +224,7 @@ class HeldOutPredictions:
         arrays: Mapping[str, npt.NDArray[Any]],
         n_topics: int,
         words: UnknownWordRate | None,
-        precision: float,
+        precision: float | None,
     ) -> HeldOutPredictions:
         """Return the predictions from `arrays` of a file; DataError if these are invalid."""
         topics, probabilities, scores = (arrays[name] for name in ARRAYS)
@@ -287,6 +288,14 @@ class HeldOutPredictions:
         return AchievablePrecision(
             best, self.precision_at(self.thresholds(best, n_topics)).coverage
         )
+
+    @cached_property
+    def alternative(self) -> AchievablePrecision | None:
+        """The highest precision that can be promised if `precision` can't; None if it can."""
+        everything = np.ones(len(self), dtype=bool)
+        if self.precision is None or self._threshold(self.precision, everything) < np.inf:
+            return None
+        return self.best_precision()
 
     def highest_score(self, coverage: float) -> float:
         """Return the highest score in sets of a coverage; see the function."""

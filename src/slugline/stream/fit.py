@@ -203,7 +203,7 @@ Dask collection
     features, columns = features.without(learner.unused_columns())
     y, scores = result.heldout
     predictions = None
-    if settings.min_precision is not None and not result.interrupted:
+    if not result.interrupted:
         proba = result.calibration.proba(scores)
         predictions = HeldOutPredictions.from_proba(proba, y, None, settings.min_precision)
     n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0

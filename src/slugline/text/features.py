@@ -17,8 +17,7 @@ from slugline.errors import DataError
 from slugline.text.blocks import Block, RowWeights, check_blocks, document_frequency, idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import Counts, make_counter
-from slugline.text.sparse import RowStack, SparseRows, ranges, row_lengths, stack_rows
-from slugline.text.terms import KINDS
+from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges, stack_rows
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.words import find_words, map_chunks
 
@@ -85,6 +84,8 @@ class Features:
     idf_: list[F32 | None]
     # Cached by `_weights`.
     _row_weights: RowWeights | None = None
+    # Of the documents that were learned from first, for `unknown_word_rate`.
+    _training_words: _TrainingWords | None = None
 
     def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int | None = None) -> None:
         self.blocks = check_blocks(blocks)
@@ -112,6 +113,7 @@ class Features:
         """Learn vocabularies and idf; return the rows of the documents."""
         texts = check_texts(texts)  # they may be read twice
         self.vocabularies_ = self._learn_vocabularies(texts)
+        self._training_words = None
         counts = self._count_learning(texts, True)
         if not counts.n_entries:
             raise DataError("no document has a word in it; check which column holds the text.")
@@ -244,6 +246,21 @@ class Features:
         features.vocabularies_, features.idf_ = vocabularies, idfs
         return features, np.concatenate(columns)
 
+    def unknown_word_rate(self, columns: Index) -> UnknownWordRate | None:
+        """Return the rate in training documents, once; None if no term group counts words.
+
+        A word of a document counts as known if it occurs in another, as it would in a new document,
+        and has one of these `columns`.
+        """
+        number, words = self.words_block, self._training_words
+        self._training_words = None  # they take memory
+        if number is None or words is None:
+            return None
+        is_known = np.zeros(self.n_columns, dtype=bool)
+        is_known[columns] = True
+        first = sum(self._widths()[:number])
+        return UnknownWordRate.from_counts(words.counts(is_known[first:]))
+
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
         builders = [VocabularyBuilder(b.kind) for b in self.blocks if b.n_buckets is None]
         if builders:
@@ -261,12 +278,19 @@ class Features:
     def _count_learning(self, texts: Sequence[str], grow: bool) -> RowStack:
         """Count terms chunk by chunk, after adding columns for those of the chunk."""
         count, kinds, counts = make_counter(), self._kinds(), RowStack()
+        n_words: list[Integers] = []
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
-            counts.append(count.count(read, self.vocabularies_, learn=grow).entries)
+            more = count.count(read, self.vocabularies_, learn=grow)
+            counts.append(more.entries)
+            n_words.append(more.n_words)
         if grow:  # only now is it known how many columns each block has
             widths = self._widths()
             for part in counts.parts():
                 part.offset_columns(widths)
+        number = self.words_block
+        if number is not None and self._training_words is None:
+            place = number, len(self.blocks), sum(self._widths()[:number])
+            self._training_words = _TrainingWords.of(counts, n_words, *place)
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[I64]:
@@ -361,30 +385,30 @@ def _excess(counts: WordCounts, share: float) -> F64:
     return excess
 
 
-def unknown_word_rate(features: Features, texts: Sequence[str]) -> UnknownWordRate | None:
-    """Return the rate in training documents; None if no term group counts words.
+class _TrainingWords(NamedTuple):
+    """Which words occur how often in some training documents, and how many words these have."""
 
-    A word of a document counts as known if it occurs in another, as it would in a new document.
-    """
-    number = features.words_block
-    if number is None:
-        return None
-    vocabulary = features.vocabularies_[number]
-    texts = texts[:: max(1, -(-len(texts) // _ENOUGH_DOCUMENTS))]
-    none: Integers = np.zeros(0, dtype=np.int64)
-    n_words, columns, n_known = [none], [none], [none]
-    for words in map_chunks(find_words, texts, count_threads(features.n_jobs)):
-        term_columns, indptr = vocabulary.columns_of_terms(KINDS["words"].find(words))
-        n_words.append(row_lengths(words.indptr))
-        columns.append(term_columns)
-        n_known.append(row_lengths(indptr))
-    n_known_elsewhere = _count_known_elsewhere(np.concatenate(columns), np.concatenate(n_known))
-    return UnknownWordRate.from_counts(WordCounts(n_known_elsewhere, np.concatenate(n_words)))
+    entries: Entries
+    n_words: Integers
 
+    @classmethod
+    def of(
+        cls, stack: RowStack, n_words: Sequence[Integers], block: int, n_blocks: int, offset: int
+    ) -> _TrainingWords:
+        """Return the words among counts of several blocks, whose columns begin at an offset."""
+        step = max(1, -(-sum(map(len, n_words)) // _ENOUGH_DOCUMENTS))
+        chosen, words = slice(block, None, n_blocks * step), RowStack()
+        for part in stack.parts():
+            lengths = part.lengths[chosen]
+            places = ranges(boundaries(part.lengths)[:-1][chosen], lengths)
+            words.append(Entries(part.values[places], part.columns[places] - offset, lengths))
+        none: Integers = np.zeros(0, dtype=np.int64)
+        return cls(words.concatenate(), np.concatenate([none, *(n[::step] for n in n_words)]))
 
-def _count_known_elsewhere(columns: Integers, lengths: Integers) -> Integers:
-    """Return how many words of each document occur in another one, given their columns."""
-    owner = np.arange(len(lengths)).repeat(lengths)
-    width = int(columns.max(initial=0)) + 1
-    several = np.bincount(np.unique(owner * width + columns) % width, minlength=width) > 1
-    return np.bincount(owner[several[columns]], minlength=len(lengths))
+    def counts(self, is_known: Mask) -> WordCounts:
+        """Return how many words of each document are known, and occur in another one."""
+        values, columns, lengths = self.entries
+        is_elsewhere = (np.bincount(columns, minlength=len(is_known)) > 1) & is_known
+        owner = np.arange(len(lengths)).repeat(lengths)
+        n_known = np.bincount(owner, values * is_elsewhere[columns], len(lengths))
+        return WordCounts(n_known.astype(np.int64), self.n_words)

@@ -436,8 +436,10 @@ class EncoderHead(NamedTuple):
 
 def fit_encoder_head(
     rows: F32, y: I64, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
-) -> EncoderHead | None:
-    """Return the best addition to the scores of words; None if an encoder is of no use.
+) -> tuple[EncoderHead | None, F32 | None]:
+    """Return the best addition to the scores of words, and held-out sums of both.
+
+    The addition is None if an encoder is of no use, the sums if there are too few to measure on.
 
     Parameters
     ----------
@@ -451,7 +453,7 @@ def fit_encoder_head(
     """
     judged, words = left_out
     if len(np.unique(y[judged])) < 2:
-        return fit_nearest_means(rows, y, context)
+        return fit_nearest_means(rows, y, context), None
     is_known = np.bincount(y[:n_documents], minlength=context.n_topics) > 0
     known_topics, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
     weight, used = context.sample_weight, is_known[y]
@@ -471,9 +473,11 @@ def fit_encoder_head(
         weights[:, known_topics] = factor * _centre(dense.weights)
         biases[known_topics] = factor * _centre(dense.biases)
         head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
+        sums = np.float32(sparse_factor) * words
+        sums[:, known_topics] += factor * by_encoder
         if is_known.all():
-            return head if combined.share else None
-        summed = np.float32(sparse_factor) * by_words + factor * by_encoder
+            return head if combined.share else None, sums
+        summed = sums[:, known_topics]
         examples = _examples(y, n_documents, known_topics)
         cosines = rows[judged] @ rows[examples].T
     is_other = judged[:, np.newaxis] != examples
@@ -482,7 +486,8 @@ def fit_encoder_head(
     weights[:, new] = np.float32(slope) * rows[~used].T
     # Words score topics without documents low.
     biases[new] = offset - sparse_factor * words[:, new].mean(axis=0)
-    return head
+    sums[:, new] += rows[judged] @ weights[:, new] + biases[new]
+    return head, sums
 
 
 def _centre(scores: F32) -> F32:

@@ -227,9 +227,10 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
 
 
 def _routing_info(left_out: HeldOutPredictions | None) -> RoutingInfo | msgspec.UnsetType:
-    if left_out is None or left_out.precision is None:
+    if left_out is None:
         return msgspec.UNSET
-    return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
+    unknown, most = left_out.words or (None, None)
+    return RoutingInfo(left_out.precision, unknown, most, left_out.alternative or msgspec.UNSET)
 
 
 def _restore_head(file: ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:

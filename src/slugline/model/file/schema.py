@@ -24,6 +24,7 @@ _MAX_BLOCKS = 64
 #: The largest whole number in a file.
 MAX_COUNT = (1 << 63) - 1
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class BlockInfo(msgspec.Struct, frozen=True):
@@ -55,11 +56,15 @@ class EncoderInfo(msgspec.Struct, frozen=True):
 class RoutingInfo(msgspec.Struct, frozen=True):
     """What thresholds are chosen for; see `slugline.model.thresholds`."""
 
-    min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    #: None if all answers are given.
+    min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
     #: The usual share of unknown words, and how many standard errors more there may be; None where
     #: that is not looked at.
     unknown_words: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
     most_unknown: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None
+    #: If no threshold reaches `min_precision`, the highest precision that can be promised, and for
+    #: which share of texts; 0 if there is none. Left out if one does.
+    alternative: tuple[_Share, _Share] | msgspec.UnsetType = msgspec.UNSET
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -115,7 +120,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
     #: What described topics are about, likewise.
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    #: How often answers that are given alone are to be right, likewise.
+    #: How often answers that are given alone are to be right, if there are held-out answers.
     routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
     #: How it learned, if from a stream, likewise.
     stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
@@ -161,7 +166,7 @@ def write_card(info: ModelInfo) -> str:
         f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
         *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream)]),
         *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
-        *([] if info.routing is msgspec.UNSET else [_describe_routing(info.routing)]),
+        *_describe_routing(info.routing),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
@@ -217,11 +222,24 @@ def _describe_encoder(encoder: EncoderInfo) -> str:
     )
 
 
-def _describe_routing(routing: RoutingInfo) -> str:
-    return (
-        f"Answers that it gives alone are to be right in {100 * routing.min_precision:g} of 100 "
-        "cases; of other texts it says that it is unsure."
-    )
+def _describe_routing(routing: RoutingInfo | msgspec.UnsetType) -> Iterator[str]:
+    if routing is msgspec.UNSET or routing.min_precision is None:
+        return
+    wanted = f"right in {100 * routing.min_precision:g} of 100 cases"
+    if routing.alternative is msgspec.UNSET:
+        yield (
+            f"Answers that it gives alone are to be {wanted}; of other texts it says that it is "
+            "unsure."
+        )
+        return
+    said = f"It was to give answers that are {wanted}. Its documents can't promise that, so it is "
+    precision, coverage = routing.alternative
+    if precision:
+        said += (
+            f"unsure of every text; {100 * precision:g} of 100 can be promised, for "
+            f"{coverage:.0%} of the texts (`--min-precision {precision:g}`)."
+        )
+    yield said if precision else f"{said}unsure of every text, unless all answers are asked for."
 
 
 def _describe_limits(info: ModelInfo) -> str:
@@ -229,7 +247,7 @@ def _describe_limits(info: ModelInfo) -> str:
         knows = "the words and topics of its training data"
     else:
         knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    if info.routing is msgspec.UNSET:
+    if info.routing is msgspec.UNSET or info.routing.min_precision is None:
         but = " only, and always names one of its\ntopics, however foreign the text."
     else:
         but = " only. Of a text about something else,\nit may be sure of a topic all the same."

@@ -27,7 +27,8 @@ def check_max_size(value: Any) -> int:
 def shrink(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitted:
     """Return a model without the weights nearest to 0, and without terms that then have none.
 
-    `size` returns the bytes of a model's file, which becomes at most `max_size`.
+    `size` returns the bytes of a model's file, which becomes at most `max_size`. Held-out
+    predictions are dropped first, unless a precision was asked for.
 
     Raises
     ------
@@ -36,6 +37,9 @@ def shrink(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitt
     n_bytes = size(fitted)
     if n_bytes <= max_size:
         return fitted
+    heldout = fitted.held_out_predictions
+    if heldout is not None and heldout.precision is None:
+        return shrink(replace(fitted, held_out_predictions=None), max_size, size)
     learner = fitted.learner
     if not isinstance(learner, LinearLearner):
         raise OptionError(
