@@ -15,6 +15,7 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.cli.predict import predict
 from slugline.corpus.corpus import Corpus
+from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
@@ -122,15 +123,17 @@ def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
     )
 
 
-def test_a_model_trained_without_says_how_to_train_it(
+def test_a_net_trained_without_says_how_to_train_it(
     run: Run, news: list[tuple[str, str]], tmp_path: Path
 ) -> None:
-    TopicClassifier().fit(*zip(*news, strict=True)).save(tmp_path / "plain.slug")
+    classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
+    classifier.fit(*zip(*news, strict=True)).save(tmp_path / "plain.slug")
     code, out, err = run("predict", "plain.slug", "--min-precision", 0.9, stdin=SURE)
     assert (code, out) == (2, "")
     assert err == (
         "slugline: error: --min-precision needs answers to training documents that were left out, "
-        "which this model doesn't have: it was trained without; train it with --min-precision.\n"
+        "which this model doesn't have: its learner gives them on request only, as that takes "
+        "further fits; train it with --min-precision.\n"
     )
     code, out, err = run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE)
     assert (code, out) == (2, "")
@@ -236,10 +239,51 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
 ) -> None:
     code, out, err = run("train", data, "-q", "--min-precision", 0.999)
     assert code == 0
-    assert "min precision" not in out
-    assert "warning: --min-precision is 0.999, and no threshold reaches it" in err
-    assert run("predict", "model.slug", "-q", stdin=SURE).code == 2
-    assert run("predict", "model.slug", "-q", "--min-precision", 0.7, stdin=SURE).code == 0
+    assert re.search(r"\ncan be promised   0\.\d+, for \d+% of the texts\n", out)
+    warning = "warning: the model is unsure of every text: no threshold reaches the precision of "
+    assert f"{warning}0.999 that it was trained for, by the answers to " in err
+    assert "With a --min-precision of 0, it answers every text." in err
+    text = f"{SURE} 1"  # of as many words as all documents
+    code, out, err = run("predict", "model.slug", "-q", stdin=text)
+    assert code == 0
+    answer = json.loads(out)
+    assert (answer["topic"], answer["topics"][0]["topic"]) == (None, "bank")
+    assert answer["reason"].endswith("; no answer of this topic is sure enough")
+    assert err.startswith("warning: model.slug is unsure of every text: no threshold reaches the ")
+    for share in (0.7, 0):
+        code, out, err = run("predict", "model.slug", "-q", "--min-precision", share, stdin=text)
+        assert (code, json.loads(out)["topic"], err) == (0, "bank", "")
+    code, out, err = run("predict", "model.slug", "--min-precision", 0.999, stdin=SURE)
+    assert (code, out) == (2, "")
+    assert "--min-precision is 0.999, and no threshold reaches it by the answers to" in err
+    assert "The best that can be promised is 0." in err
+    code, out, err = run("export", "model.slug", "-q", "-o", "page.html")
+    assert (code, out) == (0, "")
+    assert err.startswith("warning: model.slug is unsure of every text: no threshold reaches the ")
+    assert run("export", "model.slug", "-q", "--min-precision", 0, "-o", "page.html").err == ""
+
+
+def test_one_line_says_that_files_of_a_folder_are_answered_by_a_model_that_is_unsure(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    run("train", data, "-q", "--min-precision", 0.999)
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text("the loan and rate and bond of 1\n")
+    code, _, err = run("predict", "model.slug", "one.txt", "two.txt", "-q", "-o", "out/")
+    assert code == 0
+    assert err.count("model.slug is unsure of every text: no threshold reaches") == 1
+    assert "With a --min-precision of 0, it answers every text." in err
+    answer = json.loads((tmp_path / "out/one.jsonl").read_text())
+    assert (answer["topic"], answer["guess"]) == (None, "bank")
+
+
+def test_a_plain_model_takes_a_promise_and_sets_later(run: Run, data: Path) -> None:
+    run("train", data, "-q")
+    code, out, _ = run(
+        *("predict", "model.slug", "--min-precision", 0.7, "--coverage", 0.9), stdin=f"{SURE} 1"
+    )
+    assert code == 0
+    assert (json.loads(out)["topic"], json.loads(out)["set"]) == ("bank", ["bank"])
 
 
 @pytest.mark.parametrize("value", ["0", "1", "95"])

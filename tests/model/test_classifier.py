@@ -153,6 +153,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "tune": False,
         "n_jobs": None,
         "random_state": 0,
+        "min_precision": None,
     }
     assert classifier.set_params(random_state=3, learner="network") is classifier
     assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
@@ -164,7 +165,7 @@ def test_an_unknown_parameter_is_refused() -> None:
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
         "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
-        "random_state."
+        "random_state, min_precision."
     )
 
 

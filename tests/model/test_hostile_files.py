@@ -457,8 +457,10 @@ def test_arrays_of_any_shape_are_refused(
 ) -> None:
     entries = entries_of(tmp_path, learner)
     arrays = load_arrays(entries[WEIGHTS])
-    for name in arrays:
+    for name, array in arrays.items():
         odd = arrays | {name: np.zeros(shape, np.float32)}
+        if name.startswith("left_out.") and array.shape == shape:
+            continue  # so few documents that none was held out
         refusal(as_file(entries | {WEIGHTS: save_arrays(odd)}), tmp_path)
     # All at once may fit one another, in ways that no learner has.
     odd = {name: np.zeros(shape, np.float32) for name in arrays}

@@ -714,8 +714,8 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "an array of nothing": (
         lambda a: a | {"more": a["idf.0"]},
         damaged(
-            f"arrays ['idf.0', 'idf.1', 'idf.2', 'learner.biases', {C!r}, {T!r}, {V!r}, 'more'], "
-            "of which some are unknown"
+            f"some arrays are unknown, of ['idf.0', 'idf.1', 'idf.2', 'learner.biases', {C!r}, "
+            f"{T!r}, {V!r}, 'left_out.probabilities', [...]"
         ),
     ),
     "no arrays": (lambda a: {}, damaged("the learner has no array 'biases'")),

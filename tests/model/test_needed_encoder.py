@@ -244,7 +244,7 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
 ) -> None:
     path = tmp_path / "bad.slug"
     path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
-    with pytest.raises(ModelFileError, match="of which some are unknown"):
+    with pytest.raises(ModelFileError, match="some arrays are unknown"):
         load(path)
 
     def describe(info: Any) -> None:

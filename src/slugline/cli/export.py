@@ -37,12 +37,16 @@ def export(model: str, output: Path | None, min_precision: float | None, quiet: 
       slugline export reuters46
       slugline export tickets.slug -o tickets-page.html
     """
-    from slugline.export.page import LARGE_PAGE, model_page
+    from slugline.export.page import LARGE_PAGE, page_of
+    from slugline.export.parts import model_parts
 
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path)
     check_not_read("--output", path, [Path(model_path(model))])
-    data = model_page(model, min_precision=min_precision).encode("utf-8", "backslashreplace")
+    parts = model_parts(model, min_precision=min_precision)
+    if parts.router.note:
+        warn([f"{model} is {parts.router.note}"])
+    data = page_of(parts, model).encode("utf-8", "backslashreplace")
     write_file(path, data)
     say(f"wrote {path}, {_size(data)}; open it in a browser", quiet=quiet)
     if len(data) >= LARGE_PAGE:

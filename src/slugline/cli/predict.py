@@ -231,6 +231,8 @@ def _predict_file(
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
     router = make_router(fitted, options)
+    if router.note:
+        warn([f"{model} is {router.note}"])
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     rows = read_rows(file, format=options.format, fallback="txt", encoding=options.encoding)

@@ -109,7 +109,7 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    cached_router(copy, options)  # what is wrong with the settings is said before the work
+    router = cached_router(copy, options)  # what is wrong with the settings is said before the work
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError("`sources` names no file; give at least one.")
@@ -123,6 +123,8 @@ def predict_files(
         plan = record.plan(pairs, overwrite)
         job = _JobTracker(plan.to_do, record, progress)
         progress.note(_describe_plan(len(pairs), len(plan.there), plan.n_again))
+        if router.note:
+            progress.warning(f"{copy.name} is {router.note}")
         if plan.to_do:
             record.add_begun(plan.to_do)
             tasks = _make_tasks(plan.to_do, out, absolute=client is not None)

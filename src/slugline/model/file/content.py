@@ -404,7 +404,7 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         raise DataError("descriptions of topics, and no encoder")
     n_left_out = 0 if fitted.held_out_predictions is None else len(ARRAYS)
     if len(file.arrays) != n_idf + n_dense + n_left_out + len(fitted.learner.arrays()):
-        raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
+        raise DataError(f"some arrays are unknown, of {sorted(file.arrays)}")
     # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):
         scores = fitted.learner.decision_function(next(features.read_parts([""])).rows)
