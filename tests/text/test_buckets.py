@@ -11,7 +11,7 @@ import pytest
 from reference_terms import reference_terms
 from slugline.errors import DataError
 from slugline.text.columns import Buckets, HashedColumns
-from slugline.text.terms import KINDS
+from slugline.text.terms import KINDS, join_terms
 from slugline.text.words import find_words
 
 
@@ -61,7 +61,7 @@ TEXTS = ["crude oil", "oil prices", "Ölpreis 石油 crude", "", "don't \ud800"]
 def test_columns_are_those_of_buckets_in_order_of_appearance(kind: str, n_buckets: int) -> None:
     first: dict[int, str] = {}  # the term that came first, by bucket
     for term in (term for text in TEXTS for term in reference_terms(kind, text)):
-        bucket = int(KINDS[kind].hash([term])[0]) % n_buckets
+        bucket = int(KINDS[kind].hash(*join_terms([term]))[0]) % n_buckets
         first.setdefault(bucket, term)
     buckets = seen(TEXTS, kind, n_buckets)
     assert buckets.n_columns == len(first)

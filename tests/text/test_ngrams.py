@@ -13,7 +13,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference_terms import reference_terms
-from slugline.text.terms import KINDS, N_LEAD, find_bigrams, find_character_grams, find_lead_words
+from slugline.text.terms import (
+    KINDS,
+    N_LEAD,
+    find_bigrams,
+    find_character_grams,
+    find_lead_words,
+    join_terms,
+)
 from slugline.text.words import Words, find_words
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
@@ -119,7 +126,16 @@ def test_terms_without_a_column_are_left_out() -> None:
 def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list[str]) -> None:
     found = KINDS[kind].find(find_words(batch)).spans
     terms = [found.word(i) for i in range(len(found))]
-    assert np.array_equal(KINDS[kind].hash(terms), found.hashes)
+    assert np.array_equal(KINDS[kind].hash(*join_terms(terms)), found.hashes)
+
+
+@given(st.lists(st.text(st.sampled_from("a é\ud800石"), max_size=6)))
+@example([])
+@example(["", "a b", "", " a", "a ", "a  b", " ", "a b c", "a b"])
+def test_only_pairs_of_words_have_hashes_as_bigrams(terms: list[str]) -> None:
+    hashes = KINDS["bigrams"].hash(*join_terms(terms))
+    pairs = [term for term in terms if term.count(" ") == 1 and all(term.split(" "))]
+    assert hashes.tolist() == [KINDS["bigrams"].hash(*join_terms([p]))[0] for p in pairs]
 
 
 @pytest.mark.parametrize("kind", KINDS)

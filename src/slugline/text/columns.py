@@ -14,7 +14,7 @@ import numpy.typing as npt
 from slugline.base.arrays import I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
-from slugline.text.terms import KINDS, GroupedTerms
+from slugline.text.terms import KINDS, GroupedTerms, join_terms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
 if TYPE_CHECKING:
@@ -194,13 +194,12 @@ class HashedColumns(Buckets):
         DataError : if two terms are in one bucket, or a term is not of the kind.
         """
         buckets = cls(n_buckets, kind)
-        hashes = KINDS[kind].hash(terms)
+        names = join_terms(terms)
+        hashes = KINDS[kind].hash(*names)
         numbers = buckets._buckets(hashes)
         if len(hashes) != len(terms):
             raise DataError(f"a term is not of the kind {kind!r}")
-        data = [term.encode("utf-8", "surrogatepass") for term in terms]
-        lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
-        buckets._append(numbers, (b"".join(data), lengths))
+        buckets._append(numbers, names)
         if (buckets._columns[numbers] != np.arange(len(terms))).any():
             raise DataError(f"two terms of the kind {kind!r} are in one bucket")
         return buckets
@@ -287,10 +286,10 @@ class HashedColumns(Buckets):
         has_column = np.zeros(-(-self.n_buckets // _GROUP) * _GROUP, dtype=bool)
         has_column[: self.n_buckets] = self._columns >= 0
         groups = np.empty((len(has_column) // _GROUP, 2), dtype=np.uint64)
+        buckets = np.flatnonzero(has_column)
         groups[:, 0] = np.packbits(has_column, bitorder="little").view("<u8")
-        groups[:, 1] = boundaries(has_column.reshape(-1, _GROUP).sum(axis=1))[:-1]
-        columns = self._columns[has_column[: self.n_buckets]]
-        return TermTable(self.n_buckets, columns, groups=groups)
+        groups[:, 1] = np.searchsorted(buckets, np.arange(0, len(has_column), _GROUP))
+        return TermTable(self.n_buckets, self._columns[buckets], groups=groups)
 
     def _append(self, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))

@@ -31,6 +31,7 @@ RUN_LENGTH = 4
 UNSPACED_LENGTHS = (1, 2, 3, 4)
 # Longer words are codes, such as base64, whose beginning is enough.
 _LONGEST = 100
+_SPACE = ord(" ")
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -170,33 +171,51 @@ def _group_character_grams(words: Words) -> GroupedTerms:
 
 
 class TermKind(NamedTuple):
-    """A kind of term: how to find its terms in documents, and how to hash a term's text."""
+    """A kind of term: how to find its terms in documents, and how to hash terms from `join_terms`.
+
+    Terms that are not of the kind are left out of their hashes.
+    """
 
     find: Callable[[Words], GroupedTerms]
-    hash: Callable[[Sequence[str]], U64]
+    hash: Callable[[bytes, I64], U64]
 
 
-def _hash_bytes(terms: Sequence[str]) -> U64:
+def join_terms(terms: Sequence[str]) -> tuple[bytes, I64]:
+    """Return the bytes of terms, one after another, and the length of each."""
+    whole = "".join(terms)
+    if whole.isascii():
+        return whole.encode(), np.fromiter(map(len, terms), dtype=np.int64, count=len(terms))
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
-    lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
-    array = np.frombuffer(b"".join([*data, PADDING]), dtype=np.uint8)
+    return b"".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
+
+
+def _hash_terms(data: bytes, lengths: I64) -> U64:
+    array = np.frombuffer(data + PADDING, dtype=np.uint8)
     return hash_spans(array, boundaries(lengths)[:-1], lengths)
 
 
-def _hash_pairs(terms: Sequence[str]) -> U64:
+def _hash_pairs(data: bytes, lengths: I64) -> U64:
     """Return the hash of each term that consists of two words with a space between them.
 
     Earlier releases split texts at fewer characters: their words stay words here.
     """
-    pairs = [pair for term in terms if len(pair := term.split(" ")) == 2 and all(pair)]
-    return _hash_word_pairs(*(_hash_bytes([pair[place] for pair in pairs]) for place in (0, 1)))
+    array = np.frombuffer(data + PADDING, dtype=np.uint8)
+    bounds = boundaries(lengths)
+    spaces = np.flatnonzero(array[: len(data)] == _SPACE)
+    owners = np.searchsorted(bounds[1:], spaces, side="right")
+    has_one = np.bincount(owners, minlength=len(lengths)) == 1
+    middles, starts, ends = spaces[has_one[owners]], bounds[:-1][has_one], bounds[1:][has_one]
+    is_pair = (starts < middles) & (middles + 1 < ends)
+    middles, starts, ends = middles[is_pair], starts[is_pair], ends[is_pair]
+    first = hash_spans(array, starts, middles - starts)
+    return _hash_word_pairs(first, hash_spans(array, middles + 1, ends - middles - 1))
 
 
 KINDS = {
-    "words": TermKind(_group_words, _hash_bytes),
-    "lead": TermKind(lambda words: _group_words(find_lead_words(words)), _hash_bytes),
+    "words": TermKind(_group_words, _hash_terms),
+    "lead": TermKind(lambda words: _group_words(find_lead_words(words)), _hash_terms),
     "bigrams": TermKind(lambda words: _group_words(find_bigrams(words)), _hash_pairs),
-    "characters": TermKind(_group_character_grams, _hash_bytes),
+    "characters": TermKind(_group_character_grams, _hash_terms),
 }
 
 

@@ -13,7 +13,7 @@ from slugline.base.arrays import I64, U64
 from slugline.errors import DataError, OptionError
 from slugline.text.columns import TermColumns, TermTable
 from slugline.text.sparse import boundaries
-from slugline.text.terms import KINDS
+from slugline.text.terms import KINDS, join_terms
 from slugline.text.words import Words, find_words, map_chunks, number_distinct, span_text
 
 # Hash table ---------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Vocabulary(TermColumns):
         self.terms = list(terms)
         self.kind = kind
         self.n_reserved = n_reserved
-        hashes = KINDS[kind].hash(self.terms)
+        hashes = KINDS[kind].hash(*join_terms(self.terms))
         if len(hashes) != len(self.terms):
             raise DataError(f"a term of the vocabulary is not of the kind {kind!r}; all must be.")
         self._table = HashTable()
@@ -211,7 +211,7 @@ class Vocabulary(TermColumns):
 
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""
-        hashes = KINDS[self.kind].hash([term])
+        hashes = KINDS[self.kind].hash(*join_terms([term]))
         # Only pairs of words have a hash as bigrams.
         number = int(self._table.lookup(hashes)[0]) if len(hashes) else -1
         return None if number < 0 else self.n_reserved + number
