@@ -352,7 +352,7 @@ def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slugline.reports.page.write_whole", full)
+    monkeypatch.setattr("slugline.base.files.write_whole", full)
     code, out, err = run_with(lambda *_: result, "--out", "new", "--json")
     assert (code, err) == (
         1,

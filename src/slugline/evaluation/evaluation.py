@@ -15,16 +15,8 @@ import numpy.typing as npt
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
 from slugline.base.words import TitledRows, counted
 from slugline.errors import DataError
+from slugline.evaluation import probabilities
 from slugline.evaluation.intervals import Interval, bootstrap, wilson
-from slugline.evaluation.probabilities import (
-    ROUNDED,
-    Bin,
-    CoverageCurve,
-    calibration_error,
-    chance_error,
-    coverage_curve,
-    reliability_curve,
-)
 
 # Precision, recall and F1 -------------------------------------------------------------------------
 
@@ -169,9 +161,9 @@ class ScoredPredictions:
         return is_right
 
 
-def _predict_part(y_true: Integers, probabilities: Floats) -> tuple[npt.NDArray[np.generic], ...]:
-    true, proba = np.asarray(y_true, dtype=np.int64), probabilities.astype(np.float64)
-    if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
+def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.generic], ...]:
+    true, proba = np.asarray(y_true, dtype=np.int64), raw_proba.astype(np.float64)
+    if not ((proba >= 0) & (proba <= 1 + probabilities.ROUNDED)).all():
         raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
     rows, is_known = np.arange(len(true)), true >= 0
     predicted = proba.argmax(axis=1)
@@ -338,24 +330,25 @@ class Evaluation(TitledRows):
         """Mean difference of probability and accuracy; see `calibration_error`."""
         if self.predictions is None:
             return math.nan
-        return calibration_error(self.predictions.probability, self.predictions.right)
+        return probabilities.calibration_error(self.predictions.probability, self.predictions.right)
 
     @property
     def chance_error(self) -> float:
         """The calibration error of perfect probabilities; see `chance_error`."""
-        return math.nan if self.predictions is None else chance_error(self.reliability())
+        bins = self.reliability()
+        return probabilities.chance_error(bins) if bins else math.nan
 
-    def reliability(self) -> list[Bin]:
+    def reliability(self) -> list[probabilities.Bin]:
         """Return the `reliability_curve`; no bins without predictions."""
         if self.predictions is None:
             return []
-        return reliability_curve(self.predictions.probability, self.predictions.right)
+        return probabilities.reliability_curve(self.predictions.probability, self.predictions.right)
 
-    def coverage(self) -> CoverageCurve | None:
+    def coverage(self) -> probabilities.CoverageCurve | None:
         """Return the `coverage_curve`; None without predictions."""
         if self.predictions is None:
             return None
-        return coverage_curve(self.predictions.probability, self.predictions.right)
+        return probabilities.coverage_curve(self.predictions.probability, self.predictions.right)
 
     def top_k(self, k: int) -> float:
         """Return the share of documents whose true topic is among the `k` most probable."""

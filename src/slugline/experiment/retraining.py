@@ -20,14 +20,7 @@ from slugline.corpus.documents import Topic
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import evaluate, stored_metrics
-from slugline.model.file import container
-from slugline.model.file.content import (
-    from_model_file,
-    load_model,
-    model_path,
-    to_model_file,
-    with_metrics,
-)
+from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fitted import Fitted
 
@@ -105,9 +98,9 @@ def retrain(
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
-    original, file = load_model(path)
+    original, file = content.load_model(path)
     info = file.info
-    with open(model_path(path), "rb", opener=open_regular) as opened:
+    with open(content.model_path(path), "rb", opener=open_regular) as opened:
         data = opened.read()
     if info.max_bytes and len(data) > info.max_bytes:
         raise ModelFileError(
@@ -139,7 +132,7 @@ def retrain(
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
-    now = to_model_file(
+    now = content.to_model_file(
         again,
         metrics=info.metrics,
         test_fraction=info.test_fraction,
@@ -151,14 +144,14 @@ def retrain(
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a smaller file are those of the weights in it.
-        stored = from_model_file(now, again.encoder)
+        stored = content.from_model_file(now, again.encoder)
         measured = stored_metrics(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
     return Retraining(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
-        differences=_differences(path, data, with_metrics(now, metrics)),
+        differences=_differences(path, data, content.with_metrics(now, metrics)),
         not_measured=tuple(name for name in metrics if name not in measured),
     )
 
@@ -223,7 +216,7 @@ def _differences(
     again = container.pack(now)
     if again == data:
         return ()
-    then = container.read(model_path(path))
+    then = container.read(content.model_path(path))
     differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))

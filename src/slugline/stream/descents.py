@@ -12,38 +12,8 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F16, F32, F64, I32, I64, Mask
 from slugline.learning.calibration import Calibration
-from slugline.learning.linear.fit import (
-    ABSENT_SCORE,
-    MAX_SCORES,
-    HeldOutScores,
-    renormalize_rows,
-    scale_heldout_scores,
-    topic_batches,
-)
-from slugline.learning.linear.newton import (
-    Iterate,
-    NewtonDescent,
-    Preconditioner,
-    minimise,
-    row_slices,
-)
-from slugline.learning.linear.steps import (
-    MANY_ROWS,
-    drop_threshold,
-    hstack_topics,
-    learning_rates,
-    relevance_from_counts,
-    sparsify,
-    topic_rarity,
-)
-from slugline.learning.linear.sums import (
-    OneVsRestTargets,
-    RowBlock,
-    column_squares,
-    error_cost,
-    topic_counts,
-    training_counts,
-)
+from slugline.learning.linear import fit, newton, steps, sums
+from slugline.learning.linear.newton import Iterate, Preconditioner
 from slugline.stream.checkpoint import Checkpoint, RunningDescent, StreamState
 from slugline.stream.engine import DescentReport, DescentTask, Engine, TopicParallel
 from slugline.stream.local import write_memmap
@@ -80,7 +50,7 @@ class RowBlocks:
     @cached_property
     def squares(self) -> F64:
         """Sum of squares of each column, shape (n_columns,); takes a pass when first asked for."""
-        squares: F64 = self.engine.sum_blocks(column_squares)[0]
+        squares: F64 = self.engine.sum_blocks(sums.column_squares)[0]
         return squares
 
     @property
@@ -97,15 +67,15 @@ class RowBlocks:
         width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, self.n_columns)))
         n_batches = -(-self.n_topics // width)
         n_batches += n_batches % 2 if n_batches > 1 else 0
-        return topic_batches(self.n_topics, -(-self.n_topics // n_batches))
+        return fit.topic_batches(self.n_topics, -(-self.n_topics // n_batches))
 
 
 def hold_out_rows(engine: Engine, n_columns: int, n_all: I64) -> RowBlocks:
     """Return the rows of an engine with a share held out, as large as calibration needs."""
     n_rows, n_topics = int(n_all.sum()), len(n_all)
-    most = max(_MIN_HELD_OUT, MAX_SCORES // n_topics)
+    most = max(_MIN_HELD_OUT, fit.MAX_SCORES // n_topics)
     min_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
-    counts, n_training = engine.sum_blocks(training_counts, n_topics, min_key)
+    counts, n_training = engine.sum_blocks(sums.training_counts, n_topics, min_key)
     known_columns = counts > 0
     if not known_columns.any() or (n_training == n_all).all():  # too few to hold any out
         return RowBlocks(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
@@ -127,30 +97,34 @@ class Objective:
     def of(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
         """Return the objective for training rows, given how many each topic has."""
         n_rows, weights = int(counts.sum()), rows.topic_weights
-        negative = error_cost(n_rows) * weights
-        positive = negative if rows.weights is not None else negative * topic_rarity(counts)
+        negative = sums.error_cost(n_rows) * weights
+        positive = negative if rows.weights is not None else negative * steps.topic_rarity(counts)
         rates = _term_rates(rows, counts, min_key)
         preconditioner = Preconditioner.from_columns(rates, rows.squares, n_rows)
         costs = negative.astype(np.float32), positive.astype(np.float32)
         return cls(n_rows, *costs, preconditioner, min_key)
 
-    def targets(self, topics: slice) -> OneVsRestTargets:
+    def targets(self, topics: slice) -> sums.OneVsRestTargets:
         """Return the targets of a batch of topics."""
         numbers = np.arange(topics.start, topics.stop, dtype=np.int32)
-        return OneVsRestTargets(numbers, self.negative_costs, self.positive_costs, self.min_key)
+        return sums.OneVsRestTargets(
+            numbers, self.negative_costs, self.positive_costs, self.min_key
+        )
 
 
 def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
     """Return the rate of each term: all 1 with many rows, where weights are learned soon enough."""
-    if counts.sum() > MANY_ROWS:
+    if counts.sum() > steps.MANY_ROWS:
         return np.ones(rows.n_columns)
     parts = []
     for topics in rows.topic_batches():
-        (by_topic,) = rows.engine.sum_blocks(topic_counts, topics, min_key)
+        (by_topic,) = rows.engine.sum_blocks(sums.topic_counts, topics, min_key)
         parts.append(sp.csc_array(by_topic))
     present = np.flatnonzero(counts)
     by_topic = sp.hstack(parts, format="csc")[:, present]
-    return learning_rates(relevance_from_counts(by_topic, counts[present]), rows.squares)
+    return steps.learning_rates(
+        steps.relevance_from_counts(by_topic, counts[present]), rows.squares
+    )
 
 
 # Training ----------------------------------------------------------------------------------------
@@ -248,7 +222,7 @@ class StreamTraining:
         state, n_before, step = self._state, self._state.n_passes, None
         descent = begin_descent(*self._descent_arguments(objective, tolerance, topics))
         try:
-            for step in minimise(self._rows.engine, descent):
+            for step in newton.minimise(self._rows.engine, descent):
                 state.firsts.setdefault(topics.start, step.first)
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()
@@ -350,7 +324,9 @@ class StreamTraining:
         if not isinstance(iterate.weights, np.ndarray):
             return iterate.weights
         weights = iterate.weights.astype(np.float32, copy=False)
-        return sparsify(weights, drop_threshold(self._rows.n_columns * self._rows.n_topics))
+        return steps.sparsify(
+            weights, steps.drop_threshold(self._rows.n_columns * self._rows.n_topics)
+        )
 
     def _result(self, interrupted: bool) -> StreamResult:
         """Return the weights so far."""
@@ -361,13 +337,13 @@ class StreamTraining:
                 self._keep(topics, Iterate.initial(rows.n_columns, width))
         in_order = [iterates[topics.start] for topics in self._batches]
         biases = np.concatenate([iterate.biases for iterate in in_order]).astype(np.float32)
-        biases[rows.topic_weights * rows.n_all == 0] = ABSENT_SCORE
+        biases[rows.topic_weights * rows.n_all == 0] = fit.ABSENT_SCORE
         y, scores = self._heldout_scores()
         costs = rows.topic_weights.astype(np.float32)[y]
         return StreamResult(
-            hstack_topics([self._sparsify(iterate) for iterate in in_order]),
+            steps.hstack_topics([self._sparsify(iterate) for iterate in in_order]),
             biases,
-            HeldOutScores(np.arange(len(y)), scores).calibration(y, costs),
+            fit.HeldOutScores(np.arange(len(y)), scores).calibration(y, costs),
             (y, scores),
             self._state.n_passes,
             interrupted,
@@ -382,15 +358,18 @@ class StreamTraining:
         scores = np.concatenate(self._state.scores, axis=1)
         y = np.concatenate(rows.engine.collect(heldout_topics, rows.min_key)).astype(np.int64)
         counts = rows.topic_weights * rows.n_training
-        scores[:, counts == 0] = ABSENT_SCORE
+        scores[:, counts == 0] = fit.ABSENT_SCORE
         is_learned = counts[y] > 0  # other topics can't be predicted
         share = rows.n_training.sum() / rows.n_all.sum()
-        return y[is_learned], scale_heldout_scores(scores[is_learned], float(share))
+        return y[is_learned], fit.scale_heldout_scores(scores[is_learned], float(share))
 
 
 def begin_descent(
-    targets: OneVsRestTargets, preconditioner: Preconditioner, start: Iterate | None, *others: Any
-) -> NewtonDescent:
+    targets: sums.OneVsRestTargets,
+    preconditioner: Preconditioner,
+    start: Iterate | None,
+    *others: Any,
+) -> newton.NewtonDescent:
     """Return a descent from nothing, or from weights that may be float16 or sparse."""
     if start is None:
         start = Iterate.initial(len(preconditioner.scaling), len(targets.topics))
@@ -399,30 +378,32 @@ def begin_descent(
         is_dense = isinstance(weights, np.ndarray)
         weights = weights.astype(np.float32) if is_dense else weights.toarray()
         start = Iterate(weights, start.biases.copy())
-    return NewtonDescent(targets, preconditioner, start, *others)
+    return newton.NewtonDescent(targets, preconditioner, start, *others)
 
 
 def _to_float16(weights: F32) -> F16:
     """Return weights in float16; many of them are in a file."""
     parts: Iterator[F16] = (
         weights[part].clip(-_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
-        for part in row_slices(weights)
+        for part in newton.row_slices(weights)
     )
     if weights.size < _MAX_FLOAT16_IN_MEMORY:
         return np.concatenate(list(parts))
     return write_memmap(parts, weights.shape)
 
 
-def heldout_topics(block: RowBlock, min_key: int) -> I32:
+def heldout_topics(block: sums.RowBlock, min_key: int) -> I32:
     """Return the topics of held-out rows."""
     y: I32 = block.y[block.keys < np.uint64(min_key)]
     return y
 
 
-def score_heldout_rows(block: RowBlock, min_key: int, iterate: Iterate, known_columns: Mask) -> F32:
+def score_heldout_rows(
+    block: sums.RowBlock, min_key: int, iterate: Iterate, known_columns: Mask
+) -> F32:
     """Return scores of held-out rows as if they were new: with known columns alone."""
     X = block.take_rows(block.keys < np.uint64(min_key))
-    scores: F32 = renormalize_rows(X, known_columns) @ iterate.weights
+    scores: F32 = fit.renormalize_rows(X, known_columns) @ iterate.weights
     scores += iterate.biases.astype(np.float32)
     return scores
 

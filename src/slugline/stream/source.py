@@ -12,23 +12,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
+from slugline.corpus import labelled, readers
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
-from slugline.corpus.labelled import (
-    LabelledRows,
-    SchemaCheck,
-    SourceLayout,
-    SourceSchema,
-    read_layout,
-)
 from slugline.corpus.parquet import parquet_row_ranges
-from slugline.corpus.readers import (
-    RowReader,
-    detect_format,
-    read_line_range,
-    read_row_range,
-    read_rows,
-)
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
@@ -56,7 +43,7 @@ class Batch(NamedTuple):
 
     texts: list[str]
     topics: list[Topic]
-    schemas: tuple[SourceSchema, ...] = ()
+    schemas: tuple[labelled.SourceSchema, ...] = ()
 
 
 class Partition(Protocol):
@@ -92,7 +79,9 @@ class FilePartition:
         """Read the documents, a block at a time."""
         options = self.options
         rows = (
-            LabelledRows(read_rows(path, format=options.format, encoding=options.encoding), options)
+            labelled.LabelledRows(
+                readers.read_rows(path, format=options.format, encoding=options.encoding), options
+            )
             for path in self.paths
         )
         return read_batches(rows, self.rows_per_block)
@@ -107,11 +96,11 @@ class _FileRange:
     first: int
     end: int
     is_last: bool  # Whether it is the last one of its file
-    layout: SourceLayout
+    layout: labelled.SourceLayout
     options: ReadOptions
     rows_per_block: int
     is_local: bool = field(default=False, init=False)
-    read: ClassVar[staticmethod[[str, int, int], RowReader]]
+    read: ClassVar[staticmethod[[str, int, int], readers.RowReader]]
 
     @property
     def paths(self) -> Sequence[str]:
@@ -120,7 +109,7 @@ class _FileRange:
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        rows = LabelledRows(
+        rows = labelled.LabelledRows(
             self.read(self.path, self.first, self.end),
             self.options,
             layout=self.layout,
@@ -132,13 +121,13 @@ class _FileRange:
 class LineRange(_FileRange):
     """The rows of a JSONL file that start in a range of its bytes."""
 
-    read = staticmethod(read_line_range)
+    read = staticmethod(readers.read_line_range)
 
 
 class RowRange(_FileRange):
     """A range of the rows of a Parquet file."""
 
-    read = staticmethod(read_row_range)
+    read = staticmethod(readers.read_row_range)
 
 
 @dataclass(frozen=True)
@@ -189,16 +178,16 @@ class _BatchBuilder:
         is_long = self._n_characters >= MAX_CHARACTERS
         return is_long or len(self.texts) == self._rows_per_block
 
-    def take(self, schemas: tuple[SourceSchema, ...] = ()) -> Batch:
+    def take(self, schemas: tuple[labelled.SourceSchema, ...] = ()) -> Batch:
         """Return the documents, and start a new block."""
         batch = Batch(self.texts, self._topics, schemas)
         self.texts, self._topics, self._n_characters = [], [], 0
         return batch
 
 
-def read_batches(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[Batch]:
+def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) -> Iterator[Batch]:
     """Read files, or ranges of them, a block at a time; stop at one that can't be read on."""
-    builder, schemas = _BatchBuilder(rows_per_block), list[SourceSchema]()
+    builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
     for rows in files:
         for document in rows:
             if builder.add(document.text, document.topic):
@@ -291,7 +280,7 @@ class DocumentSource:
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
         options = ReadOptions(text, topic, format, skip_bad_rows, encoding)
-        self._schemas = SchemaCheck(skip_bad_rows)
+        self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
         self._digest: str | None = None
         self.n_documents = 0
@@ -343,7 +332,7 @@ class DocumentSource:
         """Return the partitions, which depend on the source alone."""
         return self._partitions
 
-    def add(self, schemas: Iterable[SourceSchema], n_documents: int, digest: str) -> None:
+    def add(self, schemas: Iterable[labelled.SourceSchema], n_documents: int, digest: str) -> None:
         """Add the schemas, number of documents and digest of the next batch."""
         for schema in schemas:
             self._schemas.add(schema)
@@ -384,7 +373,7 @@ def _estimate_size(file: str, options: ReadOptions) -> int | None:
     path = Path(file)
     if file == "-":
         return None
-    form = detect_format(file, options.format)
+    form = readers.detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
         return None
     with translate_os_errors(file):
@@ -395,7 +384,7 @@ def _estimate_size(file: str, options: ReadOptions) -> int | None:
 
 def _split_file(file: str, size: int, options: ReadOptions, rows_per_block: int) -> list[Partition]:
     """Return ranges of a file; none if it can't be split."""
-    form = detect_format(file, options.format)
+    form = readers.detect_format(file, options.format)
     if form == "parquet":
         kind: Any = RowRange
         bounds = parquet_row_ranges(Path(file), rows_per_block)
@@ -408,7 +397,7 @@ def _split_file(file: str, size: int, options: ReadOptions, rows_per_block: int)
         bounds = [(first, min(first + n_bytes, size)) for first in range(0, size, n_bytes)]
     else:
         return []
-    _, layout = read_layout(read_rows(file, format=form), options)
+    _, layout = labelled.read_layout(readers.read_rows(file, format=form), options)
     return [
         kind(file, first, end, (first, end) == bounds[-1], layout, options, rows_per_block)
         for first, end in bounds
@@ -465,8 +454,8 @@ class DaskPartition:
         first = next(rows, None)
         if first is None:  # as filters may leave it
             return
-        reader = RowReader(name, "frame", itertools.chain([first], rows))
-        yield from read_batches([LabelledRows(reader, self.options)], self.rows_per_block)
+        reader = readers.RowReader(name, "frame", itertools.chain([first], rows))
+        yield from read_batches([labelled.LabelledRows(reader, self.options)], self.rows_per_block)
 
 
 def dask_partitions(
