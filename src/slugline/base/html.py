@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -28,6 +29,11 @@ def template_environment(package: str, folder: str = "templates") -> Environment
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def colours() -> str:
+    """Return the style sheet with the colours and typefaces of all pages."""
+    return resources.files("slugline.base").joinpath("colours.css").read_text("utf-8")
 
 
 # Markdown -----------------------------------------------------------------------------------------

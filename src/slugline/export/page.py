@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline._version import __version__
-from slugline.base.html import render_markdown, template_environment
+from slugline.base.html import colours, render_markdown, template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
 from slugline.export.parts import ModelParts, model_parts
@@ -79,7 +79,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 def page_of(parts: ModelParts, model: str) -> str:
     """Return the page of a model's parts under the name of its file."""
     packed = parts.bundle.packed()
-    script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
+    script, style = f"\n{_script()}", f"\n{colours()}{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
     template = template_environment("slugline.export", "").get_template("page.html.j2")
     return template.render(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline._version import __version__
 from slugline.base.files import write_result
-from slugline.base.html import template_environment
+from slugline.base.html import colours, template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE, highlight
 
@@ -157,7 +157,8 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {function.__name__: function for function in (*filters, typeset, widths)}
     environment.filters |= {"breakable": _breakable, "prose": _prose}
     environment.filters["marked"] = lambda quote: highlight(*quote)
-    return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
+    shared = {"version": __version__, "colours": colours(), "marks": STYLE}
+    return environment.get_template(template).render(shared | values)
 
 
 def _prose(text: str) -> Markup:

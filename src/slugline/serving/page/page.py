@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from slugline._version import __version__
-from slugline.base.html import template_environment
+from slugline.base.html import colours, template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
 from slugline.reports.page import percent, shorten, typeset
@@ -37,10 +37,9 @@ _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-
 
 def _read() -> dict[str, bytes]:
     folder = files("slugline.serving.page")
-    colours = files("slugline.reports").joinpath("templates", "colours.css").read_text("utf-8")
     style = folder.joinpath("page.css").read_text("utf-8")
     return {
-        "page.css": "\n".join((colours, style, STYLE)).encode(),
+        "page.css": "\n".join((colours(), style, STYLE)).encode(),
         "page.js": folder.joinpath("page.js").read_bytes(),
     }
 
