@@ -324,9 +324,8 @@ class StreamTraining:
         if not isinstance(iterate.weights, np.ndarray):
             return iterate.weights
         weights = iterate.weights.astype(np.float32, copy=False)
-        return steps.sparsify(
-            weights, steps.drop_threshold(self._rows.n_columns * self._rows.n_topics)
-        )
+        threshold = steps.drop_threshold(self._rows.n_columns * self._rows.n_topics)
+        return steps.sparsify(weights, threshold)
 
     def _result(self, interrupted: bool) -> StreamResult:
         """Return the weights so far."""
