@@ -14,9 +14,8 @@ from slugline.base.arrays import Index
 from slugline.cli.options import (
     command,
     data_argument,
-    json_option,
     option,
-    quiet_option,
+    output_options,
     read_parts,
     reading_options,
     seed_option,
@@ -67,8 +66,7 @@ _DROPPED = 0.5
 )
 @seed_option
 @threads_option
-@quiet_option
-@json_option
+@output_options
 def audit(
     data: Sequence[str],
     reading: ReadOptions,

@@ -11,10 +11,9 @@ from slugline.cli.options import (
     check_model_first,
     command,
     data_argument,
-    json_option,
     model_argument,
     option,
-    quiet_option,
+    output_options,
     read_parts,
     reading_options,
     test_option,
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
     show_default="a part of DATA, if MODEL is a network",
 )
 @threads_option
-@quiet_option
-@json_option
+@output_options
 def check(
     model: str,
     data: Sequence[str],

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from slugline.cli.options import (
     command,
     data_argument,
-    json_option,
     option,
-    quiet_option,
+    output_options,
     read_parts,
     reading_options,
     seed_option,
@@ -48,8 +47,7 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 @option("--jobs N", "Models to measure at the same time.", type=int, default=1)
 @seed_option
 @threads_option
-@quiet_option
-@json_option
+@output_options
 def compare(
     data: Sequence[str],
     reading: ReadOptions,

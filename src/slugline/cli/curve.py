@@ -13,9 +13,8 @@ from slugline.cli.options import (
     command,
     data_argument,
     encoder_option,
-    json_option,
     option,
-    quiet_option,
+    output_options,
     read_parts,
     reading_options,
     seed_option,
@@ -44,8 +43,7 @@ if TYPE_CHECKING:
 @option("--plot PNG", "Draw the curves.", type=Path)
 @seed_option
 @threads_option
-@quiet_option
-@json_option
+@output_options
 def curve(
     data: Sequence[str],
     reading: ReadOptions,

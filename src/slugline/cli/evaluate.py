@@ -10,12 +10,11 @@ from slugline.cli.options import (
     check_model_first,
     command,
     data_argument,
-    json_option,
     load_parts,
     mistakes_option,
     model_argument,
     option,
-    quiet_option,
+    output_options,
     reading_options,
     say_notes,
     seed_option,
@@ -38,8 +37,7 @@ if TYPE_CHECKING:
     "--against MODEL2", "Test another model on the same documents, and say whether one is better."
 )
 @seed_option
-@quiet_option
-@json_option
+@output_options
 def evaluate(
     model: str,
     data: Sequence[str],

@@ -14,11 +14,10 @@ from slugline.cli.options import (
     argument,
     check_model_first,
     command,
-    json_option,
     load_parts,
     model_argument,
     option,
-    quiet_option,
+    output_options,
 )
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_not_read, check_target
@@ -56,8 +55,7 @@ _MOST_BYTES = 1 << 26
     "leaving out each.",
 )
 @option("--html FILE", "Write a page with the text marked.", type=Path)
-@quiet_option
-@json_option
+@output_options
 def explain(
     model: str,
     text: str,

@@ -173,6 +173,11 @@ def add_options(
     return functools.reduce(lambda result, option: option(result), reversed(options), function)
 
 
+def output_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add --quiet and --json."""
+    return add_options(function, (quiet_option, json_option))
+
+
 def reading_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options for labelled texts; the function gets them as `reading`, a `ReadOptions`."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slugline.cli.options import COUNT, command, json_option, option, quiet_option
+from slugline.cli.options import COUNT, command, option, output_options
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @option("--seeds N", "How many times to train each network.", type=COUNT, default=1)
 @option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
 @option("--seed N", "The first seed.", type=click.IntRange(min=0), default=0)
-@quiet_option
-@json_option
+@output_options
 def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> None:
     """Run every step of the Keras newswire lesson and show its numbers beside ours.
 

@@ -43,9 +43,8 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
 @argument(
     "models",
-    "Saved models (.slug), called by the names of their files; the first answers if a "
-    "request names none. By default reuters46, which comes with Slugline.  "
-    "[env var: SLUGLINE_MODELS]",
+    "Saved models (.slug), called by the names of their files; the first answers if a request "
+    "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",
     metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
     nargs=-1,

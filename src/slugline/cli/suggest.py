@@ -19,10 +19,9 @@ from slugline.cli.options import (
     command,
     encoding_option,
     format_option,
-    json_option,
     model_argument,
     option,
-    quiet_option,
+    output_options,
     seed_option,
     text_option,
 )
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
 @encoding_option
 @option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
 @seed_option
-@quiet_option
-@json_option
+@output_options
 def suggest(
     model: str,
     file: str,
