@@ -126,6 +126,7 @@ def test_learning_from_a_stream_on_this_machine_loads_no_dask(
     modules = loaded_by(code)
     assert packages(modules) & {"dask", "distributed", "sklearn", "matplotlib", "duckdb"} == set()
     assert "slugline.stream.fit" in modules
+    assert "slugline.cli.train_corrections" not in modules
 
 
 def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:

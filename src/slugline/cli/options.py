@@ -7,7 +7,6 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -279,6 +278,8 @@ def read_size(flag: str, size: str) -> int:
     ------
     OptionError : if it is no size, or under a byte; the message names the flag.
     """
+    from decimal import Decimal
+
     match = _SIZE.fullmatch(size.strip())
     unit = _UNITS.get(match[2].lower()) if match else None
     n_bytes = int(Decimal(match[1]) * unit) if match and unit else 0

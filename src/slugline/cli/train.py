@@ -10,12 +10,6 @@ from slugline.cli.encoder import advise, check_encoder, explain_interrupt
 from slugline.cli.options import command, read_parts, read_size
 from slugline.cli.output import name_flags, show_progress, warn
 from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
-from slugline.cli.train_corrections import (
-    CorrectionOptions,
-    check_retraining,
-    read_corrections,
-    retrain,
-)
 from slugline.cli.train_options import (
     NUM_WORDS,
     TEST_FRACTION,
@@ -25,11 +19,11 @@ from slugline.cli.train_options import (
     train_options,
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
-from slugline.cli.train_stream import train_stream
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
+    from slugline.cli.train_corrections import CorrectionOptions
     from slugline.corpus.corpus import Corpus
     from slugline.corrections.learning import RetrainingResult
     from slugline.experiment.curve import LearningCurves
@@ -51,6 +45,8 @@ def train(request: TrainRequest) -> None:
     """
     check_request(request)
     if request.is_stream:
+        from slugline.cli.train_stream import train_stream
+
         train_stream(request)
         return
     task = _prepare(request)
@@ -82,7 +78,11 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     from slugline.corpus.topics import read_descriptions
     from slugline.model.file.container import check_precision
 
-    corrections = read_corrections(request)
+    corrections = None
+    if request.corrections is not None:
+        from slugline.cli.train_corrections import read_corrections
+
+        corrections = read_corrections(request, request.corrections)
     test_fraction = request.test_fraction if corrections is None else corrections.test_fraction
     test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
     learner = make_learner(request.learner, request.net_options)
@@ -170,6 +170,8 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
                 progress=progress,
             )
         else:
+            from slugline.cli.train_corrections import retrain
+
             retraining = retrain(
                 *(task.classifier, parts, task.corrections, request.reading),
                 test_fraction=task.test_fraction or TEST_FRACTION,
@@ -207,6 +209,8 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
 
     experiment, retraining = _fit(request, task)
     if retraining is not None:
+        from slugline.cli.train_corrections import check_retraining
+
         fitted = check_retraining(retraining, request)
         experiment = replace(experiment, fitted=fitted)
     experiment, smaller = save_model(

@@ -42,8 +42,8 @@ class CorrectionOptions(NamedTuple):
     test_fraction: float | None
 
 
-def read_corrections(request: TrainRequest) -> CorrectionOptions | None:
-    """Return the corrections and how to learn from them; None without --corrections.
+def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
+    """Return the corrections in a file, and how to learn from them.
 
     If no option says how to learn, the model at --output does, if there is one.
 
@@ -59,9 +59,7 @@ def read_corrections(request: TrainRequest) -> CorrectionOptions | None:
     from slugline.corrections.learning import DEFAULT_WEIGHT, to_corpus
     from slugline.corrections.store import CorrectionStore
 
-    path, output = request.corrections, request.output
-    if path is None:
-        return None
+    output = request.output
     check_not_read("--output", output, [path])
     weight = DEFAULT_WEIGHT if request.correction_weight is None else request.correction_weight
     check_number("correction_weight", weight, over=0)
@@ -162,10 +160,8 @@ def check_retraining(result: RetrainingResult, request: TrainRequest) -> Fitted:
     return fitted
 
 
-def print_retraining(result: RetrainingResult | None, output: Path | None = None) -> None:
+def print_retraining(result: RetrainingResult, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
-    if result is None:
-        return
     from slugline.model.file.generations import earlier_files
     from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.cli.output import print_json, print_table, shares, show
 from slugline.cli.targets import TestedRouter, print_routing, routing_entry
-from slugline.cli.train_corrections import print_retraining
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import RetrainingResult
@@ -114,7 +113,10 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     show(f"model   {results.model}")
     show(f"report  {results.report}")
     print_routing(results.routing)
-    print_retraining(results.retraining, results.model)
+    if results.retraining is not None:
+        from slugline.cli.train_corrections import print_retraining
+
+        print_retraining(results.retraining, results.model)
 
 
 def _headline(experiment: Experiment) -> str:
