@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,29 @@ def test_rounding_is_shared_out_and_errors_are_not() -> None:
     assert adjust_to_sum(shares, 2 + 4e-5).tolist() == pytest.approx([3 + 3e-5, -1 + 1e-5])
     assert adjust_to_sum(shares, 2.1).tolist() == [3.0, -1.0]
     assert adjust_to_sum(np.zeros(2), 1.0).tolist() == [0.0, 0.0]
+
+
+def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
+    # Scores so large that the rounding errors of their differences are more than any step corrects.
+    huge = linear()
+    weights = huge._weights.toarray()
+    weights[:, :2] = 1e12 * np.abs(weights[:, :1])
+    huge._weights = sp.csr_array(weights)
+    mixture: Any = Mixture([Mixture([huge, linear(1)]), linear(2)])
+    X = row_of(0)
+
+    parts = attribute(mixture, X.indices, X.data)
+
+    assert not parts.is_approximate
+    began = time.process_time()
+    parts.shares(np.eye(N_TOPICS)[0])
+    assert time.process_time() - began < 10
+    assert parts.is_approximate
+
+
+@pytest.mark.parametrize("learner", LEARNERS.values(), ids=LEARNERS)
+def test_usual_shares_are_exact(learner: Learner) -> None:
+    X = row_of(0)
+    parts = attribute(learner, X.indices, X.data)
+    parts.shares(np.eye(N_TOPICS)[0])
+    assert not parts.is_approximate

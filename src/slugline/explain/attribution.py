@@ -32,6 +32,9 @@ from slugline.text.words import Words, is_unspaced
 # are halved, at most so many times, which is where a probability vanishes.
 _N_PANELS, _MAX_ERROR, _MAX_HALVINGS = 4, 1e-9, 40
 _N_NODES = 16
+# Probabilities to calculate for the path of a mixture, and panels whatever their number. Rounding
+# errors of huge scores would be halved for ever; what is left after so many is approximate.
+_MAX_PROBABILITIES, _MIN_PANELS = 1 << 24, 256
 # Probabilities in memory.
 _BATCH_SIZE = 1 << 20
 # The largest rounding error of a sum, as a share of the sum of sizes: models calculate in float32.
@@ -51,11 +54,14 @@ class Attribution(ABC):
         The scores of a row of zeros, and of the row.
     method : str
         Description of the method for users.
+    is_approximate : bool
+        Whether shares that were returned may be far from exact.
     """
 
     base: F64
     top: F64
     method: str
+    is_approximate = False
 
     @abstractmethod
     def shares(self, factors: F64) -> F64:
@@ -66,7 +72,9 @@ class Attribution(ABC):
         """
 
 
-def attribute(learner: Learner, columns: Integers, values: Floats) -> Attribution:
+def attribute(
+    learner: Learner, columns: Integers, values: Floats, max_probabilities: int = _MAX_PROBABILITIES
+) -> Attribution:
     """Return the attribution of a learner's scores of one row.
 
     Parameters
@@ -74,6 +82,9 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
     learner : LinearLearner, NeuralLearner, ShallowLearner, or a Mixture of these
     columns, values : arrays, shape (n_values,)
         The entries of the row.
+    max_probabilities : int
+        Probabilities of a mixture's learners to calculate; shares are approximate if that is not
+        enough.
 
     Raises
     ------
@@ -85,7 +96,9 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
     if isinstance(learner, NeuralLearner | ShallowLearner):
         return _Net(learner.network, columns, doubles)
     if isinstance(learner, Mixture):
-        return _Mixture(learner, [attribute(part, columns, values) for part in learner.learners])
+        part_size = max_probabilities // (len(learner.learners) + 1)
+        parts = [attribute(part, columns, values, part_size) for part in learner.learners]
+        return _Mixture(learner, parts, part_size)
     raise OptionError(
         f"`learner` is {short_repr(learner)}, which can't be explained; linear learners, nets and "
         "mixtures of them can."
@@ -166,10 +179,11 @@ class _Mixture(Attribution):
     gradients. The chain rule is that of DeepLIFT; see `_Net`.
     """
 
-    def __init__(self, mixture: Mixture, parts: list[Attribution]) -> None:
+    def __init__(self, mixture: Mixture, parts: list[Attribution], n_per_learner: int) -> None:
         self._parts = parts
         self._calibrations = [_calibration(learner) for learner in mixture.learners]
         self._weights = np.array(mixture.shares) / sum(mixture.shares)
+        self._max_panels = max(_MIN_PANELS, n_per_learner // (_N_NODES * len(parts[0].base)))
         self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
         kinds = dict.fromkeys(part.method for part in parts)
         self.method = (
@@ -180,11 +194,15 @@ class _Mixture(Attribution):
         totals = [np.zeros_like(part.base) for part in self._parts]
         edges = np.linspace(0, 1, _N_PANELS + 1)
         panels = np.stack([edges[:-1], edges[1:]], axis=1)
+        n_panels = 0
         for halving in range(_MAX_HALVINGS + 1):
+            n_panels += len(panels)
             gradients = self._integrate(factors, panels)
             ends = self._scores(panels.reshape(-1, 1)) @ factors
             missing = self._sums(gradients) - (ends[1::2] - ends[::2])
             is_off = (np.abs(missing) > _MAX_ERROR) & (halving < _MAX_HALVINGS)
+            if n_panels + 2 * is_off.sum() > self._max_panels:
+                self.is_approximate, is_off = True, np.zeros_like(is_off)
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient[~is_off].sum(axis=0)
             if not is_off.any():
@@ -194,6 +212,7 @@ class _Mixture(Attribution):
             panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
             panels = panels.reshape(-1, 2)
         shares = sum(part.shares(total) for part, total in zip(self._parts, totals, strict=True))
+        self.is_approximate |= any(part.is_approximate for part in self._parts)
         difference = float((self.top - self.base) @ factors)
         return adjust_to_sum(np.asarray(shares), difference, most=_PATH_ERROR)
 

@@ -143,15 +143,16 @@ def explain(
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
-    shares, bias, method = _shares(fitted, answer, factors, score)
+    parts = attribution.attribute(fitted.learner, answer.X.indices, answer.X.data)
+    shares, bias = _shares(fitted, answer, parts, factors, score)
     n_columns = len(answer.X.indices)
     shares, encoder_shares = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
     places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, shares)
     if split_encoder and fitted.dense is not None and len(words):
         weights = fitted.dense.weights.astype(np.float64) @ factors
-        parts = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
-        places = attribution.merge_attributions([places, parts])
+        by_part = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
+        places = attribution.merge_attributions([places, by_part])
     more = [Reason(_BY_ENCODER, None, None, share) for share in encoder_shares]
     return Explanation(
         text=text,
@@ -163,7 +164,8 @@ def explain(
         reasons=_reasons(text, words, places, more, most),
         n_words=len(words),
         n_unlisted=max(0, len(places.values) - most),
-        method=method,
+        method=parts.method,
+        is_approximate=parts.is_approximate,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
 
@@ -202,15 +204,16 @@ class _Answer:
         self.best = int(self.scores.argmax())
 
 
-def _shares(fitted: Fitted, answer: _Answer, factors: F64, score: float) -> tuple[F64, float, str]:
-    """Return the shares of columns and of an encoder in the score, the bias, and the method."""
-    parts = attribution.attribute(fitted.learner, answer.X.indices, answer.X.data)
+def _shares(
+    fitted: Fitted, answer: _Answer, parts: attribution.Attribution, factors: F64, score: float
+) -> tuple[F64, float]:
+    """Return the shares of columns and of an encoder in the score, and the bias."""
     shares, bias = parts.shares(factors), float(parts.base @ factors)
     if fitted.dense is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
         shares = np.append(factor * shares, answer.encoded @ weights @ factors)
         bias = factor * bias + float(fitted.dense.biases @ factors)
-    return attribution.adjust_to_sum(shares, score - bias), bias, parts.method
+    return attribution.adjust_to_sum(shares, score - bias), bias
 
 
 def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:

@@ -172,6 +172,8 @@ class Explanation(TitledRows):
         Number of places of words and phrases in the last reason.
     method : str
         How the score was divided.
+    is_approximate : bool
+        Whether the shares are not exact, because a mixture's scores were too large to divide.
     examples : tuple of TrainingExample
         The nearest training documents of the topic, if documents were passed.
     """
@@ -186,6 +188,7 @@ class Explanation(TitledRows):
     n_words: int
     n_unlisted: int
     method: str
+    is_approximate: bool = False
     examples: tuple[TrainingExample, ...] = ()
 
     @property
@@ -236,6 +239,7 @@ class Explanation(TitledRows):
             "n_words": self.n_words,
             "n_unlisted": self.n_unlisted,
             "method": self.method,
+            **({"is_approximate": True} if self.is_approximate else {}),
             "reasons": [reason._asdict() for reason in self.reasons],
             **({"examples": [e._asdict() for e in self.examples]} if self.examples else {}),
         }

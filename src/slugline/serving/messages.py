@@ -166,6 +166,7 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     bias: Annotated[float, Meta(description="What an empty text would get.")]
     n_words: int
     method: str
+    is_approximate: bool | UnsetType = UNSET
     reasons: list[Word]
 
 
@@ -212,6 +213,7 @@ def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationRep
         bias=round_number(explanation.bias),
         n_words=explanation.n_words,
         method=explanation.method,
+        is_approximate=explanation.is_approximate or UNSET,
         reasons=to_words(explanation),
     )
 

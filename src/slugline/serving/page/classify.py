@@ -66,7 +66,7 @@ class Answer(NamedTuple):
     chosen : str or int
         The topic whose words are marked.
     marked : Markup
-        The text with its words marked, perhaps cut (`is_cut`).
+        The text with its words marked, perhaps cut (`is_cut`) or not exactly (`is_approximate`).
     words_for, words_against : list of str
         The strongest of them.
     """
@@ -79,6 +79,7 @@ class Answer(NamedTuple):
     chosen: Topic
     marked: Markup
     is_cut: bool
+    is_approximate: bool
     words_for: list[str]
     words_against: list[str]
 
@@ -109,6 +110,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         chosen=marked,
         marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
+        is_approximate=explanation.is_approximate,
         words_for=_strongest(words, +1),
         words_against=_strongest(words, -1),
     )
