@@ -158,7 +158,7 @@ def test_rounding_is_shared_out_and_errors_are_not() -> None:
 def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
     # Scores so large that the rounding errors of their differences are more than any step corrects.
     huge = linear()
-    weights = huge._weights.toarray()
+    weights = huge.weights.toarray()
     weights[:, :2] = 1e12 * np.abs(weights[:, :1])
     huge._weights = sp.csr_array(weights)
     mixture: Any = Mixture([Mixture([huge, linear(1)]), linear(2)])

@@ -14,7 +14,7 @@ from slugline.audit import evidence
 from slugline.audit.evidence import Neighbours, OddText
 from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.base.checks import check_whole, count_threads
+from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
@@ -277,7 +277,8 @@ def _check(corpus: Corpus) -> None:
         raise DataError(f"{corpus.name} holds no documents; an audit needs some of two topics.")
     if len(set(corpus.topics)) == 1:
         raise DataError(
-            f"{corpus.name}: every document has the topic {corpus.topics[0]!r}, so that none can "
+            f"{corpus.name}: every document has the topic {short_repr(corpus.topics[0])}, so that "
+            f"none can "
             "be wrong; give documents of two topics, and check which column holds the topic."
         )
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from slugline.audit.evidence import assign_folds
 from slugline.audit.findings import DECISIONS, text_digest
 from slugline.base.arrays import Index
+from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
@@ -116,7 +117,8 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
     missing = [column for column in _REQUIRED_COLUMNS if good and column not in good[0].values]
     if missing:
         raise DataError(
-            f"{rows.name} has no column {missing[0]!r}, but {format_list([*good[0].values])}; it "
+            f"{rows.name} has no column {short_repr(missing[0])}, but "
+            f"{format_list([*good[0].values])}; it "
             "must have the columns of the table that the audit wrote to review."
         )
     if bad:

@@ -193,7 +193,8 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
         if len(remaining) < 2:
             raise DataError(
                 f"{corpus.name} has too few documents: while some are tested, "
-                f"{min(remaining)!r} is the only topic left to learn. Add documents of the other "
+                f"{short_repr(min(remaining))} is the only topic left to learn. Add documents of "
+                f"the other "
                 "topics."
             )
 
@@ -206,12 +207,14 @@ def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
     if single:
         verb, them = ("has", "it is") if len(single) == 1 else ("have", "they are")
         yield (
-            f"{counted(len(single), 'topic')} of {len(counts)}, such as {single[0]!r}, {verb} one "
+            f"{counted(len(single), 'topic')} of {len(counts)}, such as {short_repr(single[0])}, "
+            f"{verb} one "
             f"document: while {them} tested, no model can know the topic, and all answer wrong."
         )
     if few:
         yield (
-            f"{counted(len(few), 'topic')} of {len(counts)}, such as {few[0]!r}, {have(len(few))} "
+            f"{counted(len(few), 'topic')} of {len(counts)}, such as {short_repr(few[0])}, "
+            f"{have(len(few))} "
             f"fewer documents than there are folds ({n_folds}): they are tested in some of the "
             "folds only."
         )

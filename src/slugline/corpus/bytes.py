@@ -10,6 +10,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from slugline.base.checks import short_repr
 from slugline.errors import DataError, OptionError
 
 # Encodings ----------------------------------------------------------------------------------------
@@ -47,7 +48,7 @@ def check_encoding(name: str) -> str | None:
         _decoder(name).decode(b"")
     except (LookupError, ValueError) as error:
         raise OptionError(
-            f"`encoding` is {name!r}, which is not an encoding that Python reads; "
+            f"`encoding` is {short_repr(name)}, which is not an encoding that Python reads; "
             "give one such as cp1252, latin-1, utf-16 or shift_jis."
         ) from error
     return None if codec.name in ("utf-8", "utf-8-sig") else codec.name

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from slugline.base.checks import short_repr
 from slugline.base.words import join_first
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, SourceRow
@@ -78,7 +79,9 @@ def find_columns(
     """
     texts = _parse_names(head, text)
     if topic is not None and topic in texts:
-        raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
+        raise OptionError(
+            f"`text` and `topic` both name column {short_repr(topic)}; name two columns."
+        )
     rows = [row for row in head if isinstance(row, SourceRow)]
     columns = column_names(rows)
     if not rows:
@@ -158,7 +161,8 @@ def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None)
 
 def columns_note(text: Sequence[str], topic: str) -> str:
     """Return a note on columns that were guessed."""
-    columns = f"read column {' with '.join(map(repr, text))} as text and {topic!r} as topic"
+    columns = f"read column {' with '.join(map(short_repr, text))} as text and "
+    f"{short_repr(topic)} as topic"
     return f"{columns}; name others with `text` and `topic`"
 
 
@@ -185,7 +189,7 @@ def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
 
 def format_list(columns: Sequence[str]) -> str:
     """Return up to 20 column names in words, and the number of the others."""
-    return join_first([*map(repr, columns)], _N_LISTED)
+    return join_first([*map(short_repr, columns)], _N_LISTED)
 
 
 def _parse_names(
@@ -201,7 +205,7 @@ def _parse_names(
     else:
         names = tuple(part.strip() for part in text.split(","))
     if not all(names) or len(set(names)) < max(len(names), 1):
-        raise OptionError(f"`text` is {text!r}; name each column of the text once.")
+        raise OptionError(f"`text` is {short_repr(text)}; name each column of the text once.")
     return names
 
 
@@ -220,9 +224,9 @@ def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
 def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     if wanted not in columns:
         near = difflib.get_close_matches(wanted, columns, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "name one of them."
+        advice = f"did you mean {short_repr(near[0])}?" if near else "name one of them."
         raise OptionError(
-            f"{name} has no column {wanted!r}; there are {format_list(columns)}; {advice}"
+            f"{name} has no column {short_repr(wanted)}; there are {format_list(columns)}; {advice}"
         )
 
 
@@ -230,6 +234,7 @@ def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
     """Refuse a table whose topic column is named like a topic: it probably has no header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
-            f"{name} seems to have no header, as {topic!r} stands in its first line and below; "
+            f"{name} seems to have no header, as {short_repr(topic)} stands in its first line and "
+            f"below; "
             "put a line such as text,topic in front."
         )

@@ -55,7 +55,8 @@ class Topics:
             word = next(topic for topic in distinct if isinstance(topic, str))
             number = next(topic for topic in distinct if not isinstance(topic, str))
             raise DataError(
-                f"topics are words and numbers, such as {word!r} and {number!r}; "
+                f"topics are words and numbers, such as {short_repr(word)} and "
+                f"{short_repr(number)}; "
                 "make them all words or all numbers."
             )
         return cls(sorted(distinct))
@@ -72,7 +73,7 @@ class Topics:
             return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
         except KeyError as error:
             raise DataError(
-                f"unknown topic {error.args[0]!r}; the known ones are "
+                f"unknown topic {short_repr(error.args[0])}; the known ones are "
                 f"{join_first([str(name) for name in self.names], _N_NAMED)}."
             ) from None
 
@@ -172,7 +173,8 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     for name, text in checked.items():
         if not isinstance(text, str) or not text.strip():
             raise DataError(
-                f"the description of topic {name!r} is {short_repr(text)}; describe it in a few "
+                f"the description of topic {short_repr(name)} is {short_repr(text)}; describe it "
+                f"in a few "
                 "words, or leave it out."
             )
     return checked
@@ -200,7 +202,8 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     topic = topic.item() if isinstance(topic, np.generic) else topic
     if _is_missing(topic):
         raise DataError(
-            f"`{name}` has no topic in row {row}, counted from 0, but {topic!r}; give it one, or "
+            f"`{name}` has no topic in row {row}, counted from 0, but {short_repr(topic)}; give "
+            f"it one, or "
             "leave the row out."
         )
     if isinstance(topic, bool) or (isinstance(topic, float) and topic.is_integer()):
@@ -236,7 +239,8 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
             )
         if isinstance(topic, str) and (not topic.strip() or "\0" in topic or has_surrogates(topic)):
             raise DataError(
-                f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+                f"topic {short_repr(topic)} is blank, or holds a NUL or half a character; rename "
+                f"it."
             )
         if isinstance(topic, int) and not _MIN_NUMBER <= topic <= _MAX_NUMBER:
             raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
@@ -309,7 +313,8 @@ def _check_flat(texts: Any) -> None:
         names = list(texts.columns)
         name = "text" if "text" in names or not names else names[0]
         raise DataError(
-            f"the texts are of type {kind}; pass the column that holds them: df[{name!r}]."
+            f"the texts are of type {kind}; pass the column that holds them: "
+            f"df[{short_repr(name)}]."
         )
     if len(shape) != 1:
         raise DataError(

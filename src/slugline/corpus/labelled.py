@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from slugline.base.checks import short_repr
 from slugline.base.words import join_first, join_words
 from slugline.corpus.columns import (
     columns_note,
@@ -174,8 +175,9 @@ class LabelledRows:
         self._unusual = self._unusual or document.topic
         return BadRow(
             document.at,
-            f"a {'number' if is_number else 'word'} as topic, such as {self._unusual!r}, where "
-            f"most are like {usual!r}",
+            f"a {'number' if is_number else 'word'} as topic, such as "
+            f"{short_repr(self._unusual)}, where "
+            f"most are like {short_repr(usual)}",
             _ONE_KIND,
         )
 
@@ -243,7 +245,8 @@ def _check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
     """Raise DataError if two sources, each with one of its topics, have numbers and words."""
     if _is_number(first[1]) != _is_number(other[1]):
         raise DataError(
-            f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "
+            f"{first[0]} has topics like {short_repr(first[1])}, but {other[0]} has some like "
+            f"{short_repr(other[1])}; "
             f"{_ONE_KIND}."
         )
 
@@ -471,5 +474,9 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
     is_guessed = rows.has_names and text is None
-    note = f"read column {columns[0]!r} as text; name another with `text`" if is_guessed else ""
+    note = (
+        f"read column {short_repr(columns[0])} as text; name another with `text`"
+        if is_guessed
+        else ""
+    )
     return UnlabelledTexts(texts, places, n_skipped, note)

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from slugline.base.checks import short_repr
 from slugline.corpus.bytes import LineStream, check_encoding
 from slugline.corpus.formats import (
     ByteRange,
@@ -197,7 +198,9 @@ class RowReader:
 def check_format(form: str | None, encoding: str | None) -> str | None:
     """Return the encoding by Python's name; OptionError if there is no such format or encoding."""
     if form is not None and form not in _FORMATS:
-        raise OptionError(f"there is no format {form!r}; choose one of {', '.join(_FORMATS)}.")
+        raise OptionError(
+            f"there is no format {short_repr(form)}; choose one of {', '.join(_FORMATS)}."
+        )
     return None if encoding is None else check_encoding(encoding)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from slugline.base.checks import short_repr
 from slugline.corpus.bytes import guess_encoding
 from slugline.errors import DataError
 
@@ -147,4 +148,4 @@ def check_unique(source: str, names: Iterable[str]) -> None:
     counts = Counter(names)
     duplicate = next((name for name, n in counts.items() if n > 1), None)
     if duplicate is not None:
-        raise DataError(f"{source} has two columns named {duplicate!r}; rename one.")
+        raise DataError(f"{source} has two columns named {short_repr(duplicate)}; rename one.")

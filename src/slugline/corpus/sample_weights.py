@@ -133,7 +133,8 @@ def check_class_weight(class_weight: Any) -> None:
     for topic, weight in class_weight.items():
         if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
             raise OptionError(
-                f"`class_weight` gives topic {topic!r} the weight {short_repr(weight)}; give a "
+                f"`class_weight` gives topic {short_repr(topic)} the weight {short_repr(weight)}; "
+                f"give a "
                 f"number from 0 to {_MAX_WEIGHT:g}."
             )
 

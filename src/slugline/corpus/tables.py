@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import posixpath
 import re
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+from xml.parsers import expat
 
 from slugline.corpus.rows import (
     MAX_RECORD,
     RowIterator,
     check_unique,
-    import_reader,
     make_row,
     too_long_row,
     translate_os_errors,
@@ -21,98 +25,289 @@ from slugline.corpus.rows import (
 from slugline.errors import DataError
 
 # Excel -------------------------------------------------------------------------------------------
+#
+# Elements are read one by one, and only shared strings and one row are in memory: readers that
+# build a tree or a table can be made to take gigabytes by a file of a few kilobytes.
 
-#: The most bytes that all parts of a file may unpack to, and the most times their packed size.
-MAX_UNPACKED, MAX_RATIO = 2**30, 200
-#: Cells of the rectangle that a sheet spans, which is held in memory even if nearly empty.
-MAX_CELLS = 20_000_000
-# A part below this size may be packed in any ratio.
-_SMALL = 10_000_000
-_PIECE = 1 << 20
-_PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,9})["']""")
+#: The most bytes that a part of a file may unpack to, and the most characters in a sheet's cells:
+#: many cells can share one long string.
+MAX_UNPACKED = 200_000_000
+#: The most elements of a sheet, of its strings and of any other part, and cells of a table.
+MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
+# Excel's own limits.
+_MAX_ROW, _MAX_COLUMN = 1_048_576, 16_384
+# What the XML parser keeps in memory: the bytes of a tag, distinct names, and open elements.
+_MAX_TAG, _MAX_NAMES, _MAX_DEPTH = 1 << 20, 20_000, 100
+_PIECE = 1 << 16
+_PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
+# Elements without text that are used.
+_EMPTY_ELEMENTS = {"Relationship", "sheet", "workbookPr", "numFmt", "cellXfs", "xf", "row"}
+# Control characters, and the underscore before what only looks like one.
+_ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
+# How .xls files begin, and those with a password.
+_OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
+# Excel's own formats of dates and times; of others, the letters outside of quotes tell.
+_DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
+_MAX_FORMAT, _DURATION_FORMAT = 255, 46
+_QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
 
 
 def excel_rows(path: Path) -> RowIterator:
     """Yield the rows below the first non-empty one, which names the columns.
 
-    Columns without a name and empty rows are left out.
+    Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
     """
-    calamine = import_reader("Excel", "python_calamine", "python-calamine")
     with translate_os_errors(str(path)):
-        _check_sizes(path)
         try:
-            with calamine.CalamineWorkbook.from_path(str(path)) as book:
-                sheet = book.get_sheet_by_index(0)
-        except (calamine.CalamineError, IndexError) as error:
-            raise _incomplete_file(path, error) from error
-    yield from _table_rows(path, sheet.iter_rows())
+            with path.open("rb") as file:
+                if file.read(len(_OLD_START)) == _OLD_START:
+                    raise ValueError("it is an .xls file or has a password")
+            with zipfile.ZipFile(path) as archive:
+                yield from _table_rows(path, _Workbook(archive).rows())
+        except DataError:
+            raise
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+            *(expat.ExpatError, LookupError, ValueError),
+        ) as error:
+            reason = textwrap.shorten(str(error), 200)
+            raise DataError(
+                f"{path} is not an Excel file that can be read ({reason}); save it again as .xlsx, "
+                "or as CSV."
+            ) from error
 
 
-def _table_rows(path: Path, rows: Iterable[list[Any]]) -> RowIterator:
-    names: list[str] = []
-    for at, cells in enumerate(rows, 1):
-        if all(isinstance(cell, str) and not cell.strip() for cell in cells):
-            continue
-        if not names:
-            names = [str(cell).strip() for cell in cells]
-            check_unique(str(path), filter(None, names))
-            continue
-        values = {name: cell for name, cell in zip(names, cells, strict=True) if name}
-        n_characters = sum(len(value) for value in values.values() if isinstance(value, str))
-        yield make_row(at, values) if n_characters <= MAX_RECORD else too_long_row(at)
+def _table_rows(path: Path, rows: Iterable[tuple[int, dict[int, Any] | None]]) -> RowIterator:
+    names: dict[int, str] = {}
+    for n_rows, (at, cells) in enumerate(rows):
+        if n_rows * len(names) > MAX_CELLS:
+            raise ValueError(f"its table has more than {MAX_CELLS:,} cells")
+        if cells is None:
+            yield too_long_row(at)
+        elif names:
+            yield make_row(at, {name: cells.get(column, "") for column, name in names.items()})
+        else:
+            texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
+            names = {column: text for column, text in texts if text}
+            check_unique(str(path), names.values())
 
 
-def _incomplete_file(path: Path, error: Exception) -> DataError:
-    reason = str(error).partition("\n")[0]
-    return DataError(f"{path} is not a complete Excel file ({reason}); save it again, or as CSV.")
+class _Workbook:
+    """The first sheet with cells of an Excel file.
+
+    Raises ValueError, LookupError or an error of zipfile or expat if it can't be read.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        books = [part for kind, part in self._related("").values() if kind == "officeDocument"]
+        if not books:
+            raise ValueError("it has no workbook")
+        related = self._related(books[0])
+        parts = dict(related.values())
+        self._origin = datetime(1899, 12, 30)
+        sheets = []
+        for name, attributes, _ in self._elements(books[0]):
+            if name == "sheet":
+                ids = (value for key, value in attributes.items() if key.endswith(":id"))
+                kind, part = related.get(next(ids, ""), ("", ""))
+                sheets += [part] if kind == "worksheet" else []
+            elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
+                self._origin = datetime(1904, 1, 1)
+        if not sheets:
+            raise ValueError("it has no sheet with cells")
+        self._sheet = sheets[0]
+        # As bytes, a string with one rare character doesn't take four times its size.
+        self._strings = [
+            _unescape(text).encode()
+            for name, _, text in self._elements(parts.get("sharedStrings"), MAX_STRINGS)
+            if name == "si"
+        ]
+        self._formats = self._date_formats(parts.get("styles"))
+
+    def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
+        """Yield number and cells by column of each row that isn't empty; None if it is too long."""
+        at = column = n_characters = total = 0
+        cells: dict[int, Any] = {}
+        for name, attributes, text in self._elements(self._sheet, MAX_ELEMENTS):
+            if name == "row":
+                if n_characters:
+                    yield at, cells if n_characters <= MAX_RECORD else None
+                at, column, n_characters, cells = int(attributes.get("r", at + 1)), 0, 0, {}
+            elif name == "c":
+                column = _column_number(attributes["r"]) if "r" in attributes else column + 1
+                kind = attributes.get("t", "n")
+                content = self._strings[int(text)] if kind == "s" and text else text
+                n_characters += len(content.strip())
+                total += len(content)
+                if content and n_characters <= MAX_RECORD:
+                    cells[column] = self._value(kind, content, int(attributes.get("s", 0)))
+            if not (0 <= at <= _MAX_ROW and column <= _MAX_COLUMN):
+                raise ValueError(f"it has a cell in row {at:,} and column {column:,}")
+            if total > MAX_UNPACKED:
+                raise ValueError(f"its cells have more than {MAX_UNPACKED:,} characters")
+        if n_characters:
+            yield at, cells if n_characters <= MAX_RECORD else None
+
+    def _value(self, kind: str, content: str | bytes, style: int) -> Any:
+        """Return a cell's value; "" for an error of a formula."""
+        if isinstance(content, bytes):
+            return content.decode()
+        if kind == "n":
+            number = float(content)
+            form = self._formats[style] if style < len(self._formats) else ""
+            return _format_date(number, form, self._origin) if form else _finite(number, content)
+        return content == "1" if kind == "b" else "" if kind == "e" else _unescape(content)
+
+    def _date_formats(self, part: str | None) -> list[str]:
+        """Return "date", "duration" or "" for each style of cells."""
+        codes: dict[int, str] = {}
+        formats: list[str] = []
+        for name, attributes, _ in self._elements(part):
+            number = int(attributes.get("numFmtId", 0))
+            if name == "numFmt":
+                code = _QUOTED.sub("", attributes.get("formatCode", "")[:_MAX_FORMAT].lower())
+                kind = "duration" if "[" in code else "date"
+                codes[number] = kind if set(code) & {*"dmyhs"} else ""
+            elif name == "cellXfs":
+                formats = []
+            elif name == "xf":
+                usual = "duration" if number == _DURATION_FORMAT else "date"
+                formats.append(codes.get(number, usual * (number in _DATE_FORMATS)))
+        return formats
+
+    def _related(self, part: str) -> dict[str, tuple[str, str]]:
+        """Return kind and name of the parts that a part refers to, by their ids."""
+        folder, name = posixpath.split(part)
+        return {
+            attributes["Id"]: (
+                attributes["Type"].rpartition("/")[2],
+                posixpath.normpath(posixpath.join("/", folder, attributes["Target"])).lstrip("/"),
+            )
+            for name, attributes, _ in self._elements(f"{folder}/_rels/{name}.rels".lstrip("/"))
+            if name == "Relationship" and attributes.get("TargetMode") != "External"
+        }
+
+    def _elements(self, part: str | None, most: int = MAX_OTHERS) -> Iterator[_Element]:
+        """Yield the elements of a part, of which there may be so many; none if there is no part."""
+        if part is None:
+            return
+        info = self._archive.getinfo(part)
+        # Another method could take gigabytes for its dictionary.
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{part} is packed in an unusual way")
+        if info.file_size > MAX_UNPACKED:
+            raise ValueError(f"{part} unpacks to {info.file_size:,} bytes")
+        parser, n_read = _Parser(most), 0
+        # Reading to the end checks that the part has its declared size.
+        with self._archive.open(info) as file:
+            while piece := file.read(_PIECE):
+                n_read += len(piece)
+                yield from parser.parse(piece, n_read)
+        yield from parser.parse(b"", n_read)
 
 
-def _check_sizes(path: Path) -> None:
-    """Raise DataError if a file unpacks to, or spans, more than fits into memory."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            parts = archive.infolist()
-            _check_declared_sizes(path, parts)
-            # Reading to the end checks that each part has its declared size.
-            spans = [_span(archive.open(part)) for part in parts]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _incomplete_file(path, error) from error
-    n_rows, n_columns = max(spans, key=lambda span: span[0] * span[1], default=(0, 0))
-    if n_rows * n_columns > MAX_CELLS:
-        raise DataError(
-            f"{path} has cells as far as row {n_rows:,} and column {n_columns:,}; delete what is "
-            "beside and below the table, or save it as CSV."
-        )
+class _Element(NamedTuple):
+    name: str  # without its namespace
+    attributes: dict[str, str]
+    text: str  # of a cell or a shared string
 
 
-def _check_declared_sizes(path: Path, parts: list[zipfile.ZipInfo]) -> None:
-    n_bytes = sum(part.file_size for part in parts)
-    is_bomb = any(part.file_size > max(_SMALL, MAX_RATIO * part.compress_size) for part in parts)
-    if n_bytes > MAX_UNPACKED or is_bomb:
-        raise DataError(
-            f"{path} unpacks to {n_bytes:,} bytes, more than is likely or fits into memory; save "
-            "it as CSV."
-        )
+class _Parser:
+    """Elements from pieces of XML: cells and shared strings at their ends, others as they begin."""
+
+    def __init__(self, max_elements: int) -> None:
+        self._max_elements = max_elements
+        self._names: dict[str, str] = {}
+        self._parser = expat.ParserCreate(intern=self._names)
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._begin
+        self._parser.EndElementHandler = self._end
+        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        self._elements: list[_Element] = []
+        self._depth = self._n_elements = self._n_characters = 0
+        self._owner = _Element("", {}, "")
+        self._texts: list[str] = []
+        self._is_phonetic = False
+
+    def parse(self, piece: bytes, n_read: int) -> list[_Element]:
+        """Return the elements up to the end of the next piece; an empty one is the last."""
+        self._parser.Parse(piece, not piece)
+        if n_read - self._parser.CurrentByteIndex > _MAX_TAG or len(self._names) > _MAX_NAMES:
+            raise ValueError("its XML has tags of megabytes or thousands of names")
+        elements, self._elements = self._elements, []
+        return elements
+
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag.rpartition(":")[2] if ":" in tag else tag
+        self._depth += 1
+        self._n_elements += 1
+        if self._depth > _MAX_DEPTH or self._n_elements > self._max_elements:
+            raise ValueError(
+                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
+            )
+        if name in ("c", "si"):
+            self._owner = _Element(name, attributes, "")
+            self._texts, self._n_characters = [], 0
+        elif name in ("t", "v") and not self._is_phonetic:
+            self._parser.CharacterDataHandler = self._add_text
+        elif name == "rPh":
+            self._is_phonetic = True
+        elif name in _EMPTY_ELEMENTS:
+            self._elements.append(_Element(name, attributes, ""))
+
+    def _end(self, tag: str) -> None:
+        name = tag.rpartition(":")[2] if ":" in tag else tag
+        self._depth -= 1
+        if name in ("c", "si"):
+            self._elements.append(self._owner._replace(text="".join(self._texts)))
+        elif name in ("t", "v"):
+            self._parser.CharacterDataHandler = None
+        elif name == "rPh":
+            self._is_phonetic = False
+
+    def _add_text(self, text: str) -> None:
+        self._n_characters += len(text)
+        if self._n_characters > MAX_RECORD:
+            raise ValueError(f"a cell has more than {MAX_RECORD:,} characters")
+        self._texts.append(text)
 
 
-def _span(part: IO[bytes]) -> tuple[int, int]:
-    """Return the last row and column that a part of an Excel file names."""
-    n_rows = n_columns = 0
-    overlap = b""
-    with part:
-        while piece := part.read(_PIECE):
-            for match in _PLACE.finditer(overlap + piece):
-                n_rows = max(n_rows, int(match[2]))
-                n_columns = max(n_columns, _column_number(match[1]))
-            overlap = piece[-32:]
-    return n_rows, n_columns
+def _refuse_doctype(*_: object) -> None:
+    # It could define entities that grow.
+    raise ValueError("its XML has a DOCTYPE")
 
 
-def _column_number(letters: bytes) -> int:
+def _column_number(place: str) -> int:
+    match = _PLACE.fullmatch(place)
+    if match is None:
+        raise ValueError(f"it has a cell at {place[:20]!r}")
     number = 0
-    for letter in letters:
-        number = 26 * number + letter - 64
+    for letter in match[1]:
+        number = 26 * number + ord(letter) - 64
     return number
+
+
+def _unescape(text: str) -> str:
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text) if "_x00" in text else text
+
+
+def _finite(number: float, text: str) -> float | str:
+    return number if math.isfinite(number) else text
+
+
+def _format_date(days: float, form: str, origin: datetime) -> str:
+    """Return a date, a date and time, a time of day, or hours of a duration, in ISO's form."""
+    try:
+        duration = timedelta(seconds=round(days * 86_400))
+        moment = origin + duration
+    except (OverflowError, ValueError):
+        return str(days)
+    if form == "duration":
+        return f"{duration // timedelta(hours=1)}:{moment:%M:%S}"
+    if 0 <= days < 1:
+        return f"{moment:%H:%M:%S}"
+    return str(moment if moment.time() != origin.time() else moment.date())
 
 
 # Data frames, without importing their libraries ---------------------------------------------------

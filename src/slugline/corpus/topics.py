@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from slugline.base.checks import short_repr
 from slugline.base.words import counted, join_first
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
@@ -154,7 +155,7 @@ def _read_pairs(
             reason = problem.format(name) if name else _NO_NAME
             raise DataError(f"{place}: {reason}, or delete the line.")
         if name in pairs:
-            raise DataError(f"{place}: {name!r} occurs twice; delete one of its lines.")
+            raise DataError(f"{place}: {short_repr(name)} occurs twice; delete one of its lines.")
         pairs[name] = value
     return pairs
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, Mask
-from slugline.base.checks import check_number
+from slugline.base.checks import check_number, short_repr
 from slugline.base.words import counted, join_first
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -413,9 +413,13 @@ def _n_equal(right: Iterable[str], answers: Iterable[str]) -> int:
 
 def _describe_loss(change: TopicChange) -> str:
     """Return how much worse a topic got, in words."""
-    instead = f", most others now get {change.taken_by!r}" if change.taken_by is not None else ""
+    instead = (
+        f", most others now get {short_repr(change.taken_by)}"
+        if change.taken_by is not None
+        else ""
+    )
     return (
-        f"topic {change.topic!r} got clearly worse: of its "
+        f"topic {short_repr(change.topic)} got clearly worse: of its "
         f"{counted(change.n_documents, 'test document')}, {change.n_found_after:,} are found and "
         f"{change.n_found_before:,} were before{instead}; of all others, "
         f"{change.n_given_after - change.n_found_after:,} get it and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -33,7 +34,7 @@ def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> 
     if len(counts.keys() | described) == 1 and counts:
         only = next(iter(counts))
         return [
-            f"{all_of(n_documents, 'document')} {have(n_documents)} the topic {only!r}: "
+            f"{all_of(n_documents, 'document')} {have(n_documents)} the topic {short_repr(only)}: "
             "there is nothing to tell apart, and the model will always answer it. Add documents of "
             "other topics."
         ]
@@ -170,7 +171,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     if unknown:
         warnings.append(
             f"{len(unknown):,} of the {counted(len(test), 'test document')} {have(len(unknown))} "
-            f"a topic that the model doesn't know, such as {unknown[0]!r}, and "
+            f"a topic that the model doesn't know, such as {short_repr(unknown[0])}, and "
             f"{'counts' if len(unknown) == 1 else 'count'} as wrong. Train with documents of such "
             "topics, or leave them out of the test."
         )

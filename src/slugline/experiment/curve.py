@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from slugline.base.arrays import Index
-from slugline.base.checks import check_whole
+from slugline.base.checks import check_whole, short_repr
 from slugline.base.plots import LabelCurve, plot_labels
 from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, counted, have
@@ -275,12 +275,13 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     counts = train.topic_counts()
     if untested := sorted(set(counts) - set(test.topics)):
         yield (
-            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, "
+            f"{len(untested)} of {len(counts)} topics, such as {short_repr(untested[0])}, "
             f"{have(len(untested))} too few documents to be tested, and can only be learned."
         )
     if unlearned := sorted(set(test.topics) - set(counts)):
         yield (
-            f"{counted(len(unlearned), 'topic')} of the test documents, such as {unlearned[0]!r}, "
+            f"{counted(len(unlearned), 'topic')} of the test documents, such as "
+            f"{short_repr(unlearned[0])}, "
             f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
             "wrong."
         )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.base.words import TitledRows, all_of, counted, have
 from slugline.classifier import TopicClassifier
@@ -61,8 +62,10 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
     """Check that a test has one of the topics; DataError if not."""
     if not set(topics) & set(test.topics):
         raise DataError(
-            f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
-            f"{test.topics[0]!r}; test on documents with the topics that the model learns."
+            f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
+            f"ones like "
+            f"{short_repr(test.topics[0])}; test on documents with the topics that the model "
+            f"learns."
         )
 
 
@@ -73,7 +76,8 @@ def check_several_topics(corpus: Corpus) -> None:
     if len(set(corpus.topics)) == 1:
         raise DataError(
             f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
-            f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
+            f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
+            f"other topics."
         )
 
 
@@ -184,7 +188,9 @@ class Experiment(TitledRows):
             low, high = self.evaluation.interval
             accuracy = f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"
             rows.append(("accuracy", accuracy))
-            rows.append(("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"))
+            rows.append(
+                ("baseline", f"{self.majority:.3f}, always {short_repr(self.majority_topic)}")
+            )
         rows += [("warning", warning) for warning in self.warnings]
         return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
 
@@ -335,7 +341,8 @@ def _with_test(
     majority_topic, majority = majority_baseline(topics, test.topics)
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
-            f"the model is no better than always answering {majority_topic!r}: that is right in "
+            f"the model is no better than always answering {short_repr(majority_topic)}: that is "
+            f"right in "
             f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
             "another `learner`, or more documents.",
         )
@@ -382,7 +389,8 @@ def check_validation(classifier: TopicClassifier, train: Corpus, validation: Cor
         if unknown:
             raise DataError(
                 f"{validation.name} has topics that {train.name} has no documents of, such as "
-                f"{unknown[0]!r}; validate on documents with the topics that the model learns."
+                f"{short_repr(unknown[0])}; validate on documents with the topics that the model "
+                f"learns."
             )
     elif train.texts and choose_learner(classifier.learner).has_epochs:
         check_two_documents(train, "find the best epoch on", "validation")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 
+from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
@@ -273,9 +274,11 @@ def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     names = [*frame.columns]
     for column in columns:
         if column not in names:
-            raise OptionError(f"the data frame has no column {column!r}; it has {names}.")
+            raise OptionError(f"the data frame has no column {short_repr(column)}; it has {names}.")
         if names.count(column) > 1:
-            raise DataError(f"the data frame has several columns {column!r}; rename them.")
+            raise DataError(
+                f"the data frame has several columns {short_repr(column)}; rename them."
+            )
     return columns
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from slugline.base.checks import short_repr
 from slugline.base.files import fresh_part, whole_file
 from slugline.corpus.parquet import (
     column_types,
@@ -420,7 +421,8 @@ def _check_distinct(names: Iterable[str]) -> None:
         other = names_by_lower.setdefault(name.lower(), name)
         if other != name:
             raise DataError(
-                f"columns {other!r} and {name!r} are the same name in Parquet; rename one, or "
+                f"columns {short_repr(other)} and {short_repr(name)} are the same name in "
+                f"Parquet; rename one, or "
                 "write CSV or JSON lines."
             )
 

@@ -20,6 +20,7 @@ from typing import BinaryIO, Literal, NamedTuple
 import msgspec
 
 from slugline._version import __version__
+from slugline.base.checks import short_repr
 from slugline.base.files import lock
 from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_pattern
 from slugline.corpus.readers import check_exists
@@ -85,7 +86,7 @@ def pair_files(
     OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
     """
     if to is not None and to not in FORMATS:
-        raise OptionError(f"`to` is {to!r}; choose one of {', '.join(FORMATS)}.")
+        raise OptionError(f"`to` is {short_repr(to)}; choose one of {', '.join(FORMATS)}.")
     pairs: list[FilePair] = []
     by_name: dict[str, str] = {}
     for source, open_part in _expand_sources(sources):

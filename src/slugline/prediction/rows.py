@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from slugline.base.checks import check_whole
+from slugline.base.checks import check_whole, short_repr
 from slugline.corpus.columns import N_PEEKED, find_id, find_text_columns, peek, row_text
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format
@@ -174,14 +174,14 @@ def _announce_guesses(
     announce: Callable[[str], object], columns: Columns, text: str | None, identity: str | None
 ) -> None:
     if text is None:
-        announce(f"read column {columns.text[0]!r} as text; name another with `text`")
+        announce(f"read column {short_repr(columns.text[0])} as text; name another with `text`")
     if identity is None and columns.id not in (None, ID_NAME):
-        announce(f"read column {columns.id!r} as id; name another with `id`")
+        announce(f"read column {short_repr(columns.id)} as id; name another with `id`")
 
 
 def _name_columns(columns: Sequence[str]) -> str:
     plural = "s" if len(columns) > 1 else ""
-    return f"column{plural} {' and '.join(map(repr, columns))}"
+    return f"column{plural} {' and '.join(map(short_repr, columns))}"
 
 
 class _Batch(NamedTuple):

@@ -30,7 +30,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64
-from slugline.base.checks import option_error
+from slugline.base.checks import option_error, short_repr
 from slugline.base.files import lock, write_whole
 from slugline.errors import CheckpointError
 from slugline.learning.linear.newton import DescentState, Iterate
@@ -415,7 +415,7 @@ def _read_index(folder: Path) -> _Content | None:
         _check_digest(index.sha256, hashlib.sha256(index.content).hexdigest())
         content = msgspec.json.decode(index.content, type=_Content)
         if odd := [part.file for part in content.parts.values() if not _PART.fullmatch(part.file)]:
-            raise ValueError(f"it names {odd[0]!r}")
+            raise ValueError(f"it names {short_repr(odd[0])}")
     except CheckpointError:
         raise
     except (OSError, ValueError) as error:

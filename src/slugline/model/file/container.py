@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32
-from slugline.base.checks import option_error
+from slugline.base.checks import option_error, short_repr
 from slugline.base.files import open_regular, write_whole
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
@@ -420,7 +420,7 @@ def _topics(name: str, arrays: Arrays) -> npt.NDArray[np.uint16] | None:
         return None
     topics = arrays.get(name.removesuffix(_VALUES) + _TOPICS)
     if topics is None or topics.dtype != np.uint16 or topics.shape != arrays[name].shape:
-        raise DataError(f"array {name!r} doesn't have one uint16 topic for each value")
+        raise DataError(f"array {short_repr(name)} doesn't have one uint16 topic for each value")
     return topics
 
 
@@ -457,9 +457,9 @@ def _check_scale(
 ) -> None:
     array, scale = arrays[name], arrays.get(name + _SCALE)
     if array.dtype != precision:
-        raise DataError(f"array {name!r} is of type {array.dtype}, not {precision}")
+        raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not {precision}")
     n_columns = array.shape[1] if topics is None else int(topics.max(initial=0)) + 1
     if scale is None or scale.dtype != np.float32 or scale.shape != (n_columns,):
-        raise DataError(f"array {name!r} doesn't have one float32 scale for each column")
+        raise DataError(f"array {short_repr(name)} doesn't have one float32 scale for each column")
     if not ((scale > 0) & (scale < np.inf)).all():
-        raise DataError(f"array {name!r} has a scale that is not a finite number over 0")
+        raise DataError(f"array {short_repr(name)} has a scale that is not a finite number over 0")

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.base.checks import check_number, has_surrogates, is_number, option_error
+from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
@@ -267,7 +267,9 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
         raise option_error("metrics", metrics, "None, or a mapping of names to numbers")
     for name, value in (metrics or {}).items():
         if not is_number(value):
-            raise option_error(f"metrics[{name!r}]", value, "a finite number, or leave it out")
+            raise option_error(
+                f"metrics[{short_repr(name)}]", value, "a finite number, or leave it out"
+            )
     if test_fraction is not None:
         check_number("test_fraction", test_fraction, over=0, under=1)
     if not isinstance(card_notes, str) or has_surrogates(card_notes):
@@ -379,7 +381,7 @@ def _check_types(file: ModelFile) -> None:
     for name, array in file.arrays.items():
         # Learners check those that are numbers of topics or of weights.
         if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
-            raise DataError(f"array {name!r} is of type {array.dtype}, not float32")
+            raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
 
 
 def _check_fit(fitted: Fitted, file: ModelFile) -> None:
