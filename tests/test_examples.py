@@ -13,14 +13,12 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run_notebook(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str
-) -> nbformat.NotebookNode:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(EXAMPLES / "classifying_newswires.ipynb", as_version=4)
+def read_notebook() -> nbformat.NotebookNode:
+    return nbformat.read(EXAMPLES / "classifying_newswires.ipynb", as_version=4)
+
+
+def run_notebook(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
-    return notebook
 
 
 def output_of(notebook: nbformat.NotebookNode, source: str) -> str:
@@ -33,10 +31,12 @@ def output_of(notebook: nbformat.NotebookNode, source: str) -> str:
 
 @pytest.mark.reuters
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lesson_notebook_runs_on_reuters(
-    reuters_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    notebook = run_notebook(monkeypatch, tmp_path)
+def test_the_lesson_notebook_runs_on_reuters(reuters_data: Path, tmp_path: Path) -> None:
+    notebook = read_notebook()
+    # The cells that follow only train more networks; on BBC News, they run too.
+    end = next(i for i, c in enumerate(notebook.cells) if c.source.startswith("## Labels as int"))
+    notebook.cells = notebook.cells[:end]
+    run_notebook(notebook, tmp_path)
     assert output_of(notebook, "len(train_data), len(test_data)") == "(8982, 2246, 46)"
     assert "0.362" in output_of(notebook, "majority_baseline(")
     assert "image/png" in str(notebook.cells)
@@ -47,12 +47,10 @@ def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # A proxy on a closed port makes every download fail at once.
-    notebook = run_notebook(
-        monkeypatch,
-        tmp_path,
-        SLUGLINE_DATA=str(tmp_path),
-        SLUGLINE_CACHE=str(tmp_path),
-        https_proxy="http://127.0.0.1:9",
-        no_proxy="",
-    )
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    for name in ("SLUGLINE_DATA", "SLUGLINE_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    notebook = read_notebook()
+    run_notebook(notebook, tmp_path)
     assert output_of(notebook, "len(train_data), len(test_data)") == "(1780, 445, 5)"

@@ -90,10 +90,10 @@ def test_no_word_is_nothing_to_suggest(fitted: Fitted, documents: list[str]) -> 
     assert str(caught.value) == ("no document has a word in it; check which column holds the text.")
 
 
-@pytest.mark.slow
 @given(st.lists(st.sampled_from(SURE + DOUBTFUL), min_size=1), st.integers(1, 30))
-def test_as_many_as_are_wanted_or_as_there_are(documents: list[str], n: int) -> None:
-    fitted = TopicClassifier().fit(SURE + DOUBTFUL[:2], ["grain"] * 20 + ["other"] * 2).fitted_
+def test_as_many_as_are_wanted_or_as_there_are(
+    fitted: Fitted, documents: list[str], n: int
+) -> None:
     found = suggest(fitted, documents, n)
     assert 1 <= len(found) <= min(n, len(set(documents)))
     assert len(set(texts_of(found))) == len(found)

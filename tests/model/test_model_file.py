@@ -917,13 +917,13 @@ def fuzzer() -> dict[str, Any]:
 def test_files_damaged_at_random_are_refused_or_work(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:
-    counts, slowest = fuzzer["fuzz"](900, 0, tmp_path)
-    assert sum(counts.values()) == 900
+    counts, slowest = fuzzer["fuzz"](400, 0, tmp_path)
+    assert sum(counts.values()) == 400
     ends = {
         name: sum(n for key, n in counts.items() if name in key) for name in ("refused", "loaded")
     }
-    assert ends["refused"] > 600
-    assert ends["loaded"] > 30
+    assert ends["refused"] > 260
+    assert ends["loaded"] > 15
     assert slowest < 5
 
 
