@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
+from slugline.learning.linear.newton import TOLERANCE
 from slugline.stream import checkpoint, descents
 from slugline.stream.checkpoint import remove_checkpoint
 from slugline.text.blocks import Block
@@ -72,7 +73,8 @@ class Job:
     def run(
         self, stop: StopAt | None = None, min_precision: float | None = None, **how: Any
     ) -> TopicClassifier:
-        how = {"rows_per_block": 20, "checkpoint": self.folder, "progress": stop} | how
+        few_passes = {"rows_per_block": 20, "tolerance": 0.03}
+        how = {**few_passes, "checkpoint": self.folder, "progress": stop, **how}
         classifier = TopicClassifier(
             n_jobs=1,
             blocks=self.blocks,
@@ -248,7 +250,7 @@ def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     job.begin()
     job.news = []
     assert refusal(job, tolerance=0.01) == (
-        f"kept is a checkpoint of another job (tolerances: 0.002 there, 0.01 here); {NAME_ANOTHER}"
+        f"kept is a checkpoint of another job (tolerances: 0.03 there, 0.01 here); {NAME_ANOTHER}"
     )
 
 
@@ -489,8 +491,8 @@ def client() -> Iterator[Any]:
 def test_it_goes_on_here_from_a_cluster_and_there_from_one_machine(
     job: Job, client: Any, begins_there: bool
 ) -> None:
-    wanted = saved(job.run(checkpoint=None), job.folder)
-    there, here = {"client": client}, {"client": None}
+    wanted = saved(job.run(checkpoint=None, tolerance=TOLERANCE), job.folder)
+    there, here = ({"client": each, "tolerance": TOLERANCE} for each in (client, None))
     begun, ended = (there, here) if begins_there else (here, there)
     counting = StopAt(-1)
     job.run(counting, checkpoint=None, **begun)
