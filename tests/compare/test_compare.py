@@ -47,11 +47,8 @@ from sklearn.pipeline import make_pipeline
 
 pipeline = make_pipeline(TfidfVectorizer(), MultinomialNB())
 drawing = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
+drawing_too = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
 numbers = LogisticRegression()
-
-
-def made():
-    return make_pipeline(TfidfVectorizer(), MultinomialNB())
 """
 
 # Of these, nothing imports scikit-learn, which takes most of the time of a process.
@@ -75,6 +72,10 @@ class Guess:
 
     def predict(self, X):
         return [self.first] * len(X)
+
+
+def make_guess():
+    return Guess()
 
 
 class Raises(Guess):
@@ -162,7 +163,8 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
+    """Wait until a condition holds; the limit is there for what never comes."""
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, "waited too long"
@@ -315,10 +317,10 @@ def test_p_values_allow_for_how_many_models_were_tested() -> None:
 
 
 REASONS = {
-    "models:Raises": "raised ValueError: no way (models.py, line 25)",
+    "models:Raises": "raised ValueError: no way (models.py, line 29)",
     "models:Crashes": "crashed (SIGSEGV)",
     "models:Exits": "ended its process with status 3, without a result",
-    "models:Leaves": "raised SystemExit: bye (models.py, line 55)",
+    "models:Leaves": "raised SystemExit: bye (models.py, line 59)",
     "models:TooFew": (
         "answers 45 texts with an array of shape (1,), where one topic for each text is due"
     ),
@@ -342,10 +344,9 @@ def test_models_that_fail_have_the_reason_and_the_others_go_on(
 
 
 def test_a_model_that_never_ends_is_ended(corpus: Corpus, pipelines: Path) -> None:
-    comparison = compare_models(corpus, ["models:NeverEnds", "majority"], replace(TWO, timeout=4))
-    failed, majority = comparison.models
-    assert failed.error == "took over 4 s for a fold, which is all that it may"
-    assert majority.error is None
+    # Long enough for its process to begin on a busy machine.
+    (failed,) = compare_models(corpus, ["models:NeverEnds"], replace(TWO, timeout=10)).models
+    assert failed.error == "took over 10 s for a fold, which is all that it may"
     assert not is_alive(int(Path("pid").read_text()))
 
 
@@ -371,11 +372,11 @@ def test_what_a_model_prints_goes_nowhere(
 
 
 def test_a_pipeline_a_function_and_a_class_may_join(corpus: Corpus, pipelines: Path) -> None:
-    names = ["pipelines:pipeline", "pipelines:made", "models:Guess"]
+    names = ["pipelines:pipeline", "models:make_guess", "models:Guess"]
     pipeline, made, guess = compare_models(corpus, names, TWO).models
-    assert pipeline.right == made.right
+    assert made.right == guess.right
     assert sum(pipeline.right) > sum(guess.right)
-    assert pipeline.file_bytes == made.file_bytes
+    assert made.file_bytes == guess.file_bytes
     assert (pipeline.file_bytes or 0) > 500
 
 
@@ -397,10 +398,9 @@ def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
 
 def test_a_seed_that_a_pipeline_leaves_open_is_ours(corpus: Corpus, pipelines: Path) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-40], *(["sport", "bank"] * 20)])
-    first, again = (
-        compare_models(noisy, ["pipelines:drawing"], TWO).models[0].right for _ in range(2)
-    )
-    assert first == again
+    names = ["pipelines:drawing", "pipelines:drawing_too"]
+    first, again = compare_models(noisy, names, TWO).models
+    assert first.right == again.right
 
 
 def test_an_answer_that_is_no_topic_is_wrong(corpus: Corpus, pipelines: Path) -> None:
@@ -429,12 +429,12 @@ def test_a_file_in_the_folder_takes_no_modules_place(corpus: Corpus, pipelines: 
             "name.",
         ),
         (
-            "pipelines.py:made",
-            "there is no module pipelines.py in {here}, nor among the installed packages; leave "
-            ".py away: pipelines.",
+            "models.py:Guess",
+            "there is no module models.py in {here}, nor among the installed packages; leave "
+            ".py away: models.",
         ),
-        ("pipelines:pipelin", "module pipelines has no pipelin; did you mean pipeline?"),
-        ("pipelines:xyzzy", "module pipelines has no xyzzy; check its name."),
+        ("models:make_gues", "module models has no make_gues; did you mean make_guess?"),
+        ("models:xyzzy", "module models has no xyzzy; check its name."),
         (
             "models:three",
             "three is of type int; name a classifier of texts, with `fit` and `predict`, or a "
@@ -696,7 +696,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
     pid = Path("pid")
     wait_until(lambda: pid.exists() and pid.read_text() != "")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0
     assert err == "warning: interrupted: these are the models measured so far\n"
     assert "Only majority was measured: 33.3 % of its answers are right." in out
@@ -723,7 +723,7 @@ def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
     wait_until(lambda: pid.exists() and pid.read_text() != "")
     assert Path("deep/found").is_dir()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=600) == 130
     assert not Path("deep").exists()
 
 

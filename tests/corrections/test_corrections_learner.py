@@ -42,6 +42,7 @@ class Place:
             )
 
     def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
+        how = {"pause": 0.02, **how}
         learner = RetrainingLoop(
             self.model, [str(self.data)], self.corrections, every, self.log.append, **how
         )
@@ -53,8 +54,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 0.02)
+def place(tmp_path: Path) -> Iterator[Place]:
     place = Place(tmp_path)
     yield place
     for learner in place.learners:
@@ -62,7 +62,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     place.store.close()
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 600) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if found := what():
@@ -208,8 +208,7 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
         raise KeyError("odd")
 
     monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
-    monkeypatch.setattr("slugline.corrections.retraining_loop._LONGEST_PAUSE", 0.3)
-    learner = place.learner()
+    learner = place.learner(longest_pause=0.3)
     learner.start()
     wait_for(lambda: len(at) == 7)
     assert place.log == ["learning from corrections: 'odd'"]
@@ -222,8 +221,7 @@ def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPat
         raise KeyError("odd")
 
     monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
-    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 600)
-    learner = place.learner()
+    learner = place.learner(pause=600)
     learner.start()
     wait_for(lambda: place.log)
     started = time.monotonic()

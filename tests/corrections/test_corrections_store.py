@@ -114,27 +114,23 @@ def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
     assert store.count(model="other") == 0
 
 
-def test_rows_come_in_pages_that_miss_none(
-    store: CorrectionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slugline.corrections.store._ROWS", 3)
-    for n in range(10):
-        add(store, topic=n)
-    assert [row.topic for row in store.rows()] == list(range(10))
-    assert [row.topic for row in store.rows(most=4)] == list(range(4))
+def test_rows_come_in_pages_that_miss_none(path: Path) -> None:
+    with CorrectionStore(path, page_rows=3) as store:
+        for n in range(10):
+            add(store, topic=n)
+        assert [row.topic for row in store.rows()] == list(range(10))
+        assert [row.topic for row in store.rows(most=4)] == list(range(4))
 
 
-def test_pages_of_long_texts_have_few_rows(
-    store: CorrectionStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("slugline.corrections.store._BYTES", 1500)
-    for n in range(5):
-        add(store, topic=n, text="x" * 1000)
-    rows = store.rows()
-    assert next(rows).topic == 0
-    store.undo(2)  # still in the first page
-    store.undo(4)
-    assert [row.topic for row in rows] == [1, 2, 4]
+def test_pages_of_long_texts_have_few_rows(path: Path) -> None:
+    with CorrectionStore(path, page_bytes=1500) as store:
+        for n in range(5):
+            add(store, topic=n, text="x" * 1000)
+        rows = store.rows()
+        assert next(rows).topic == 0
+        store.undo(2)  # still in the first page
+        store.undo(4)
+        assert [row.topic for row in rows] == [1, 2, 4]
 
 
 def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:

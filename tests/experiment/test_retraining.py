@@ -136,7 +136,7 @@ def test_a_file_made_small_is_made_small_again(
 def test_threads_and_chunks_change_nothing(
     slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
 ) -> None:
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", n_characters)
+    monkeypatch.setattr(words, "CHUNK_SIZES", words.ChunkSizes(n_characters))
     assert retrain(slug, corpus, n_threads=n_threads).is_identical
 
 

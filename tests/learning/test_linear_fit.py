@@ -15,6 +15,7 @@ from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear import steps
 from slugline.learning.linear.fit import (
     ABSENT_SCORE,
+    FitLimits,
     FittedLinear,
     LinearProblem,
     default_passes,
@@ -63,77 +64,57 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
     ]
 
 
-def test_blocks_are_narrower_where_columns_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sizes() -> list[int]:
-        blocks = LinearProblem.of(X, Y, FitContext(N_TOPICS)).batches
-        return [block.stop - block.start for block in blocks]
+def test_blocks_are_narrower_where_columns_are_many() -> None:
+    def sizes(**limits: int) -> list[int]:
+        problem = LinearProblem.of(X, Y, FitContext(N_TOPICS), limits=FitLimits(**limits))
+        return [block.stop - block.start for block in problem.batches]
 
     assert sizes() == [20]
-    monkeypatch.setattr(linear_fit, "_MAX_WEIGHTS", 10 * X.shape[1])
-    assert sizes() == [10, 10]
-    monkeypatch.setattr(linear_fit, "_MAX_WEIGHTS", 1)
-    assert sizes() == [6, 7, 7]  # at most 8 however many columns there are
-    monkeypatch.setattr(linear_fit, "MAX_TOPICS", 5)
-    assert sizes() == [5, 5, 5, 5]
+    assert sizes(max_weights=10 * X.shape[1]) == [10, 10]
+    assert sizes(max_weights=1) == [6, 7, 7]  # at most 8 however many columns there are
+    assert sizes(max_weights=1, max_topics=5) == [5, 5, 5, 5]
 
 
 # Each of them makes a problem large in its own way.
-LARGE: dict[str, dict[str, int]] = {
-    "more topics than a block": {"MAX_TOPICS": 10},
-    "narrow blocks": {"_MAX_WEIGHTS": 1},
-    "weights that are not held": {"MAX_TOPICS": 10, "_MAX_DENSE": 100},
-    "weights that are not held, and many rows": {
-        "MAX_TOPICS": 10,
-        "_MAX_DENSE": 100,
-        "MANY_ROWS": 1000,
-    },
-    "no few rows": {"MAX_TOPICS": 10, "_FEW_ROWS": 100},
-    "one block at a time": {"MAX_TOPICS": 10, "_MAX_DENSE_PARALLEL": 1},
+LARGE = {
+    "more topics than a block": FitLimits(max_topics=10),
+    "narrow blocks": FitLimits(max_weights=1),
+    "weights that are not held": FitLimits(max_topics=10, max_dense=100),
+    "weights that are not held, and many rows": FitLimits(
+        max_topics=10, max_dense=100, many_rows=1000
+    ),
+    "no few rows": FitLimits(max_topics=10, few_rows=100),
+    "one block at a time": FitLimits(max_topics=10, max_dense_parallel=1),
 }
 
 
-def enlarge(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
-    for name, limit in limits.items():
-        monkeypatch.setattr(linear_fit, name, limit)
-
-
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
-def test_threads_change_nothing(limits: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    enlarge(monkeypatch, limits)
-    one = fit()
+def test_threads_change_nothing(limits: FitLimits) -> None:
+    one = fit(limits=limits)
     assert one.n_left_out > 0
     for n_jobs in (2, 5):
-        assert_same(fit(n_jobs), one)
+        assert_same(fit(n_jobs, limits=limits), one)
 
 
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
-def test_a_large_problem_is_answered_like_a_small_one(
-    limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = fit()
-    enlarge(monkeypatch, limits)
-    large = fit()
+def test_a_large_problem_is_answered_like_a_small_one(limits: FitLimits) -> None:
+    small, large = fit(), fit(limits=limits)
     one, other = scores(small), scores(large)
     assert (one.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.99
     assert np.abs(small.calibration.proba(one) - large.calibration.proba(other)).mean() < 0.01
     assert large.n_left_out == pytest.approx(small.n_left_out, rel=0.4)
 
 
-def test_weights_that_are_not_held_are_learned_again_to_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(linear_fit, "MAX_TOPICS", 3)
-    for y in (Y, NOISY):
-        monkeypatch.setattr(linear_fit, "_MAX_DENSE", 1 << 26)
-        held = fit(y=y)
-        monkeypatch.setattr(linear_fit, "_MAX_DENSE", 100)
-        assert_same(fit(y=y), held)
+@pytest.mark.parametrize("y", [Y, NOISY], ids=["right", "noisy"])
+def test_weights_that_are_not_held_are_learned_again_to_the_same(y: np.ndarray) -> None:
+    held = fit(y=y, limits=FitLimits(max_topics=3))
+    assert_same(fit(y=y, limits=FitLimits(max_topics=3, max_dense=100)), held)
 
 
 def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    enlarge(monkeypatch, {"_MAX_DENSE": 100, "MANY_ROWS": 500})
+    limits = FitLimits(max_dense=100, many_rows=500)
     looked_at: list[int] = []
     doubtful = linear_fit._Training.doubtful
 
@@ -142,18 +123,16 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
         return doubtful(start, rows)
 
     monkeypatch.setattr(linear_fit._Training, "doubtful", note)
-    assert fit(y=Y).n_left_out == 0
+    assert fit(y=Y, limits=limits).n_left_out == 0
     assert looked_at == [400]
-    assert fit(y=NOISY).n_left_out > 0
+    assert fit(y=NOISY, limits=limits).n_left_out > 0
     assert looked_at == [400, 400, 1200]
 
 
-def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS))
-    few = problem.rates(np.arange(500))
-    monkeypatch.setattr(linear_fit, "MANY_ROWS", 500)
+def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one() -> None:
+    usual = LinearProblem.of(X, Y, FitContext(N_TOPICS))
+    few = usual.rates(np.arange(500))
+    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS), limits=FitLimits(many_rows=500))
     assert np.array_equal(problem.rates(np.arange(500)), few)
     assert len(few) == X.shape[1] + 1
     assert few[:-1].max() > 1.5 * few[:-1].min()
@@ -206,7 +185,6 @@ def unit(rows: sp.csr_array) -> sp.csr_array:
 def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
     few_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear_fit, "_FEW_ROWS", few_rows)
     plain, y = make_up(2500, n_topics=N_TOPICS)
     y, _ = plant_wrong_topics(y, 0.1, N_TOPICS)
     # As in texts, most terms of a row are in no other one; of a new row's, none has a column.
@@ -214,13 +192,14 @@ def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
     rows = unit(sp.csr_array(sp.hstack([plain, unique], format="csr")))
     new = sp.csr_array(sp.hstack([X_NEW, sp.csr_array((500, 2500), dtype=np.float32)]))
 
-    found = fit_linear(rows, y, FitContext(N_TOPICS), clean=False)
+    how: dict[str, Any] = {"clean": False, "limits": FitLimits(few_rows=few_rows)}
+    found = fit_linear(rows, y, FitContext(N_TOPICS), **how)
 
     left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
     monkeypatch.setattr(linear_fit, "renormalize_rows", lambda X, known: X)
-    short = fit_linear(rows, y, FitContext(N_TOPICS), clean=False).heldout.scores
+    short = fit_linear(rows, y, FitContext(N_TOPICS), **how).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
 
@@ -230,17 +209,17 @@ def top_gap(scores: np.ndarray) -> np.ndarray:
     return gap
 
 
-def test_of_few_rows_each_is_judged_and_of_more_two_thirds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_few_rows_each_is_judged_and_of_more_two_thirds() -> None:
     assert len(fit().heldout.rows) == N_ROWS * 2 / 3
-    monkeypatch.setattr(linear_fit, "_FEW_ROWS", N_ROWS)
-    assert fit().heldout.rows.tolist() == list(range(N_ROWS))
+    few = fit(limits=FitLimits(few_rows=N_ROWS))
+    assert few.heldout.rows.tolist() == list(range(N_ROWS))
 
 
-def test_the_only_row_of_a_topic_is_not_calibrated_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_fit, "_FEW_ROWS", N_ROWS)
+def test_the_only_row_of_a_topic_is_not_calibrated_by() -> None:
     y = np.where(Y == 3, 4, Y)
     y[17] = 3
-    assert fit(y=y).heldout.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
+    heldout = fit(y=y, limits=FitLimits(few_rows=N_ROWS)).heldout
+    assert heldout.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
 
 
 def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
@@ -251,11 +230,8 @@ def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
     assert bool(judged) == bool((found.scores[:, 3] > ABSENT_SCORE).all())
 
 
-def test_of_more_rows_than_are_needed_only_some_are_calibrated_by(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(linear_fit, "MAX_SCORES", 600 * N_TOPICS)
-    rows = fit().heldout.rows
+def test_of_more_rows_than_are_needed_only_some_are_calibrated_by() -> None:
+    rows = fit(limits=FitLimits(max_scores=600 * N_TOPICS)).heldout.rows
     assert 300 < len(rows) <= 600
     assert (rows % 2 == 0).all()
 
@@ -293,7 +269,6 @@ def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
 def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    enlarge(monkeypatch, {"MAX_TOPICS": 1, "_NEGATIVES_PER_POSITIVE": 3})
     sizes: list[int] = []
 
     class Counted(steps.Minibatches):
@@ -302,7 +277,8 @@ def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_t
             super().__init__(X, rows, *rest)
 
     monkeypatch.setattr(linear_fit, "Minibatches", Counted)
-    rows, judged = fit(y=Y).heldout
+    limits = FitLimits(max_topics=1, negatives_per_positive=3)
+    rows, judged = fit(y=Y, limits=limits).heldout
 
     assert len(sizes) == 2 * N_TOPICS  # for all rows, and for a third
     assert max(sizes) < N_ROWS / 3

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from slugline.errors import DataError
 from slugline.learning.linear import learner as linear_learner
-from slugline.learning.linear import steps
 from slugline.learning.linear.learner import from_arrays, score_table, to_arrays
 from slugline.learning.linear.steps import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import SparseRows
@@ -54,14 +53,9 @@ def test_weights_that_are_all_0_are_all_dropped() -> None:
     assert sparsify(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
 
 
-def test_weights_are_the_same_however_many_are_looked_at_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    at_once = sparsify(DENSE, 0.25)
-    monkeypatch.setattr(steps, "_SLICE_WEIGHTS", 100)
-    assert_same(sparsify(DENSE, 0.25), at_once)
-    monkeypatch.setattr(steps, "_SLICE_WEIGHTS", 1)
-    assert_same(sparsify(DENSE, 0.25), at_once)
+@pytest.mark.parametrize("slice_weights", [100, 1])
+def test_weights_are_the_same_however_many_are_looked_at_at_once(slice_weights: int) -> None:
+    assert_same(sparsify(DENSE, 0.25, slice_weights), sparsify(DENSE, 0.25))
 
 
 def test_the_more_weights_there_are_the_more_are_dropped() -> None:

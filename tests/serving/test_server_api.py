@@ -489,7 +489,7 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def until(what: Any, seconds: float = 60) -> None:
+def until(what: Any, seconds: float = 600) -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not what():

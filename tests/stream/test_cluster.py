@@ -107,7 +107,7 @@ def n_tasks(client: Any) -> int:
     return len(tasks)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600) -> None:
     """Wait until a condition holds; the limit is there for what never comes."""
     end = time.monotonic() + seconds
     while not condition():
@@ -297,17 +297,25 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_unhurried")
 @pytest.mark.parametrize(
-    ("step", "kind"),
+    ("step", "kind", "reports"),
     [
-        ("reading", "batches"),
-        ("reading", "files"),
-        ("learning", "batches"),
-        ("learning", "by rows"),
+        ("reading", "batches", [2]),
+        ("reading", "files", [2, 4]),
+        ("learning", "batches", [2]),
+        ("learning", "by rows", [2, 3]),
     ],
+    ids=["reading-batches", "reading-files", "learning-batches", "learning-by rows"],
 )
 def test_a_worker_that_is_killed_changes_nothing(
-    step: str, kind: str, client: Any, news: News, tmp_path: Path, request: pytest.FixtureRequest
+    step: str,
+    kind: str,
+    reports: list[int],
+    client: Any,
+    news: News,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
+    """One worker is killed, or one after the other, when something is reported."""
     if kind == "by rows":
         request.getfixturevalue("by_rows")
     pattern = write_files(tmp_path, news, 5)
@@ -316,10 +324,10 @@ def test_a_worker_that_is_killed_changes_nothing(
         return pairs(news) if kind == "batches" else pattern
 
     alone = saved(tmp_path, source(), rows_per_block=10)
-    killing = Killing(client, step, 2, 3)
+    killing = Killing(client, step, *reports)
     how = {"rows_per_block": 10, "client": client, "progress": killing}
     assert saved(tmp_path, source(), **how) == alone
-    assert killing.n_killed == 2
+    assert killing.n_killed == len(reports)
     assert n_tasks(client) == 0
 
 

@@ -21,7 +21,7 @@ from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
 from slugline.text.features import Features
 from slugline.text.terms import KINDS
 from slugline.text.vocabulary import Vocabulary
-from slugline.text.words import character_classes, normalize_text
+from slugline.text.words import ChunkSizes, character_classes, normalize_text
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -143,7 +143,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 def test_rows_have_the_same_bits_with_and_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.text.words._CHUNK_CHARACTERS", 50)
+    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50))
     rows = []
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)

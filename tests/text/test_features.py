@@ -221,7 +221,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     texts = TEXTS * 20
     features = Features(FAMILIES)
     expected = features.fit_transform(texts)
-    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(chunk_characters))
     again = Features(FAMILIES, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(texts)) == parts_of(expected)
     assert parts_of(again.transform(texts)) == parts_of(expected)
@@ -280,7 +280,7 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
 def test_rows_in_parts_are_those_of_the_whole(
     texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", 50)
+    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50))
     features = fitted(*HASHED)
     parts = list(features.transform_parts(texts))
     assert len(parts) == (7 if len(texts) == 100 else 1)
@@ -294,7 +294,7 @@ def test_hashed_rows_do_not_depend_on_chunks_and_threads(
 ) -> None:
     features = Features(HASHED)
     expected = features.fit_transform(TEXTS * 20)
-    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(chunk_characters))
     again = Features(HASHED, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(TEXTS * 20)) == parts_of(expected)
     assert parts_of(again.transform(TEXTS * 20)) == parts_of(expected)

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from reference_terms import reference_words
 from slugline.errors import DataError
-from slugline.text import words
-from slugline.text.words import Words, find_words, map_chunks, tokenize
+from slugline.text.words import ChunkSizes, Words, find_words, map_chunks, tokenize
 
 # Any character at all, and often one that has its own way of being lower-cased, split or encoded.
 CHARACTERS = st.characters() | st.sampled_from("aAZ9'’-_.\t\n\x1c\x1f\x85\xa0\u2028\u3000İßΣσςK\0")
 DOCUMENTS = st.text(CHARACTERS | st.sampled_from(["\u0301", "\ud800", "\U0001f600"]))
+
+# Chunks of one text each.
+ONE_BY_ONE = ChunkSizes(1, 1)
 
 
 def words_of(words: Words) -> list[str]:
@@ -65,13 +67,12 @@ def test_a_batch_equals_its_rows_one_by_one(documents: list[str]) -> None:
 @pytest.mark.parametrize("chunk_characters", [1, 7, 100, 1 << 18])
 @pytest.mark.parametrize("book_characters", [10, 1 << 22])
 def test_neither_chunk_size_nor_thread_count_changes_the_words(
-    book_characters: int, chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+    book_characters: int, chunk_characters: int, n_threads: int
 ) -> None:
     documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
     whole = find_words(documents)
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
-    monkeypatch.setattr(words, "_BOOK_CHARACTERS", book_characters)
-    parts = list(map_chunks(find_words, documents, n_threads))
+    sizes = ChunkSizes(chunk_characters, book=book_characters)
+    parts = list(map_chunks(find_words, documents, n_threads, sizes))
     assert [word for part in parts for word in words_of(part)] == words_of(whole)
     assert np.concatenate([part.hashes for part in parts]).tolist() == whole.hashes.tolist()
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
@@ -110,13 +111,11 @@ def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("document", [None, b"oil"], ids=str)
 def test_its_place_counts_from_the_first_document_whatever_the_chunks(
-    document: object, n_threads: int, monkeypatch: pytest.MonkeyPatch
+    document: object, n_threads: int
 ) -> None:
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
     documents = ["crude", "oil", document, "prices"]
     with pytest.raises(DataError) as caught:
-        list(map_chunks(find_words, documents, n_threads))  # type: ignore[arg-type]
+        list(map_chunks(find_words, documents, n_threads, ONE_BY_ONE))  # type: ignore[arg-type]
     assert str(caught.value) == (
         f"document 2 is a {type(document).__name__}, not a str; "
         "pass a sequence with one string per document."
@@ -124,11 +123,7 @@ def test_its_place_counts_from_the_first_document_whatever_the_chunks(
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
-    n_threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
+def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(n_threads: int) -> None:
     pulled: list[int] = []
 
     def endless() -> Iterator[str]:
@@ -136,18 +131,17 @@ def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
             pulled.append(i)
             yield str(i)
 
-    results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless(), n_threads), 50))
+    firsts = map_chunks(lambda chunk: chunk[0], endless(), n_threads, ONE_BY_ONE)
+    results = list(itertools.islice(firsts, 50))
     assert results == [str(i) for i in range(50)]
     assert len(pulled) <= 50 + 3 * n_threads
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_an_exception_in_a_worker_comes_out(
-    n_threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
-    chunks = map_chunks(lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads)
+def test_an_exception_in_a_worker_comes_out(n_threads: int) -> None:
+    chunks = map_chunks(
+        lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads, ONE_BY_ONE
+    )
     results: list[int] = []
     with pytest.raises(ZeroDivisionError):
         results.extend(chunks)
@@ -155,15 +149,12 @@ def test_an_exception_in_a_worker_comes_out(
 
 
 @pytest.mark.parametrize("n_threads", [2, 4])
-def test_as_many_chunks_are_worked_on_at_once_as_there_are_threads(
-    n_threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
+def test_as_many_chunks_are_worked_on_at_once_as_there_are_threads(n_threads: int) -> None:
     all_at_work = threading.Barrier(n_threads, timeout=60)
 
     def work(chunk: Sequence[str]) -> int:
         all_at_work.wait()
         return len(chunk)
 
-    assert list(map_chunks(work, ["oil"] * (2 * n_threads), n_threads)) == [1] * (2 * n_threads)
+    found = map_chunks(work, ["oil"] * (2 * n_threads), n_threads, ONE_BY_ONE)
+    assert list(found) == [1] * (2 * n_threads)

@@ -204,7 +204,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Vocabulary.fit(WIRES, num_words=5)
-    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(words, "CHUNK_SIZES", words.ChunkSizes(chunk_characters))
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
     assert vocabulary.encode(WIRES, n_threads) == expected.encode(WIRES)

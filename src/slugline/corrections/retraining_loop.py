@@ -27,10 +27,8 @@ from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
-# Seconds between two looks at how many corrections there are, and to wait for a process to end.
-_PAUSE, _GRACE = 2.0, 5.0
-# And, while something is wrong, more and more up to this.
-_LONGEST_PAUSE = 600.0
+# Seconds to wait for a process to end.
+_GRACE = 5.0
 _NICENESS = 10
 # How the command begins to say why it failed.
 _ERROR = "slugline: error: "
@@ -58,6 +56,9 @@ class RetrainingLoop:
         Called from another thread with one line at a time; `warn`, by default `log`, with failures.
     options : sequence of str, default ()
         More options of `slugline train`, such as ``["--text", "body"]``.
+    pause, longest_pause : float
+        Seconds between two looks at how many corrections there are; while something is wrong, more
+        and more of them.
 
     Raises
     ------
@@ -75,6 +76,8 @@ class RetrainingLoop:
         *,
         warn: Callable[[str], object] | None = None,
         options: Sequence[str] = (),
+        pause: float = 2.0,
+        longest_pause: float = 600.0,
     ) -> None:
         if is_shipped(model_path):
             raise OptionError(
@@ -93,6 +96,7 @@ class RetrainingLoop:
         self._model = Path(model_path)
         self._store_path = Path(store_path)
         self._every = every
+        self._pause, self._longest_pause = pause, longest_pause
         self._log, self._warn = log, warn or log
         self._name = self._model.name.removesuffix(".slug")
         self._command = [sys.executable, "-m", "slugline", "train", *options]
@@ -157,7 +161,7 @@ class RetrainingLoop:
         return store.count(int(learned) if learned is not None else 0, self._name)
 
     def _watch(self) -> None:
-        trouble, pause = "", _PAUSE
+        trouble, pause = "", self._pause
         while not self._is_over.is_set():
             try:
                 self._learn_if_due()
@@ -166,10 +170,10 @@ class RetrainingLoop:
                     self._warn(f"learning from corrections: {error}")
                 trouble = str(error)
                 # What fails, or was learned and can't be noted, would begin again at once.
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(2 * pause, self._longest_pause)
                 self._is_over.wait(pause)
                 continue
-            trouble, pause = "", _PAUSE
+            trouble, pause = "", self._pause
             self._is_over.wait(pause)
 
     def _learn_if_due(self) -> None:

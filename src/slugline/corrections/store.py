@@ -158,8 +158,6 @@ _TABLES = (
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# A page of rows ends after so many rows or bytes of text.
-_ROWS, _BYTES = 500, 4 << 20
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 16)
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -178,6 +176,8 @@ class CorrectionStore:
         Seconds to wait while another process or thread writes.
     create : bool, default True
         Whether to create a missing file.
+    page_rows, page_bytes : int
+        A page of rows, which are read together, ends after so many rows or bytes of text.
 
     Raises
     ------
@@ -185,9 +185,16 @@ class CorrectionStore:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, patience: float = 5.0, create: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        patience: float = 5.0,
+        create: bool = True,
+        page_rows: int = 500,
+        page_bytes: int = 4 << 20,
     ) -> None:
         self.path = Path(path)
+        self._page_rows, self._page_bytes = page_rows, page_bytes
         self._patience = patience
         self._create = create
         self._lock = threading.Lock()
@@ -244,9 +251,9 @@ class CorrectionStore:
 
         Only those with numbers over `after`; corrections added meanwhile may be among them.
         """
-        n_remaining = _ROWS if most is None else most
+        n_remaining = self._page_rows if most is None else most
         while n_remaining > 0:
-            page = self._page(after, min(n_remaining, _ROWS))
+            page = self._page(after, min(n_remaining, self._page_rows))
             if not page:
                 return
             yield from page
@@ -292,7 +299,7 @@ class CorrectionStore:
             for cells in cursor:
                 page.append(self._restored(cells))
                 n_bytes += len(cells[1])
-                if n_bytes > _BYTES:
+                if n_bytes > self._page_bytes:
                     break
             cursor.close()  # readers must not keep a writer from cleaning up
         return page

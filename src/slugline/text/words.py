@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -282,12 +282,21 @@ T = TypeVar("T")
 
 #: The characters that separate words, besides white space. No apostrophe: "don't" is one word.
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
-# The temporary arrays of such a chunk stay in a core's own cache, where passes over memory are
-# twice as fast as over a whole corpus. Smaller chunks make threads queue for the interpreter lock.
-_CHUNK_CHARACTERS = 1 << 18
-_PIECE_TEXTS = 16
-# Texts as long as books are processed alone: temporary arrays are many times as large.
-_BOOK_CHARACTERS = 1 << 22
+
+
+class ChunkSizes(NamedTuple):
+    """Where chunks of texts end.
+
+    The temporary arrays of a chunk stay in a core's own cache, where passes over memory are twice
+    as fast as over a whole corpus. Smaller chunks make threads queue for the interpreter lock.
+    """
+
+    characters: int = 1 << 18
+    piece: int = 16  # texts that are taken at once
+    book: int = 1 << 22  # longer texts are alone: temporary arrays are many times as large
+
+
+CHUNK_SIZES = ChunkSizes()
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 _SPACE = ord(" ")
 _SEPARATORS = (PUNCTUATION + _ASCII_SPACE).encode()
@@ -380,13 +389,16 @@ def find_words(texts: Sequence[str]) -> Words:
 
 
 def map_chunks(
-    function: Callable[[Sequence[str]], T], texts: Iterable[str], n_threads: int = 1
+    function: Callable[[Sequence[str]], T],
+    texts: Iterable[str],
+    n_threads: int = 1,
+    sizes: ChunkSizes | None = None,
 ) -> Iterator[T]:
     """Apply `function` to consecutive chunks of `texts`, in order, on `n_threads` threads.
 
     Only a few chunks per thread are in memory at a time, so `texts` may be an endless stream.
     """
-    chunks = _chunks(texts)
+    chunks = _chunks(texts, sizes or CHUNK_SIZES)
     first_chunks = list(itertools.islice(chunks, 1 if n_threads == 1 else 2))
     chunks = itertools.chain(first_chunks, chunks)
     if len(first_chunks) < 2:  # one thread, or nothing to share
@@ -402,22 +414,22 @@ def map_chunks(
             yield pending.popleft().result()  # type: ignore[attr-defined]
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
     remaining = iter(check_iterable_of_texts(texts))
     chunk: list[str] = []
     n_given = size = 0
     # A few at a time: a Python step for every text would take noticeable time.
-    while piece := list(itertools.islice(remaining, _PIECE_TEXTS)):
+    while piece := list(itertools.islice(remaining, sizes.piece)):
         check_all_str(piece, n_given)
         n_given += len(piece)
         piece_size = sum(map(len, piece))
-        if piece_size > _BOOK_CHARACTERS:
+        if piece_size > sizes.book:
             yield from filter(None, [chunk, *([text] for text in piece)])
             chunk, size = [], 0
             continue
         size += piece_size
         chunk += piece
-        if size >= _CHUNK_CHARACTERS:
+        if size >= sizes.characters:
             yield chunk
             chunk, size = [], 0
     if chunk:

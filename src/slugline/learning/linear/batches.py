@@ -20,7 +20,6 @@ from slugline.learning.linear.fit import (
     HeldOutScores,
     LinearProblem,
     default_passes,
-    learning_rate,
     renormalize_rows,
     score_heldout_rows,
     topic_batches,
@@ -191,7 +190,7 @@ class LinearStream:
         costs = problem.sample_costs(self._totals)
         n_passes = self._passes or default_passes(len(rows))
         minibatches = Minibatches(problem.X, rows, self._rng, n_passes)
-        rates = np.full(self.n_columns + 1, learning_rate(len(rows)), dtype=np.float32)
+        rates = np.full(self.n_columns + 1, problem.learning_rate(len(rows)), dtype=np.float32)
         descents = {
             topics.start: AdaGradDescent(topics, weights, self.biases[topics], sums, costs, rates)
             for topics, weights, sums in zip(self._batches, self._weights, self._sums, strict=True)

@@ -54,19 +54,15 @@ _MARGIN = 1.0
 _EXPECTED_DOUBTFUL = 0.03
 # With fewer rows a topic, the scores that rows get before they are learned from say little.
 _MIN_ROWS_PER_TOPIC = 10
-# Up to so many rows, each is scored by a fit without its fold: rows are few, and fits quick. Of
-# more rows, one part is scored by a fit of the others.
-_FEW_ROWS, _N_FOLDS, _N_PARTS = 500, 4, 3
+# Each of few rows is scored by a fit without its fold. Of more rows, one part is scored by a fit of
+# the others.
+_N_FOLDS, _N_PARTS = 4, 3
 # Where fewer rows than this share are different, new ones will be copies of them, too.
 _FEW_DIFFERENT = 0.1
 # Probabilities are calibrated on at most so many scores, of fewer rows if topics are many.
 MAX_SCORES, _MIN_CALIBRATION_ROWS = 1 << 18, 500
-# Rows of other topics that a batch of topics learns from, for each row of its own.
-_NEGATIVES_PER_POSITIVE = 10
-# Topics that are learned at a time, fewer where dense weights for them would be more than this.
-MAX_TOPICS, _MIN_TOPICS, _MAX_WEIGHTS = 32, 8, 1 << 24
-# Up to so many weights stay dense until all documents have been checked, and are learned at once.
-_MAX_DENSE, _MAX_DENSE_PARALLEL = 1 << 26, 1 << 27
+# Topics that are learned at a time, at least.
+_MIN_TOPICS = 8
 
 #: The calibration where there is nothing to measure on.
 DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
@@ -144,6 +140,20 @@ def group_equal_rows(X: sp.csr_array) -> Index:
 
 
 @dataclass(frozen=True)
+class FitLimits:
+    """From which sizes on a problem is solved in another way."""
+
+    few_rows: int = 500  # up to which each is scored by a fit without its fold, as fits are quick
+    many_rows: int = MANY_ROWS  # above which all terms have one learning rate, a smaller one
+    max_topics: int = 32  # that are learned at a time; fewer where dense weights exceed the next
+    max_weights: int = 1 << 24
+    max_dense: int = 1 << 26  # weights that stay dense until all documents have been checked
+    max_dense_parallel: int = 1 << 27  # weights that are learned at once
+    max_scores: int = MAX_SCORES
+    negatives_per_positive: int = 10  # rows of other topics that a batch learns from
+
+
+@dataclass(frozen=True)
 class FittedLinear:
     """Result of `fit_linear`."""
 
@@ -155,7 +165,13 @@ class FittedLinear:
 
 
 def fit_linear(
-    X: sp.csr_array, y: I64, context: FitContext, *, passes: int | None = None, clean: bool = True
+    X: sp.csr_array,
+    y: I64,
+    context: FitContext,
+    *,
+    passes: int | None = None,
+    clean: bool = True,
+    limits: FitLimits | None = None,
 ) -> FittedLinear:
     """Learn from rows and their topics.
 
@@ -169,8 +185,9 @@ def fit_linear(
     clean : bool, default True
         Leave out rows that probably do not belong to their topic, unless topics have very few, or
         are so many that most rows are learned from for only some of them.
+    limits : FitLimits, optional
     """
-    problem = LinearProblem.of(X, y, context)
+    problem = LinearProblem.of(X, y, context, limits=limits)
     rows = np.flatnonzero(problem.costs > 0)
     training, clean_rows = _Training.of(problem, rows, passes), rows
     if clean:
@@ -196,23 +213,38 @@ class LinearProblem:
     costs: F32
     context: FitContext
     batches: list[slice]
+    limits: FitLimits
 
     @classmethod
     def of(
-        cls, X: sp.csr_array, y: I64, context: FitContext, batches: list[slice] | None = None
+        cls,
+        X: sp.csr_array,
+        y: I64,
+        context: FitContext,
+        batches: list[slice] | None = None,
+        limits: FitLimits | None = None,
     ) -> LinearProblem:
         """Return the problem; by default, memory decides on the batches."""
+        limits = limits or FitLimits()
         if batches is None:
-            width = max(_MIN_TOPICS, _MAX_WEIGHTS // max(1, X.shape[1]))
-            batches = topic_batches(context.n_topics, min(MAX_TOPICS, width))
+            width = max(_MIN_TOPICS, limits.max_weights // max(1, X.shape[1]))
+            batches = topic_batches(context.n_topics, min(limits.max_topics, width))
         weight = context.sample_weight
         costs = np.ones(len(y), dtype=np.float32) if weight is None else weight
-        return cls(X, y, costs, context, batches)
+        return cls(X, y, costs, context, batches, limits)
+
+    def are_few(self, rows: Index) -> bool:
+        """Whether rows are so few that they are best calibrated by cross-validation."""
+        return len(rows) <= self.limits.few_rows
+
+    def learning_rate(self, n_rows: int) -> float:
+        """Return the learning rate for so many rows."""
+        return _LEARNING_RATE if n_rows <= self.limits.many_rows else _SMALL_LEARNING_RATE
 
     @property
     def is_sampled(self) -> bool:
         """Whether topics are so many that each batch learns from a sample of the rows."""
-        return len(self.batches) > 1 + _NEGATIVES_PER_POSITIVE
+        return len(self.batches) > 1 + self.limits.negatives_per_positive
 
     def totals(self, rows: Index) -> F64:
         """Return the total cost of each topic's rows."""
@@ -229,8 +261,8 @@ class LinearProblem:
         """
         is_frequent = np.bincount(self.y[rows], minlength=self.context.n_topics) > 1
         rows = rows[(is_frequent | known_topics)[self.y[rows]]]
-        most = max(_MIN_CALIBRATION_ROWS, MAX_SCORES // self.context.n_topics)
-        return rows if are_few(rows) else rows[:: -(-len(rows) // most)]
+        most = max(_MIN_CALIBRATION_ROWS, self.limits.max_scores // self.context.n_topics)
+        return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
     def sample_costs(self, totals: F64) -> SampleCosts:
         """Return the costs of errors if topics have these totals."""
@@ -243,15 +275,15 @@ class LinearProblem:
 
         With many rows all terms have one rate, as their weights are learned soon enough.
         """
-        rate = np.float32(learning_rate(len(rows)))
-        if len(rows) > MANY_ROWS:
+        rate = np.float32(self.learning_rate(len(rows)))
+        if len(rows) > self.limits.many_rows:
             return np.full(self.X.shape[1] + 1, rate)
         return rate * term_rates(self.X, self.y, rows)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics, on as many threads as memory allows."""
         size = self.X.shape[1] * (self.batches[0].stop - self.batches[0].start)
-        n_threads = min(self.context.n_jobs, max(1, _MAX_DENSE_PARALLEL // max(1, size)))
+        n_threads = min(self.context.n_jobs, max(1, self.limits.max_dense_parallel // max(1, size)))
         if min(n_threads, len(self.batches)) < 2:
             return [function(topics) for topics in self.batches]
         with ThreadPoolExecutor(n_threads) as pool:
@@ -293,7 +325,7 @@ class _Training:
     @property
     def fits(self) -> bool:
         """Whether there is memory for dense weights of all topics at once."""
-        return self.n_weights <= _MAX_DENSE
+        return self.n_weights <= self.problem.limits.max_dense
 
     def doubtful(self, rows: Index) -> Mask:
         """Do the first pass; return which rows look as if their topic was wrong."""
@@ -331,7 +363,8 @@ class _Training:
         y = self.problem.y[self.rows]
         is_positive = (topics.start <= y) & (y < topics.stop)
         positives, negatives = self.rows[is_positive], self.rows[~is_positive]
-        n_sampled = min(len(negatives), _NEGATIVES_PER_POSITIVE * max(1, len(positives)))
+        n_wanted = self.problem.limits.negatives_per_positive * max(1, len(positives))
+        n_sampled = min(len(negatives), n_wanted)
         rng = np.random.default_rng((self.problem.context.seed, topics.start, 1))
         sample = rng.choice(negatives, n_sampled, replace=False)
         costs = self.costs.negative.copy()
@@ -354,9 +387,10 @@ def _without_doubtful(training: _Training, rows: Index) -> Index:
     problem = training.problem
     if len(rows) < _MIN_ROWS_PER_TOPIC * problem.context.n_topics or problem.is_sampled:
         return rows
-    if not training.fits and len(rows) > MANY_ROWS:
+    many_rows = problem.limits.many_rows
+    if not training.fits and len(rows) > many_rows:
         # The first pass would be lost, so try it on a sample of the rows.
-        sample = rows[:: -(-len(rows) // MANY_ROWS)]
+        sample = rows[:: -(-len(rows) // many_rows)]
         trial = _Training.of(problem, sample, 1)
         if trial.doubtful(sample).mean() <= _EXPECTED_DOUBTFUL:
             return rows
@@ -405,7 +439,7 @@ def score_heldout_rows(
     """
     scored = problem.calibration_rows(rows, known_topics)
     y, n_topics = problem.y, problem.context.n_topics
-    in_folds = are_few(rows) or problem.context.cross_validate
+    in_folds = problem.are_few(rows) or problem.context.cross_validate
     groups = group_equal_rows(problem.X)[rows]
     n_different = len(np.unique(groups))
     if n_different < max(2, _FEW_DIFFERENT * len(rows)):
@@ -480,16 +514,6 @@ def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: in
     scores = np.concatenate(training.map_batches(score), axis=1)
     scores[:, problem.totals(train) == 0] = ABSENT_SCORE
     return scores
-
-
-def are_few(rows: Index) -> bool:
-    """Whether rows are so few that they are best calibrated by cross-validation."""
-    return len(rows) <= _FEW_ROWS
-
-
-def learning_rate(n_rows: int) -> float:
-    """Return the learning rate for so many rows."""
-    return _LEARNING_RATE if n_rows <= MANY_ROWS else _SMALL_LEARNING_RATE
 
 
 def topic_batches(n_topics: int, width: int) -> list[slice]:

@@ -349,7 +349,6 @@ def learning_rates(relevance: F64, squares: F64) -> F64:
 _SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
 # Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
-# Weights that are processed at once.
 _SLICE_WEIGHTS = 1 << 20
 
 
@@ -358,7 +357,7 @@ def drop_threshold(n_weights: int) -> float:
     return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
 
 
-def sparsify(weights: F32, share: float) -> sp.csc_array:
+def sparsify(weights: F32, share: float, slice_weights: int = _SLICE_WEIGHTS) -> sp.csc_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
@@ -367,10 +366,12 @@ def sparsify(weights: F32, share: float) -> sp.csc_array:
         Those of some of a model's topics.
     share : float
         From `drop_threshold`.
+    slice_weights : int
+        Weights that are processed at once.
     """
     n_weights = max(1, np.count_nonzero(weights))
     least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
-    step = max(1, _SLICE_WEIGHTS // max(1, weights.shape[1]))
+    step = max(1, slice_weights // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
     for start in range(0, len(weights), step):
         part = weights[start : start + step]
