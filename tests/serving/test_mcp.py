@@ -317,14 +317,14 @@ def test_halves_of_characters_and_broken_lines_end_nothing(news_slug: Path) -> N
         assert asked(process, good)["id"] == 3
 
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=600)
         assert (process.returncode, out, err) == (0, b"", b"")
 
 
 def test_it_ends_with_its_input_and_prints_nothing_but_the_protocol(news_slug: Path) -> None:
     with started(news_slug) as process:
         asked(process, FIRST)
-        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.communicate(timeout=600) == (b"", b"")
         assert process.returncode == 0
 
 
