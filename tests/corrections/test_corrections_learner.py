@@ -42,7 +42,7 @@ class Place:
             )
 
     def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
-        how = {"pause": 0.02, **how}
+        how = {"pauses": (0.02, 600.0), **how}
         learner = RetrainingLoop(
             self.model, [str(self.data)], self.corrections, every, self.log.append, **how
         )
@@ -208,7 +208,7 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
         raise KeyError("odd")
 
     monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
-    learner = place.learner(longest_pause=0.3)
+    learner = place.learner(pauses=(0.02, 0.3))
     learner.start()
     wait_for(lambda: len(at) == 7)
     assert place.log == ["learning from corrections: 'odd'"]
@@ -221,7 +221,7 @@ def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPat
         raise KeyError("odd")
 
     monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
-    learner = place.learner(pause=600)
+    learner = place.learner(pauses=(600, 600))
     learner.start()
     wait_for(lambda: place.log)
     started = time.monotonic()

@@ -56,9 +56,9 @@ class RetrainingLoop:
         Called from another thread with one line at a time; `warn`, by default `log`, with failures.
     options : sequence of str, default ()
         More options of `slugline train`, such as ``["--text", "body"]``.
-    pause, longest_pause : float
+    pauses : (float, float)
         Seconds between two looks at how many corrections there are; while something is wrong, more
-        and more of them.
+        and more of them, up to the second number.
 
     Raises
     ------
@@ -76,8 +76,7 @@ class RetrainingLoop:
         *,
         warn: Callable[[str], object] | None = None,
         options: Sequence[str] = (),
-        pause: float = 2.0,
-        longest_pause: float = 600.0,
+        pauses: tuple[float, float] = (2.0, 600.0),
     ) -> None:
         if is_shipped(model_path):
             raise OptionError(
@@ -96,7 +95,7 @@ class RetrainingLoop:
         self._model = Path(model_path)
         self._store_path = Path(store_path)
         self._every = every
-        self._pause, self._longest_pause = pause, longest_pause
+        self._pause, self._longest_pause = pauses
         self._log, self._warn = log, warn or log
         self._name = self._model.name.removesuffix(".slug")
         self._command = [sys.executable, "-m", "slugline", "train", *options]
