@@ -86,10 +86,11 @@ def option(words: str, help: str, **settings: Any) -> Callable[[Decorated], Deco
     flag that is set or not. A last word in small letters names the parameter.
     """
     names = words.split()
-    metavar = names.pop() if names[-1].isupper() else None
-    return click.option(
-        *names, cls=Option, help=help, metavar=metavar, is_flag=metavar is None, **settings
-    )
+    if names[-1].isupper():
+        settings["metavar"] = names.pop()
+    else:
+        settings["is_flag"] = True  # an explicit False would read `--l2 -1` as two options
+    return click.option(*names, cls=Option, help=help, **settings)
 
 
 # Options ------------------------------------------------------------------------------------------

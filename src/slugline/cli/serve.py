@@ -30,7 +30,7 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
             field.name,
             type=ranges[kind](meta.ge, meta.le) if kind in ranges else kind,
             default=field.default,
-            is_flag=kind is bool,
+            is_flag=kind is bool or None,  # see `option`
             multiple=get_origin(hint) is tuple,
             metavar=meta.extra["metavar"] or None,
             help=meta.description,
