@@ -202,8 +202,8 @@ def test_a_full_disk_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPat
     assert run("predict", "news.slug", "tickets.csv", "-q", "-o", "a.csv") == (
         1,
         "",
-        "slugline: error: a.csv can't be written (No space left on device); free space, or name "
-        "another place.\n",
+        "slugline: error: a.csv can't be written (No space left on device). Free some space, or "
+        "name another place.\n",
     )
     assert not Path("a.csv").exists()
 

@@ -255,8 +255,8 @@ def later_version(path: str) -> None:
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),
-            "c.db holds no corrections: it is no SQLite file; name another file, or one that "
-            "doesn't exist yet.",
+            "c.db holds no corrections: it is no SQLite file; name the file that `slugline "
+            "serve --corrections` keeps; labelled texts are DATA.",
         ),
         (lambda path: Path(path).mkdir(), "c.db holds no corrections: it is a folder; name "),
     ],
@@ -351,7 +351,7 @@ def test_a_model_that_can_t_be_kept_is_not_replaced(
     assert found.code == 1
     assert found.err.endswith(
         "slugline: error: news.slug: the model could not be kept as news.slug.before.1 (No space "
-        "left on device), and is unchanged. Free some space, or fix the folder's permissions.\n"
+        "left on device), and is unchanged. Free some space.\n"
     )
     assert Path("news.slug").read_bytes() == before
 

@@ -40,6 +40,13 @@ def head_of(*values: dict[str, object]) -> list[SourceRow | BadRow]:
         ({"day": 1, "desk": "x", "text": LONG}, ("text", None)),
         ({"id": 1, "desk": "x", "wire": LONG}, (None, None)),
         ({"wire": LONG}, ("wire", None)),
+        ({"subject": "x", "body": LONG}, ("body", None)),
+        ({"title": "x", "text": LONG}, ("text", None)),
+        ({"Betreff": "x", "Nachricht": LONG}, ("Nachricht", None)),
+        ({"Nr": 1, "Betreff": "x", "Beschreibung": LONG, "Thema": "x"}, ("Beschreibung", "Thema")),
+        ({"N°": 1, "CATÉGORIE": "x", "Objet": LONG}, ("Objet", "CATÉGORIE")),
+        ({"№": 1, "Сообщение": LONG, "Категория": "x"}, ("Сообщение", "Категория")),
+        ({"番号": 1, "本文": LONG, "カテゴリ": "x"}, ("本文", "カテゴリ")),
     ],
     ids=[
         "known names",
@@ -54,6 +61,13 @@ def head_of(*values: dict[str, object]) -> list[SourceRow | BadRow]:
         "no known topic",
         "no known name",
         "a single column",
+        "a subject is no topic",
+        "a title is no topic",
+        "a German subject",
+        "German",
+        "French",
+        "Russian",
+        "Japanese",
     ],
 )
 def test_columns_are_found_by_name_or_else_by_length(

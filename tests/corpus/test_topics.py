@@ -12,7 +12,7 @@ import pytest
 from slugline.classifier import load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics, spelling_warnings
+from slugline.corpus.topics import fold_topics, name_warnings, read_topic_map, rename_topics
 from slugline.errors import DataError
 
 Run = Callable[..., Any]
@@ -42,16 +42,28 @@ def write_csv(name: str, topics: Sequence[str], texts: Sequence[str] | None = No
 
 
 def test_topics_that_differ_in_case_or_spaces_only_are_warned_of() -> None:
-    assert spelling_warnings(SPELLED) == [WARNING]
+    assert name_warnings(SPELLED) == [WARNING]
     assert load_corpus(write_csv("a.csv", SPELLED), "text", "topic").notes == (WARNING,)
 
 
 def test_topics_that_differ_in_more_are_not_warned_of() -> None:
-    assert spelling_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
+    assert name_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+def test_a_separator_in_most_topics_is_warned_of(separator: str) -> None:
+    several = [f"card{separator}fee", f"fee {separator} loan", f"card{separator}fee"]
+    ended = [f"{topic}{separator}" for topic in ("card", "fee", "loan")]
+
+    (warning,) = name_warnings([*several, "card", "fee"])
+
+    assert warning.startswith(f"most documents have {separator!r} in their topic: {several[0]!r}")
+    assert name_warnings([*several, "card", "fee", "loan"]) == []
+    assert name_warnings(ended) == []
 
 
 def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:
-    (warning,) = spelling_warnings(["card", "card"], known=["Card", "cash"])
+    (warning,) = name_warnings(["card", "card"], known=["Card", "cash"])
 
     assert warning.startswith("1 topic is written in several ways")
     assert "'card', 'Card'" in warning
@@ -60,7 +72,7 @@ def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:
 def test_a_warning_of_many_spellings_names_some_of_them() -> None:
     topics = [f"{n}{'x' * k}{'X' * (6 - k)}" for n in range(50) for k in range(7)]
 
-    (warning,) = spelling_warnings(topics)
+    (warning,) = name_warnings(topics)
 
     assert warning.startswith("50 topics are written in several ways")
     assert "and 3 more; " in warning

@@ -56,7 +56,7 @@ def test_mistakes_that_can_not_be_written_leave_the_earlier_file(
         write_mistakes(path, load(news_slug).fitted_, Corpus(["goal"], ["bank"], "news"))
 
     assert str(error.value) == (
-        f"{path}: the mistakes can't be written (No space left on device); free some space or "
+        f"{path}: the mistakes can't be written (No space left on device). Free some space, or "
         "choose another folder."
     )
     assert path.read_text() == "earlier"

@@ -357,7 +357,7 @@ def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_
     assert (code, err) == (
         1,
         f"slugline: error: {Path('new/report.html')}: the report can't be written (No space left "
-        "on device); free some space or choose another folder.\n",
+        "on device). Free some space, or choose another folder.\n",
     )
     assert json.loads(out)["seeds"] == [3, 4]
 

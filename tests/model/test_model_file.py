@@ -212,7 +212,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
         fit().save(tmp_path / "none" / "a.slug")
     assert str(caught.value) == (
         f"{tmp_path}/none/a.slug: the model could not be saved (No such file or directory); an "
-        "earlier file there is unchanged. Free some space, or save it elsewhere."
+        "earlier file there is unchanged. Create the folder, or save it elsewhere."
     )
 
 

@@ -339,11 +339,16 @@ def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> N
     assert str(route.reason).startswith(f"probability {route.probability:.2f} is under 0.")
 
 
-def test_without_a_precision_every_text_is_answered(fitted: TopicClassifier) -> None:
-    texts = ["the loan and wheat and goal of 1", "", "Das Kraut"]
+def test_without_a_precision_every_text_is_answered_that_is_not_blank(
+    fitted: TopicClassifier,
+) -> None:
+    texts = ["the loan and wheat and goal of 1", "", "Das Kraut", " \n"]
     routes = fitted.route(texts, 0)
-    assert [route.topic for route in routes] == fitted.predict(texts).tolist()
-    assert [route.reason for route in routes] == [None] * 3
+    first, _, third, _ = fitted.predict(texts).tolist()
+    assert [route.topic for route in routes] == [first, None, third, None]
+    assert [route.reason and str(route.reason) for route in routes] == [
+        *(None, "no text", None, "no text")
+    ]
 
 
 def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:

@@ -381,8 +381,8 @@ def test_a_full_disk_ends_the_job_which_then_goes_on(monkeypatch: pytest.MonkeyP
         with pytest.raises(SluglineError) as found:
             predict()
     assert str(found.value) == (
-        "out/c.csv.gz can't be written (No space left on device); free space, or name another "
-        "place. What is done stays; run it again, and it goes on from there."
+        "out/c.csv.gz can't be written (No space left on device). Free some space, or name "
+        "another place. What is done stays; run it again, and it goes on from there."
     )
     assert sorted(contents()) == ["a.csv", "b.jsonl"]
     assert (predict().n_files, len(contents())) == (2, 4)

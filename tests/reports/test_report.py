@@ -432,8 +432,8 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     with pytest.raises(SluglineError) as error:
         write_page("<p>new</p>", target)
     assert str(error.value) == (
-        f"{target}: the report can't be written (Is a directory); "
-        "free some space or choose another folder."
+        f"{target}: the report can't be written (Is a directory). "
+        "Check the disk, and the permissions of file and folder, or choose another folder."
     )
     assert list(tmp_path.iterdir()) == [target]
 

@@ -331,9 +331,7 @@ def test_it_ends_with_its_input_and_prints_nothing_but_the_protocol(news_slug: P
 def test_a_model_that_is_not_there_is_one_line(run: Run) -> None:
     found = run("mcp", "nothing.slug")
     assert (found.code, found.out) == (1, "")
-    assert found.err == (
-        "slugline: error: nothing.slug: No such file or directory; check the path.\n"
-    )
+    assert found.err == ("slugline: error: nothing.slug: there is no such file; check the path.\n")
 
 
 def test_without_the_protocol_s_package_the_extra_is_named(

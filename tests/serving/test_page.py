@@ -170,6 +170,18 @@ def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
     assert "Saved: the right topic is weather , which is new." in words_of(kept(page, "weather"))
 
 
+def test_a_topic_that_is_probably_mistyped_is_asked_about(
+    page: TestClient, state: AppState
+) -> None:
+    asked = kept(page, "Grian")
+    assert "did you mean &#39;grain&#39;?" in asked
+    assert 'value="Grian"' in asked
+    assert '<input type="checkbox" name="is_new">' in asked
+    assert state.store is not None
+    assert state.store.count() == 0
+    assert "Grian , which is new." in words_of(kept(page, "Grian", is_new="on"))
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -225,6 +225,17 @@ def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Pa
     assert api.get("/v1/corrections", params={"after": kept["id"] - 1}).text == ""
 
 
+def test_a_topic_that_is_probably_mistyped_is_asked_about(api: httpx.Client) -> None:
+    typed = {"text": WIRE, "topic": "Whaet"}
+    asked = ask(api, "/v1/corrections", **typed)
+    check_problem(asked, 422, "has no topic 'Whaet'; did you mean 'wheat'?")
+    assert "is_new" in asked.json()["detail"]
+    assert api.get("/v1/corrections").text == ""
+    stored = ask(api, "/v1/corrections", **typed, is_new=True)
+    assert (stored.status_code, stored.json()["is_new"]) == (201, True)
+    assert api.delete(f"/v1/corrections/{stored.json()['id']}").status_code == 204
+
+
 def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     kept = ask(api, "/v1/corrections", text="a refund", topic="2", model="tickets").json()
     assert kept["topic"] == 2

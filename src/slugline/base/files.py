@@ -150,6 +150,15 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
         part.write(data)
 
 
+def os_advice(error: OSError) -> str:
+    """Return what to do about a file that can't be written."""
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+        return "Free some space"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "Create the folder"
+    return "Check the disk, and the permissions of file and folder"
+
+
 def write_result(path: Path, data: bytes, name: str) -> None:
     """Write a result that the user asked for, as `write_whole` does; create folders as needed.
 
@@ -162,8 +171,8 @@ def write_result(path: Path, data: bytes, name: str) -> None:
         write_whole(path, data)
     except OSError as error:
         raise SluglineError(
-            f"{path}: the {name} can't be written ({error.strerror or error}); free some space or "
-            "choose another folder."
+            f"{path}: the {name} can't be written ({error.strerror or error}). {os_advice(error)}, "
+            "or choose another folder."
         ) from error
 
 

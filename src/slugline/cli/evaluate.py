@@ -105,13 +105,13 @@ def _warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None, name: str | None
 ) -> Iterator[str]:
     """Return what may be wrong with testing a model on a corpus; it is named if there are two."""
-    from slugline.corpus.topics import spelling_warnings
+    from slugline.corpus.topics import name_warnings
     from slugline.experiment.concerns import known_document_warnings, model_warnings
 
     topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),
-        *spelling_warnings(corpus.topics, topics),
+        *name_warnings(corpus.topics, topics),
         *model_warnings(fitted, corpus),
     ):
         yield warning if name is None else f"{name}: {warning}"

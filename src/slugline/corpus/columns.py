@@ -54,7 +54,8 @@ def find_columns(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of the text and that of the topic, by their names.
 
-    Of two columns with unusual names, the longer one is the text.
+    Of two columns with unusual names, the longer one is the text. A column with a usual name for
+    texts, such as "subject", is no topic unless the user says so.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ def find_columns(
         _check_header(name, rows, topic)
         return (longer,), topic
     if len(remaining) == 1:
-        return texts or (remaining[0],), topic or (remaining[0] if texts else None)
+        is_topic = bool(texts) and remaining[0].lower() not in TEXT_NAMES
+        return texts or (remaining[0],), topic or (remaining[0] if is_topic else None)
     return texts, topic
 
 

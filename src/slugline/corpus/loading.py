@@ -86,7 +86,7 @@ def load_corpus(
         corpus = topics.rename_topics(corpus, topic_map)
     if fold_topics:
         return topics.fold_topics(corpus)
-    return replace(corpus, notes=(*corpus.notes, *topics.spelling_warnings(corpus.topics)))
+    return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.topics)))
 
 
 def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corpus:

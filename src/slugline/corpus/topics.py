@@ -17,13 +17,15 @@ from slugline.errors import DataError
 
 # Topics that a message names, and spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
+# Between the topics of a document that has several, and the cells of a table.
+_SEPARATORS = ";|\t"
 _NO_NAME = "an empty topic name; fill the cell"
 
 
-def spelling_warnings(
+def name_warnings(
     topics: Iterable[str] | Mapping[str, int], known: Iterable[str] = ()
 ) -> list[str]:
-    """Return warnings about topics that differ only in case or spaces.
+    """Return warnings about topics that differ only in case or spaces, or seem to be several.
 
     Parameters
     ----------
@@ -33,17 +35,35 @@ def spelling_warnings(
         Topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
+    several = _separator_warnings(counts)
     counts.update(dict.fromkeys(known, 0))
     groups = [group for group in _by_key(counts).values() if len(group) > 1]
     if not groups:
-        return []
+        return several
     are = "topic is" if len(groups) == 1 else "topics are"
     spellings = [_format_topics(group, _N_SPELLINGS) for group in groups]
     return [
+        *several,
         f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
         f"count as separate topics: {join_first(spellings, _N_TOPICS, '; ')}. Use `fold_topics` to "
-        "merge them under the most common spelling."
+        "merge them under the most common spelling.",
     ]
+
+
+def _separator_warnings(counts: Counter[str]) -> list[str]:
+    """Return a warning if most documents have a topic such as "x;y"."""
+    for separator in _SEPARATORS:
+        joined = [
+            topic for topic in counts if sum(map(bool, map(str.strip, topic.split(separator)))) > 1
+        ]
+        if joined and 2 * sum(counts[topic] for topic in joined) > counts.total():
+            return [
+                f"most documents have {separator!r} in their topic: "
+                f"{_format_topics(joined, _N_SPELLINGS)}. Each such combination counts as a topic "
+                "of its own; name one topic for each document, with `topic_map` if need be, or "
+                "check the separator of the table."
+            ]
+    return []
 
 
 def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:

@@ -438,8 +438,12 @@ class CorrectionStore:
 
     def _foreign(self, kind: str) -> StoreError:
         return StoreError(
-            f"{self.path} holds no corrections: it is {kind}; name another file, or one that "
-            "doesn't exist yet."
+            f"{self.path} holds no corrections: it is {kind}; name "
+            + (
+                "another file, or one that doesn't exist yet."
+                if self._create
+                else "the file that `slugline serve --corrections` keeps; labelled texts are DATA."
+            )
         )
 
     def _busy(self, verb: str) -> StoreError:

@@ -9,7 +9,7 @@ from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.topics import spelling_warnings
+from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.model.fitted import Fitted
@@ -38,7 +38,7 @@ def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> 
             "there is nothing to tell apart, and the model will always answer it. Add documents of "
             "other topics."
         ]
-    spelled = spelling_warnings(counts, described)
+    spelled = name_warnings(counts, described)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few:
         return spelled

@@ -148,7 +148,7 @@ class Router:
         fitted : Fitted
         min_precision : float from 0 to under 1, optional
             How often predictions given alone must be right, with 90 % confidence; by default, what
-            the model was fitted with. With 0, all predictions are given.
+            the model was fitted with. With 0, all predictions are given but those for blank texts.
         per_topic : bool, default False
             Keep that promise for each topic that was predicted often, not only for all together.
         coverage : float, over 0 and under 1, optional
@@ -242,9 +242,12 @@ class Router:
 
     def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
         """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
-        reasons: list[Unsure | None] = [None] * len(texts)
+        reasons: list[Unsure | None]
         if self.precision is not None and texts:
             reasons = self._reasons(texts, proba, counts)
+        else:
+            is_blank = (not text or text.isspace() for text in texts)
+            reasons = [Unsure("no_text") if blank else None for blank in is_blank]
         return Routes(reasons, self._sets(proba))
 
     def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[Unsure | None]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.files import fresh_part, whole_file
+from slugline.base.files import fresh_part, os_advice, whole_file
 from slugline.corpus.parquet import (
     column_types,
     escape_wildcards,
@@ -275,8 +275,8 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
         raise
     except OSError as error:
         raise OutputError(
-            f"{path} can't be written ({error.strerror or error}); free space, or name another "
-            "place."
+            f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
+            "another place."
         ) from error
 
 

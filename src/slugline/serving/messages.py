@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -22,6 +23,8 @@ from slugline.serving.model import ServedModel
 
 # Digits after the point: scores are of float32, and nobody needs more.
 _DIGITS = 6
+# How alike, of 1, two names of topics are if one may be a typing mistake.
+_ALIKE = 0.8
 #: Words that are given as reasons for an answer, the strongest.
 N_REASONS = 20
 
@@ -182,6 +185,10 @@ class CorrectionRequest(Question, frozen=True, kw_only=True):
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
     ] = None
+    is_new: Annotated[
+        bool,
+        Meta(description="That the topic is new, though the model has one spelled much like it."),
+    ] = False
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,12 +235,15 @@ def store_correction(
 
     Raises
     ------
-    DataError : if the text is blank or too long to be stored, or the topic is invalid.
+    DataError : if the text is blank or too long to be stored, or the topic is invalid, or new and
+        spelled much like one of the model's.
     StoreError : if the file can't be written; nothing is stored then.
     """
     if not request.text.strip():
         raise DataError("`text` is blank, and teaches nothing; give the text that was answered.")
     topic, is_new = known_topic(model, request.topic)
+    if is_new and not request.is_new:
+        _check_spelling(model, str(topic))
     correction = store.add(
         text=request.text,
         topic=topic,
@@ -253,6 +263,17 @@ def store_correction(
         probability=round_number(route.probability),
         at=correction.at,
     )
+
+
+def _check_spelling(model: ServedModel, topic: str) -> None:
+    """Raise DataError if a new topic is probably a typing mistake."""
+    by_key = {str(name).casefold(): name for name in model.fitted.topics.names}
+    near = difflib.get_close_matches(topic.casefold(), by_key, n=1, cutoff=_ALIKE)
+    if near and isinstance(by_key[near[0]], str):
+        raise DataError(
+            f"{model.name} has no topic {topic[:100]!r}; did you mean {by_key[near[0]]!r}? "
+            "If it is new, say so (`is_new`)."
+        )
 
 
 def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from slugline.base.files import open_regular
 from slugline.errors import ModelFileError, OptionError, SluglineError
+from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
@@ -100,6 +101,8 @@ def file_state(path: Path) -> FileState:
     """Return what differs between versions of a file, without reading it."""
     try:
         stat = path.stat()
+    except FileNotFoundError as error:
+        raise container.no_file_error(path) from error
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror}; check the path.") from error
     return stat.st_mtime_ns, stat.st_size, stat.st_ino

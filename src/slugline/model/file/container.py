@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
-from slugline.base.files import open_regular, write_whole
+from slugline.base.files import open_regular, os_advice, write_whole
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, Precision
@@ -124,7 +124,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     except OSError as error:
         raise ModelFileError(
             f"{path}: the model could not be saved ({error.strerror or error}); an earlier "
-            "file there is unchanged. Free some space, or save it elsewhere."
+            f"file there is unchanged. {os_advice(error)}, or save it elsewhere."
         ) from error
 
 
@@ -144,7 +144,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: there is no such file; check the path.") from error
+        raise no_file_error(path) from error
     except zipfile.BadZipFile as error:
         raise ModelFileError(
             f"{path}: not a Slugline model, or truncated; "
@@ -163,6 +163,11 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 def _check_path(path: Any) -> None:
     if not isinstance(path, str | os.PathLike) or path == "" or "\0" in str(path):
         raise option_error("path", path, "the path of a file, as a str or a pathlib.Path")
+
+
+def no_file_error(path: str | os.PathLike[str]) -> ModelFileError:
+    """Return the error for a path where there is nothing."""
+    return ModelFileError(f"{path}: there is no such file; check the path.")
 
 
 def damaged_error(path: str | os.PathLike[str], error: Exception) -> ModelFileError:

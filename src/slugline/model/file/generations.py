@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from slugline.base.files import whole_file
+from slugline.base.files import os_advice, whole_file
 from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.content import is_shipped
@@ -71,7 +71,7 @@ def keep_current(path: str | os.PathLike[str]) -> Path | None:
     except OSError as error:
         raise ModelFileError(
             f"{path}: the model could not be kept as {first.name} ({error.strerror or error}), and "
-            "is unchanged. Free some space, or fix the folder's permissions."
+            f"is unchanged. {os_advice(error)}."
         ) from error
     return first
 
@@ -115,8 +115,8 @@ def roll_back(path: str | os.PathLike[str]) -> Rollback:
         earlier[0].replace(target)
     except OSError as error:
         raise ModelFileError(
-            f"{path}: {earlier[0].name} could not be put in its place ({error.strerror or error}); "
-            "fix the folder's permissions, or free some space."
+            f"{path}: {earlier[0].name} could not be put in its place ({error.strerror or error}). "
+            f"{os_advice(error)}."
         ) from error
     return Rollback(earlier[0], away, len(earlier) - 1)
 

@@ -66,6 +66,7 @@ class CorrectionForm(NamedTuple):
     """State of the form: a correction that was saved or undone, or why it was not saved."""
 
     text: str
+    topic: str = ""
     saved: CorrectionReply | None = None
     undone: bool = False
     problem: str = ""
@@ -86,7 +87,9 @@ async def correct(request: Request) -> Response:
     except Exception as error:  # noqa: BLE001 - as the guard does
         problem = to_problem(error, request.scope)
         return await _show_form(
-            request, model, CorrectionForm(text, problem=to_sentence(problem)), problem.status
+            *(request, model),
+            CorrectionForm(text, form.get("topic", ""), problem=to_sentence(problem)),
+            problem.status,
         )
     return await _show_form(request, model, CorrectionForm(text, saved=reply))
 
@@ -116,7 +119,11 @@ def _correction(form: dict[str, str], model: ServedModel, state: AppState) -> Co
         raise HttpProblem(422, "a correction needs a text and its right topic.")
     check_text(state, text)
     return CorrectionRequest(
-        text=text, topic=_parse_topic(typed, model), model=model.name, who=who or None
+        text=text,
+        topic=_parse_topic(typed, model),
+        model=model.name,
+        who=who or None,
+        is_new="is_new" in form,
     )
 
 
