@@ -48,7 +48,8 @@ def make_state(*models: str | Path, **settings: Any) -> AppState:
     """
     found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
-    return AppState(found, Models.load([str(model) for model in models]), Metrics(1), store)
+    served = Models.load([str(model) for model in models], found.min_precision)
+    return AppState(found, served, Metrics(1), store)
 
 
 def client(state: AppState, **options: Any) -> TestClient:

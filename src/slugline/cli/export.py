@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slugline.cli.options import command, model_argument, option, quiet_option
+from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.model.file.content import model_path
@@ -18,12 +18,7 @@ from slugline.model.file.content import model_path
     type=Path,
     show_default="MODEL-page.html, in this folder",
 )
-@option(
-    "--min-precision SHARE",
-    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
-    type=float,
-    show_default="what MODEL was trained for",
-)
+@precision_option
 @quiet_option
 def export(model: str, output: Path | None, min_precision: float | None, quiet: bool) -> None:
     """Write a model as one HTML file that answers in the browser, offline.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slugline.cli.options import argument, command, option, quiet_option
+from slugline.cli.options import argument, command, option, precision_option, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
@@ -24,8 +24,11 @@ from slugline.errors import OptionError
     "Let agents add corrections, which are kept in FILE, a SQLite database.",
     type=Path,
 )
+@precision_option
 @quiet_option
-def mcp(models: Sequence[str], allow_corrections: Path | None, quiet: bool) -> None:
+def mcp(
+    models: Sequence[str], allow_corrections: Path | None, min_precision: float | None, quiet: bool
+) -> None:
     """Give agents models as tools: classify, explain, list topics, and correct if allowed.
 
     Speaks the Model Context Protocol over standard input and output, for
@@ -49,4 +52,4 @@ def mcp(models: Sequence[str], allow_corrections: Path | None, quiet: bool) -> N
     log_to_standard_error(quiet, ("mcp",))
     if sys.stdin.isatty():
         say("waiting for a client, which is to start this command itself; see -h", quiet=quiet)
-    run(list(models), allow_corrections)
+    run(list(models), allow_corrections, min_precision)

@@ -145,6 +145,12 @@ seed_option = option(
 threads_option = option(
     "--threads N", "Number of threads, by default one for each core; changes no result.", type=COUNT
 )
+precision_option = option(
+    "--min-precision SHARE",
+    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
+    type=float,
+    show_default="what MODEL was trained for",
+)
 quiet_option = option("--quiet -q", "No messages on standard error but warnings.")
 json_option = option("--json as_json", "Print the results as JSON.")
 

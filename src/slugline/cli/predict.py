@@ -24,6 +24,7 @@ from slugline.cli.options import (
     format_option,
     is_model,
     option,
+    precision_option,
     quiet_option,
     text_option,
 )
@@ -64,12 +65,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @format_option
 @encoding_option
 @option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
-@option(
-    "--min-precision SHARE",
-    "Answer only where answers are right this often, such as 0.95; 0 answers all.",
-    type=float,
-    show_default="what MODEL was trained for",
-)
+@precision_option
 @option("--per-topic", "Keep --min-precision for each topic that is common.")
 @option(
     "--coverage SHARE",

@@ -23,6 +23,8 @@ _DIGEST_LENGTH = 12
 # Precisions that were asked for lately, of which thresholds are kept.
 _N_ROUTERS = 16
 
+_log = logging.getLogger("slugline.server")
+
 #: Time of the last change, size and number of a file: another version differs in one of them.
 FileState = tuple[int, int, int]
 
@@ -43,8 +45,10 @@ class ServedModel:
     fitted : Fitted
     file : ModelFile
         The content of the file.
+    min_precision : float or None
+        Precision of the answers; None for that which the model was trained for.
     router : Router
-        With the precision that the model was trained for.
+        With this precision.
     """
 
     name: str
@@ -53,6 +57,7 @@ class ServedModel:
     state: FileState
     fitted: Fitted
     file: ModelFile
+    min_precision: float | None
     router: Router
 
     @functools.cached_property
@@ -60,8 +65,13 @@ class ServedModel:
         return functools.lru_cache(_N_ROUTERS)(functools.partial(Router.from_fitted, self.fitted))
 
     @classmethod
-    def load(cls, model: str) -> ServedModel:
-        """Read the model at a path, or one that comes with Slugline; see `slugline.load`."""
+    def load(cls, model: str, min_precision: float | None = None) -> ServedModel:
+        """Read the model at a path, or one that comes with Slugline; see `slugline.load`.
+
+        Raises
+        ------
+        OptionError : if no threshold reaches `min_precision`; the model's own may be out of reach.
+        """
         path = Path(model_path(model))
         while True:
             state = file_state(path)
@@ -69,6 +79,12 @@ class ServedModel:
             fitted, file = load_model(path)
             if file_state(path) == state:  # else another version came in between
                 break
+        try:
+            router = Router.from_fitted(fitted, min_precision)
+        except OptionError as error:
+            raise OptionError(f"{path}: {error}") from error
+        if router.note:
+            _log.warning("%s is %s", path, router.note)
         return cls(
             name=path.name.removesuffix(".slug"),
             path=path,
@@ -76,7 +92,8 @@ class ServedModel:
             state=state,
             fitted=fitted,
             file=file,
-            router=Router.from_fitted(fitted),
+            min_precision=min_precision,
+            router=router,
         )
 
     def route(
@@ -92,7 +109,7 @@ class ServedModel:
 
     def router_for(self, min_precision: float | None) -> Router:
         """Return the router of a precision; the latest ones are cached."""
-        if min_precision is None or min_precision == self.router.precision:
+        if min_precision is None:
             return self.router
         return self._cached_router(min_precision)
 
@@ -118,8 +135,6 @@ def _digest(path: Path) -> str:
 
 # All models of a server ---------------------------------------------------------------------------
 
-_log = logging.getLogger("slugline.server")
-
 
 class Models:
     """Models by name. A request keeps its model when another version replaces it.
@@ -135,17 +150,17 @@ class Models:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, names: Sequence[str]) -> Models:
+    def load(cls, names: Sequence[str], min_precision: float | None = None) -> Models:
         """Read models from files, or by name; the default one if there are no names.
 
         Raises
         ------
         ModelFileError, EncoderError : see `slugline.load`.
-        OptionError : if two have one name.
+        OptionError : if two have one name, or one can't promise `min_precision`.
         """
         models: dict[str, ServedModel] = {}
         for name in names or (DEFAULT,):
-            model = ServedModel.load(name)
+            model = ServedModel.load(name, min_precision)
             if model.name in models:
                 raise OptionError(
                     f"{models[model.name].path} and {model.path} would both be called "
@@ -192,7 +207,7 @@ class Models:
 
     def _swap(self, model: ServedModel, state: FileState) -> list[str]:
         try:
-            new = ServedModel.load(str(model.path))
+            new = ServedModel.load(str(model.path), model.min_precision)
         except (SluglineError, OSError, MemoryError) as error:
             self._refused[model.name] = state
             self.problems[model.name] = f"{error}"

@@ -118,6 +118,14 @@ class ServeSettings:
     threads: Annotated[
         int, _setting("Threads of each process that make answers.", "N", ge=1, le=256)
     ] = 2
+    min_precision: Annotated[
+        float | None,
+        _setting(
+            "Answer only where answers are right this often, such as 0.95; 0 answers all. By "
+            "default, what each model was trained for.",
+            "SHARE",
+        ),
+    ] = None
     corrections: Annotated[
         Path | None, _setting("Keep corrections in FILE, a SQLite database.", "FILE")
     ] = None

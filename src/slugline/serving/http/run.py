@@ -339,7 +339,7 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     listening = bind(settings)
     with contextlib.closing(listening):
-        models = Models.load(names)
+        models = Models.load(names, settings.min_precision)
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
         make_learner(settings, models)

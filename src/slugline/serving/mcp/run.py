@@ -37,18 +37,20 @@ _MOST_CALLS = 64
 _MOST_TOPICS = 20
 
 
-def run(names: list[str], corrections: Path | None = None) -> None:
+def run(
+    names: list[str], corrections: Path | None = None, min_precision: float | None = None
+) -> None:
     """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
 
     Without a file of `corrections`, no tool takes any.
 
     Raises
     ------
-    OptionError : if two models have one name.
+    OptionError : if two models have one name, or one can't promise `min_precision`.
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
     """
-    models = Models.load(names)
+    models = Models.load(names, min_precision)
     with contextlib.ExitStack() as stack:
         store = None if corrections is None else stack.enter_context(CorrectionStore(corrections))
         asyncio.run(_answer(make_server(ModelTools(models, Limits(), store))))

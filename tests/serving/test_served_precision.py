@@ -1,0 +1,107 @@
+"""Servers of models that are unsure of every text, and precisions of a server's own."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server import client, make_state
+from slugline.classifier import TopicClassifier
+from slugline.errors import OptionError
+from slugline.serving.mcp.tools import ModelTools
+from slugline.serving.model import Models
+from slugline.serving.settings import Limits
+
+pytestmark = pytest.mark.slow
+
+News = list[tuple[str, str]]
+TEXT = "the loan and rate and bond of 1"
+
+
+@pytest.fixture(scope="module")
+def documents(news: News) -> tuple[list[str], list[str]]:
+    texts = [f"{text} x{number}" for number in range(3) for text, _ in news]
+    return texts, [topic for _ in range(3) for _, topic in news]
+
+
+@pytest.fixture(scope="module")
+def saved(documents: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    options = {"plain": None, "sure": 0.9, "hopeless": 0.9999}
+    for name, precision in options.items():
+        classifier = TopicClassifier(min_precision=precision).fit(*documents)
+        classifier.save(folder / f"{name}.slug")
+    few = TopicClassifier().fit(*(part[:8] for part in documents))
+    few.save(folder / "few.slug")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def test_a_model_that_can_not_keep_its_promise_is_served_with_its_guesses(
+    saved: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = make_state(saved["hopeless"])
+    [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "hopeless.slug is unsure of every text: no threshold reaches the" in record.message
+    with client(state) as api:
+        [result] = api.post("/v1/classify", json={"text": TEXT}).json()["results"]
+        assert (result["topic"], result["reason_kind"]) == (None, "no_threshold")
+        assert result["top"][0]["topic"] == "bank"
+        [result] = api.post("/v1/classify", json={"text": TEXT, "min_precision": 0.7}).json()[
+            "results"
+        ]
+        assert result["topic"] == "bank"
+        # Who asks for a precision hears that it can't be promised, even if it is the model's own.
+        reply = api.post("/v1/classify", json={"text": TEXT, "min_precision": 0.9999})
+        assert reply.status_code == 422
+        assert "`min_precision` is 0.9999, and no threshold reaches it" in reply.text
+
+
+def test_tools_of_agents_answer_likewise(saved: dict[str, Path]) -> None:
+    for precision, topic in ((None, None), (0, "bank"), (0.7, "bank")):
+        models = Models.load([str(saved["hopeless"])], precision)
+        reply: Any = ModelTools(models, Limits(), None).call("classify", {"texts": [TEXT]})
+        assert reply.results[0].topic == topic
+
+
+def test_a_server_has_a_precision_of_its_own(saved: dict[str, Path]) -> None:
+    with client(make_state(saved["sure"], saved["plain"], min_precision=0)) as api:
+        for name in ("sure", "plain"):
+            reply = api.post("/v1/classify", json={"text": "zinc", "model": name}).json()
+            assert reply["results"][0]["topic"] is not None
+    with client(make_state(saved["plain"], min_precision=0.7)) as api:
+        assert api.get("/v1/models/plain").json()["min_precision"] == 0.7
+        reply = api.post("/v1/classify", json={"texts": [TEXT, ""]}).json()
+        assert [result["topic"] for result in reply["results"]] == ["bank", None]
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", 0), ("mcp",)], ids=["serve", "mcp"])
+def test_a_precision_that_can_not_be_promised_is_an_error_at_the_start(
+    run: Callable[..., Any], saved: dict[str, Path], command: tuple[Any, ...]
+) -> None:
+    code, _, err = run(*command, saved["plain"], "--min-precision", 0.9999)
+    assert code == 2
+    assert f"{saved['plain']}: --min-precision is 0.9999, and no threshold reaches it" in err
+    assert "The best that can be promised is " in err
+
+
+def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_replace_the_old(
+    saved: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "news.slug"
+    shutil.copy(saved["plain"], path)
+    models = Models.load([str(path)], 0.7)
+    digest = models.default.digest
+    shutil.copy(saved["few"], path)
+    assert models.refresh() == []
+    assert models.default.digest == digest
+    assert "no threshold reaches it" in models.problems["news"]
+    shutil.copy(saved["sure"], path)
+    assert models.refresh() == ["news"]
+    assert models.default.router.precision == 0.7
+    with pytest.raises(OptionError, match="no threshold reaches it"):
+        Models.load([str(saved["few"])], 0.7)
