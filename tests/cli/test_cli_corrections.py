@@ -13,7 +13,9 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corrections.store import CorrectionStore
+from slugline.errors import ModelFileError
 from slugline.model.file import container
+from slugline.model.file.content import load_model
 
 pytestmark = pytest.mark.slow
 
@@ -137,6 +139,78 @@ def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
     assert f"warning: {reason}" in forced.err
     assert Path("news.slug.before.1").read_bytes() == before["news.slug"]
     assert Path("news.slug").read_bytes() != before["news.slug"]
+
+
+def test_a_model_that_promises_less_is_held_back(run: Run, news: News) -> None:
+    run(*TRAIN, "--min-precision", 0.9)
+    before = Path("news.slug").read_bytes()
+    correct("c.db", *FLOWERS)
+    # Settings without a promise, and one that can't be kept.
+    for settings, now in ((["--seed", 5], "nothing"), (["--min-precision", 0.8], "only 0.8")):
+        found = run(*TRAIN, "--corrections", "c.db", "--json", *settings)
+        assert found.code == 1
+        taught = json.loads(found.out)["corrections"]
+        assert not taught["passes"]
+        assert taught["why_not"] == (
+            "answers were promised to be right with a precision of 0.9, and now "
+            f"{now} can be promised"
+        )
+        assert taught["promise"]["precision_before"] == 0.9
+        assert "Look at the corrections, or write it all the same" in found.err
+        assert Path("news.slug").read_bytes() == before
+    assert run(*TRAIN, "--corrections", "c.db", "--seed", 5, "--force").code == 0
+    assert Path("news.slug.before.1").read_bytes() == before
+
+
+def test_corrections_that_make_a_model_unsure_of_every_text_hold_it_back(
+    run: Run, news: News
+) -> None:
+    run(*TRAIN, "--min-precision", 0.9)
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    # Wrong topics, by turns: the best guesses stay the same, but none of them is sure.
+    topics = ["bank", "grain", "sport"]
+    wrong = [
+        (f"{text} {n}", topics[(topics.index(topic) + 1 + n % 2) % 3])
+        for n in range(2)
+        for text, topic in news
+    ]
+    correct("c.db", *wrong)
+    found = run(*TRAIN, "--corrections", "c.db", "--json")
+    assert found.code == 1
+    assert json.loads(found.out)["corrections"]["promise"]["precision_after"] == 0
+    assert "and now nothing can be promised" in found.err
+    assert {name: Path(name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("options", [[], ["--quantize", "int8"]], ids=["whole", "smaller"])
+def test_a_model_that_can_not_be_loaded_or_asked_is_held_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    run(*TRAIN, *options)
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    correct("c.db", *FLOWERS)
+    loaded = []
+
+    def fail(path: Path, *arguments: Any) -> Any:
+        if path.name == ".news.slug.trial":
+            loaded.append(container.read(path))
+            raise ModelFileError(f"{path}: damaged.")
+        return load_model(path, *arguments)
+
+    monkeypatch.setattr("slugline.corrections.learning.load_model", fail)
+    for force in ([], ["--force"]):
+        found = run(*TRAIN, "--corrections", "c.db", "--json", *force)
+        assert found.code == 1
+        assert json.loads(found.out)["corrections"]["why_not"] == (
+            "the new model can't be loaded from its file and answer texts (.news.slug.trial: "
+            "damaged.)"
+        )
+        assert "news.slug is not written: the new model can't be loaded" in found.err
+        now = {path.name: path.read_bytes() for path in Path().iterdir()}
+        assert {name: now[name] for name in before} == before
+        assert now.keys() - before.keys() <= {"c.db", "c.db-shm", "c.db-wal"}
+    assert len(loaded) == 2
+    monkeypatch.undo()
 
 
 def test_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> None:

@@ -8,7 +8,14 @@ import math
 import numpy as np
 import pytest
 
-from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse, sign_test_p_value, topic_changes
+from slugline.corrections.gate import (
+    ALPHA,
+    FEWEST,
+    PromiseChange,
+    clearly_worse,
+    sign_test_p_value,
+    topic_changes,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +65,7 @@ def test_changes_are_those_of_the_answers() -> None:
     topics = ["a", "a", "a", "b", "b", "c"]
     before = ["a", "a", "b", "b", "a", "c"]
     after = ["a", "b", "b", "b", "b", "d"]
-    changes, is_worse = topic_changes(topics, before, after, ["b", "e"])
+    changes, is_worse, _ = topic_changes(topics, before, after, ["b", "e"])
     assert not is_worse
     assert [change.topic for change in changes] == ["a", "b", "c", "d", "e"]
     a, b, c, d, e = changes
@@ -77,7 +84,7 @@ def test_changes_are_those_of_the_answers() -> None:
 
 def test_a_topic_that_is_lost_is_worse_and_so_may_be_all_together() -> None:
     topics = ["a"] * 20 + ["b"] * 20
-    changes, is_worse = topic_changes(topics, topics, ["a"] * 40, [])
+    changes, is_worse, _ = topic_changes(topics, topics, ["a"] * 40, [])
     assert is_worse
     assert {change.topic: change.is_worse for change in changes} == {"a": True, "b": True}
 
@@ -87,6 +94,39 @@ def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
     topics = [name for name in names for _ in range(2)]
     # Each topic loses one document to a topic that there is not, too few to be seen alone.
     after = [*itertools.chain.from_iterable((name, f"x{name}") for name in names)]
-    changes, is_worse = topic_changes(topics, topics, after, [])
+    changes, is_worse, _ = topic_changes(topics, topics, after, [])
     assert is_worse
     assert not any(change.is_worse for change in changes)
+
+
+def test_documents_that_are_no_longer_answered_count_like_those_of_a_topic() -> None:
+    topics = ["a"] * 40
+    assert topic_changes(topics, topics, topics, [], (0, FEWEST))[1:] == (False, True)
+    assert topic_changes(topics, topics, topics, [], (0, FEWEST - 1))[1:] == (False, False)
+    assert topic_changes(topics, topics, topics, [], (20, 20))[1:] == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (PromiseChange(0, 0, 9, 9, False), ""),
+        (PromiseChange(0, 0.9, 9, 8, False), ""),
+        (PromiseChange(0.9, 0.95, 9, 8, False), ""),
+        (
+            PromiseChange(0.9, 0, 90, 0, True),
+            "answers were promised to be right with a precision of 0.9, and now nothing can be "
+            "promised",
+        ),
+        (
+            PromiseChange(0.9, 0.8, 90, 95, False),
+            "answers were promised to be right with a precision of 0.9, and now only 0.8 can be "
+            "promised",
+        ),
+        (
+            PromiseChange(0.9, 0.9, 1200, 1000, True),
+            "clearly fewer texts are answered: 1,000 of the test documents, and 1,200 were before",
+        ),
+    ],
+)
+def test_a_promise_is_worse_if_it_is_lower_or_covers_less(change: PromiseChange, why: str) -> None:
+    assert change.why_not() == why

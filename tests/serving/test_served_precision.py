@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 
 from server import client, make_state
 from slugline.classifier import TopicClassifier
+from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.serving.mcp.tools import ModelTools
 from slugline.serving.model import Models
@@ -105,3 +109,30 @@ def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_repl
     assert models.default.router.precision == 0.7
     with pytest.raises(OptionError, match="no threshold reaches it"):
         Models.load([str(saved["few"])], 0.7)
+
+
+@pytest.mark.parametrize("outcome", ["held back", "failed", "replaced"])
+def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
+    saved: dict[str, Path], news_csv: Path, tmp_path: Path, outcome: str
+) -> None:
+    with CorrectionStore(tmp_path / "c.db") as store:
+        last = {"outcome": outcome, "message": "news.slug is unchanged: nothing can be promised"}
+        store.set_notes({f"outcome {os.path.realpath(saved['plain'])}": json.dumps(last)})
+    for tokens in ((), ("0123456789abcdef",)):
+        state = make_state(saved["plain"], corrections=tmp_path / "c.db", tokens=tokens)
+        state.learner = RetrainingLoop(
+            saved["plain"], [str(news_csv)], tmp_path / "c.db", 5, lambda line: None
+        )
+        state.learner.open()
+        try:
+            with client(state) as api:
+                reply = api.get("/ready")
+        finally:
+            state.learner.stop()
+            state.close()
+        assert reply.status_code == 200
+        message = "the new version can't be used; the log says why" if tokens else last["message"]
+        is_used = outcome == "replaced"
+        expected = {} if is_used else {"learning from corrections": message}
+        assert reply.json()["problems"] == expected
+        assert (reply.json()["status"] == "ready") == is_used

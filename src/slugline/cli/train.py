@@ -19,7 +19,7 @@ from slugline.cli.train_options import (
     train_options,
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import OptionError, SluglineError, TrainingError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
@@ -213,13 +213,20 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
 
         fitted = check_retraining(retraining, request)
         experiment = replace(experiment, fitted=fitted)
-    experiment, smaller = save_model(
-        experiment,
-        request.output,
-        quantize=task.quantize,
-        max_size=task.max_bytes,
-        retraining=retraining,
-    )
+    try:
+        experiment, smaller = save_model(
+            experiment,
+            request.output,
+            quantize=task.quantize,
+            max_size=task.max_bytes,
+            retraining=retraining,
+        )
+    except TrainingError as error:
+        if retraining is None:
+            raise
+        from slugline.cli.train_corrections import hold_back
+
+        hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     curves = _learning_curves(request, task) if request.curve else None
     routing = tested_router(experiment.fitted, experiment.test)
     results = TrainingResults(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_not_read
@@ -40,6 +40,8 @@ class CorrectionOptions(NamedTuple):
     weight: float
     previous: PreviousModel | None
     test_fraction: float | None
+    # The model at --output.
+    replaced: Fitted | None
 
 
 def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
@@ -71,12 +73,13 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     with CorrectionStore(path, create=False) as store:
         corrections = to_corpus(store.rows(), str(path), request.corrections_of or None)
     previous = _read_previous(output, request.threads) if output.exists() else None
+    replaced = None if previous is None else previous.classifier.fitted_
     if request.has_settings:
         previous = None
     test_fraction = request.test_fraction
     if previous is not None and test_fraction is None:
         test_fraction = previous.test_fraction
-    return CorrectionOptions(corrections, weight, previous, test_fraction)
+    return CorrectionOptions(corrections, weight, previous, test_fraction, replaced)
 
 
 def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
@@ -128,6 +131,7 @@ def retrain(
         parts.get("validation"),
         parts.get("test"),
         weight=options.weight,
+        replaced=options.replaced,
         **fit_options,
     )
 
@@ -137,27 +141,31 @@ def check_retraining(result: RetrainingResult, request: TrainRequest) -> Fitted:
 
     Raises
     ------
-    SluglineError : if a topic got clearly worse, and --force wasn't given.
+    SluglineError : if something got clearly worse, and --force wasn't given.
     """
     from slugline.corrections.learning import restore_integer_topics
     from slugline.model.file import container
 
     output = request.output
     if not result.passes and not request.force:
-        if request.as_json:
-            print_json({"corrections": result.to_dict(), "model": None, "report": None})
-        else:
-            print_retraining(result)
-        raise SluglineError(
-            f"{output} is not written: {result.why_not()}. Look at the corrections of these "
-            "topics, or write it all the same with --force."
-        )
+        topics = " of these topics" if result.worse_topics else ""
+        advice = f"Look at the corrections{topics}, or write it all the same with --force."
+        hold_back(result, request, advice)
     if not result.passes:
         warn([result.why_not()])
     fitted = result.experiment.fitted
     if output.exists():
         fitted = restore_integer_topics(fitted, container.read(output).info.topics)
     return fitted
+
+
+def hold_back(result: RetrainingResult, request: TrainRequest, advice: str) -> NoReturn:
+    """Print what corrections changed; raise a SluglineError that says why nothing is written."""
+    if request.as_json:
+        print_json({"corrections": result.to_dict(), "model": None, "report": None})
+    else:
+        print_retraining(result)
+    raise SluglineError(f"{request.output} is not written: {result.why_not()}. {advice}")
 
 
 def print_retraining(result: RetrainingResult, output: Path | None = None) -> None:

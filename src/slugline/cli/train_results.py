@@ -56,31 +56,61 @@ def save_model(
 ) -> tuple[Experiment, SmallerFile | None]:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 
+    A model of corrections only replaces another one if it can be loaded from its file, and asked.
+
     Returns
     -------
     experiment : Experiment
         With the evaluation of the weights in the file.
     smaller : SmallerFile or None
         None if all weights were stored as they are.
+
+    Raises
+    ------
+    TrainingError : if the model of corrections can't be loaded, or asked.
     """
+    from slugline.model.file.container import write
+    from slugline.model.file.generations import earlier_files, keep_current
+
+    content = None
+    if retraining is not None and path.exists():
+        from slugline.corrections.learning import ask_file
+
+        trial = path.with_name(f".{path.name}.trial")
+        try:
+            saved = _write_model(experiment, trial, quantize, max_size, retraining.card_notes())
+            content = ask_file(trial, retraining.merged.test.texts)
+        finally:
+            trial.unlink(missing_ok=True)
+    fitted = experiment.fitted
+    # Where an earlier file is kept, `rollback` must lead to the last one.
+    is_broken_off = fitted.stream is not None and fitted.interrupted and path.exists()
+    if content is not None or is_broken_off or earlier_files(path):
+        keep_current(path)
+    if content is not None:
+        write(path, content)
+        return saved
+    notes = retraining.card_notes() if retraining else ""
+    return _write_model(experiment, path, quantize, max_size, notes)
+
+
+def _write_model(
+    experiment: Experiment, path: Path, quantize: str | None, max_size: int | None, notes: str
+) -> tuple[Experiment, SmallerFile | None]:
     from slugline.experiment.smaller_file import save_smaller
     from slugline.model.file.container import write
     from slugline.model.file.content import to_model_file
-    from slugline.model.file.generations import earlier_files, keep_current
 
-    fitted = experiment.fitted
-    is_doubtful = retraining is not None or (fitted.stream is not None and fitted.interrupted)
-    # Where an earlier file is kept, `rollback` must lead to the last one.
-    if earlier_files(path) or (is_doubtful and path.exists()):
-        keep_current(path)
-    notes = retraining.card_notes() if retraining else ""
     if quantize is not None or max_size is not None:
         smaller = save_smaller(
             experiment, path, quantize=quantize, max_size=max_size, card_notes=notes
         )
         return smaller.experiment, smaller
     content = to_model_file(
-        fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction, card_notes=notes
+        experiment.fitted,
+        metrics=experiment.metrics,
+        test_fraction=experiment.test_fraction,
+        card_notes=notes,
     )
     write(path, content)
     return experiment, None

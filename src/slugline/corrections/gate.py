@@ -73,10 +73,56 @@ class TopicChange:
         return asdict(self) | {"chance": self.chance}
 
 
+@dataclass(frozen=True, slots=True)
+class PromiseChange:
+    """How the precision that models promise changed, and how many test documents they answer.
+
+    Attributes
+    ----------
+    precision_before, precision_after : float
+        0 without a promise, or if no threshold reaches it.
+    n_before, n_after : int
+        Number of test documents that are answered.
+    is_smaller : bool
+        Whether clearly fewer are answered; see `clearly_worse`.
+    """
+
+    precision_before: float
+    precision_after: float
+    n_before: int
+    n_after: int
+    is_smaller: bool
+
+    def why_not(self) -> str:
+        """Return in words what got clearly worse; empty if nothing did."""
+        if self.precision_after < self.precision_before:
+            instead = f"only {self.precision_after:g}" if self.precision_after else "nothing"
+            return (
+                f"answers were promised to be right with a precision of {self.precision_before:g}, "
+                f"and now {instead} can be promised"
+            )
+        if self.is_smaller:
+            return (
+                f"clearly fewer texts are answered: {self.n_after:,} of the test documents, and "
+                f"{self.n_before:,} were before"
+            )
+        return ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return asdict(self)
+
+
 def topic_changes(
-    topics: Sequence[str], before: Sequence[str], after: Sequence[str], corrected: Sequence[str]
-) -> tuple[list[TopicChange], bool]:
-    """Return the change of each topic, the most common first, and whether accuracy got worse.
+    topics: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str],
+    corrected: Sequence[str],
+    answered: tuple[int, int] = (0, 0),
+) -> tuple[list[TopicChange], bool, bool]:
+    """Return the change of each topic, the most common first, and two things that may be worse.
+
+    These are the accuracy, and the share of documents that are answered.
 
     Parameters
     ----------
@@ -84,6 +130,8 @@ def topic_changes(
         Its topic, and the answers of the old and the new model.
     corrected : sequence of str
         The topic of each correction.
+    answered : (int, int)
+        How many test documents only the new model answers, and how many only the old one.
     """
     true, old, new = (np.array(names, dtype=object) for names in (topics, before, after))
     occurring = Counter(topics)
@@ -93,12 +141,12 @@ def topic_changes(
     rows = [_changes(topic, true, old, new) for topic in order]
     right = (old == true, new == true)
     overall = _split(*right)
-    worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall])
+    worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall, answered])
     changes = [
         TopicChange(topic=topic, n_corrections=n_corrections[topic], is_worse=is_worse, **row)
         for topic, row, is_worse in zip(order, rows, worse, strict=False)
     ]
-    return changes, worse[-1]
+    return changes, worse[-2], worse[-1]
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> list[bool]:

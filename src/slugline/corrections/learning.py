@@ -18,15 +18,20 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
-from slugline.corrections.gate import TopicChange, topic_changes
-from slugline.errors import DataError
+from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
+from slugline.errors import DataError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
+from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from slugline.base.progress import Progress
     from slugline.corrections.store import Correction
+    from slugline.model.file.schema import ModelFile
 
 
 # Training sets ------------------------------------------------------------------------------------
@@ -217,7 +222,10 @@ class RetrainingResult:
     topics: tuple[TopicChange, ...]
     # Whether accuracy over all topics got clearly worse.
     is_worse: bool
+    promise: PromiseChange
     now_right: CorrectedAccuracy
+    # Why the file of the new model can't be used; empty if it can.
+    problem: str = ""
 
     @property
     def worse_topics(self) -> list[TopicChange]:
@@ -227,10 +235,12 @@ class RetrainingResult:
     @property
     def passes(self) -> bool:
         """Whether nothing got clearly worse."""
-        return not self.is_worse and not self.worse_topics
+        return not self.why_not()
 
     def why_not(self) -> str:
         """Return in words what got clearly worse; empty if nothing did."""
+        if self.problem:
+            return self.problem
         reasons = [_describe_loss(change) for change in self.worse_topics[:3]]
         n_more = len(self.worse_topics) - len(reasons)
         if n_more:
@@ -241,7 +251,7 @@ class RetrainingResult:
                 f"{self.paired.n_second:,} are right only without the corrections, and "
                 f"{self.paired.n_first:,} only with them"
             )
-        return "; ".join(reasons)
+        return "; ".join([*reasons, *filter(None, [self.promise.why_not()])])
 
     def card_notes(self) -> str:
         """Return a sentence for the model card, in Markdown."""
@@ -263,6 +273,7 @@ class RetrainingResult:
             "new_topics": merged.new_topics,
             "weight": self.weight,
             "now_right": self.now_right._asdict(),
+            "promise": self.promise.to_dict(),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
             "passes": self.passes,
@@ -279,6 +290,7 @@ def train_with_corrections(
     *,
     weight: float = DEFAULT_WEIGHT,
     test_fraction: float = 0.2,
+    replaced: Fitted | None = None,
     **options: Any,
 ) -> RetrainingResult:
     """Train with documents and corrections, and again without the corrections to compare.
@@ -295,6 +307,8 @@ def train_with_corrections(
         See `run_experiment`.
     weight : float, default 1
         How many documents a correction counts as.
+    replaced : Fitted, optional
+        The model to be replaced, which may promise more than one of these settings can.
 
     Raises
     ------
@@ -317,10 +331,22 @@ def train_with_corrections(
     )
     fitted, progress = experiment.fitted, options.get("progress")
     refit = partial(_refit, fitted, validation, progress)
-    before = refit(merged.base)
+    before = refit(merged.base, min_precision=classifier.min_precision)
     right, names = merged.test.topics, merged.test.texts
     old, new = (_answers(model, names) for model in (before, fitted))
-    topics, is_worse = topic_changes(right, old, new, corrections.topics)
+    answered = [_answered(model, names) for model in (before, fitted)]
+    changed = [int((one & ~other).sum()) for one, other in (answered[::-1], answered)]
+    topics, is_worse, is_smaller = topic_changes(
+        right, old, new, corrections.topics, (changed[0], changed[1])
+    )
+    promises = [Router.from_fitted(model).promise for model in (before, replaced or before)]
+    promise = PromiseChange(
+        max(promises),
+        Router.from_fitted(fitted).promise,
+        int(answered[0].sum()),
+        int(answered[1].sum()),
+        is_smaller,
+    )
     topics_by_model = [{str(name) for name in model.topics.names} for model in (fitted, before)]
     return RetrainingResult(
         experiment=experiment,
@@ -331,8 +357,26 @@ def train_with_corrections(
         ),
         topics=tuple(topics),
         is_worse=is_worse,
+        promise=promise,
         now_right=_corrected_accuracy(merged, before, refit, fitted.seed),
     )
+
+
+def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
+    """Return the content of a model's file, after the model in it has answered texts.
+
+    Raises
+    ------
+    TrainingError : if it can't be loaded, or can't answer.
+    """
+    try:
+        fitted, file = load_model(path)
+        Router.from_fitted(fitted).route(texts)
+    except Exception as error:  # whatever it is, a server would meet it as well
+        raise TrainingError(
+            f"the new model can't be loaded from its file and answer texts ({error})"
+        ) from error
+    return file
 
 
 def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
@@ -367,14 +411,24 @@ def _refit(
     progress: Progress | None,
     corpus: Corpus,
     weights: F64 | None = None,
+    min_precision: float | None = None,
 ) -> Fitted:
     """Fit the same settings, tuned ones included, to other documents."""
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
+    again.set_params(min_precision=min_precision)
     if validation is not None:  # some may have a topic that only corrections have
         topics = set(corpus.topics)
         validation = validation.take([topic in topics for topic in validation.topics])
     timed_fit(again, corpus, validation, progress, sample_weight=weights)
     return again.fitted_
+
+
+def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
+    """Return which texts the model is sure of."""
+    router = Router.from_fitted(fitted)
+    if router.precision is None:
+        return np.ones(len(texts), dtype=bool)
+    return np.array([route.topic is not None for route in router.route(texts)], dtype=bool)
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[str]:

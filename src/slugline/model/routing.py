@@ -186,9 +186,14 @@ class Router:
         return format_lines("Router", self.summary())
 
     @property
+    def promise(self) -> float:
+        """The precision of the predictions that it gives; 0 if none was asked for or is reached."""
+        return (self.precision or 0.0) if np.isfinite(self.thresholds).any() else 0.0
+
+    @property
     def note(self) -> str:
         """That the model, which is the subject, is unsure of every text, and why; else empty."""
-        if self.precision is None or np.isfinite(self.thresholds).any():
+        if self.precision is None or self.promise:
             return ""
         left_out = _require_held_out(self.fitted, "min_precision")
         return (

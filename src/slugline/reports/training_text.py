@@ -463,6 +463,9 @@ def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
         f"{now.n_after:,} of {now.n_asked:,} right after training on the others, "
         f"{now.n_before:,} before",
     )
+    promise = outcome.promise
+    if promise.precision_before or promise.precision_after:
+        yield "answered", f"{promise.n_before:,} test texts before, {promise.n_after:,} after"
     low, high = paired.accuracy_interval
     yield (
         "test texts",

@@ -70,7 +70,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    """The models, and what is wrong with later versions of their files."""
+    """The models, and what is wrong with later versions of them, such as one held back."""
 
     status: str
     models: list[ModelSummary]
@@ -205,9 +205,13 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 
 
 async def ready(request: Request) -> Response:
-    """Report which models answer, and what is wrong with new versions of their files."""
+    """Report which models answer, and what is wrong with new versions of them."""
     state = app_state(request)
     problems = dict(state.models.problems)
+    if state.learner is not None:
+        last = (await state.run(state.learner.state))["last"]
+        if last is not None and last["outcome"] != "replaced":
+            problems["learning from corrections"] = last["message"]
     if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
         problems = dict.fromkeys(problems, "the new version can't be used; the log says why")
     return json_response(
