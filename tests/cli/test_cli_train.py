@@ -889,7 +889,7 @@ def test_what_a_limit_of_bytes_costs_is_told(
     accuracy = load("model.slug").info_.metrics["test_accuracy"]
     assert accuracy == cost["accuracy"]["after"] == found["evaluation"]["accuracy"]
     line = (
-        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 3 kB "
+        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 4 kB "
         f"before, {n_bytes / 1000:,.0f} kB after"
     )
     assert line in out.splitlines()

@@ -213,6 +213,8 @@ def test_a_damaged_model_is_told(model: Path, run: Run) -> None:
 
 
 def test_a_model_without_left_out_answers_has_no_precision(model: Path, run: Run) -> None:
+    classifier = load(model)
+    classifier.partial_fit(["wheat"], classifier.classes_[:1]).save(model)
     result = run("export", model, "--min-precision", "0.9")
     assert result.code == 2
     assert result.err.startswith("slugline: error: --min-precision needs answers to training")
