@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import WORDS, Result
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.export.page import model_page
