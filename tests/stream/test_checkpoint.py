@@ -501,3 +501,11 @@ def test_it_goes_on_here_from_a_cluster_and_there_from_one_machine(
     again = StopAt(-1)
     assert saved(job.run(again, **ended), job.folder) == wanted
     assert 0 < again.reported < counting.reported
+
+
+def test_a_descent_that_had_ended_here_takes_no_step_there(job: Job, client: Any) -> None:
+    counting = StopAt(-1)
+    wanted = saved(job.run(counting, checkpoint=None), job.folder)
+    with pytest.raises(StoppedError):
+        job.run(StopAt(counting.reported))  # after the last step of the last descent
+    assert saved(job.run(client=client), job.folder) == wanted

@@ -214,7 +214,8 @@ def _begin(
     rows: _WorkerRows, begin: Callable[..., NewtonDescent], arguments: tuple[Any, ...]
 ) -> _WorkerState:
     descent, pool = begin(*arguments), BufferPool()
-    descent.advance(_local_engine(rows, pool))
+    if not descent.is_done:  # it is, if a checkpoint was saved after its last step
+        descent.advance(_local_engine(rows, pool))
     return descent, pool
 
 
