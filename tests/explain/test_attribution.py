@@ -160,7 +160,7 @@ def test_a_path_that_never_gets_straight_ends_and_is_approximate() -> None:
     huge = linear()
     weights = huge.weights.toarray()
     weights[:, :2] = 1e12 * np.abs(weights[:, :1])
-    huge._weights = sp.csr_array(weights)
+    huge._set_weights(sp.csr_array(weights))
     mixture: Any = Mixture([Mixture([huge, linear(1)]), linear(2)])
     X = row_of(0)
 

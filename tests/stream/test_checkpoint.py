@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import random
@@ -375,6 +376,17 @@ def test_arrays_that_can_not_be_are_refused(
     job.begin()
     forge(job.folder, name, **arrays)
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")
+
+
+@pytest.mark.parametrize("name", ["biases", "first", "rest.sizes", "rest.first"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(job: Job, name: str, value: float) -> None:
+    job.begin()
+    content = json.loads((job.folder / "checkpoint.json").read_bytes())["content"]
+    array = load_file(job.folder / content["parts"]["now"]["file"])[name]
+    array[0] = value
+    forge(job.folder, "now", **{name: array})
+    assert "NaN or infinity" in refusal(job)
 
 
 def test_a_file_larger_than_a_state_is_not_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,13 @@ class StreamState:
 
         Raises
         ------
-        ValueError, KeyError, TypeError : if they don't fit together.
+        ValueError, KeyError, TypeError : if they don't fit together, or hold NaN or infinity.
         """
+        for name, array in (
+            (name, array) for part in parts.values() for name, array in part.items()
+        ):
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"array {short_repr(name)} holds NaN or infinity")
         state = cls(*counts)
         for topics in batches:
             first, width = topics.start, topics.stop - topics.start
