@@ -163,8 +163,8 @@ def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None)
 
 def columns_note(text: Sequence[str], topic: str) -> str:
     """Return a note on columns that were guessed."""
-    columns = f"read column {' with '.join(map(short_repr, text))} as text and "
-    f"{short_repr(topic)} as topic"
+    names = " with ".join(map(short_repr, text))
+    columns = f"read column {names} as text and {short_repr(topic)} as topic"
     return f"{columns}; name others with `text` and `topic`"
 
 
