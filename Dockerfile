@@ -4,15 +4,18 @@
 #   docker run --rm -p 127.0.0.1:8080:8080 -e SLUGLINE_INSECURE=1 --read-only --tmpfs /tmp slugline
 
 ARG PYTHON=3.13
+# More of what can be installed, such as "encoder" or "encoder,mcp".
+ARG EXTRAS=
 
 # Only this stage has a compiler.
 FROM python:${PYTHON}-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
+ARG EXTRAS
 WORKDIR /build
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/slugline
-RUN /opt/slugline/bin/python -m pip install --no-cache-dir ".[serve]"
+RUN /opt/slugline/bin/python -m pip install --no-cache-dir ".[serve${EXTRAS:+,$EXTRAS}]"
 # Without the compiled kernels everything works, more slowly.
 RUN cd / && /opt/slugline/bin/python -c "from slugline.learning.linear import steps, sums; from slugline.text import counting, sparse; assert all(module.kernel for module in (counting, sparse, steps, sums)), 'a kernel is not built'"
 

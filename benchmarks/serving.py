@@ -303,7 +303,7 @@ def _measure_swaps(texts: Sequence[str], n_swaps: int, folder: Path) -> list[str
             shutil.copy(versions[number % 2], unfinished)
             unfinished.replace(served)
         sender.join()
-        n_swapped = _metric(server.url, "slugline_model_swaps")
+        n_swapped = _metric(server.url, "slugline_model_swaps_total")
     name = f"model swapped {n_swapped:.0f} times under load: requests that failed"
     return [name, f"{results[0].n_errors} of {results[0].rate * n_seconds:,.0f}"]
 

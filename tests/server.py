@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
+from slugline.serving.http.operations import OPERATIONS
 from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
 from slugline.serving.settings import ServeSettings
@@ -49,7 +50,9 @@ def make_state(*models: str | Path, **settings: Any) -> AppState:
     found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
     served = Models.load([str(model) for model in models], found.min_precision)
-    return AppState(found, served, Metrics(1), store)
+    operations = [operation.name for operation in OPERATIONS]
+    metrics = Metrics(1, operations, [model.name for model in served.all()])
+    return AppState(found, served, metrics, store)
 
 
 def client(state: AppState, **options: Any) -> TestClient:

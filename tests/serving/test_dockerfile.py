@@ -96,6 +96,15 @@ def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
         assert not is_sent(path), path
 
 
+@pytest.mark.parametrize("extras", ["", "encoder", "encoder,mcp"])
+def test_extras_are_chosen_when_it_is_built(extras: str) -> None:
+    assert "EXTRAS" in said("ARG", BUILD)
+    [install] = [words for words in said("RUN", BUILD) if "pip install" in words]
+    command = f"echo {install.split()[-1]}"
+    found = subprocess.check_output(["sh", "-c", command], env={"EXTRAS": extras}, text=True)
+    assert found.strip() == f".[{','.join(filter(None, ('serve', extras)))}]"
+
+
 def test_make_serve_installs_and_starts() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")

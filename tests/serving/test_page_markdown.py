@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html.parser import HTMLParser
 
 import pytest
@@ -27,11 +28,15 @@ from slugline.base.html import render_markdown
             '<p><a href="https://b.org/?c&amp;d" rel="noreferrer">a</a></p>',
         ),
         ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>"),
+        (
+            "![a](https://b.org/c.png)",
+            '<p>!<a href="https://b.org/c.png" rel="noreferrer">a</a></p>',
+        ),
         ('[a](https://b"onload=x)', '<p><a href="https://b%22onload=x" rel="noreferrer">a</a></p>'),
     ],
 )
 def test_what_markdown_becomes(text: str, html: str) -> None:
-    assert render_markdown(text, level=2) == html
+    assert render_markdown(text, level=2).strip() == html
 
 
 _INLINE = ("pre", "code", "strong", "em", "a")
@@ -57,9 +62,27 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-@given(st.lists(st.sampled_from([*"ab \n#-*`[]()<>&\"'/:", "https://a", "```", "**", "](", "- "])))
+@given(
+    st.lists(st.sampled_from([*"ab \n#-*`[]()<>&\"'/:", "https://a", "```", "**", "](", "- ", "_"]))
+)
 def test_nothing_but_the_known_tags_comes_out(parts: list[str]) -> None:
     tags = Tags(str(render_markdown("".join(parts))))
     assert tags.open == []
     assert tags.found <= {*(f"h{n}" for n in range(1, 7)), "p", "ul", "ol", "li", *_INLINE}
     assert tags.attributes <= {"href", "rel", "class"}
+
+
+@pytest.mark.parametrize(
+    "part", ["[", "![", "[a](", "**a ", "*_", "`a", "```\n", "- ", "    - a\n"]
+)
+def test_a_megabyte_of_markdown_freezes_nothing(part: str) -> None:
+    text = (part * (1 << 20))[: 1 << 20]
+    started = time.thread_time()
+    render_markdown(text)
+    assert time.thread_time() - started < 5
+
+
+def test_a_long_card_is_cut_and_says_so() -> None:
+    html = render_markdown("a line of a card\n" * 100_000)
+    assert len(html) < 70_000
+    assert html.endswith("<p>(The text goes on.)</p>")

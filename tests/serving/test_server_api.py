@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import signal
@@ -174,15 +175,26 @@ def test_what_is_counted_adds_up(api: httpx.Client) -> None:
     before = metrics(api)
     ask(api, "/v1/classify", texts=[WIRE, CAKE])
     ask(api, "/v1/classify", texts=[])
+    ask(api, "/v1/classify", text=WIRE, model="tickets")
+    api.get("/v1/nothing")
     after = metrics(api)
-    grown = {name: after[name] - before[name] for name in before}
-    assert grown["slugline_request_count"] == 3
-    assert grown["slugline_request_success"] == 2
-    assert grown["slugline_request_failure"] == 1
-    assert grown["slugline_documents"] == grown["slugline_confidence_count"] == 2
-    assert grown["slugline_unsure"] == 1
-    assert grown['slugline_batch_size_bucket{le="2.0"}'] == 1
-    assert grown['slugline_batch_size_bucket{le="1.0"}'] == 0
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+
+    def count(operation: str, model: str, status: int) -> float:
+        labels = f'operation="{operation}",model="{model}",status="{status}"'
+        return grown[f"slugline_requests_total{{{labels}}}"]
+
+    assert count("classify", "reuters46", 200) == 1
+    assert count("classify", "tickets", 200) == 1
+    assert count("classify", "", 422) == 1
+    assert count("page", "", 404) == 1
+    assert count("metrics", "", 200) == 1
+    assert after[f'slugline_build_info{{version="{slugline.__version__}"}}'] == 1
+    assert grown["slugline_request_duration_seconds_count"] == 5
+    assert grown["slugline_documents_total"] == grown["slugline_confidence_count"] == 3
+    assert grown["slugline_unsure_total"] >= 1
+    assert grown['slugline_batch_size_bucket{le="2.0"}'] == 2
+    assert grown['slugline_batch_size_bucket{le="1.0"}'] == 1
     assert after["slugline_queue_size"] == 0
 
 
@@ -526,7 +538,7 @@ def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets
         until(lambda: client.get("/ready").json()["models"][0]["version"] != before)
         assert client.get("/ready").json()["problems"] == {}
         assert ask(client, "/v1/classify", text=WIRE).json()["results"][0]["topic"] == "grain"
-        assert metrics(client)["slugline_model_swaps"] == 1
+        assert metrics(client)["slugline_model_swaps_total"] == 1
         part.write_bytes(b"no model")
         part.replace(path)
         os.kill(url.pid, signal.SIGHUP)  # asks for what a look would find anyway
@@ -545,7 +557,7 @@ def test_several_processes_answer_as_one(tmp_path: Path, tickets: Path) -> None:
         for _ in range(40):  # each in a connection of its own
             assert httpx.post(f"{url}/v1/classify", json={"text": "a"}).status_code == 200
         with httpx.Client(base_url=url) as client:
-            assert metrics(client)["slugline_documents"] == 40
+            assert metrics(client)["slugline_documents_total"] == 40
             for number in range(8):
                 answer = httpx.post(f"{url}/v1/corrections", json={"text": "a", "topic": number})
                 assert answer.status_code == 201
@@ -572,7 +584,7 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
     ):
         for n in range(5):
             ask(client, "/v1/corrections", text=f"the password no {n} is lost", topic="account")
-        until(lambda: metrics(client)["slugline_model_swaps"] == 1)
+        until(lambda: metrics(client)["slugline_model_swaps_total"] == 1)
         [result] = ask(client, "/v1/classify", text="a password, lost").json()["results"]
         assert result["top"][0]["topic"] == "account"
     subprocess.run([sys.executable, "-m", "slugline", "rollback", path], check=True)
@@ -649,6 +661,22 @@ def test_a_crash_is_told_by_its_number_alone(
     assert said["request_id"] in caplog.text
     assert "a secret text" in caplog.text
     state.batches.close()
+
+
+def test_a_log_in_json_has_times_with_a_zone_and_the_number_of_the_answer(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "slugline", "serve", "--port", "0", "--log-requests"]
+    with subprocess.Popen(
+        [*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        address = json.loads(process.stderr.readline())["message"].split()[-1]
+        answer = httpx.post(f"{address}v1/classify", json={"text": WIRE})
+        process.terminate()
+        lines = [json.loads(line) for line in process.stderr]
+    [line] = [line for line in lines if "request_id" in line]
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert "POST /v1/classify 200" in line["message"]
+    assert datetime.datetime.fromisoformat(line["time"]).utcoffset() is not None
 
 
 # How it ends, whatever hangs ---------------------------------------------------------------------

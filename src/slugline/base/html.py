@@ -39,12 +39,15 @@ def colours() -> str:
 # Markdown -----------------------------------------------------------------------------------------
 
 _PARTS = ("heading", "list", "fence", "backticks", "emphasis", "link")
+# Characters that are rendered: links within links and the like take more time than their share.
+_MOST_CHARACTERS = 1 << 16
 
 
 def render_markdown(text: str, level: int = 1) -> Markup:
     r"""Return Markdown as HTML: headings, paragraphs, lists, code, links and emphasis.
 
-    All other characters are text: no markup of the source becomes part of the page.
+    All other characters are text: no markup of the source becomes part of the page. A text of over
+    64 kB is cut.
 
     Parameters
     ----------
@@ -57,6 +60,8 @@ def render_markdown(text: str, level: int = 1) -> Markup:
     >>> render_markdown("- one\n- `<two>`")
     Markup('<ul>\n<li>one</li>\n<li><code>&lt;two&gt;</code></li>\n</ul>')
     """
+    if len(text) > _MOST_CHARACTERS:
+        text = text[:_MOST_CHARACTERS].rpartition("\n")[0] + "\n\n(The text goes on.)"
     parser = _parser()
     tokens = parser.parse(text)
     for token in tokens:

@@ -17,6 +17,8 @@ from slugline.base.words import printable, printable_json
 from slugline.errors import SluglineError
 
 if TYPE_CHECKING:
+    import logging
+
     from slugline.base.progress import Progress
     from slugline.evaluation.evaluation import Evaluation
     from slugline.evaluation.intervals import Interval
@@ -82,8 +84,13 @@ def _flag(match: re.Match[str]) -> str:
 # Output -------------------------------------------------------------------------------------------
 
 
-def log_to_standard_error(quiet: bool, noisy: Iterable[str] = ()) -> None:
-    """Log to standard error, or warnings alone; of the libraries named, these in any case."""
+def log_to_standard_error(
+    quiet: bool, noisy: Iterable[str] = (), formatter: logging.Formatter | None = None
+) -> logging.Logger:
+    """Log to standard error, or warnings alone; of the libraries named, these in any case.
+
+    Returns the logger of the package.
+    """
     import logging
 
     logging.basicConfig(
@@ -92,6 +99,9 @@ def log_to_standard_error(quiet: bool, noisy: Iterable[str] = ()) -> None:
     )
     for name in noisy:
         logging.getLogger(name).setLevel(logging.WARNING)
+    if formatter is not None:
+        logging.getLogger().handlers[0].setFormatter(formatter)
+    return logging.getLogger("slugline")
 
 
 def show(text: str = "") -> None:

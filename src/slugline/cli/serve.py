@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
@@ -22,15 +23,13 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
         if get_origin(hints[field.name]) is not Annotated:
             continue
         hint, meta = get_args(hints[field.name])
-        kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
-        ranges = {int: click.IntRange, float: click.FloatRange}
         flag = meta.extra["flag"] or f"--{field.name.replace('_', '-')}"
         function = click.option(
             flag,
             field.name,
-            type=ranges[kind](meta.ge, meta.le) if kind in ranges else kind,
+            type=_type(hint, meta),
             default=field.default,
-            is_flag=kind is bool or None,  # see `option`
+            is_flag=hint is bool or None,  # see `option`
             multiple=get_origin(hint) is tuple,
             metavar=meta.extra["metavar"] or None,
             help=meta.description,
@@ -38,6 +37,15 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
             show_envvar=True,
         )(function)
     return function
+
+
+def _type(hint: Any, meta: Any) -> Any:
+    """Return the type of an option."""
+    if get_origin(hint) is Literal:
+        return click.Choice(get_args(hint))
+    kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
+    ranges = {int: click.IntRange, float: click.FloatRange}
+    return ranges[kind](meta.ge, meta.le) if kind in ranges else kind
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
@@ -73,6 +81,7 @@ def serve(
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     try:
+        from slugline.serving.http.run import JsonFormatter
         from slugline.serving.http.run import serve as run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("slugline"):
@@ -86,5 +95,7 @@ def serve(
     chosen.check_learning()
     if not insecure:
         chosen.check_is_guarded()
-    log_to_standard_error(quiet, ("uvicorn", "uvicorn.error", "asyncio"))
-    run(chosen, list(models), lambda address: say(f"listening at {address}", quiet=quiet))
+    is_json = chosen.log_format == "json"
+    log = log_to_standard_error(quiet, ("asyncio",), JsonFormatter() if is_json else None)
+    tell = log.info if is_json else partial(say, quiet=quiet)
+    run(chosen, list(models), lambda address: tell(f"listening at {address}"))

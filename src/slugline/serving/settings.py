@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -181,6 +181,9 @@ class ServeSettings:
         float, _setting("For running requests to end after SIGTERM.", "SECONDS", ge=0, le=3600)
     ] = 30.0
     log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
+    log_format: Annotated[
+        Literal["text", "json"], _setting("Form of the log: lines of text, or of JSON.")
+    ] = "text"
     log_texts: Annotated[bool, _setting("Log the texts, too: they may be personal data.")] = False
 
     @property

@@ -100,7 +100,8 @@ async def classify(request: Request) -> Response:
     _check(state, texts, explain=body.explain, top=body.top)
     model = find_model(request, body.model)
     if state.settings.log_texts:
-        _log.info("%s: %r", request.state.request_id, texts)
+        number = request.state.request_id
+        _log.info("%s: %r", number, texts, extra={"request_id": number})
 
     async def answers() -> messages.Classification:
         routes = await state.batches.route(model, texts, body.min_precision, body.top)
@@ -142,7 +143,7 @@ async def keep_correction(
     model = find_model(request, body.model)
     [route] = await in_time(state.batches.route(model, [body.text]), state)
     reply = await state.ask_store(messages.store_correction, store, model, body, route)
-    state.metrics.add("corrections")
+    state.metrics.add("corrections_total")
     return reply
 
 

@@ -44,11 +44,10 @@ def make_app(state: AppState) -> ASGIApp:
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
     """Return the handler of all methods of a path."""
-    if len(operations) == 1:
-        return next(iter(operations.values())).handler
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
+        request.state.operation = operations[method].name
         return await operations[method].handler(request)
 
     return answer

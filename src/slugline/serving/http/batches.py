@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeAlias
 
+from slugline._version import __version__
 from slugline.model.routing import N_GUESSES, Route
 from slugline.serving.http.bodies import busy_problem
 from slugline.serving.model import ServedModel
@@ -25,32 +26,43 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
-# Names of those that Text Embeddings Inference has are as there.
 _COUNTERS = {
-    "request_count": "Requests.",
-    "request_success": "Requests that were answered.",
-    "request_failure": "Requests that got an error, theirs or ours.",
-    "documents": "Texts that were classified.",
-    "unsure": "Texts of which the model was unsure.",
-    "corrections": "Corrections that were kept.",
-    "model_swaps": "New versions of a model that took the place of one before.",
+    "documents_total": "Texts that were classified.",
+    "unsure_total": "Texts of which the model was unsure.",
+    "corrections_total": "Corrections that were kept.",
+    "model_swaps_total": "New versions of a model that took the place of one before.",
 }
+_REQUESTS = "requests_total"
+#: Operation of requests for the page, and for what isn't there.
+PAGE = "page"
+# Statuses of answers; 0 where the client left before there was one.
+_STATUSES = (
+    *(0, 200, 201, 204, 303, 304, 400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 429),
+    *(500, 503, 504),
+)
 _GAUGES = {"queue_size": "Requests that wait for an answer."}
 _HISTOGRAMS = {
-    "request_duration": ("Seconds from a request to its reply.", _SECONDS),
-    "request_queue_duration": ("Seconds that a request waited.", _SECONDS),
-    "request_inference_duration": ("Seconds that a batch of texts took.", _SECONDS),
+    "request_duration_seconds": ("Seconds from a request to its reply.", _SECONDS),
+    "request_queue_duration_seconds": ("Seconds that a request waited.", _SECONDS),
+    "request_inference_duration_seconds": ("Seconds that a batch of texts took.", _SECONDS),
     "batch_size": ("Texts that were classified at once.", _SIZES),
     "confidence": ("Probability of the most likely topic.", _SHARES),
 }
 
 
 class Metrics:
-    """Counters, gauges and histograms in memory that `n_processes` forks share."""
+    """Counters, gauges and histograms in memory that `n_processes` forks share.
 
-    def __init__(self, n_processes: int = 1) -> None:
+    Requests are counted by status, by operation and by the name of a model.
+    """
+
+    def __init__(
+        self, n_processes: int = 1, operations: Sequence[str] = (), models: Sequence[str] = ()
+    ) -> None:
         self._first: dict[str, int] = {}
-        n_slots = 0
+        labels = itertools.product((PAGE, *operations), ("", *models), _STATUSES)
+        self._requests = {label: slot for slot, label in enumerate(labels)}
+        n_slots = len(self._requests)
         for name in (*_COUNTERS, *_GAUGES):
             self._first[name], n_slots = n_slots, n_slots + 1
         for name, (_, edges) in _HISTOGRAMS.items():
@@ -67,6 +79,12 @@ class Metrics:
     def add(self, name: str, amount: float = 1.0) -> None:
         """Add to a counter or gauge."""
         self._memory[self._own + self._first[name]] += amount
+
+    def count_request(self, operation: str, model: str, status: int) -> None:
+        """Count a request; a model is named by those that ask for one."""
+        if status not in _STATUSES:
+            status = status // 100 * 100
+        self._memory[self._own + self._requests[operation, model, status]] += 1
 
     def observe(self, name: str, value: float) -> None:
         """Add a value to a histogram."""
@@ -91,6 +109,14 @@ class Metrics:
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
+        yield from _head("build_info", "The version of Slugline.", "gauge")
+        yield f'slugline_build_info{{version="{__version__}"}} 1'
+        yield from _head(_REQUESTS, "Requests.", "counter")
+        for labels, slot in self._requests.items():
+            if count := self._sum(slot):
+                operation, model, status = labels
+                pairs = f'operation="{operation}",model="{_escape(model)}",status="{status}"'
+                yield f"slugline_{_REQUESTS}{{{pairs}}} {count:.10g}"
         for kind, names in (("counter", _COUNTERS), ("gauge", _GAUGES)):
             for name, meaning in names.items():
                 yield from _head(name, meaning, kind)
@@ -107,6 +133,10 @@ class Metrics:
 
     def _sum(self, slot: int) -> float:
         return sum(self._memory[slot :: self._n_slots][: self._n_processes])
+
+
+def _escape(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _head(name: str, meaning: str, kind: str) -> Iterator[str]:
@@ -271,17 +301,17 @@ class BatchQueue:
         self._start_batches()  # before anything else: the thread has nothing to do
         for (job, part), outcome in zip(batch, outcomes, strict=True):
             if part.start == 0:
-                self._metrics.observe("request_queue_duration", started - job.since)
+                self._metrics.observe("request_queue_duration_seconds", started - job.since)
             job.accept(part.start, outcome)
         self._count(outcomes, time.perf_counter() - started)
 
     def _count(self, outcomes: list[_Result], seconds: float) -> None:
         metrics = self._metrics
         routes = [route for result in outcomes if isinstance(result, list) for route in result]
-        metrics.observe("request_inference_duration", seconds)
+        metrics.observe("request_inference_duration_seconds", seconds)
         metrics.observe("batch_size", len(routes))
-        metrics.add("documents", len(routes))
-        metrics.add("unsure", sum(route.reason is not None for route in routes))
+        metrics.add("documents_total", len(routes))
+        metrics.add("unsure_total", sum(route.reason is not None for route in routes))
         metrics.observe_all("confidence", [route.probability for route in routes])
 
 

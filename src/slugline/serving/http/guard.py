@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 
 from slugline.errors import SluglineError, StoreError
+from slugline.serving.http.batches import PAGE
 from slugline.serving.http.bodies import HttpProblem, busy_problem, content_length, problem_response
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ class Guard:
             await send(message)
 
         metrics = self._state.metrics
-        metrics.add("request_count")
         headers = dict(scope["headers"])  # of two of a name, the last one
         settings = self._state.settings
         most = settings.max_file if scope["path"].startswith(_FILES) else settings.max_body
@@ -118,11 +118,14 @@ class Guard:
             self._n_running -= 1
             self._n_bytes[most] -= n_bytes
             seconds = time.perf_counter() - started
-            metrics.observe("request_duration", seconds)
-            metrics.add("request_success" if 200 <= status < 400 else "request_failure")
+            said = scope["state"]
+            model = said["model"].name if "model" in said else ""
+            metrics.count_request(said.get("operation", PAGE), model, status)
+            metrics.observe("request_duration_seconds", seconds)
             if self._state.settings.log_requests or self._state.settings.log_texts:
                 line = "%s %s %d %.1f ms, %s"
-                _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
+                parts = scope["method"], _path(scope), status, 1000 * seconds, request_id
+                _log.info(line, *parts, extra={"request_id": request_id})
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], is_full: bool) -> None:
         """Raise an HttpProblem if a request must not be answered, such as when memory `is_full`."""
@@ -258,7 +261,11 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
     if isinstance(error, SluglineError):
         return HttpProblem(422, f"{error}")
     request_id = scope["state"]["request_id"]
-    _log.error("request %s to %s failed", request_id, _path(scope), exc_info=error)
+    _log.error(
+        *("request %s to %s failed", request_id, _path(scope)),
+        exc_info=error,
+        extra={"request_id": request_id},
+    )
     return HttpProblem(500, f"an error that is ours; the log says more under {request_id}.")
 
 

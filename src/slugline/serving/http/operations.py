@@ -54,6 +54,11 @@ class Operation:
         return {*self.errors, *_ANY_ERRORS, *(_BODY_ERRORS if self.body else ())}
 
     @property
+    def name(self) -> str:
+        """The name of the handler, by which programs know the operation."""
+        return self.handler.__name__
+
+    @property
     def summary(self) -> str:
         """The first line of the handler's docstring."""
         return str(self.handler.__doc__).partition("\n")[0]
@@ -161,7 +166,7 @@ def _operation(
         },
     }
     described: dict[str, Any] = {
-        "operationId": operation.handler.__name__,
+        "operationId": operation.name,
         "summary": operation.summary,
         "responses": responses,
     }

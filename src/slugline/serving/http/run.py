@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import errno
 import faulthandler
 import functools
 import gc
+import json
 import logging
 import math
 import os
@@ -27,6 +29,7 @@ from slugline.errors import OptionError, ServerError
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
 from slugline.serving.http.bodies import make_protocol
+from slugline.serving.http.operations import OPERATIONS
 from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
 from slugline.serving.settings import ServeSettings
@@ -176,7 +179,7 @@ class _Server(uvicorn.Server):
             except Exception:  # noqa: BLE001 - it must go on looking
                 _log.exception("models could not be read again; those before go on answering")
                 continue
-            state.metrics.add("model_swaps", len(swapped))
+            state.metrics.add("model_swaps_total", len(swapped))
 
 
 # Ports to listen on ------------------------------------------------------------------------------
@@ -320,6 +323,24 @@ class _Workers:
                 os.kill(child, number)
 
 
+# Logs --------------------------------------------------------------------------------------------
+
+
+class JsonFormatter(logging.Formatter):
+    """Makes a line of JSON of each record, with the time in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line = {"time": time.isoformat(timespec="milliseconds"), "level": record.levelname}
+        line["message"] = record.getMessage()
+        if hasattr(record, "request_id"):
+            line["request_id"] = record.request_id
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 # The server ---------------------------------------------------------------------------------------
 
 
@@ -343,7 +364,8 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
         make_learner(settings, models)
-        metrics = Metrics(settings.workers)
+        operations = [operation.name for operation in OPERATIONS]
+        metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
         host, port = listening.getsockname()[:2]
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
         if settings.workers == 1:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.base.html import render_markdown
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
 from slugline.reports.page import percent, typeset
@@ -27,7 +26,7 @@ class KeyNumber(NamedTuple):
 
 async def show_model(request: Request) -> Response:
     """Show a model's card and topics."""
-    model = chosen_model(request)
+    state, model = app_state(request), chosen_model(request)
     info = model.file.info
     descriptions: Mapping[str, str] = info.descriptions or {}
     return page(
@@ -37,8 +36,8 @@ async def show_model(request: Request) -> Response:
         shipped=SHIPPED.get(model.name),
         key=_key(info, model.router.precision),
         topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
-        card=render_markdown(_without_title(model.file.card)),
-        problem=app_state(request).models.problems.get(model.name),
+        card=await state.run(lambda: model.card),
+        problem=state.models.problems.get(model.name),
     )
 
 
@@ -55,12 +54,3 @@ def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
         share = typeset(f"{100 * precision:g} %")
         numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))
     return numbers
-
-
-def _without_title(card: str) -> str:
-    """Return a card without its heading and its list of topics, which the page has itself."""
-    before, heading, after = card.rpartition("\n## Its ")
-    if heading and "topic" in after.partition("\n")[0]:
-        card = before
-    first, _, body = card.partition("\n")
-    return body if first.startswith("# ") else card
