@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slugline.base.files import open_regular
-from slugline.base.html import render_markdown
 from slugline.errors import ModelFileError, OptionError, SluglineError
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Route, Router
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 # Characters of a digest that tell versions apart in what people read.
 _DIGEST_LENGTH = 12
@@ -101,11 +95,6 @@ class ServedModel:
             router=router,
         )
 
-    @functools.cached_property
-    def card(self) -> Markup:
-        """The card as HTML, rendered once: it may take a while."""
-        return render_markdown(_without_title(self.file.card))
-
     def route(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
     ) -> list[Route]:
@@ -122,15 +111,6 @@ class ServedModel:
         if min_precision is None:
             return self.router
         return self._cached_router(min_precision)
-
-
-def _without_title(card: str) -> str:
-    """Return a card without its heading and its list of topics, which the page has itself."""
-    before, heading, after = card.rpartition("\n## Its ")
-    if heading and "topic" in after.partition("\n")[0]:
-        card = before
-    first, _, body = card.partition("\n")
-    return body if first.startswith("# ") else card
 
 
 def file_state(path: Path) -> FileState:

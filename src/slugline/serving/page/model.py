@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slugline.base.html import render_markdown
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
 from slugline.reports.page import percent, typeset
@@ -36,7 +39,7 @@ async def show_model(request: Request) -> Response:
         shipped=SHIPPED.get(model.name),
         key=_key(info, model.router.precision),
         topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
-        card=await state.run(lambda: model.card),
+        card=await state.run(_render, model.file.card),
         problem=state.models.problems.get(model.name),
     )
 
@@ -54,3 +57,18 @@ def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
         share = typeset(f"{100 * precision:g} %")
         numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))
     return numbers
+
+
+@functools.lru_cache(maxsize=16)
+def _render(card: str) -> Markup:
+    """Return a card as HTML; it may take a while."""
+    return render_markdown(_without_title(card))
+
+
+def _without_title(card: str) -> str:
+    """Return a card without its heading and its list of topics, which the page has itself."""
+    before, heading, after = card.rpartition("\n## Its ")
+    if heading and "topic" in after.partition("\n")[0]:
+        card = before
+    first, _, body = card.partition("\n")
+    return body if first.startswith("# ") else card
