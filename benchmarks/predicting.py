@@ -19,7 +19,7 @@ from data import synthetic_texts
 from measure import child_processor_seconds, progress, run_in_turn, seconds, table
 from slugline import TopicClassifier
 from slugline.prediction.job import predict_files
-from slugline.prediction.task import PredictOptions
+from slugline.prediction.rows import PredictOptions
 
 # In a process -------------------------------------------------------------------------------------
 
@@ -103,20 +103,27 @@ def imports(runs: int = 11) -> str:
 
 
 def command(runs: int = 21) -> str:
-    """Time of `echo text | slugline predict` with the shipped model."""
+    """Time of `echo text | slugline predict` with the shipped model, beside NumPy's import."""
+    numpy_import = "`python -c 'import numpy'`"
     commands = {
         "an empty interpreter": EMPTY,
+        numpy_import: [sys.executable, "-c", "import numpy"],
         "`echo text \\| slugline predict`": [
             str(Path(sys.executable).with_name("slugline")),
             "predict",
         ],
     }
     times = run_in_turn({name: partial(_run, words) for name, words in commands.items()}, runs)
+    medians = {name: statistics.median(values) for name, values in times.items()}
     rows = [
-        [name, f"{statistics.median(values):.3f} s", f"{min(values):.3f} s"]
-        for name, values in times.items()
+        [
+            *(name, f"{median:.3f} s", f"{min(times[name]):.3f} s"),
+            f"{median / medians[numpy_import]:.2f}",
+        ]
+        for name, median in medians.items()
     ]
-    return f"{runs} runs each, in turn.\n\n{table(['command', 'median', 'minimum'], rows)}"
+    header = ["command", "median", "minimum", "median beside NumPy's import"]
+    return f"{runs} runs each, in turn.\n\n{table(header, rows)}"
 
 
 def _run(words: list[str]) -> float:
