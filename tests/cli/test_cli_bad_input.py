@@ -62,7 +62,7 @@ BAD_DATA = {
         "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, ",
     ),
     "not UTF-8": (
-        table("wheat,grain") + "café,sport in the evening\n".encode("latin1"),
+        table("blé,grain") + "café,sport in the evening\n".encode("latin1"),
         "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
     ),
     "UTF-16": (table("wheat,grain").decode().encode("utf-16"), "t.csv is UTF-16"),
@@ -199,7 +199,7 @@ def test_files_with_other_topics_are_found_before_any_training(
 
 def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) -> None:
     with news_csv.open("ab") as file:
-        file.write(b",grain\nwheat,\ncaf\xe9,grain\n")
+        file.write(b",grain\nbl\xc3\xa9,\ncaf\xe9,grain\n")
 
     code, _, err = run("train", "news.csv", "--skip-bad-rows")
 
@@ -215,7 +215,7 @@ def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
     run: Run, news_csv: Path
 ) -> None:
     with news_csv.open("ab") as file:
-        file.write(b",grain\nwheat,\ncaf\xe9,grain\n")
+        file.write(b",grain\nbl\xc3\xa9,\ncaf\xe9,grain\n")
 
     _, out, err = run("train", "news.csv", "--skip-bad-rows", "--quiet")
 

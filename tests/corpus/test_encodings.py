@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.bytes import check_encoding, guess_encoding, guess_utf16
+import old_encodings
+from slugline.corpus import readers
+from slugline.corpus.bytes import check_encoding, detect_encoding, guess_encoding, guess_utf16
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -135,14 +137,67 @@ def test_utf_16_without_a_mark_is_guessed(encoding: str) -> None:
     assert str(error.value) == (f'a.csv seems to be UTF-16; read it with `encoding="{encoding}"`.')
 
 
-def test_a_file_that_is_all_latin_1_is_told_so_in_one_line() -> None:
+def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
     rows = "".join(f"{FRENCH} {n},a\n" for n in range(40))
-    Path("a.csv").write_bytes(f"text,topic\n{rows}".encode("cp1252"))
+    Path("a.csv").write_bytes(f"text,topic\n{rows}".encode("cp1252") + "é,a\n".encode())
 
     with pytest.raises(DataError) as error:
         load_corpus("a.csv")
 
     assert str(error.value) == (
-        "a.csv: 40 of 40 rows can't be used: bytes that are not UTF-8 (lines 2, 3, 4, 5, 6 and 35 "
+        "a.csv: 40 of 41 rows can't be used: bytes that are not UTF-8 (lines 2, 3, 4, 5, 6 and 35 "
         'more); if it is cp1252, name that with `encoding="cp1252"`.'
     )
+
+
+# What no one names --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_encodings_of_sixty_short_files_are_detected(held_out: bool) -> None:
+    def is_right(text: str, data: bytes) -> bool:
+        encoding = detect_encoding(data)
+        return encoding is not None and data.decode(encoding, "replace") == text
+
+    found = [is_right(text, data) for _, text, data in old_encodings.files(held_out)]
+
+    assert len(found) == 60
+    assert sum(found) >= 57
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_a_file_that_is_not_utf_8_is_read_in_its_encoding_with_a_note(name: str) -> None:
+    data = "text,topic\nHeizung läuft nicht,Büro\nTür klemmt,Haus\n".encode("cp1252")
+    Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    corpus = load_corpus(name)
+
+    assert corpus.texts == ["Heizung läuft nicht", "Tür klemmt"]
+    assert corpus.topics == ["Büro", "Haus"]
+    assert "not UTF-8; reading it as cp1252; name another with `encoding`" in corpus.notes
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "text,topic\nä,x\n".encode("cp1252") + "ö,y\n".encode(),
+        "text,topic\nzł,x\n".encode("cp1250"),
+        '{"text": "ä"}\n'.encode(),
+        b"text,topic\na,x\n",
+        "text,topic\nä,x\n".encode("utf-16"),
+    ],
+    ids=["mixed with UTF-8", "one foreign letter", "UTF-8", "ASCII", "UTF-16"],
+)
+def test_in_doubt_no_encoding_is_detected(data: bytes) -> None:
+    assert detect_encoding(data) is None
+
+
+def test_only_whole_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = "text,topic\nä,x\n".encode()
+    monkeypatch.setattr(readers, "_N_DETECTED", data.index("ä".encode()) + 1)
+    Path("a.csv").write_bytes(data)
+
+    rows = read_rows("a.csv")
+
+    assert (rows.encoding, rows.note) == (None, "")
+    assert list(rows) == [SourceRow(2, {"text": "ä", "topic": "x"})]

@@ -382,7 +382,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
             "a,b\nx\ry,2\n",
             BadRow(2, "text after a closing quote, or a lone carriage return"),
         ),
-        ("a.csv", b'a,b\n"x\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
+        ("a.csv", b'a,b\n"\xc3\xa9\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
         ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
         (
             "a.jsonl",
@@ -402,7 +402,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
         ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
         ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
         ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
-        ("a.txt", b"one\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
+        ("a.txt", b"\xc3\xa9\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
     ],
     ids=[
         "too many cells",
@@ -517,7 +517,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
         (
             "a.csv",
-            b"t\xe9xte long\n",
+            b"t\xe9xte long\n\xc3\xa9\n",
             "a.csv, line 1: bytes that are not UTF-8; if it is cp1252, name that with "
             '`encoding="cp1252"`.',
         ),

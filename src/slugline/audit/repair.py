@@ -24,6 +24,7 @@ from slugline.audit.findings import DECISIONS, text_digest
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
+from slugline.corpus.bytes import detect_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics, check_topic_names
@@ -60,6 +61,7 @@ class Decisions:
 
     table: str
     items: tuple[Decision, ...]
+    note: str = ""  # see `RowReader`
 
     def for_part(self, part: str) -> list[Decision]:
         """Return the decisions about training or test documents."""
@@ -83,18 +85,18 @@ class Repair:
 def read_decisions(path: str | Path, encoding: str | None = None) -> Decisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    An `encoding` is ignored if the table is UTF-8, as it was written. Raises DataError if it can't
-    be read, lacks a column, or has an unknown decision; the message names the line. Raises
+    Its encoding is detected; `encoding` is the one to use if that is in doubt. Raises DataError if
+    it can't be read, lacks a column, or has an unknown decision; the message names the line. Raises
     OptionError if there is no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     rows = read_rows(path, format=kind, encoding=_choose_encoding(Path(path), encoding))
     decisions = (_parse_decision(rows, row) for row in _check_rows(rows))
-    return Decisions(str(path), tuple(d for d in decisions if d is not None))
+    return Decisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
 
 
 def _choose_encoding(path: Path, encoding: str | None) -> str | None:
-    """Return the encoding, or None if the file holds UTF-8 that is more than ASCII."""
+    """Return the encoding, or None if the file's own is known: UTF-8, or one that is detected."""
     if encoding is None or not path.is_file():
         return encoding
     decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
@@ -105,7 +107,8 @@ def _choose_encoding(path: Path, encoding: str | None) -> str | None:
                 is_ascii = is_ascii and piece.isascii()
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return encoding
+            file.seek(0)
+            return None if detect_encoding(file.read(_PIECE)) else encoding
     return encoding if is_ascii else None
 
 

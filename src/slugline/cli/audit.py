@@ -185,6 +185,7 @@ def _repair(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     decided = read_decisions(path, reading.encoding)
+    warn([f"{path}: {decided.note}"] if decided.note else [])
     repair = apply_decisions(corpus, decided)
     n_test = len(decided.for_part("test"))
     if n_test:

@@ -18,15 +18,17 @@ from slugline.errors import DataError, OptionError
 # Replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
 _INVALID = "\udcff"
 _HANDLER = "slugline.mark"
-# Letters and signs of western Europe that ASCII lacks.
-_WESTERN = set(
-    "àáâãäåæçèéêëìíîïñòóôõöøœùúûüýÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜÝŸ"
-    "€£§°·«»¿¡‘’‚“”„–—…\N{NO-BREAK SPACE}"
-)
+# Letters and signs that ASCII lacks, of western Europe and of Turkish, and the encodings that have
+# them. The code of ý, which the languages of western Europe hardly have, is that of ı in Turkish.
+_SIGNS = "€£§°·«»‘’‚“”„–—…\N{NO-BREAK SPACE}"
+_ALPHABETS = {
+    "cp1252": {*"àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜŸ¿¡", *_SIGNS},
+    "cp1254": {*"çğıöşüâîûÇĞİÖŞÜÂÎÛ", *_SIGNS},
+}
 # The largest share of bytes above 127 in western text; Cyrillic, Greek and Chinese have more.
 _MAX_FOREIGN_SHARE = 0.4
-# Bytes to look at for a guess.
-_N_SAMPLED = 20_000
+# Bytes to look at for a guess, and those above 127 without which one of other text is in doubt.
+_N_SAMPLED, _MIN_FOREIGN = 20_000, 10
 
 
 def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
@@ -100,16 +102,35 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     """Return the likely encoding of samples that are not UTF-8; None without a good guess."""
     sample = b"\n".join(samples)[:_N_SAMPLED]
     foreign = [byte for byte in sample if byte > 127]
-    western = bytes(foreign).decode("cp1252", errors="replace")
-    if len(foreign) <= _MAX_FOREIGN_SHARE * len(sample) and set(western) <= _WESTERN:
-        return "cp1252"
-    # charset_normalizer often guesses cp1250 or cp1257 for western text, but is mostly right for
+    if len(foreign) <= _MAX_FOREIGN_SHARE * len(sample):
+        for encoding, alphabet in _ALPHABETS.items():
+            if set(bytes(foreign).decode(encoding, errors="replace")) <= alphabet:
+                return encoding
+    # charset_normalizer often guesses cp1250 or cp1257 for such text, but is mostly right for
     # other text.
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
     # A guess of UTF-16 means that pairs of letters were taken for Chinese.
     return None if best is None or best.encoding.startswith(("utf", "ascii")) else best.encoding
+
+
+def detect_encoding(head: bytes) -> str | None:
+    """Return the encoding of a file with these first lines; None if that is UTF-8, or in doubt."""
+    foreign = [line for line in head.split(b"\n") if not line.isascii()]
+    if not foreign or b"\0" in head or any(map(_is_utf8, foreign)):  # none, UTF-16, or mixed
+        return None
+    guess = guess_encoding(foreign)
+    n_foreign = sum(byte > 127 for line in foreign for byte in line[:_N_SAMPLED])
+    return guess if guess in _ALPHABETS or n_foreign >= _MIN_FOREIGN else None
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 # Lines --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import gzip
 import math
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slugline.base.checks import short_repr
-from slugline.corpus.bytes import LineStream, check_encoding
+from slugline.corpus.bytes import LineStream, check_encoding, detect_encoding
 from slugline.corpus.formats import (
     ByteRange,
     TextLines,
@@ -168,6 +169,7 @@ class RowReader:
     stream: LineStream | None = None  # the source of the rows, if it has lines
     note: str = ""  # note for the user on what was assumed about the format
     byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
+    encoding: str | None = None  # that was named or detected; None for UTF-8
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -227,8 +229,8 @@ def read_rows(
     fallback : str, optional
         The format to assume if none can be recognized, which is an error by default.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and
-        Excel files have their own.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
+        CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
 
     Raises
     ------
@@ -251,10 +253,27 @@ def read_rows(
         if chosen.takes_path:
             return RowReader(str(path), name, chosen.read(path, encoding))
         file = path.open("rb")
-    stream = LineStream(file, path.suffix.lower() == ".gz", encoding)
-    return RowReader(
-        str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream
-    )
+        is_packed, note = path.suffix.lower() == ".gz", ""
+        if encoding is None and name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            encoding = detect_encoding(_first_lines(file, is_packed))
+            if encoding is not None:
+                note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+    stream = LineStream(file, is_packed, encoding)
+    rows = _file_rows(str(path), file, stream, chosen.read, encoding)
+    return RowReader(str(path), name, rows, stream, note, encoding=encoding)
+
+
+# Formats whose encoding is detected; JSON is UTF-8. And bytes to look at, of whole lines.
+_DETECTED, _N_DETECTED = ("csv", "tsv", "txt"), 1 << 20
+
+
+def _first_lines(file: BinaryIO, is_packed: bool) -> bytes:
+    """Return the first lines of a regular file, and go back to its start."""
+    head = b""
+    with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
+        head = (gzip.GzipFile(fileobj=file) if is_packed else file).read(_N_DETECTED)
+    file.seek(0)
+    return head if len(head) < _N_DETECTED else head[: head.rfind(b"\n") + 1]
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:

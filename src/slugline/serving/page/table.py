@@ -17,7 +17,6 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
 from slugline.base.words import one_line
-from slugline.corpus.bytes import guess_encoding
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow
@@ -55,7 +54,7 @@ class Upload:
     text : str or None
         The column that holds the text, or several, separated by commas; None if unknown.
     encoding : str or None
-        The guessed encoding; None for UTF-8.
+        The detected encoding; None for UTF-8.
     has_names : bool
         Whether its columns have names.
     unit : str
@@ -148,13 +147,8 @@ def parse_upload(request: Request, file: Any) -> Upload:
 
 
 def _parse(name: str, text: str | None, file: Any) -> Upload:
-    encoding = None
     rows = read_rows(file.name)
     head = peek(rows)
-    samples = [row.sample for row in head if isinstance(row, BadRow) and row.sample]
-    if samples:  # tables that spreadsheets save are often not UTF-8
-        encoding = guess_encoding(samples)
-        head = peek(read_rows(file.name, encoding=encoding))
     if rows.has_names:
         # One that was named is looked for; of others, the first is taken.
         text_columns = find_columns(name, head, text)[0]
@@ -163,7 +157,7 @@ def _parse(name: str, text: str | None, file: Any) -> Upload:
         name=name,
         columns=column_names(head) if rows.has_names else [],
         text=text if rows.has_names else "",
-        encoding=encoding,
+        encoding=rows.encoding,
         has_names=rows.has_names,
         unit=rows.unit,
         _file=file,
