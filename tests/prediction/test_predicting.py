@@ -409,8 +409,8 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
         predict_files({}, ["in/*"], "out")
     with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
         predict_files(TopicClassifier(), ["in/*"], "out")
-    with pytest.raises(OptionError, match=r"^`coverage` needs answers to training documents"):
-        predict(options=PredictOptions(coverage=0.9))
+    with pytest.raises(OptionError, match=r"^`min_precision` is 0\.99999, and no threshold"):
+        predict(options=PredictOptions(min_precision=0.99999))
     with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
         predict(n_workers=0)
     with pytest.raises(OptionError, match=r"^`sources` names no file"):
