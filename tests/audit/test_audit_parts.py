@@ -416,12 +416,13 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
     ]
     path.write_text("\n".join(lines))
     corpus = Corpus(["wheat", "goal"], ["3", "4"], "a.jsonl", places=[1, 3], unit="line")
-    rows = whole_rows([str(path)], corpus, ["3", "sport"], ReadOptions())
-    assert rows is not None
+    whole = whole_rows([str(path)], corpus, ["3", "sport"], ReadOptions())
+    assert whole is not None
+    rows, dialect = whole
     assert to_json_lines(rows).decode().splitlines() == [
         lines[0], '{"text":"goal","topic":"sport","ok":true}'
     ]  # fmt: skip
-    assert to_csv(rows).decode().splitlines() == [
+    assert to_csv(rows, dialect).decode().splitlines() == [
         "text,topic,tags,ok",
         'wheat,3,"[""a"",{""b"":1}]",',
         "goal,sport,,true",

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from slugline.audit.findings import text_digest
+from slugline.corpus.formats import TableDialect
 from slugline.prediction.files import answer_names, topic_names
 
 pytestmark = pytest.mark.slow
@@ -221,3 +223,87 @@ def test_memory_does_not_grow_with_the_number_of_rows(run: Run) -> None:
     assert code == 0
     assert Path("a.csv").stat().st_size > 60e6
     assert peak < 45e6  # of which the model's tables of buckets take 13e6
+
+
+# As they came in ----------------------------------------------------------------------------------
+
+GERMAN = [["Nr", "Betreff", "Nachricht"], ["007", "Währung", "wheat;\r\ncorn"], ["8", "=1+1", ""]]
+
+
+def write_german(name: str, quoting: Any = csv.QUOTE_MINIMAL, encoding: str = "cp1252") -> bytes:
+    with Path(name).open("w", newline="", encoding=encoding) as file:
+        csv.writer(file, delimiter=";", quoting=quoting).writerows(GERMAN)
+    return Path(name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "quoting"),
+    [
+        ("cp1252", csv.QUOTE_MINIMAL),
+        ("cp1252", csv.QUOTE_ALL),
+        ("utf-8-sig", csv.QUOTE_MINIMAL),
+        ("utf-16", csv.QUOTE_ALL),
+    ],
+)
+def test_a_table_is_written_as_it_came_in(run: Run, encoding: str, quoting: int) -> None:
+    before = write_german("t.csv", quoting, encoding).decode(encoding)
+    options = ["--encoding", encoding, "--text", "Betreff,Nachricht", "--id", "Nr"]
+
+    assert run("predict", "news.slug", "t.csv", *options, "-q", "-o", "a.csv").code == 0
+
+    data = Path("a.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf") == (encoding == "utf-8-sig")
+    after = data.decode(encoding)
+    quote = '"' if quoting == csv.QUOTE_ALL else ""
+    more = [f"{quote}{name}{quote}" for name in ("topic", "probability", "error")]
+    assert after.split("\r\n")[0] == ";".join([before.split("\r\n")[0], *more])
+    cells = list(csv.reader(after.splitlines(keepends=True), delimiter=";"))
+    assert [row[:3] for row in cells] == GERMAN
+    assert after.count("\n") == before.count("\n")
+
+
+def test_a_table_without_rows_keeps_its_columns(run: Run) -> None:
+    Path("t.csv").write_bytes(b"Nr;text;Name\r\n")
+
+    assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv").code == 0
+
+    assert Path("a.csv").read_bytes() == b"Nr;text;Name;topic;probability;error\r\n"
+
+
+def test_topics_that_the_encoding_lacks_make_it_utf_8() -> None:
+    dialect = TableDialect(";", "cp1252")
+
+    assert dialect.with_characters(["Währung", 3]) == dialect
+    assert dialect.with_characters(["Łódź"]) == TableDialect(";", "utf-8", has_mark=True)
+
+
+def test_suggestions_have_all_columns_as_they_came_in(run: Run) -> None:
+    write_german("t.csv")
+    options = ["--encoding", "cp1252", "--text", "Betreff,Nachricht"]
+
+    assert run("suggest", "news.slug", "t.csv", *options, "-q", "-o", "s.csv").code == 0
+
+    lines = Path("s.csv").read_bytes().decode("cp1252")
+    assert lines.startswith("topic;Nr;Betreff;Nachricht;guess;probability\r\n")
+    assert ';007;Währung;"wheat;\r\ncorn";' in lines
+
+
+@pytest.mark.parametrize("name", ["fixed.csv", "fixed.jsonl"])
+def test_repaired_documents_are_written_as_they_came_in(run: Run, name: str) -> None:
+    rows = [f'{n};"Währung {n % 2}";{"ab"[n % 2]}\r\n' for n in range(20)]
+    Path("t.csv").write_bytes(("Nr;Text;Thema\r\n" + "".join(rows)).encode("cp1252"))
+    Path("d.csv").write_text(
+        f"decision,new_topic,at,digest\nrelabel,b,2,{text_digest('Währung 0', 'a')}\n"
+    )
+    options = ["--encoding", "cp1252", "--decisions", "d.csv", "-q"]
+
+    assert run("audit", "t.csv", *options, "-o", name).code == 0
+
+    data = Path(name).read_bytes()
+    if name.endswith(".csv"):
+        expected = ("Nr;Text;Thema\r\n" + "".join(["0;Währung 0;b\r\n", *rows[1:]])).replace(
+            '"', ""
+        )
+        assert data == expected.encode("cp1252")
+    else:
+        assert data.decode().startswith('{"Nr":"0","Text":"Währung 0","Thema":"b"}\n')

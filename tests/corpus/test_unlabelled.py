@@ -17,19 +17,24 @@ def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
 
 
 def test_a_text_from_each_line(tmp_path: Path) -> None:
-    assert read(tmp_path / "a.txt", "one\n\ntwo\n") == UnlabelledTexts(["one", "two"], [1, 3], 1)
+    found = read(tmp_path / "a.txt", "one\n\ntwo\n")
+    assert (found.texts, found.n_skipped) == (["one", "two"], 1)
+    assert [row.at for row in found.rows] == [1, 3]
 
 
 def test_topics_of_a_table_are_ignored_and_the_guess_is_noted(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "topic,text\n,one\nb,two\nc,\n")
-    assert found == UnlabelledTexts(
-        ["one", "two"], [2, 3], 1, "read column 'text' as text; name another with `text`"
-    )
+    assert (found.texts, found.n_skipped) == (["one", "two"], 1)
+    assert [row.values for row in found.rows] == [
+        {"topic": "", "text": "one"},
+        {"topic": "b", "text": "two"},
+    ]
+    assert found.note == "read column 'text' as text; name another with `text`"
 
 
 def test_columns_can_be_named_and_joined(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "subject,body\none,two\n", "subject,body")
-    assert found == UnlabelledTexts(["one\ntwo"], [2])
+    assert (found.texts, found.note) == (["one\ntwo"], "")
 
 
 @pytest.mark.parametrize(

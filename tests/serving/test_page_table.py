@@ -54,6 +54,16 @@ def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     assert end == {"n_rows": 3}
 
 
+def test_a_table_goes_out_as_it_came_in(page: TestClient) -> None:
+    content = 'Nr;Nachricht\r\n07;"Währung; wheat"\r\n'.encode("cp1252")
+    found = page.post("/table/file", content=content, params={"name": "a.csv"})
+    assert found.headers["content-type"] == "text/csv; charset=cp1252"
+    header, row, end = found.content.decode("cp1252").split("\r\n")
+    assert header == "Nr;Nachricht;topic;probability;error"
+    assert row.startswith('07;"Währung; wheat";grain;')
+    assert end == ""
+
+
 def test_answers_of_the_page_and_of_the_library_are_the_same(
     page: TestClient, news_slug: Path, texts: list[str]
 ) -> None:

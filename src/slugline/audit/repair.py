@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import itertools
 import math
@@ -28,8 +27,9 @@ from slugline.corpus.bytes import detect_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics, check_topic_names
+from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, ReadOptions, SourceRow, join_advice, translate_os_errors
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
@@ -230,8 +230,8 @@ Values = dict[str, Any]
 
 def whole_rows(
     sources: Sequence[str], corpus: Corpus, topics: Sequence[str | None], options: ReadOptions
-) -> list[Values] | None:
-    """Return the rows of documents with all columns of their files, under new topics.
+) -> tuple[list[Values], TableDialect] | None:
+    """Return documents with all columns of their files, under new topics; how the first is written.
 
     None if a source is not a file or folder, and so can't be read a second time.
 
@@ -253,9 +253,10 @@ def whole_rows(
         if source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir()):
             return None
     relabelled: list[Values] = []
-    row_number, places = 0, corpus.numbered_places()
+    row_number, places, dialect = 0, corpus.numbered_places(), None
     for source in sources:
         rows = read_rows(source, format=options.format, encoding=options.encoding)
+        dialect = dialect or read_dialect(rows)
         head = peek(rows)
         column = find_both_columns(rows.name, head, options.text, options.topic)[1]
         for row in itertools.chain(head, rows):
@@ -269,17 +270,18 @@ def whole_rows(
                 relabelled.append({**row.values} if is_same else {**row.values, column: new})
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
-    return relabelled
+    return relabelled, dialect or TableDialect()
 
 
-def to_csv(rows: Sequence[Values]) -> bytes:
+def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
     """Return rows as CSV with all columns of all rows."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
+    topics = (str(value) for row in rows for value in row.values())
+    table = io.BytesIO()
+    writer = table_writer(table, dialect.with_characters(topics))
     writer.writerow(columns)
-    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
-    return table.getvalue().encode("utf-8", "backslashreplace")
+    writer.writerows([table_cell(row.get(name)) for name in columns] for row in rows)
+    return table.getvalue()
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
@@ -293,12 +295,6 @@ def to_json_lines(rows: Iterable[Values]) -> bytes:
 def _compact(value: Any) -> Any:
     is_raw = isinstance(value, msgspec.Raw)
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, msgspec.Raw):
-        return bytes(value).decode()
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 # The gain of a repair -----------------------------------------------------------------------------

@@ -226,12 +226,15 @@ def _write_documents(
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
     from slugline.audit.repair import to_csv, to_json_lines, whole_rows
+    from slugline.corpus.formats import TableDialect
 
-    rows = whole_rows(data, corpus, repair.topics, reading)
+    whole = whole_rows(data, corpus, repair.topics, reading)
     pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
-    written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
-    write_file(path, (to_csv if path.suffix.lower() == ".csv" else to_json_lines)(written))
-    return rows is not None
+    pairs_alone = [{"text": text, "topic": topic} for text, topic in pairs]
+    rows, dialect = (pairs_alone, TableDialect()) if whole is None else whole
+    is_csv = path.suffix.lower() == ".csv"
+    write_file(path, to_csv(rows, dialect) if is_csv else to_json_lines(rows))
+    return whole is not None
 
 
 def _gain_of(corpus: Corpus, repair: Repair, options: dict[str, Any]) -> Gain | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +29,11 @@ from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
+    from slugline.corpus.formats import TableDialect
     from slugline.experiment.suggest import Suggestion
+
+# The column to fill in.
+_TOPIC = "topic"
 
 
 @command()
@@ -62,9 +65,9 @@ def suggest(
 ) -> None:
     """Choose the texts that MODEL would learn most from, spread over what it knows least.
 
-    Writes CSV with the columns topic (empty, to fill in), text, guess and
-    probability. Once filled in, it can be given to `slugline train` beside
-    the documents that MODEL learned from.
+    Writes CSV with the columns topic (empty, to fill in), those of
+    UNLABELLED, guess and probability. Once filled in, it can be given to
+    `slugline train` beside the documents that MODEL learned from.
 
     For example:
 
@@ -73,7 +76,7 @@ def suggest(
     """
     from slugline.base.words import counted
     from slugline.corpus.labelled import read_texts
-    from slugline.corpus.readers import read_rows
+    from slugline.corpus.readers import read_dialect, read_rows
     from slugline.experiment.suggest import suggest as find
     from slugline.model.file.content import load_model
 
@@ -102,14 +105,20 @@ def suggest(
     if as_json:
         print_json(
             [
-                {rows.unit: unlabelled.places[suggestion.row], **_plain(suggestion)}
+                {rows.unit: unlabelled.rows[suggestion.row].at, **_plain(suggestion)}
                 for suggestion in suggestions
             ]
         )
-    elif output is None:
-        _print(suggestions)
+        return
+    inputs = [unlabelled.rows[suggestion.row].values for suggestion in suggestions]
+    dialect = read_dialect(rows).with_characters(fitted.topics.names)
+    table = _table(suggestions, inputs, dialect)
+    if output is None:
+        # A file gets the texts as they are, and a terminal nothing that it would obey.
+        is_seen = sys.stdout.isatty()
+        click.echo(printable(table.decode(dialect.encoding)) if is_seen else table, nl=False)
     else:
-        _write(output, suggestions)
+        write_file(output, table)
         show(f"{len(suggestions):,} of {counted(n_texts, 'text')} to label: {output}")
 
 
@@ -130,23 +139,25 @@ def _plain(suggestion: Suggestion) -> dict[str, object]:
     }
 
 
-def _table(suggestions: Iterable[Suggestion]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["topic", "text", "guess", "probability"])
+def _table(
+    suggestions: Sequence[Suggestion], inputs: Sequence[Mapping[str, Any]], dialect: TableDialect
+) -> bytes:
+    """Return a table of suggestions, with all columns of their rows."""
+    from slugline.corpus.formats import table_cell, table_writer
+    from slugline.prediction.files import answer_names
+
+    columns = list(dict.fromkeys(name for row in inputs for name in row if name != _TOPIC))
+    names = answer_names([_TOPIC, *columns], ["guess", "probability"])
+    file = io.BytesIO()
+    writer = table_writer(file, dialect)
+    writer.writerow([_TOPIC, *columns, names["guess"], names["probability"]])
     writer.writerows(
-        ["", suggestion.text, suggestion.topic, f"{suggestion.probability:.4f}"]
-        for suggestion in suggestions
+        [
+            "",
+            *(table_cell(row.get(name)) for name in columns),
+            chosen.topic,
+            f"{chosen.probability:.4f}",
+        ]
+        for chosen, row in zip(suggestions, inputs, strict=True)
     )
-    return table.getvalue()
-
-
-def _print(suggestions: Iterable[Suggestion]) -> None:
-    table = _table(suggestions)
-    # A file gets the texts as they are, and a terminal nothing that it would obey.
-    text = printable(table) if sys.stdout.isatty() else table
-    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
-
-
-def _write(path: Path, suggestions: Iterable[Suggestion]) -> None:
-    write_file(path, _table(suggestions).encode("utf-8", "surrogateescape"))
+    return file.getvalue()

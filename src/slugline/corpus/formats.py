@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
+import io
 import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
@@ -329,6 +331,71 @@ def is_header(line: str) -> bool:
         and len({*names}) == len(names)
         and not ({*names}.isdisjoint(TEXT_NAMES))
     )
+
+
+# Tables to write ----------------------------------------------------------------------------------
+
+
+class TableDialect(NamedTuple):
+    """How a table of CSV is written."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    has_mark: bool = False  # a byte-order mark, besides that of UTF-16
+    newline: str = "\n"
+    is_quoted: bool = False  # every cell, even where it isn't needed
+    columns: tuple[str, ...] = ()  # those of the header, if it is a table that was read
+
+    def with_characters(self, names: Iterable[object]) -> TableDialect:
+        """Return the dialect, or UTF-8 with a mark if its encoding lacks characters of names."""
+        try:
+            "".join(map(str, names)).encode(self.encoding)
+        except UnicodeEncodeError:
+            return self._replace(encoding="utf-8", has_mark=True)
+        return self
+
+
+def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> TableDialect:
+    """Return the dialect of a table with these first lines, which are converted to UTF-8."""
+    first = [_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
+    delimiter = delimiter or guess_delimiter(first[0])
+    newline = "\r\n" if first[0].endswith("\r\n") else "\n"
+    rows: list[list[str]] = []
+    with contextlib.suppress(csv.Error):
+        # Those before a row with a fault are kept.
+        rows.extend(itertools.islice(csv.reader(first, delimiter=delimiter, strict=True), 2))
+    quoted = io.StringIO()
+    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(rows)
+    start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
+    return TableDialect(
+        delimiter,
+        encoding,
+        lines[0].startswith(codecs.BOM_UTF8),
+        newline,
+        bool(start) and "".join(first).replace("\r\n", "\n").startswith(start),
+        tuple(filter(None, map(str.strip, rows[0] if rows else ()))),
+    )
+
+
+def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
+    """Return a writer, of the csv module, of rows to a binary file."""
+    # Halves of characters, which JSON may have, are in no encoding.
+    text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
+    if dialect.has_mark:
+        text.write("\ufeff")
+    return csv.writer(
+        text,
+        delimiter=dialect.delimiter,
+        lineterminator=dialect.newline,
+        quoting=csv.QUOTE_ALL if dialect.is_quoted else csv.QUOTE_MINIMAL,
+    )
+
+
+def table_cell(value: Any) -> Any:
+    """Return a value as a cell of a table: null is an empty cell, true as in JSON."""
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 # Rows ---------------------------------------------------------------------------------------------

@@ -440,7 +440,7 @@ class UnlabelledTexts:
     """Texts in the order of their source."""
 
     texts: list[str]
-    places: list[int | str]  # see `slugline.corpus.rows.SourceRow`
+    rows: list[SourceRow]
     n_skipped: int = 0  # rows without a text, or that could not be read
     note: str = ""  # which column was guessed; empty if none was
 
@@ -462,13 +462,13 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     head = peek(rows)
     columns = find_text_columns(rows.name, head, text)
     texts: list[str] = []
-    places: list[int | str] = []
+    items: list[SourceRow] = []
     n_skipped = 0
     for row in itertools.chain(head, rows):
         cell = row_text(row, columns) if isinstance(row, SourceRow) else None
-        if isinstance(cell, str) and cell.strip():
+        if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
             texts.append(cell)
-            places.append(row.at)
+            items.append(row)
         else:
             n_skipped += 1
     if not texts:
@@ -479,4 +479,4 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
         if is_guessed
         else ""
     )
-    return UnlabelledTexts(texts, places, n_skipped, note)
+    return UnlabelledTexts(texts, items, n_skipped, note)

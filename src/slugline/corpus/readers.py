@@ -29,8 +29,10 @@ from slugline.base.checks import short_repr
 from slugline.corpus.bytes import LineStream, check_encoding, detect_encoding
 from slugline.corpus.formats import (
     ByteRange,
+    TableDialect,
     TextLines,
     array_rows,
+    detect_dialect,
     is_header,
     json_rows,
     table_rows,
@@ -274,6 +276,30 @@ def _first_lines(file: BinaryIO, is_packed: bool) -> bytes:
         head = (gzip.GzipFile(fileobj=file) if is_packed else file).read(_N_DETECTED)
     file.seek(0)
     return head if len(head) < _N_DETECTED else head[: head.rfind(b"\n") + 1]
+
+
+# Bytes of a table, in whole lines, that show its dialect.
+_N_SHOWN = 1 << 16
+
+
+def read_dialect(rows: RowReader) -> TableDialect:
+    """Return how a file of CSV or TSV is written; the usual dialect for anything else."""
+    path = Path(rows.name)
+    if rows.format not in ("csv", "tsv") or not path.is_file():
+        return TableDialect()
+    with (
+        contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows says what is wrong
+        path.open("rb") as file,
+    ):
+        stream = LineStream(file, path.suffix.lower() == ".gz", rows.encoding)
+        lines, n_bytes = list[bytes](), 0
+        while n_bytes < _N_SHOWN and (line := stream.readline(MAX_RECORD)):
+            lines.append(line)
+            n_bytes += len(line)
+        if lines:
+            delimiter = "\t" if rows.format == "tsv" else None
+            return detect_dialect(lines, delimiter, rows.encoding or "utf-8")
+    return TableDialect()
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import errno
 import gzip
 import os
@@ -17,6 +15,7 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.files import fresh_part, os_advice, whole_file
+from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.parquet import (
     column_types,
     escape_wildcards,
@@ -24,6 +23,7 @@ from slugline.corpus.parquet import (
     parquet_table,
     quote_identifier,
 )
+from slugline.corpus.readers import read_dialect
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError, OutputError
 
@@ -48,7 +48,7 @@ class AnswerFile:
     Parameters
     ----------
     file : binary file
-    delimiter : str or None
+    dialect : TableDialect or None
         None for JSON lines.
     unit, has_names : of the input rows
         See `slugline.corpus.readers.RowReader`.
@@ -66,7 +66,7 @@ class AnswerFile:
     def __init__(
         self,
         file: BinaryIO,
-        delimiter: str | None,
+        dialect: TableDialect | None,
         unit: str,
         names: Sequence[str],
         has_names: bool,
@@ -74,12 +74,13 @@ class AnswerFile:
     ) -> None:
         self.dropped_columns: list[str] = []
         self._file = file
-        self._table = None if delimiter is None else _table_writer(file, delimiter)
+        self._table = None if dialect is None else table_writer(file, dialect)
+        self._header = () if dialect is None else dialect.columns
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
         self._answer_names = names
         self._has_names = has_names
-        self._cell = _guard_cell if guards_formulas else _cell
+        self._cell = _guard_cell if guards_formulas else table_cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._fields: list[str] = []
@@ -99,7 +100,7 @@ class AnswerFile:
     def finish(self) -> None:
         """Write the rest, after the last batch."""
         if self._columns is None:
-            self._begin({})
+            self._begin(dict.fromkeys(self._header))
 
     def _columns_of(self, answers: Iterable[Prediction | BadRow]) -> dict[str, None]:
         """Return the input columns; of lines of text, "topic" only if there are labels."""
@@ -190,28 +191,16 @@ def _is_raw(value: Any) -> bool:
     return isinstance(value, msgspec.Raw)
 
 
-def _cell(value: Any) -> Any:
-    """Return a value as a cell of a table: null is an empty cell, true as in JSON."""
-    if _is_raw(value):
-        return bytes(value).decode()
-    return str(value).lower() if isinstance(value, bool) else value
-
-
 def _guard_cell(value: Any) -> Any:
     """Return a value as a cell that no spreadsheet takes for a formula.
 
     >>> _guard_cell("=1+1"), _guard_cell("-3.5"), _guard_cell(-3.5), _guard_cell("a-b")
     ("'=1+1", '-3.5', -3.5, 'a-b')
     """
-    cell = _cell(value)
+    cell = table_cell(value)
     if not isinstance(cell, str) or not cell.startswith(_FORMULA) or _NUMBER.fullmatch(cell):
         return cell
     return f"'{cell}"
-
-
-def _table_writer(file: BinaryIO, delimiter: str) -> Any:
-    text = codecs.getwriter("utf-8")(file)
-    return csv.writer(text, delimiter=delimiter, lineterminator="\n")
 
 
 # Targets ------------------------------------------------------------------------------------------
@@ -246,8 +235,9 @@ def answer_columns(router: Router, top: int) -> list[str]:
 def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> Iterator[AnswerFile]:
     """Open a file of predictions, which is complete when the block ends, or does not appear at all.
 
-    Its ending decides the format; see `ENDINGS`. In Parquet, answers to a Parquet file stand beside
-    all of its columns, which keep their types.
+    Its ending decides the format; see `ENDINGS`. Answers to a table are written as it is: encoding,
+    separator, quotes and line ends. In Parquet, answers to a Parquet file stand beside all of its
+    columns, which keep their types.
 
     Raises
     ------
@@ -268,7 +258,8 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
                     packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                     part = stack.enter_context(packed)  # type: ignore[assignment]
                 delimiter = _DELIMITERS[_ending(path)]
-                file = AnswerFile(part, delimiter, rows.unit, names, rows.has_names)
+                dialect = None if delimiter is None else answer_dialect(rows, router, delimiter)
+                file = AnswerFile(part, dialect, rows.unit, names, rows.has_names)
             yield file
             file.finish()
     except OutputError:
@@ -278,6 +269,16 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
             f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
             "another place."
         ) from error
+
+
+def answer_dialect(rows: RowReader, router: Router, delimiter: str) -> TableDialect:
+    """Return how to write a table of answers: as the input is, as far as it is one.
+
+    `delimiter` is the usual one for the name of the table.
+    """
+    dialect = read_dialect(rows).with_characters(router.fitted.topics.names)
+    is_same = rows.format == "csv" and delimiter == ","
+    return dialect if is_same else dialect._replace(delimiter=delimiter)
 
 
 def _ending(path: Path) -> str:

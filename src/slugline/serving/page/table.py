@@ -18,11 +18,12 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.base.words import one_line
 from slugline.corpus.columns import column_names, find_columns, peek
+from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
-from slugline.prediction.files import AnswerFile, topic_names
+from slugline.prediction.files import AnswerFile, answer_dialect, topic_names
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
@@ -68,6 +69,7 @@ class Upload:
     has_names: bool
     unit: str
     _file: Any
+    _first_rows: RowReader
     _rows: RowReader | None = None
 
     def close(self) -> None:
@@ -95,6 +97,10 @@ class Upload:
                 n_rows += len(batch)
         except SluglineError as error:
             raise DataError(f"{error}".replace(self._file.name, self.name)) from error
+
+    def dialect(self, router: Router) -> TableDialect:
+        """Return how to write a table of answers."""
+        return answer_dialect(self._first_rows, router, ",")
 
     def share_read(self) -> float | None:
         """Return the share of the file that has been read, from 0 to 1; None if unknown."""
@@ -161,6 +167,7 @@ def _parse(name: str, text: str | None, file: Any) -> Upload:
         has_names=rows.has_names,
         unit=rows.unit,
         _file=file,
+        _first_rows=rows,
     )
 
 
@@ -215,7 +222,7 @@ async def write_table(request: Request) -> Response:
     name = quote(f"{stem}-topics.csv", safe="", errors="replace")
     return StreamingResponse(
         _steps(state, upload, _pieces(model, upload)),
-        media_type="text/csv; charset=utf-8",
+        media_type=f"text/csv; charset={upload.dialect(model.router).encoding}",
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
 
@@ -264,7 +271,10 @@ def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     if model.router.precision is not None:
         names += ["reason", "guess"]
     buffer = io.BytesIO()
-    table = AnswerFile(buffer, ",", upload.unit, names, upload.has_names, guards_formulas=True)
+    table = AnswerFile(
+        *(buffer, upload.dialect(model.router), upload.unit, names, upload.has_names),
+        guards_formulas=True,
+    )
     for answers in upload.answers(model.router):
         table.write(answers)
         yield _drain(buffer)
