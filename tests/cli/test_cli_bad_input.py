@@ -425,3 +425,51 @@ def test_a_file_that_may_not_grow_leaves_the_old_model_and_no_part_of_the_new(
     assert len(process.stderr.splitlines()) == 1
     assert old.read_bytes() == OLD
     assert {path.name for path in old.parent.iterdir()} == {"news.csv", "old.slug"}
+
+
+def test_names_and_topics_add_no_lines_of_their_own(run: Run, news_csv: Path) -> None:
+    name = "no\nslugline: error: forged.csv"
+    forged = 'wheat,"grain\nforged: 1"\ngoal,"sport\nforged: 2"\n' * 30
+    news_csv.write_text(f"text,topic\n{forged}")
+
+    refused = run("train", name)
+    run("train", "news.csv", "-o", "n.slug")
+    Path("swapped.csv").write_text("text,topic\n" + forged.replace("wheat", "goal"))
+    shown = run("evaluate", "n.slug", "swapped.csv")
+    why = run("explain", "n.slug", "wheat", "--not", "sport\nforged: 2")
+
+    assert refused.err.count("\n") == 1
+    assert "taken for" in shown.out
+    lines = (refused.err + shown.out + shown.err + why.out + why.err).splitlines()
+    assert [line for line in lines if line.startswith(("forged", "slugline: error: forged"))] == []
+
+
+def test_ctrl_c_while_a_command_is_imported_ends_at_once() -> None:
+    # As imports of compiled modules do, this one swallows an interrupt.
+    script = """
+import contextlib, signal, sys
+import slugline.cli as cli
+
+def run():
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    print("goes on")
+
+cli._run = run
+cli.main()
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_a_running_command_sees_ctrl_c_as_an_interrupt() -> None:
+    script = (
+        "import signal, sys; sys.argv = ['slugline', 'info', 'reuters46']; "
+        "import slugline.cli as cli; "
+        "import slugline.cli.output as output; "
+        "output.show = lambda *_: print(signal.getsignal(signal.SIGINT).__name__); cli.main()"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    assert result.stdout == "default_int_handler\n", result

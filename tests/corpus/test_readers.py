@@ -731,3 +731,20 @@ def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
         else:
             with pytest.raises(DataError, match="line 3: the row that begins here has more than"):
                 next(rows)
+
+
+def test_an_error_does_not_quote_megabytes_of_a_file() -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    pa = pytest.importorskip("pyarrow")
+    text = "x" * 50_000
+    pq.write_table(
+        pa.table({"text": [text]}), "a.parquet", compression="none", use_dictionary=False
+    )
+    data = Path("a.parquet").read_bytes()
+    Path("a.parquet").write_bytes(data.replace(text.encode(), b"\xff" + text[1:].encode()))
+    Path("a.csv").write_text(f"{text},{text}\n{text},b\n")
+
+    for name in ("a.parquet", "a.csv"):
+        with pytest.raises(DataError) as error:
+            list(read_rows(name))
+        assert len(str(error.value)) < 500

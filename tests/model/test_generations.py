@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slugline.base.files import lock
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
 from slugline.model.file.generations import MAX_EARLIER, earlier_files, keep_current, roll_back
@@ -203,3 +205,21 @@ def test_a_folder_that_can_t_be_written_leaves_the_model(
     with pytest.raises(ModelFileError, match="Read-only file system"):
         use(path)
     assert path.read_bytes() == versions[2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not locked there")
+def test_two_at_once_do_not_go_back_twice(tmp_path: Path, versions: list[bytes]) -> None:
+    path = tmp_path / "m.slug"
+    for data in versions[:3]:
+        replace(path, data)
+    other = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert lock(other)
+        with pytest.raises(ModelFileError, match="another process goes back to an earlier model"):
+            roll_back(path)
+        assert path.read_bytes() == versions[2]
+    finally:
+        os.close(other)
+
+    assert roll_back(path).n_earlier == 1
+    assert path.read_bytes() == versions[1]

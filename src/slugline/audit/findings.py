@@ -19,6 +19,7 @@ from slugline.audit.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.words import join_words
+from slugline.prediction.files import guard_cell
 
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
@@ -249,7 +250,7 @@ def review_table(findings: Findings, rows: Iterable[int]) -> bytes:
                 "topic": finding.topic,
                 "suspicion": f"{finding.suspicion:.4f}",
                 "reasons": "; ".join(finding.reasons),
-                "text": text[:_MAX_CHARACTERS],
+                "text": guard_cell(text[:_MAX_CHARACTERS]),
                 "part": finding.part,
                 "at": finding.at,
                 "digest": text_digest(text, finding.topic),

@@ -53,15 +53,16 @@ else:
 _LOCKED_BYTE = 1 << 40
 
 
-def lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed; return False if another process has it.
+def lock(file: BinaryIO | int) -> bool:
+    """Lock a file, or the descriptor of a folder, until it is closed; False if another has it.
 
     On a file system without locks, return True.
     """
     try:
         if sys.platform == "win32":
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            descriptor = file if isinstance(file, int) else file.fileno()
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

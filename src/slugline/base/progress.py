@@ -87,7 +87,7 @@ class QuietProgress(SilentProgress):
         self._write(f"\x1b[33m{line}\x1b[0m" if in_colour else line)
 
     def _printable(self, text: str) -> str:
-        return printable(self._wording(text))
+        return printable(self._wording(text), keep="")
 
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n")

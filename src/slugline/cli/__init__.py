@@ -7,6 +7,7 @@ job failed; 2: wrong usage; 130: interrupted.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import NoReturn, TextIO
 
@@ -16,10 +17,26 @@ __all__ = ["main"]
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
+    usual = signal.default_int_handler
+    if signal.getsignal(signal.SIGINT) is usual:
+        # Until a command runs: some imports swallow a KeyboardInterrupt, or print its traceback.
+        signal.signal(signal.SIGINT, _exit_at_once)
     try:
         _run()
-    except KeyboardInterrupt:  # while commands are still being imported
+    except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        let_commands_be_interrupted()
+
+
+def let_commands_be_interrupted() -> None:
+    """Raise KeyboardInterrupt again on Ctrl-C, which ends the process at once before a command."""
+    if signal.getsignal(signal.SIGINT) is _exit_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _exit_at_once(*_: object) -> None:
+    os._exit(130)
 
 
 def _run() -> None:
@@ -39,9 +56,9 @@ def _run() -> None:
         sys.exit(end.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "slugline"
-        _fail(f"{error.format_message()}\nTry '{command} -h' for help.", 2)
+        _fail(f"{_on_one_line(error.format_message())}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
-        _fail(name_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
+        _fail(_on_one_line(name_flags(str(error))), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(
             f"the memory is full ({error}); give less at a time, keep fewer words with "
@@ -89,6 +106,13 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _on_one_line(message: str) -> str:
+    """Return a message whose quotations can't add lines of their own."""
+    from slugline.base.words import printable
+
+    return printable(message, keep="")
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:

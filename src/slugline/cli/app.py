@@ -8,6 +8,7 @@ import shutil
 import click
 
 from slugline._version import __version__
+from slugline.cli import let_commands_be_interrupted
 
 #: Each is a command in a module of the same name, with the first line of its help.
 COMMANDS = {
@@ -49,6 +50,7 @@ class _Program(click.Group):
         name, command, args = super().resolve_command(ctx, args)
         if command is not None:
             command = getattr(importlib.import_module(f"slugline.cli.{name}"), str(name))
+        let_commands_be_interrupted()
         return name, command, args
 
 

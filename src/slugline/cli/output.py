@@ -112,7 +112,7 @@ def show(text: str = "") -> None:
 def say(message: str, *, quiet: bool = False) -> None:
     """Print a message that is not a result."""
     if not quiet:
-        click.echo(printable(name_flags(message)), err=True)
+        click.echo(printable(name_flags(message), keep=""), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -121,7 +121,10 @@ def warn(messages: Iterable[str]) -> None:
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
         click.secho(
-            f"warning: {printable(name_flags(message))}", fg="yellow", err=True, color=colour
+            f"warning: {printable(name_flags(message), keep='')}",
+            fg="yellow",
+            err=True,
+            color=colour,
         )
 
 
@@ -238,6 +241,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     if mistakes:
         show("\nmost common mistakes")
         for true, predicted, n in mistakes:
+            true, predicted = printable(true, keep=""), printable(predicted, keep="")
             show(f"  {true} taken for {predicted}: {n}")
 
 

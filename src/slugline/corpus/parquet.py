@@ -38,6 +38,7 @@ _SETTINGS: dict[str, Any] = {
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
 # Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
 _N_FETCHED = 64
+_MAX_REASON = 200
 
 
 def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIterator:
@@ -140,7 +141,8 @@ def _translate_errors(path: Path) -> Iterator[None]:
         with translate_os_errors(str(path)):
             yield
     except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
+        # It can quote megabytes of a damaged file.
+        reason = str(error)[:_MAX_REASON].partition("\n")[0]
         raise DataError(
             f"{path} is not a complete Parquet file ({reason}); write it again."
         ) from error

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
 #: Names of left-out columns that are kept for the message.
 MAX_DROPPED_COLUMNS = 100
@@ -80,7 +80,7 @@ class AnswerFile:
         self._unit = unit
         self._answer_names = names
         self._has_names = has_names
-        self._cell = _guard_cell if guards_formulas else table_cell
+        self._cell = guard_cell if guards_formulas else table_cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._fields: list[str] = []
@@ -191,11 +191,11 @@ def _is_raw(value: Any) -> bool:
     return isinstance(value, msgspec.Raw)
 
 
-def _guard_cell(value: Any) -> Any:
+def guard_cell(value: Any) -> Any:
     """Return a value as a cell that no spreadsheet takes for a formula.
 
-    >>> _guard_cell("=1+1"), _guard_cell("-3.5"), _guard_cell(-3.5), _guard_cell("a-b")
-    ("'=1+1", '-3.5', -3.5, 'a-b')
+    >>> [guard_cell(value) for value in ("=1+1", "＝1+1", "-3.5", -3.5, "a-b")]
+    ["'=1+1", "'＝1+1", '-3.5', -3.5, 'a-b']
     """
     cell = table_cell(value)
     if not isinstance(cell, str) or not cell.startswith(_FORMULA) or _NUMBER.fullmatch(cell):

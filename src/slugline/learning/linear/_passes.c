@@ -214,8 +214,8 @@ static int read_block(PyObject *arguments, const char *format, Py_buffer *lent, 
     if (!PyArg_ParseTuple(arguments, format, lent, lent + 1, lent + 2, lent + 3, lent + 4,
                           lent + 5, &n_topics))
         return 0;
-    if (n_topics < 1) {
-        PyErr_SetString(PyExc_ValueError, "no topics");
+    if (n_topics < 1 || n_topics > PY_SSIZE_T_MAX / (Py_ssize_t)sizeof(float)) {
+        PyErr_SetString(PyExc_ValueError, "no topics, or too many");
         return 0;
     }
     size_t width = (size_t)n_topics * sizeof(float);

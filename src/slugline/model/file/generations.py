@@ -6,13 +6,15 @@ that, and so on. At every moment there is a whole model at the path itself.
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slugline.base.files import os_advice, whole_file
+from slugline.base.files import lock, os_advice, whole_file
 from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.content import is_shipped
@@ -84,14 +86,39 @@ def roll_back(path: str | os.PathLike[str]) -> Rollback:
     Raises
     ------
     ModelFileError : if the model comes with Slugline, there is no earlier file, that file is no
-        whole model, or it can't be put in place; the model then is unchanged.
+        whole model, another process is at it, or it can't be put in place; the model then is
+        unchanged.
     """
     if is_shipped(path):
         raise ModelFileError(
             f"{path} comes with Slugline and never changes, so there is nothing to go back to; "
             "name the file of a model."
         )
-    target, earlier = _target(path), earlier_files(path)
+    target = _target(path)
+    with _locked_folder(target):
+        return _roll_back(path, target, earlier_files(path))
+
+
+@contextlib.contextmanager
+def _locked_folder(target: Path) -> Iterator[None]:
+    """Lock the folder of a model; ModelFileError if another process has it."""
+    try:
+        folder = os.open(target.parent, os.O_RDONLY)
+    except OSError:  # on Windows, or what comes next says that there is no such folder
+        yield
+        return
+    try:
+        if not lock(folder):
+            raise ModelFileError(
+                f"{target}: another process goes back to an earlier model in this folder just now; "
+                "look at what it has done before you try again."
+            )
+        yield
+    finally:
+        os.close(folder)
+
+
+def _roll_back(path: str | os.PathLike[str], target: Path, earlier: list[Path]) -> Rollback:
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
         earlier.pop(0).unlink()  # it was kept for a model that then could not be written
     if not earlier:
