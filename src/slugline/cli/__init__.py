@@ -26,10 +26,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        let_commands_be_interrupted()
+        _let_commands_be_interrupted()
 
 
-def let_commands_be_interrupted() -> None:
+def _let_commands_be_interrupted() -> None:
     """Raise KeyboardInterrupt again on Ctrl-C, which ends the process at once before a command."""
     if signal.getsignal(signal.SIGINT) is _exit_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,7 +46,7 @@ def _run() -> None:
     from slugline.cli.output import name_flags
     from slugline.errors import OptionError, SluglineError
 
-    app = make_app()
+    app = make_app(_let_commands_be_interrupted)
     if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
         app.main(prog_name="slugline")
     try:

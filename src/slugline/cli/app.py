@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import shutil
+from collections.abc import Callable
 
 import click
 
 from slugline._version import __version__
-from slugline.cli import let_commands_be_interrupted
 
 #: Each is a command in a module of the same name, with the first line of its help.
 COMMANDS = {
@@ -39,6 +39,8 @@ COMMANDS = {
 class _Program(click.Group):
     """Imports a command when it is run: all would take longer than answering a question."""
 
+    before_command: Callable[[], object]  # called when it has been imported
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names in the order of `COMMANDS`."""
         return list(COMMANDS)
@@ -50,13 +52,13 @@ class _Program(click.Group):
         name, command, args = super().resolve_command(ctx, args)
         if command is not None:
             command = getattr(importlib.import_module(f"slugline.cli.{name}"), str(name))
-        let_commands_be_interrupted()
+        self.before_command()
         return name, command, args
 
 
-def make_app() -> click.Group:
-    """Return the program."""
-    return _Program(
+def make_app(before_command: Callable[[], object] = bool) -> click.Group:
+    """Return the program, which calls a function before it runs a command."""
+    program = _Program(
         "slugline",
         {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},
         help="Train, check and use topic classifiers for short documents.",
@@ -79,6 +81,8 @@ def make_app() -> click.Group:
             "terminal_width": min(shutil.get_terminal_size().columns, 80),
         },
     )
+    program.before_command = before_command
+    return program
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
