@@ -226,7 +226,7 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
 
 def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
     found = json.loads(run("train", data, "-q", "--min-precision", 0.8, "--json").out)["routing"]
-    assert found["min_precision"] == 0.8
+    assert (found["min_precision"], found["alternative"]) == (0.8, None)
     assert set(found["thresholds"]) == {"bank", "grain", "sport"}
     assert found["test"]["n_answered"] / found["test"]["n_documents"] == found["test"]["coverage"]
     assert found["test"]["n_documents"] == 54
@@ -243,6 +243,9 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
     warning = "warning: the model is unsure of every text: no threshold reaches the precision of "
     assert f"{warning}0.999 that it was trained for, by the answers to " in err
     assert "With a --min-precision of 0, it answers every text." in err
+    found = json.loads(run("train", data, "-q", "--min-precision", 0.999, "--json").out)["routing"]
+    assert 0.5 < found["alternative"]["precision"] < 0.999
+    assert set(found["thresholds"].values()) == {None}
     text = f"{SURE} 1"  # of as many words as all documents
     code, out, err = run("predict", "model.slug", "-q", stdin=text)
     assert code == 0

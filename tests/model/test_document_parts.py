@@ -10,7 +10,7 @@ import pytest
 
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 from slugline.experiment.concerns import fit_warnings
 from slugline.learning.linear.batches import LinearStream
 from slugline.model import fit
@@ -147,3 +147,21 @@ def test_ctrl_c_within_the_first_part_leaves_no_model() -> None:
 def test_documents_without_words_are_refused() -> None:
     with pytest.raises(DataError, match="no document has a word in it"):
         TopicClassifier().fit(["..."] * 300, TOPICS)
+
+
+def test_held_out_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
+    few = TopicClassifier().fit(TEXTS[::2], TOPICS[::2])
+    assert few.fitted_.held_out_predictions is not None
+    again = TopicClassifier.from_fitted(few.fitted_).fit(TEXTS, TOPICS)
+    assert again.fitted_.held_out_predictions is None
+    with pytest.raises(OptionError, match="it was trained without; train it with `min_precision`"):
+        again.route(NEW, 0.8)
+    precise = TopicClassifier.from_fitted(few.fitted_).set_params(min_precision=0.8)
+    predictions = precise.fit(TEXTS, TOPICS).fitted_.held_out_predictions
+    assert predictions is not None
+    assert len(predictions) == len(TEXTS)
+    assert predictions.words is not None
+    assert [route.topic for route in precise.route([*TEXTS[:300:100], "zinc tin"])] == [
+        *("grain", "trade", "money"),
+        None,
+    ]

@@ -87,8 +87,11 @@ class TestedRouter(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; a topic never answered has no threshold."""
         names, thresholds = self.router.fitted.topics.names, self.router.thresholds.tolist()
+        heldout = self.router.fitted.held_out_predictions
+        alternative = None if heldout is None else heldout.alternative
         return {
             "min_precision": self.router.precision,
+            "alternative": alternative._asdict() if alternative else None,
             "thresholds": {
                 str(name): None if threshold == math.inf else threshold
                 for name, threshold in zip(names, thresholds, strict=True)

@@ -153,6 +153,7 @@ class LinearLearner(LinearOptions):
                 raise
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
+        vars(self).pop("left_out_", None)  # that of an earlier fit
         return n_learned
 
     def _start_stream(self, n_columns: int, context: FitContext) -> LinearStream:
