@@ -1,6 +1,6 @@
 """Change one thing at a time in the core, and see whether a test notices.
 
-    python tools/mutants.py [--number 150] [--seed 0] [--only text/terms.py]
+    python tools/mutants.py [--part outside] [--number 150] [--seed 0] [--only text/terms.py]
 
 draws mutants at random: a comparison, an operator or a constant is another one, a `not` or a
 statement is gone, a function returns None. Each is put into a copy of the tree in a temporary
@@ -37,7 +37,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path("src/slugline")
 
 SETTINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
-TESTS: dict[str, list[str]] = {name: told.split() for name, told in SETTINGS["tests"].items()}
+PARTS = ("core", "outside")
+TESTS = {name: files.split() for part in PARTS for name, files in SETTINGS[part].items()}
 TUNING, ARGUMENTS = (set(SETTINGS["aside"][name].split()) for name in ("tuning", "arguments"))
 
 # Either one may stand in the place of the other.
@@ -106,6 +107,8 @@ def _stays(node: ast.AST) -> bool:
             return True  # a docstring, a declaration
         case ast.Assign(targets=[target]) | ast.AnnAssign(target=target):
             return bool(_names(target) & TUNING)
+        case ast.ClassDef(name=name):
+            return name in TUNING
         case ast.keyword(arg=name):
             return name in ARGUMENTS
     return False
@@ -170,11 +173,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="See whether tests notice changes of the core.")
     parser.add_argument("--number", type=int, default=150, help="how many mutants to draw")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=TESTS, action="append", help="a module to draw from")
+    parser.add_argument("--part", choices=PARTS, default="core", help="the modules to draw from")
+    parser.add_argument("--only", choices=TESTS, action="append", help="draw from this module")
     parser.add_argument("--seconds", type=float, default=120, help="the most for one mutant")
     parser.add_argument("--verbose", action="store_true", help="also print those that are killed")
     options = parser.parse_args()
-    found = [mutant for module in options.only or TESTS for mutant in mutants(module)]
+    found = [
+        mutant for module in options.only or SETTINGS[options.part] for mutant in mutants(module)
+    ]
     drawn = random.Random(options.seed).sample(found, min(options.number, len(found)))  # noqa: S311
     n_killed = 0
     sys.dont_write_bytecode = True  # of a mutant, it would be taken for that of the next one

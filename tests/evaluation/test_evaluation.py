@@ -34,6 +34,7 @@ def test_figures_equal_scikit_learns(seed: int) -> None:
     ours = Evaluation.from_probabilities(TOPICS, y, proba)
     assert np.array_equal(ours.confusion, metrics.confusion_matrix(y, predicted, labels=range(4)))
     assert ours.accuracy == metrics.accuracy_score(y, predicted)
+    assert ours.n_known == len(TOPICS)
     assert ours.macro_f1 == pytest.approx(metrics.f1_score(y, predicted, average="macro"))
     assert ours.log_loss == pytest.approx(metrics.log_loss(y, proba, labels=range(4)))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
@@ -55,6 +56,7 @@ def test_an_unknown_topic_can_only_be_wrong() -> None:
     )
     assert ours.accuracy == 0.5
     assert ours.topics == ["a", "b", "(unknown)"]
+    assert ours.n_known == 2
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 

@@ -282,6 +282,13 @@ def test_the_most_alike_documents_of_the_topic_are_examples(
     assert classifier.explain("wheat").examples == ()
 
 
+def test_a_document_that_shares_no_word_with_the_text_is_no_example(
+    classifier: TopicClassifier,
+) -> None:
+    corpus = ["goal match", "wheat"], ["grain", "grain"]
+    assert [example.row for example in classifier.explain("wheat", corpus=corpus).examples] == [1]
+
+
 def test_documents_of_another_topic_are_no_examples(classifier: TopicClassifier) -> None:
     assert classifier.explain("wheat", corpus=(["wheat"], ["sport"])).examples == ()
 

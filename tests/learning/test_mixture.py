@@ -49,6 +49,7 @@ def test_shares_say_what_each_learner_counts() -> None:
     mixture = Mixture([first, second], shares=[3, 1])
     mixture.fit(X, Y, CONTEXT)
     expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
+    np.testing.assert_allclose(np.exp(mixture.decision_function(X)), expected, rtol=1e-5)
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-5)
     again = restore(mixture.settings(), mixture.arrays())
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))

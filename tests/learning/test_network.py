@@ -145,6 +145,13 @@ def test_rows_are_predicted_alike_however_many_at_a_time(
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
 
 
+def test_outputs_of_hidden_units_over_the_limit_do_not_overflow() -> None:
+    net = small_net()
+    for weights in net.weights:
+        weights[:] = 1e15
+    assert np.isfinite(net.decision_function(np.full((1, N_COLUMNS), 1e15))).all()
+
+
 def test_no_rows_have_no_predictions() -> None:
     assert small_net().predict(X[:0]).shape == (0, N_TOPICS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -29,6 +30,7 @@ def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
         pytest.param(EarlyStopping(), [5, 4, 3, 3.5, 3.4, 3.3, 1], (3, 6), id="three bad epochs"),
         pytest.param(EarlyStopping(), [5, 4, 6, 6, 3, 4], (5, 6), id="better just in time"),
         pytest.param(EarlyStopping(), [3, 3, 3, 3, 3], (1, 4), id="a tie is no improvement"),
+        pytest.param(EarlyStopping(), [math.inf] * 5, (1, 3), id="no progress from the start"),
         pytest.param(EarlyStopping(patience=0), [5, 4, 6, 1], (2, 3), id="patience 0"),
         pytest.param(EarlyStopping(patience=1), [5, 4, 6, 1], (2, 3), id="patience 1, the same"),
         pytest.param(EarlyStopping(patience=None), [5, 1, 6, 7, 8, 9], (2, 6), id="no end"),

@@ -297,6 +297,20 @@ def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_lar
     assert usual.are_unusual(some).tolist() == [False, True, False, True]
 
 
+def test_texts_without_words_have_no_part_in_what_is_usual() -> None:
+    n_words = np.full(100, 10)
+    counts = WordCounts(n_words - np.arange(100) % 5, n_words)
+    blank = np.zeros(10_000, dtype=np.int64)
+    with_blank = WordCounts(np.append(counts.known, blank), np.append(counts.all, blank))
+    assert UnknownWordRate.from_counts(with_blank) == UnknownWordRate.from_counts(counts)
+
+
+def test_an_unknown_word_alone_is_as_odd_as_the_error_of_one_word_allows() -> None:
+    counts = WordCounts(known=np.array([0, 0]), all=np.array([1, 0]))
+    for highest, odd in ((1.7, True), (1.8, False)):  # 0.75 / sqrt(0.25 * 0.75) is 1.73
+        assert UnknownWordRate(0.25, highest).are_unusual(counts).tolist() == [odd, False]
+
+
 def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
     usual = UnknownWordRate.from_counts(WordCounts(np.full(100, 1000), np.full(100, 1000)))
     some = WordCounts(known=np.array([90, 70]), all=np.array([100, 100]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import tracemalloc
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -445,6 +446,23 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(model: TopicC
         next(answers)
         assert endless.taken <= n + 1
     answers.close()
+
+
+def test_batches_that_wait_for_a_thread_are_not_answered_once_nobody_reads_on() -> None:
+    answered: list[int] = []
+
+    def answer(rows: list[Any]) -> list[Any]:
+        time.sleep(0.02)
+        answered.append(rows[0])
+        return rows
+
+    batches = (prediction._Batch([number], 1, False) for number in range(9))
+    answers = prediction._map_in_order(answer, batches, n_threads=2, pending_bytes=100)
+    assert next(answers) == [0]
+    answers.close()
+    n_answered = len(answered)
+    time.sleep(0.1)
+    assert len(answered) == n_answered <= 4
 
 
 def sizes_of_batches(

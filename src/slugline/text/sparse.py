@@ -95,7 +95,6 @@ def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_
         X.sort_indices()
     else:
         X = X.tocsc().tocsr()
-        X.has_sorted_indices = True
     X.sum_duplicates()
     return X
 

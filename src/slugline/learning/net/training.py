@@ -326,11 +326,6 @@ class History:
         """Return the history as JSON text."""
         return json.dumps(asdict(self))
 
-    @classmethod
-    def from_json(cls, text: str) -> History:
-        """Return the history that `to_json` wrote."""
-        return cls(**json.loads(text))
-
     def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
         """Draw loss and accuracy with matplotlib (extra `plot`); return the two axes."""
         if axes is None:
