@@ -449,16 +449,16 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(model: TopicC
 
 
 def test_batches_that_wait_for_a_thread_are_not_answered_once_nobody_reads_on() -> None:
-    answered: list[int] = []
+    answered: list[Any] = []
 
     def answer(rows: list[Any]) -> list[Any]:
         time.sleep(0.02)
-        answered.append(rows[0])
+        answered.extend(rows)
         return rows
 
-    batches = (prediction._Batch([number], 1, False) for number in range(9))
-    answers = prediction._map_in_order(answer, batches, n_threads=2, pending_bytes=100)
-    assert next(answers) == [0]
+    batches = (prediction._Batch([BadRow(n, "")], 1, False) for n in range(9))
+    answers: Any = prediction._map_in_order(answer, batches, n_threads=2, pending_bytes=100)
+    assert next(answers) == [BadRow(0, "")]
     answers.close()
     n_answered = len(answered)
     time.sleep(0.1)
