@@ -328,6 +328,17 @@ def test_it_ends_with_its_input_and_prints_nothing_but_the_protocol(news_slug: P
         assert process.returncode == 0
 
 
+def test_calls_are_answered_though_the_input_has_ended(news_slug: Path) -> None:
+    with started(news_slug, "-q") as process:
+        asked(process, FIRST)
+        texts = ["wheat exports"] * 3000
+        calls = [call(n, "classify", {"texts": texts}) for n in range(1, 6)]
+        lines = b"".join(json.dumps(each).encode() + b"\n" for each in calls)
+        out, _ = process.communicate(lines, timeout=600)
+        assert process.returncode == 0
+    assert {json.loads(line)["id"] for line in out.splitlines()} == {1, 2, 3, 4, 5}
+
+
 def test_a_model_that_is_not_there_is_one_line(run: Run) -> None:
     found = run("mcp", "nothing.slug")
     assert (found.code, found.out) == (1, "")

@@ -328,7 +328,9 @@ def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie
     assert TOKEN not in cookie
-    assert page.get("/").status_code == 200
+    assert 'action="/logout"' in page.get("/").text
+    assert page.post("/logout").url.path == "/login"
+    assert page.get("/").status_code == 401
 
 
 def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:

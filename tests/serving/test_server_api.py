@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
 from slugline.model.routing import Router
+from slugline.serving.http.bodies import HttpProblem
+from slugline.serving.http.state import FailedTries
 from slugline.serving.model import ServedModel
 
 pytestmark = pytest.mark.slow
@@ -741,3 +744,120 @@ def test_workers_that_end_take_no_more_connections() -> None:
                 socket.create_connection((host, int(port)), timeout=5)
             slow.sendall(b'": "a"}')
             assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+# Tokens, parameters and corrections ---------------------------------------------------------------
+
+
+def test_unknown_parameters_are_named_with_the_known_ones(api: httpx.Client) -> None:
+    answer = api.get("/v1/corrections", params={"afer": 1})
+    check_problem(answer, 422, "no parameter 'afer' of /v1/corrections; there is after")
+    answer = api.get("/v1/models", params={"page": 1})
+    check_problem(answer, 422, "no parameter 'page' of /v1/models; there are none")
+    assert api.get("/health", params={"now": 1}).status_code == 200
+
+
+def test_wrong_tokens_are_limited_by_address_in_bounded_memory(tickets: Path) -> None:
+    token = "0123456789abcdef"
+    state = make_state(tickets, tokens=(token,))
+    with client(state, client=("127.0.0.1", 1)) as asking:
+
+        def ask_as(address: str, token: str) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": f"1.1.1.1, {address}"}
+            return asking.get("/v1/models", headers=headers)
+
+        assert [ask_as("192.0.2.1", "wrong").status_code for _ in range(12)] == [401] * 10 + [
+            429
+        ] * 2
+        assert 0 < int(ask_as("192.0.2.1", token).headers["retry-after"]) <= 60
+        assert ask_as("192.0.2.2", token).status_code == 200
+    state.batches.close()
+
+
+def test_wrong_tokens_are_forgotten_after_a_while_and_when_there_are_many_addresses() -> None:
+    tries = FailedTries(most=2, seconds=0.1, n_addresses=3)
+    for address in ("a", "a", "b", "c"):
+        tries.add(address)
+    with pytest.raises(HttpProblem, match="too many wrong tokens"):
+        tries.check("a")
+    tries.add("d")
+    tries.check("a")
+    tries.add("d")
+    time.sleep(0.11)
+    tries.check("d")
+
+
+def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
+    tmp_path: Path, tickets: Path, run: Any
+) -> None:
+    path = tmp_path / "c.db"
+    with CorrectionStore(path) as store:
+        for number in range(500):
+            store.add(
+                text=f"{number} " * 500,
+                topic=1,
+                answer=2,
+                probability=0.5,
+                model="tickets",
+                digest="x",
+            )
+    state = make_state(tickets, corrections=path)
+    with client(state) as asking:
+        assert asking.get("/ready").json()["problems"] == {}
+        whole = path.read_bytes()
+        path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+        assert state.store is not None
+        state.store._let_go()  # as after any error
+        answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
+        check_problem(answer, 503, "is damaged")
+        assert "is damaged" in asking.get("/ready").json()["problems"]["corrections"]
+        path.write_bytes(whole)
+        answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
+        assert answer.status_code == 201
+        assert asking.get("/ready").json()["problems"] == {}
+        state.store.close()
+    state.batches.close()
+    path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    result = run("serve", "--port", "0", "--corrections", path)
+    assert result.code == 1
+    assert "is damaged" in " ".join(result.err.split())
+
+
+def test_models_in_the_variable_may_have_spaces(
+    tmp_path: Path, tickets: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [tmp_path / "my tickets.slug", tmp_path / "others.slug"]
+    for model in models:
+        model.write_bytes(tickets.read_bytes())
+    served: list[list[str]] = []
+    monkeypatch.setattr(
+        "slugline.serving.http.run.serve", lambda settings, names, tell: served.append(names)
+    )
+    for value in (str(models[0]), f"'{models[0]}' {models[1]}", f"{models[1]} {models[1]}"):
+        monkeypatch.setenv("SLUGLINE_MODELS", value)
+        assert run("serve").code == 0
+    first, second = map(str, models)
+    assert served == [[first], [first, second], [second, second]]
+    monkeypatch.setenv("SLUGLINE_MODELS", f"'{models[0]}")
+    assert run("serve").code == 2
+
+
+def test_clients_that_leave_are_not_logged() -> None:
+    body = json.dumps({"texts": [WIRE] * 2000, "top": 20}).encode()
+    head = (
+        b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body)
+    )
+    command = [sys.executable, "-m", "slugline", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        host, port = process.stderr.readline().split("//")[1].strip(" /\n").split(":")
+        for number in range(40):
+            with socket.create_connection((host, int(port)), timeout=20) as leaving:
+                # Its end is a reset, as of a process that is killed.
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                leaving.sendall((head + body) * 2)
+                time.sleep(0.01 * number)
+        process.terminate()
+        said = process.stderr.read()
+    assert "Exception" not in said

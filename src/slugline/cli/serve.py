@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
@@ -39,10 +40,22 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
+class _Words(click.types.StringParamType):
+    """Words of a variable, with quotation marks around those that have spaces; or one path."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        try:
+            return [rv] if Path(rv).exists() else shlex.split(rv)
+        except ValueError as error:
+            raise OptionError(f"{rv[:200]!r} in a variable has {error}; add it.") from None
+
+
 def _type(hint: Any, meta: Any) -> Any:
     """Return the type of an option."""
     if get_origin(hint) is Literal:
         return click.Choice(get_args(hint))
+    if hint == tuple[str, ...]:
+        return _Words()
     kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
     ranges = {int: click.IntRange, float: click.FloatRange}
     return ranges[kind](meta.ge, meta.le) if kind in ranges else kind
@@ -55,6 +68,7 @@ def _type(hint: Any, meta: Any) -> Any:
     "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",
     metavar="[MODEL]...",
     envvar="SLUGLINE_MODELS",
+    type=_Words(),
     nargs=-1,
 )
 @_settings

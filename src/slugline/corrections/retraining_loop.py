@@ -107,7 +107,6 @@ class RetrainingLoop:
         self._child: subprocess.Popen[str] | None = None
         self._starting = threading.Lock()  # so that none starts while `stop` looks for one to end
         self._is_over = threading.Event()
-        self._since: str | None = None
 
     def open(self) -> None:
         """Open the file of corrections, for `state`; StoreError if it can't be opened."""
@@ -141,14 +140,16 @@ class RetrainingLoop:
         back" or "failed"), `message` and, unless it failed, `n_texts`, `now_right`,
         `accuracy_before` and `accuracy_after`.
         """
-        n_new = last = None
-        with contextlib.suppress(StoreError, ValueError):
+        n_new = last = since = None
+        with contextlib.suppress(StoreError, ValueError, OSError):
             if self._store is not None:
                 n_new = self._n_new(self._store)
                 last = json.loads(self._store.note(f"outcome {self._note}") or "null")
+                with self._alone() as is_alone:  # else one of the loops is learning
+                    since = None if is_alone else self._store.note(f"since {self._note}")
         return {
-            "is_learning": self._since is not None,
-            "since": self._since,
+            "is_learning": since is not None,
+            "since": since,
             "every": self._every,
             "n_new": n_new,
             "next_after": None if n_new is None else max(0, self._every - n_new),
@@ -185,11 +186,8 @@ class RetrainingLoop:
             last = store.last()  # those that come in meanwhile may be learned from twice
             n_new = self._n_new(store)
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
-            self._since = utc_now()
-            try:
-                summary = self._learn()
-            finally:
-                self._since = None
+            store.set_notes({f"since {self._note}": utc_now()})
+            summary = self._learn()
             if self._is_over.is_set() and summary.get("outcome") != "replaced":
                 self._log("learning from corrections: ended, as the server stops")
                 return

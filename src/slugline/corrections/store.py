@@ -201,6 +201,8 @@ class CorrectionStore:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._is_closed = False
+        #: What was wrong when the file was last used; None if nothing.
+        self.problem: str | None = None
         with self._using("opened"):
             pass
 
@@ -321,6 +323,17 @@ class CorrectionStore:
 
     @contextlib.contextmanager
     def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread, and note what is wrong with the file."""
+        try:
+            with self._lent(verb) as connection:
+                yield connection
+        except StoreError as error:
+            self.problem = f"{error}"
+            raise
+        self.problem = None
+
+    @contextlib.contextmanager
+    def _lent(self, verb: str) -> Iterator[sqlite3.Connection]:
         """Lend the connection to one thread; `verb` is the verb of an error's message."""
         if not self._lock.acquire(timeout=max(self._patience, 0)):
             raise self._busy(verb)
@@ -388,6 +401,9 @@ class CorrectionStore:
             self._make_tables(connection)
             write_ahead(connection, self._patience)
             self._check_tables(connection)
+            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise StoreError(f"{self.path} is damaged ({found}); restore it from a copy.")
         except BaseException:
             connection.close()
             raise

@@ -213,15 +213,13 @@ async def ready(request: Request) -> Response:
         last = (await state.run(state.learner.state))["last"]
         if last is not None and last["outcome"] != "replaced":
             problems["learning from corrections"] = last["message"]
+    status = "ready, but a new version can't be used" if problems else "ready"
+    if state.store is not None and state.store.problem is not None:
+        status = "ready, but corrections can't be kept"
+        problems["corrections"] = state.store.problem
     if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
-        problems = dict.fromkeys(problems, "the new version can't be used; the log says why")
-    return json_response(
-        Readiness(
-            status="ready, but a new version can't be used" if problems else "ready",
-            models=summaries(state),
-            problems=problems,
-        )
-    )
+        problems = dict.fromkeys(problems, "it can't be used; the log says why")
+    return json_response(Readiness(status=status, models=summaries(state), problems=problems))
 
 
 async def metrics(request: Request) -> Response:

@@ -47,8 +47,10 @@ def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaita
 
     async def answer(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
-        request.state.operation = operations[method].name
-        return await operations[method].handler(request)
+        operation = operations[method]
+        request.state.operation = operation.name
+        operation.check_query(request)
+        return await operation.handler(request)
 
     return answer
 
@@ -79,5 +81,6 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/docs", "GET", show_docs),
     _route("/login", "GET", page.show_login),
     _route("/login", "POST", page.log_in),
+    _route("/logout", "POST", page.log_out),
     Route("/static/{name}", page.static_file),
 )

@@ -187,7 +187,12 @@ class _Protocol(HttpToolsProtocol):
 
     async def _send(self, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
         self._n_held += len(message.get("body", b""))
-        await send(message)
+        try:
+            await send(message)
+        except RuntimeError:  # of uvloop, which has noticed before us that the client has left
+            if not self.transport.is_closing():
+                raise
+            self._disconnect()
         if not self.flow.write_paused:
             self._n_held = 0
 

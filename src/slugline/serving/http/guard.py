@@ -18,6 +18,7 @@ from starlette.requests import cookie_parser
 from slugline.errors import SluglineError, StoreError
 from slugline.serving.http.batches import PAGE
 from slugline.serving.http.bodies import HttpProblem, busy_problem, content_length, problem_response
+from slugline.serving.http.state import client_address
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -164,6 +165,8 @@ class Guard:
         return True
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        tries, address = self._state.failed_tries, client_address(scope)
+        tries.check(address)
         header = headers.get(b"authorization", b"")
         kind, _, token = header.partition(b" ")
         if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
@@ -171,6 +174,8 @@ class Guard:
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
         if is_among(cookies.get(COOKIE, "").encode(), self._cookies):
             return
+        if header:
+            tries.add(address)
         if _is_reader(scope):
             raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
         raise HttpProblem(

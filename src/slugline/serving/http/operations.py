@@ -14,7 +14,7 @@ from starlette.responses import Response
 from slugline._version import __version__
 from slugline.serving import messages
 from slugline.serving.http import api
-from slugline.serving.http.bodies import MEDIA_TYPE, ProblemDetails
+from slugline.serving.http.bodies import MEDIA_TYPE, HttpProblem, ProblemDetails
 
 # What any request may get, and any that has a body.
 _ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
@@ -51,7 +51,19 @@ class Operation:
     @property
     def all_errors(self) -> set[int]:
         """Status of its errors: its own, those of a body, and those of every operation."""
-        return {*self.errors, *_ANY_ERRORS, *(_BODY_ERRORS if self.body else ())}
+        query_errors = (422,) if self.needs_token else ()
+        return {*self.errors, *_ANY_ERRORS, *query_errors, *(_BODY_ERRORS if self.body else ())}
+
+    def check_query(self, request: Request) -> None:
+        """Raise an HttpProblem for unknown parameters, but let probes have some of their own."""
+        known = [name for name, place, _ in self.parameters if place == "query"]
+        unknown = next((name for name in request.query_params if name not in known), None)
+        if unknown is not None and self.needs_token:
+            raise HttpProblem(
+                422,
+                f"there is no parameter {unknown[:100]!r} of {self.path}; "
+                f"there {'is ' + ', '.join(known) if known else 'are none'}.",
+            )
 
     @property
     def name(self) -> str:
@@ -153,7 +165,7 @@ def _operation(
     }
     needs_token = with_tokens and operation.needs_token
     problem = {MEDIA_TYPE: {"schema": refs[ProblemDetails]}}
-    errors = {*operation.all_errors, *((401,) if needs_token else ())}
+    errors = {*operation.all_errors, *((401, 429) if needs_token else ())}
     responses = {
         str(operation.status): {
             "description": HTTPStatus(operation.status).phrase,

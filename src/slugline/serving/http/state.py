@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,14 +14,57 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.http.batches import BatchQueue, Metrics
+from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.model import Models
-from slugline.serving.settings import ServeSettings
+from slugline.serving.settings import ServeSettings, is_loopback
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.types import Scope
 
 
 _T = TypeVar("_T")
+
+
+class FailedTries:
+    """Wrong tokens by the address that sent them.
+
+    After `most` wrong ones, an address has to wait until `seconds` have gone by since the first.
+    The latest `n_addresses` are remembered.
+    """
+
+    def __init__(self, most: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
+        self._most, self._seconds, self._n_addresses = most, seconds, n_addresses
+        self._tries: OrderedDict[str, list[float]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Raise an HttpProblem if there were too many from an address."""
+        times = self._tries.get(address, [])
+        wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._most else 0
+        if wait > 0:
+            raise HttpProblem(
+                429,
+                "there were too many wrong tokens from this address; ask again later.",
+                headers={"Retry-After": f"{math.ceil(wait)}"},
+            )
+
+    def add(self, address: str) -> None:
+        """Note a wrong token."""
+        times = self._tries.pop(address, [])
+        if not times or times[0] + self._seconds < time.monotonic():
+            times = []
+        self._tries[address] = [*times, time.monotonic()]
+        if len(self._tries) > self._n_addresses:
+            self._tries.popitem(last=False)
+
+
+def client_address(scope: Scope) -> str:
+    """Return who asks; where a proxy on this machine passes it on, who asked that."""
+    address = (scope.get("client") or ("",))[0]
+    passed_on = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+    if passed_on and is_loopback(address):
+        return passed_on.rpartition(",")[2].strip()[:100]
+    return address
 
 
 @dataclass(eq=False)
@@ -37,6 +83,7 @@ class AppState:
     batches: BatchQueue = field(init=False)
 
     def __post_init__(self) -> None:
+        self.failed_tries = FailedTries()
         most_guesses = 2 * self.settings.limits.guesses
         self.batches = BatchQueue(self.settings.threads, self.metrics, most_guesses)
         self._errands = ThreadPoolExecutor(self.settings.threads, "slugline-errands")

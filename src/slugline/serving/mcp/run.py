@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio
 import mcp_types as types
 import msgspec
+from anyio.abc import TaskGroup
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
@@ -33,6 +34,8 @@ _log = logging.getLogger("slugline.mcp")
 _N_THREADS = 2
 # Calls that are held at a time, each with a message of up to `MAX_BYTES`.
 _MOST_CALLS = 64
+# Seconds for answers to come after the input has ended.
+_PATIENCE = 30.0
 # Topics that are named to every agent; it can ask for the others.
 _MOST_TOPICS = 20
 
@@ -102,9 +105,42 @@ async def _answer(server: Server[Any]) -> None:
     try:
         # Lines are all that is asked of its input. What others print goes to standard error.
         async with stdio_server(cast(Any, lines)) as (reader, writer):
-            await server.run(reader, writer, server.create_initialization_options())
+            options = server.create_initialization_options()
+            async with anyio.create_task_group() as tasks:
+                asked, answers = _connect(reader, writer, tasks)
+                async with answers:
+                    await server.run(asked, answers, options)
     except* BrokenPipeError:
         _log.info("the client has gone")
+
+
+def _connect(reader: Any, writer: Any, tasks: TaskGroup) -> tuple[Any, Any]:
+    """Return streams between client and server; the first ends once all requests have answers."""
+    to_server, asked = anyio.create_memory_object_stream[Any](0)
+    answers, from_server = anyio.create_memory_object_stream[Any](0)
+    waiting: dict[int | str, anyio.Event] = {}
+
+    async def pass_requests() -> None:
+        async with to_server:
+            async for item in reader:
+                message = getattr(item, "message", None)  # or it is the error of a line
+                if isinstance(message, types.JSONRPCRequest):
+                    waiting[message.id] = anyio.Event()
+                await to_server.send(item)
+            with anyio.move_on_after(_PATIENCE):
+                for is_answered in list(waiting.values()):
+                    await is_answered.wait()
+
+    async def pass_answers() -> None:
+        async with from_server, writer:
+            async for item in from_server:
+                await writer.send(item)
+                if is_answered := waiting.pop(getattr(item.message, "id", ""), None):
+                    is_answered.set()
+
+    tasks.start_soon(pass_requests)
+    tasks.start_soon(pass_answers)
+    return asked, answers
 
 
 def _describe(tool: Tool, tools: ModelTools) -> types.Tool:

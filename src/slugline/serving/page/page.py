@@ -21,7 +21,7 @@ from slugline.reports.page import percent, shorten, typeset
 from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
-from slugline.serving.http.state import app_state
+from slugline.serving.http.state import app_state, client_address
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -101,6 +101,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         # Of links that stay with the model.
         "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,
+        "has_tokens": bool(state.settings.tokens),
     }
     text = _environment().get_template(template).render(shared | values)
     # Files may have lone surrogates.
@@ -216,9 +217,12 @@ async def show_login(request: Request) -> Response:
 
 async def log_in(request: Request) -> Response:
     """Set the cookie of a browser that sends one of the tokens."""
-    tokens = app_state(request).settings.tokens
+    state = app_state(request)
+    tokens, address = state.settings.tokens, client_address(request.scope)
+    state.failed_tries.check(address)
     token = (await read_form(request)).get("token", "").strip()
     if not is_among(token.encode(), [known.encode() for known in tokens]):
+        state.failed_tries.add(address)
         return _form(request, 403, "This token is not valid here.")
     answer = RedirectResponse("/", 303)
     answer.set_cookie(
@@ -232,6 +236,13 @@ async def log_in(request: Request) -> Response:
         # Who forges this only harms himself.
         secure=request.headers.get("x-forwarded-proto") == "https",
     )
+    return answer
+
+
+async def log_out(request: Request) -> Response:  # noqa: ARG001
+    """Delete the cookie of a browser."""
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(COOKIE)
     return answer
 
 
