@@ -214,6 +214,40 @@ def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     assert harmed.to_dict()["why_not"] == harmed.why_not()
 
 
+@pytest.mark.parametrize("min_precision", [0.9, None])
+def test_corrections_that_leave_clearly_fewer_answers_sure_hold_the_model_back(
+    news: News, min_precision: float | None
+) -> None:
+    documents = [(f"{text} x{n}", topic) for n in range(4) for text, topic in news]
+    banks = [text for text, topic in documents if topic == "bank"]
+    # Every third one is wrong: bank stays the best guess, but is no longer a sure one.
+    found = [(f"{text} c", "grain" if n % 3 == 0 else "bank") for n, text in enumerate(banks)]
+    classifier = TopicClassifier(min_precision=min_precision)
+    outcome = train_with_corrections(
+        classifier, corpus(documents), to_corpus(corrected(*found), "c.db"), test_fraction=0.4
+    )
+    promise = outcome.promise
+    assert not outcome.worse_topics
+    assert not outcome.is_worse
+    if min_precision is None:  # nobody asked for sure answers
+        assert outcome.passes
+        assert (promise.precision_before, promise.n_after) == (0, len(outcome.merged.test))
+        return
+    assert (promise.precision_before, promise.precision_after) == (0.9, 0.9)
+    assert promise.n_after < promise.n_before <= len(outcome.merged.test)
+    assert outcome.why_not() == (
+        f"clearly fewer texts are answered: {promise.n_after} of the test documents, and "
+        f"{promise.n_before} were before"
+    )
+    assert not outcome.passes
+    more = to_corpus(corrected(*((f"{text} c", topic) for text, topic in news[:30])), "c.db")
+    harmless = train_with_corrections(
+        TopicClassifier(min_precision=0.9), corpus(documents), more, test_fraction=0.4
+    )
+    assert harmless.passes
+    assert harmless.promise.precision_after == 0.9
+
+
 def test_many_worse_topics_are_counted(outcome: RetrainingResult) -> None:
     change = dataclasses.replace(outcome.topics[0], is_worse=True)
     many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
