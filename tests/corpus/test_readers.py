@@ -748,3 +748,18 @@ def test_an_error_does_not_quote_megabytes_of_a_file() -> None:
         with pytest.raises(DataError) as error:
             list(read_rows(name))
         assert len(str(error.value)) < 500
+
+
+def test_a_parquet_file_that_repeats_a_long_text_is_refused_before_it_is_decoded() -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    repeated = pa.DictionaryArray.from_arrays(pa.array([0] * 2048), pa.array(["x" * 9_000_000]))
+    pq.write_table(pa.table({"text": repeated}), "a.parquet", compression="zstd")
+
+    with pytest.raises(DataError) as error:
+        list(read_rows("a.parquet"))
+
+    assert Path("a.parquet").stat().st_size < 10_000
+    assert str(error.value) == (
+        "a.parquet has 18,432,000,000 bytes of text in 2,048 rows, and 134,217,728 can be read at "
+        "a time; write it as JSON lines."
+    )

@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -576,3 +578,38 @@ def test_what_is_no_client_is_named() -> None:
         "`client` is a int; give a distributed.Client, or the address of a scheduler such as "
         "'tcp://10.0.0.1:8786'."
     )
+
+
+_KILLS_WORKERS_THAT_START = """
+import contextlib, threading, time
+import psutil
+from slugline.base.clusters import local_cluster
+from slugline.errors import ClusterError
+
+def kill():
+    while True:
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+        time.sleep(0.1)
+
+if __name__ == "__main__":
+    threading.Thread(target=kill, daemon=True).start()
+    try:
+        with local_cluster(2):
+            print("started")
+    except ClusterError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+def test_workers_that_die_while_they_start_are_an_error_of_one_sentence(tmp_path: Path) -> None:
+    script = tmp_path / "kills.py"
+    script.write_text(_KILLS_WORKERS_THAT_START)
+
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+
+    assert ended.stdout.startswith("a worker ended or failed while it was started (")
+    assert ended.returncode == 0

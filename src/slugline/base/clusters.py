@@ -176,7 +176,7 @@ def _address(client: Any) -> str:
 def local_cluster(n_workers: int) -> Iterator[Client]:
     """Start processes of one thread each, which share this machine's memory evenly.
 
-    Temporary files are removed in the end.
+    Temporary files are removed in the end. ClusterError if a process can't be started.
     """
     distributed = dask_distributed()
     import dask
@@ -187,16 +187,22 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
         tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
         dask.config.set({"temporary-directory": folder, **settings}),
     ):
-        with _without_interrupts():
-            cluster = distributed.LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
-            )
+        try:
+            with _without_interrupts():
+                cluster = distributed.LocalCluster(
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    local_directory=folder,
+                    silence_logs=logging.CRITICAL,
+                )
+        except (RuntimeError, OSError) as error:  # such as "Nanny failed to start"
+            raise ClusterError(
+                f"a worker ended or failed while it was started ({error}); if nobody ended it, "
+                "give the machine more memory or start fewer, and begin again."
+            ) from error
         with closed(cluster), distributed.Client(cluster, set_as_default=False) as client:
             yield client
 

@@ -37,7 +37,10 @@ _SETTINGS: dict[str, Any] = {
 # These can be set only on a connection.
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
 # Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
-_N_FETCHED = 64
+_N_FETCHED = 8
+#: The most bytes of texts in as many rows as DuckDB decodes at a time. A file of one long text that
+#: every row repeats takes a kilobyte, and gigabytes in memory.
+MAX_DECODED, _N_DECODED = 1 << 27, 2048
 _MAX_REASON = 200
 
 
@@ -53,6 +56,7 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIte
     """
     with _connect(path) as connection:
         columns = _scalar_columns(connection, path)
+        _check_size(connection, path, columns, row_range)
         result = connection.execute(_query(columns, row_range), [escape_wildcards(path)])
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
         first = 1 if row_range is None else row_range[0] + 1
@@ -157,31 +161,61 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
     """Return the scalar columns, and whether each holds strings."""
     kinds = column_types(connection, path)
     return {
-        name: kind == "VARCHAR"
+        name: kind in ("VARCHAR", "JSON")
         for name, kind in kinds.items()
-        if kind != "BLOB" and not kind.endswith("]") and "(" not in kind.removeprefix("DECIMAL(")
+        if kind not in ("BLOB", "GEOMETRY", "VARIANT")
+        and not kind.endswith("]")
+        and "(" not in kind.removeprefix("DECIMAL(")
     }
 
 
-def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
-    """Return a query for the bytes of a row's texts, and its values if these are not too many."""
+def _check_size(
+    connection: DuckDBPyConnection,
+    path: Path,
+    columns: dict[str, bool],
+    row_range: tuple[int, int] | None,
+) -> None:
+    """Raise DataError if the texts of rows that are decoded together don't fit into memory."""
+    n_bytes = _n_bytes(columns)
+    most = connection.execute(
+        f"SELECT max(n) FROM (SELECT sum(CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {n_bytes} END) n "  # noqa: S608
+        f"FROM {_table(row_range, numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
+        [escape_wildcards(path)],
+    ).fetchall()[0][0]
+    if most is not None and most > MAX_DECODED:
+        raise DataError(
+            f"{path} has {most:,} bytes of text in {_N_DECODED:,} rows, and {MAX_DECODED:,} can be "
+            "read at a time; write it as JSON lines."
+        )
+
+
+def _n_bytes(columns: dict[str, bool]) -> str:
+    """Return an expression for the bytes of a row's texts."""
     lengths = [
         f"coalesce(strlen({quote_identifier(name)}), 0)"
         for name, is_text in columns.items()
         if is_text
     ]
-    n_bytes = " + ".join(lengths) or "0"
+    return " + ".join(lengths) or "0"
+
+
+def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
+    """Return a query for the bytes of a row's texts, and its values if these are not too many."""
+    n_bytes = _n_bytes(columns)
     values = [
         f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quote_identifier(name)} END"
         if is_text
         else quote_identifier(name)
         for name, is_text in columns.items()
     ]
-    options, condition = "hive_partitioning=false", ""
-    if row_range is not None:
-        options += ", file_row_number=true"
-        condition = (
-            f" WHERE file_row_number >= {row_range[0]:d} AND file_row_number < {row_range[1]:d}"
-        )
-    table = f"read_parquet(?, {options}){condition}"
+    table = _table(row_range, numbered=row_range is not None)
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)
+
+
+def _table(row_range: tuple[int, int] | None, *, numbered: bool) -> str:
+    """Return a table of a query, with rows of a range and perhaps the column file_row_number."""
+    table = f"read_parquet(?, hive_partitioning=false, file_row_number={numbered})"
+    if row_range is None:
+        return table
+    first, end = row_range
+    return f"{table} WHERE file_row_number >= {first:d} AND file_row_number < {end:d}"
