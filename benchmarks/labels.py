@@ -22,7 +22,7 @@ from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
 from slugline.text.features import Features
 
-# Accuracy by labels a topic -----------------------------------------------------------------------
+# Accuracy by labels per topic ---------------------------------------------------------------------
 
 LABELS_PER_TOPIC = (5, 10, 20, 50)
 COMPARED = ("a", "b", "default", "encoder")
@@ -37,7 +37,7 @@ class Mean(NamedTuple):
     probability: float
 
 
-#: By set, classifier and labels a topic.
+#: By set, classifier and labels per topic.
 Means = dict[tuple[str, str, int], Mean]
 
 
@@ -47,7 +47,7 @@ def few(
     labels: Sequence[int] = LABELS_PER_TOPIC,
     draws: int = N_DRAWS,
 ) -> str:
-    """Accuracy on test documents with 5 to 50 labels a topic, beside scikit-learn."""
+    """Accuracy on test documents with 5 to 50 labels per topic, beside scikit-learn."""
     jobs = [(name, classifier) for name in sets for classifier in classifiers]
     measure = partial(_mean_over_draws, labels=labels, n_draws=draws)
     rows = map_processes(measure, *zip(*jobs, strict=True))
@@ -63,7 +63,7 @@ def few(
         _mean_table(means, classifiers, labels),
     ]
     for n in labels:
-        parts += [f"\n#### {n} labels a topic\n", _set_table(means, sets, classifiers, n)]
+        parts += [f"\n#### {n} labels per topic\n", _set_table(means, sets, classifiers, n)]
     return "\n".join(parts)
 
 
@@ -117,7 +117,7 @@ def _mean_table(means: Means, classifiers: Sequence[str], labels: Sequence[int])
         ]
         for name in ours
     ]
-    return table(["mean of the sets, labels a topic", *map(str, labels)], rows)
+    return table(["mean of the sets, labels per topic", *map(str, labels)], rows)
 
 
 def _set_table(means: Means, sets: Sequence[str], classifiers: Sequence[str], n: int) -> str:
@@ -137,7 +137,7 @@ def _set_table(means: Means, sets: Sequence[str], classifiers: Sequence[str], n:
 
 # What to label next -------------------------------------------------------------------------------
 
-#: The sets, each with the labels a topic to begin with.
+#: The sets, each with the labels per topic to begin with.
 SUGGEST_SETS = {"ag_news": 3, "stackoverflow": 3, "banking77": 2, "trec": 3, "ohsumed": 3}
 # A mean of its own is of the first three.
 N_FIRST = 3

@@ -34,7 +34,7 @@ ACHIEVABLE = (
 )
 PRECISION = 0.95
 N_SPLITS, N_TRAIN = 20, 10_003
-#: Labels a topic to learn from, or 0 for most of the training documents.
+#: Labels per topic to learn from, or 0 for most of the training documents.
 LABELS, N_DRAWS = (5, 10, 20, 50, 0), 2
 # Fewer remaining documents of a small set would be of one or two topics.
 MIN_TESTED = 200
@@ -162,7 +162,7 @@ def promise(
 ) -> str:
     """How often the precision asked for is achieved, with few labels and many.
 
-    Training documents alone are used. Of labels a topic, 0 stands for most of the documents.
+    Training documents alone are used. Of labels per topic, 0 stands for most of the documents.
     """
     rows = []
     for n_labels in labels:
@@ -182,7 +182,7 @@ def promise(
             coverage = np.mean([result.coverage for result in results])
             rows.append([str(n_labels or "70 %"), f"{asked}", f"{len(made)} of {len(results)}"])
             rows[-1] += [f"{np.mean(is_kept):.0%}", f"{mean:.3f}", f"{coverage:.3f}"]
-    header = ["labels a topic", "asked", "promised in", "of these kept", "precision", "answered"]
+    header = ["labels per topic", "asked", "promised in", "of these kept", "precision", "answered"]
     return (
         f"{draws} draws from the training documents of each of {len(sets)} sets, tested on up to "
         "1,500 others of them. A promise counts as kept if the precision there is at most a "

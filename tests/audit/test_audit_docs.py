@@ -54,7 +54,8 @@ def test_the_example_prints_and_writes_what_the_page_says(run: Run, tmp_path: Pa
 
     with Path("review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
-    rows[0]["decision"], rows[1]["decision"] = "drop", "relabel"
+    column = "decision: keep, relabel or drop"
+    rows[0][column], rows[1][column] = "drop", "relabel"
     with Path("review.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -34,6 +34,7 @@ from slugline.audit.evidence import (
 from slugline.audit.findings import (
     REVIEW_COLUMNS,
     Findings,
+    column_name,
     ranking_lines,
     review_table,
     text_digest,
@@ -240,7 +241,7 @@ CORPUS = Corpus(["wheat up", "goal", "bond"], ["sport", "sport", "bank"], "news.
 def table(tmp_path: Path, *decisions: tuple[str, str, int], **cells: str) -> Path:
     """Write decisions about documents by number, from 1: (decision, new_topic, number)."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, REVIEW_COLUMNS)
+    writer = csv.DictWriter(out, [*map(column_name, REVIEW_COLUMNS)])
     writer.writeheader()
     for what, new_topic, at in decisions:
         known = CORPUS.texts[at - 1 : at] or ["?"]

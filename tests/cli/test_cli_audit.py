@@ -31,7 +31,7 @@ def review(tmp_path: Path, *decisions: str) -> None:
     with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row, decision in zip(rows, decisions, strict=False):
-        row["decision"] = decision
+        row["decision: keep, relabel or drop"] = decision
     with (tmp_path / "review.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -47,13 +47,27 @@ def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
     assert {int(row.split()[0]) for row in rows} == set(wrong)
 
 
-def test_those_that_are_no_suspects_stand_below_a_line(run: Run, wrong: list[int]) -> None:
+def test_suspects_are_listed_with_the_gain_from_dropping_them(run: Run, wrong: list[int]) -> None:
     result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
     _, _, *rows, gain = result.out.splitlines()
-    assert rows[8].strip() == "(below: more likely right than wrong)"
-    assert {int(row.split()[0]) for row in rows[:8]} == set(wrong)
-    assert len(rows) == 11
+    assert {int(row.split()[0]) for row in rows} == set(wrong)  # the others are above suspicion
     assert gain.startswith("learned without the 8 suspects, ")
+
+
+def test_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_listed(
+    run: Run, tmp_path: Path
+) -> None:
+    tickets = Path(__file__).parents[2] / "examples" / "tickets.csv"
+    result = run("audit", tickets, "-q", "-o", "page.html")
+    headline, _, line, *rows = result.out.splitlines()
+    assert headline.endswith("30 documents, 3 topics; no topic is more likely wrong than right")
+    assert line.strip() == "(below: more likely right than wrong)"
+    suspicions = [float(row.split()[1]) for row in rows[:-1]]
+    assert len(suspicions) < 20
+    assert min(suspicions) >= 0.1
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count("likely wrong: ") == len(suspicions)
+    assert "On the left" not in page
 
 
 def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
@@ -290,7 +304,9 @@ def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
     read = ["audit", "news.csv", "--encoding", "cp1252", "-q"]
     assert run(*read, "--review", "review.csv").code == 0
     path = tmp_path / "review.csv"
-    assert path.read_bytes().startswith(b"\xef\xbb\xbfdecision,")
+    assert path.read_bytes().startswith(
+        b'\xef\xbb\xbf"decision: keep, relabel or drop",new_topic: for relabel,topic,'
+    )
     review(tmp_path, *["relabel"] * 8)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))

@@ -111,6 +111,12 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
     [
         ("ticket.csv", "ticket.csv doesn't exist; did you mean tickets.csv?"),
         ("elsewhere/t.csv", "elsewhere/t.csv doesn't exist; check the path."),
+        ("nosuch.csv", "nosuch.csv doesn't exist; check the path."),
+        (
+            "model.slug",
+            "model.slug is a model, not documents; give documents, or let it answer some: "
+            "slugline predict model.slug FILE",
+        ),
         ("reuter", "reuter is not a file, folder or known data set; did you mean reuters?"),
         ("empty", "empty has no sub-folders; make one for each topic, with its texts as *.txt."),
         (
@@ -120,13 +126,23 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
             ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
     ],
-    ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],
+    ids=[
+        "near a file",
+        "nowhere",
+        "only the ending",
+        "a model",
+        "near a data set",
+        "empty folder",
+        "unknown ending",
+    ],
 )
 def test_data_that_are_not_there_are_said_so_with_the_nearest_name(
     run: Run, old: Path, data: str, message: str
 ) -> None:
     Path("tickets.csv").write_bytes(table("wheat,grain"))
     Path("tickets.doc").write_bytes(b"wheat")
+    Path("model.slug").touch()
+    Path("unclosed.csv").touch()  # of which "nosuch.csv" is no misspelling
     Path("empty").mkdir()
 
     assert run("train", data, "-o", "old.slug") == (1, "", f"slugline: error: {message}\n")

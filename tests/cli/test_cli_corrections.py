@@ -75,9 +75,9 @@ def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: R
     assert "Learned from 9 corrected texts as well" in load("news.slug").card_
     rolled = run("rollback", "news.slug")
     assert rolled.out.splitlines() == [
-        "model   news.slug, which was news.slug.before.1",
-        f"away    {Path('news.slug.rolled-back').absolute()}",
-        "left    0 to go back to",
+        "model     news.slug, restored from news.slug.before.1",
+        f"replaced  {Path('news.slug.rolled-back').absolute()}",
+        "earlier   no file left to go back to",
     ]
     assert Path("news.slug").read_bytes() == before
 

@@ -26,7 +26,7 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
     assert (result.code, result.err) == (0, "")
     head, names, *rows = result.out.splitlines()
     assert head == "news.csv: 3 topics, 72 documents to learn from, 18 others to test on"
-    assert names.split("  ")[:2] == ["labels a topic", "documents"]
+    assert names.split("  ")[:2] == ["labels per topic", "documents"]
     assert [row.split()[:2] for row in rows[:4]] == [
         ["5", "15"],
         ["10", "30"],
@@ -41,9 +41,9 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
 def test_progress_goes_to_standard_error(run: Run) -> None:
     result = run("curve", "news.csv", *NAMED, "--draws", 1)
     assert result.err.splitlines() == [
-        "  0%  Slugline: 5 labels a topic, draw 1",
-        " 25%  Slugline: 10 labels a topic, draw 1",
-        " 50%  Slugline: 20 labels a topic, draw 1",
+        "  0%  Slugline: 5 labels per topic, draw 1",
+        " 25%  Slugline: 10 labels per topic, draw 1",
+        " 50%  Slugline: 20 labels per topic, draw 1",
         " 75%  Slugline: all labels, draw 1",
     ]
 

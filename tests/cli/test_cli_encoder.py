@@ -99,8 +99,9 @@ def test_an_encoder_of_no_use_is_left_out_with_a_warning(
 
 
 HINT = (
-    "few.csv: few documents a topic; a sentence encoder would probably help a lot: {} (with ten a "
-    "topic, +18 points of accuracy on average over 15 sets of short texts, +14 on English ones)\n"
+    "few.csv: few documents per topic; a sentence encoder would probably help a lot: {} (with ten "
+    "per topic, +18 points of accuracy on average over 15 sets of short texts, +14 on English "
+    "ones)\n"
 )
 
 
@@ -121,11 +122,11 @@ def test_with_few_documents_one_line_says_that_there_are_encoders(
     "options", [["-q"], ["--learner", "network"], ["--encoder", "use"]], ids=" ".join
 )
 def test_who_knows_is_not_told(run: Run, few_csv: Path, options: list[str]) -> None:
-    assert "few documents a topic" not in run("train", few_csv, *options).err
+    assert "few documents per topic" not in run("train", few_csv, *options).err
 
 
 def test_with_many_documents_nothing_is_said(run: Run, news_csv: Path) -> None:
-    assert "few documents a topic" not in run("train", news_csv).err
+    assert "few documents per topic" not in run("train", news_csv).err
 
 
 # Ctrl-C -----------------------------------------------------------------------------------------
@@ -226,3 +227,15 @@ def test_a_baseline_without_a_curve_is_refused(run: Run, few_csv: Path) -> None:
         2,
         "slugline: error: --baseline is one of the curves of --curve; give both.\n",
     )
+
+
+def test_an_encoder_is_recommended_where_held_out_documents_say_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many documents, but of words that say nothing: half of the answers are wrong."""
+    rows = [f"w{n} x{n} y{n},{'ab'[n % 2]}" for n in range(160)]
+    (tmp_path / "odd.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
+    words = "of the held-out documents are right by words alone; a sentence encoder would probably"
+    assert words in run("train", "odd.csv").err
+    monkeypatch.setattr("slugline.cli.encoder.MORE_DOCUMENTS", 50)
+    assert words not in run("train", "odd.csv").err

@@ -207,10 +207,10 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
     assert f1 == pytest.approx([each["macro_f1"] for each in evaluations])
     assert out.partition("\n\nnews.slug and")[2].splitlines() == [
         " other.slug on the same documents",
-        "                    first  second  difference",
-        f"accuracy            0.800   0.200      +0.600  {ends[0]}",
-        f"macro-F1            {f1[0]:.3f}   {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
-        "right, other wrong      3       0          +3  p = 0.250 by McNemar's exact test",
+        "                    news.slug  other.slug  difference",
+        f"accuracy                0.800       0.200      +0.600  {ends[0]}",
+        f"macro-F1                {f1[0]:.3f}       {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
+        "right, other wrong          3           0          +3  p = 0.250 by McNemar's exact test",
         "neither is shown to be more accurate: the difference may be luck",
     ]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from slugline.classifier import load
+from slugline.classifier import TopicClassifier, load
 
 pytestmark = pytest.mark.slow
 
@@ -239,7 +239,10 @@ def test_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -
     result = run("explain", "news.slug", text)
     assert result.code == 0
     assert result.err == "the model knows none of the words; this is its answer for an empty text\n"
-    assert result.out.count("\n") == 6
+    assert result.out.splitlines()[-4:-2] == [
+        "-0.764    baseline: an empty text",
+        "-0.764    score: the sum of these",
+    ]
 
 
 def test_a_text_that_is_the_name_of_a_file_is_taken_for_words_and_said_to_be(run: Run) -> None:
@@ -323,3 +326,19 @@ def test_the_example_in_python_prints_what_the_docs_say(
     (example,) = re.findall(r"```pycon\n(.*?)```", DOCS, re.DOTALL)
     test = doctest.DocTestParser().get_doctest(example, {}, "reasons.md", None, 0)
     assert doctest.DocTestRunner().run(test) == doctest.TestResults(failed=0, attempted=10)
+
+
+@pytest.mark.parametrize("options", [[], ["--topic", "bank"]], ids=["answer", "a topic"])
+def test_a_model_that_is_unsure_says_so_with_its_guesses(
+    run: Run, tmp_path: Path, options: list[str]
+) -> None:
+    """Whoever names a topic asks about that, not for an answer."""
+    texts = ["wheat corn grain"] * 12 + ["loan bank rate"] * 12
+    topics = ["grain"] * 12 + ["bank"] * 12
+    TopicClassifier(min_precision=0.5).fit(texts, topics).save("sure.slug")
+    result = run("explain", "sure.slug", "xyzzy plugh", *options, "--html", "page.html")
+    words = "nsure (unknown words: 2 of 2); best guesses: "
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert (f"U{words}" in result.out, f"u{words}" in page) == ((not options),) * 2
+    told = json.loads(run("explain", "sure.slug", "xyzzy plugh", *options, "--json").out)
+    assert told.get("unsure", "").startswith(f"u{words}") == (not options)

@@ -118,7 +118,7 @@ def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
     assert re.fullmatch(
         r"slugline: error: --min-precision is 0\.999, and no threshold reaches it by the answers "
         r"to 270 training documents left out of the fit\. The best that can be promised is "
-        r"0\.\d+, for \d+% of the texts; ask for that or less, or give more documents\.\n",
+        r"0\.\d+, for \d+ % of the texts; ask for that or less, or give more documents\.\n",
         err,
     )
 
@@ -216,8 +216,8 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
     assert re.search(
         r"min precision      0\.8, with 90 % confidence\n"
         r"from probability   \d\.\d\d\n"
-        r"on left-out texts  \d+\.\d% answered by probability alone, \d+\.\d% of them right\n"
-        r"on test texts      \d+\.\d% answered, \d+\.\d% of them right\n",
+        r"on left-out texts  \d+\.\d % answered by probability alone, \d+\.\d % of them right\n"
+        r"on test texts      \d+\.\d % answered, \d+\.\d % of them right\n",
         out,
     )
     assert run("check", "model.slug", data, "-q").code == 0
@@ -239,7 +239,7 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
 ) -> None:
     code, out, err = run("train", data, "-q", "--min-precision", 0.999)
     assert code == 0
-    assert re.search(r"\ncan be promised   0\.\d+, for \d+% of the texts\n", out)
+    assert re.search(r"\ncan be promised   0\.\d+, for \d+ % of the texts\n", out)
     warning = "warning: the model is unsure of every text: no threshold reaches the precision of "
     assert f"{warning}0.999 that it was trained for, by the answers to " in err
     assert "With a --min-precision of 0, it answers every text." in err
@@ -314,7 +314,10 @@ def test_evaluating_says_what_thresholds_bring_on_other_documents(
     told = json.loads(run("evaluate", model, data, "--json").out)["routing"]["test"]
     out = run("evaluate", model, data).out
     assert told["n_documents"] == 270
-    assert f"{told['coverage']:.1%} answered, {told['precision']:.1%} of them right" in out
+    assert (
+        f"{100 * told['coverage']:.1f} % answered, {100 * told['precision']:.1f} % of them right"
+        in out
+    )
 
 
 def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:

@@ -409,7 +409,7 @@ def test_unknown_words_and_topics_in_the_test_are_warned_of(
     write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
 
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv", *options)) == [
-        "75% of the words in the test documents are unknown to the model: it judges by the rest. "
+        "75 % of the words in the test documents are unknown to the model: it judges by the rest. "
         f"Learn from more documents, of the kind that you test on{hint}.",
         "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
         "counts as wrong. Train with documents of such topics, or leave them out of the test.",
@@ -422,8 +422,8 @@ def test_a_model_that_does_not_beat_the_baseline_is_warned_of(run: Run, news: Ne
     write_csv("test.csv", [("other words", "common"), ("others", "rare")])
 
     assert (
-        "the model is no better than always answering 'common': that is right in 50.0% of the "
-        "test documents, the model in 50.0%. Use another --learner, or more documents."
+        "the model is no better than always answering 'common': that is right in 50.0 % of the "
+        "test documents, the model in 50.0 %. Use another --learner, or more documents."
     ) in warnings_of(run("train", "n.csv", "-q", "--test", "test.csv"))
 
 

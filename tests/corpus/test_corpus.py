@@ -292,7 +292,7 @@ def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
     assert str(error.value) == (
         "a.csv: 8 of 77 rows can't be used: bytes that are not UTF-8 (lines 71, 72, 73, 74, 75 and "
         '3 more); if it is cp1252, name that with `encoding="cp1252"`. `skip_bad_rows` leaves out '
-        "at most 10% of the rows."
+        "at most 10 % of the rows."
     )
     assert len(load_corpus("a.csv", encoding="cp1252")) == 77
 
@@ -332,7 +332,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
 
     assert str(error.value) == (
         "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); fix them. "
-        "`skip_bad_rows` leaves out at most 10% of the rows."
+        "`skip_bad_rows` leaves out at most 10 % of the rows."
     )
 
 
@@ -623,6 +623,6 @@ def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> No
 @pytest.mark.parametrize("source", [5, None, b"news.csv", {"a": 1}, ["news.csv", 3]], ids=repr)
 def test_what_can_be_no_source_is_refused(source: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^`source` is a .*; give a path, a DataFrame, or a list"
+        OptionError, match=r"^`source` is of type .*; give a path, a DataFrame, or a list"
     ):
         load_corpus(source)

@@ -81,11 +81,11 @@ def test_any_flat_sequence_of_strings_is_one_of_texts(make: Callable[[Any], Any]
         ),
         (
             ["wheat", b"goal"],
-            "document 1 is a bytes, not a str; pass a sequence with one string per document.",
+            "document 1 is of type bytes, not a str; pass a sequence with one string per document.",
         ),
         (
             [["wheat"], ["goal"]],
-            "document 0 is a list, not a str; pass a sequence with one string per document.",
+            "document 0 is of type list, not a str; pass a sequence with one string per document.",
         ),
     ],
     ids=[

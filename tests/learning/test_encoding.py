@@ -147,7 +147,7 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
 
 
 def test_what_are_no_texts_is_refused() -> None:
-    with pytest.raises(DataError, match="document 1 is a int"):
+    with pytest.raises(DataError, match="document 1 is of type int"):
         encode(["a", 1], Letters())  # type: ignore[list-item]
     with pytest.raises(OptionError, match="`n_jobs` is 0"):
         encode(["a"], Letters(), n_jobs=0)

@@ -160,10 +160,10 @@ def test_every_trial_is_told_in_words() -> None:
             Candidate((Block("words"), Block("lead", weight=3)), passes=6),
             "words + 3 x lead, 6 passes",
         ),
-        (Candidate((Block(),), net=(15, 0.0), net_share=0.3), "words, 30% a net of 15 epochs"),
+        (Candidate((Block(),), net=(15, 0.0), net_share=0.3), "words, 30 % a net of 15 epochs"),
         (
             Candidate((Block(),), net=(6, 0.1), n_nets=3),
-            "words, 50% 3 nets of 6 epochs with labels smoothed by 0.1",
+            "words, 50 % 3 nets of 6 epochs with labels smoothed by 0.1",
         ),
     ],
 )

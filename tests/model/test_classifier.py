@@ -413,7 +413,7 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
             "the texts are a single string, not a sequence of strings; put brackets around it: "
             "[text].",
         ),
-        (["wheat", None], ["a", "b"], "document 1 is a NoneType, not a str"),
+        (["wheat", None], ["a", "b"], "document 1 is of type NoneType, not a str"),
         (["wheat"], ["a", "b"], "there are 1 texts and 2 topics; give one topic for each text."),
         ([], [], "there are no documents to learn from; give at least two."),
         (["?!", ""], ["a", "b"], "no document has a word in it"),

@@ -244,7 +244,7 @@ def test_a_model_of_descriptions_alone_says_what_it_is_not(run: Run, tmp_path: P
     assert (
         "warning: the model was made from descriptions of topics alone, and no document has shown "
         "how good they are. Its probabilities are not calibrated: they rank topics, but don't say "
-        "how often it is right. A few labelled documents a topic make it better.\n"
+        "how often it is right. A few labelled documents per topic make it better.\n"
     ) in result.err
     assert not (tmp_path / "a.html").exists()
     answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)

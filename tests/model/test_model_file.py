@@ -987,3 +987,10 @@ def test_a_model_of_more_buckets_than_a_file_may_have_is_not_written(
         "`n_buckets`."
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_documents_in_place_of_a_model_are_said_to_be_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(b"text,topic\nwheat,grain\n")
+    with pytest.raises(ModelFileError) as caught:
+        load(tmp_path / "a.csv.gz")
+    assert str(caught.value).startswith(f"{tmp_path}/a.csv.gz: documents, not a model; make one ")

@@ -488,7 +488,7 @@ def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifi
     assert str(caught.value) == (
         "`min_precision` is 0.999, and no threshold reaches it by the answers to "
         f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
-        f"for {coverage:.0%} of the texts; ask for that or less, or give more documents."
+        f"for {100 * coverage:.0f} % of the texts; ask for that or less, or give more documents."
     )
     assert fitted.route(["the loan and rate and bond of 1"], best)[0].topic == "bank"
 
@@ -597,13 +597,13 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
     assert router.note == (
         "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
         f"for, by the answers to {len(predictions)} training documents left out of the fit. The "
-        f"best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask for that or "
-        "less, or give more documents. With a `min_precision` of 0, it answers every text."
+        f"best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; ask for "
+        "that or less, or give more documents. With a `min_precision` of 0, it answers every text."
     )
     assert router.summary() == [
         ("min precision", "0.999, with 90 % confidence"),
         ("from probability", "none reaches it"),
-        ("can be promised", f"{best:g}, for {coverage:.0%} of the texts"),
+        ("can be promised", f"{best:g}, for {100 * coverage:.0f} % of the texts"),
     ]
     assert Router.from_fitted(fitted.fitted_).note == ""
     hopeless.save(tmp_path / "a.slug")
@@ -611,7 +611,7 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
     assert (
         "It was to give answers that are right in 99.9 of 100 cases. Its documents can't promise "
         f"that, so it is unsure of every text; {100 * best:g} of 100 can be promised, for "
-        f"{coverage:.0%} of the texts (`--min-precision {best:g}`)."
+        f"{100 * coverage:.0f} % of the texts (`--min-precision {best:g}`)."
     ) in card
     fitted.save(tmp_path / "b.slug")
     assert "can't promise" not in load(tmp_path / "b.slug").card_

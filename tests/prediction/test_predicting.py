@@ -405,7 +405,7 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
     Path("bad.slug").write_bytes(b"PK")
     with pytest.raises(ModelFileError, match=r"^bad.slug: not a Slugline model"):
         predict_files("bad.slug", ["in/*"], "out")
-    with pytest.raises(OptionError, match=r"^`model` is a dict; give the path of a model"):
+    with pytest.raises(OptionError, match=r"^`model` is of type dict; give the path of a model"):
         predict_files({}, ["in/*"], "out")
     with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
         predict_files(TopicClassifier(), ["in/*"], "out")

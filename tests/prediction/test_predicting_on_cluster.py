@@ -229,5 +229,5 @@ def test_what_no_frame_can_be_answered_from_is_refused(news_slug: Path, frame: A
         OptionError, match=r"^the data frame has no column 'body'; it has \['text', "
     ):
         predict_partitions(news_slug, frame, "body")
-    with pytest.raises(OptionError, match=r"^`frame` is a dict; give a dask.dataframe, or let"):
+    with pytest.raises(OptionError, match=r"^`frame` is of type dict; give a dask.dataframe, or"):
         predict_partitions(news_slug, {"text": []})  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def test_two_points_are_too_few() -> None:
 def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured() -> None:
     both = curves(curve(FEW[0], (None, 1200, 0.5), n_test=100), LearningCurve("other", ()))
     assert curve_rows(both) == [
-        ["labels a topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
+        ["labels per topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
         ["5", "10", "0.200", "0.133 to 0.289", "-", "-"],
         ["all", "1,200", "0.500", "0.404 to 0.596", "-", "-"],
     ]

@@ -575,7 +575,7 @@ def test_what_is_no_client_is_named() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=3)
     assert str(caught.value) == (
-        "`client` is a int; give a distributed.Client, or the address of a scheduler such as "
+        "`client` is of type int; give a distributed.Client, or the address of a scheduler such as "
         "'tcp://10.0.0.1:8786'."
     )
 

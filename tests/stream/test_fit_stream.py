@@ -264,8 +264,8 @@ def test_topics_that_are_numbers_stay_so() -> None:
         ([(["a", "b"], ["x"])], "there are 2 texts and 1 topics; give one topic for each text."),
         (
             [["a", "b", "c"]],
-            "batch 0 of `source`, counted from 0, is a list, not a pair of texts and their topics; "
-            "give such as (texts, topics).",
+            "batch 0 of `source`, counted from 0, is of type list, not a pair of texts and their "
+            "topics; give such as (texts, topics).",
         ),
         (
             [("wheat rose", "grain")],
@@ -296,8 +296,8 @@ def test_a_source_of_another_kind_is_named() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().fit_stream(3)
     assert str(caught.value) == (
-        "`source` is a int; give a path, a pattern such as 'tickets/*.parquet', a list of these, "
-        "or batches of texts and topics, such as [(texts, topics)]."
+        "`source` is of type int; give a path, a pattern such as 'tickets/*.parquet', a list of "
+        "these, or batches of texts and topics, such as [(texts, topics)]."
     )
 
 
@@ -318,7 +318,7 @@ def test_a_number_that_is_none_or_out_of_range_is_named(how: Any, message: str) 
 
 def test_a_table_of_pandas_is_no_stream() -> None:
     pandas = pytest.importorskip("pandas")
-    with pytest.raises(OptionError, match="`source` is a DataFrame; give a path"):
+    with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path"):
         TopicClassifier().fit_stream(pandas.DataFrame({"text": ["a"], "topic": ["x"]}))
 
 

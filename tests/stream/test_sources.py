@@ -189,7 +189,7 @@ def test_the_share_of_bad_rows_is_that_of_the_whole_file(tmp_path: Path) -> None
         read(many, rows_per_block=10, skip_bad_rows=True)
     assert str(caught.value).startswith(
         f"{many}: 45 of 445 lines can't be used: not valid JSON (Input data was truncated) at line "
-        "401; fix them. `skip_bad_rows` leaves out at most 10% of the rows."
+        "401; fix them. `skip_bad_rows` leaves out at most 10 % of the rows."
     )
 
 

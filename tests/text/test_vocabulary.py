@@ -216,7 +216,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
 
 @pytest.mark.parametrize("method", ["transform", "encode", "known_share"])
 def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
-    with pytest.raises(DataError, match="document 1 is a NoneType, not a str;"):
+    with pytest.raises(DataError, match="document 1 is of type NoneType, not a str;"):
         getattr(Vocabulary(["oil"]), method)(["oil", None])
 
 

@@ -203,9 +203,11 @@ def _are(n: int) -> str:
 
 #: The decisions of a reviewer.
 DECISIONS = ("keep", "relabel", "drop")
-#: The columns of a table to review. The first two are for the reviewer.
+#: The columns of a table to review. The first two are for the reviewer; what follows a colon says
+#: what to write.
 REVIEW_COLUMNS = (
-    "decision", "new_topic", "topic", "suspicion", "reasons", "text", "part", "at", "digest",
+    "decision: keep, relabel or drop", "new_topic: for relabel", "topic", "suspicion", "reasons",
+    "text", "part", "at", "digest",
 )  # fmt: skip
 # Hexadecimal digits that show a changed text, after a letter, without which a spreadsheet takes
 # some of them for a number, such as 1234e567.
@@ -232,6 +234,15 @@ def ranking_lines(findings: Findings) -> Iterator[str]:
         yield (json.dumps(data) if has_surrogates(line) else line) + "\n"
 
 
+def column_name(head: str) -> str:
+    """Return the name of a column, without what its head says to write.
+
+    >>> column_name("decision: keep, relabel or drop")
+    'decision'
+    """
+    return head.partition(":")[0]
+
+
 def review_table(findings: Findings, rows: Iterable[int]) -> bytes:
     """Return documents as CSV, for a person to write decisions into the first column.
 
@@ -239,8 +250,8 @@ def review_table(findings: Findings, rows: Iterable[int]) -> bytes:
     is UTF-8 with a byte-order mark, which spreadsheets need.
     """
     table = io.StringIO()
-    writer = csv.DictWriter(table, REVIEW_COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.DictWriter(table, [*map(column_name, REVIEW_COLUMNS)], lineterminator="\n")
+    writer.writer.writerow(REVIEW_COLUMNS)
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]
         writer.writerow(

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.audit.evidence import assign_folds
-from slugline.audit.findings import DECISIONS, text_digest
+from slugline.audit.findings import DECISIONS, column_name, text_digest
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
@@ -115,7 +115,11 @@ def _choose_encoding(path: Path, encoding: str | None) -> str | None:
 def _check_rows(rows: RowReader) -> list[SourceRow]:
     """Return the rows of a table that has the columns of one to review, and no bad row."""
     items = list(rows)
-    good = [item for item in items if isinstance(item, SourceRow)]
+    good = [
+        replace(item, values={column_name(head): item.values[head] for head in item.values})
+        for item in items
+        if isinstance(item, SourceRow)
+    ]
     bad = [item for item in items if isinstance(item, BadRow)]
     missing = [column for column in _REQUIRED_COLUMNS if good and column not in good[0].values]
     if missing:

@@ -59,7 +59,9 @@ def connected(client: Client | str) -> Iterator[Client]:
         return
     if not isinstance(client, Client) or client.asynchronous:
         kind = (
-            "an asynchronous client" if isinstance(client, Client) else f"a {type(client).__name__}"
+            "an asynchronous client"
+            if isinstance(client, Client)
+            else f"of type {type(client).__name__}"
         )
         raise OptionError(
             f"`client` is {kind}; give a distributed.Client, or the address of a scheduler such as "

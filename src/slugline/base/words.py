@@ -67,6 +67,15 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a percentage.
+
+    >>> percent(0.78139)
+    '78.1 %'
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
 def all_of(n: int, noun: str) -> str:
     """Return "all" with a number and noun.
 

@@ -268,8 +268,8 @@ def _gain_in_words(gained: Gain, learned: str) -> str:
     low, high = gained.interval
     return (
         f"learned {learned}, {100 * gained.n_after / gained.n_tested:.1f} % are "
-        f"right instead of {100 * gained.n_before / gained.n_tested:.1f} %: {gained.points:+.1f} "
-        f"points, 95 % interval {low:+.1f} to {high:+.1f}"
+        f"right instead of {100 * gained.n_before / gained.n_tested:.1f} %: {gained.points:+z.1f} "
+        f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
     )
 
 
@@ -300,11 +300,11 @@ def _write(
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     from slugline.base.words import counted
-    from slugline.reports.audit import headline, other_findings
+    from slugline.reports.audit import LEAST_SUSPICION, headline, other_findings
     from slugline.reports.page import shorten
 
     show(headline(findings.audit))
-    rows = [findings[row] for row in findings.audit.order[:n].tolist()]
+    rows = [findings[row] for row in findings.audit.suspects(LEAST_SUSPICION)[:n].tolist()]
     if rows:
         table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
         is_line_drawn = False

@@ -58,7 +58,7 @@ def curve(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Learn from 5, 10, 20 and more labels a topic, and show how accuracy grows with them.
+    """Learn from 5, 10, 20 and more labels per topic, and show how accuracy grows.
 
     Says in words what twice as many labels would probably bring. With an
     encoder, it shows the curve of words alone as well. Ctrl-C ends it with

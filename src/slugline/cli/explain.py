@@ -80,6 +80,7 @@ def explain(
     """
     from slugline.explain.explain import explain as find
     from slugline.model.file.content import load_model
+    from slugline.model.routing import Router, describe_unsure
 
     check_model_first("explain", model, text)
     if html is not None:
@@ -108,13 +109,17 @@ def explain(
         )
     if data and not explanation.examples:
         say(f"{' '.join(data)}: no document of {explanation.topic} is like the text", quiet=quiet)
+    route = Router.from_fitted(fitted).route([text])[0] if topic is against is None else None
+    unsure = "" if route is None or route.reason is None else describe_unsure(route)
     if html is not None:
         from slugline.reports.explanation import write_explanation
 
-        write_explanation(explanation, html)
+        write_explanation(explanation, html, unsure)
     if as_json:
-        print_json(explanation.to_dict())
+        print_json(explanation.to_dict() | ({"unsure": unsure} if unsure else {}))
     else:
+        if unsure:
+            show(f"{unsure[0].upper()}{unsure[1:]}")
         _print(explanation, number)
 
 
@@ -170,15 +175,15 @@ def _rows(explanation: Explanation, n: int) -> list[tuple[str, str, str]]:
     words = explanation.words()
     most = max((abs(reason.share) for reason in words[:n]), default=0)
     rows = [
-        (f"{reason.share:+.3f}", _signs(reason.share, most), format_word(reason))
+        (f"{reason.share:+z.3f}", _signs(reason.share, most), format_word(reason))
         for reason in words[:n]
     ]
     unlisted = words[n:]
     if unlisted:
         others = "all others" if explanation.n_unlisted else f"{len(unlisted):,} others"
-        rows.append((f"{sum(reason.share for reason in unlisted):+.3f}", "", others))
-    rows.append((f"{explanation.bias:+.3f}", "", "baseline: an empty text"))
-    return [*rows, (f"{explanation.score:+.3f}", "", "score: the sum of these")]
+        rows.append((f"{sum(reason.share for reason in unlisted):+z.3f}", "", others))
+    rows.append((f"{explanation.bias:+z.3f}", "", "baseline: an empty text"))
+    return [*rows, (f"{explanation.score:+z.3f}", "", "score: the sum of these")]
 
 
 def _signs(share: float, most: float) -> str:

@@ -250,19 +250,19 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     show(f"\n{first} and {second} on the same documents")
     print_table(
         [
-            ("", "first", "second", "difference", ""),
+            ("", first, second, "difference", ""),
             (
                 "accuracy",
                 _share(paired.accuracy_first),
                 _share(paired.accuracy_second),
-                f"{paired.accuracy_difference:+.3f}",
+                f"{paired.accuracy_difference:+z.3f}",
                 _ends(paired.accuracy_interval),
             ),
             (
                 "macro-F1",
                 _share(paired.macro_f1_first),
                 _share(paired.macro_f1_second),
-                f"{paired.macro_f1_difference:+.3f}",
+                f"{paired.macro_f1_difference:+z.3f}",
                 _ends(paired.macro_f1_interval),
             ),
             (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slugline.base.words import counted
 from slugline.cli.options import argument, command, json_option
 from slugline.cli.output import print_json, show
 
@@ -26,6 +27,7 @@ def rollback(model: str, as_json: bool) -> None:
         names = {"source": str(result.source), "taken_away": str(result.replaced)}
         print_json({"model": model, **names, "n_left": result.n_earlier})
         return
-    show(f"model   {model}, which was {result.source.name}")
-    show(f"away    {result.replaced}")
-    show(f"left    {result.n_earlier} to go back to")
+    left = counted(result.n_earlier, "file") if result.n_earlier else "no file"
+    show(f"model     {model}, restored from {result.source.name}")
+    show(f"replaced  {result.replaced}")
+    show(f"earlier   {left} left to go back to")

@@ -184,7 +184,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
         notes=tuple(map(name_flags, experiment.notes)),
     )
     warn(experiment.warnings)
-    advise(task.classifier, parts["train"], request.quiet)
+    advise(task.classifier, parts["train"], experiment.evaluation, request.quiet)
     return experiment, retraining
 
 

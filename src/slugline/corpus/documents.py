@@ -286,7 +286,7 @@ def check_all_str(documents: Sequence[object], first: int = 0) -> None:
     for number, text in enumerate(documents, start=first):
         if not isinstance(text, str):
             raise DataError(
-                f"document {number} is a {type(text).__name__}, not a str; "
+                f"document {number} is of type {type(text).__name__}, not a str; "
                 "pass a sequence with one string per document."
             )
 

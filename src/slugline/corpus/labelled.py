@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.words import join_first, join_words
+from slugline.base.words import join_first, join_words, percent
 from slugline.corpus.columns import (
     columns_note,
     find_both_columns,
@@ -319,7 +319,7 @@ def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
     if are_few:
         return ", or go on without them with `skip_bad_rows`"
     if skip_bad_rows:
-        return f". `skip_bad_rows` leaves out at most {_MAX_SKIPPED:.0%} of the rows"
+        return f". `skip_bad_rows` leaves out at most {percent(_MAX_SKIPPED, 0)} of the rows"
     return ""
 
 

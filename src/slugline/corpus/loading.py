@@ -95,8 +95,8 @@ def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corp
     for item in sources:
         if not isinstance(item, Source):
             raise OptionError(
-                f"`source` is a {type(item).__name__}; give a path, a DataFrame, or a list of "
-                "these."
+                f"`source` is of type {type(item).__name__}; give a path, a DataFrame, or a list "
+                "of these."
             )
     if not sources:
         raise OptionError("no file is named; give at least one.")

@@ -55,6 +55,8 @@ from slugline.errors import DataError, OptionError
 # Folders ------------------------------------------------------------------------------------------
 
 _OUTSIDE = "a link that leads out of the folder"
+# How much a name is like a mistyped one; the same ending alone makes names half alike.
+_NEAR = 0.8
 _COPY = "copy what it leads to into the folder, or remove it"
 
 
@@ -369,7 +371,7 @@ def check_exists(path: Path) -> None:
     if path.exists():
         return
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1)
+    near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=_NEAR)
     advice = f"did you mean {path.with_name(near[0])}?" if near else "check the path."
     raise DataError(f"{path} doesn't exist; {advice}")
 
@@ -385,9 +387,19 @@ def _check_kind(path: Path, name: str) -> None:
         raise DataError(f"{path} is a pipe, which can't be read as {name}; save it as a file.")
 
 
+def names_documents(name: str) -> bool:
+    """Whether a name ends like that of a file with documents."""
+    return Path(name.lower().removesuffix(".gz")).suffix in _ENDINGS
+
+
 def _format_of(path: Path, fallback: str | None) -> str:
     if path.is_dir():
         return "folder"
+    if path.suffix == ".slug":
+        raise DataError(
+            f"{path} is a model, not documents; give documents, or let it answer some: "
+            f"slugline predict {path} FILE"
+        )
     name = path.name.lower().removesuffix(".gz")
     form = _ENDINGS.get(Path(name).suffix, fallback)
     if form is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from slugline.base.checks import short_repr
-from slugline.base.words import all_of, counted, have
+from slugline.base.words import all_of, counted, have, percent
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import name_warnings
@@ -130,7 +130,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
         warnings.append(
             "the model was made from descriptions of topics alone, and no document has shown how "
             "good they are. Its probabilities are not calibrated: they rank topics, but don't say "
-            "how often it is right. A few labelled documents a topic make it better."
+            "how often it is right. A few labelled documents per topic make it better."
         )
     history = fitted.history
     if history is None and fitted.interrupted:
@@ -162,8 +162,8 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     if known_share < 0.5:
         is_cut = fitted.features.blocks[0].max_terms is not None
         warnings.append(
-            f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
-            "it judges by the rest. Learn from more documents, of the kind that you test on"
+            f"{percent(1 - known_share, 0)} of the words in the test documents are unknown to the "
+            "model: it judges by the rest. Learn from more documents, of the kind that you test on"
             f"{', or keep more words with `max_terms`' if is_cut else ''}."
         )
     topics = {str(name) for name in fitted.topics.names}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DEFAULT, BASELINE = "Slugline", "scikit-learn"
 
 
-# Labels a topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
+# Labels per topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
 _STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
 
 
@@ -53,7 +53,7 @@ class Classifier(Protocol):
 class CurvePoint:
     """Accuracy after learning from `n_labels` documents of each topic."""
 
-    # Labels a topic; None for all.
+    # Labels per topic; None for all.
     n_labels: int | None
     # Documents learned from; topics with fewer than `n_labels` give all of theirs.
     n_documents: int
@@ -160,7 +160,7 @@ def _drawn_curve(curve: LearningCurve) -> LabelCurve:
 
 
 def _labels(point: CurvePoint) -> str:
-    return "all" if point.n_labels is None else f"{point.n_labels:,} a topic"
+    return "all" if point.n_labels is None else f"{point.n_labels:,} per topic"
 
 
 def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def learning_curves(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LearningCurves:
-    """Return the accuracy after learning from few labels a topic, from more, and from all.
+    """Return the accuracy after learning from few labels per topic, from more, and from all.
 
     Each draw orders the documents of every topic at random and learns from the first ones, so that
     larger sets include smaller ones. Ctrl-C returns the points so far, if there is one.
@@ -314,7 +314,7 @@ class _CurveFits:
         try:
             for number, (n, draw) in enumerate(fits):
                 for place, name in enumerate(names):
-                    step = "all labels" if n is None else f"{counted(n, 'label')} a topic"
+                    step = "all labels" if n is None else f"{counted(n, 'label')} per topic"
                     n_done, n_fits = number * len(names) + place, len(fits) * len(names)
                     progress.update(f"{name}: {step}, draw {draw + 1}", n_done / n_fits)
                     accuracy = self._accuracy(name, n, draw)
@@ -351,7 +351,7 @@ class _CurveFits:
 
 
 def sizes(counts: Sequence[int]) -> list[int]:
-    """Return the numbers of labels a topic to learn from: 5, 10, 20, 50 and so on.
+    """Return the numbers of labels per topic to learn from: 5, 10, 20, 50 and so on.
 
     They stop short of nearly all documents; for small topics, they begin at 1.
 

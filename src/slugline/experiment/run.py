@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
-from slugline.base.words import TitledRows, all_of, counted, have
+from slugline.base.words import TitledRows, all_of, counted, have, percent
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
@@ -105,7 +105,7 @@ class RoutingResult(NamedTuple):
         """Return coverage and precision in words."""
         if self.precision is None:
             return "none answered"
-        return f"{self.coverage:.1%} answered, {self.precision:.1%} of them right"
+        return f"{percent(self.coverage)} answered, {percent(self.precision)} of them right"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -342,9 +342,8 @@ def _with_test(
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
             f"the model is no better than always answering {short_repr(majority_topic)}: that is "
-            f"right in "
-            f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
-            "another `learner`, or more documents.",
+            f"right in {percent(majority)} of the test documents, the model in "
+            f"{percent(evaluation.accuracy)}. Use another `learner`, or more documents.",
         )
     return replace(
         experiment,

@@ -261,10 +261,10 @@ class Explanation(TitledRows):
 def format_share(share: float) -> str:
     """Return a share with its sign.
 
-    >>> format_share(0.25), format_share(-0.25), format_share(0.0)
+    >>> format_share(0.25), format_share(-0.25), format_share(-0.0001)
     ('+0.250', '−0.250', '+0.000')
     """
-    return f"{share:+.3f}".replace("-", "−")
+    return f"{share:+z.3f}".replace("-", "−")
 
 
 def format_word(word: WordShare) -> str:

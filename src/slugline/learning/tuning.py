@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Mask
 from slugline.base.progress import SILENT, Progress
+from slugline.base.words import percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.calibration import fit_inverse_temperature, log_softmax
@@ -84,7 +85,7 @@ class Candidate:
             return words
         epochs, smoothing = self.net
         nets = "a net" if self.n_nets == 1 else f"{self.n_nets} nets"
-        words += f", {self.net_share:.0%} {nets} of {epochs} epochs"
+        words += f", {percent(self.net_share, 0)} {nets} of {epochs} epochs"
         return f"{words} with labels smoothed by {smoothing:g}" if smoothing else words
 
 

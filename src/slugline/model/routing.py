@@ -11,7 +11,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, Index
 from slugline.base.checks import check_number, check_whole
-from slugline.base.words import counted, format_lines
+from slugline.base.words import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
@@ -91,6 +91,16 @@ class Route(NamedTuple):
     reason: Unsure | None
     top: list[tuple[Topic, float]]
     topics: list[Topic] | None = None
+
+
+def describe_unsure(route: Route) -> str:
+    """Return that a model is unsure of a text, why, and its best guesses.
+
+    >>> describe_unsure(Route(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
+    'unsure (no words); best guesses: a 50 %, b 25 %'
+    """
+    guesses = ", ".join(f"{topic} {percent(probability, 0)}" for topic, probability in route.top)
+    return f"unsure ({route.reason}); best guesses: {guesses}"
 
 
 class Routes(NamedTuple):
@@ -224,12 +234,16 @@ class Router:
         if not len(finite):
             left_out = _require_held_out(self.fitted, "min_precision")
             best, coverage = left_out.best_precision()
-            promise = f"{best:g}, for {coverage:.0%} of the texts" if best else "no precision"
+            promise = (
+                f"{best:g}, for {percent(coverage, 0)} of the texts" if best else "no precision"
+            )
             return [("from probability", "none reaches it"), ("can be promised", promise)]
         precision, coverage = self.achieved
         low, high = finite.min(), finite.max()
         from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
-        answered = f"{coverage:.1%} answered by probability alone, {precision:.1%} of them right"
+        answered = (
+            f"{percent(coverage)} answered by probability alone, {percent(precision)} of them right"
+        )
         return [("from probability", from_on), ("on left-out texts", answered)]
 
     def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
@@ -345,6 +359,6 @@ def _describe_best(left_out: HeldOutPredictions) -> str:
             "their topics can't be told apart; give more documents."
         )
     return (
-        f"The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask for that "
-        "or less, or give more documents."
+        f"The best that can be promised is {best:g}, for {percent(coverage, 0)} of the texts; ask "
+        "for that or less, or give more documents."
     )

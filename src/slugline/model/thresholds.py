@@ -21,7 +21,7 @@ from slugline.text.features import UnknownWordRate
 CONFIDENCE = 0.9
 # Thresholds that are looked at, and from how many of them the search goes down: one that starts
 # with the highest alone ends at its few answers if one of these has a wrong topic. Chosen on
-# training splits of 21 sets, from 5 labels a topic to all.
+# training splits of 21 sets, from 5 labels per topic to all.
 _N_LEVELS, _N_STARTS = 100, 5
 # Precisions that are tried to find the highest that can be promised; nobody asks for lower ones.
 _STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 49, -1) / 100])

@@ -226,8 +226,8 @@ def predict_partitions(
     """
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
         raise OptionError(
-            f"`frame` is a {type(frame).__name__}; give a dask.dataframe, or let the model predict "
-            "the texts of this one."
+            f"`frame` is of type {type(frame).__name__}; give a dask.dataframe, or let the model "
+            "predict the texts of this one."
         )
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)

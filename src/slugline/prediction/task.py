@@ -87,7 +87,7 @@ class ModelCopy:
 
                 raise NotFittedError("this model is not fitted yet; call fit first.")
             raise OptionError(
-                f"`model` is a {type(model).__name__}; give the path of a model, or a fitted "
+                f"`model` is of type {type(model).__name__}; give the path of a model, or a fitted "
                 "TopicClassifier."
             )
         return cls._of_fitted("model.slug", pack(to_model_file(fitted)), encoder, fitted)

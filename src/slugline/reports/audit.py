@@ -33,7 +33,7 @@ def headline(audit: Audit) -> str:
     verdict = (
         f"{n_wrong:,} probably {'has' if n_wrong == 1 else 'have'} a wrong topic"
         if n_wrong
-        else "none more likely has a wrong topic than a right one"
+        else "no topic is more likely wrong than right"
     )
     return f"{audit.corpus.name}: {documents}, {counted(len(audit.topics), 'topic')}; {verdict}"
 
@@ -99,8 +99,10 @@ def _are(n: int) -> str:
 
 # The page -----------------------------------------------------------------------------------------
 
-# Suspects at most and at least, and rows of the other tables.
-_N_CARDS, _FEWEST_CARDS, _N_ROWS = 100, 20, 50
+#: Suspicion from which on a document is worth a look.
+LEAST_SUSPICION = 0.1
+# Suspects at most, and rows of the other tables.
+_N_CARDS, _N_ROWS = 100, 50
 # Characters of a text, of those before its first marked word, and of a text in a table.
 _N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
 
@@ -126,7 +128,7 @@ class _Card:
 def audit_page(findings: Findings) -> str:
     """Return an audit as one HTML page that needs no other file."""
     audit = findings.audit
-    rows = _distinct_suspects(audit, max(_FEWEST_CARDS, len(audit.suspects())))
+    rows = _distinct_suspects(audit)
     return render(
         "audit.html.j2",
         audit=audit,
@@ -134,6 +136,7 @@ def audit_page(findings: Findings) -> str:
         others=other_findings(audit),
         cards=[_card(findings, row) for row in rows],
         n_wrong=len(audit.suspects()),
+        least=LEAST_SUSPICION,
         leaks=[_leak(findings, leak) for leak in audit.copies.leaks[:_N_ROWS]],
         odd=[
             (findings.place(row), kind, why, one_line(audit.corpus.texts[row], _N_SHORT))
@@ -142,10 +145,10 @@ def audit_page(findings: Findings) -> str:
     )
 
 
-def _distinct_suspects(audit: Audit, n_most: int) -> list[int]:
+def _distinct_suspects(audit: Audit) -> list[int]:
     """Return the most suspect documents, each text once."""
     chosen: dict[str, int] = {}
-    for row in audit.order[:n_most].tolist():
+    for row in audit.suspects(LEAST_SUSPICION).tolist():
         chosen.setdefault(audit.corpus.texts[row], row)
         if len(chosen) == _N_CARDS:
             break

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from slugline.base.words import counted, join_words
+from slugline.base.words import counted, join_words, percent
 from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
-from slugline.reports.page import number, percent, points, render
+from slugline.reports.page import number, points, render
 from slugline.reports.pictures import accuracy_by_time
 
 # Sentences and tables -----------------------------------------------------------------------------

@@ -17,19 +17,25 @@ N_CHARACTERS = 100_000
 _N_EXAMPLE = 600
 
 
-def write_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
+def write_explanation(
+    explanation: Explanation, path: str | os.PathLike[str], unsure: str = ""
+) -> Path:
     """Write `explanation_page` to a file; see `slugline.reports.page.write_page`."""
-    return write_page(explanation_page(explanation), path)
+    return write_page(explanation_page(explanation, unsure), path)
 
 
-def explanation_page(explanation: Explanation) -> str:
-    """Return a page, without other files, of the text with its words marked and their shares."""
+def explanation_page(explanation: Explanation, unsure: str = "") -> str:
+    """Return a page, without other files, of the text with its words marked and their shares.
+
+    `unsure` says that the model gives no answer, and why.
+    """
     words = explanation.words()
     listed, others = words[:N_WORDS], words[N_WORDS:]
     most = max((abs(word.share) for word in listed), default=0)
     return render(
         "explanation.html.j2",
         explanation=explanation,
+        unsure=unsure,
         topic=str(explanation.topic),
         against=None if explanation.against is None else str(explanation.against),
         marked=explanation.to_html(N_CHARACTERS),

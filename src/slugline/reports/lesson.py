@@ -6,11 +6,12 @@ import itertools
 from operator import attrgetter
 from typing import NamedTuple
 
+from slugline.base.words import percent
 from slugline.experiment.lesson import EpochCurves, NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports import pictures
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import number, percent, render, spread, spread_percent, widths
+from slugline.reports.page import number, render, spread, spread_percent, widths
 
 # Numbers of the lesson and ours -------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from slugline.base.words import counted, join_words
+from slugline.base.words import counted, join_words, percent
 from slugline.experiment.lesson import NotebookResult, SeedSummary
-from slugline.reports.page import has_spread, number, percent, points, power, spread_percent, widths
+from slugline.reports.page import has_spread, number, points, power, spread_percent, widths
 
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from slugline._version import __version__
 from slugline.base.files import write_result
 from slugline.base.html import colours, template_environment
-from slugline.base.words import counted
+from slugline.base.words import counted, percent
 from slugline.explain.explanation import STYLE, highlight
 
 if TYPE_CHECKING:
@@ -30,15 +30,6 @@ MOST_DIGITS = 6
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """Return a share as a percentage.
-
-    >>> percent(0.78139)
-    '78.1 %'
-    """
-    return f"{100 * share:.{digits}f} %"
 
 
 def percent_or_dash(share: float) -> str:

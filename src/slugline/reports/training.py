@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slugline.base.words import join_words
+from slugline.base.words import join_words, percent
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
@@ -18,7 +18,7 @@ from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.reports import pictures, training_text
-from slugline.reports.page import number, percent, points, render
+from slugline.reports.page import number, points, render
 from slugline.text.blocks import Block
 
 # Sentences on probabilities -----------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from slugline.base.words import counted, have, join_first, join_words
+from slugline.base.words import counted, have, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.curve_law import Forecast
@@ -14,7 +14,7 @@ from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
-from slugline.reports.page import number, percent, points, shorten
+from slugline.reports.page import number, points, shorten
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -350,7 +350,7 @@ LITTLE = 0.005
 
 def curve_rows(curves: LearningCurves) -> list[list[str]]:
     """Return a table by labels per topic: documents, and each curve's accuracy and interval."""
-    rows = [["labels a topic", "documents"]]
+    rows = [["labels per topic", "documents"]]
     for curve in curves.curves:
         rows[0] += [curve.name, "95 % interval"]
     longest = max((curve.points for curve in curves.curves), key=len)
@@ -470,7 +470,7 @@ def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     yield (
         "test texts",
         f"accuracy {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
-        f"difference {paired.accuracy_difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}",
+        f"difference {paired.accuracy_difference:+z.3f}, 95 % interval {low:+z.3f} to {high:+z.3f}",
     )
     n_topics = sum(change.n_documents > 0 for change in outcome.topics)
     n_judged = sum(change.n_documents >= FEWEST for change in outcome.topics)

@@ -17,7 +17,7 @@ from slugline import _version
 from slugline.base.arrays import F64, I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import counted
+from slugline.base.words import counted, percent
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
@@ -193,7 +193,7 @@ Dask collection
                 "learning",
                 done,
                 f"pass {n_passes}: topics {batch.start + 1:,} to {batch.stop:,} of "
-                f"{len(topics):,}, gradient at {share:.2%}",
+                f"{len(topics):,}, gradient at {percent(share, 2)}",
             )
 
         result = StreamTraining(rows, report, tolerance, saved).run()

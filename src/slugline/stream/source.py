@@ -304,7 +304,7 @@ class DocumentSource:
             self._partitions = map(DocumentsInMemory, batches)
         else:
             raise OptionError(
-                f"`source` is a {type(source).__name__}; give a path, a pattern such as "
+                f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
                 "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
                 "[(texts, topics)]."
             )
@@ -411,8 +411,8 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
-                f"batch {number} of `source`, counted from 0, is a {type(batch).__name__}, not a "
-                "pair of texts and their topics; give such as (texts, topics)."
+                f"batch {number} of `source`, counted from 0, is of type {type(batch).__name__}, "
+                "not a pair of texts and their topics; give such as (texts, topics)."
             )
         if isinstance(batch[0], str):
             raise DataError(

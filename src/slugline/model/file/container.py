@@ -26,6 +26,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import open_regular, os_advice, write_whole
+from slugline.corpus.readers import names_documents
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, Precision
@@ -146,9 +147,14 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     except FileNotFoundError as error:
         raise no_file_error(path) from error
     except zipfile.BadZipFile as error:
+        kind = (
+            "documents, not a model"
+            if names_documents(str(path))
+            else "not a Slugline model, or truncated"
+        )
         raise ModelFileError(
-            f"{path}: not a Slugline model, or truncated; "
-            "make one with `slugline train DATA -o model.slug`, or get an intact copy."
+            f"{path}: {kind}; make one with `slugline train DATA -o model.slug`, or get an "
+            "intact copy."
         ) from error
     except OSError as error:
         raise ModelFileError(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy.typing as npt
 
-from slugline.base.words import counted
+from slugline.base.words import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
 
 #: How weights may be stored.
@@ -237,7 +237,7 @@ def _describe_routing(routing: RoutingInfo | msgspec.UnsetType) -> Iterator[str]
     if precision:
         said += (
             f"unsure of every text; {100 * precision:g} of 100 can be promised, for "
-            f"{coverage:.0%} of the texts (`--min-precision {precision:g}`)."
+            f"{percent(coverage, 0)} of the texts (`--min-precision {precision:g}`)."
         )
     yield said if precision else f"{said}unsure of every text, unless all answers are asked for."
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slugline.base.words import percent
 from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
 from slugline.explain.explanation import WordShare
 from slugline.export.page import SAMPLES
 from slugline.model.file.content import is_shipped
 from slugline.model.routing import Route, Unsure
-from slugline.reports.page import percent, typeset
+from slugline.reports.page import typeset
 from slugline.serving.http.api import in_time
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import AppState, app_state

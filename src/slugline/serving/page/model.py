@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.base.html import render_markdown
+from slugline.base.words import percent
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
-from slugline.reports.page import percent, typeset
+from slugline.reports.page import typeset
 from slugline.serving.http.state import app_state
 from slugline.serving.page.page import chosen_model, page
 

@@ -15,9 +15,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from slugline._version import __version__
 from slugline.base.html import colours, template_environment
-from slugline.base.words import counted
+from slugline.base.words import counted, percent
 from slugline.explain.explanation import STYLE
-from slugline.reports.page import percent, shorten, typeset
+from slugline.reports.page import shorten, typeset
 from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
