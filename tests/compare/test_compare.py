@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -17,17 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.compare.models import MODELS, choose_models
-from slugline.compare.results import (
-    AccuracyDifference,
-    Comparison,
-    adjust_p_values,
-    compare_accuracies,
-)
+from slugline.compare.results import Comparison
 from slugline.compare.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
@@ -276,41 +269,6 @@ def test_it_shows_itself(corpus: Corpus) -> None:
     comparison = compare_models(corpus, ["majority"], TWO)
     assert repr(comparison) == "Comparison on news: 2 folds\n  majority  0.333"
     assert "<td" in comparison._repr_html_()
-
-
-# Differences ------------------------------------------------------------------------------------
-
-
-def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> None:
-    ours, theirs = [0.80, 0.82, 0.79, 0.83, 0.81], [0.78, 0.79, 0.78, 0.79, 0.80]
-    found = compare_accuracies(ours, theirs)
-    # Differences 0.02, 0.03, 0.01, 0.04, 0.01: mean 0.022, variance 0.00017.
-    error = math.sqrt((1 / 5 + 1 / 4) * 0.00017)
-    assert found.accuracy == pytest.approx(0.022)
-    assert found.interval == pytest.approx((0.022 - 2.776445 * error, 0.022 + 2.776445 * error))
-    assert found.p_value == pytest.approx(2 * stats.t.sf(0.022 / error, 4))
-    # Without the correction, it would be the usual paired test.
-    usual = stats.ttest_rel(ours, theirs)
-    assert found.p_value > usual.pvalue
-    assert 0.022 / error == pytest.approx(usual.statistic / math.sqrt(1 + 5 / 4))
-
-
-def test_models_that_answer_alike_do_not_differ() -> None:
-    assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
-
-
-def test_the_same_difference_in_all_folds_says_nothing_of_others() -> None:
-    found = compare_accuracies([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
-    assert (found.interval, found.p_value) == (None, None)
-    assert found.accuracy == pytest.approx(0.1)
-
-
-def test_p_values_allow_for_how_many_models_were_tested() -> None:
-    p_values = {"a": 0.01, "b": 0.04, "unknown": None, "c": 0.03, "d": 0.9}
-    found = adjust_p_values({name: AccuracyDifference(0, None, p) for name, p in p_values.items()})
-    # 4 x 0.01, 3 x 0.03, then 2 x 0.04 = 0.08, which may not be less than the one before.
-    expected = {"a": 0.04, "b": 0.09, "unknown": None, "c": 0.09, "d": 0.9}
-    assert {name: d.p_value for name, d in found.items()} == pytest.approx(expected)
 
 
 # Models that fail -------------------------------------------------------------------------------
@@ -771,7 +729,7 @@ def test_documents_with_nothing_to_tell_apart(
 
 def test_more_folds_than_documents() -> None:
     corpus = Corpus(["a", "b", "c", "d"], ["x", "y"] * 2, "it")
-    with pytest.raises(DataError, match="4 documents can't be split into 5 folds"):
+    with pytest.raises(OptionError, match="`n_folds` is 5, and it has 4 documents; give at most"):
         compare_models(corpus, ["majority"])
 
 

@@ -1,0 +1,204 @@
+"""Results of a comparison, from answers made up for it: accuracies, differences, plain data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from slugline.compare.models import Model
+from slugline.compare.process import FoldResult
+from slugline.compare.results import (
+    AccuracyDifference,
+    Comparison,
+    ModelResult,
+    adjust_p_values,
+    combine_folds,
+    compare_accuracies,
+)
+from slugline.evaluation.intervals import wilson
+
+MODEL = Model("it", "made up")
+TOPICS = [np.array([0, 1, 2]), np.array([0, 1])]
+FOLDS = [
+    FoldResult(0, (0, 1, 1), 2.0, 0.5, peak_mb=90.0),
+    FoldResult(1, (-1, 1), 3.0, 0.75, peak_mb=120.0, file_bytes=5),
+]
+
+
+def combined(error: str | None = None) -> ModelResult:
+    folds = FOLDS if error is None else FOLDS[:1]
+    return combine_folds(MODEL, folds, TOPICS, 3, error)
+
+
+def compared(*models: ModelResult) -> Comparison:
+    return Comparison("made up", "00", 5, 3, 2, 7, jobs=1, n_threads=4, models=models)
+
+
+# One model --------------------------------------------------------------------------------------
+
+
+def test_a_result_has_all_answers_fold_by_fold() -> None:
+    found = combined()
+    assert found.right == (True, True, False, False, True)
+    assert (found.name, found.about, found.error) == ("it", "made up", None)
+    assert found.n_documents == (3, 2)
+    assert found.accuracy == 0.6
+    assert found.accuracies == pytest.approx([2 / 3, 1 / 2])
+    assert found.interval == wilson(3, 5)
+    assert (found.fit_seconds, found.answer_seconds) == ((2.0, 3.0), (0.5, 0.75))
+    assert found.documents_per_second == 5 / 1.25
+    assert (found.peak_mb, found.file_bytes) == (120.0, 5)
+
+
+def test_macro_f1_is_that_of_scikit_learn_where_no_topic_is_an_answer_for_none() -> None:
+    expected = f1_score([0, 1, 2, 0, 1], [0, 1, 1, -1, 1], labels=[0, 1, 2], average="macro")
+    assert combined().macro_f1 == pytest.approx(expected)
+
+
+def test_the_time_of_a_fit_is_the_lower_of_two_in_the_middle() -> None:
+    assert combined().fit_time == 2.0
+    assert ModelResult("it", "made up", fit_seconds=(9.0, 4.0, 3.0)).fit_time == 4.0
+
+
+def test_of_a_model_that_failed_the_folds_before_remain() -> None:
+    found = combined("crashed")
+    assert (found.right, found.n_documents) == ((True, True, False), (3,))
+    assert (found.macro_f1, found.error, found.file_bytes) == (None, "crashed", None)
+
+
+def test_memory_and_size_are_none_where_no_fold_has_them() -> None:
+    found = combine_folds(MODEL, [FoldResult(0, (0, 1, 2), 1.0, 1.0)], TOPICS[:1], 3, None)
+    assert (found.peak_mb, found.file_bytes) == (None, None)
+
+
+# Differences ------------------------------------------------------------------------------------
+
+
+def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> None:
+    ours, theirs = [0.80, 0.82, 0.79, 0.83, 0.81], [0.78, 0.79, 0.78, 0.79, 0.80]
+    found = compare_accuracies(ours, theirs)
+    # Differences 0.02, 0.03, 0.01, 0.04, 0.01: mean 0.022, variance 0.00017.
+    error = math.sqrt((1 / 5 + 1 / 4) * 0.00017)
+    assert found.accuracy == pytest.approx(0.022)
+    assert found.interval == pytest.approx((0.022 - 2.776445 * error, 0.022 + 2.776445 * error))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.022 / error, 4))
+    # Without the correction, it would be the usual paired test.
+    usual = stats.ttest_rel(ours, theirs)
+    assert found.p_value > usual.pvalue
+    assert 0.022 / error == pytest.approx(usual.statistic / math.sqrt(1 + 5 / 4))
+
+
+def test_models_that_answer_alike_do_not_differ() -> None:
+    assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
+
+
+def test_the_same_difference_in_all_folds_says_nothing_of_others() -> None:
+    found = compare_accuracies([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
+    assert (found.interval, found.p_value) == (None, None)
+    assert found.accuracy == pytest.approx(0.1)
+
+
+def test_p_values_allow_for_how_many_models_were_tested() -> None:
+    p_values = {"a": 0.01, "b": 0.04, "unknown": None, "c": 0.03, "d": 0.9}
+    found = adjust_p_values({name: AccuracyDifference(0, None, p) for name, p in p_values.items()})
+    # 4 x 0.01, 3 x 0.03, then 2 x 0.04 = 0.08, which may not be less than the one before.
+    expected = {"a": 0.04, "b": 0.09, "unknown": None, "c": 0.09, "d": 0.9}
+    assert {name: d.p_value for name, d in found.items()} == pytest.approx(expected)
+
+
+# All models -------------------------------------------------------------------------------------
+
+
+def result(name: str, right: str, macro_f1: float = 0.5, seconds: float = 1.0) -> ModelResult:
+    """Return a result of two folds, with 1 for right answers."""
+    hits, n = tuple(hit == "1" for hit in right), len(right) // 2
+    return ModelResult(name, "made up", hits, (n, n), macro_f1, (seconds,) * 2, (1.0,) * 2)
+
+
+def test_the_best_is_most_accurate_then_of_the_highest_macro_f1_then_quickest() -> None:
+    models = [
+        result("wrong", "1000", 0.9, 0.1),
+        result("slow", "1110", 0.6, 9.0),
+        result("quick", "1110", 0.6, 2.0),
+        result("rough", "1110", 0.4, 0.1),
+        combined("crashed"),
+    ]
+    best = compared(*models).best
+    assert best is not None
+    assert best.name == "quick"
+    assert [model.name for model in compared(*models).measured] == [m.name for m in models[:4]]
+    assert compared(combined("crashed")).best is None
+    assert compared(combined("crashed")).behind() == {}
+
+
+def test_each_other_model_is_compared_with_the_best() -> None:
+    good, near, bad = (
+        result("good", "11111110"),
+        result("near", "11101110"),
+        result("bad", "10000100"),
+    )
+    found = compared(near, good, bad).behind()
+    assert list(found) == ["near", "bad"]
+    expected = adjust_p_values(
+        {m.name: compare_accuracies(m.accuracies, good.accuracies) for m in (near, bad)}
+    )
+    assert found == expected
+    assert found["near"].accuracy == -0.125
+
+
+def test_a_plot_leaves_out_what_always_answers_the_same_unless_it_is_alone() -> None:
+    same, good = result("majority", "1000"), result("good", "1110", seconds=3.0)
+    (mark,) = compared(same, good).marks()
+    assert (mark.name, mark.accuracy, mark.is_best) == ("good", 0.75, True)
+    assert (mark.seconds, mark.interval) == (3.0, wilson(3, 4))
+    assert [mark.name for mark in compared(same).marks()] == ["majority"]
+
+
+def test_plain_data_hold_all_of_it() -> None:
+    other = result("other", "1000")
+    data = compared(combined(), other, combined("crashed")).to_dict()
+    models: list[dict[str, Any]] = data.pop("models")
+    assert data == {
+        "data": {"name": "made up", "sha256": "00", "n_documents": 5, "n_topics": 3},
+        "folds": 2,
+        "seed": 7,
+        "jobs": 1,
+        "threads": 4,
+        "test": "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm "
+        "(1979)",
+        "best": "it",
+        "notes": [],
+        "interrupted": False,
+    }
+    behind = compared(combined(), other).behind()["other"]
+    assert behind.interval is not None
+    assert models[1]["difference"] == {
+        "accuracy": behind.accuracy,
+        "interval": list(behind.interval),
+        "p_value": behind.p_value,
+    }
+    assert models[0] == {
+        "name": "it",
+        "about": "made up",
+        "error": None,
+        "accuracy": 0.6,
+        "accuracy_interval": list(wilson(3, 5)),
+        "macro_f1": combined().macro_f1,
+        "accuracies": combined().accuracies,
+        "difference": None,
+        "fit_seconds": [2.0, 3.0],
+        "documents_per_second": 4.0,
+        "peak_memory_mb": 120.0,
+        "file_bytes": 5,
+    }
+    failed = models[2]
+    assert failed["error"] == "crashed"
+    assert failed["accuracies"] == pytest.approx([2 / 3])
+    names = ("accuracy", "accuracy_interval", "macro_f1", "difference", "documents_per_second")
+    assert [failed[name] for name in names] == [None] * 5
+    assert compared(combined("crashed")).to_dict()["best"] is None
