@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_where_no_row_is_good_any_name_will_do() -> None:
     ],
     ids=["near", "far"],
 )
-def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message: str) -> None:
+def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"body": LONG, "queue": "x"}), **wanted)
 

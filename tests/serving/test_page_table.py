@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import client, make_state
+from slugline.classifier import load
+from slugline.corpus.rows import DataLayout
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +32,7 @@ def page(news_slug: Path) -> Iterator[TestClient]:
 
 
 def lines(
-    page: TestClient, content: str | bytes, name: str = "a.csv", **query: str
+    page: TestClient, content: str | bytes, name: str = "a.csv", **query: Any
 ) -> list[dict[str, Any]]:
     found = page.post("/table/answers", content=content, params={"name": name, **query})
     assert found.status_code == 200, found.text
@@ -43,7 +46,7 @@ def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, 
 
 def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     head, *batches, end = lines(page, TICKETS)
-    assert head == {"columns": ["ticket_id", "body", "note"], "text": "body", "encoding": None}
+    assert head == {"columns": ["ticket_id", "body", "note"], "text": ["body"], "encoding": None}
     rows = [row for batch in batches for row in batch["rows"]]
     assert [(row[0], row[1], row[4], row[5]) for row in rows] == [
         (2, "grain", 'wheat, "corn" crop', None),
@@ -90,13 +93,34 @@ def test_files_of_many_kinds(page: TestClient, name: str, content: bytes) -> Non
     assert batch["rows"][0][1] == "grain"
 
 
+def test_a_text_may_be_in_several_columns(page: TestClient) -> None:
+    content = "a,b,c\nwheat,corn,x\ngoal,,x\n"
+    head, batch, _ = lines(page, content, text=["a", "b"])
+    assert head["text"] == ["a", "b"]
+    assert [row[4] for row in batch["rows"]] == ["wheat corn", "goal"]
+
+
+def test_columns_and_encoding_are_those_of_the_training_data(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    classifier = load(news_slug)
+    layout = DataLayout(("a", "b"), "topic", "cp1250")
+    classifier.fitted_ = replace(classifier.fitted_, layout=layout)
+    classifier.save(tmp_path / "a.slug")
+    state = make_state(tmp_path / "a.slug")
+    head, batch, _ = lines(client(state), "a,b,text\nwheat,\xb3\xf3d\x9f,x\n".encode("latin-1"))
+    state.close()
+    assert (head["text"], head["encoding"]) == (["a", "b"], "cp1250")
+    assert batch["rows"][0][4] == "wheat łódź"
+
+
 def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
     content = "one,two,three\nwheat,7,corn\n"
     assert lines(page, content) == [
         {"columns": ["one", "two", "three"], "text": None, "encoding": None}
     ]
     head, batch, _ = lines(page, content, text="three")
-    assert head["text"] == "three"
+    assert head["text"] == ["three"]
     assert batch["rows"][0][4] == "corn"
     file = page.post("/table/file", content=content, params={"name": "a.csv"})
     assert (file.status_code, file.json()["detail"]) == (

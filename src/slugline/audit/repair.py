@@ -259,10 +259,15 @@ def whole_rows(
     relabelled: list[Values] = []
     row_number, places, dialect = 0, corpus.numbered_places(), None
     for source in sources:
-        rows = read_rows(source, format=options.format, encoding=options.encoding)
+        rows = read_rows(
+            source,
+            format=options.format,
+            encoding=options.encoding,
+            likely_encoding=options.likely_encoding,
+        )
         dialect = dialect or read_dialect(rows)
         head = peek(rows)
-        column = find_both_columns(rows.name, head, options.text, options.topic)[1]
+        column = find_both_columns(rows.name, head, options.text, options.topic, options.layout)[1]
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:

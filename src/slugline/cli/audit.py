@@ -46,6 +46,7 @@ _DROPPED = 0.5
 @command()
 @data_argument
 @reading_options
+@option("--like MODEL", "Look for columns and encoding of the data that MODEL learned from.")
 @test_option
 @option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
@@ -70,6 +71,7 @@ _DROPPED = 0.5
 def audit(
     data: Sequence[str],
     reading: ReadOptions,
+    like: str | None,
     test: str | None,
     number: int,
     output: Path | None,
@@ -92,8 +94,12 @@ def audit(
       slugline audit tickets.csv --review review.csv -o audit.html
       slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
     """
-    sources = [*data, test, reading.topic_map, decisions]
+    sources = [*data, like, test, reading.topic_map, decisions]
     _check_files(output, ranking, review, decisions, sources)
+    if like is not None:
+        from slugline.model.file.content import load_model
+
+        reading = reading._replace(layout=load_model(like)[0].layout)
     parts = read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
     options: dict[str, Any] = {"seed": seed, "n_jobs": threads}

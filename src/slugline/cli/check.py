@@ -53,8 +53,10 @@ def check(
     Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
     """
     from slugline.experiment.retraining import retrain
+    from slugline.model.file.content import load_model
 
     check_model_first("check", model, data[0])
+    reading = reading._replace(layout=load_model(model)[0].layout)
     parts = read_parts(data, validation, test, reading, quiet)
     with show_progress(quiet) as progress:
         retraining = retrain(

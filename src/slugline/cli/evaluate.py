@@ -68,7 +68,7 @@ def evaluate(
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
-    parts = load_parts(data, reading, quiet, topics)
+    parts = load_parts(data, reading._replace(layout=fitted.layout), quiet, topics)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from slugline.base.checks import short_repr
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapper(**values: Any) -> None:
-        reading = ReadOptions(**{name: values.pop(name) for name in ReadOptions._fields})
+        reading = ReadOptions(**{name: values.pop(name) for name in USER_OPTIONS})
         function(reading=reading, **values)
 
     return add_options(wrapper, _READING_OPTIONS)

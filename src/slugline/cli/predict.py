@@ -231,7 +231,13 @@ def _predict_file(
         warn([f"{model} is {router.note}"])
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
-    rows = read_rows(file, format=options.format, fallback="txt", encoding=options.encoding)
+    rows = read_rows(
+        file,
+        format=options.format,
+        fallback="txt",
+        encoding=options.encoding,
+        likely_encoding=fitted.likely_encoding,
+    )
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_batches(

@@ -84,8 +84,14 @@ def suggest(
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows = read_rows(file, format=format, fallback="txt", encoding=encoding)
-    unlabelled = read_texts(rows, text)
+    rows = read_rows(
+        file,
+        format=format,
+        fallback="txt",
+        encoding=encoding,
+        likely_encoding=fitted.likely_encoding,
+    )
+    unlabelled = read_texts(rows, text, fitted.layout)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}", quiet=quiet)
     if unlabelled.n_skipped:

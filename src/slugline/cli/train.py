@@ -114,10 +114,12 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     quantize = request.quantize
     if corrections is not None and corrections.previous is not None:
         classifier, quantize, max_bytes = corrections.previous[:3]
+    reading = request.reading
+    if corrections is not None and corrections.replaced is not None:
+        reading = reading._replace(layout=corrections.replaced.layout)
     if request.data:
         parts = read_parts(
-            *(request.data, request.validation, request.test),
-            *(request.reading, request.quiet, described),
+            *(request.data, request.validation, request.test), *(reading, request.quiet, described)
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
@@ -180,6 +182,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = retraining.experiment
     experiment = replace(
         experiment,
+        fitted=replace(experiment.fitted, layout=parts["train"].layout),
         warnings=tuple(map(name_flags, experiment.warnings)),
         notes=tuple(map(name_flags, experiment.notes)),
     )
@@ -212,6 +215,7 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
         from slugline.cli.train_corrections import check_retraining
 
         fitted = check_retraining(retraining, request)
+        fitted = replace(fitted, layout=experiment.fitted.layout)
         experiment = replace(experiment, fitted=fitted)
     try:
         experiment, smaller = save_model(

@@ -26,7 +26,7 @@ from slugline.cli.options import (
     threads_option,
 )
 from slugline.cli.output import FLAGS
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class TrainRequest:
         """Whether an option was given a value other than its default."""
         if option in NET_OPTIONS:
             return option in self.net_options
-        if option in ReadOptions._fields:
+        if option in USER_OPTIONS:
             return bool(getattr(self.reading, option) != ReadOptions._field_defaults[option])
         return bool(getattr(self, option) != _DEFAULTS[option])
 
@@ -321,7 +321,7 @@ _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
 _IN_MEMORY = (
     *(
         name
-        for name in (*_DEFAULTS, *ReadOptions._fields, *NET_OPTIONS)
+        for name in (*_DEFAULTS, *USER_OPTIONS, *NET_OPTIONS)
         if name not in (*_STREAMABLE, *_AFTERWARDS, "reading", "net_options")
     ),
 )

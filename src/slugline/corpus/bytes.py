@@ -115,20 +115,29 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     return None if best is None or best.encoding.startswith(("utf", "ascii")) else best.encoding
 
 
-def detect_encoding(head: bytes) -> str | None:
-    """Return the encoding of a file with these first lines; None if that is UTF-8, or in doubt."""
+def detect_encoding(head: bytes, likely: str | None = None) -> str | None:
+    """Return the encoding of a file with these first lines; None if that is UTF-8, or in doubt.
+
+    It is the `likely` one wherever that can be.
+    """
     foreign = [line for line in head.split(b"\n") if not line.isascii()]
-    if not foreign or b"\0" in head or any(map(_is_utf8, foreign)):  # none, UTF-16, or mixed
+    has_nul = b"\0" in head  # as UTF-16 has
+    if not has_nul and (not foreign or any(_is_in("utf-8", line) for line in foreign)):
+        return None
+    if likely is not None and _is_in(likely, head):
+        return likely
+    if has_nul:
         return None
     guess = guess_encoding(foreign)
     n_foreign = sum(byte > 127 for line in foreign for byte in line[:_N_SAMPLED])
     return guess if guess in _ALPHABETS or n_foreign >= _MIN_FOREIGN else None
 
 
-def _is_utf8(line: bytes) -> bool:
+def _is_in(encoding: str, head: bytes) -> bool:
+    """Whether bytes can be decoded; their last character may be cut off."""
     try:
-        line.decode()
-    except UnicodeDecodeError:
+        codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeError:
         return False
     return True
 

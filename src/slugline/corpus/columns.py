@@ -11,7 +11,7 @@ from typing import Any
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, SourceRow
+from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, DataLayout, SourceRow
 from slugline.errors import DataError, OptionError
 
 #: Good rows to look at.
@@ -51,6 +51,7 @@ def find_columns(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     identity: str | None = None,
+    layout: DataLayout | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns of the text and that of the topic, by their names.
 
@@ -68,6 +69,8 @@ def find_columns(
         column with exactly that name comes first.
     topic, identity : str, optional
         The column to read as topic, and that of the ids, which is neither text nor topic.
+    layout : DataLayout, optional
+        Names the columns that the user doesn't name, if there are such.
 
     Returns
     -------
@@ -90,6 +93,10 @@ def find_columns(
     for wanted in (*texts, topic):
         if wanted is not None:
             _check_exists(name, wanted, columns)
+    if layout is not None and not texts and {*layout.text} <= {*columns} - {topic}:
+        texts = layout.text
+    if layout is not None and topic is None and layout.topic in {*columns} - {*texts}:
+        topic = layout.topic
     texts = texts or _find_known(columns, TEXT_NAMES, exclude=(topic,))
     topic = topic or next(iter(_find_known(columns, TOPIC_NAMES, exclude=texts)), None)
     # An id is never topic or text.
@@ -110,12 +117,13 @@ def find_both_columns(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
+    layout: DataLayout | None = None,
 ) -> tuple[tuple[str, ...], str]:
     """Return the columns of text and topic; see `find_columns`.
 
     Raises as `find_columns` does, and DataError if a column can't be determined.
     """
-    texts, topic = find_columns(name, head, text, topic)
+    texts, topic = find_columns(name, head, text, topic, layout=layout)
     if texts and topic is not None:
         return texts, topic
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
@@ -132,12 +140,13 @@ def find_text_columns(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     identity: str | None = None,
+    layout: DataLayout | None = None,
 ) -> tuple[str, ...]:
     """Return the columns of the text; see `find_columns`.
 
     Raises as `find_columns` does, and DataError if they can't be determined.
     """
-    texts = find_columns(name, head, text, None, identity)[0]
+    texts = find_columns(name, head, text, None, identity, layout)[0]
     if not texts:
         raise DataError(
             f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
@@ -161,11 +170,18 @@ def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None)
     return identity
 
 
-def columns_note(text: Sequence[str], topic: str) -> str:
-    """Return a note on columns that were guessed."""
-    names = " with ".join(map(short_repr, text))
-    columns = f"read column {names} as text and {short_repr(topic)} as topic"
-    return f"{columns}; name others with `text` and `topic`"
+def columns_note(
+    text: Sequence[str], topic: str | None = None, layout: DataLayout | None = None
+) -> str:
+    """Return a note on columns that were guessed, or are those of a layout."""
+    columns = f"column {' with '.join(map(short_repr, text))} as text"
+    others = "another with `text`"
+    if topic is not None:
+        columns += f" and {short_repr(topic)} as topic"
+        others = "others with `text` and `topic`"
+    is_known = layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
+    source = ", as in the model's training data" if is_known else ""
+    return f"read {columns}{source}; name {others}"
 
 
 def row_text(row: SourceRow, columns: Sequence[str]) -> Any:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING
 
 from slugline.base.words import counted, join_first, one_line
 from slugline.corpus.documents import compute_digest
+from slugline.corpus.rows import DataLayout
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
 
@@ -41,6 +42,8 @@ class Corpus:
     unit : str, default "document"
         Unit of `places`: "line", "row", "item", "file", "place" (in one of several files), or
         "document" where places are unknown.
+    layout : DataLayout or None
+        Columns and encoding of its files; None if they have no named columns, or different ones.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Corpus:
     n_skipped: int = 0
     places: Sequence[int | str] = field(default=(), compare=False, repr=False)
     unit: str = field(default="document", compare=False, repr=False)
+    layout: DataLayout | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.topics):
@@ -129,4 +133,4 @@ class Corpus:
         texts = list(itertools.compress(self.texts, mask))
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))
-        return Corpus(texts, topics, self.name, places=places, unit=self.unit)
+        return replace(self, texts=texts, topics=topics, notes=(), n_skipped=0, places=places)

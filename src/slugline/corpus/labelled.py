@@ -24,7 +24,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import BadRow, ReadOptions, SourceRow, join_advice
+from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, SourceRow, join_advice
 from slugline.errors import DataError
 
 # Kinds of faults that a message names, places of each, and sources.
@@ -84,7 +84,7 @@ def read_layout(
     head = peek(rows)
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(rows.name, head, options.text, options.topic)
+    columns = find_both_columns(rows.name, head, options.text, options.topic, options.layout)
     checked = (_check_row(row, *columns) for row in head)
     topics = [document.topic for document in checked if isinstance(document, Document)]
     numbers = [topic for topic in topics if _is_number(topic)]
@@ -260,6 +260,7 @@ class _Source(NamedTuple):
     documents: list[Document]
     n_skipped: int
     notes: list[str]
+    layout: DataLayout | None  # None without named columns
 
 
 def collect(sources: Iterable[RowReader], options: ReadOptions) -> Corpus:
@@ -278,7 +279,16 @@ def collect(sources: Iterable[RowReader], options: ReadOptions) -> Corpus:
         tuple(_merge_notes(contents)),
         sum(source.n_skipped for source in contents),
         *_places(contents),
+        layout=_common_layout([source.layout for source in contents]),
     )
+
+
+def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
+    """Return the layout of all sources, without an encoding if they have several."""
+    first = layouts[0]
+    if first is None or any(other is None or other[:2] != first[:2] for other in layouts):
+        return None
+    return first if {*layouts} == {first} else first._replace(encoding=None)
 
 
 def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
@@ -306,12 +316,15 @@ def _read_source(rows: RowReader, options: ReadOptions) -> _Source:
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in options[:2] and schema.layout is not None:
-        notes.insert(0, columns_note(schema.layout.text, schema.layout.topic))
+        notes.insert(0, columns_note(*schema.layout[:2], options.layout))
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
         notes.append(f"skipped {share}: {faults}")
-    return _Source(rows.name, rows.unit, documents, len(bad), notes)
+    layout = None
+    if rows.has_names and schema.layout is not None:
+        layout = DataLayout(*schema.layout[:2], rows.encoding)
+    return _Source(rows.name, rows.unit, documents, len(bad), notes, layout)
 
 
 def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
@@ -445,7 +458,9 @@ class UnlabelledTexts:
     note: str = ""  # which column was guessed; empty if none was
 
 
-def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
+def read_texts(
+    rows: RowReader, text: str | None = None, layout: DataLayout | None = None
+) -> UnlabelledTexts:
     """Return the texts of rows; topics among their columns are ignored.
 
     Parameters
@@ -453,6 +468,8 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     rows : RowReader
     text : str, optional
         The column that holds the text, or several with commas between them; guessed by default.
+    layout : DataLayout, optional
+        Names the columns that take precedence over a guess.
 
     Raises
     ------
@@ -460,7 +477,7 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
         text.
     """
     head = peek(rows)
-    columns = find_text_columns(rows.name, head, text)
+    columns = find_text_columns(rows.name, head, text, layout=layout)
     texts: list[str] = []
     items: list[SourceRow] = []
     n_skipped = 0
@@ -474,9 +491,5 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
     is_guessed = rows.has_names and text is None
-    note = (
-        f"read column {short_repr(columns[0])} as text; name another with `text`"
-        if is_guessed
-        else ""
-    )
+    note = columns_note(columns, layout=layout) if is_guessed else ""
     return UnlabelledTexts(texts, items, n_skipped, note)

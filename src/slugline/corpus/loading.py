@@ -114,7 +114,12 @@ def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corp
             )
         return load_splits(name)["train"]
     rows = (
-        read_rows(item, format=options.format, encoding=options.encoding)
+        read_rows(
+            item,
+            format=options.format,
+            encoding=options.encoding,
+            likely_encoding=options.likely_encoding,
+        )
         if isinstance(item, str | Path)
         else read_frame(item)
         for item in sources

@@ -216,6 +216,7 @@ def read_rows(
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
     encoding: str | None = None,
+    likely_encoding: str | None = None,
 ) -> RowReader:
     """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
 
@@ -235,6 +236,8 @@ def read_rows(
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
         CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
+    likely_encoding : str, optional
+        The one to assume for a file that is not UTF-8, if its first lines can be in it.
 
     Raises
     ------
@@ -259,7 +262,7 @@ def read_rows(
         file = path.open("rb")
         is_packed, note = path.suffix.lower() == ".gz", ""
         if encoding is None and name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            encoding = detect_encoding(_first_lines(file, is_packed))
+            encoding = detect_encoding(_first_lines(file, is_packed), likely_encoding)
             if encoding is not None:
                 note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
     stream = LineStream(file, is_packed, encoding)

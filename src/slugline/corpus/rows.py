@@ -22,6 +22,14 @@ _N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
+class DataLayout(NamedTuple):
+    """Where tables have their texts and topics, and in which encoding; None for UTF-8."""
+
+    text: tuple[str, ...]
+    topic: str
+    encoding: str | None = None
+
+
 class ReadOptions(NamedTuple):
     """How to read labelled texts; see `load_corpus`."""
 
@@ -32,6 +40,17 @@ class ReadOptions(NamedTuple):
     encoding: str | None = None
     fold_topics: bool = False
     topic_map: Path | None = None
+    # That of a model's training data, which files without named columns may share.
+    layout: DataLayout | None = None
+
+    @property
+    def likely_encoding(self) -> str | None:
+        """The encoding of files that are not UTF-8, if a layout names it."""
+        return None if self.layout is None else self.layout.encoding
+
+
+#: Those of the `ReadOptions` that users give.
+USER_OPTIONS = ReadOptions._fields[:-1]
 
 
 class BadRow(NamedTuple):

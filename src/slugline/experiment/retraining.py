@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -133,7 +133,7 @@ def retrain(
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
     now = content.to_model_file(
-        again,
+        replace(again, layout=original.layout),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         precision=info.precision,

@@ -15,6 +15,7 @@ from slugline.base.arrays import F32
 from slugline.base.checks import short_repr
 from slugline.base.words import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
+from slugline.corpus.rows import DataLayout
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.text.features import Features, WordCounts
@@ -68,6 +69,9 @@ class Fitted:
         without `min_precision`.
     stream : StreamRecord or None
         None if it did not learn from a stream.
+    layout : DataLayout or None
+        Columns and encoding of the training data, in which later files are expected; None if
+        unknown, as after `TopicClassifier.fit`, which gets texts.
     """
 
     topics: Topics
@@ -87,6 +91,7 @@ class Fitted:
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     held_out_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None
+    layout: DataLayout | None = None
 
     def __repr__(self) -> str:
         return format_lines("Fitted", self.summary())
@@ -125,6 +130,11 @@ class Fitted:
     def n_learned(self) -> int:
         """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
+
+    @property
+    def likely_encoding(self) -> str | None:
+        """The encoding of later files that are not UTF-8, if it is known."""
+        return None if self.layout is None else self.layout.encoding
 
     @property
     def encoder(self) -> CheckedEncoder | None:

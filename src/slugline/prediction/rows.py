@@ -10,10 +10,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from slugline.base.checks import check_whole, short_repr
-from slugline.corpus.columns import N_PEEKED, find_id, find_text_columns, peek, row_text
+from slugline.corpus.columns import (
+    N_PEEKED,
+    columns_note,
+    find_id,
+    find_text_columns,
+    peek,
+    row_text,
+)
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format
-from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
+from slugline.corpus.rows import ID_NAME, BadRow, DataLayout, SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Router, Unsure
@@ -104,7 +111,7 @@ def predict_rows(
     router: Router,
     rows: RowReader,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     id: str | None = None,  # noqa: A002 (the user's word)
     top: int = 1,
     limits: BatchLimits | None = None,
@@ -117,9 +124,10 @@ def predict_rows(
     ----------
     router : Router
     rows : RowReader, from `slugline.corpus.readers.read_rows`
-    text : str, optional
-        The column that holds the text; guessed from the names by default. Several, separated by
-        commas, are joined by line breaks, unless one column has exactly that name.
+    text : str or sequence of str, optional
+        The column that holds the text; by default as in the model's training data, or guessed from
+        the names. Several, separated by commas, are joined by line breaks, unless one column has
+        exactly that name.
     id : str, optional
         The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
@@ -150,9 +158,10 @@ def predict_rows(
         if not head:
             raise
         broken = error
-    columns = _columns_of(rows, head, text, id)
+    layout = router.fitted.layout
+    columns = _columns_of(rows, head, layout, text, id)
     if announce and rows.has_names and head:
-        _announce_guesses(announce, columns, text, id)
+        _announce_guesses(announce, columns, layout, text, id)
     missing = BadRow(
         "", f"no text in {_name_columns(columns.text)}" if rows.has_names else "no text"
     )
@@ -164,17 +173,25 @@ def predict_rows(
 
 
 def _columns_of(
-    rows: RowReader, head: list[SourceRow | BadRow], text: str | None, identity: str | None
+    rows: RowReader,
+    head: list[SourceRow | BadRow],
+    layout: DataLayout | None,
+    text: str | Sequence[str] | None,
+    identity: str | None,
 ) -> Columns:
     identity = find_id(rows.name, head, identity)
-    return Columns(find_text_columns(rows.name, head, text, identity), identity)
+    return Columns(find_text_columns(rows.name, head, text, identity, layout), identity)
 
 
 def _announce_guesses(
-    announce: Callable[[str], object], columns: Columns, text: str | None, identity: str | None
+    announce: Callable[[str], object],
+    columns: Columns,
+    layout: DataLayout | None,
+    text: str | Sequence[str] | None,
+    identity: str | None,
 ) -> None:
     if text is None:
-        announce(f"read column {short_repr(columns.text[0])} as text; name another with `text`")
+        announce(columns_note(columns.text, layout=layout))
     if identity is None and columns.id not in (None, ID_NAME):
         announce(f"read column {short_repr(columns.id)} as id; name another with `id`")
 

@@ -205,7 +205,12 @@ def predict_file(
 def _predict_file(
     router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
-    rows = read_rows(task.source, format=options.format, encoding=options.encoding)
+    rows = read_rows(
+        task.source,
+        format=options.format,
+        encoding=options.encoding,
+        likely_encoding=router.fitted.likely_encoding,
+    )
     target, notes = Path(task.target), list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,9 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
+from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
+from slugline.corpus.rows import DataLayout
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import restore
@@ -24,6 +26,7 @@ from slugline.model.file import container
 from slugline.model.file.schema import (
     BlockInfo,
     EncoderInfo,
+    LayoutInfo,
     ModelFile,
     ModelInfo,
     Precision,
@@ -184,6 +187,7 @@ def _content(
         or msgspec.UNSET,
         routing=_routing_info(fitted.held_out_predictions),
         stream=_stream_info(fitted.stream),
+        layout=_layout_info(fitted.layout),
     )
     _check_buckets(info.blocks)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
@@ -341,6 +345,7 @@ def from_model_file(
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         held_out_predictions=_restore_held_out(file),
         stream=_stream_record(info),
+        layout=_data_layout(info),
     )
     _check_fit(fitted, file)
     return fitted
@@ -357,6 +362,25 @@ def _stream_record(info: ModelInfo) -> StreamRecord | None:
     if len(record.topic_counts) != len(info.topics) or record.n_right > record.n_judged:
         raise DataError("what it says of its stream doesn't fit its topics, or itself.")
     return record
+
+
+def _layout_info(layout: DataLayout | None) -> LayoutInfo | msgspec.UnsetType:
+    """Return the layout for a file, unless its names are longer than anybody's, or no text."""
+    if layout is None or has_surrogates("".join([*layout.text, layout.topic])):
+        return msgspec.UNSET
+    try:
+        return msgspec.convert(layout._asdict(), LayoutInfo)
+    except msgspec.ValidationError:
+        return msgspec.UNSET
+
+
+def _data_layout(info: ModelInfo) -> DataLayout | None:
+    if info.layout is msgspec.UNSET:
+        return None
+    layout = DataLayout(*msgspec.structs.astuple(info.layout))
+    if len({*layout.text, layout.topic}) <= len(layout.text):
+        raise DataError("it names a column of its data twice.")
+    return layout._replace(encoding=check_encoding(layout.encoding) if layout.encoding else None)
 
 
 def _check_buckets(blocks: Sequence[BlockInfo]) -> None:

@@ -77,6 +77,17 @@ class StreamInfo(msgspec.Struct, frozen=True):
     n_right: _Count
 
 
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class LayoutInfo(msgspec.Struct, frozen=True):
+    """Columns and encoding of the training data; see `slugline.corpus.rows.DataLayout`."""
+
+    text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
+    topic: _Name
+    encoding: Annotated[str, msgspec.Meta(max_length=100)] | None
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is and where it comes from: the content of `model.json`."""
 
@@ -124,6 +135,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
     #: How it learned, if from a stream, likewise.
     stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
+    #: Where its data had texts and topics, likewise.
+    layout: LayoutInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):

@@ -143,10 +143,10 @@ const element = (name, text, className) => {
   return made;
 };
 
-function tableAddress(path, column) {
+function tableAddress(path, columns = []) {
   const query = new URLSearchParams(find("#table").dataset.query);
   query.set("name", job.file.name);
-  if (column) query.set("text", column);
+  for (const column of columns) query.append("text", column);
   return `${path}?${query}`;
 }
 
@@ -157,10 +157,10 @@ function complain(said) {
 }
 
 // Send the file; what does not succeed is an error that says why.
-async function post(path, column, signal) {
+async function post(path, columns, signal) {
   let response;
   try {
-    response = await fetch(tableAddress(path, column), { method: "POST", body: job.file, signal });
+    response = await fetch(tableAddress(path, columns), { method: "POST", body: job.file, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The server does not answer, or the file has changed. Is it still there?");
@@ -183,7 +183,7 @@ async function* linesOf(response) {
   }
 }
 
-async function startJob(file, column) {
+async function startJob(file, columns) {
   job.asking?.abort();
   const most = Number(find("#table").dataset.most);
   const asking = job.asking = new AbortController();
@@ -199,7 +199,7 @@ async function startJob(file, column) {
   find("#counts").textContent = "Sending …";
   showRunning(true);
   find("#progress").removeAttribute("value");
-  if (!column) find("#column").closest("p").hidden = true;
+  if (!columns) find("#column").closest("p").hidden = true;
   if (file.size > most) {
     showRunning(false);
     find("#counts").textContent = "";
@@ -207,7 +207,7 @@ async function startJob(file, column) {
       + "split it, or use slugline predict.");
   }
   try {
-    await follow(await post("/table/answers", column, asking.signal), asking);
+    await follow(await post("/table/answers", columns, asking.signal), asking);
   } catch (error) {
     if (job.asking !== asking) return; // another file has taken its place
     if (error.name !== "AbortError") complain(error.message);
@@ -252,15 +252,19 @@ function showRunning(isRunning) {
 
 function showColumns({ columns, text, encoding }) {
   const select = find("#column");
-  select.replaceChildren(...(text === null ? [element("option", "Choose …")] : []),
-    ...columns.map((name) => element("option", name)));
-  if (text !== null) select.value = text;
+  select.replaceChildren(...columns.map((name) => element("option", name)));
+  select.size = Math.min(columns.length, 4);
+  for (const option of select.options) option.selected = text?.includes(option.value);
   select.closest("p").hidden = !columns.length;
   if (text === null) {
     tell("Which column holds the texts? Its name does not tell.");
     select.focus();
   }
   if (encoding) job.note = `; characters read as ${encoding}`;
+}
+
+function chosenColumns() {
+  return [...find("#column").selectedOptions].map((option) => option.value);
 }
 
 // Show something, and say it to who hears the page; what changes all the time is only shown.
@@ -348,7 +352,7 @@ async function download() {
   complain("");
   tell("Writing the table …");
   try {
-    const blob = await (await post("/table/file", find("#column").value)).blob();
+    const blob = await (await post("/table/file", chosenColumns())).blob();
     const link = element("a");
     link.href = URL.createObjectURL(blob);
     link.download = `${job.file.name.replace(/\.gz$/, "").replace(/\.[^.]*$/, "")}-topics.csv`;
@@ -376,7 +380,7 @@ if (find("#table")) {
     });
   }
   find("#cancel").addEventListener("click", () => { job.asking.abort(); drop.control.focus(); });
-  find("#column").addEventListener("change", (event) => startJob(job.file, event.target.value));
+  find("#column").addEventListener("change", () => startJob(job.file, chosenColumns()));
   const again = () => { job.first = 0; showResults(); };
   find("#topic-filter").addEventListener("change", again);
   find("#sure-filter").addEventListener("change", again);

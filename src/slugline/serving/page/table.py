@@ -6,7 +6,7 @@ import asyncio
 import io
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -52,8 +52,8 @@ class Upload:
         The user's name for it.
     columns : list of str
         Those of the first rows; empty if the format has no names for them.
-    text : str or None
-        The column that holds the text, or several, separated by commas; None if unknown.
+    text : sequence of str, or None
+        The columns that hold the text; None if unknown, and none if columns have no names.
     encoding : str or None
         The detected encoding; None for UTF-8.
     has_names : bool
@@ -64,7 +64,7 @@ class Upload:
 
     name: str
     columns: list[str]
-    text: str | None
+    text: Sequence[str] | None
     encoding: str | None
     has_names: bool
     unit: str
@@ -83,7 +83,7 @@ class Upload:
         ------
         DataError : if the file can't be read further, or has too many rows.
         """
-        text = self.text if self.has_names else None
+        text = self.text or None
         n_rows = 0
         try:
             self._rows = read_rows(self._file.name, encoding=self.encoding)
@@ -134,7 +134,7 @@ async def save_body(request: Request, settings: ServeSettings) -> Any:
     return file
 
 
-def parse_upload(request: Request, file: Any) -> Upload:
+def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
     """Return the upload with its columns, from the first rows; close the file if that fails.
 
     Raises
@@ -142,9 +142,9 @@ def parse_upload(request: Request, file: Any) -> Upload:
     HttpProblem : 422 if it can't be read.
     """
     name = _name(request)
-    text = request.query_params.get("text") or None
+    text = request.query_params.getlist("text")
     try:
-        return _parse(name, text, file)
+        return _parse(name, text[0] if len(text) == 1 else text, model, file)
     except BaseException as error:
         file.close()
         if not isinstance(error, SluglineError):
@@ -152,17 +152,17 @@ def parse_upload(request: Request, file: Any) -> Upload:
         raise HttpProblem(422, f"{error}".replace(file.name, name)) from error
 
 
-def _parse(name: str, text: str | None, file: Any) -> Upload:
-    rows = read_rows(file.name)
+def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) -> Upload:
+    fitted = model.fitted
+    rows = read_rows(file.name, likely_encoding=fitted.likely_encoding)
     head = peek(rows)
+    columns: Sequence[str] = ()
     if rows.has_names:
-        # One that was named is looked for; of others, the first is taken.
-        text_columns = find_columns(name, head, text)[0]
-        text = text or (text_columns[0] if text_columns else None)
+        columns = find_columns(name, head, text or None, layout=fitted.layout)[0]
     return Upload(
         name=name,
         columns=column_names(head) if rows.has_names else [],
-        text=text if rows.has_names else "",
+        text=None if rows.has_names and not columns else columns,
         encoding=rows.encoding,
         has_names=rows.has_names,
         unit=rows.unit,
@@ -202,7 +202,7 @@ async def show_table(request: Request) -> Response:
 async def answer_table(request: Request) -> Response:
     """Send the predictions for the rows of a file, as JSON lines.
 
-    The first line has `columns`, the column of the `text` (null if the user has to name it) and the
+    The first line has `columns`, those of the `text` (null if the user has to name one) and the
     guessed `encoding`. The next ones have `rows`, each a list of place, topic or best guess,
     probability, reason to be unsure, shortened text and error, and the share that was `read`. The
     last line has `n_rows`; or `error`, if the rest can't be read.
@@ -230,7 +230,7 @@ async def write_table(request: Request) -> Response:
 async def _receive_upload(request: Request) -> tuple[AppState, ServedModel, Upload]:
     state, model = app_state(request), chosen_model(request)
     file = await save_body(request, state.settings)
-    return state, model, await state.run(parse_upload, request, file)
+    return state, model, await state.run(parse_upload, request, model, file)
 
 
 async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -252,7 +252,8 @@ async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> As
 
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     columns = [replace_surrogates(name) for name in upload.columns]
-    yield _line(columns=columns, text=upload.text, encoding=upload.encoding)
+    text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
+    yield _line(columns=columns, text=text, encoding=upload.encoding)
     if upload.text is None:
         return
     n_rows = 0

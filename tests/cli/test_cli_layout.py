@@ -1,0 +1,164 @@
+"""A model is told once how files are read, and later files of that kind need no options."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from server import client, make_state
+from slugline import load, load_corpus
+from slugline.corpus.rows import DataLayout
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import ModelFileError
+from slugline.model.file import container
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+WORDS = {
+    "Rückgabe": ["zurückschicken", "Umtausch", "Größe", "passt", "Etikett", "Rücksendung"],
+    "Zahlung": ["Rechnung", "Überweisung", "Betrag", "Mahnung", "Gebühr", "Währung"],
+}
+OPTIONS = ("--text", "Überschrift,Mitteilung", "--topic", "Bereich")
+NOTE = (
+    "read column 'Überschrift' with 'Mitteilung' as text{} as in the model's training data; name "
+    "{} with --text{}"
+)
+LABELLED = NOTE.format(" and 'Bereich' as topic,", "others", " and --topic")
+
+
+def write_tickets(name: str, n: int, seed: int, encoding: str = "cp1252") -> None:
+    """Write a table as a German spreadsheet does: Windows-1252, semicolons, two columns of text."""
+    rng = random.Random(seed)
+    with Path(name).open("w", newline="", encoding=encoding) as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Nr", "Überschrift", "Mitteilung", "Bereich"])
+        for number in range(n):
+            topic = [*WORDS][number % 2]
+            words = rng.sample(WORDS[topic], 4)
+            writer.writerow([f"00{number}", words[0], " ".join(words[1:]) + "; bitte", topic])
+
+
+@pytest.fixture
+def tickets(run: Run) -> Run:
+    """Return `run` where a model of tickets is called m.slug."""
+    write_tickets("t.csv", 60, 0)
+    assert run("train", "t.csv", *OPTIONS, "-o", "m.slug", "-q").code == 0
+    write_tickets("neu.csv", 8, 1)
+    return run
+
+
+def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: Run) -> None:
+    run = tickets
+    predicted = run("predict", "m.slug", "neu.csv", "-o", "antworten.csv")
+    assert predicted.code == 0
+    assert "neu.csv: not UTF-8; reading it as cp1252" in predicted.err
+    assert NOTE.format(",", "another", "") in predicted.err
+    lines = Path("antworten.csv").read_bytes().decode("cp1252").split("\r\n")
+    header, *rows = csv.reader(lines[:-1], delimiter=";")
+    given = ["Nr", "Überschrift", "Mitteilung", "Bereich"]
+    assert header == [*given, "topic", "probability", "error"]
+    assert [row[4] for row in rows] == [row[3] for row in rows]
+    assert run("audit", "t.csv", "--like", "m.slug", "--review", "r.csv", "-q").code == 0
+    review = list(csv.reader(Path("r.csv").read_text("utf-8-sig").splitlines()))
+    review[1][0] = "drop"
+    with Path("r.csv").open("w", newline="", encoding="cp1252") as file:  # as a spreadsheet does
+        csv.writer(file, delimiter=";").writerows(review)
+    repair = ["--like", "m.slug", "--decisions", "r.csv", "-o", "gut.csv", "-q"]
+    assert run("audit", "t.csv", *repair).code == 0
+    before, after = (Path(name).read_bytes().split(b"\r\n") for name in ("t.csv", "gut.csv"))
+    assert set(after) < set(before)
+    assert len(after) == len(before) - 1
+    assert run("check", "m.slug", "t.csv", "-q").code == 0
+    assert run("suggest", "m.slug", "neu.csv", "-n", 2, "-o", "s.csv", "-q").code == 0
+    assert Path("s.csv").read_bytes().startswith("topic;Nr;Überschrift".encode("cp1252"))
+    state = make_state(Path("m.slug"))
+    answer = client(state).post(
+        "/table/file", content=Path("neu.csv").read_bytes(), params={"name": "neu.csv"}
+    )
+    state.close()
+    assert answer.content == Path("antworten.csv").read_bytes()
+
+
+def test_labelled_files_are_read_as_the_training_data_were(tickets: Run) -> None:
+    write_tickets("test.csv", 20, 2)
+    found = tickets("evaluate", "m.slug", "test.csv")
+    assert found.code == 0
+    assert f"test.csv: {LABELLED}" in found.err
+    assert found.out.split()[:2] == ["documents", "20"]
+
+
+def test_a_file_that_disagrees_or_an_option_wins(tickets: Run) -> None:
+    Path("other.csv").write_text("text,Mitteilung\nRechnung Mahnung,Umtausch\n")
+    found = tickets("predict", "m.slug", "other.csv")
+    assert "read column 'text' as text; name another with --text" in found.err
+    found = tickets("predict", "m.slug", "neu.csv", "--text", "Mitteilung", "--encoding", "cp1252")
+    assert found.err == ""
+    write_tickets("utf8.csv", 4, 3, "utf-8")
+    found = tickets("predict", "m.slug", "utf8.csv")
+    assert "not UTF-8" not in found.err
+    assert found.code == 0
+
+
+def test_the_model_s_encoding_goes_before_a_guess(run: Run) -> None:
+    write_tickets("t.csv", 40, 0, "mac_roman")
+    run("train", "t.csv", *OPTIONS, "--encoding", "mac_roman", "-o", "m.slug", "-q")
+    write_tickets("neu.csv", 4, 1, "mac_roman")
+    assert "reading it as mac-roman" in run("predict", "m.slug", "neu.csv", "-o", "a.csv").err
+    assert Path("a.csv").read_text("mac_roman").startswith("Nr;Überschrift;Mitteilung;")
+
+
+def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> None:
+    before = load("m.slug").fitted_.layout
+    assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
+    with CorrectionStore("c.db") as store:
+        store.add(
+            text="Porto", topic="Zahlung", answer="Rückgabe", probability=0.6, model="m", digest=""
+        )
+    found = tickets("train", "t.csv", "-o", "m.slug", "--corrections", "c.db", "--force")
+    assert found.code == 0
+    assert f"t.csv: {LABELLED}" in found.err
+    assert load("m.slug").fitted_.layout == before
+
+
+def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
+    for number, encoding in enumerate(("cp1252", "utf-8")):
+        write_tickets(f"{number}.csv", 4, 0, encoding)
+    Path("2.csv").write_text("body,queue\nRechnung,Zahlung\n")
+    shared = load_corpus(["0.csv", "1.csv"], text=("Überschrift", "Mitteilung"), topic="Bereich")
+    assert shared.layout == DataLayout(("Überschrift", "Mitteilung"), "Bereich")
+    assert shared.split(0.5, 0)[0].layout == shared.layout
+    assert load_corpus(["2.csv", "2.csv"]).layout == DataLayout(("body",), "queue")
+    Path("3.csv").write_text("text,queue\nRechnung,Zahlung\n")
+    assert load_corpus(["2.csv", "3.csv"]).layout is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"text": []}, "length >= 1"),
+        ({"text": ["a", "b", "a"]}, "names a column of its data twice"),
+        ({"topic": "Mitteilung"}, "names a column of its data twice"),
+        ({"encoding": "rot13"}, "not an encoding that Python reads"),
+        ({"topic": "x" * 1001}, "length <= 1000"),
+    ],
+)
+def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], message: str) -> None:
+    file = container.read("m.slug")
+    layout = msgspec.structs.replace(file.info.layout, **change)  # type: ignore[type-var]
+    info = msgspec.structs.replace(file.info, layout=layout)
+
+    def forge() -> None:
+        container.write("forged.slug", replace(file, info=info))
+        load("forged.slug")
+
+    with pytest.raises(ModelFileError, match=message):
+        forge()
