@@ -296,3 +296,12 @@ def test_a_learner_passes_its_options_and_the_seed_on(passes: int | None) -> Non
     stream.learn(rows, y, FitContext(8, seed=7))
     assert np.array_equal(learner.decision_function(rows), stream.decision_function(rows))
     assert learner.calibration == stream.calibration
+
+
+@pytest.mark.parametrize("n_topics", [2**63 - 1, 2**62, 2**61, 0, -1])
+@pytest.mark.parametrize("name", ["scores", "sums"])
+def test_the_kernel_refuses_numbers_of_topics_that_can_not_be(name: str, n_topics: int) -> None:
+    kernel = pytest.importorskip("slugline.learning.linear._passes")
+    arrays = [np.zeros(0, kind) for kind in ("f4", "u2", "i4", "i8", "f4", "f4")]
+    with pytest.raises(ValueError, match="no topics, or too many"):
+        getattr(kernel, name)(*arrays, n_topics)
