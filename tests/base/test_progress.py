@@ -6,12 +6,14 @@ import io
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from slugline.base.progress import (
     BarProgress,
     LineProgress,
+    LongStep,
     Progress,
     QuietProgress,
     SilentProgress,
@@ -136,6 +138,71 @@ def test_each_line_is_out_at_once() -> None:
     assert binary.getvalue() == b"reading\n"
 
 
+def test_nothing_is_written_before_the_delay(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = progress_on(stream, delay=1.0)
+    progress.update("reading", 0.1)
+    clock.now += 2
+    progress.update("reading", 0.2)
+    assert stream.getvalue().endswith(" left  reading\n")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_time_left_is_told_from_the_share_since_the_first_update(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = LineProgress(stream, interval=0.0)
+    for seconds, step, share in [
+        (0, "reading", 0.5),  # too early to tell
+        (10, "reading", 0.5),  # no faster than before
+        (10, "reading", 0.6),  # a tenth in 20 seconds
+        (3980, "reading", 0.9),
+        (1, "learning", 0.0),  # the next step has its own
+        (36_000, "learning", 0.75),
+        (1, "learning", 1.0),
+        (1, "closing", None),
+    ]:
+        clock.now += seconds
+        progress.update(step, share)
+    assert stream.getvalue().splitlines() == [
+        " 50%  reading",
+        " 50%  reading",
+        " 60%  1:20 left  reading",
+        " 90%  16:40 left  reading",
+        "  0%  learning",
+        " 75%  3:20:00 left  learning",
+        "100%  learning",
+        "closing",
+    ]
+
+
+# Steps that may be over soon --------------------------------------------------------------------
+
+
+def test_a_step_is_reported_once_it_takes_over_a_second(clock: Clock) -> None:
+    stream = io.StringIO()
+    step = LongStep(LineProgress(stream, interval=0.0), "reading", 40)
+    step.add(10)
+    clock.now += 2
+    step.add(10)
+    step.update(None)
+    step.add(30)  # more than expected
+    assert stream.getvalue() == " 50%  reading\nreading\n100%  reading\n"
+
+
+def test_threads_that_share_a_step_lose_no_part_of_it(clock: Clock) -> None:
+    shares: list[float | None] = []
+
+    class Shares(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            shares.append(share)
+
+    step = LongStep(Shares(), "learning", 4000)
+    clock.now += 2
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(step.add, [1.0] * 4000))
+    assert shares == [n / 4000 for n in range(1, 4001)]
+
+
 # A bar ------------------------------------------------------------------------------------------
 
 
@@ -156,6 +223,45 @@ def test_bar_and_metrics_fit_in_the_usual_eighty_columns(
     assert "━" in terminal.last_drawing()
     assert METRICS[1] in terminal.last_drawing()
     assert "…" not in terminal.last_drawing()
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "text"),
+    [
+        (100, " 60%  1:20 left  counting words of 160,000 documents  12,345 a second"),
+        (80, "1:20 left  counting words of 160,000 documents  12,345 a second"),
+        (60, "1:20 left  12,345 a second"),
+        (30, "12,345 a second"),
+        (20, " 60%  1:20 l…"),
+    ],
+)
+def test_a_bar_survives_in_a_narrow_terminal_and_its_words_shrink(
+    n_columns: int, text: str, terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(n_columns))
+    progress = progress_on(terminal)
+    step, detail = "counting words of 160,000 documents", "12,345 a second"
+    progress.update(step, 0.5, detail)
+    clock.now += 20
+    progress.update(step, 0.6, detail)
+    line = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", terminal.last_drawing()).rstrip()
+    assert line.startswith("━━━")
+    assert line.lstrip("━╸╺ ") == text.lstrip()
+    assert len(line) <= n_columns
+    progress.close()
+    assert set(terminal.screen()) == {""}
+
+
+def test_without_a_detail_the_time_left_outlives_the_words(
+    terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    progress = progress_on(terminal)
+    for share in (0.5, 0.6):
+        clock.now += 20
+        progress.update("learning from 160,000 documents", share)
+    assert " 60%  1:20 left  learning f…" in terminal.last_drawing()
+    progress.close()
 
 
 def test_a_bar_that_is_closed_half_way_leaves_the_screen_clean(terminal: Terminal) -> None:

@@ -112,7 +112,7 @@ def test_an_interrupt_gives_the_points_so_far(run: Run, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(TopicClassifier, "fit", interrupted)
     result = run("curve", "news.csv", *NAMED, "-q")
-    assert result.code == 0
+    assert result.code == 130
     assert result.err == (
         "warning: interrupted: these are the points so far, some of fewer draws\n"
     )

@@ -49,6 +49,18 @@ def test_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -
     )
 
 
+@pytest.mark.parametrize("to_file", [True, False])
+def test_a_long_job_that_writes_a_file_tells_how_far_it_is(
+    run: Run, tmp_path: Path, to_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.cli.predict._DELAY", 0.0)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    code, _, err = run("predict", "news.slug", "texts.txt", *(["-o", "a.csv"] if to_file else []))
+    assert code == 0
+    # Lines would run into answers, such as those that a program reads.
+    assert ("100%  predicting  4 lines  " in err) == to_file
+
+
 def test_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
     [row] = rows_of(run("predict", "news.slug", "--top", 2, stdin="wheat and goal wheat"))
 

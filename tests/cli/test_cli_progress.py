@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from slugline.cli import output
 from slugline.cli.output import show_progress
 
 pytestmark = pytest.mark.slow
@@ -20,7 +19,6 @@ class Terminal(io.StringIO):
 
 def streams(monkeypatch: pytest.MonkeyPatch, *, out: io.StringIO, err: io.StringIO) -> io.StringIO:
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr(output, "_SHORT", 0.0)
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     return err

@@ -187,6 +187,21 @@ def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
     assert lines[-2:] == [line for line in lines if line.startswith("warning: ")]
 
 
+def test_long_training_tells_how_far_it_is_step_by_step(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
+    monkeypatch.setattr("slugline.corpus.labelled._ROWS_PER_REPORT", 10)
+    lines = run("train", "news.csv").err.splitlines()
+    steps = [match["step"] for line in lines if (match := re.match(r" *\d+%  (?P<step>.*)", line))]
+    assert steps == [
+        "reading news.csv",
+        "counting words of 72 documents",
+        "learning from 72 documents",
+        "calibrating: learning from 54 documents",
+    ]
+
+
 def test_quiet_keeps_all_talk_back(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "--quiet", *SETTLED).err == ""
 
@@ -726,7 +741,8 @@ def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) ->
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
 
-    assert process.returncode == 0
+    assert process.returncode == 130  # though there is a model: no script takes it for done
+    assert "\ninterrupted: finishing this epoch; press Ctrl-C again to stop now\n" in f"\n{err}"
     assert "Traceback" not in err
     assert load(news_csv.with_name("model.slug")).info_.learner["n_epochs"] >= 1
 
@@ -749,7 +765,8 @@ class InterruptAt(SilentProgress):
 
     def note(self, text: str) -> None:
         self._n_notes += 1
-        self._press_at(self._run, self._n_notes)
+        if self._run == 0:  # later notes acknowledge a Ctrl-C
+            self._press_at(0, self._n_notes)
 
     def _press_at(self, run: int, number: int) -> None:
         if (run, number) == self._at:
@@ -772,8 +789,9 @@ def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
     run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], at: tuple[int, int]
 ) -> None:
     interrupted_at(*at)
-    _, out, err = run("train", "news.csv", *NET, "--epochs", 4)
+    code, out, err = run("train", "news.csv", *NET, "--epochs", 4)
 
+    assert code == 130
     best = load("model.slug").info_.learner["n_epochs"]
     report = Path("model.html").read_text("utf-8")
     last = 3 if at == (1, 3) else 4
@@ -811,8 +829,9 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], n: int, ways: str
 ) -> None:
     interrupted_at(0, n)
-    _, out, err = run("train", "news.csv", "--tune")
+    code, out, err = run("train", "news.csv", "--tune")
 
+    assert code == 130
     report = Path("model.html").read_text("utf-8")
     warning = f"the search was interrupted after {ways} to learn: the model is learned in the best"
     assert warning in err

@@ -655,7 +655,7 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
     wait_until(lambda: pid.exists() and pid.read_text() != "")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=600)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert err == "warning: interrupted: these are the models measured so far\n"
     assert "Only majority was measured: 33.3 % of its answers are right." in out
     assert "models:NeverEnds has no result: interrupted after 0 of 5 folds." in out

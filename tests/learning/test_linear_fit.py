@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from rows_by_topic import make_up, plant_wrong_topics
+from slugline.base.progress import SilentProgress
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
@@ -94,6 +96,50 @@ def test_threads_change_nothing(limits: FitLimits) -> None:
     assert one.n_left_out > 0
     for n_jobs in (2, 5):
         assert_same(fit(n_jobs, limits=limits), one)
+
+
+def test_after_an_error_in_one_thread_the_others_do_not_go_on() -> None:
+    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5))
+    training, is_running = linear_fit._Training.of(problem, np.arange(len(Y)), 1), threading.Event()
+
+    def work(topics: slice) -> None:
+        if topics.start == 0:
+            assert is_running.wait(60)
+            raise KeyboardInterrupt
+        is_running.set()
+        while True:  # many passes
+            training.report(0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        problem.map_batches(work)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
+def test_progress_goes_from_step_to_step_up_to_the_end_of_each(
+    limits: FitLimits, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.base.progress._SHORT", 0.0)
+    shares: dict[str, list[float]] = {}
+
+    class Steps(SilentProgress):
+        n_ends = 0
+
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            assert share is not None
+            shares.setdefault(step, []).append(share)
+
+        def close(self) -> None:
+            self.n_ends += 1
+
+    steps = Steps()
+    linear_fit.fit_linear(X, Y, FitContext(N_TOPICS, n_jobs=jobs, progress=steps), limits=limits)
+    assert steps.n_ends == 1
+    assert f"learning from {len(Y):,} documents" in shares
+    assert any(step.startswith("calibrating: learning from ") for step in shares)
+    for step, parts in shares.items():
+        assert parts == sorted(parts) or step.startswith("calibrating"), step
+        assert parts[-1] == pytest.approx(1) or step == f"learning from {len(Y):,} documents"
 
 
 @pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)

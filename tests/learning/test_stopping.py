@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.errors import OptionError
 from slugline.learning.net.training import BestEpoch, EarlyStopping, catch_interrupt
 
@@ -98,6 +100,24 @@ def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_the_first_ctrl_c_is_acknowledged_at_once_even_if_the_stream_is_in_use(
+    press_ctrl_c: Press,
+) -> None:
+    notes, is_free = queue.Queue[str](), threading.Event()
+
+    class Busy(SilentProgress):
+        def note(self, text: str) -> None:
+            assert is_free.wait(60)  # what interrupted code has begun, such as a line, ends first
+            notes.put(text)
+
+    with catch_interrupt(Busy(), "this candidate"):
+        press_ctrl_c()
+        is_free.set()
+        assert notes.get(timeout=60) == (
+            "interrupted: finishing this candidate; press Ctrl-C again to stop now"
+        )
+
+
 def test_a_second_ctrl_c_interrupts_and_the_handler_from_before_comes_back(
     press_ctrl_c: Press,
 ) -> None:
@@ -132,7 +152,7 @@ def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) ->
 def test_a_block_within_another_has_its_flag_if_that_is_shared(
     shared: bool, press_ctrl_c: Press
 ) -> None:
-    with catch_interrupt(shared) as outer:
+    with catch_interrupt(shared=shared) as outer:
         with catch_interrupt() as inner:
             press_ctrl_c()
         assert outer.requested

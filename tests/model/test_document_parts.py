@@ -39,6 +39,7 @@ class Steps(SilentProgress):
 
     def __init__(self, interrupt_at: int | None = None) -> None:
         self.interrupt_at, self.shares, self.n_ended = interrupt_at, list[float | None](), 0
+        self.notes = list[str]()
 
     def update(self, step: str, share: float | None = None, detail: str = "") -> None:
         assert step == "learning from 300 documents"
@@ -50,7 +51,7 @@ class Steps(SilentProgress):
         self.n_ended += 1
 
     def note(self, text: str) -> None:
-        raise AssertionError
+        self.notes.append(text)
 
 
 def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
@@ -58,6 +59,7 @@ def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
     assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
     assert (steps.shares, steps.n_ended) == ([0.2, 0.4, 0.6, 0.8, 1.0], 1)
+    assert steps.notes == []
     assert (classifier.n_documents_, classifier.n_batches_) == (300, 0)
     assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
 
@@ -102,6 +104,10 @@ def test_what_was_learned_before_ctrl_c_is_kept_and_said(interrupt_at: int, tmp_
     n_learned = 60 * interrupt_at
     assert (classifier.fitted_.interrupted, classifier.n_documents_) == (True, n_learned)
     assert steps.n_ended == 1
+    assert steps.notes == [
+        f"interrupted: keeping what was learned from {n_learned} documents; press Ctrl-C again to "
+        "stop now"
+    ]
     assert fit_warnings(classifier.fitted_) == [
         f"training was interrupted: the model has learned from {n_learned} of the 300 documents, "
         "drawn at random."

@@ -6,6 +6,7 @@ import errno
 import functools
 import json
 import random
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -227,6 +228,24 @@ class StopAt(SilentProgress):
             self.reported += 1
             if self.reported == self.n:
                 raise KeyboardInterrupt
+
+
+def test_passes_are_told_as_a_share_of_those_expected(news: News) -> None:
+    details: list[tuple[float, str]] = []
+
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if share is not None:
+                details.append((share, detail))
+
+    stream = learned(news, progress=Watch()).fitted_.stream
+    assert stream is not None
+    n_passes = stream.n_passes
+    assert details[-1] == (1.0, f"pass {n_passes} of about {n_passes}: topics 1 to 3 of 3")
+    for share, detail in details:
+        expected = re.fullmatch(r"pass (\d+)(?: of about (\d+))?: topics 1 to 3 of 3", detail)
+        assert expected is not None
+        assert (expected[2] is not None) == (share >= 0.05)
 
 
 def test_after_ctrl_c_the_last_pass_is_kept(news: News) -> None:

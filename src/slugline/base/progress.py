@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 from slugline.base.checks import option_error
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
 
-# Columns of a terminal that the bar itself takes.
+# Columns of a terminal that the bar itself takes, at most.
 _BAR_WIDTH = 12
+# Seconds after which the time left can be estimated, or a step of unknown length is worth showing.
+_SHORT = 1.0
+
+#: Answers the first Ctrl-C where work ends in order, given what is still done.
+INTERRUPTED = "interrupted: {}; press Ctrl-C again to stop now"
 
 
 @runtime_checkable
@@ -34,7 +40,7 @@ class Progress(Protocol):
         step : str
             The current step; each gets a line in a log.
         share : float, optional
-            Share of the whole work that is done, from 0 to 1; None if unknown.
+            Share that is done, from 0 to 1, of this step or of all; None if unknown.
         detail : str
             Numbers so far, which may change with every call.
         """
@@ -95,23 +101,38 @@ class QuietProgress(SilentProgress):
 
 
 class LineProgress(QuietProgress):
-    """Writes a line for each step, and every `interval` seconds within a step."""
+    """Writes a line for each step, and every `interval` seconds within a step.
+
+    The first comes after `delay` seconds.
+    """
 
     def __init__(
-        self, stream: TextIO, wording: Callable[[str], str] = str, *, interval: float = 10.0
+        self,
+        stream: TextIO,
+        wording: Callable[[str], str] = str,
+        *,
+        delay: float = 0.0,
+        interval: float = 10.0,
     ) -> None:
         super().__init__(stream, wording)
         self._interval = interval
-        self._step: str | None = None
+        self._first_time = time.monotonic() + delay
         self._next_time = 0.0
+        self._step: str | None = None
+        self._pace = _Pace()
 
     def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-        """Write share, step and detail if it is time to."""
+        """Show share, time left, step and detail if it is time to: a new step at once."""
         now = time.monotonic()
-        if step == self._step and now < self._next_time:
+        time_left = self._pace.time_left(now, share)
+        if now < self._first_time or (step == self._step and now < self._next_time):
             return
         self._step, self._next_time = step, now + self._interval
-        self._write("  ".join(_parts(share, self._printable(step), self._printable(detail))))
+        percent = "" if share is None else f"{share:4.0%}"
+        self._show((percent, time_left, self._printable(step), self._printable(detail)), share)
+
+    def _show(self, parts: _Parts, share: float | None) -> None:  # noqa: ARG002
+        self._write(_join(parts))
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -119,11 +140,11 @@ class LineProgress(QuietProgress):
 
     def close(self) -> None:
         """Let the next update be the first of its step."""
-        self._step = None
+        self._step, self._pace = None, _Pace()
 
 
-class BarProgress(QuietProgress):
-    """Draws a bar on a terminal, and removes it in the end.
+class BarProgress(LineProgress):
+    """Draws a bar on a terminal, and removes it in the end; notes stand above it.
 
     It appears after `delay` seconds, and is drawn at most every `interval` seconds within a step.
     """
@@ -136,48 +157,60 @@ class BarProgress(QuietProgress):
         delay: float = 0.0,
         interval: float = 0.1,
     ) -> None:
-        super().__init__(stream, wording)
-        self._interval = interval
-        self._first_time = time.monotonic() + delay
-        self._next_time = 0.0
-        self._step: str | None = None
+        super().__init__(stream, wording, delay=delay, interval=interval)
         self._bar: RichProgress | None = None
 
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-        """Draw the bar if it is time to: a new step is shown at once."""
-        now = time.monotonic()
-        if now < self._first_time or (step == self._step and now < self._next_time):
-            return
-        self._step, self._next_time = step, now + self._interval
-        if self._bar is None:
-            self._bar = _start_bar(self._stream)
-        # Where a terminal is narrow, the numbers matter most.
-        parts = _parts(share, self._printable(step), self._printable(detail))
-        n_columns = self._bar.console.width - _BAR_WIDTH - 2
-        while len(parts) > 1 and sum(map(len, parts)) + 2 * len(parts) - 2 > n_columns:
-            parts.pop(0)
+    def _show(self, parts: _Parts, share: float | None) -> None:
+        bar = self._bar = self._bar or _start_bar(self._stream)
+        width = bar.console.width
+        text = _fit_width(parts, width - _bar_width(width) - 2)
         total = None if share is None else 1.0
-        task = self._bar.task_ids[0]
-        self._bar.update(task, total=total, completed=share or 0.0, text="  ".join(parts))
-        self._bar.refresh()
+        bar.update(bar.task_ids[0], total=total, completed=share or 0.0, text=text)
+        bar.refresh()
 
     def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
-        self._bar, self._step = None, None
-
-    def note(self, text: str) -> None:
-        """Write a line above the bar."""
-        self._write(self._printable(text))
+        self._bar = None
+        super().close()
 
     def _write(self, line: str) -> None:
-        if self._bar is None:
+        bar = self._bar  # a note after an interrupt comes from another thread
+        if bar is None:
             super()._write(line)
         else:
             from rich.text import Text
 
-            self._bar.console.print(Text.from_ansi(line), highlight=False, soft_wrap=True)
+            bar.console.print(Text.from_ansi(line), highlight=False, soft_wrap=True)
+
+
+class LongStep:
+    """Reports the share that is done of a step, from any thread, once it takes over a second.
+
+    Parameters
+    ----------
+    progress : Progress
+    step : str
+    total : float
+        What all calls of `add` sum up to.
+    """
+
+    def __init__(self, progress: Progress, step: str, total: float = 1.0) -> None:
+        self._progress, self._step, self._total = progress, step, total
+        self._done, self._first_time = 0.0, time.monotonic() + _SHORT
+        self._lock = threading.Lock()
+
+    def add(self, amount: float) -> None:
+        """Report that more is done."""
+        with self._lock:
+            self._done += amount
+            self.update(min(self._done / self._total, 1.0))
+
+    def update(self, share: float | None) -> None:
+        """Report the share that is done; None if unknown."""
+        if time.monotonic() >= self._first_time:
+            self._progress.update(self._step, share)
 
 
 def progress_on(
@@ -196,7 +229,7 @@ def progress_on(
         return QuietProgress(stream, wording)
     if can_erase(stream):
         return BarProgress(stream, wording, delay=delay)
-    return LineProgress(stream, wording)
+    return LineProgress(stream, wording, delay=delay)
 
 
 def can_erase(stream: TextIO) -> bool:
@@ -215,18 +248,59 @@ def check_progress(progress: Any) -> Progress:
     return progress
 
 
-def _parts(share: float | None, step: str, detail: str) -> list[str]:
-    return [*([] if share is None else [f"{share:4.0%}"]), step, *([detail] if detail else [])]
+#: Share, time left, step and detail, each empty if there is none.
+_Parts = tuple[str, str, str, str]
+
+
+class _Pace:
+    """Estimates the time left from the share that was done since the first update."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, float] | None = None
+        self._last_share = 0.0
+
+    def time_left(self, now: float, share: float | None) -> str:
+        """Return the time left in words; empty if it is too early to tell."""
+        if share is None:
+            return ""
+        if self._start is None or share < self._last_share:  # a step with a share of its own
+            self._start = now, share
+        self._last_share = share
+        elapsed, done = now - self._start[0], share - self._start[1]
+        if elapsed < _SHORT or done <= 0 or share >= 1:
+            return ""
+        minutes, seconds = divmod(round(elapsed * (1 - share) / done), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02} left"
+
+
+def _join(parts: Iterable[str]) -> str:
+    return "  ".join(filter(None, parts))
+
+
+def _fit_width(parts: _Parts, n_columns: int) -> str:
+    """Return the parts in so many columns, without those that can be missed, or cut."""
+    percent, time_left, step, detail = parts  # the bar shows the share, too
+    shorter = [(time_left, detail), (detail,)] if detail else []
+    for texts in (parts, parts[1:], *shorter):
+        if len(text := _join(texts)) <= n_columns:
+            return text
+    return f"{_join((percent, time_left, step))[: max(0, n_columns - 1)]}…"
+
+
+def _bar_width(n_columns: int) -> int:
+    return min(_BAR_WIDTH, n_columns // 4)
 
 
 def _start_bar(stream: TextIO) -> RichProgress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
+    console = Console(file=stream)
     bar = Progress(
-        BarColumn(_BAR_WIDTH),
+        BarColumn(_bar_width(console.width)),
         TextColumn("{task.fields[text]}", markup=False),
-        console=Console(file=stream),
+        console=console,
         transient=True,
         # A thread that draws would slow down the work.
         auto_refresh=False,

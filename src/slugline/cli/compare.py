@@ -17,7 +17,16 @@ from slugline.cli.options import (
     seed_option,
     threads_option,
 )
-from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
+from slugline.cli.output import (
+    exit_if_interrupted,
+    print_json,
+    print_table,
+    say,
+    show,
+    show_progress,
+    warn,
+    write_file,
+)
 from slugline.cli.targets import check_not_read, check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError, SluglineError
@@ -106,6 +115,7 @@ def compare(
         _print(comparison)
         if output is not None:
             show(f"page    {output / _PAGE}")
+    exit_if_interrupted(comparison)
     if comparison.best is None:
         raise SluglineError("no model could be measured; see the reasons above.")
 

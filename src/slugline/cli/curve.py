@@ -21,7 +21,16 @@ from slugline.cli.options import (
     test_option,
     threads_option,
 )
-from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
+from slugline.cli.output import (
+    exit_if_interrupted,
+    print_json,
+    print_table,
+    say,
+    show,
+    show_progress,
+    warn,
+    write_file,
+)
 from slugline.cli.targets import check_not_read, check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
@@ -103,6 +112,7 @@ def curve(
         _print(curves)
         if plot is not None:
             show(f"plot    {plot}")
+    exit_if_interrupted(curves)
 
 
 def _check_picture(path: Path, sources: list[str | Path | None]) -> None:

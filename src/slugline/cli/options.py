@@ -232,7 +232,8 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
             raise DataError(
                 f"{name} is not a file, folder or known data set; did you mean {near[0]}?"
             )
-    return {"train": read_corpus(data, reading)}
+    with show_progress(quiet) as progress:
+        return {"train": read_corpus(data, reading, progress)}
 
 
 def read_parts(

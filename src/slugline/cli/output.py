@@ -57,9 +57,6 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "validation_data": "--validation",
 }
 
-# Seconds. A shorter job needs no bar.
-_SHORT = 1.0
-
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
 # Values that the flag alone implies.
 _SILENT = ("True", '"balanced"', "'balanced'")
@@ -82,6 +79,9 @@ def _flag(match: re.Match[str]) -> str:
 
 
 # Output -------------------------------------------------------------------------------------------
+
+#: The exit status after Ctrl-C.
+INTERRUPTED = 130
 
 
 def log_to_standard_error(
@@ -146,6 +146,12 @@ def print_table(rows: Sequence[Sequence[str]], left_aligned: Container[int] = (0
         click.echo("  ".join(cells).rstrip())
 
 
+def exit_if_interrupted(*results: Any) -> None:
+    """End with 130 if a result stopped early, so that no script takes it for the whole one."""
+    if any(result is not None and result.interrupted for result in results):
+        raise click.exceptions.Exit(INTERRUPTED)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all.
 
@@ -167,7 +173,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def show_progress(quiet: bool, *, bar_only: bool = False) -> Iterator[Progress]:
+def show_progress(quiet: bool, *, bar_only: bool = False, delay: float = 0.0) -> Iterator[Progress]:
     """Yield what shows progress on standard error, in the command line's words.
 
     Parameters
@@ -175,13 +181,14 @@ def show_progress(quiet: bool, *, bar_only: bool = False) -> Iterator[Progress]:
     quiet : bool
         Show warnings alone.
     bar_only : bool, default False
-        For a command that prints answers as it goes: nothing off a terminal, no bar on one that
-        shows the answers too, and none for a short job.
+        For a command that prints answers as it goes: nothing off a terminal, and no bar on one that
+        shows the answers too.
+    delay : float, default 0
+        Seconds before anything is shown.
     """
     from slugline.base.progress import progress_on
 
     quiet = quiet or (bar_only and not has_onlooker())
-    delay = _SHORT if bar_only else 0.0
     with closing(progress_on(quiet=quiet, wording=name_flags, delay=delay)) as progress:
         yield progress
 

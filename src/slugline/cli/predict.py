@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
+# Seconds. A shorter job needs no bar.
+_DELAY = 1.0
 
 _folder_option = functools.partial(option, panel="With a folder for --output")
 
@@ -247,7 +249,7 @@ def _predict_file(
     lines = _Lines(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, router, lines) as write,
-        show_progress(quiet or _is_typed(file), bar_only=True) as progress,
+        show_progress(quiet or _is_typed(file), bar_only=output is None, delay=_DELAY) as progress,
     ):
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.cli.encoder import advise, check_encoder, explain_interrupt
 from slugline.cli.options import command, read_parts, read_size
-from slugline.cli.output import name_flags, show_progress, warn
+from slugline.cli.output import exit_if_interrupted, name_flags, show_progress, warn
 from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
 from slugline.cli.train_options import (
     NUM_WORDS,
@@ -202,6 +202,7 @@ def _train_untested(request: TrainRequest, task: TrainingTask) -> None:
     save_model(experiment, request.output)
     routing = tested_router(experiment.fitted, None)
     print_results(TrainingResults(experiment, request.output, routing), request.as_json)
+    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning)
 
 
 def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
@@ -246,6 +247,7 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     if request.mistakes is not None:
         write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
     print_results(results, request.as_json)
+    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
 
 
 def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurves:

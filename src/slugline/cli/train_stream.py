@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.cli.output import say, show_progress, warn
+from slugline.cli.output import exit_if_interrupted, say, show_progress, warn
 from slugline.cli.targets import check_not_read, check_target, tested_router
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.errors import OptionError
@@ -38,6 +38,7 @@ def train_stream(request: TrainRequest) -> None:
         remove_checkpoint(request.checkpoint)
     routing = tested_router(fitted, None)
     print_results(TrainingResults(experiment, request.output, routing), request.as_json)
+    exit_if_interrupted(fitted)
 
 
 def _check(request: TrainRequest) -> None:
@@ -133,7 +134,7 @@ def _explain_interrupt(checkpoint: Path | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         again = _resume_hint(checkpoint)
-        say(f"interrupted before all topics were begun: no model is written. {again}".rstrip())
+        say(f"interrupted: no model is written. {again}".rstrip())
         raise
 
 

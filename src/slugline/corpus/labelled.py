@@ -6,6 +6,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
+from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.base.words import join_first, join_words, percent
 from slugline.corpus.columns import (
     columns_note,
@@ -34,6 +36,7 @@ _N_FAULTS, _N_PLACES, _N_SOURCES = 3, 5, 3
 _MAX_SKIPPED = 0.1
 # Bad rows that a stream keeps for messages.
 _MAX_BAD_ROWS = 1000
+_ROWS_PER_REPORT = 1024
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _ONE_KIND = "make all topics words or all numbers"
@@ -263,9 +266,12 @@ class _Source(NamedTuple):
     layout: DataLayout | None  # None without named columns
 
 
-def collect(sources: Iterable[RowReader], options: ReadOptions) -> Corpus:
+def collect(
+    sources: Iterable[RowReader], options: ReadOptions, progress: Progress = SILENT
+) -> Corpus:
     """Return one corpus of all sources; see `load_corpus` for the errors."""
-    contents = [_read_source(rows, options) for rows in sources]
+    with closing(progress):
+        contents = [_read_source(rows, options, progress) for rows in sources]
     first = contents[0]
     for other in contents[1:]:
         _check_same_kind(
@@ -300,10 +306,14 @@ def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
     ], "place"
 
 
-def _read_source(rows: RowReader, options: ReadOptions) -> _Source:
+def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
     lenient = options._replace(skip_bad_rows=True)
     labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize)
-    documents = list(labelled)
+    documents, step = [], LongStep(progress, f"reading {rows.name}")
+    for document in labelled:
+        documents.append(document)
+        if len(documents) % _ROWS_PER_REPORT == 0:
+            step.update(rows.share_read())
     schema = labelled.take_schema()
     bad, n_rows = schema.bad, schema.n_rows
     share = f"{len(bad)} of {n_rows} {'files' if rows.unit == 'file' else 'rows'}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
@@ -17,7 +18,6 @@ from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from slugline.base.progress import Progress
     from slugline.reuters.wires import Edition
 
 
@@ -89,7 +89,9 @@ def load_corpus(
     return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.topics)))
 
 
-def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corpus:
+def read_corpus(
+    source: Source | Sequence[Source], options: ReadOptions, progress: Progress = SILENT
+) -> Corpus:
     """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
     sources: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
     for item in sources:
@@ -112,7 +114,7 @@ def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corp
                 f"{name} is a known data set, with no columns or format to choose; leave them "
                 f"out, or write ./{name} for a file."
             )
-        return load_splits(name)["train"]
+        return load_splits(name, progress=progress)["train"]
     rows = (
         read_rows(
             item,
@@ -124,7 +126,7 @@ def read_corpus(source: Source | Sequence[Source], options: ReadOptions) -> Corp
         else read_frame(item)
         for item in sources
     )
-    return collect(rows, options)
+    return collect(rows, options, progress)
 
 
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:

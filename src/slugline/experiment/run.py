@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.checks import short_repr
-from slugline.base.progress import Progress
+from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, all_of, counted, have, percent
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -29,10 +29,12 @@ from slugline.model.routing import Router
 # Tests --------------------------------------------------------------------------------------------
 
 
-def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
+def evaluate(
+    fitted: Fitted, corpus: Corpus, *, seed: int = 0, progress: Progress | None = None
+) -> Evaluation:
     """Return the evaluation of a model on a corpus; topics that it doesn't know count as wrong.
 
-    `seed` draws the bootstrap samples of the intervals.
+    `seed` draws the bootstrap samples of the intervals, and `progress` receives that of an encoder.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
     check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
+    if fitted.dense is not None:
+        fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
     return Evaluation.from_probabilities(
         names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed
     )
@@ -329,15 +333,19 @@ def run_experiment(
     )
     if test is None:
         return replace(experiment, warnings=(*experiment.warnings, *concerns.fit_warnings(fitted)))
-    return _with_test(experiment, train.topics, test, chosen_fraction)
+    return _with_test(experiment, train.topics, test, chosen_fraction, progress)
 
 
 def _with_test(
-    experiment: Experiment, topics: Sequence[str], test: Corpus, test_fraction: float | None
+    experiment: Experiment,
+    topics: Sequence[str],
+    test: Corpus,
+    test_fraction: float | None,
+    progress: Progress | None,
 ) -> Experiment:
     """Return the experiment with its evaluation on a test."""
     fitted, warnings = experiment.fitted, experiment.warnings
-    evaluation = evaluate(fitted, test, seed=fitted.seed)
+    evaluation = evaluate(fitted, test, seed=fitted.seed, progress=progress)
     majority_topic, majority = majority_baseline(topics, test.topics)
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings += (

@@ -27,6 +27,7 @@ Rows: TypeAlias = Any
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
 # Documents that are classified at a time, and cells of their probabilities.
 _BLOCK, _CELLS = 4096, 1 << 22
+_ENCODED_BLOCK = 256  # takes about a second
 # Doubtful documents to choose each suggestion from: with 5 or 20, a simulated annotator got no
 # further, nor did it with another power of how typical they are.
 _N_EACH = 10
@@ -91,10 +92,10 @@ def suggest(
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, keep=True))
     n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
-    transform, typical = _typical(
-        fitted, [documents[row] for row in _sample(rows, n_typical, seed)]
-    )
     with closing(check_progress(progress)) as progress:
+        transform, typical = _typical(
+            fitted, [documents[row] for row in _sample(rows, n_typical, seed)], progress
+        )
         best, scores = _most_doubtful(
             fitted, documents, rows, transform, typical, _N_EACH * n, progress
         )
@@ -126,13 +127,16 @@ def _sample(rows: Index, n: int, seed: int) -> Index:
     return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
 
 
-def _typical(fitted: Fitted, texts: Sequence[str]) -> tuple[Callable[[Sequence[str]], Rows], F64]:
+def _typical(
+    fitted: Fitted, texts: Sequence[str], progress: Progress
+) -> tuple[Callable[[Sequence[str]], Rows], F64]:
     """Return a function from texts to rows for comparing documents, and the mean row."""
     if fitted.encoder is not None:
         from slugline.learning.encoder.rows import encode
 
         by_meaning = partial(encode, encoder=fitted.encoder, n_jobs=fitted.features.n_jobs)
-        return by_meaning, by_meaning(texts).mean(axis=0, dtype=np.float64)
+        rows = by_meaning(texts, progress=progress)
+        return by_meaning, rows.mean(axis=0, dtype=np.float64)
     from sklearn.preprocessing import normalize
 
     features = Features(fitted.features.blocks, fitted.features.n_jobs)
@@ -155,7 +159,8 @@ def _most_doubtful(
 ) -> tuple[Index, F64]:
     """Return the rows and scores of the `n` most uncertain and typical documents."""
     best, scores = rows[:0], np.zeros(0)
-    n_at_once = max(1, min(_BLOCK, _CELLS // len(fitted.topics)))
+    most = _BLOCK if fitted.dense is None else _ENCODED_BLOCK
+    n_at_once = max(1, min(most, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
         block = rows[start : start + n_at_once]
         block_texts = [texts[row] for row in block]

@@ -169,7 +169,7 @@ def tune(
     start = Candidate(blocks)
     validation = _CrossValidation(texts, y, context, n_jobs, start)
     search = _Search(validation, budget, context.progress)
-    with catch_interrupt() as interrupt:
+    with catch_interrupt(context.progress, "this candidate") as interrupt:
         search.evaluate(start)
         for candidate in _candidates(search, _are_short(texts)):
             if interrupt.requested:

@@ -222,7 +222,7 @@ def fit(
     if isinstance(learner, LinearLearner) and is_learned_in_parts(texts, blocks, settings):
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
-        rows = features.fit_transform(texts)
+        rows = features.fit_transform(texts, progress)
         if validation is not None:
             validation_texts, validation_labels, validation_digest = validation
             validation_rows = features.transform(validation_texts)

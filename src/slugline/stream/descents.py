@@ -129,9 +129,8 @@ def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
 
 # Training ----------------------------------------------------------------------------------------
 
-#: Called with the passes so far, the current topics, their largest gradient norm relative to the
-#: first, and the share of all work that is done.
-PassReporter = Callable[[int, slice, float, float], None]
+#: Called with the passes so far, the current topics, and the share of all work that is done.
+PassReporter = Callable[[int, slice, float], None]
 
 # Weights that stay dense, in float16, between the two descents; and those of one iterate from which
 # they are in a file.
@@ -177,7 +176,7 @@ class StreamTraining:
         self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
-    def run(self) -> StreamResult:
+    def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
         """Do both descents, scoring the rows that are held out from the first.
 
         After Ctrl-C, the result is that of the last pass, if all topics have been started.
@@ -189,6 +188,7 @@ class StreamTraining:
             if len(self._state.iterates) < len(self._batches):
                 raise
             interrupted = True
+            on_interrupt()
         return self._result(interrupted)
 
     def _descend_twice(self) -> None:
@@ -227,7 +227,7 @@ class StreamTraining:
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()
                 done = self._share_done([step.share], tolerance)
-                self._report(n_before + step.n_passes, topics, step.share, done)
+                self._report(n_before + step.n_passes, topics, done)
         finally:
             if step is not None:
                 state.n_passes = n_before + step.n_passes
@@ -263,7 +263,7 @@ class StreamTraining:
                 n_passes = state.n_passes + sum(running.n_passes for running in reports.values())
                 shares = [running.share for running in reports.values()]
                 done = self._share_done(shares, tolerance)
-                self._report(n_passes, batches[number], report.share, done)
+                self._report(n_passes, batches[number], done)
         finally:
             reports.update(parallel.stop())
             for number, report in reports.items():

@@ -16,8 +16,8 @@ import scipy
 from slugline import _version
 from slugline.base.arrays import F64, I64
 from slugline.base.checks import check_number, check_whole, count_threads
-from slugline.base.progress import Progress, check_progress
-from slugline.base.words import counted, percent
+from slugline.base.progress import INTERRUPTED, Progress, check_progress
+from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
@@ -44,6 +44,9 @@ _DIGITS = 16
 # From so many topics on, a note is given if they have fewer documents each than this: the column
 # may not hold topics.
 _MANY_TOPICS, _FEW_TEXTS = 1000, 10
+# The share of the work from which the number of passes can be estimated.
+_MIN_SHARE = 0.05
+_ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
 def tie_to_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
@@ -188,15 +191,17 @@ Dask collection
         if saved is not None:
             tie_to_documents(saved, engine, documents.n_documents, documents.digest)
 
-        def report(n_passes: int, batch: slice, share: float, done: float) -> None:
+        def report(n_passes: int, batch: slice, done: float) -> None:
+            expected = f" of about {n_passes / done:.0f}" if done >= _MIN_SHARE else ""
             progress.update(
                 "learning",
                 done,
-                f"pass {n_passes}: topics {batch.start + 1:,} to {batch.stop:,} of "
-                f"{len(topics):,}, gradient at {percent(share, 2)}",
+                f"pass {n_passes}{expected}: topics {batch.start + 1:,} to {batch.stop:,} of "
+                f"{len(topics):,}",
             )
 
-        result = StreamTraining(rows, report, tolerance, saved).run()
+        training = StreamTraining(rows, report, tolerance, saved)
+        result = training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
     state = {**learner.options(), **result.calibration.settings(), "n_left_out": 0}
     arrays = {**to_arrays(SparseRows.from_csr(result.weights)), "biases": result.biases}
     learner = type(learner).restore(state, arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from slugline import errors
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.base.checks import count_threads
+from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.base.words import format_call
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
@@ -109,12 +111,13 @@ class Features:
         """Number of columns of a row."""
         return sum(self._widths())
 
-    def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
+    def fit_transform(self, texts: Iterable[str], progress: Progress = SILENT) -> sp.csr_array:
         """Learn vocabularies and idf; return the rows of the documents."""
         texts = check_texts(texts)  # they may be read twice
         self.vocabularies_ = self._learn_vocabularies(texts)
         self._training_words = None
-        counts = self._count_learning(texts, True)
+        with closing(progress):
+            counts = self._count_learning(texts, True, progress)
         if not counts.n_entries:
             raise DataError("no document has a word in it; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
@@ -275,14 +278,18 @@ class Features:
             for block in self.blocks
         ]
 
-    def _count_learning(self, texts: Sequence[str], grow: bool) -> RowStack:
+    def _count_learning(
+        self, texts: Sequence[str], grow: bool, progress: Progress = SILENT
+    ) -> RowStack:
         """Count terms chunk by chunk, after adding columns for those of the chunk."""
         count, kinds, counts = make_counter(), self._kinds(), RowStack()
         n_words: list[Integers] = []
+        step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
             more = count.count(read, self.vocabularies_, learn=grow)
             counts.append(more.entries)
             n_words.append(more.n_words)
+            step.add(len(more.n_words))
         if grow:  # only now is it known how many columns each block has
             widths = self._widths()
             for part in counts.parts():

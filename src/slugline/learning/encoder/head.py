@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slugline.base.progress import SILENT, Progress
+
 if TYPE_CHECKING:
     from slugline.base.arrays import F32
     from slugline.learning.calibration import Calibration
@@ -29,6 +31,8 @@ class DenseHead:
         Share of the encoder, from 0 to 1, in the scores' spread over topics.
     keep : bool, default True
         Whether to cache the rows of texts.
+    progress : Progress
+        Receives the progress of encoding them.
     """
 
     encoder: CheckedEncoder
@@ -38,6 +42,7 @@ class DenseHead:
     calibration: Calibration
     share: float
     keep: bool = True
+    progress: Progress = SILENT
 
     def summary(self) -> str:
         """Return the encoder's name, and its share."""
@@ -57,7 +62,7 @@ class DenseHead:
         """Return the encoder's rows of texts, shape (n_documents, encoder.width)."""
         from slugline.learning.encoder.rows import encode
 
-        return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
+        return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep, progress=self.progress)
 
     def add_scores(self, sparse: F32, rows: F32) -> F32:
         """Return the sum of both scores, given the encoder's rows."""

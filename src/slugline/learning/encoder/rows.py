@@ -204,7 +204,7 @@ def _unseal(blob: bytes) -> F16:
 # Encoding -----------------------------------------------------------------------------------------
 
 # Texts that an encoder gets at once. Between batches, it can be interrupted, and rows are cached.
-_BATCH_TEXTS = 256
+_BATCH_TEXTS = 64
 
 
 def encode(

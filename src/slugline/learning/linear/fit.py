@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -17,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
+from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
@@ -188,6 +191,11 @@ def fit_linear(
     limits : FitLimits, optional
     """
     problem = LinearProblem.of(X, y, context, limits=limits)
+    with closing(context.progress):
+        return _fit_and_calibrate(problem, passes, clean)
+
+
+def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
     rows = np.flatnonzero(problem.costs > 0)
     training, clean_rows = _Training.of(problem, rows, passes), rows
     if clean:
@@ -200,7 +208,7 @@ def fit_linear(
     del parts
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     heldout = score_heldout_rows(problem, rows, clean_rows, passes)
-    calibration = heldout.calibration(y, problem.costs)
+    calibration = heldout.calibration(problem.y, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)
 
 
@@ -214,6 +222,7 @@ class LinearProblem:
     context: FitContext
     batches: list[slice]
     limits: FitLimits
+    is_stopped: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def of(
@@ -287,7 +296,11 @@ class LinearProblem:
         if min(n_threads, len(self.batches)) < 2:
             return [function(topics) for topics in self.batches]
         with ThreadPoolExecutor(n_threads) as pool:
-            return list(pool.map(function, self.batches))
+            try:
+                return list(pool.map(function, self.batches))
+            except BaseException:  # such as Ctrl-C: the threads need not go on
+                self.is_stopped.set()
+                raise
 
 
 @dataclass(frozen=True)
@@ -299,13 +312,18 @@ class _Training:
     n_passes: int
     costs: SampleCosts
     rates: F32
+    step: LongStep
     started: dict[int, AdaGradDescent] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, problem: LinearProblem, rows: Index, passes: int | None) -> _Training:
+    def of(
+        cls, problem: LinearProblem, rows: Index, passes: int | None, step: str = "learning from"
+    ) -> _Training:
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
-        return cls(problem, rows, n_passes, costs, problem.rates(rows))
+        progress = problem.context.progress
+        shown = LongStep(progress, f"{step} {len(rows):,} documents", len(problem.batches))
+        return cls(problem, rows, n_passes, costs, problem.rates(rows), shown)
 
     @cached_property
     def batches(self) -> Minibatches:
@@ -316,6 +334,12 @@ class _Training:
         """Return some of the rows in minibatches, in an order that seed and `number` determine."""
         rng = np.random.default_rng((self.problem.context.seed, number))
         return Minibatches(self.problem.X, rows, rng, self.n_passes)
+
+    def report(self, share: float) -> None:
+        """Report that a share of the passes of a batch of topics is done; end a thread if asked."""
+        if self.problem.is_stopped.is_set():
+            raise CancelledError
+        self.step.add(share)
 
     @property
     def n_weights(self) -> int:
@@ -331,7 +355,7 @@ class _Training:
         """Do the first pass; return which rows look as if their topic was wrong."""
 
         def start(topics: slice) -> tuple[F32, F32]:
-            descent = self.descent(topics).run(self.batches, 0, 1)
+            descent = self.descent(topics).run(self.batches, 0, 1, self.report)
             if self.fits:
                 self.started[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
@@ -356,7 +380,8 @@ class _Training:
         if self.problem.is_sampled:
             return self._run_sampled(topics)
         descent = self.started.pop(topics.start, None)
-        return descent.run(self.batches, 1) if descent else self.descent(topics).run(self.batches)
+        first = 1 if descent else 0
+        return (descent or self.descent(topics)).run(self.batches, first, None, self.report)
 
     def _run_sampled(self, topics: slice) -> AdaGradDescent:
         """Learn from the rows of the topics, and from a sample of the others."""
@@ -371,7 +396,7 @@ class _Training:
         costs[sample] *= np.float32(len(negatives) / max(1, n_sampled))
         rows = np.sort(np.concatenate([positives, sample]))
         descent = self.descent(topics, replace(self.costs, negative=costs))
-        return descent.run(self.minibatches(rows, topics.start))
+        return descent.run(self.minibatches(rows, topics.start), 0, None, self.report)
 
     def descent(self, topics: slice, costs: SampleCosts | None = None) -> AdaGradDescent:
         """Return the descent of topics before the first pass."""
@@ -501,7 +526,7 @@ def scores_in_folds(
 
 def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: int | None) -> F32:
     """Return scores of test rows by weights learned from training rows."""
-    training = _Training.of(problem, train, passes)
+    training = _Training.of(problem, train, passes, "calibrating: learning from")
     known_columns = np.zeros(problem.X.shape[1], dtype=bool)
     known_columns[problem.X[train].indices] = True
     X = renormalize_rows(problem.X[test], known_columns)

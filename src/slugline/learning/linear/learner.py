@@ -12,6 +12,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
+from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, Calibration
 from slugline.learning.learner import Options, settings_struct
@@ -151,6 +152,8 @@ class LinearLearner(LinearOptions):
         except KeyboardInterrupt:
             if not n_learned:
                 raise
+            kept = f"keeping what was learned from {n_learned:,} documents"
+            context.progress.note(INTERRUPTED.format(kept))
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
         vars(self).pop("left_out_", None)  # that of an earlier fit

@@ -7,7 +7,7 @@ product, as on x86-64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,6 +77,7 @@ class Minibatches:
         size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _ROWS_PER_STEP_OF_MANY
         self._rows = [order[start : start + size] for start in range(0, len(order), size)]
         self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
+        self.n_steps = n_passes * len(self._rows)
         if not _has_kernel():
             self._parts  # noqa: B018  made once, before there are threads
         self._cache: dict[int, Minibatch] | None = {} if X.nnz <= _MAX_CACHED_ENTRIES else None
@@ -172,14 +173,27 @@ class AdaGradDescent:
         self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
-    def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> AdaGradDescent:
-        """Do the passes from `first` to before `last`; return this descent."""
+    def run(
+        self,
+        batches: Minibatches,
+        first: int = 0,
+        last: int | None = None,
+        report: Callable[[float], None] | None = None,
+    ) -> AdaGradDescent:
+        """Do the passes from `first` to before `last`; return this descent.
+
+        `report` gets the share of all passes that each few steps are.
+        """
         if _has_kernel():
             for number, parts in batches.rows_of_passes(first, last):
                 self._call_kernel(batches.X, parts, is_first=number == 0)
+                if report is not None:
+                    report(len(parts) / batches.n_steps)
         else:
             for number, batch in batches.passes(first, last):
                 self._step(batch, is_first=number == 0)
+                if report is not None:
+                    report(1 / batches.n_steps)
         return self
 
     def _call_kernel(self, X: sp.csr_array, parts: list[Integers], *, is_first: bool) -> None:

@@ -106,7 +106,7 @@ class NeuralLearner(NeuralOptions):
             return self._search(X, y, context.sample_weight, context.validation_data, context)
         X, y, context = _drop_zero_weights(X, y, context)
         # Around both trainings, so that Ctrl-C between them is not lost.
-        with catch_interrupt(shared=True) as interrupt:
+        with catch_interrupt(context.progress, shared=True) as interrupt:
             history = self._search_on_a_part(X, y, context)
             if interrupt.requested:
                 history.stopped_by = "interrupt"

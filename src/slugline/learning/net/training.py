@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import html
 import json
 import math
@@ -21,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.plots import figure_class, plot_epochs
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.words import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, TrainingError
@@ -227,25 +228,32 @@ class BestEpoch:
 class Interrupt:
     """A flag that Ctrl-C sets; `shared` with blocks within, or not."""
 
-    def __init__(self, shared: bool = False) -> None:
+    def __init__(self, progress: Progress, step: str, shared: bool) -> None:
         self.requested = False
         self.shared = shared
+        self._progress, self._step = progress, step
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
-        """Note the first Ctrl-C; let the second one interrupt at once."""
+        """Acknowledge the first Ctrl-C; let the second one interrupt at once."""
         if self.requested:
             signal.default_int_handler(signal_number, frame)
         self.requested = True
+        # In a thread, as this one may be writing to the same stream.
+        note = INTERRUPTED.format(f"finishing {self._step}")
+        _thread.start_new_thread(self._progress.note, (note,))
 
 
 @contextmanager
-def catch_interrupt(shared: bool = False) -> Iterator[Interrupt]:
-    """Turn Ctrl-C into a flag while the block runs, so that an epoch can end cleanly.
+def catch_interrupt(
+    progress: Progress = SILENT, step: str = "this epoch", *, shared: bool = False
+) -> Iterator[Interrupt]:
+    """Turn Ctrl-C into a flag while the block runs, so that a step can end cleanly.
 
-    In threads other than the main one, or under a handler of the application, the flag is never
-    set. If `shared`, blocks within this one have the same flag; else theirs are never set.
+    `progress` acknowledges it at once. In threads other than the main one, or under a handler of
+    the application, the flag is never set. If `shared`, blocks within this one have the same flag;
+    else theirs are never set.
     """
-    interrupt = Interrupt(shared)
+    interrupt = Interrupt(progress, step, shared)
     in_main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     if in_main_thread and isinstance(handler, Interrupt) and handler.shared:
@@ -409,8 +417,8 @@ def fit_loop(
     with (
         threadpool_limits(1, "blas"),
         np.errstate(over="ignore", invalid="ignore"),
-        catch_interrupt() as interrupt,
         closing(options.progress),
+        catch_interrupt(options.progress) as interrupt,
     ):
         for epoch in range(1, options.epochs + 1):
             metrics = _run_epoch(trainer, X, targets, weight, options, epoch, reporter)
