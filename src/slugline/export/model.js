@@ -182,10 +182,10 @@ function total(values) {
 
 /** Return why the model is unsure, like `Unsure` of `slugline.model.routing`; null if it is not. */
 function unsureOf(model, { reading, blocks }, probabilities, best) {
+  if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
   if (!model.isRouted) return null;
   const words = blocks.find(({ block }) => block.kind === "words");
   const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
-  if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
   if (n === 0) return { kind: "no_words" };
   if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) {
     return { kind: "unknown_words", nUnknown, nWords: n };
