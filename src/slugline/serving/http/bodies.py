@@ -82,7 +82,7 @@ _PIECE = 1 << 12
 # Bytes of an answer that a client has to read within the time limit, unless there are fewer.
 _SLOWEST_READER = 1 << 16
 # Bytes of all answers that wait for their clients to read them.
-_MOST_UNSENT = 1 << 24
+_MOST_UNSENT = 1 << 23
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -229,7 +229,7 @@ class _Protocol(HttpToolsProtocol):
         # Of each, all is held until the last byte is sent.
         others: Iterable[Any] = self.connections
         held = [other for other in others if other.flow.write_paused]
-        if sum(other._n_held for other in held) > _MOST_UNSENT:
+        if len(held) > 1 and sum(other._n_held for other in held) > _MOST_UNSENT:
             max(held, key=lambda other: other._n_held)._abort()
 
     def resume_writing(self) -> None:

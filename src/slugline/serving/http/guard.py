@@ -38,7 +38,7 @@ _LOGIN, _STATIC = "/login", "/static/"
 #: Where files are sent.
 _FILES = "/table/"
 # Bodies of the largest size that are held at a time.
-_MOST_BODIES = 4
+_MOST_BODIES = 3
 
 # Nothing but what the server itself sends is shown, run or asked for, and no other page frames it.
 _HEADERS: list[tuple[bytes, bytes]] = [

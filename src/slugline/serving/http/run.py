@@ -43,6 +43,8 @@ _WATCH_SECONDS = 1.0
 # Objects after which garbage is looked for: a request for many texts makes hundreds, which go away
 # by themselves.
 _GARBAGE = (20_000, 20, 20)
+# Seconds for which a thread that makes answers may keep the event loop from reading and writing.
+_SWITCH_SECONDS = 0.0005
 # Descriptors for files and other things than connections.
 _FILES = 64
 # Connections that ask nothing are closed after as many seconds.
@@ -84,6 +86,7 @@ def run_process(
     # It would warn of each request that is none.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     # What is here to stay need not be looked through each time that garbage is collected.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack:
@@ -102,7 +105,10 @@ def _most_connections(settings: ServeSettings) -> int:
         import resource
     except ModuleNotFoundError:  # on Windows
         return settings.max_connections
-    return min(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _FILES)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most == resource.RLIM_INFINITY:
+        return settings.max_connections
+    return max(1, min(settings.max_connections, most - _FILES))
 
 
 def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | None:
@@ -158,7 +164,8 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Whatever hangs then, such as a thread that reads from a dead file system, is shown.
-        faulthandler.dump_traceback_later(self._shared.settings.grace + 1, exit=True)
+        if not self.should_exit:
+            faulthandler.dump_traceback_later(self._shared.settings.grace + 1, exit=True)
         super().handle_exit(sig, frame)
 
     async def _watch(self, hangup: asyncio.Event) -> None:

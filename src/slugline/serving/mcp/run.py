@@ -107,16 +107,16 @@ async def _answer(server: Server[Any]) -> None:
         async with stdio_server(cast(Any, lines)) as (reader, writer):
             options = server.create_initialization_options()
             async with anyio.create_task_group() as tasks:
-                asked, answers = _connect(reader, writer, tasks)
+                requests, answers = _connect(reader, writer, tasks)
                 async with answers:
-                    await server.run(asked, answers, options)
+                    await server.run(requests, answers, options)
     except* BrokenPipeError:
         _log.info("the client has gone")
 
 
 def _connect(reader: Any, writer: Any, tasks: TaskGroup) -> tuple[Any, Any]:
     """Return streams between client and server; the first ends once all requests have answers."""
-    to_server, asked = anyio.create_memory_object_stream[Any](0)
+    to_server, requests = anyio.create_memory_object_stream[Any](0)
     answers, from_server = anyio.create_memory_object_stream[Any](0)
     waiting: dict[int | str, anyio.Event] = {}
 
@@ -140,7 +140,7 @@ def _connect(reader: Any, writer: Any, tasks: TaskGroup) -> tuple[Any, Any]:
 
     tasks.start_soon(pass_requests)
     tasks.start_soon(pass_answers)
-    return asked, answers
+    return requests, answers
 
 
 def _describe(tool: Tool, tools: ModelTools) -> types.Tool:
