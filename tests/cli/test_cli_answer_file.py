@@ -13,6 +13,8 @@ import pytest
 
 from slugline.audit.findings import text_digest
 from slugline.corpus.formats import TableDialect
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import SourceRow
 from slugline.prediction.files import answer_names, topic_names
 
 pytestmark = pytest.mark.slow
@@ -170,9 +172,9 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) 
     ("output", "message"),
     [
         (
-            "a.xlsx",
-            "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
-            "or in / for a folder.",
+            "a.docx",
+            "--output is a.docx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
+            ".xlsx, or in / for a folder.",
         ),
         ("tickets.csv", "--output tickets.csv: would overwrite an input file; name another one."),
         ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
@@ -307,3 +309,81 @@ def test_repaired_documents_are_written_as_they_came_in(run: Run, name: str) -> 
         assert data == expected.encode("cp1252")
     else:
         assert data.decode().startswith('{"Nr":"0","Text":"Währung 0","Thema":"b"}\n')
+
+
+def test_an_excel_file_holds_texts_as_texts(run: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    cells = ["=1+1", "+49 30 1234", "-x", "@a", "00712345678901234567", "a\x07b_x0041_", "1.5"]
+    lines = ["text," + ",".join(map(str, range(len(cells)))), "wheat," + ",".join(cells)]
+    Path("t.csv").write_text("\n".join(lines))
+
+    assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.xlsx").code == 0
+
+    header, row = openpyxl.load_workbook("a.xlsx").active.iter_rows()
+    assert [cell.value for cell in header][-3:] == ["topic", "probability", "error"]
+    assert {cell.data_type for cell in row[: len(cells) + 2]} == {"s"}
+    assert (row[-3].value, row[-2].data_type) == ("grain", "n")
+    (found,) = read_rows("a.xlsx")
+    assert isinstance(found, SourceRow)
+    assert [*found.values.values()][1 : len(cells) + 1] == cells
+
+
+def test_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
+    pytest.importorskip("openpyxl")
+    Path("t.csv").write_text(f"text,more\nwheat,{'x' * 40_000}\n")
+
+    code, _, err = run("predict", "news.slug", "t.csv", "-q", "-o", "a.xlsx")
+
+    assert code == 1
+    assert err.endswith("a cell of 40,000 characters, and one of Excel holds 32,767; write CSV.\n")
+    assert not Path("a.xlsx").exists()
+
+
+def test_excel_files_of_answers_keep_the_columns_of_a_table_without_rows(run: Run) -> None:
+    pytest.importorskip("openpyxl")
+    Path("t.csv").write_text("Nr;text\n")
+
+    assert run("predict", "news.slug", "t.csv", "-q", "-o", "a.xlsx").code == 0
+
+    openpyxl = pytest.importorskip("openpyxl")
+    (header,) = openpyxl.load_workbook("a.xlsx").active.iter_rows(values_only=True)
+    assert header == ("Nr", "text", "topic", "probability", "error")
+
+
+def test_each_text_of_a_folder_is_answered_under_its_name(run: Run) -> None:
+    Path("in").mkdir()
+    Path("in/b.txt").write_text("wheat\nand corn")
+    Path("in/a.txt").write_text("goal")
+
+    code, out, err = run("predict", "news.slug", "in")
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [(row["id"], row["topic"]) for row in rows] == [("a.txt", "sport"), ("b.txt", "grain")]
+
+    assert run("predict", "news.slug", "in", "-o", "a.csv").code == 0
+    header, *cells = cells_of("a.csv")
+    assert header == ["text", "id", "topic", "probability", "error"]
+    assert [row[:3] for row in cells] == [
+        ["goal", "a.txt", "sport"],
+        ["wheat\nand corn", "b.txt", "grain"],
+    ]
+
+
+def test_the_rows_of_a_folder_of_parquet_files_are_answered(run: Run, write_parquet: Any) -> None:
+    Path("in").mkdir()
+    for name, text in (("b", "goal"), ("a", "wheat")):
+        write_parquet(f"in/{name}.parquet", {"text": ("VARCHAR", [text]), "n": ("INT", [1])})
+
+    for output in ("a.csv", "a.parquet"):
+        assert run("predict", "news.slug", "in", "-q", "-o", output).code == 0
+
+    assert [row[:3] for row in cells_of("a.csv")] == [
+        ["text", "n", "topic"],
+        ["wheat", "1", "grain"],
+        ["goal", "1", "sport"],
+    ]
+    rows = [row.values for row in read_rows("a.parquet")]
+    assert [(row["text"], row["n"], row["topic"]) for row in rows] == [
+        ("wheat", 1, "grain"),
+        ("goal", 1, "sport"),
+    ]

@@ -127,3 +127,46 @@ def test_a_link_in_a_circle_is_said_in_one_line(run: Run, arguments: list[str]) 
     assert result.code in (1, 2)
     assert result.err.startswith("slugline: error: ")
     assert len(result.err.splitlines()) == 1 + result.err.count("read column")
+
+
+# Files without topics ---------------------------------------------------------------------------
+
+
+def test_texts_of_a_folder_need_no_topics_where_they_are_predicted() -> None:
+    Path("texts/b.txt").write_text("out")
+    Path("texts/a/2.TXT").write_text("\ufeffgoal", encoding="utf-8")
+    Path("texts/a/3.txt").write_bytes(b"\xff")
+    Path("texts/a/4.txt").symlink_to("../b.txt")
+    Path("texts/a/notes.md").write_text("no text")
+
+    rows = read_rows("texts/a", fallback="txt")
+
+    assert (rows.unit, rows.has_names) == ("file", False)
+    first, second, third, fourth = rows
+    assert [first, second] == [
+        SourceRow("1.txt", {"text": "wheat", "id": "1.txt"}),
+        SourceRow("2.TXT", {"text": "goal", "id": "2.TXT"}),
+    ]
+    assert isinstance(third, BadRow)
+    assert (third.at, third.problem) == ("3.txt", "bytes that are not UTF-8")
+    assert fourth == BadRow("4.txt", *OUTSIDE)
+    with pytest.raises(DataError, match="texts/a has no sub-folders; make one for each topic"):
+        load_corpus("texts/a")
+
+
+def test_parquet_files_of_a_folder_are_one_source(write_parquet: Any) -> None:
+    for name, text in (("b", "goal"), ("a", "wheat")):
+        write_parquet(f"texts/a/{name}.parquet", {"text": ("VARCHAR", [text]), "id": ("INT", [1])})
+    Path("texts/a/1.txt").unlink()
+
+    rows = read_rows("texts/a")
+
+    assert (rows.unit, rows.has_names) == ("row", True)
+    assert list(rows) == [
+        SourceRow("a.parquet, row 1", {"text": "wheat", "id": 1}),
+        SourceRow("b.parquet, row 1", {"text": "goal", "id": 1}),
+    ]
+    Path("elsewhere.parquet").write_bytes(Path("texts/a/a.parquet").read_bytes())
+    Path("texts/a/c.parquet").symlink_to("../../elsewhere.parquet")
+    with pytest.raises(DataError, match=r"c.parquet is no regular file of this folder"):
+        list(read_rows("texts/a"))

@@ -79,7 +79,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 )
 @option(
     "--output -o FILE",
-    "Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the answers. Or "
+    "Write a .csv, .tsv, .jsonl, .parquet or .xlsx file: all columns of FILE, then the answers. Or "
     "a folder, such as out/: one file of answers for each FILE.",
     show_default="JSON lines to standard output",
 )

@@ -20,7 +20,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -98,8 +98,38 @@ def folder_rows(
                 yield (
                     problem._replace(at=at)
                     if problem
-                    else _file_row(at, file, topic.name, encoding, fallback_encoding)
+                    else _file_row(at, file, {"topic": topic.name}, encoding, fallback_encoding)
                 )
+
+
+def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
+    """Yield the *.txt files of a folder, sorted by name, which is the id; see `folder_rows`."""
+    with translate_os_errors(str(folder)):
+        root = os.path.realpath(folder)
+        for file in _files_ending(folder, ".txt"):
+            problem = _problem(root, file)
+            yield (
+                problem._replace(at=file.name)
+                if problem
+                else _file_row(file.name, file, {"id": file.name}, encoding)
+            )
+
+
+def parquet_folder_rows(folder: Path) -> RowIterator:
+    """Yield the rows of the Parquet files of a folder, sorted by name; all must be in it."""
+    root = os.path.realpath(folder)
+    for file in _files_ending(folder, ".parquet"):
+        if not (file.is_file() and _is_within(root, file)):
+            raise DataError(
+                f"{file} is no regular file of this folder; copy it there, or remove it."
+            )
+        for row in parquet_rows(file):
+            at = f"{file.name}, row {row.at}"
+            yield row._replace(at=at) if isinstance(row, BadRow) else replace(row, at=at)
+
+
+def _files_ending(folder: Path, ending: str) -> list[Path]:
+    return [path for path in _visible(folder) if path.suffix.lower() == ending]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -113,7 +143,7 @@ def _text_files(topic: Path) -> list[Path]:
         raise DataError(
             f"{nested} is a folder within the topic {topic.name!r}; move its texts up one level."
         )
-    files = [path for path in paths if path.suffix.lower() == ".txt"]
+    files = _files_ending(topic, ".txt")
     if not files:
         raise DataError(f"{topic} has no *.txt files; add the topic's texts, or remove it.")
     return files
@@ -140,7 +170,11 @@ def _problem(root: str, file: Path) -> BadRow | None:
 
 
 def _file_row(
-    at: str, file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
+    at: str,
+    file: Path,
+    labels: dict[str, str],
+    encoding: str | None,
+    fallback_encoding: str | None = None,
 ) -> SourceRow | BadRow:
     note = ""
     with file.open("rb") as stream:
@@ -154,7 +188,7 @@ def _file_row(
             return undecodable_row(at, error, encoding)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
-    return make_row(at, {"text": text, "topic": topic}, note, len(data))
+    return make_row(at, {"text": text, **labels}, note, len(data))
 
 
 # Files --------------------------------------------------------------------------------------------
@@ -220,6 +254,9 @@ def read_rows(
 ) -> RowReader:
     """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
 
+    A folder may also hold Parquet files, or, where texts need no topics (if `fallback` is "txt"),
+    one text in each *.txt.
+
     The reader has one line, one quoted row, tens of megabytes of a JSON array or thousands of
     Parquet rows in memory at a time.
 
@@ -252,10 +289,10 @@ def read_rows(
     with translate_os_errors(str(path)):
         check_exists(path)
         name = format or _format_of(path, fallback)
-        if path.is_dir() != (name == "folder"):
+        if path.is_dir() != (name in _FOLDERS):
             kind = "a folder" if path.is_dir() else "not a folder"
             raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
-        chosen = _FORMATS[name]
+        chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
             return RowReader(str(path), name, chosen.read(path, encoding))
@@ -386,7 +423,7 @@ def _check_kind(path: Path, name: str) -> None:
         raise DataError(
             f"{path} is a device, which may have no end; give a file, or - for a terminal."
         )
-    if _FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if _ALL_FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(f"{path} is a pipe, which can't be read as {name}; save it as a file.")
 
 
@@ -397,7 +434,11 @@ def names_documents(name: str) -> bool:
 
 def _format_of(path: Path, fallback: str | None) -> str:
     if path.is_dir():
-        return "folder"
+        if any(child.is_dir() for child in _visible(path)):
+            return "folder"
+        if fallback == "txt" and _files_ending(path, ".txt"):
+            return "text files"
+        return "parquet files" if _files_ending(path, ".parquet") else "folder"
     if path.suffix == ".slug":
         raise DataError(
             f"{path} is a model, not documents; give documents, or let it answer some: "
@@ -450,8 +491,16 @@ _FORMATS = {
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
-# And one that users can't name.
-_ALL_FORMATS = {**_FORMATS, "frame": _Format(frame_rows, unit="row")}
+# And some that users can't name.
+_FOLDERS = ("folder", "text files", "parquet files")
+_ALL_FORMATS = {
+    **_FORMATS,
+    "frame": _Format(frame_rows, unit="row"),
+    "text files": _Format(text_file_rows, takes_path=True, unit="file", has_names=False),
+    "parquet files": _Format(
+        lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
+    ),
+}
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",

@@ -24,7 +24,7 @@ from slugline.corpus.parquet import (
     quote_identifier,
 )
 from slugline.corpus.readers import read_dialect
-from slugline.corpus.rows import BadRow
+from slugline.corpus.rows import BadRow, import_reader
 from slugline.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class AnswerFile:
     ) -> None:
         self.dropped_columns: list[str] = []
         self._file = file
-        self._table = None if dialect is None else table_writer(file, dialect)
+        self._table: Any = None if dialect is None else table_writer(file, dialect)
         self._header = () if dialect is None else dialect.columns
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
@@ -203,22 +203,86 @@ def guard_cell(value: Any) -> Any:
     return f"'{cell}"
 
 
+# Excel --------------------------------------------------------------------------------------------
+
+# What a sheet holds: rows, and characters of a cell.
+_MAX_SHEET_ROWS, _MAX_CELL = 1_048_576, 32_767
+# Characters that XML lacks, and the start of what stands for one.
+_ESCAPED = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
+)
+
+
+class ExcelAnswers(AnswerFile):
+    """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
+
+    def __init__(self, file: BinaryIO, rows: RowReader, names: Sequence[str]) -> None:
+        super().__init__(file, None, rows.unit, names, rows.has_names)
+        self._table = self
+        self._cell = self._sheet_cell
+        self._header = read_dialect(rows).columns
+        self._openpyxl = _import_openpyxl()
+        self._book = self._openpyxl.Workbook(write_only=True)
+        self._sheet = self._book.create_sheet()
+        self._n_rows = 0
+
+    def writerow(self, cells: Iterable[Any]) -> None:
+        """Write a row of cells; DataError if the sheet is full."""
+        self._n_rows += 1
+        if self._n_rows > _MAX_SHEET_ROWS:
+            raise DataError(f"an Excel sheet holds {_MAX_SHEET_ROWS:,} rows; write CSV.")
+        self._sheet.append([*cells])
+
+    def finish(self) -> None:
+        """Write the file."""
+        super().finish()
+        self._book.save(self._file)
+
+    def close(self) -> None:
+        """End the sheet, if it has not been written."""
+        if not self._sheet.closed:
+            self._sheet.close()
+
+    def _sheet_cell(self, value: Any) -> Any:
+        """Return a text as a cell that stays text, and numbers and truth values as they are."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", str(table_cell(value)))
+        if len(text) > _MAX_CELL:
+            raise DataError(
+                f"a cell of {len(text):,} characters, and one of Excel holds {_MAX_CELL:,}; write "
+                "CSV."
+            )
+        cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
+        cell.data_type = "s"  # whatever it looks like
+        return cell
+
+
+def _import_openpyxl() -> Any:
+    return import_reader("Excel", "openpyxl", "openpyxl")
+
+
 # Targets ------------------------------------------------------------------------------------------
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None, ".ndjson": None}
-#: What the name of a file of answers may end in; all but .parquet also with .gz.
-ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+#: What the name of a file of answers may end in; all but .parquet and .xlsx also with .gz.
+ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 # Answers are packed while others wait: the quickest level.
 _PACKING = 1
 
 
 def check_ending(path: Path) -> None:
-    """Raise OptionError unless the name of a file says in which format to write answers."""
+    """Raise OptionError unless the name of a file says in which format to write answers.
+
+    Raises DataError if the package for that is not installed.
+    """
     if not _is_known(path):
         raise OptionError(
             f"`output` is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
             "or in / for a folder."
         )
+    if _ending(path) == ".xlsx":
+        _import_openpyxl()
 
 
 def answer_columns(router: Router, top: int) -> list[str]:
@@ -252,6 +316,9 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
             if _ending(path) == ".parquet":
                 lines = stack.enter_context(fresh_part(path))
                 file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, names, router)
+            elif _ending(path) == ".xlsx":
+                file = ExcelAnswers(part, rows, names)
+                stack.callback(file.close)
             else:
                 if path.suffix.lower() == ".gz":
                     # Without name and time: the same answers give the same bytes.
@@ -286,7 +353,7 @@ def _ending(path: Path) -> str:
 
 
 def _is_known(path: Path) -> bool:
-    return path.suffix.lower() == ".parquet" or _ending(path) in _DELIMITERS
+    return path.suffix.lower() in (".parquet", ".xlsx") or _ending(path) in _DELIMITERS
 
 
 # Parquet ------------------------------------------------------------------------------------------
