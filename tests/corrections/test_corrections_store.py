@@ -290,8 +290,8 @@ def test_a_damaged_file_is_an_error_that_says_so(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(3 * 4096)
         file.write(b"\xff" * 4096 * 40)
-    with CorrectionStore(path) as store, pytest.raises(StoreError, match="is damaged"):
-        list(store.rows())
+    with pytest.raises(StoreError, match="is damaged"):
+        CorrectionStore(path)
 
 
 @pytest.mark.parametrize(

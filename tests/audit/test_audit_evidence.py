@@ -1,0 +1,316 @@
+"""Evidence against topics, neighbours and odd texts, against the formulas written out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.linear_model import LogisticRegression
+
+from slugline.audit import evidence
+from slugline.audit.evidence import (
+    Neighbours,
+    find_neighbours,
+    find_odd_texts,
+    find_shared_lines,
+    heldout_scores,
+    number_identical,
+)
+from slugline.audit.suspicion import TopicEvidence, error_probabilities
+from slugline.learning.learner import FitContext
+from slugline.text.blocks import Block
+from slugline.text.features import Features
+
+# Evidence against topics ------------------------------------------------------------------------
+
+N_ROWS, N_TOPICS = 80, 4
+
+
+def make_evidence(seed: int = 0, n_rows: int = N_ROWS) -> TopicEvidence:
+    """Return scores that know the right topic, for topics of which a tenth are wrong."""
+    rng = np.random.default_rng(seed)
+    right = rng.integers(0, N_TOPICS, n_rows)
+    scores = rng.normal(-1, 0.4, (n_rows, N_TOPICS)).astype(np.float32)
+    scores[np.arange(n_rows), right] += 1.5
+    shares = rng.dirichlet(np.ones(N_TOPICS), n_rows).astype(np.float32)
+    y = right.copy()
+    y[::10] = (y[::10] + 1) % N_TOPICS
+    return TopicEvidence(scores, shares, y)
+
+
+def expected_against(known: TopicEvidence, y: np.ndarray) -> np.ndarray:
+    """Return the evidence against topics, document by document."""
+
+    def bend(score: float) -> float:
+        return float(np.log1p(np.exp(4 * (score + 1))) / 4 - 1)
+
+    def best_other(row: int, topic: int) -> int:
+        others = [other for other in range(N_TOPICS) if other != topic]
+        return max(others, key=lambda other: known.scores[row, other])
+
+    n_rows, found = len(y), []
+    share = [(np.sum(known.y == topic) + 1) / (n_rows + N_TOPICS) for topic in range(N_TOPICS)]
+    for row, topic in enumerate(y.tolist()):
+        best = best_other(row, topic)
+        # Other documents of the topic whose best other topic scores higher than theirs.
+        over = [
+            best_other(other, topic)
+            for other in range(n_rows)
+            if (other != row or known.y[row] != topic)
+            and known.y[other] == topic
+            and known.scores[other, topic] < known.scores[other, best_other(other, topic)]
+        ]
+        by_chance = share[best] / (1 - share[topic])
+        ratio = (over.count(best) + 10 * by_chance) / ((len(over) + 10) * by_chance)
+        found.append(
+            0.25 * bend(known.scores[row, best])
+            - bend(known.scores[row, topic])
+            - 0.7 * known.shares[row, topic]
+            - 0.2 * max(0.0, np.log(ratio))
+        )
+    return np.array(found)
+
+
+def test_evidence_against_topics_follows_the_formulas() -> None:
+    known = make_evidence()
+    before = known.scores.copy()
+    drawn = np.random.default_rng(1).permutation(known.y)
+    for y in (known.y, drawn):
+        np.testing.assert_allclose(known.against(y), expected_against(known, y), rtol=1e-5)
+    assert np.array_equal(known.scores, before)
+
+
+def test_the_likeliest_other_topic_is_that_of_scores_and_of_near_documents() -> None:
+    scores = np.array([[1.0, 0.5, 0.2], [1.0, 0.5, 0.2]], dtype=np.float32)
+    shares = np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.5]], dtype=np.float32)
+    known = TopicEvidence(scores, shares, np.array([0, 0]))
+    assert known.likely(np.array([0, 0])).tolist() == [1, 2]  # 0.2 + 0.7 * 0.4 is 0.48
+    assert known.likely(np.array([1, 2])).tolist() == [0, 0]
+
+
+def test_probabilities_are_the_share_of_wrong_topics_times_the_ratio_of_densities() -> None:
+    known = make_evidence(n_rows=400)
+    y, drawn = known.y, np.random.default_rng(5).permutation(known.y)
+    against, wrong = known.against(y), known.against(drawn)[drawn != y]
+    share = min(
+        0.2,
+        *(
+            (np.sum(against > np.quantile(wrong, q)) + 1) / (1 - q) / len(y)
+            for q in (0.5, 0.7, 0.9)
+        ),
+    )
+    values = np.concatenate([against, wrong])
+    regression = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-10).fit(
+        np.stack([np.ones_like(values), values], axis=1), np.arange(len(values)) >= len(against)
+    )
+    weights = regression.coef_[0]
+    ratio = np.exp(weights[0] + weights[1] * against) * len(against) / len(wrong)
+    found = error_probabilities(known, seed=5)
+    np.testing.assert_allclose(found, np.clip(share * ratio, 1e-4, 1 - 1e-4), rtol=1e-3)
+    is_wrong = np.arange(400) % 10 == 0
+    assert found[is_wrong].mean() > 10 * found[~is_wrong].mean()
+
+
+def test_nothing_is_wrong_where_all_documents_have_one_topic() -> None:
+    nothing = np.zeros((3, 2), dtype=np.float32)
+    known = TopicEvidence(nothing, nothing, np.array([1, 1, 1]))
+    assert error_probabilities(known, seed=0).tolist() == [0, 0, 0]
+
+
+# Neighbours and held-out scores -----------------------------------------------------------------
+
+
+def test_neighbours_are_the_nearest_by_terms_that_are_not_common(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evidence, "_BATCH_ROWS", 25)
+    rng = np.random.default_rng(0)
+    dense = rng.random((60, 40)) * (rng.random((60, 40)) < 0.15)
+    dense[:, 0] = 1  # in all of them
+    dense[:50, 1], dense[50:, 1] = 1, 0  # in as many as a term may be in
+    dense[:, 39] = 0
+    dense[7, :-1], dense[7, 39] = 0, 1  # has nothing in common with any
+    X = sp.csr_array(dense / np.sqrt((dense**2).sum(axis=1, keepdims=True)), dtype=np.float32)
+    groups = np.arange(60)
+    groups[1] = 0
+
+    found = find_neighbours(X, groups)
+
+    cosines = X.toarray()[:, 1:] @ X.toarray()[:, 1:].T
+    for row in range(60):
+        others = [b for b in np.flatnonzero(cosines[row] > 0).tolist() if groups[b] != groups[row]]
+        nearest = sorted(others, key=lambda other: -cosines[row, other])[:10]
+        n_more = 10 - len(nearest)
+        np.testing.assert_allclose(
+            found.cosine[row], np.append(cosines[row, nearest], np.zeros(n_more)), rtol=1e-5
+        )
+        assert found.rows[row].tolist() == [*nearest, *[-1] * n_more]
+    assert found.rows[7].tolist() == [-1] * 10
+
+
+def test_a_topic_has_the_share_of_its_documents_among_the_nearest() -> None:
+    near = Neighbours(
+        np.array([[1, 2, 3], [0, -1, -1], [-1, -1, -1], [0, 1, -1]]),
+        np.array([[0.5, 0.25, 0.25], [0.5, 0, 0], [0, 0, 0], [0.3, 0.1, 0]], dtype=np.float32),
+    )
+    shares = near.shares(np.array([0, 1, 1, 2]), 3)
+    np.testing.assert_allclose(
+        shares, np.array([[0, 3, 1], [4, 0, 0], [0, 0, 0], [3, 1, 0]]) / 4, rtol=1e-6
+    )
+
+
+def test_scores_are_the_mean_of_three_rounds_that_do_not_learn_from_suspects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rounds: list[tuple[Any, ...]] = []
+
+    def score(X: Any, y: Any, context: Any, folds: Any, is_used: Any, passes: int) -> Any:
+        rounds.append((X, folds.tolist(), is_used.tolist(), passes))
+        return np.full((len(y), context.n_topics), 3.0 ** len(rounds), dtype=np.float32)
+
+    monkeypatch.setattr(evidence, "scores_in_folds", score)
+    monkeypatch.setattr(
+        evidence, "frequency_scores", lambda X, y, n, folds: np.ones((len(y), n), np.float32)
+    )
+    X, leads = sp.csr_array(np.eye(10, dtype=np.float32)), sp.csr_array((10, 2), dtype=np.float32)
+    y, groups = np.arange(10) % 2, np.arange(10)
+    so_far: list[float] = []
+
+    def suspects(scores: np.ndarray) -> np.ndarray:
+        so_far.append(float(scores[0, 0]))
+        return np.arange(10) < len(so_far)
+
+    begun: list[int] = []
+    found = heldout_scores(X, leads, y, FitContext(2, seed=4), groups, suspects, begun.append)
+
+    assert begun == [0, 1, 2]
+    assert [rows is X for rows, *_ in rounds] == [True, False, True]
+    assert rounds[1][0] is leads
+    assert [folds for _, folds, _, _ in rounds] == [
+        evidence.assign_folds(y, groups, seed).tolist() for seed in (4, 5, 6)
+    ]
+    assert [is_used.count(False) for _, _, is_used, _ in rounds] == [0, 1, 2]
+    assert {passes for *_, passes in rounds} == {1}
+    assert so_far == [3 + 1, (3 + 9) / 2 + 1]
+    np.testing.assert_allclose(found, (3 + 9 + 27) / 3 + 1)
+
+
+# Odd texts --------------------------------------------------------------------------------------
+
+
+def odd_among(*texts: str) -> dict[int, tuple[str, str]]:
+    words = Features([Block("words")], 1).fit_transform(list(texts))
+    numbers = number_identical(texts)
+    found = find_odd_texts(texts, ["a"] * len(texts), words, [], numbers)
+    assert [odd.row for odd in found] == sorted(odd.row for odd in found)
+    return {odd.row: (odd.kind, odd.why) for odd in found}
+
+
+def test_texts_without_words_are_blank() -> None:
+    assert odd_among("oil up", "", " \n", "...") == dict.fromkeys(
+        (1, 2, 3), ("blank", "there is no word in it")
+    )
+
+
+@pytest.mark.parametrize("dots", ["...", "…", "…  \n"])
+def test_long_texts_that_end_in_dots_were_cut_off(dots: str) -> None:
+    long = "price " * 14
+    short = long[: 79 - len(dots)] + dots
+    assert odd_among(long[: 80 - len(dots)] + dots, short, long + dots + "end", long) == {
+        0: ("cut off", "it ends in dots")
+    }
+
+
+@pytest.mark.parametrize(
+    ("n_cut", "n_shorter", "length", "odd"),
+    [(3, 4, 40, True), (2, 5, 40, False), (3, 3, 40, False), (3, 4, 39, False)],
+    ids=["just enough", "too few", "half are as long", "too short"],
+)
+def test_texts_of_the_longest_length_were_cut_off_if_most_are_shorter(
+    n_cut: int, n_shorter: int, length: int, odd: bool
+) -> None:
+    cut = [f"{number} oil gas".ljust(length, "x") for number in range(n_cut)]
+    found = odd_among(*cut, *(f"{number} wheat" for number in range(n_shorter)))
+    why = "it ends after 40 characters, as 2 others do"
+    assert found == (dict.fromkeys(range(3), ("cut off", why)) if odd else {})
+
+
+LATIN, GREEK = "the price of oil", "τιμή του πετρελαίου"
+
+
+def test_a_text_hardly_in_the_usual_script_is_odd() -> None:
+    why = "it is written in Greek, and most texts in Latin"
+    tenth = "a" + "τ" * 9  # one letter in ten is of the usual script
+    less = "a" + "τ" * 10
+    found = odd_among(LATIN, LATIN + "s", LATIN + "es", GREEK, tenth, less, "τιμ", "12 345 67")
+    assert found == {3: ("other script", why), 5: ("other script", why)}
+
+
+def test_where_no_script_has_half_of_the_texts_none_is_odd() -> None:
+    cyrillic = "цены на нефть"
+    assert odd_among(LATIN, LATIN + "s", GREEK, cyrillic, cyrillic + "а") == {}
+    assert list(odd_among(LATIN, LATIN + "s", GREEK, cyrillic)) == [2, 3]
+
+
+def test_the_scripts_of_japanese_are_one() -> None:
+    assert odd_among("石油価格の上昇", "せきゆのかかく", "カタカナノカカク", "原油価格上昇") == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "n_texts", "shared"),
+    [
+        ({"Reuter": 5}, 250, True),
+        ({"Reuter": 4}, 100, False),
+        ({"Reuter": 5}, 300, False),
+        ({"r" * 200: 5}, 10, True),
+        ({"r" * 201: 5}, 10, False),
+    ],
+    ids=["enough", "fewer than five", "under 2 %", "as long as may be", "too long"],
+)
+@pytest.mark.parametrize("place", ["{line}\noil {number}", "oil {number}\n{line} "])
+def test_lines_that_begin_or_end_enough_texts_are_shared(
+    lines: dict[str, int], n_texts: int, shared: bool, place: str
+) -> None:
+    ((line, n_lines),) = lines.items()
+    texts = [place.format(line=line, number=number) for number in range(n_lines)]
+    texts += [line, *(f"gas {number}" for number in range(n_texts - n_lines - 1))]
+    assert find_shared_lines(texts) == ([(line, n_lines)] if shared else [])
+
+
+def counted_words(n_rows: int, n_odd: int, length: int = 8) -> tuple[sp.csr_array, list[int]]:
+    """Return texts of the same common words, some of words that no other has, and which these are.
+
+    Two texts have more of the common words.
+    """
+    odd = np.linspace(2, n_rows - 1, n_odd).astype(int).tolist()
+    dense = np.zeros((n_rows, 50 + length * n_odd), dtype=np.float32)
+    dense[:, :length] = 3
+    dense[:2, :50] = 1
+    for number, row in enumerate(odd):
+        first = 50 + length * number
+        dense[row] = 0
+        dense[row, first : first + length] = 1
+    return sp.csr_array(dense), odd
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_odd", "length", "is_odd"),
+    [
+        (100, 5, 12, True),
+        (100, 6, 12, False),
+        (50, 1, 12, True),
+        (49, 1, 12, False),
+        (100, 5, 7, False),
+        (100, 5, 8, False),
+    ],
+    ids=["few", "many", "just enough texts", "too few texts", "short", "improbable no more"],
+)
+def test_texts_without_the_common_words_are_of_another_language(
+    n_rows: int, n_odd: int, length: int, is_odd: bool
+) -> None:
+    words, expected = counted_words(n_rows, n_odd, length)
+    found = list(evidence._of_other_languages(words))
+    assert [odd.row for odd in found] == (expected if is_odd else [])
+    assert {odd.kind for odd in found} <= {"other language"}
