@@ -445,6 +445,41 @@ def test_all_are_all_and_each_is_measured_once() -> None:
     assert notes == ()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "notes"),
+    [
+        (
+            60.0,
+            [
+                "encoder: encodes all 6 texts in each of 2 folds, which takes about 2 minutes; "
+                "`models` can leave it out"
+            ],
+        ),
+        (20.0, []),
+    ],
+)
+def test_an_encoder_that_takes_long_is_announced_before_any_model_starts(
+    seconds: float, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class StartedError(Exception):
+        pass
+
+    class Notes(SilentProgress):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            raise StartedError
+
+    monkeypatch.setattr("slugline.compare.run.estimate_seconds", lambda *_: seconds)
+    corpus = Corpus(["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"], "six")
+    with pytest.raises(StartedError):
+        compare_models(corpus, ["majority", "encoder"], TWO, progress=Notes())
+    assert said == notes
+
+
 def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

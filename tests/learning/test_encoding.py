@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, EncoderError, OptionError
-from slugline.learning.encoder.rows import encode
+from slugline.learning.encoder.rows import encode, estimate_seconds
 from stand_ins import Letters
 
 
@@ -117,6 +118,23 @@ def test_progress_is_told_of_what_is_encoded_and_not_of_what_is_kept() -> None:
     for _ in range(2):
         encode(TEXTS, Letters(), progress=told)
     assert told.said == [*range(0, 700, 64), 700, "end", "end"]
+
+
+def test_the_time_of_encoding_is_estimated_from_a_few_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    class Slow(Letters):
+        def encode(self, texts: list[str]) -> Any:
+            nonlocal now
+            now += 2.0 * len(texts) + (30 if not self.calls else 0)  # to load it
+            return super().encode(texts)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    slow = Slow()
+    assert estimate_seconds(TEXTS, slow, 4) == 2.0 * len(TEXTS)
+    assert slow.calls[1] <= 32
 
 
 class Stopping(Letters):

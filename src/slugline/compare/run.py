@@ -23,6 +23,7 @@ from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
 from slugline.base.progress import Progress, check_progress
+from slugline.base.words import counted
 from slugline.compare import process
 from slugline.compare.models import (
     MODELS,
@@ -37,6 +38,7 @@ from slugline.compare.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError
+from slugline.learning.encoder.rows import estimate_seconds
 
 # The record ---------------------------------------------------------------------------------------
 
@@ -138,6 +140,8 @@ def _unusable(path: Path, error: OSError) -> SluglineError:
 
 # Seconds. Ctrl-C can't wake some systems from waiting without an end.
 _PATIENCE = 0.5
+# Seconds from which the encoder's work is announced.
+_LONG = 60.0
 # What the results depend on beside the model.
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
@@ -288,6 +292,7 @@ class _Run:
         for name, key in keys.items():
             stored = self.record.find(key).items()
             self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
+        self._announce_encoder(progress)
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
@@ -304,6 +309,20 @@ class _Run:
                 self._end_all(pool)
                 raise
         return False
+
+    def _announce_encoder(self, progress: Progress) -> None:
+        """Say how long the encoder will take, if that is long."""
+        model = next((model for model in self.models if model.name == "encoder"), None)
+        n_folds = 0 if model is None else len(self._missing(model))
+        if n_folds == 0:
+            return
+        seconds = estimate_seconds(self.corpus.texts, "use", self.settings.threads) * n_folds
+        if seconds >= _LONG:
+            minutes = counted(round(seconds / 60), "minute")
+            progress.note(
+                f"encoder: encodes all {len(self.corpus):,} texts in each of "
+                f"{counted(n_folds, 'fold')}, which takes about {minutes}; `models` can leave it out"
+            )
 
     def result(self, model: Model) -> ModelResult:
         """Return the result of a model, as far as it was measured."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+import time
 import warnings
 import zlib
 from collections import deque
@@ -205,6 +206,8 @@ def _unseal(blob: bytes) -> F16:
 
 # Texts that an encoder gets at once. Between batches, it can be interrupted, and rows are cached.
 _BATCH_TEXTS = 64
+# Texts whose encoding is timed.
+_N_SAMPLED = 32
 
 
 def encode(
@@ -246,6 +249,17 @@ def encode(
     numbers = {text: row for row, text in enumerate(distinct)}
     order = [numbers[text] for text in documents]
     return rows[np.array(order, dtype=np.intp)].astype(np.float32)
+
+
+def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int | None) -> float:
+    """Return about how long it takes to encode texts, from how long a few of them take."""
+    checked = get_encoder(encoder)
+    sample = texts[:: -(-len(texts) // _N_SAMPLED)]
+    checked.encode(sample[:1])  # loads it
+    started = time.perf_counter()
+    checked.encode(sample)
+    n_threads = count_threads(n_jobs) if checked.is_thread_safe else 1
+    return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
 
 
 def _through_cache(texts: Sequence[str], work: _Encoding, cache: RowCache) -> F16:
