@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from slugline.model.file.schema import ModelInfo
 from slugline.model.fit import fit, fit_batch
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Route, Router
-from slugline.model.settings import FitSettings
+from slugline.model.settings import FitSettings, draw_seed
 from slugline.text.blocks import Block
 from slugline.text.features import Features
 
@@ -111,8 +112,9 @@ class TopicClassifier(TextEstimator):
         document; see `slugline.learning.tuning`. Chooses learner and blocks.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
-    random_state : int, default 0
-        Seed for every random choice.
+    random_state : int, numpy.random.Generator, RandomState or None, default 0
+        Seed for every random choice, or where a fit draws it from; None draws a fresh one. The seed
+        is `fitted_.seed`, with which the same model can be made again.
     min_precision : float, over 0 and under 1, optional
         How often the predictions that `route` gives must be right, unless it is told otherwise.
         Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
@@ -121,7 +123,7 @@ class TopicClassifier(TextEstimator):
     Attributes
     ----------
     classes_ : array, shape (n_topics,)
-        Topics in the order of the columns of `predict_proba`: words, or 64-bit integers.
+        Topics in the order of the columns of `predict_proba`: words, 64-bit integers, or booleans.
     features_ : Features
     learner_ : Learner
     topics_ : Topics
@@ -151,7 +153,7 @@ class TopicClassifier(TextEstimator):
         class_weight: str | Mapping[Any, float] | None = None,
         tune: bool | float = False,
         n_jobs: int | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.Generator | np.random.RandomState | None = 0,
         min_precision: float | None = None,
     ) -> None:
         self.learner = learner
@@ -178,8 +180,8 @@ class TopicClassifier(TextEstimator):
         Parameters
         ----------
         X : iterable of str
-        y : iterable of str or int, one for each text
-            Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
+        y : iterable of str, int or bool, one for each text
+            Whole floats become integers: 1.0 is 1.
         sample_weight : float array, shape (n_documents,), optional
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
@@ -246,6 +248,8 @@ class TopicClassifier(TextEstimator):
         """
         before = getattr(self, "fitted_", None)
         settings = self._settings(before.learner if before else choose_learner(self.learner))
+        if before is not None and not isinstance(self.random_state, int | np.integer):
+            settings = replace(settings, random_state=before.seed)  # drawn once
         return self._replace_fitted(
             fit_batch(X, y, settings, before, classes=classes, sample_weight=sample_weight)
         )
@@ -440,7 +444,7 @@ class TopicClassifier(TextEstimator):
             class_weight=self.class_weight,
             tune=self.tune,
             n_jobs=self.n_jobs,
-            random_state=self.random_state,
+            random_state=draw_seed(self.random_state),
             encoder=None if self.encoder is None else get_encoder(self.encoder),
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
@@ -462,6 +466,11 @@ class TopicClassifier(TextEstimator):
                 "this TopicClassifier is not fitted yet; call fit first, or load a saved one."
             )
         return self.fitted_
+
+
+def to_fitted(model: TopicClassifier | Fitted) -> Fitted:
+    """Return the fitted value of a classifier; NotFittedError if there is none yet."""
+    return model if isinstance(model, Fitted) else model._fitted()
 
 
 def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> TopicClassifier:

@@ -12,7 +12,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.run import evaluate, run_experiment
 from slugline.experiment.smaller_file import save_smaller
@@ -211,7 +211,19 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
     )
     numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
 
-    assert evaluate(classifier.fitted_, numbered).accuracy == 1.0
+    for model in (classifier, classifier.fitted_):
+        assert evaluate(model, numbered).accuracy == 1.0
+    with pytest.raises(NotFittedError):
+        evaluate(TopicClassifier(), numbered)
+
+
+def test_the_seed_that_is_drawn_draws_the_test_as_well(corpus: Corpus) -> None:
+    classifier = TopicClassifier(random_state=np.random.default_rng(5))
+    drawn = run_experiment(classifier, corpus)
+    seed = drawn.fitted.seed
+    assert classifier.random_state == seed != 0
+    again = run_experiment(TopicClassifier(random_state=seed), corpus)
+    assert again.tested.test.texts == drawn.tested.test.texts
 
 
 # Smaller files ----------------------------------------------------------------------------------

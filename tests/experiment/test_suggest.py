@@ -46,6 +46,9 @@ def test_doubtful_documents_come_before_clear_ones(fitted: Fitted) -> None:
 
 def test_a_suggestion_names_its_row_the_guess_and_its_probability(fitted: Fitted) -> None:
     documents = SURE + DOUBTFUL
+    assert suggest(TopicClassifier.from_fitted(fitted), documents, 3) == suggest(
+        fitted, documents, 3
+    )
     for each in suggest(fitted, documents, 3):
         assert documents[each.row] == each.text
         proba = fitted.predict_proba([each.text])[0]

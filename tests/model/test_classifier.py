@@ -142,6 +142,40 @@ def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
     assert twin.random_state == 7
 
 
+def test_a_seed_is_drawn_anew_without_one_and_kept_in_the_model(
+    texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    classifier = TopicClassifier(random_state=None)
+    seeds = {clone(classifier).fit(texts, topics).fitted_.seed for _ in range(4)}
+    assert len(seeds) > 1
+    classifier.fit(texts, topics).save(tmp_path / "a.slug")
+    assert classifier.random_state is None
+    seed = classifier.fitted_.seed
+    again = TopicClassifier(random_state=seed).fit(texts, topics)
+    again.save(tmp_path / "b.slug")
+    assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
+    assert load(tmp_path / "a.slug").random_state == seed
+    # Batches go on with the seed of the first one.
+    assert classifier.partial_fit(texts[:9], topics[:9]).fitted_.seed == seed
+
+
+@pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
+def test_each_fit_draws_from_a_generator(
+    make: Callable[[int], Any], texts: list[str], topics: list[str]
+) -> None:
+    first, second = (TopicClassifier(random_state=make(5)) for _ in range(2))
+    seeds = [first.fit(texts, topics).fitted_.seed for _ in range(3)]
+    assert len(set(seeds)) == 3
+    assert [second.fit(texts, topics).fitted_.seed for _ in range(3)] == seeds
+    assert cross_val_score(TopicClassifier(random_state=make(5)), texts, topics, cv=3).min() > 0.9
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 32, 1.5, "0", True])
+def test_what_is_no_seed_is_refused(seed: Any, texts: list[str], topics: list[str]) -> None:
+    with pytest.raises(OptionError, match=r"^`random_state` is .*; give a whole number from 0 to "):
+        TopicClassifier(random_state=seed).fit(texts, topics)
+
+
 def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
     classifier = TopicClassifier()
     assert classifier.get_params() == {
@@ -484,10 +518,6 @@ def test_weights_that_can_not_be_are_refused(
         ({"n_jobs": 0}, "`n_jobs` is 0; give a whole number of at least 1."),
         ({"n_jobs": 1.5}, "`n_jobs` is 1.5; give a whole number of at least 1."),
         ({"random_state": -1}, "`random_state` is -1; give a whole number from 0 to 4294967295."),
-        (
-            {"random_state": None},
-            "`random_state` is None; give a whole number from 0 to 4294967295.",
-        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -600,10 +630,11 @@ class NAType:
     ],
     ids=["bools", "floats", "NumPy's bools", "NumPy's floats", "mixed"],
 )
-def test_booleans_and_whole_floats_are_the_integers_that_they_equal(
+def test_booleans_stay_booleans_and_whole_floats_are_the_integers_that_they_equal(
     kinds: tuple[Any, Any], texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
     y = [kinds[topic == "sport"] for topic in topics]
+    dtype = bool if all(isinstance(kind, bool | np.bool_) for kind in kinds) else np.int64
     net = TopicClassifier(learner=NeuralLearner((8,), epochs=1))
     assert net.fit(texts, y, validation_data=(texts[:3], y[:3])).classes_.tolist() == [0, 1]
     classifier = TopicClassifier(class_weight={kinds[1]: 2.0})
@@ -611,11 +642,14 @@ def test_booleans_and_whole_floats_are_the_integers_that_they_equal(
     again = load(tmp_path / "a.slug")
     for one in (classifier, again):
         assert one.classes_.tolist() == [0, 1]
-        assert one.classes_.dtype == np.int64
+        assert one.classes_.dtype == one.predict(texts).dtype == dtype
         assert one.predict(texts).tolist() == y
+        assert type(one.route(texts[:1])[0].topic) is (bool if dtype is bool else int)
+        assert one.explain(texts[0], one.classes_[1]).topic == one.classes_[1]
         assert one.score(texts, y) == 1
     assert again.info_.format == FORMAT
     again.partial_fit(texts[:3], y[:3], [kinds[1], kinds[0]])
+    assert again.classes_.dtype == dtype
     assert cross_val_score(TopicClassifier(), texts, np.array(y), cv=3, scoring="roc_auc").min() > 0
 
 

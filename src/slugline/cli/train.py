@@ -264,6 +264,6 @@ def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurve
             parts.get("test"),
             classifiers_to_compare(classifier, with_baseline=request.baseline),
             test_fraction=task.test_fraction or TEST_FRACTION,
-            seed=task.classifier.random_state,
+            seed=task.classifier.fitted_.seed,
             progress=progress,
         )

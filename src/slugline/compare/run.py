@@ -321,7 +321,8 @@ class _Run:
             minutes = counted(round(seconds / 60), "minute")
             progress.note(
                 f"encoder: encodes all {len(self.corpus):,} texts in each of "
-                f"{counted(n_folds, 'fold')}, which takes about {minutes}; `models` can leave it out"
+                f"{counted(n_folds, 'fold')}, which takes about {minutes}; `models` can leave "
+                "it out"
             )
 
     def result(self, model: Model) -> ModelResult:

@@ -18,7 +18,7 @@ from slugline.errors import DataError
 
 # Topics -------------------------------------------------------------------------------------------
 
-#: The name of a topic: a word or a number.
+#: The name of a topic: a word or a number; a boolean is a number.
 Topic: TypeAlias = str | int
 # Topics named in a message.
 _N_NAMED = 8
@@ -183,8 +183,8 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
 def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """Return topics as Python strings and integers, which a model file can hold.
 
-    Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0. `name`
-    is the caller's name of the parameter, for messages. Raises DataError if they are not a
+    Whole floats become integers: 1.0 is 1; and so do booleans, unless all topics are booleans.
+    `name` is the caller's name of the parameter, for messages. Raises DataError if they are not a
     sequence, or one is missing or neither a word nor a whole number.
     """
     _check_iterable(topics, name)
@@ -195,7 +195,10 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     values = list(topics)
     if {type(topic) for topic in values} in ({str}, {int}):
         return values
-    return [_plain_topic(topic, row, name) for row, topic in enumerate(values)]
+    plain = [_plain_topic(topic, row, name) for row, topic in enumerate(values)]
+    if all(isinstance(topic, bool) for topic in plain):
+        return plain
+    return [int(topic) if isinstance(topic, bool) else topic for topic in plain]
 
 
 def _plain_topic(topic: Any, row: int, name: str) -> Topic:
@@ -206,7 +209,7 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
             f"it one, or "
             "leave the row out."
         )
-    if isinstance(topic, bool) or (isinstance(topic, float) and topic.is_integer()):
+    if isinstance(topic, float) and topic.is_integer():
         return int(topic)
     if not isinstance(topic, str | int):
         raise DataError(

@@ -25,6 +25,7 @@ from slugline.experiment.run import Experiment, check_two_documents, run_experim
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
+from slugline.model.settings import draw_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -318,7 +319,8 @@ def train_with_corrections(
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
     if test is None:
         check_two_documents(train, "test on", "test")
-        train, test = train.split(test_fraction, classifier.random_state)
+        classifier.random_state = seed = draw_seed(classifier.random_state)
+        train, test = train.split(test_fraction, seed)
     merged = merge_corrections(train, test, corrections, weight)
     experiment = run_experiment(
         classifier, merged.learned, validation, merged.test, sample_weight=merged.weights, **options

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, all_of, counted, have, percent
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
@@ -25,14 +25,19 @@ from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
+from slugline.model.settings import draw_seed
 
 # Tests --------------------------------------------------------------------------------------------
 
 
 def evaluate(
-    fitted: Fitted, corpus: Corpus, *, seed: int = 0, progress: Progress | None = None
+    model: TopicClassifier | Fitted,
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Return the evaluation of a model on a corpus; topics that it doesn't know count as wrong.
+    """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
 
     `seed` draws the bootstrap samples of the intervals, and `progress` receives that of an encoder.
 
@@ -40,6 +45,7 @@ def evaluate(
     ------
     DataError : if the model knows none of the topics.
     """
+    fitted = to_fitted(model)
     names = [str(name) for name in fitted.topics.names]
     check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
@@ -293,7 +299,8 @@ def run_experiment(
     Parameters
     ----------
     classifier : TopicClassifier
-        Its settings and its `random_state` count; it is fitted in place.
+        Its settings and its `random_state` count; it is fitted in place. A seed is drawn from a
+        `random_state` that is none, and takes its place, as the test is drawn with it, too.
     train : Corpus
     validation : Corpus, optional
         Documents to find the best epoch on; a part of `train` by default.
@@ -310,10 +317,11 @@ def run_experiment(
     DataError : if nothing can be set aside, or the parts don't share their topics.
     """
     notes, n_skipped = train.notes, train.n_skipped
+    classifier.random_state = seed = draw_seed(classifier.random_state)
     chosen_fraction = test_fraction if test is None else None
     if chosen_fraction is not None:
         check_two_documents(train, "test on", "test")
-        train, test = train.split(chosen_fraction, classifier.random_state)
+        train, test = train.split(chosen_fraction, seed)
     check_validation(classifier, train, validation)
     warnings = concerns.topic_warnings(train.topic_counts(), classifier.descriptions or ())
     if test is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
 from slugline.base.progress import Progress, check_progress
+from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
@@ -49,7 +50,7 @@ class Suggestion:
 
 
 def suggest(
-    fitted: Fitted,
+    model: TopicClassifier | Fitted,
     texts: Iterable[str],
     n: int = 50,
     *,
@@ -65,7 +66,7 @@ def suggest(
 
     Parameters
     ----------
-    fitted : Fitted
+    model : TopicClassifier or Fitted
     texts : iterable of str
         Documents without labels; they are classified in blocks, in bounded memory.
     n : int, default 50
@@ -83,6 +84,7 @@ def suggest(
     Settles and Craven (2008), An analysis of active learning strategies for sequence labeling
     tasks (density); Zhdanov (2019), Diverse mini-batch active learning (clusters).
     """
+    fitted = to_fitted(model)
     check_whole("n", n, 1)
     check_whole("seed", seed, 0, (1 << 32) - 1)
     documents = check_texts(texts)

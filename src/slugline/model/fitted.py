@@ -121,10 +121,11 @@ class Fitted:
 
     @cached_property
     def classes(self) -> npt.NDArray[Any]:
-        """The topics in the order of the columns, shape (n_topics,): objects or int64."""
+        """The topics in the order of the columns, shape (n_topics,): objects, int64 or bool."""
         names = self.topics.names
         # NumPy's own strings are all as wide as the longest one.
-        return np.array(names, dtype=object if isinstance(names[0], str) else np.int64)
+        dtypes: dict[type, Any] = {str: object, bool: np.bool_, int: np.int64}
+        return np.array(names, dtype=dtypes[type(names[0])])
 
     @property
     def n_learned(self) -> int:

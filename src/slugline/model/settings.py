@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,25 @@ from slugline.text.blocks import Block, check_blocks, default_blocks
 ClassWeight = str | Mapping[Any, float] | None
 # Hash buckets of a net that learns batch by batch, which has weights for each of them.
 _N_BUCKETS = 1 << 18
+
+
+# One more than the largest seed, as in scikit-learn.
+_N_SEEDS = 1 << 32
+
+
+def draw_seed(random_state: Any) -> int:
+    """Return a seed: an integer as it is, else drawn from a generator, or anew for None.
+
+    Raises OptionError if it is another thing, or out of range.
+    """
+    if random_state is None:
+        return secrets.randbelow(_N_SEEDS)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(_N_SEEDS))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(_N_SEEDS, dtype=np.int64))
+    check_whole("random_state", random_state, 0, _N_SEEDS - 1)
+    return int(random_state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +71,6 @@ class FitSettings:
         ):
             raise option_error("tune", self.tune, "True, False or a budget over 0")
         count_threads(self.n_jobs)
-        # scikit-learn's seeds end there.
-        check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
         if self.min_precision is not None:
             check_share("min_precision", self.min_precision)
         if self.encoder is not None:

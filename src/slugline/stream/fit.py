@@ -216,7 +216,7 @@ Dask collection
         topics=topics,
         features=features,
         learner=learner.of_columns(columns),
-        seed=int(settings.random_state),
+        seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.digest,
         n_documents=documents.n_documents,

@@ -254,7 +254,7 @@ def encode(
 def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int | None) -> float:
     """Return about how long it takes to encode texts, from how long a few of them take."""
     checked = get_encoder(encoder)
-    sample = texts[:: -(-len(texts) // _N_SAMPLED)]
+    sample = list(texts[:: -(-len(texts) // _N_SAMPLED)])
     checked.encode(sample[:1])  # loads it
     started = time.perf_counter()
     checked.encode(sample)

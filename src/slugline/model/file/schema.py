@@ -93,7 +93,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     kind: Literal["topic-classifier"] = "topic-classifier"
-    topics: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
+    topics: Annotated[list[str | int | bool], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
     blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
     #: Reserved: format 1, which no release wrote, had other values. Without it, the bytes of files
     #: would change.
