@@ -325,7 +325,10 @@ def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
     )
     result = run("audit", "news.csv", "-q", "--decisions", "review.csv", "-o", "new.csv")
     assert result.code == 0
-    assert (tmp_path / "new.csv").read_bytes() == expected
+    assert expected is not None
+    # Written as the documents now are.
+    now = expected.decode("cp1252").replace("\r\n", "\n").encode()
+    assert (tmp_path / "new.csv").read_bytes() == now
 
 
 def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:

@@ -129,6 +129,14 @@ def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> Non
     assert load("m.slug").fitted_.layout == before
 
 
+def test_a_model_of_a_stream_keeps_columns_and_the_named_encoding(run: Run) -> None:
+    write_tickets("t.csv", 40, 0)
+    options = [*OPTIONS, "--encoding", "cp1252", "--stream", "-o", "m.slug", "-q"]
+    assert run("train", "t.csv", *options).code == 0
+    expected = DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
+    assert load("m.slug").fitted_.layout == expected
+
+
 def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
     for number, encoding in enumerate(("cp1252", "utf-8")):
         write_tickets(f"{number}.csv", 4, 0, encoding)

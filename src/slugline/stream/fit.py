@@ -226,6 +226,7 @@ Dask collection
         stream=StreamRecord(
             result.n_passes, documents.n_skipped, tuple(n_all.tolist()), len(y), n_right
         ),
+        layout=documents.layout,
     )
 
 

@@ -13,12 +13,14 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
 from slugline.corpus import labelled, readers
+from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
+    DataLayout,
     ReadOptions,
     RowIterator,
     SourceRow,
@@ -282,6 +284,7 @@ class DocumentSource:
         options = ReadOptions(text, topic, format, skip_bad_rows, encoding)
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
+        self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
@@ -319,6 +322,12 @@ class DocumentSource:
         """A note on the columns that are read, if they were guessed; else empty."""
         columns = self._schemas.columns
         return columns_note(*columns) if self._is_guessed and columns is not None else ""
+
+    @property
+    def layout(self) -> DataLayout | None:
+        """Columns and the named encoding of the files; None without named columns."""
+        columns = self._schemas.columns
+        return None if columns is None else DataLayout(*columns, self._encoding)
 
     @property
     def digest(self) -> str:
