@@ -30,7 +30,7 @@ _ANSWERS = """(texts) => {
     letters += String.fromCharCode(...bytes.subarray(i, i + 8192));
   }
   const best = answers.map((answer) => answer.order[0]);
-  return [best, answers.map(({ unsure }) => unsure && unsureWords(unsure)), btoa(letters)];
+  return [best, answers.map(({ unsure }) => unsure && whyUnsure(unsure)), btoa(letters)];
 }"""
 _SPANS = """([texts, topics]) => JSON.parse(texts).map((text, i) => {
   const { row } = classify(page.model, text);

@@ -994,3 +994,10 @@ def test_documents_in_place_of_a_model_are_said_to_be_documents(tmp_path: Path) 
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "a.csv.gz")
     assert str(caught.value).startswith(f"{tmp_path}/a.csv.gz: documents, not a model; make one ")
+
+
+def test_a_card_has_no_number_that_only_the_model_needs(good: bytes) -> None:
+    card = unzip(good)[CARD].decode()
+    assert "- kind: linear\n" in card
+    for name in ("sharpness", "doubt", "ambiguity", "clean", "n left out"):
+        assert f"- {name}: " not in card

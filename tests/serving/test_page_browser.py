@@ -73,6 +73,43 @@ def _check_ours(url: str, address: str, complaints: list[str]) -> None:
         complaints.append(f"asked elsewhere: {url}")
 
 
+def test_a_half_typed_correction_stays_when_the_text_is_edited(
+    browser: Browser, address: str
+) -> None:
+    with opened(browser, address) as page:
+        page.fill("#text", "wheat and corn harvest, grain tonnes of wheat")
+        page.click("text=That’s wrong")
+        page.fill("#right", "carc")
+        page.fill("#who", "Ada")
+        before = page.inner_html(".why .text")
+        page.type("#text", "Barley as well. ")
+        page.wait_for_function("before => find('.why .text').innerHTML !== before", arg=before)
+        assert page.is_visible("#right")
+        assert (page.input_value("#right"), page.input_value("#who")) == ("carc", "Ada")
+
+
+def test_an_unsure_answer_is_completed_and_not_called_wrong(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.click("text=No newswire")
+        page.click("text=It is …")
+        page.fill("#right", "parcels")
+        page.click("text=Save the correction")
+        page.click("text=Undo")
+        page.wait_for_selector("text=Undone")
+        assert page.inner_text("#wrong summary") == "It is …"
+        page.click("text=A harvest")
+        page.wait_for_selector("text=That’s wrong")
+
+
+def test_on_a_phone_the_answer_is_on_the_first_screen(browser: Browser, address: str) -> None:
+    with opened(browser, address, viewport={"width": 390, "height": 664}) as page:
+        page.click("text=A harvest")
+        page.wait_for_selector(".bars b")
+        box = page.locator(".bars b").nth(2).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 664
+
+
 def write_tickets(path: Path, n_rows: int = 300) -> Path:
     kinds = ("wheat and corn harvest, grain tonnes", "my parcel, please", "crude oil barrel output")
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -167,7 +204,7 @@ def test_a_table_is_answered_filtered_and_sent_back(
         page.select_option("#sure-filter", "")
         page.locator("#sort").click()
         shares = page.locator("#rows .p").all_inner_texts()
-        numbers = [float(share.replace("%", "").replace("<", "")) for share in shares]
+        numbers = [float(share.strip("<>% \xa0")) for share in shares]
         assert numbers == sorted(numbers)
 
         with page.expect_download() as download:
@@ -203,8 +240,13 @@ def test_a_table_that_can_not_be_read_says_why(
     path = tmp_path / "letter.doc"
     path.write_bytes(b"\0\1")
     with opened(browser, address, "/table", expected="422") as page:
+        assert ".xlsx" in page.inner_text("#drop")
+        assert ".xlsx" in (page.get_attribute("#file", "accept") or "").split(",")
         page.set_input_files("#file", path)
-        page.locator("#table-problem", has_text="letter.doc is in an unknown format").wait_for()
+        problem = page.locator("#table-problem", has_text="letter.doc is in an unknown format")
+        problem.wait_for()  # its name as it is, not "Letter.doc"
+        assert problem.inner_text().endswith(".xlsx, .txt, .ft.")  # the page has no `format`
+        assert page.inner_text("#counts") == ""  # not "0 rows" as well
         assert page.locator("#progress").is_hidden()
 
 

@@ -31,9 +31,10 @@ def template_environment(package: str, folder: str = "templates") -> Environment
     )
 
 
-def colours() -> str:
-    """Return the style sheet with the colours and typefaces of all pages."""
-    return resources.files("slugline.base").joinpath("colours.css").read_text("utf-8")
+def style_sheet(*names: str) -> str:
+    """Return style sheets that several pages share, joined."""
+    folder = resources.files("slugline.base")
+    return "\n".join(folder.joinpath(name).read_text("utf-8") for name in names)
 
 
 # Markdown -----------------------------------------------------------------------------------------

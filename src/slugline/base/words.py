@@ -76,6 +76,19 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def whole_percent(share: float) -> str:
+    r"""Return a share as a whole percentage; what is nearly nothing or all is neither.
+
+    >>> whole_percent(0.982), whole_percent(0.004), whole_percent(0.996), whole_percent(1)
+    ('98\xa0%', '<\xa01\xa0%', '>\xa099\xa0%', '100\xa0%')
+    """
+    if 0 < share < 0.005:
+        return "<\xa01\xa0%"
+    if 0.995 <= share < 1:
+        return ">\xa099\xa0%"
+    return f"{100 * share:.0f}\xa0%"
+
+
 def all_of(n: int, noun: str) -> str:
     """Return "all" with a number and noun.
 

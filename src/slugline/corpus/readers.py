@@ -429,7 +429,7 @@ def _check_kind(path: Path, name: str) -> None:
 
 def names_documents(name: str) -> bool:
     """Whether a name ends like that of a file with documents."""
-    return Path(name.lower().removesuffix(".gz")).suffix in _ENDINGS
+    return Path(name.lower().removesuffix(".gz")).suffix in ENDINGS
 
 
 def _format_of(path: Path, fallback: str | None) -> str:
@@ -445,11 +445,11 @@ def _format_of(path: Path, fallback: str | None) -> str:
             f"slugline predict {path} FILE"
         )
     name = path.name.lower().removesuffix(".gz")
-    form = _ENDINGS.get(Path(name).suffix, fallback)
+    form = ENDINGS.get(Path(name).suffix, fallback)
     if form is None:
         raise DataError(
             f"{path} is in an unknown format; use a name that ends in one of "
-            f"{', '.join(_ENDINGS)}, or name the format with `format`."
+            f"{', '.join(ENDINGS)}, or name the format with `format`."
         )
     return form
 
@@ -501,7 +501,8 @@ _ALL_FORMATS = {
         lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
     ),
 }
-_ENDINGS = {
+#: The format of each ending of a name.
+ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",

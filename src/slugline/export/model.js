@@ -195,15 +195,15 @@ function unsureOf(model, { reading, blocks }, probabilities, best) {
   return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
 }
 
-/** Return why the model is unsure in the words of `str(Unsure)`. */
-function unsureWords({ kind, nUnknown, nWords, probability, threshold }) {
-  if (kind === "unknown_words") return `unknown words: ${nUnknown} of ${nWords}`;
-  if (kind === "no_threshold") return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
-  if (kind !== "low_probability") return kind.replace("_", " ");
-  // Rounded to where they differ.
-  const apart = round(threshold - probability);
-  const digits = [2, 3, 4, 5, 6].find((n) => round(apart * 10 ** n) > 0.5) ?? 7;
-  return `probability ${fixed(probability, digits)} is under ${fixed(threshold, digits)}`;
+/** Return why the model is unsure, as `why_unsure` does in Python. */
+function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
+  if (kind === "no_text") return "There is no text.";
+  if (kind === "no_words") return "The text has no words.";
+  if (kind === "unknown_words") return `The model doesn’t know ${nUnknown} of the ${nWords} words.`;
+  if (kind === "no_threshold") return "The best guess is a topic of which the model is never sure enough.";
+  const digits = [0, 1, 2, 3, 4].find((n) => fixed(100 * probability, n) !== fixed(100 * threshold, n)) ?? 5;
+  return `The best guess has ${fixed(100 * probability, digits)}\u00a0%, and the model answers from ${
+    fixed(100 * threshold, digits)}\u00a0% on.`;
 }
 
 function isOdd({ unknown, highest }, nUnknown, n) {

@@ -2,7 +2,7 @@
 
 const byId = (id) => document.getElementById(id);
 const N_SHOWN = 5, MOST_SHOWN = 100000, MOST_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
-const WAITING = byId("answer").textContent, LEGEND = byId("legend").textContent;
+const WAITING = [...byId("answer").childNodes], WHY = byId("why").textContent;
 
 const TOO_LONG = `Over ${MOST_READ.toLocaleString("en")} characters: give a part of the text.`;
 
@@ -14,10 +14,11 @@ function element(name, properties, ...children) {
   return made;
 }
 
-function percent(probability) {
-  if (probability >= 0.9995 && probability < 1) return "> 99.9 %";
-  if (probability < 0.0005) return "< 0.1 %";
-  return `${(100 * probability).toFixed(1)} %`;
+/** Return a whole percentage; what is nearly nothing or all is neither. */
+function percent(share) {
+  if (share > 0 && share < 0.005) return "<\u00a01\u00a0%";
+  if (share >= 0.995 && share < 1) return ">\u00a099\u00a0%";
+  return `${fixed(100 * share, 0)}\u00a0%`;
 }
 
 // Topics -------------------------------------------------------------------------------------------
@@ -28,25 +29,20 @@ function update() {
   const isTooLong = text.length > MOST_READ;
   page.answer = text && !isTooLong ? classify(page.model, text) : null;
   page.chosen = page.answer ? page.answer.order[0] : 0;
-  showAnswer(isTooLong ? TOO_LONG : WAITING);
+  showAnswer(isTooLong ? [TOO_LONG] : WAITING);
   showTopics();
   showWords();
 }
 
 function showAnswer(otherwise) {
-  const { answer, model } = page;
+  const { answer, model } = page, best = answer?.order[0], unsure = answer?.unsure;
   const status = byId("answer");
-  status.classList.toggle("given", Boolean(answer));
-  status.classList.toggle("unsure", Boolean(answer?.unsure));
-  if (!answer) {
-    status.replaceChildren(otherwise);
-  } else if (answer.unsure) {
-    status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, unsureWords(answer.unsure)));
-  } else {
-    const best = answer.order[0];
-    const topic = element("strong", { dir: "auto" }, model.topics[best]);
-    status.replaceChildren(topic, " ", element("span", {}, percent(answer.probabilities[best])));
-  }
+  byId("bars-title").textContent = unsure ? "Best guesses" : "Most likely topics";
+  if (!answer) return status.replaceChildren(...otherwise);
+  const name = unsure ? "Unsure" : model.topics[best];
+  const className = `topic${unsure ? " unsure" : name.length > 24 ? " long" : ""}`;
+  const words = unsure ? whyUnsure(unsure) : `${percent(answer.probabilities[best])} probable`;
+  status.replaceChildren(element("strong", { dir: "auto", className }, name), " ", element("span", { className: "soft" }, words));
 }
 
 function showTopics() {
@@ -63,14 +59,14 @@ function showTopics() {
 function topicRow(topic, answer) {
   const probability = answer ? answer.probabilities[topic] : 0;
   const name = element("span", { dir: "auto" }, answer ? page.model.topics[topic] : "\u00a0");
-  const bar = element("i", {});
-  bar.style.setProperty("--share", `${(100 * probability).toFixed(2)}%`);
+  const width = `${(100 * probability).toFixed(1)}%`;
+  const bar = element("div", { innerHTML: `<svg aria-hidden="true"><rect width="${width}" height="100%"/></svg>` }).firstChild;
   if (!answer) {
-    const row = element("li", {}, element("div", { className: "topic" }, name, bar));
+    const row = element("li", {}, element("div", { className: "ghost" }, name, bar));
     row.setAttribute("aria-hidden", "true");
     return row;
   }
-  const button = element("button", { type: "button", className: "topic" }, name, element("b", {}, percent(probability)), bar);
+  const button = element("button", { type: "button" }, name, element("b", {}, percent(probability)), bar);
   button.setAttribute("aria-pressed", String(topic === page.chosen));
   button.addEventListener("click", () => choose(topic));
   button.dataset.topic = topic;
@@ -89,30 +85,28 @@ function choose(topic) {
 
 function showWords() {
   const { answer, model, chosen } = page, marked = byId("marked"), legend = byId("legend");
-  if (!answer) {
-    legend.replaceChildren(LEGEND);
-    marked.replaceChildren();
-    return;
-  }
+  byId("why-section").hidden = !answer;
+  if (!answer) return marked.replaceChildren();
   const { reading } = answer.row;
   const spans = sharesOf(model, answer.row, chosen, pointsOf(model, reading, MOST_SHOWN));
   const pieces = piecesOf(placesOf(model, reading, spans));
-  const topic = element("strong", { dir: "auto" }, model.topics[chosen]);
-  legend.replaceChildren(...(pieces.length ? legendOf(topic) : ["No word of the text counts for ", topic, "."]));
+  const isAnswer = chosen === answer.order[0] && !answer.unsure;
+  byId("why").replaceChildren(isAnswer ? WHY : "What speaks for", " ", element("bdi", {}, model.topics[chosen]));
+  legend.replaceChildren(...(pieces.length ? legendOf() : ["No word of the text counts for this topic or against it."]));
   if (reading.given.length > MOST_SHOWN) {
     legend.append(" Only the beginning of the text is shown; all of it was read.");
   }
   marked.replaceChildren(markedText(reading.given, pieces));
 }
 
-function legendOf(topic) {
+function legendOf() {
   const sign = (name, words) => {
     const mark = element("mark", { className: name }, words);
     mark.style.setProperty("--strength", 0.6);
     return element("span", { className: "highlighted" }, mark);
   };
-  return [sign("for", "Words marked so"), " speak for ", topic, ", ", sign("against", "words marked so"),
-    " against it; the deeper the colour, the more they count."];
+  return [sign("for", "Marked so"), " speaks for it, ", sign("against", "marked so"),
+    " against it: the deeper the colour, the more. Choose another topic to see its words."];
 }
 
 /** Whether HTML can hold a character and a browser shows it: no control characters, and no halves. */

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from slugline._version import __version__
-from slugline.base.html import colours, render_markdown, template_environment
-from slugline.base.words import counted
+from slugline.base.html import render_markdown, style_sheet, template_environment
+from slugline.base.words import counted, percent
 from slugline.explain.explanation import STYLE
 from slugline.export.parts import ModelParts, model_parts
 from slugline.model.file.content import SHIPPED
+from slugline.model.routing import Unsure
 
 #: Phones take long to open a page of at least this many bytes.
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "model.js", "page.js")
-_WAITING = "The answer comes here as you type."
 #: Texts to try with the model that comes with Slugline, which we wrote, each after its name.
 SAMPLES = (
     (
@@ -79,14 +79,14 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 def page_of(parts: ModelParts, model: str) -> str:
     """Return the page of a model's parts under the name of its file."""
     packed = parts.bundle.packed()
-    script, style = f"\n{_script()}", f"\n{colours()}{_text('page.css')}{STYLE}"
+    script = f"\n{_script()}"
+    style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
     template = template_environment("slugline.export", "").get_template("page.html.j2")
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
         n_topics=counted(len(parts.fitted.topics), "topic"),
         samples=SAMPLES if model in SHIPPED else (),
-        waiting=_WAITING,
         card=render_markdown(card, level=2),
         facts=_json({**parts.facts, "arrays": packed.arrays}),
         weights=packed.data,
@@ -96,6 +96,27 @@ def page_of(parts: ModelParts, model: str) -> str:
         style_hash=_hash(style),
         version=__version__,
     )
+
+
+def why_unsure(unsure: Unsure) -> str:
+    """Return why a model is unsure, in the sentence of both pages; `whyUnsure` in page.js."""
+    probability, threshold = unsure.probability, unsure.threshold
+    sentences = {
+        "no_text": "There is no text.",
+        "no_words": "The text has no words.",
+        "unknown_words": f"The model doesn’t know {unsure.n_unknown} of the {unsure.n_words} "
+        "words.",
+        "no_threshold": "The best guess is a topic of which the model is never sure enough.",
+        "low_probability": f"The best guess has {_percent_apart(probability, threshold)}, and the "
+        f"model answers from {_percent_apart(threshold, probability)} on.",
+    }
+    return sentences[unsure.kind]
+
+
+def _percent_apart(share: float, other: float) -> str:
+    """Return a percentage with as many digits as differ from another."""
+    digits = next((n for n in range(5) if f"{100 * share:.{n}f}" != f"{100 * other:.{n}f}"), 5)
+    return percent(share, digits).replace(" ", "\xa0")
 
 
 def _json(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline._version import __version__
 from slugline.base.files import write_result
-from slugline.base.html import colours, template_environment
+from slugline.base.html import style_sheet, template_environment
 from slugline.base.words import counted, percent
 from slugline.explain.explanation import STYLE, highlight
 
@@ -148,7 +148,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {function.__name__: function for function in (*filters, typeset, widths)}
     environment.filters |= {"breakable": _breakable, "prose": _prose}
     environment.filters["marked"] = lambda quote: highlight(*quote)
-    shared = {"version": __version__, "colours": colours(), "marks": STYLE}
+    shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
     return environment.get_template(template).render(shared | values)
 
 

@@ -276,12 +276,19 @@ def _describe_terms(block: BlockInfo) -> str:
     return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
 
 
+# Numbers that turn scores into probabilities say nothing to people, nor that nothing was left out.
+_CALIBRATION = ("sharpness", "doubt", "ambiguity")
+_NOTHING_SPECIAL = (("clean", True), ("n_left_out", 0))
+
+
 def describe_learner(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name and value of each setting of a learner, in words, and of those within it.
+    """Yield the name and value of each setting of a learner for people, and of those within it.
 
     Names begin with `prefix`.
     """
     for name, value in settings.items():
+        if name in _CALIBRATION or (name, value) in _NOTHING_SPECIAL:
+            continue
         if name == "learners":
             for number, part in enumerate(value, start=1):
                 yield from describe_learner(part, f"{prefix}{number}. ")

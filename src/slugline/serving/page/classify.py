@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.base.words import percent
+from slugline.base.words import whole_percent
 from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
 from slugline.explain.explanation import WordShare
-from slugline.export.page import SAMPLES
+from slugline.export.page import SAMPLES, why_unsure
 from slugline.model.file.content import is_shipped
-from slugline.model.routing import Route, Unsure
-from slugline.reports.page import typeset
+from slugline.model.routing import Route
 from slugline.serving.http.api import in_time
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import AppState, app_state
@@ -89,7 +88,7 @@ class Answer(NamedTuple):
         """The prediction in a few words, for screen readers."""
         if self.topic is None:
             return f"Unsure. {self.why_unsure}"
-        return f"{self.topic}, {typeset(percent(self.probability, 0))}"
+        return f"{self.topic}, {whole_percent(self.probability)}"
 
 
 def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
@@ -106,7 +105,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         text=text,
         topic=route.topic,
         probability=route.probability,
-        why_unsure=_why(route.reason) if route.reason else "",
+        why_unsure=why_unsure(route.reason) if route.reason else "",
         bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
         chosen=marked,
         marked=explanation.to_html(_MOST_MARKED),
@@ -124,27 +123,6 @@ def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
         word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
         for word in strongest[:_N_WORDS]
     ]
-
-
-def _why(unsure: Unsure) -> str:
-    """Return why a model is unsure, in a sentence."""
-    probability, threshold = unsure.probability, unsure.threshold
-    sentences = {
-        "no_text": "There is no text.",
-        "no_words": "The text has no words.",
-        "unknown_words": f"The model doesn't know {unsure.n_unknown} of the {unsure.n_words} "
-        "words.",
-        "no_threshold": "The best guess is a topic of which the model is never sure enough.",
-        "low_probability": f"The best guess has {_digits(probability, threshold)}, and the model "
-        f"answers from {_digits(threshold, probability)} on.",
-    }
-    return sentences[unsure.kind]
-
-
-def _digits(share: float, other: float) -> str:
-    """Return a percentage with as many digits as differ from another."""
-    digits = next((n for n in range(5) if f"{100 * share:.{n}f}" != f"{100 * other:.{n}f}"), 5)
-    return typeset(percent(share, digits))
 
 
 # The tab ------------------------------------------------------------------------------------------

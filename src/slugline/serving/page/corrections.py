@@ -137,9 +137,10 @@ async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
     """Return the form: alone for a script, else on the page with text and answer."""
-    if wants_part(request):
-        return page(request, "correction.html.j2", status=status, correction=correction)
     answer = await answer_for(app_state(request), model, correction.text)
+    if wants_part(request):
+        values = {"correction": correction, "answer": answer}
+        return page(request, "correction.html.j2", status=status, **values)
     return classify_page(
         request, model, correction.text, answer, status=status, correction=correction
     )

@@ -46,24 +46,28 @@ function put(place, html) {
   const open = [...place.querySelectorAll("details[open]")].map((each) => each.id);
   const scrolled = find("#all-topics ol", place)?.scrollTop;
   const focused = place.contains(document.activeElement) ? document.activeElement : null;
-  const typed = focused?.matches("input") ? focused.value : null;
+  const typed = [...place.querySelectorAll("input[id]")].map(({ id, value }) => [id, value]);
+  const isTyping = Boolean(find("#right", place)?.value || focused?.matches("input"));
   place.innerHTML = html;
   for (const id of open) {
-    if (id !== "wrong-form" || typed !== null) find(`#${id}`, place)?.setAttribute("open", "");
+    if (id !== "wrong-form" || isTyping) find(`#${id}`, place)?.setAttribute("open", "");
+  }
+  for (const [id, value] of typed) {
+    const same = find(`#${id}`, place);
+    if (same) same.value = value;
   }
   if (scrolled) find("#all-topics ol", place)?.scrollTo(0, scrolled);
-  if (focused) refocus(place, focused, typed);
+  if (focused) refocus(place, focused);
   const said = find("[data-said]", place)?.dataset.said;
   if (said !== undefined && find("#said").textContent !== said) find("#said").textContent = said;
   remember();
 }
 
-function refocus(place, before, typed) {
+function refocus(place, before) {
   const { id, name, value } = before;
   const same = id ? find(`#${id}`, place)
     : [...place.querySelectorAll("button")].find((b) => b.name === name && b.value === value);
   const next = same || find("summary, button", place);
-  if (same && typed !== null) same.value = typed;
   next?.focus({ preventScroll: Boolean(same) });
 }
 
@@ -135,7 +139,7 @@ const EVERY = 250; // milliseconds between two looks at what has come, at least
 const ORDERS = ["none", "ascending", "descending"];
 const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, next: 0 };
 const number = (n) => n.toLocaleString("en");
-const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : Math.round(100 * p)) + "\u00a0%";
+const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : p >= 0.995 && p < 1 ? ">\u00a099" : Math.round(100 * p)) + "\u00a0%";
 const element = (name, text, className) => {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
@@ -168,7 +172,7 @@ async function post(path, columns, signal) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const said = problem.detail || `The server answers ${response.status}.`;
-  throw new Error(said[0].toUpperCase() + said.slice(1));
+  throw new Error(said.startsWith(job.file.name) ? said : said[0].toUpperCase() + said.slice(1));
 }
 
 async function* linesOf(response) {
@@ -211,7 +215,7 @@ async function startJob(file, columns) {
   } catch (error) {
     if (job.asking !== asking) return; // another file has taken its place
     if (error.name !== "AbortError") complain(error.message);
-    tell(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : countWords());
+    tell(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : job.rows.length ? countWords() : "");
   }
   if (job.asking !== asking) return;
   showRunning(false);

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from slugline._version import __version__
-from slugline.base.html import colours, template_environment
-from slugline.base.words import counted, percent
+from slugline.base.html import style_sheet, template_environment
+from slugline.base.words import counted, whole_percent
 from slugline.explain.explanation import STYLE
-from slugline.reports.page import shorten, typeset
+from slugline.reports.page import shorten
 from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
@@ -39,7 +39,7 @@ def _read() -> dict[str, bytes]:
     folder = files("slugline.serving.page")
     style = folder.joinpath("page.css").read_text("utf-8")
     return {
-        "page.css": "\n".join((colours(), style, STYLE)).encode(),
+        "page.css": "\n".join((style_sheet("colours.css", "answer.css"), style, STYLE)).encode(),
         "page.js": folder.joinpath("page.js").read_bytes(),
     }
 
@@ -108,21 +108,10 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     return HTMLResponse(text.encode("utf-8", "replace"), status)
 
 
-def _percent(share: float) -> str:
-    r"""Return a share as a whole percentage; a small one is not nothing.
-
-    >>> _percent(0.982), _percent(0.004), _percent(0.0)
-    ('98\xa0%', '<\xa01\xa0%', '0\xa0%')
-    """
-    if 0 < share < 0.005:
-        return "<\xa01\xa0%"
-    return typeset(percent(share, 0))
-
-
 @functools.cache
 def _environment() -> Environment:
     environment = template_environment("slugline.serving.page")
-    environment.filters |= {"counted": counted, "percent": _percent, "shortened": shorten}
+    environment.filters |= {"counted": counted, "percent": whole_percent, "shortened": shorten}
     environment.globals["link"] = link
     return environment
 

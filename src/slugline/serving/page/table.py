@@ -19,7 +19,7 @@ from slugline.base.checks import replace_surrogates
 from slugline.base.words import one_line
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.formats import TableDialect
-from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
@@ -96,7 +96,7 @@ class Upload:
                 yield batch
                 n_rows += len(batch)
         except SluglineError as error:
-            raise DataError(f"{error}".replace(self._file.name, self.name)) from error
+            raise DataError(_for_people(error, self._file.name, self.name)) from error
 
     def dialect(self, router: Router) -> TableDialect:
         """Return how to write a table of answers."""
@@ -149,7 +149,7 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
         file.close()
         if not isinstance(error, SluglineError):
             raise
-        raise HttpProblem(422, f"{error}".replace(file.name, name)) from error
+        raise HttpProblem(422, _for_people(error, file.name, name)) from error
 
 
 def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) -> Upload:
@@ -169,6 +169,11 @@ def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) 
         _file=file,
         _first_rows=rows,
     )
+
+
+def _for_people(error: SluglineError, path: str, name: str) -> str:
+    """Return a message with the user's name of a file, and nothing that the page can't do."""
+    return f"{error}".replace(path, name).replace(", or name the format with `format`", "")
 
 
 def _name(request: Request) -> str:
@@ -196,6 +201,7 @@ async def show_table(request: Request) -> Response:
         "table.html.j2",
         title="What are these texts about?",
         max_file=app_state(request).settings.max_file,
+        endings=ENDINGS,
     )
 
 
