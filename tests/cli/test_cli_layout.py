@@ -79,7 +79,10 @@ def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: R
     assert len(after) == len(before) - 1
     assert run("check", "m.slug", "t.csv", "-q").code == 0
     assert run("suggest", "m.slug", "neu.csv", "-n", 2, "-o", "s.csv", "-q").code == 0
-    assert Path("s.csv").read_bytes().startswith("topic;Nr;Überschrift".encode("cp1252"))
+    suggested = Path("s.csv").read_bytes().decode("cp1252")
+    assert suggested.startswith("Bereich;Nr;Überschrift;Mitteilung;guess;probability\r\n;00")
+    Path("s.csv").write_bytes(suggested.replace("\n;", "\nZahlung;").encode("cp1252"))
+    assert run("train", "t.csv", "s.csv", *OPTIONS, "-o", "neu.slug", "-q").code == 0
     state = make_state(Path("m.slug"))
     answer = client(state).post(
         "/table/file", content=Path("neu.csv").read_bytes(), params={"name": "neu.csv"}

@@ -30,10 +30,8 @@ from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.corpus.formats import TableDialect
+    from slugline.corpus.rows import DataLayout
     from slugline.experiment.suggest import Suggestion
-
-# The column to fill in.
-_TOPIC = "topic"
 
 
 @command()
@@ -65,8 +63,8 @@ def suggest(
 ) -> None:
     """Choose the texts that MODEL would learn most from, spread over what it knows least.
 
-    Writes CSV with the columns topic (empty, to fill in), those of
-    UNLABELLED, guess and probability. Once filled in, it can be given to
+    Writes CSV: a column of topics to fill in, called as in the data of MODEL,
+    those of UNLABELLED, guess and probability. Once filled in, it can be given to
     `slugline train` beside the documents that MODEL learned from.
 
     For example:
@@ -118,7 +116,7 @@ def suggest(
         return
     inputs = [unlabelled.rows[suggestion.row].values for suggestion in suggestions]
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
-    table = _table(suggestions, inputs, dialect)
+    table = _table(suggestions, inputs, fitted.layout, dialect)
     if output is None:
         # A file gets the texts as they are, and a terminal nothing that it would obey.
         is_seen = sys.stdout.isatty()
@@ -146,24 +144,24 @@ def _plain(suggestion: Suggestion) -> dict[str, object]:
 
 
 def _table(
-    suggestions: Sequence[Suggestion], inputs: Sequence[Mapping[str, Any]], dialect: TableDialect
+    suggestions: Sequence[Suggestion],
+    inputs: Sequence[Mapping[str, Any]],
+    layout: DataLayout | None,
+    dialect: TableDialect,
 ) -> bytes:
     """Return a table of suggestions, with all columns of their rows."""
     from slugline.corpus.formats import table_cell, table_writer
     from slugline.prediction.files import answer_names
 
-    columns = list(dict.fromkeys(name for row in inputs for name in row if name != _TOPIC))
-    names = answer_names([_TOPIC, *columns], ["guess", "probability"])
+    columns = list(dict.fromkeys(name for row in inputs for name in row))
+    is_alike = layout is not None and {*layout.text} <= {*columns}
+    topic = layout.topic if layout is not None and is_alike else "topic"
+    columns = [name for name in columns if name != topic]
+    names = answer_names([topic, *columns], ["guess", "probability"])
     file = io.BytesIO()
     writer = table_writer(file, dialect)
-    writer.writerow([_TOPIC, *columns, names["guess"], names["probability"]])
-    writer.writerows(
-        [
-            "",
-            *(table_cell(row.get(name)) for name in columns),
-            chosen.topic,
-            f"{chosen.probability:.4f}",
-        ]
-        for chosen, row in zip(suggestions, inputs, strict=True)
-    )
+    writer.writerow([topic, *columns, names["guess"], names["probability"]])
+    for chosen, row in zip(suggestions, inputs, strict=True):
+        cells = (table_cell(row.get(name)) for name in columns)
+        writer.writerow(["", *cells, chosen.topic, f"{chosen.probability:.4f}"])
     return file.getvalue()
