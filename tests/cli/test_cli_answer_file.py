@@ -328,6 +328,20 @@ def test_an_excel_file_holds_texts_as_texts(run: Run) -> None:
     assert [*found.values.values()][1 : len(cells) + 1] == cells
 
 
+def test_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["text"])
+    book.active.append(["wheat für alle"])
+    book.save("t.xlsx")
+
+    assert run("predict", "news.slug", "t.xlsx", "-q", "-o", "a.csv").code == 0
+
+    data = Path("a.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbftext,topic,")
+    assert "wheat für alle,grain," in data.decode("utf-8-sig")
+
+
 def test_what_no_excel_cell_holds_is_an_error(run: Run) -> None:
     pytest.importorskip("openpyxl")
     Path("t.csv").write_text(f"text,more\nwheat,{'x' * 40_000}\n")

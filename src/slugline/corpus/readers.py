@@ -325,10 +325,13 @@ _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Return how a file of CSV or TSV is written; the usual dialect for anything else."""
+    """Return how a file of CSV or TSV is written; the usual dialect for anything else.
+
+    Answers to an Excel file get a byte-order mark, without which Excel doesn't see UTF-8.
+    """
     path = Path(rows.name)
     if rows.format not in ("csv", "tsv") or not path.is_file():
-        return TableDialect()
+        return TableDialect(has_mark=rows.format == "xlsx")
     with (
         contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows says what is wrong
         path.open("rb") as file,
