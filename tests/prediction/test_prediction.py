@@ -172,7 +172,7 @@ def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClas
         list(answers_to(model, rows))
 
     assert str(error.value) == (
-        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4980 more, "
+        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4,980 more, "
         "and none is known as text; name one with `text`."
     )
 
