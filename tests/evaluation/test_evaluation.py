@@ -60,6 +60,13 @@ def test_an_unknown_topic_can_only_be_wrong() -> None:
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 
+def test_the_predicted_topic_of_each_document_is_told_where_it_is_known() -> None:
+    y, proba = random_case(0)
+    ours = Evaluation.from_probabilities(TOPICS, y, proba)
+    assert ours.predicted == [TOPICS[number] for number in proba.argmax(axis=1)]
+    assert Evaluation(TOPICS, ours.confusion, 0.5).predicted == []
+
+
 def test_all_confusions_of_many_topics_take_less_memory_than_the_table_of_them() -> None:
     confusion = np.zeros((1000, 1000), dtype=np.int64)
     confusion[2, 1], confusion[1, 2], confusion[0, 3], confusion[5, 5] = 1, 1, 4, 9

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear.fit import (
     DEFAULT_CALIBRATION,
     HeldOutScores,
+    LinearProblem,
     group_equal_rows,
     renormalize_rows,
     scale_heldout_scores,
+    score_heldout_rows,
 )
 from slugline.text.blocks import Block
 from slugline.text.features import Features
@@ -53,6 +58,24 @@ def test_without_rows_calibration_is_a_usual_one() -> None:
     none = HeldOutScores(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
     y, costs = np.array([0, 1]), np.ones(2, dtype=np.float32)
     assert none.calibration(y, costs) == DEFAULT_CALIBRATION
+
+
+@pytest.mark.parametrize(("n_different", "together"), [(9, False), (11, True)])
+def test_equal_rows_are_held_out_together_unless_nearly_all_are_copies(
+    n_different: int, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = np.arange(100) % n_different
+    X = sp.csr_array(np.eye(n_different, dtype=np.float32)[copies])
+    y = copies % 2
+    problem = LinearProblem.of(X, y, FitContext(2))
+    rows = np.arange(100)
+    found = score_heldout_rows(problem, rows, rows, None)
+    monkeypatch.setattr(linear_fit, "group_equal_rows", lambda X: np.arange(X.shape[0]))
+    apart = score_heldout_rows(problem, rows, rows, None)
+    assert np.array_equal(found.scores, apart.scores) != together
+    # A row whose copies are learned from is known.
+    assert (apart.scores.argmax(axis=1) == y[apart.rows]).mean() == 1
+    assert ((found.scores.argmax(axis=1) == y[found.rows]).mean() < 0.9) == together
 
 
 def test_equal_rows_have_one_number_and_others_another() -> None:

@@ -267,6 +267,18 @@ def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
         check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
 
 
+@pytest.mark.parametrize("batch", [(["a"], ["x"], [1]), (["a"],), {"a": "x", "b": "y"}, "ab"])
+def test_batches_that_are_no_pairs_are_named(batch: Any) -> None:
+    message = f"batch 1 of `source`, counted from 0, is of type {type(batch).__name__}, not a pair"
+    with pytest.raises(DataError, match=message):
+        read([(["a"], ["x"]), batch])
+
+
+def test_a_single_text_is_no_batch() -> None:
+    with pytest.raises(DataError, match="batch 1 of `source`, counted from 0, has a single text"):
+        read([(["a"], ["x"]), ("text", "topic")])
+
+
 def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     with pytest.raises(DataError) as caught:
