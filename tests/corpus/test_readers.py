@@ -43,7 +43,7 @@ def write(name: str, content: str | bytes) -> Path:
     return path
 
 
-def rows_of(name: str, content: str | bytes, **options: str) -> list[SourceRow | BadRow]:
+def rows_of(name: str, content: str | bytes, **options: Any) -> list[SourceRow | BadRow]:
     return list(read_rows(write(name, content), **options))
 
 
@@ -271,7 +271,7 @@ def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
 def test_standard_input_can_be_of_a_named_format(
-    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin_of(b"one\ntwo\n", monkeypatch)
 
@@ -291,7 +291,7 @@ def test_standard_input_can_be_of_a_named_format(
     ids=["not told", "not a stream"],
 )
 def test_standard_input_of_no_readable_format_is_an_error(
-    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin_of(b"one\n", monkeypatch)
 
@@ -625,7 +625,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
     ids=["near name", "no near name", "unknown ending", "folder as file", "file as folder"],
 )
 def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
-    source: str, options: dict[str, str], message: str
+    source: str, options: dict[str, Any], message: str
 ) -> None:
     write("tickets.csv", CSV)
     write("notes.docx", "")

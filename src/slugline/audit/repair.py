@@ -260,10 +260,7 @@ def whole_rows(
     row_number, places, dialect = 0, corpus.numbered_places(), None
     for source in sources:
         rows = read_rows(
-            source,
-            format=options.format,
-            encoding=options.encoding,
-            likely_encoding=options.likely_encoding,
+            source, format=options.format, encoding=options.encoding, layout=options.layout
         )
         dialect = dialect or read_dialect(rows)
         head = peek(rows)

@@ -234,11 +234,7 @@ def _predict_file(
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     rows = read_rows(
-        file,
-        format=options.format,
-        fallback="txt",
-        encoding=options.encoding,
-        likely_encoding=fitted.likely_encoding,
+        file, format=options.format, fallback="txt", encoding=options.encoding, layout=fitted.layout
     )
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)

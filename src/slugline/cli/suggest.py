@@ -82,14 +82,8 @@ def suggest(
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows = read_rows(
-        file,
-        format=format,
-        fallback="txt",
-        encoding=encoding,
-        likely_encoding=fitted.likely_encoding,
-    )
-    unlabelled = read_texts(rows, text, fitted.layout)
+    rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=fitted.layout)
+    unlabelled = read_texts(rows, text)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}", quiet=quiet)
     if unlabelled.n_skipped:

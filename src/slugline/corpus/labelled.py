@@ -87,7 +87,7 @@ def read_layout(
     head = peek(rows)
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(rows.name, head, options.text, options.topic, options.layout)
+    columns = find_both_columns(rows.name, head, options.text, options.topic, rows.layout)
     checked = (_check_row(row, *columns) for row in head)
     topics = [document.topic for document in checked if isinstance(document, Document)]
     numbers = [topic for topic in topics if _is_number(topic)]
@@ -326,7 +326,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in options[:2] and schema.layout is not None:
-        notes.insert(0, columns_note(*schema.layout[:2], options.layout))
+        notes.insert(0, columns_note(*schema.layout[:2], rows.layout))
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
@@ -468,9 +468,7 @@ class UnlabelledTexts:
     note: str = ""  # which column was guessed; empty if none was
 
 
-def read_texts(
-    rows: RowReader, text: str | None = None, layout: DataLayout | None = None
-) -> UnlabelledTexts:
+def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     """Return the texts of rows; topics among their columns are ignored.
 
     Parameters
@@ -478,8 +476,6 @@ def read_texts(
     rows : RowReader
     text : str, optional
         The column that holds the text, or several with commas between them; guessed by default.
-    layout : DataLayout, optional
-        Names the columns that take precedence over a guess.
 
     Raises
     ------
@@ -487,7 +483,7 @@ def read_texts(
         text.
     """
     head = peek(rows)
-    columns = find_text_columns(rows.name, head, text, layout=layout)
+    columns = find_text_columns(rows.name, head, text, layout=rows.layout)
     texts: list[str] = []
     items: list[SourceRow] = []
     n_skipped = 0
@@ -501,5 +497,5 @@ def read_texts(
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
     is_guessed = rows.has_names and text is None
-    note = columns_note(columns, layout=layout) if is_guessed else ""
+    note = columns_note(columns, layout=rows.layout) if is_guessed else ""
     return UnlabelledTexts(texts, items, n_skipped, note)

@@ -116,12 +116,7 @@ def read_corpus(
             )
         return load_splits(name, progress=progress)["train"]
     rows = (
-        read_rows(
-            item,
-            format=options.format,
-            encoding=options.encoding,
-            likely_encoding=options.likely_encoding,
-        )
+        read_rows(item, format=options.format, encoding=options.encoding, layout=options.layout)
         if isinstance(item, str | Path)
         else read_frame(item)
         for item in sources

@@ -42,6 +42,7 @@ from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
+    DataLayout,
     RowIterator,
     SourceRow,
     make_row,
@@ -208,6 +209,7 @@ class RowReader:
     note: str = ""  # note for the user on what was assumed about the format
     byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
     encoding: str | None = None  # that was named or detected; None for UTF-8
+    layout: DataLayout | None = None  # that of the training data, which it may share
 
     def __iter__(self) -> RowIterator:
         return self._rows
@@ -250,7 +252,7 @@ def read_rows(
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
     encoding: str | None = None,
-    likely_encoding: str | None = None,
+    layout: DataLayout | None = None,
 ) -> RowReader:
     """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
 
@@ -273,8 +275,9 @@ def read_rows(
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
         CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
-    likely_encoding : str, optional
-        The one to assume for a file that is not UTF-8, if its first lines can be in it.
+    layout : DataLayout, optional
+        The likely columns; and encoding of a file that is not UTF-8, if its first lines can be in
+        it.
 
     Raises
     ------
@@ -284,7 +287,7 @@ def read_rows(
     encoding = check_format(format, encoding)
     check_format(fallback, None)
     if str(source) == "-":
-        return _standard_input(format, fallback, encoding)
+        return replace(_standard_input(format, fallback, encoding), layout=layout)
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
@@ -295,16 +298,18 @@ def read_rows(
         chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
-            return RowReader(str(path), name, chosen.read(path, encoding))
+            return RowReader(str(path), name, chosen.read(path, encoding), layout=layout)
         file = path.open("rb")
         is_packed, note = path.suffix.lower() == ".gz", ""
         if encoding is None and name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            encoding = detect_encoding(_first_lines(file, is_packed), likely_encoding)
+            encoding = detect_encoding(
+                _first_lines(file, is_packed), None if layout is None else layout.encoding
+            )
             if encoding is not None:
                 note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
     stream = LineStream(file, is_packed, encoding)
     rows = _file_rows(str(path), file, stream, chosen.read, encoding)
-    return RowReader(str(path), name, rows, stream, note, encoding=encoding)
+    return RowReader(str(path), name, rows, stream, note, encoding=encoding, layout=layout)
 
 
 # Formats whose encoding is detected; JSON is UTF-8. And bytes to look at, of whole lines.

@@ -43,11 +43,6 @@ class ReadOptions(NamedTuple):
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
 
-    @property
-    def likely_encoding(self) -> str | None:
-        """The encoding of files that are not UTF-8, if a layout names it."""
-        return None if self.layout is None else self.layout.encoding
-
 
 #: Those of the `ReadOptions` that users give.
 USER_OPTIONS = ReadOptions._fields[:-1]

@@ -133,11 +133,6 @@ class Fitted:
         return self.n_documents - self.n_held_out
 
     @property
-    def likely_encoding(self) -> str | None:
-        """The encoding of later files that are not UTF-8, if it is known."""
-        return None if self.layout is None else self.layout.encoding
-
-    @property
     def encoder(self) -> CheckedEncoder | None:
         """The sentence encoder that it needs, if it needs one."""
         return None if self.dense is None else self.dense.encoder

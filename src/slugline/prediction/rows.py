@@ -20,7 +20,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format
-from slugline.corpus.rows import ID_NAME, BadRow, DataLayout, SourceRow
+from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Router, Unsure
@@ -158,10 +158,13 @@ def predict_rows(
         if not head:
             raise
         broken = error
-    layout = router.fitted.layout
-    columns = _columns_of(rows, head, layout, text, id)
+    id_column = find_id(rows.name, head, id)
+    columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
     if announce and rows.has_names and head:
-        _announce_guesses(announce, columns, layout, text, id)
+        if text is None:
+            announce(columns_note(columns.text, layout=rows.layout))
+        if id is None and id_column not in (None, ID_NAME):
+            announce(f"read column {short_repr(id_column)} as id; name another with `id`")
     missing = BadRow(
         "", f"no text in {_name_columns(columns.text)}" if rows.has_names else "no text"
     )
@@ -170,30 +173,6 @@ def predict_rows(
         yield answer(head)
         raise broken
     yield from _map_in_order(answer, _batches(head, rows, limits), n_threads, limits.pending_bytes)
-
-
-def _columns_of(
-    rows: RowReader,
-    head: list[SourceRow | BadRow],
-    layout: DataLayout | None,
-    text: str | Sequence[str] | None,
-    identity: str | None,
-) -> Columns:
-    identity = find_id(rows.name, head, identity)
-    return Columns(find_text_columns(rows.name, head, text, identity, layout), identity)
-
-
-def _announce_guesses(
-    announce: Callable[[str], object],
-    columns: Columns,
-    layout: DataLayout | None,
-    text: str | Sequence[str] | None,
-    identity: str | None,
-) -> None:
-    if text is None:
-        announce(columns_note(columns.text, layout=layout))
-    if identity is None and columns.id not in (None, ID_NAME):
-        announce(f"read column {short_repr(columns.id)} as id; name another with `id`")
 
 
 def _name_columns(columns: Sequence[str]) -> str:

@@ -206,10 +206,7 @@ def _predict_file(
     router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
     rows = read_rows(
-        task.source,
-        format=options.format,
-        encoding=options.encoding,
-        likely_encoding=router.fitted.likely_encoding,
+        task.source, format=options.format, encoding=options.encoding, layout=router.fitted.layout
     )
     target, notes = Path(task.target), list[str]()
     try:

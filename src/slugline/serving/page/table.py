@@ -153,12 +153,11 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
 
 
 def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) -> Upload:
-    fitted = model.fitted
-    rows = read_rows(file.name, likely_encoding=fitted.likely_encoding)
+    rows = read_rows(file.name, layout=model.fitted.layout)
     head = peek(rows)
     columns: Sequence[str] = ()
     if rows.has_names:
-        columns = find_columns(name, head, text or None, layout=fitted.layout)[0]
+        columns = find_columns(name, head, text or None, layout=rows.layout)[0]
     return Upload(
         name=name,
         columns=column_names(head) if rows.has_names else [],
