@@ -71,3 +71,19 @@ def test_drawing_needs_no_other_package_of_ours() -> None:
     tree = ast.parse(Path(plots.__file__).read_text(encoding="utf-8"))
     imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     assert [name for name in imported if name.startswith("slugline")] == ["slugline.errors"]
+
+
+def test_a_picture_has_the_colours_of_reports() -> None:
+    from io import BytesIO
+
+    from matplotlib.image import imread
+
+    from slugline.base.plots import draw_png
+
+    def plot(ax: Any) -> None:
+        ax.plot([0, 1], [0, 1])
+        assert ax.spines["top"].get_visible()  # as matplotlib draws it
+
+    picture = imread(BytesIO(draw_png(plot)))
+    paper = [round(255 * part) for part in picture[2, 2, :3]]
+    assert paper == [0xFB, 0xFA, 0xF7]  # --paper of colours.css

@@ -254,7 +254,7 @@ def test_curves_become_plain_data(curves: LearningCurves) -> None:
 def test_curves_show_themselves_by_points(curves: LearningCurves) -> None:
     assert repr(curves).splitlines()[:2] == [
         "Learning curves of data: 2 topics",
-        "  ours, 5 a topic       0.210",
+        "  ours, 5 per topic       0.210",
     ]
 
 

@@ -23,24 +23,25 @@ def curves(*each: LearningCurve) -> LearningCurves:
 def test_twice_the_labels_in_words() -> None:
     assert describe_forecast(curve(*FEW, (None, 10_000, 0.9))) == (
         "ours: twice as many labels (20,000 documents) would probably bring 91.9 %, 1.9 points "
-        "more than now. The range is from 91.6 % to 92.2 %. From fewer documents, the same rule "
-        "(errors fall as a power of the number of documents) expected 90.0 % with 10,000, where "
-        "the measured accuracy is 90.0 %."
+        "more than now. It may be anything from 91.6 % to 92.2 %. To check: from fewer documents, "
+        "the same rule (errors fall as a power of the number of documents) forecasts 90.0 % for "
+        "10,000 documents, and 90.0 % were measured."
     )
 
 
 def test_a_wide_range_is_called_a_guess_and_three_points_are_too_few_to_check() -> None:
     assert describe_forecast(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
         "ours: twice as many labels (2,000 documents) would probably bring 83.8 %, 3.8 points more "
-        "than now. That is hardly more than a guess, from 76.6 % to 91.0 %; three points are "
-        "too few to check it."
+        "than now. It may be anything from 76.6 % to 91.0 %, so this is hardly more than a guess; "
+        "three points are too few to check the forecast."
     )
 
 
 def test_labels_that_bring_nothing_are_called_so() -> None:
     steady = [(n, size, 0.8) for n, size, _ in FEW]
     assert describe_forecast(curve(*steady, (None, 10_000, 0.8))).endswith(
-        " is 80.0 %. More labels would hardly help: look at the mistakes, or at the topics."
+        " 80.0 % were measured. More labels would hardly help: look at the mistakes, or at the "
+        "topics."
     )
 
 
@@ -69,8 +70,8 @@ def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured()
     both = curves(curve(FEW[0], (None, 1200, 0.5), n_test=100), LearningCurve("other", ()))
     assert curve_rows(both) == [
         ["labels per topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
-        ["5", "10", "0.200", "0.133 to 0.289", "-", "-"],
-        ["all", "1,200", "0.500", "0.404 to 0.596", "-", "-"],
+        ["5", "10", "20.0 %", "13.3 to 28.9 %", "-", "-"],
+        ["all", "1,200", "50.0 %", "40.4 to 59.6 %", "-", "-"],
     ]
 
 

@@ -63,9 +63,11 @@ def plain(html: str) -> str:
 def test_all_sections_come_in_order(experiment: Experiment, evidence: QualitativeEvidence) -> None:
     page = training_page(experiment, evidence=evidence)
     names = re.findall(r'<section id="(\w+)">', page)
+    contents = re.findall(r'<li><a href="#(\w+)">', page)
+    assert contents == [name for name in names if name not in ("warnings", "next")]
     assert [name for name in names if name != "warnings"] == [
-        *("data", "baselines", "probabilities", "confusions", "pairs", "surest"),
-        *("next", "topics", "words", "settings"),
+        *("next", "data", "baselines", "probabilities", "confusions", "pairs", "surest"),
+        *("topics", "words", "settings"),
     ]
 
 

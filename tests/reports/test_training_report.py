@@ -196,11 +196,11 @@ def test_a_long_word_may_end_a_line_after_an_underscore_but_a_short_one_may_not(
 def test_the_sections_come_in_order() -> None:
     assert Elements(training_page(trained(warnings=("few.",)))).sections == [
         "warnings",
+        "next",
         "data",
         "curves",
         "baselines",
         "confusions",
-        "next",
         "topics",
         "settings",
     ]
@@ -354,7 +354,7 @@ def test_no_mistake_means_no_table_of_mistakes() -> None:
     experiment = trained(confusion=PERFECT)
     assert confused_topics(experiment.tested.evaluation) == []
     page = training_page(experiment)
-    assert "<table" not in page[page.index('id="confusions"') : page.index('id="next"')]
+    assert "<table" not in page[page.index('id="confusions"') : page.index('id="topics"')]
 
 
 # What it says -----------------------------------------------------------------------------------
@@ -587,7 +587,7 @@ def test_the_search_is_told_of_as_on_the_screen(
     assert section_texts(experiment)["tuning"] == said
     assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
     page = training_page(experiment)
-    assert Elements(page).sections[:3] == ["data", "tuning", "curves"]
+    assert Elements(page).sections[:4] == ["next", "data", "tuning", "curves"]
     assert f"{len(trials)} candidate{'s' * (len(trials) > 1)} compared" in page
 
 

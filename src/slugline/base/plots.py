@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _TRAINING, _VALIDATION, _BEST = "#7a8794", "#0b5fa5", "#c2410c"
+_PAPER, _INK, _RULE = "#fbfaf7", "#1c2126", "#d5d2ca"
 _STEPS = [1, 2, 5, 10]
 
 
@@ -38,9 +39,23 @@ def figure_class() -> type[Figure]:
 def draw_png(plot: Callable[[Axes], None]) -> bytes:
     """Return the bytes of a PNG file with one plot, drawn by a function on its axes."""
     figure, content = figure_class()(figsize=(6.4, 4), layout="constrained"), io.BytesIO()
-    plot(figure.subplots())
+    figure.set_facecolor(_PAPER)
+    axes = figure.subplots()
+    plot(axes)
+    _style(axes)
     figure.savefig(content, format="png", dpi=150)
     return content.getvalue()
+
+
+def _style(ax: Axes) -> None:
+    """Draw axes as in reports: faint grid lines below the curves, none above and at the right."""
+    ax.set_facecolor(_PAPER)
+    ax.grid(color=_RULE, linewidth=0.5)
+    ax.set_axisbelow(True)
+    ax.tick_params(which="both", length=0, labelcolor=_INK)
+    for name, spine in ax.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(_RULE)
 
 
 # By epoch -----------------------------------------------------------------------------------------
@@ -194,9 +209,16 @@ def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
 def _annotate(ax: Axes, models: Sequence[ModelMark]) -> None:
     """Write the names of models beside their dots."""
     to_points = 72 / ax.figure.dpi
-    pixels = ax.transData.transform([(m.seconds, m.accuracy) for m in models])
-    dots = [(float(x), float(y)) for x, y in pixels * to_points]
+    pixels = ax.transData.transform(
+        [(m.seconds, y) for m in models for y in (m.accuracy, *m.interval)]
+    )
+    ends = [(float(x), float(y)) for x, y in pixels * to_points]
+    dots = ends[::3]
     obstacles = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    obstacles += [
+        (x - 1, low, x + 1, high)
+        for (x, low), (_, high) in zip(ends[1::3], ends[2::3], strict=True)
+    ]
     places = place_names(dots, [len(model.name) for model in models], obstacles)
     for model, (dx, dy, side) in zip(models, places, strict=True):
         ax.annotate(

@@ -66,7 +66,7 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
     ]
     least = _FAINTEST * max((abs(share) for *_, share in visible), default=0)
     strong = [span for span in visible if abs(span[2]) >= least]
-    cut, moved = _on_one_line(text[start:end], strong)
+    cut, moved = _shorten_spaces(text[start:end], strong, text.find("\n") - start)
     n = len(lead)
     return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, share) for a, b, share in moved])
 
@@ -100,14 +100,17 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
-    """Return a text with single spaces for line breaks and several spaces, and its spans."""
+def _shorten_spaces(text: str, spans: Sequence[Span], kept: int) -> tuple[str, list[Span]]:
+    """Return a text with single spaces for line breaks and several spaces, and its spans.
+
+    Only the line break at `kept` stays: a subject or title ends there.
+    """
     places, characters, n = [], [], 0
     for number, character in enumerate(text):
         places.append(n)
         space = character.isspace()
         if not space or (number and not text[number - 1].isspace()):
-            characters.append(" " if space else character)
+            characters.append(("\n" if number == kept else " ") if space else character)
             n += 1
     places.append(n)
     line = "".join(characters).rstrip()

@@ -366,7 +366,7 @@ def _cells(curve: LearningCurve, place: int) -> list[str]:
         return ["-", "-"]
     point = curve.points[place]
     low, high = point.interval
-    return [f"{point.accuracy:.3f}", f"{low:.3f} to {high:.3f}"]
+    return [percent(point.accuracy), f"{100 * low:.1f} to {100 * high:.1f} %"]
 
 
 def describe_intervals(curves: LearningCurves) -> str:
@@ -408,17 +408,16 @@ def describe_forecast(curve: LearningCurve) -> str:
 
 
 def _certainty(forecast: Forecast) -> str:
-    limits = f"from {percent(forecast.low)} to {percent(forecast.high)}"
-    text = f"The range is {limits}"
+    text = f"It may be anything from {percent(forecast.low)} to {percent(forecast.high)}"
     if forecast.high - forecast.low > WIDE_FORECAST:
-        text = f"That is hardly more than a guess, {limits}"
+        text += ", so this is hardly more than a guess"
     if forecast.checked is None:
-        return f"{text}; three points are too few to check it."
+        return f"{text}; three points are too few to check the forecast."
     n, expected, measured = forecast.checked
     return (
-        f"{text}. From fewer documents, the same rule (errors fall as a power of the number of "
-        f"documents) expected {percent(expected)} with {number(n, 0)}, where the measured accuracy "
-        f"is {percent(measured)}."
+        f"{text}. To check: from fewer documents, the same rule (errors fall as a power of the "
+        f"number of documents) forecasts {percent(expected)} for {number(n, 0)} documents, and "
+        f"{percent(measured)} were measured."
     )
 
 
