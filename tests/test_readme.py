@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import doctest
-import json
+import importlib
+import os
 import re
-import shlex
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-Run = Callable[..., Any]
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -38,26 +37,58 @@ def test_the_example_in_python_prints_what_the_readme_says() -> None:
     assert Path("tickets.slug").is_file()
 
 
-def test_the_example_on_the_command_line_answers_as_the_readme_says(run: Run) -> None:
-    train, ask, answer = next(block for block in blocks("sh") if "echo" in block).splitlines()
-    (_, text), (_, *predict) = map(shlex.split, ask.split(" | "))
-
-    run(*shlex.split(train)[1:])
-    said = json.loads(run(*predict, stdin=text).out)
-
-    expected = json.loads(answer.removeprefix("# "))
-    assert said == {**expected, "probability": pytest.approx(expected["probability"], abs=0.01)}
+# Commands that need a server, a cluster, a network or files larger than memory.
+ELSEWHERE = ("pip", "make", "serve", "--stream", "--scheduler", "reproduce")
 
 
-def test_the_included_model_is_unsure_as_the_readme_says(run: Run) -> None:
-    block = next(block for block in blocks("sh") if "cake" in block)
-    _, ask, answer = block.splitlines()
-    said = json.loads(run("predict", stdin=shlex.split(ask)[1]).out)
-    shown = json.loads(answer.removeprefix("# "))
-    assert (said["topic"], said["reason"]) == (None, shown["reason"])
-    for guess, expected in zip(said["topics"], shown["topics"], strict=True):
-        probability = pytest.approx(expected["probability"], abs=0.001)
-        assert guess == {**expected, "probability": probability}
+def commands(*, with_answers: bool) -> list[str]:
+    """Return the readme's commands in order, each with the answer that is shown below it.
+
+    With answers, only those of blocks that show some.
+    """
+    shown = [block for block in blocks("sh") if "\n# {" in block or not with_answers]
+    lines = [line for block in shown for line in re.split(r"\n(?!# )", block.strip())]
+    return [line for line in lines if not any(word in line for word in ELSEWHERE)]
+
+
+NUMPY = importlib.import_module("numpy._core._multiarray_umath")
+# Instructions of this processor; those of older ones; and NumPy in place of compiled kernels.
+PROCESSORS: dict[str, dict[str, str]] = {
+    "this": {},
+    "older": {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(
+            name for name in NUMPY.__cpu_dispatch__ if NUMPY.__cpu_features__[name]
+        ),
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+    "no kernels": {"SLUGLINE_KERNEL": "0", "OMP_NUM_THREADS": "1"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("environment", PROCESSORS.values(), ids=PROCESSORS)
+def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "slugline").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m slugline "$@"\n')
+    (tmp_path / "slugline").chmod(0o755)
+    paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLUGLINE_CACHE": str(tmp_path / "cache")}
+    n_answers = 0
+    for command in commands(with_answers=bool(environment)):
+        line, _, answer = command.partition("\n# ")
+        line = line.replace("compare tickets.csv", "compare tickets.csv --models majority,default")
+        result = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", line],
+            env=os.environ | paths | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, (line, result.stderr)
+        if answer:
+            assert result.stdout == f"{answer}\n"
+            n_answers += 1
+    assert n_answers == 4
 
 
 def test_the_readme_shows_lines_of_the_examples() -> None:
