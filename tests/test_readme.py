@@ -24,9 +24,9 @@ def in_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, page: str = README) -> list[str]:
     """Return what the README shows in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
 def test_the_example_in_python_prints_what_the_readme_says() -> None:
@@ -41,12 +41,12 @@ def test_the_example_in_python_prints_what_the_readme_says() -> None:
 ELSEWHERE = ("pip", "make", "serve", "--stream", "--scheduler", "reproduce")
 
 
-def commands(*, with_answers: bool) -> list[str]:
-    """Return the readme's commands in order, each with the answer that is shown below it.
+def commands(page: str, *, with_answers: bool) -> list[str]:
+    """Return a page's commands in order, each with the answer that is shown below it.
 
     With answers, only those of blocks that show some.
     """
-    shown = [block for block in blocks("sh") if "\n# {" in block or not with_answers]
+    shown = [block for block in blocks("sh", page) if "\n# {" in block or not with_answers]
     lines = [line for block in shown for line in re.split(r"\n(?!# )", block.strip())]
     return [line for line in lines if not any(word in line for word in ELSEWHERE)]
 
@@ -70,11 +70,25 @@ PROCESSORS: dict[str, dict[str, str]] = {
 def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
+    assert type_commands(README, environment, tmp_path, with_answers=bool(environment)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["this", "older"])
+def test_answers_are_those_that_the_page_on_unsure_ones_shows(name: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "unsure.md").read_text(encoding="utf-8")
+    assert type_commands(page, PROCESSORS[name], tmp_path, with_answers=True) == 4
+
+
+def type_commands(
+    page: str, environment: dict[str, str], tmp_path: Path, *, with_answers: bool
+) -> int:
+    """Run a page's commands, and compare answers; return how many answers it shows."""
     (tmp_path / "slugline").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m slugline "$@"\n')
     (tmp_path / "slugline").chmod(0o755)
     paths = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLUGLINE_CACHE": str(tmp_path / "cache")}
     n_answers = 0
-    for command in commands(with_answers=bool(environment)):
+    for command in commands(page, with_answers=with_answers):
         line, _, answer = command.partition("\n# ")
         line = line.replace("compare tickets.csv", "compare tickets.csv --models majority,default")
         result = subprocess.run(
@@ -88,7 +102,7 @@ def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
         if answer:
             assert result.stdout == f"{answer}\n"
             n_answers += 1
-    assert n_answers == 4
+    return n_answers
 
 
 def test_the_readme_shows_lines_of_the_examples() -> None:
