@@ -87,3 +87,19 @@ def test_a_picture_has_the_colours_of_reports() -> None:
     picture = imread(BytesIO(draw_png(plot)))
     paper = [round(255 * part) for part in picture[2, 2, :3]]
     assert paper == [0xFB, 0xFA, 0xF7]  # --paper of colours.css
+
+
+def test_names_stand_clear_of_error_bars_and_of_the_axis() -> None:
+    models = [
+        plots.ModelMark("default", 0.33, 0.8, (0.627, 0.905), True),
+        plots.ModelMark("tfidf-svc", 0.0122, 0.567, (0.392, 0.726)),
+        plots.ModelMark("naive-bayes", 0.0085, 0.567, (0.392, 0.726)),
+    ]
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    ax = figure.subplots()
+    plots.plot_models(ax, models)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    bars = ax.transData.transform([(model.seconds, model.accuracy) for model in models])[:, 0]
+    assert not [1 for box in boxes for x in bars if box.x0 < x < box.x1]
+    assert min(box.x0 for box in boxes) > ax.get_window_extent().x0

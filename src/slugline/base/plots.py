@@ -198,7 +198,7 @@ def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
             color=_BEST if model.is_best else _VALIDATION,
         )
     ax.set_xscale("log")
-    ax.margins(x=0.2, y=0.1)
+    ax.margins(x=0.4, y=0.1)
     ax.set_xlabel("Time to train")
     ax.set_ylabel("Accuracy")
     _mark_powers(ax.xaxis, (1, 3), lambda seconds: f"{seconds:g} s")
@@ -209,6 +209,7 @@ def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
 def _annotate(ax: Axes, models: Sequence[ModelMark]) -> None:
     """Write the names of models beside their dots."""
     to_points = 72 / ax.figure.dpi
+    ax.autoscale_view()  # or the places are those of an empty plot
     pixels = ax.transData.transform(
         [(m.seconds, y) for m in models for y in (m.accuracy, *m.interval)]
     )
@@ -219,7 +220,10 @@ def _annotate(ax: Axes, models: Sequence[ModelMark]) -> None:
         (x - 1, low, x + 1, high)
         for (x, low), (_, high) in zip(ends[1::3], ends[2::3], strict=True)
     ]
-    places = place_names(dots, [len(model.name) for model in models], obstacles)
+    edges = ax.get_window_extent().get_points() * to_points
+    frame = (float(edges[0, 0]), float(edges[0, 1]), float(edges[1, 0]), float(edges[1, 1]))
+    lengths = [len(model.name) for model in models]
+    places = place_names(dots, lengths, obstacles, frame=frame)
     for model, (dx, dy, side) in zip(models, places, strict=True):
         ax.annotate(
             model.name,

@@ -144,8 +144,10 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
 def accuracy_by_time(models: Sequence[ModelMark]) -> str:
     """Return the accuracy of each model against the time of a fit: the best are at the top left."""
     points = [(max(model.seconds, _LEAST_SECONDS), model.accuracy) for model in models]
+    times = [seconds for seconds, _ in points]
+    room = 1.5 * (max(times) / min(times)) ** 0.3  # for names beside the first and the last dot
     chart = Chart(
-        Axis.logarithms("Time to train", [seconds for seconds, _ in points], " s"),
+        Axis.logarithms("Time to train", [min(times) / room, max(times) * room], " s"),
         Axis.shares("Accuracy", [end for model in models for end in model.interval]),
     )
     colours = ["best" if model.is_best else "validation" for model in models]
