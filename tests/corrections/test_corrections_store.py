@@ -197,6 +197,7 @@ def another_program(path: Path) -> None:
 def later_version(path: Path) -> None:
     CorrectionStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         connection.execute("PRAGMA user_version = 2")
 
 

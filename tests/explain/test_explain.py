@@ -23,7 +23,7 @@ from slugline import (
     TopicClassifier,
 )
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.explain.explain import explain
+from slugline.explain.explain import _decode, explain
 from slugline.explain.explanation import Explanation
 from slugline.text.words import tokenize
 from stand_ins import Meanings
@@ -340,6 +340,8 @@ def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -
     found = classifier.explain("wheat" * 100_000)
     assert max(len(reason.word) for reason in found.reasons) == 100
     assert found.reasons[0].end == 500_000
+    face = "\N{GRINNING FACE}"  # of four bytes
+    assert _decode((face * 200).encode()) == face * 99 + "…"
 
 
 def test_it_is_a_value(classifier: TopicClassifier) -> None:

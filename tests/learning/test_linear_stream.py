@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -259,6 +261,17 @@ def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyP
     assert stream.calibration == pytest.approx(expected, rel=1e-3)
 
 
+def test_weights_are_taken_out_as_the_columns_were_before_others_were_inserted() -> None:
+    moved = np.array([0, 1, 2, 4, 5, 6, 8, 9, 10])
+    expected = learned(FIRST).pop_weights(N_COLUMNS, None)
+    assert expected.nnz > 0
+    wider = learned(FIRST)
+    wider.widen(moved, 12)
+    assert (wider.pop_weights(N_COLUMNS, moved) != expected).nnz == 0
+    # Columns that could not be inserted yet are nothing to leave out.
+    assert (learned(FIRST).pop_weights(N_COLUMNS, moved) != expected).nnz == 0
+
+
 # Batches that fail ------------------------------------------------------------------------------
 
 
@@ -305,3 +318,11 @@ def test_the_kernel_refuses_numbers_of_topics_that_can_not_be(name: str, n_topic
     arrays = [np.zeros(0, kind) for kind in ("f4", "u2", "i4", "i8", "f4", "f4")]
     with pytest.raises(ValueError, match="no topics, or too many"):
         getattr(kernel, name)(*arrays, n_topics)
+
+
+def test_ctrl_c_before_anything_is_learned_from_parts_interrupts() -> None:
+    def part(number: int) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LinearLearner().fit_parts(map(part, range(2)))

@@ -198,6 +198,12 @@ def test_one_long_name_among_many_takes_no_memory_of_all() -> None:
     assert classifier.classes_.dtype == object
 
 
+def test_the_least_and_the_largest_integers_of_64_bits_are_topics() -> None:
+    topics = [-(1 << 63), (1 << 63) - 1]
+    classifier = TopicClassifier(blocks=[Block()]).fit(["a b", "c d"] * 2, topics * 2)
+    assert classifier.classes_.tolist() == topics
+
+
 @pytest.mark.parametrize("topic", [1 << 63, -(1 << 63) - 1])
 def test_integers_beyond_64_bits_are_refused(topic: int) -> None:
     with pytest.raises(DataError, match=f"topic {topic} does not fit into 64 bits"):

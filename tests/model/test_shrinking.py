@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def weights_by_term(fitted: Fitted) -> dict[tuple[int, str | None, int], float]:
 
 def test_nothing_is_dropped_if_it_fits(fitted: Fitted) -> None:
     assert shrink(fitted, size(fitted), size) is fitted
+
+
+@pytest.mark.parametrize("precision", [None, 0.9], ids=str)
+def test_answers_to_held_out_documents_are_dropped_first_unless_a_precision_needs_them(
+    fitted: Fitted, precision: float | None
+) -> None:
+    def with_answers(fitted: Fitted) -> int:
+        return size(fitted) + 50 * (fitted.held_out_predictions is not None)
+
+    assert fitted.held_out_predictions is not None
+    answers = replace(fitted.held_out_predictions, precision=precision)
+    small = shrink(replace(fitted, held_out_predictions=answers), size(fitted), with_answers)
+    assert (small.held_out_predictions is None) == (precision is None)
+    assert (weights_by_term(small) == weights_by_term(fitted)) == (precision is None)
 
 
 def test_only_weights_nearest_to_0_are_dropped(fitted: Fitted) -> None:
