@@ -65,7 +65,7 @@ def test_a_table_with_the_best_first_and_what_it_says(run: Run) -> None:
 
 def test_models_are_told_of_as_they_come(run: Run) -> None:
     result = run("compare", "news.csv", *QUICK, "--models", "majority,default")
-    lines = result.err.splitlines()
+    lines = [re.sub(r"\d+:\d\d left  ", "", line) for line in result.err.splitlines()]
     assert lines[:3] == ["  0%  majority: fold 1 of 2", " 25%  majority: fold 2 of 2", lines[2]]
     assert re.fullmatch(r"majority  accuracy 0\.333 \(0\.245 to 0\.436\), fit < 0\.001 s", lines[2])
     assert lines[3:5] == [" 50%  default: fold 1 of 2", " 75%  default: fold 2 of 2"]

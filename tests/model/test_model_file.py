@@ -336,7 +336,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "words and card swapped": (
         lambda e: swap(e, WORDS, CARD),
         (
-            "vocabulary.txt holds 30 terms but model.json says 65; both must come from one "
+            "vocabulary.txt holds 25 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),
@@ -480,7 +480,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "topics of two kinds": (set_to("topics", 0, value=3), damaged("topics are words and numbers")),
     "a topic that is no name": (
         set_to("topics", 0, value=None),
-        damaged("Expected `int | str`, got `null` - at `$.topics[0]`"),
+        damaged("Expected `bool | int | str`, got `null` - at `$.topics[0]`"),
     ),
     "no blocks": (
         set_to("blocks", value=[]),
