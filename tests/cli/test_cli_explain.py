@@ -340,5 +340,6 @@ def test_a_model_that_is_unsure_says_so_with_its_guesses(
     words = "nsure (unknown words: 2 of 2); best guesses: "
     page = (tmp_path / "page.html").read_text("utf-8")
     assert (f"U{words}" in result.out, f"u{words}" in page) == ((not options),) * 2
+    assert ("<h1>What speaks for " in page, "<h1>Why " in page) == (not options, bool(options))
     told = json.loads(run("explain", "sure.slug", "xyzzy plugh", *options, "--json").out)
     assert told.get("unsure", "").startswith(f"u{words}") == (not options)
