@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.audit.audit import audit_corpus, find_similar_topics
+from slugline.audit.audit import SimilarTopics, audit_corpus, find_similar_topics
 from slugline.audit.evidence import (
     assign_folds,
     connect_groups,
@@ -231,6 +231,37 @@ def test_topics_that_differ_in_case_and_topics_that_can_not_be_told_apart() -> N
     assert (first.topic, first.other, first.mixed) == ("Oil", "oil ", None)
     assert (second.topic, second.other) == ("grain", "wheat")
     assert second.mixed == pytest.approx(0.5, abs=0.1)
+
+
+def mixed_scores(n_last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return five documents of topics 0 and 1, two of which look like the other, and of topic 2.
+
+    Those of topic 2 all look like topic 0.
+    """
+    y = np.array([0] * 5 + [1] * 5 + [2] * n_last)
+    scores = np.zeros((len(y), 3), dtype=np.float32)
+    scores[np.arange(len(y)), y] = 1
+    scores[[0, 1], 1] = scores[[5, 6], 0] = 2
+    scores[10:, 0] = 2
+    return y, scores
+
+
+def test_topics_are_alike_if_documents_look_like_the_other_and_both_have_five() -> None:
+    nearly = "40 % of their documents look more like the other"
+    found = find_similar_topics(["grain", "wheat", "corn"], *mixed_scores(4))
+    assert found == [SimilarTopics("grain", "wheat", nearly, pytest.approx(0.4))]
+    found = find_similar_topics(["grain", "wheat", "corn"], *mixed_scores(5))
+    half = "50 % of their documents look more like the other"
+    assert found == [
+        SimilarTopics("grain", "corn", half, 0.5),
+        SimilarTopics("grain", "wheat", nearly, pytest.approx(0.4)),
+    ]
+
+
+def test_topics_whose_names_are_alike_are_listed_once() -> None:
+    names = "their names differ in case or spaces alone"
+    found = find_similar_topics(["oil", "OIL", "tin"], *mixed_scores(4))
+    assert found == [SimilarTopics("oil", "OIL", names, None)]
 
 
 # Decisions --------------------------------------------------------------------------------------

@@ -18,6 +18,11 @@ def test_topics_are_sorted_and_numbered_from_zero() -> None:
     assert topics.decode([2, 0]) == ["grain", "acq"]
 
 
+def test_rows_of_one_topic_have_a_1_in_its_column() -> None:
+    assert one_hot([1, 1]).tolist() == [[0, 1], [0, 1]]
+    assert one_hot([1, 1], 3).tolist() == [[0, 1, 0], [0, 1, 0]]
+
+
 def test_integer_topics_stay_integers_and_sort_as_numbers() -> None:
     assert Topics.fit([10, 2, 10]).names == [2, 10]
 
