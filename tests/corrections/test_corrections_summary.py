@@ -45,6 +45,12 @@ def test_corrections_are_counted_by_topic_pair_and_person() -> None:
     assert found.still_wrong == ()
 
 
+def test_equal_numbers_are_sorted_by_name() -> None:
+    found = summarize(correction("a", topic, who=topic) for topic in ("zinc", "acq", "oil"))
+    assert list(found.by_topic) == list(found.by_who) == ["acq", "oil", "zinc"]
+    assert [pair.topic for pair in found.pairs] == ["acq", "oil", "zinc"]
+
+
 def test_a_model_tells_what_is_new_to_it_and_what_it_still_gets_wrong(news_slug: Path) -> None:
     found = summarize(
         [
