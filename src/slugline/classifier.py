@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
+from slugline.base.files import PathLike
 from slugline.base.words import format_call, format_html_table
 from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plain_topics
 from slugline.corpus.sample_weights import row_weights
@@ -30,8 +31,6 @@ from slugline.text.blocks import Block
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
-    import os
-
     from slugline.base.progress import Progress
     from slugline.explain.explanation import Explanation
     from slugline.learning.net.training import History
@@ -330,7 +329,7 @@ class TopicClassifier(TextEstimator):
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         metrics: Mapping[str, float] | None = None,
         test_fraction: float | None = None,
@@ -473,7 +472,7 @@ def to_fitted(model: TopicClassifier | Fitted) -> Fitted:
     return model if isinstance(model, Fitted) else model._fitted()
 
 
-def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> TopicClassifier:
+def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifier:
     """Return a classifier from a file that `TopicClassifier.save` wrote, from any source.
 
     Its `info_` attribute is the file's `ModelInfo`, and `card_` its card.

@@ -227,8 +227,8 @@ def test_an_interrupt_ends_the_whole_run(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_seeds": 0}, "n_seeds is 0; give at least 1."),
-        ({"first_seed": -1}, "first_seed is -1; give at least 0."),
+        ({"n_seeds": 0}, "`n_seeds` is 0; give a whole number of at least 1."),
+        ({"first_seed": -1}, "`first_seed` is -1; give a whole number of at least 0."),
     ],
     ids=["no seeds", "negative seed"],
 )

@@ -322,7 +322,7 @@ def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_t
             sizes.append(len(rows))
             super().__init__(X, rows, *rest)
 
-    monkeypatch.setattr(linear_fit, "Minibatches", Counted)
+    monkeypatch.setattr(steps, "Minibatches", Counted)
     limits = FitLimits(max_topics=1, negatives_per_positive=3)
     rows, judged = fit(y=Y, limits=limits).heldout
 

@@ -13,6 +13,7 @@ from rows_by_topic import make_up, plant_wrong_topics
 from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import batches as linear_stream
+from slugline.learning.linear import fit
 from slugline.learning.linear.batches import LinearStream
 from slugline.learning.linear.fit import fit_linear
 from slugline.learning.linear.learner import LinearLearner
@@ -249,7 +250,7 @@ def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> Non
 
 
 def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_stream, "MAX_SCORES", 30 * N_TOPICS)
+    monkeypatch.setattr(fit, "MAX_SCORES", 30 * N_TOPICS)
     monkeypatch.setattr(linear_stream, "_ENOUGH_ROWS", 30)
     fitted = fit_linear(X, Y, FitContext(N_TOPICS))
     stream = LinearStream(fitted.weights, fitted.biases, Calibration(2.0, 0.3))

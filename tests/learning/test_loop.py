@@ -338,10 +338,7 @@ def test_a_fit_that_cannot_work_is_an_error(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"optimizer": "adagrad"}, "`optimizer` is 'adagrad'"),
-        ({"loss": "mse"}, "unknown loss 'mse'"),
-    ],
+    [({"optimizer": "adagrad"}, "`optimizer` is 'adagrad'"), ({"loss": "mse"}, "`loss` is 'mse'")],
     ids=["optimizer", "loss"],
 )
 def test_names_that_are_unknown_are_an_error(options: dict[str, Any], message: str) -> None:

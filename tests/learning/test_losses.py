@@ -162,8 +162,7 @@ def test_an_unknown_loss_is_an_error() -> None:
     with pytest.raises(OptionError) as caught:
         get_loss("mse")
     assert str(caught.value) == (
-        "unknown loss 'mse'; choose one of categorical_crossentropy, "
-        "sparse_categorical_crossentropy."
+        "`loss` is 'mse'; give one of categorical_crossentropy, sparse_categorical_crossentropy."
     )
 
 

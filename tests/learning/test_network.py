@@ -206,11 +206,11 @@ def test_softmax_bears_scores_of_any_size() -> None:
         ({"units": 0}, "`units` is 0; give a whole number of at least 1."),
         (
             {"units": 3, "activation": "tanh"},
-            "unknown activation 'tanh'; choose one of linear, relu, softmax.",
+            "`activation` is 'tanh'; give one of linear, relu, softmax.",
         ),
-        ({"units": 3, "l2": -0.1}, "`l2` is -0.1; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.inf}, "`l2` is inf; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.nan}, "`l2` is nan; give a finite number of at least 0."),
+        ({"units": 3, "l2": -0.1}, "`l2` is -0.1; give a number of at least 0."),
+        ({"units": 3, "l2": np.inf}, "`l2` is inf; give a number of at least 0."),
+        ({"units": 3, "l2": np.nan}, "`l2` is nan; give a number of at least 0."),
         (
             {"units": 3, "dropout": 1.0},
             "`dropout` is 1.0; give a number of at least 0 and under 1.",

@@ -92,7 +92,7 @@ def test_tools_say_what_they_take_and_that_they_only_read(news_slug: Path) -> No
         asked = tools[0].input_schema
         assert asked["required"] == ["texts"]
         assert asked["properties"]["texts"] == {
-            "description": "The texts, each of which gets an answer.",
+            "description": "The texts; each gets an answer.",
             "type": "array",
             "items": {"type": "string", "maxLength": 100_000},
             "minItems": 1,
@@ -236,7 +236,7 @@ class Slow(ModelTools):
     """Tools that answer when they are told to."""
 
     def __init__(self, model: Path) -> None:
-        super().__init__(Models.load([str(model)]), Limits())
+        super().__init__(Models.load([str(model)]), Limits(), None)
         self.may_answer = threading.Event()
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> msgspec.Struct:

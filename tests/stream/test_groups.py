@@ -19,7 +19,7 @@ from slugline.stream.engine import (
     sum_group,
     sum_group_storing,
 )
-from slugline.stream.local import map_in_order
+from slugline.text.words import map_in_order
 
 N_COLUMNS = 10
 

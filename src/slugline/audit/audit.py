@@ -144,9 +144,7 @@ class Audit:
     def n_contradicting(self) -> int:
         """Number of texts that occur several times, with different topics."""
         topics = self.corpus.topics
-        return sum(
-            len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies.identical
-        )
+        return sum(len({topics[i] for i in rows.tolist()}) > 1 for rows in self.copies.identical)
 
     def suspects(self, least: float = 0.5) -> Index:
         """Return the documents with a suspicion of at least `least`, the most suspect first."""
@@ -278,8 +276,8 @@ def _check(corpus: Corpus) -> None:
     if len(set(corpus.topics)) == 1:
         raise DataError(
             f"{corpus.name}: every document has the topic {short_repr(corpus.topics[0])}, so that "
-            f"none can "
-            "be wrong; give documents of two topics, and check which column holds the topic."
+            "none can be wrong; give documents of two topics, and check which column holds the "
+            "topic."
         )
 
 

@@ -292,10 +292,8 @@ def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
     """Return rows as JSON Lines; lists and objects of the source stay, on one line."""
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    return b"".join(
-        encode({name: _compact(value) for name, value in row.items()}) + b"\n" for row in rows
-    )
+    lines = ({name: _compact(value) for name, value in row.items()} for row in rows)
+    return msgspec.json.Encoder(enc_hook=str).encode_lines(lines)
 
 
 def _compact(value: Any) -> Any:

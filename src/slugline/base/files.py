@@ -31,14 +31,15 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from slugline.errors import SluglineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
+#: A path, as the standard library's functions take it.
+PathLike: TypeAlias = str | os.PathLike[str]
 _NO_FILE = "it is a device or pipe"
 
 # Locks --------------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def cache_folder() -> Path:
 # Files to read ------------------------------------------------------------------------------------
 
 
-def open_regular(path: str | os.PathLike[str], flags: int) -> int:
+def open_regular(path: PathLike, flags: int) -> int:
     """Return a descriptor of a regular file: the `opener` of `open`, which would wait for a pipe.
 
     Raises
@@ -141,7 +142,7 @@ _MAX_STEM = 48  # characters of the target's name in its part's name; file syste
 _TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+def write_whole(path: PathLike, data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename it into place.
 
     An existing file keeps its permissions. After an OSError, `path` is unchanged, and nothing is
@@ -178,7 +179,7 @@ def write_result(path: Path, data: bytes, name: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def whole_file(path: PathLike) -> Iterator[BinaryIO]:
     """Open a file to write bit by bit, which is put in place as `write_whole` does at the end."""
     target = Path(os.path.realpath(path))
     if target.is_dir():

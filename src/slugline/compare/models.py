@@ -194,8 +194,7 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
             raise DataError(
                 f"{corpus.name} has too few documents: while some are tested, "
                 f"{short_repr(min(remaining))} is the only topic left to learn. Add documents of "
-                f"the other "
-                "topics."
+                "the other topics."
             )
 
 
@@ -208,13 +207,12 @@ def fold_notes(corpus: Corpus, n_folds: int) -> Iterator[str]:
         verb, them = ("has", "it is") if len(single) == 1 else ("have", "they are")
         yield (
             f"{counted(len(single), 'topic')} of {len(counts)}, such as {short_repr(single[0])}, "
-            f"{verb} one "
-            f"document: while {them} tested, no model can know the topic, and all answer wrong."
+            f"{verb} one document: while {them} tested, no model can know the topic, and all "
+            "answer wrong."
         )
     if few:
         yield (
             f"{counted(len(few), 'topic')} of {len(counts)}, such as {short_repr(few[0])}, "
-            f"{have(len(few))} "
-            f"fewer documents than there are folds ({n_folds}): they are tested in some of the "
-            "folds only."
+            f"{have(len(few))} fewer documents than there are folds ({n_folds}): they are tested "
+            "in some of the folds only."
         )

@@ -235,9 +235,8 @@ class Comparison(TitledRows):
         if best is None:
             return {}
         others = [model for model in self.measured if model is not best]
-        return adjust_p_values(
-            {m.name: compare_accuracies(m.accuracies, best.accuracies) for m in others}
-        )
+        differences = {m.name: compare_accuracies(m.accuracies, best.accuracies) for m in others}
+        return adjust_p_values(differences)
 
     def plot(self, ax: Axes) -> None:
         """Draw accuracy against the time of a fit on Matplotlib axes."""

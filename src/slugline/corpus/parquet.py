@@ -9,14 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.corpus.rows import (
-    MAX_RECORD,
-    RowIterator,
-    import_reader,
-    make_row,
-    too_long_row,
-    translate_os_errors,
-)
+from slugline.corpus import rows
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +37,7 @@ MAX_DECODED, _N_DECODED = 1 << 27, 2048
 _MAX_REASON = 200
 
 
-def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIterator:
+def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.RowIterator:
     """Yield rows of the scalar columns; vectors are never text or topic, and slow to convert.
 
     Parameters
@@ -61,10 +54,10 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIte
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
         first = 1 if row_range is None else row_range[0] + 1
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
-            if n_bytes > MAX_RECORD:
-                yield too_long_row(at)
+            if n_bytes > rows.MAX_RECORD:
+                yield rows.too_long_row(at)
             else:
-                yield make_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
+                yield rows.make_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
@@ -109,7 +102,7 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
     Raises DataError if it is not installed.
     """
-    duckdb = import_reader("Parquet", "duckdb", "duckdb")
+    duckdb = rows.import_reader("Parquet", "duckdb", "duckdb")
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute(_LATER_SETTINGS)
         yield connection
@@ -142,7 +135,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
     import duckdb
 
     try:
-        with translate_os_errors(str(path)):
+        with rows.translate_os_errors(str(path)):
             yield
     except duckdb.Error as error:
         # It can quote megabytes of a damaged file.
@@ -178,7 +171,7 @@ def _check_size(
     """Raise DataError if the texts of rows that are decoded together don't fit into memory."""
     n_bytes = _n_bytes(columns)
     most = connection.execute(
-        f"SELECT max(n) FROM (SELECT sum(CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {n_bytes} END) n "  # noqa: S608
+        f"SELECT max(n) FROM (SELECT sum({n_bytes}) FILTER ({n_bytes} <= {rows.MAX_RECORD}) n "  # noqa: S608
         f"FROM {_table(row_range, numbered=True)} GROUP BY file_row_number // {_N_DECODED})",
         [escape_wildcards(path)],
     ).fetchall()[0][0]
@@ -203,7 +196,7 @@ def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
     """Return a query for the bytes of a row's texts, and its values if these are not too many."""
     n_bytes = _n_bytes(columns)
     values = [
-        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quote_identifier(name)} END"
+        f"CASE WHEN {n_bytes} <= {rows.MAX_RECORD} THEN {quote_identifier(name)} END"
         if is_text
         else quote_identifier(name)
         for name, is_text in columns.items()

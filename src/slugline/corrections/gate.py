@@ -108,10 +108,6 @@ class PromiseChange:
             )
         return ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON."""
-        return asdict(self)
-
 
 def topic_changes(
     topics: Sequence[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -274,7 +274,7 @@ class RetrainingResult:
             "new_topics": merged.new_topics,
             "weight": self.weight,
             "now_right": self.now_right._asdict(),
-            "promise": self.promise.to_dict(),
+            "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
             "passes": self.passes,
@@ -469,11 +469,9 @@ def _n_equal(right: Iterable[str], answers: Iterable[str]) -> int:
 
 def _describe_loss(change: TopicChange) -> str:
     """Return how much worse a topic got, in words."""
-    instead = (
-        f", most others now get {short_repr(change.taken_by)}"
-        if change.taken_by is not None
-        else ""
-    )
+    instead = ""
+    if change.taken_by is not None:
+        instead = f", most others now get {short_repr(change.taken_by)}"
     return (
         f"topic {short_repr(change.topic)} got clearly worse: of its "
         f"{counted(change.n_documents, 'test document')}, {change.n_found_after:,} are found and "

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from slugline.base.checks import check_whole
-from slugline.base.files import lock
+from slugline.base.files import PathLike, lock
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, StoreError, TrainingError
@@ -68,9 +68,9 @@ class RetrainingLoop:
 
     def __init__(
         self,
-        model_path: str | os.PathLike[str],
+        model_path: PathLike,
         data: Sequence[str],
-        store_path: str | os.PathLike[str],
+        store_path: PathLike,
         every: int,
         log: Callable[[str], object],
         *,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-import os
 import re
 import sqlite3
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.files import write_ahead
+from slugline.base.files import PathLike, write_ahead
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.errors import DataError, StoreError
 
@@ -186,7 +185,7 @@ class CorrectionStore:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         patience: float = 5.0,
         create: bool = True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.base.checks import check_whole
@@ -81,14 +81,8 @@ class CorrectionSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
-        return {
-            "n_corrections": self.n_corrections,
-            "by_topic": self.by_topic,
+        return asdict(self) | {
             "pairs": [pair._asdict() for pair in self.pairs],
-            "n_confirmed": self.n_confirmed,
-            "by_who": self.by_who,
-            "first": self.first,
-            "last": self.last,
             "new_topics": list(self.new_topics),
             "n_asked": self.n_asked,
             "n_still_wrong": self.n_still_wrong,
@@ -123,13 +117,11 @@ def summarize(
         pass
     model_topics = None if fitted is None else {str(name) for name in fitted.topics.names}
     unresolved = [UnresolvedCorrections(topic, n, wrong[topic]) for topic, n in n_answered.items()]
+    pairs = _sort_by_count(tally.pairs).items()
     return CorrectionSummary(
         n_corrections=tally.n,
         by_topic=_sort_by_count(tally.topics),
-        pairs=tuple(
-            Confusion(answer, topic, n)
-            for (answer, topic), n in _sort_by_count(tally.pairs).items()
-        ),
+        pairs=tuple(Confusion(answer, topic, n) for (answer, topic), n in pairs),
         n_confirmed=tally.n_confirmed,
         by_who=_sort_by_count(tally.who),
         first=tally.first,

@@ -62,9 +62,8 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
     x, y = np.log(n), np.log(np.maximum(errors, 1e-6))
     weights = n / n.sum()
     middle, height = weights @ x, weights @ y
-    slope = max(
-        0.0, -float(weights @ ((x - middle) * (y - height)) / (weights @ (x - middle) ** 2))
-    )
+    covariance, variance = weights @ ((x - middle) * (y - height)), weights @ (x - middle) ** 2
+    slope = max(0.0, -float(covariance / variance))
     return PowerLaw(math.exp(height + slope * middle), slope)
 
 
@@ -104,9 +103,8 @@ def forecast(
     low, high = wilson(round(last * n_test), n_test)
     sampling_error = math.sqrt(2) * (high - low) / (2 * Z_95)
     margin = math.hypot(max(errors), sampling_error)
-    return Forecast(
-        n_wanted, expected, max(0.0, expected - margin), min(1.0, expected + margin), checked
-    )
+    low, high = max(0.0, expected - margin), min(1.0, expected + margin)
+    return Forecast(n_wanted, expected, low, high, checked)
 
 
 def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -422,13 +422,7 @@ class Evaluation(TitledRows):
                 for b in self.reliability()
             ],
             "topics": [
-                {
-                    "topic": topic.topic,
-                    "n_documents": topic.n_documents,
-                    "precision": _or_none(topic.precision),
-                    "recall": _or_none(topic.recall),
-                    "f1": _or_none(topic.f1),
-                }
+                {name: _or_none(value) for name, value in asdict(topic).items()}
                 for topic in self.per_topic()
             ],
             "confusions": [
@@ -456,5 +450,6 @@ def _unused(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _or_none(value: Any) -> Any:
+    """Return a value of JSON, which has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value

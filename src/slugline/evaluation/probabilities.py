@@ -176,10 +176,8 @@ class CoverageCurve:
         return [self._point(index) for index in indices.tolist()]
 
     def _point(self, index: int) -> CoveragePoint:
-        return CoveragePoint(
-            float(self.thresholds[index]),
-            *(self.n_documents, int(self.n_answered[index]), int(self.n_right[index])),
-        )
+        counts = self.n_documents, int(self.n_answered[index]), int(self.n_right[index])
+        return CoveragePoint(float(self.thresholds[index]), *counts)
 
 
 def coverage_curve(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> CoverageCurve:

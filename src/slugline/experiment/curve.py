@@ -281,9 +281,8 @@ def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     if unlearned := sorted(set(test.topics) - set(counts)):
         yield (
             f"{counted(len(unlearned), 'topic')} of the test documents, such as "
-            f"{short_repr(unlearned[0])}, "
-            f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
-            "wrong."
+            f"{short_repr(unlearned[0])}, {'is' if len(unlearned) == 1 else 'are'} never learned: "
+            "those documents count as wrong."
         )
     least, most = min(counts.values()), max(counts.values())
     if least < most:

@@ -6,7 +6,6 @@ import bisect
 import csv
 import functools
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, F64, Mask
-from slugline.base.files import write_result
+from slugline.base.files import PathLike, write_result
 from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
@@ -266,7 +265,7 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
 
 
-def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus) -> int:
+def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
     """Write the mistakes as CSV, whole or not at all, and return their number.
 
     Raises
@@ -277,9 +276,7 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([corpus.unit, *Mistake._fields[1:]])
-    writer.writerows(
-        mistake._replace(probability=round(mistake.probability, 4)) for mistake in mistakes
-    )
+    writer.writerows(m._replace(probability=round(m.probability, 4)) for m in mistakes)
     data = table.getvalue().encode("utf-8", "backslashreplace")
     write_result(Path(path), data, "mistakes")
     return len(mistakes)

@@ -19,10 +19,9 @@ import scipy.sparse as sp
 
 from slugline import reuters
 from slugline.base.arrays import I64
-from slugline.base.checks import peak_memory_mb
+from slugline.base.checks import check_whole, peak_memory_mb
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
-from slugline.errors import OptionError
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
 from slugline.learning.net.layers import Dense, LossAndAccuracy
 from slugline.learning.net.network import Network
@@ -284,10 +283,8 @@ def run(
     OptionError : if `n_seeds` is below 1 or `first_seed` below 0.
     DownloadError, DataError : if the wires can't be downloaded or read.
     """
-    if n_seeds < 1:
-        raise OptionError(f"n_seeds is {n_seeds}; give at least 1.")
-    if first_seed < 0:
-        raise OptionError(f"first_seed is {first_seed}; give at least 0.")
+    check_whole("n_seeds", n_seeds, 1)
+    check_whole("first_seed", first_seed, 0)
     started = time.perf_counter()
     with closing(check_progress(progress)) as progress:
         return _run(_Lesson(source, range(first_seed, first_seed + n_seeds), progress), started)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.files import open_regular
+from slugline.base.files import PathLike, open_regular
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -59,18 +58,15 @@ class Retraining:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all as plain data for JSON."""
-        return {
-            "model": self.model,
+        return asdict(self) | {
             "identical": self.is_identical,
-            "n_documents": self.n_documents,
-            "n_bytes": self.n_bytes,
             "differences": [difference._asdict() for difference in self.differences],
             "not_measured": list(self.not_measured),
         }
 
 
 def retrain(
-    path: str | os.PathLike[str],
+    path: PathLike,
     train: Corpus,
     validation: Corpus | None = None,
     test: Corpus | None = None,
@@ -156,7 +152,7 @@ def retrain(
     )
 
 
-def _check_documents(path: str | os.PathLike[str], info: ModelInfo, train: Corpus) -> None:
+def _check_documents(path: PathLike, info: ModelInfo, train: Corpus) -> None:
     digest = train.digest()
     if digest != info.data_digest:
         raise DataError(
@@ -167,9 +163,7 @@ def _check_documents(path: str | os.PathLike[str], info: ModelInfo, train: Corpu
         )
 
 
-def _check_validation(
-    path: str | os.PathLike[str], info: ModelInfo, validation: Corpus | None
-) -> None:
+def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None) -> None:
     if validation is None:
         if info.validation_digest is not None:
             raise OptionError(
@@ -210,9 +204,7 @@ def _train_again(
     return again.fitted_
 
 
-def _differences(
-    path: str | os.PathLike[str], data: bytes, now: ModelFile
-) -> tuple[ModelDifference, ...]:
+def _differences(path: PathLike, data: bytes, now: ModelFile) -> tuple[ModelDifference, ...]:
     again = container.pack(now)
     if again == data:
         return ()
@@ -221,15 +213,13 @@ def _differences(
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Another zlib packs the same content into other bytes.
-    return tuple(differences) or (
-        ModelDifference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes"),
-    )
+    packing = ModelDifference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes")
+    return tuple(differences) or (packing,)
 
 
 def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
-    old, new = (
-        dict(_leaves(msgspec.to_builtins(info, enc_hook=np.generic.item))) for info in (then, now)
-    )
+    plain = (msgspec.to_builtins(info, enc_hook=np.generic.item) for info in (then, now))
+    old, new = (dict(_leaves(value)) for value in plain)
     for name in old | new:
         if old.get(name) != new.get(name):
             yield ModelDifference(name, old.get(name), new.get(name))

@@ -73,9 +73,8 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
     if not set(topics) & set(test.topics):
         raise DataError(
             f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
-            f"ones like "
-            f"{short_repr(test.topics[0])}; test on documents with the topics that the model "
-            f"learns."
+            f"ones like {short_repr(test.topics[0])}; test on documents with the topics that the "
+            "model learns."
         )
 
 
@@ -198,9 +197,8 @@ class Experiment(TitledRows):
             low, high = self.evaluation.interval
             accuracy = f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"
             rows.append(("accuracy", accuracy))
-            rows.append(
-                ("baseline", f"{self.majority:.3f}, always {short_repr(self.majority_topic)}")
-            )
+            always = short_repr(self.majority_topic)
+            rows.append(("baseline", f"{self.majority:.3f}, always {always}"))
         rows += [("warning", warning) for warning in self.warnings]
         return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
 

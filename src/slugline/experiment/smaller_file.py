@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from slugline.base.files import PathLike
 from slugline.experiment.run import Experiment, evaluate
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics
@@ -51,7 +51,7 @@ class SmallerFile:
 
 def save_smaller(
     experiment: Experiment,
-    path: str | os.PathLike[str],
+    path: PathLike,
     *,
     quantize: str | None = None,
     max_size: int | None = None,

@@ -11,9 +11,8 @@ from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import F64, Floats, Integers
+from slugline.base.arrays import F64, I32, Floats, Integers
 from slugline.base.checks import short_repr
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, softmax
@@ -344,7 +343,7 @@ def attribute_to_words(
 
 
 def _span_shares(
-    terms: GroupedTerms, numbers: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
+    terms: GroupedTerms, numbers: I32, first: int, columns: Integers, shares: F64
 ) -> F64:
     """Return the share of each span at each of its places, shape (n_spans,)."""
     in_vocabulary = np.flatnonzero(numbers >= 0)

@@ -112,21 +112,17 @@ class Mixture:
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")
             by_part.setdefault(number, {})[inner_name] = array
-        return cls(
-            [
-                restore(part, by_part.get(str(number), {}))
-                for number, part in enumerate(settings["learners"])
-            ],
-            settings.get("shares"),
-            settings.get("sharpness", 1.0),
-        )
+        learners = [
+            restore(part, by_part.get(str(number), {}))
+            for number, part in enumerate(settings["learners"])
+        ]
+        return cls(learners, settings.get("shares"), settings.get("sharpness", 1.0))
 
 
 def _check_learners(learners: Any) -> list[Learner]:
     checked = list(learners) if isinstance(learners, Sequence) else []
-    if not checked or not all(
-        isinstance(learner, Learner) and not isinstance(learner, type) for learner in checked
-    ):
+    are_learners = (isinstance(one, Learner) and not isinstance(one, type) for one in checked)
+    if not checked or not all(are_learners):
         raise option_error("learners", learners, "a list of one or more learner objects")
     return checked
 
@@ -136,7 +132,5 @@ def _check_shares(shares: Any, n_learners: int) -> list[float]:
         return [1.0] * n_learners
     checked = list(shares) if isinstance(shares, Iterable) else []
     if len(checked) != n_learners or not all(is_number(share) and share > 0 for share in checked):
-        raise option_error(
-            "shares", shares, f"a number over 0 for each of the {n_learners} learners"
-        )
+        raise option_error("shares", shares, f"{n_learners} numbers over 0, one for each learner")
     return checked

@@ -111,15 +111,12 @@ class ShallowLearner(ShallowOptions):
         learner = cls(**cls.options_in(settings))
         hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
         out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
-        expected = (
-            (len(hidden), learner.units),
-            (learner.units,),
-            (learner.units, len(out_biases)),
-        )
+        units = learner.units
+        expected = (len(hidden), units), (units,), (units, len(out_biases))
         if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
             raise DataError(
                 f"layers have shapes {hidden.shape}, {biases.shape} and {out.shape}, which do not "
-                f"match {learner.units} units"
+                f"match {units} units"
             )
         learner.network = Network(learner._layers(len(out_biases)))
         learner.network.start_from([hidden, biases, out, out_biases])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,9 +72,8 @@ class Candidate:
         if self.net is None:
             return linear
         epochs, smoothing = self.net
-        nets = [
-            ShallowLearner(epochs=epochs, label_smoothing=smoothing) for _ in range(self.n_nets)
-        ]
+        net = partial(ShallowLearner, epochs=epochs, label_smoothing=smoothing)
+        nets = [net() for _ in range(self.n_nets)]
         shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
         return Mixture([linear, *nets], shares, inverse_temperature)
 
@@ -206,9 +206,8 @@ class _Search:
         if is_better:
             self.best, self._accuracy, self._losses = candidate, accuracy, losses
         log_loss = float(losses.mean(dtype=np.float64))
-        self.trials.append(
-            SearchResult(candidate, accuracy, log_loss, inverse_temperature, is_better)
-        )
+        result = SearchResult(candidate, accuracy, log_loss, inverse_temperature, is_better)
+        self.trials.append(result)
         mark = "best so far" if is_better else ""
         self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
 
@@ -311,9 +310,8 @@ class _CrossValidation:
         try:
             train = features.fit_transform(itertools.compress(self._texts, ~heldout))
         except DataError:  # no document has such a term
-            return _FoldRows(
-                *(sp.csr_array((n, 0), dtype=np.float32) for n in (sum(~heldout), sum(heldout)))
-            )
+            sizes = np.count_nonzero(~heldout), np.count_nonzero(heldout)
+            return _FoldRows(*(sp.csr_array((n, 0), dtype=np.float32) for n in sizes))
         return _FoldRows(train, features.transform(itertools.compress(self._texts, heldout)))
 
 

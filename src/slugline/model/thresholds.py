@@ -285,9 +285,7 @@ class HeldOutPredictions:
         if not best:
             return AchievablePrecision(0.0, 0.0)
         n_topics = int(self.topics.max()) + 1
-        return AchievablePrecision(
-            best, self.precision_at(self.thresholds(best, n_topics)).coverage
-        )
+        return self.precision_at(self.thresholds(best, n_topics))._replace(precision=best)
 
     @cached_property
     def alternative(self) -> AchievablePrecision | None:

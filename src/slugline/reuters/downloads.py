@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from slugline.base.files import cache_folder, fresh_part, put_in_place, remove_dead_parts
+from slugline.base.files import PathLike, cache_folder, fresh_part, put_in_place, remove_dead_parts
 from slugline.base.progress import Progress, check_progress
 from slugline.errors import DataError, DownloadError
 
@@ -220,7 +220,7 @@ class RemoteFile:
 
 def fetch(
     remote: RemoteFile,
-    path: str | os.PathLike[str] | None = None,
+    path: PathLike | None = None,
     *,
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
@@ -274,7 +274,7 @@ def fetch(
 # os.path returns False where pathlib raises: unknown user, name too long, folder without access.
 
 
-def _expanded(path: str | os.PathLike[str]) -> Path:
+def _expanded(path: PathLike) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 

@@ -18,16 +18,15 @@ from slugline.errors import DataError, OptionError
 from slugline.reuters.downloads import FILES, fetch, read_bounded, read_original
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
     from pathlib import Path
     from typing import TypeAlias, Unpack
 
     from numpy.typing import NDArray
 
+    from slugline.base.files import PathLike
     from slugline.base.progress import Progress
 
-    PathLike: TypeAlias = str | os.PathLike[str]
     Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
 
 

@@ -17,14 +17,11 @@ from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import TypeAlias
 
+    from slugline.base.files import PathLike
     from slugline.base.progress import Progress
-
-    PathLike: TypeAlias = str | os.PathLike[str]
 
 
 _MAX_UNPACKED = 64_000_000  # bytes; the most an archive may take in memory, twice its real size

@@ -102,9 +102,7 @@ class StreamState:
         ------
         ValueError, KeyError, TypeError : if they don't fit together, or hold NaN or infinity.
         """
-        for name, array in (
-            (name, array) for part in parts.values() for name, array in part.items()
-        ):
+        for name, array in (item for part in parts.values() for item in part.items()):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ValueError(f"array {short_repr(name)} holds NaN or infinity")
         state = cls(*counts)

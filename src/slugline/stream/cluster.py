@@ -358,9 +358,7 @@ class DaskEngine(Engine):
         """Return a runner of descents on workers that each hold all rows; see `Engine`."""
         self._tasks.wait_for_workers()
         n_bytes, threads = sum(self._sizes.values()), self._tasks.client.nthreads()
-        memory = {
-            worker: ROW_MEMORY_SHARE * limit for worker, limit in self._memory_limits().items()
-        }
+        memory = {name: ROW_MEMORY_SHARE * limit for name, limit in self._memory_limits().items()}
         workers = plan_workers(n_bytes, n_columns * width, width, n_tasks, threads, memory)
         if not workers:
             return None

@@ -81,9 +81,7 @@ def count_terms(
     for part in stack.parts():
         part.offset_columns(widths)
     entries = stack.concatenate()
-    family_buckets, data, lengths = zip(
-        *(family.buckets_and_names() for family in columns), strict=True
-    )
+    family_buckets, data, lengths = zip(*map(HashedColumns.buckets_and_names, columns), strict=True)
     names = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
     y = np.fromiter((names[topic] for topic in topics), dtype=np.int32, count=len(topics))
     offsets = np.cumsum([0, *(family.n_buckets or 1 for family in families[:-1])])

@@ -100,12 +100,8 @@ class DaskTasks:
 
     def wait_for_workers(self) -> None:
         """Wait until there is a worker, as others may replace those that are lost."""
-        wait_for_worker(
-            self.client,
-            _TIMEOUT,
-            f"all workers are gone, and none came in {_TIMEOUT} seconds; start some, and begin "
-            "again.",
-        )
+        gone = f"all workers are gone, and none came in {_TIMEOUT} seconds"
+        wait_for_worker(self.client, _TIMEOUT, f"{gone}; start some, and begin again.")
 
 
 def release(futures: Iterable[Future | None]) -> None:

@@ -106,10 +106,8 @@ class Objective:
 
     def targets(self, topics: slice) -> sums.OneVsRestTargets:
         """Return the targets of a batch of topics."""
-        numbers = np.arange(topics.start, topics.stop, dtype=np.int32)
-        return sums.OneVsRestTargets(
-            numbers, self.negative_costs, self.positive_costs, self.min_key
-        )
+        labels = np.arange(topics.start, topics.stop, dtype=np.int32)
+        return sums.OneVsRestTargets(labels, self.negative_costs, self.positive_costs, self.min_key)
 
 
 def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
@@ -122,9 +120,8 @@ def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
         parts.append(sp.csc_array(by_topic))
     present = np.flatnonzero(counts)
     by_topic = sp.hstack(parts, format="csc")[:, present]
-    return steps.learning_rates(
-        steps.relevance_from_counts(by_topic, counts[present]), rows.squares
-    )
+    relevance = steps.relevance_from_counts(by_topic, counts[present])
+    return steps.learning_rates(relevance, rows.squares)
 
 
 # Training ----------------------------------------------------------------------------------------

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +15,7 @@ from slugline.errors import OutputError
 from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group, sum_group_storing
 from slugline.stream.source import Batch, Partition
+from slugline.text.words import map_in_order
 
 #: Bytes of blocks that stay in memory; the others are in files.
 MAX_IN_MEMORY = 1 << 29
@@ -29,9 +28,7 @@ class _BlockInFiles(NamedTuple):
     values: tuple[Any, ...]
 
     def read(self) -> Any:
-        return self.kind(
-            *(np.load(v, mmap_mode="r") if isinstance(v, Path) else v for v in self.values)
-        )
+        return self.kind(*(np.load(v, "r") if isinstance(v, Path) else v for v in self.values))
 
     def remove(self) -> None:
         for value in self.values:
@@ -236,34 +233,3 @@ class LocalEngine(Engine):
     def _read_group(self, group: slice) -> Iterator[Any]:
         """Yield the blocks of a group, of which one at a time is in memory."""
         return (self._store[number] for number in range(group.start, group.stop))
-
-
-def map_in_order(
-    work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
-) -> Iterator[Any]:
-    """Yield `work(part)` of each part, in order.
-
-    Parameters
-    ----------
-    work : callable
-    parts : iterable
-    n_threads : int
-    n_waiting : int, default 1
-        Results, or parts to do, that may wait besides one for each thread. With 0, threads idle at
-        times, and no more results are in memory than threads.
-    """
-    if n_threads < 2:
-        yield from map(work, parts)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        pending: deque[Any] = deque()
-        try:
-            for part in parts:
-                pending.append(pool.submit(work, part))
-                if len(pending) >= n_threads + n_waiting:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for job in pending:
-                job.cancel()

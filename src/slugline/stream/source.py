@@ -288,9 +288,7 @@ class DocumentSource:
         self._digest: str | None = None
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
-        is_paths = isinstance(paths, list | tuple) and all(
-            isinstance(path, str | Path) for path in paths
-        )
+        is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
         if is_paths:
             self._partitions: Iterator[Partition] = _file_partitions(
                 expand_patterns(paths), options, rows_per_block
@@ -485,9 +483,7 @@ def dask_partitions(
     if options.format is not None or options.encoding is not None:
         raise OptionError("`format` and `encoding` are about files; leave them out.")
     partitions = enumerate(collection.to_delayed())
-    return (
-        DaskPartition(number, options, rows_per_block, delayed) for number, delayed in partitions
-    )
+    return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
 
 
 def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:

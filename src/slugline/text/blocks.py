@@ -248,9 +248,8 @@ class RowWeights:
         elif self._has_idf.any():
             is_own = counts.repeat_for_entries(self._has_idf)
             without = np.cumsum(np.where(self._has_idf, 0, self.widths))
-            values[is_own] *= self._all_idf.take(
-                (columns - counts.repeat_for_entries(without))[is_own]
-            )
+            offsets = counts.repeat_for_entries(without)
+            values[is_own] *= self._all_idf.take((columns - offsets)[is_own])
 
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts

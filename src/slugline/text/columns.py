@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import I64, U64, Integers
+from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms, join_terms
@@ -44,7 +43,7 @@ class TermTable(NamedTuple):
     """
 
     n_slots: int
-    columns: npt.NDArray[np.int32] | None = None
+    columns: I32 | None = None
     keys: U64 | None = None
     multiplier: int = 0
     n_reserved: int = 0
@@ -77,21 +76,21 @@ class TermColumns(ABC):
         return self.table
 
     @abstractmethod
-    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> I32:
         """Return the column of each hash; below 0 if it has none."""
 
-    def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], I64]:
+    def columns(self, words: Words) -> tuple[I32, I64]:
         """Return the columns of documents' terms in reading order, and where each document begins.
 
         Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are left out.
         """
         return self.columns_of_terms(self._find(words))
 
-    def columns_of_terms(self, terms: GroupedTerms) -> tuple[npt.NDArray[np.int32], I64]:
+    def columns_of_terms(self, terms: GroupedTerms) -> tuple[I32, I64]:
         """Return the same as `columns`, given terms of the kind."""
         return terms.columns_in_order(self.columns_of_spans(terms))
 
-    def columns_of_spans(self, terms: GroupedTerms) -> npt.NDArray[np.int32]:
+    def columns_of_spans(self, terms: GroupedTerms) -> I32:
         """Return the column of each of `terms.spans`; below 0 if it has none."""
         return self._find_columns(terms.spans.hashes)
 
@@ -161,10 +160,10 @@ class Buckets(TermColumns):
         """The kernel's table."""
         return TermTable(self.n_buckets)
 
-    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> I32:
         return self._buckets(hashes)
 
-    def _buckets(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def _buckets(self, hashes: U64) -> I32:
         return (hashes & np.uint64(self.n_buckets - 1)).astype(np.int32)
 
 
@@ -267,14 +266,14 @@ class HashedColumns(Buckets):
 
     @classmethod
     def from_buckets(
-        cls, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64], n_buckets: int, kind: str
+        cls, buckets: I32, names: tuple[bytes, I64], n_buckets: int, kind: str
     ) -> HashedColumns:
         """Return columns for distinct buckets, in order: the reverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
         columns._append(buckets, names)
         return columns
 
-    def buckets_and_names(self) -> tuple[npt.NDArray[np.int32], bytes, I64]:
+    def buckets_and_names(self) -> tuple[I32, bytes, I64]:
         """Return the bucket of each column, the bytes of all names, and the length of each."""
         data, bounds = self._name_bytes()
         buckets = np.empty(self.n_columns, dtype=np.int32)
@@ -291,7 +290,7 @@ class HashedColumns(Buckets):
         groups[:, 1] = np.searchsorted(buckets, np.arange(0, len(has_column), _GROUP))
         return TermTable(self.n_buckets, self._columns[buckets], groups=groups)
 
-    def _append(self, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64]) -> None:
+    def _append(self, buckets: I32, names: tuple[bytes, I64]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
         self.add_names(names)
 
@@ -306,5 +305,5 @@ class HashedColumns(Buckets):
             self._bounds = boundaries(lengths)
         return data, self._bounds
 
-    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> I32:
         return self._columns[self._buckets(hashes)]

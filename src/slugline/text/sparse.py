@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64, Integers, Mask
-from slugline.errors import DataError, OptionError
+from slugline.base.arrays import F32, I32, I64, Integers, Mask
+from slugline.base.checks import check_whole
+from slugline.errors import DataError
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -109,12 +110,10 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     array([[0., 1., 1., 0.],
            [0., 0., 0., 0.]], dtype=float32)
     """
-    if num_columns < 1:
-        raise OptionError(f"`num_columns` is {num_columns}; give a whole number of at least 1.")
+    check_whole("num_columns", num_columns, 1)
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
-    columns = np.fromiter(
-        itertools.chain.from_iterable(sequences), dtype=np.int64, count=lengths.sum()
-    )
+    numbers = itertools.chain.from_iterable(sequences)
+    columns = np.fromiter(numbers, dtype=np.int64, count=lengths.sum())
     indptr = boundaries(lengths)
     outside = np.flatnonzero((columns < 0) | (columns >= num_columns))
     if outside.size:
@@ -140,7 +139,7 @@ class Entries(NamedTuple):
     """
 
     values: F32
-    columns: npt.NDArray[np.int32]
+    columns: I32
     lengths: Integers
 
     def offset_columns(self, widths: Sequence[int]) -> None:
@@ -224,9 +223,8 @@ class RowStack:
 
     def parts(self) -> Iterator[Entries]:
         """Yield what was appended, as views that may be changed."""
-        for lengths, (first, last) in zip(
-            self._lengths[1:], itertools.pairwise(self._ends), strict=True
-        ):
+        bounds = itertools.pairwise(self._ends)
+        for lengths, (first, last) in zip(self._lengths[1:], bounds, strict=True):
             yield Entries(self._values[first:last], self._columns[first:last], lengths)
 
     def concatenate(self) -> Entries:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import I64, U64, Integers, Mask
+from slugline.base.arrays import I32, I64, U64, Integers, Mask
 from slugline.text.sparse import boundaries, ranges, row_lengths
 from slugline.text.words import (
     PADDING,
@@ -147,7 +146,7 @@ class GroupedTerms:
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
-    def columns_in_order(self, columns: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64]:
+    def columns_in_order(self, columns: I32) -> tuple[I32, I64]:
         """Return the columns of documents' terms in reading order, and where each document begins.
 
         `columns` has the column of each span; spans with a number below 0 are left out.
@@ -284,9 +283,8 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
         first += [origins[end_before:start], origins[start].repeat(n_after)]
         last += [origins[end_before:start], origins[end - 1].repeat(n_after)]
         end_before = end
-    return np.concatenate([*first, origins[end_before:]]), np.concatenate(
-        [*last, origins[end_before:]]
-    ) + 1
+    tail = origins[end_before:]
+    return np.concatenate([*first, tail]), np.concatenate([*last, tail]) + 1
 
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import I64, U64
+from slugline.base.arrays import I32, I64, U64
+from slugline.base.checks import check_whole
 from slugline.errors import DataError, OptionError
 from slugline.text.columns import TermColumns, TermTable
 from slugline.text.sparse import boundaries
@@ -46,11 +46,11 @@ class HashTable:
         return self._size
 
     @property
-    def slots(self) -> tuple[U64, npt.NDArray[np.int32], int]:
+    def slots(self) -> tuple[U64, I32, int]:
         """Each slot's hash and number, and the multiplier."""
         return self._keys, self._numbers, int(self._multiplier)
 
-    def lookup(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def lookup(self, hashes: U64) -> I32:
         """Return the number of each hash, or -1 if it is unknown."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
@@ -67,7 +67,7 @@ class HashTable:
             pending = pending[~hit & (keys != _EMPTY)]
         return numbers
 
-    def add(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def add(self, hashes: U64) -> I32:
         """Number the hashes that are new; return the number of each hash."""
         numbers = self.lookup(hashes)
         unknown = np.flatnonzero(numbers < 0)
@@ -96,7 +96,7 @@ class HashTable:
         self._numbers = np.full(capacity, -1, dtype=np.int32)
         self._insert(keys, numbers)
 
-    def _insert(self, keys: U64, numbers: npt.NDArray[np.int32]) -> None:
+    def _insert(self, keys: U64, numbers: I32) -> None:
         mask = len(self._keys) - 1
         slots = self._slots(keys)
         while keys.size:
@@ -229,7 +229,7 @@ class Vocabulary(TermColumns):
         parts = map_chunks(self._encode, texts, n_threads)
         return [sequence for part in parts for sequence in part]
 
-    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> I32:
         columns = self._table.lookup(hashes)
         if self.n_reserved:
             columns[columns >= 0] += self.n_reserved
@@ -277,8 +277,8 @@ class VocabularyBuilder:
 
     def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
         """Return the terms that occur often enough: most frequent first, ties by appearance."""
-        if max_terms is not None and max_terms < 1:
-            raise OptionError(f"`num_words` is {max_terms}; give a whole number of at least 1.")
+        if max_terms is not None:
+            check_whole("num_words", max_terms, 1)
         order = np.argsort(-self._counts, kind="stable")
         order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
         data = b"".join(self._bytes)

@@ -20,16 +20,15 @@ import struct
 import sys
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from slugline.base.arrays import I64, U8, U64, Mask
+from slugline.base.arrays import I32, I64, U8, U64, Mask
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
 from slugline.text.sparse import boundaries, ranges
 
@@ -159,9 +158,8 @@ def is_unspaced(array: U8, starts: I64) -> Mask:
     following = [array[places + n].astype(np.int64) & 0x3F for n in (1, 2, 3)]
     points = (first & 0x0F) << 12 | following[0] << 6 | following[1]
     wide = first >= 0xF0
-    points[wide] = ((first & 0x07) << 18 | following[0] << 12 | following[1] << 6 | following[2])[
-        wide
-    ]
+    long_points = (first & 0x07) << 18 | following[0] << 12 | following[1] << 6 | following[2]
+    points[wide] = long_points[wide]
     result[is_long] = np.searchsorted(_BOUNDS, points, side="right") % 2 == 1
     return result
 
@@ -241,7 +239,7 @@ def mix(hashes: U64) -> U64:
     return hashes
 
 
-def number_distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
+def number_distinct(hashes: U64) -> tuple[I64, I32]:
     """Number the distinct hashes in order of appearance, in linear time.
 
     Each hash writes its position into the slot that its low bits choose. If it reads back the
@@ -257,7 +255,7 @@ def number_distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     mask = np.uint64((1 << (2 * len(hashes)).bit_length()) - 1)
     table = np.empty(int(mask) + 1, dtype=np.int32)
 
-    def claim(keys: U64, places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def claim(keys: U64, places: I32) -> I32:
         slots = (keys & mask).astype(np.intp)
         table[slots[::-1]] = places[::-1]  # the last write stays: that of the first occurrence
         return table[slots]
@@ -339,7 +337,7 @@ class Words:
         return span_text(self.buffer[self.starts[i] : self.ends[i]])
 
     @cached_property
-    def distinct(self) -> tuple[Words, npt.NDArray[np.int32]]:
+    def distinct(self) -> tuple[Words, I32]:
         """The distinct words in order of appearance, each as a document, and each word's number."""
         first, numbers = number_distinct(self.hashes)
         indptr = np.arange(len(first) + 1)
@@ -400,18 +398,41 @@ def map_chunks(
     """
     chunks = _chunks(texts, sizes or CHUNK_SIZES)
     first_chunks = list(itertools.islice(chunks, 1 if n_threads == 1 else 2))
-    chunks = itertools.chain(first_chunks, chunks)
     if len(first_chunks) < 2:  # one thread, or nothing to share
-        yield from map(function, chunks)
+        n_threads = 1
+    chunks = itertools.chain(first_chunks, chunks)
+    yield from map_in_order(function, chunks, n_threads, n_waiting=n_threads + 1)
+
+
+def map_in_order(
+    work: Callable[[Any], T], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
+) -> Generator[T, None, None]:
+    """Yield `work(part)` of each part, in order.
+
+    Parameters
+    ----------
+    work : callable
+    parts : iterable
+    n_threads : int
+    n_waiting : int, default 1
+        Results, or parts to do, that may wait besides one for each thread. With 0, threads idle at
+        times, and no more results are in memory than threads.
+    """
+    if n_threads < 2:
+        yield from map(work, parts)
         return
     with ThreadPoolExecutor(n_threads) as pool:
-        pending: deque[object] = deque()
-        for chunk in chunks:
-            pending.append(pool.submit(function, chunk))
-            if len(pending) > 2 * n_threads:
-                yield pending.popleft().result()  # type: ignore[attr-defined]
-        while pending:
-            yield pending.popleft().result()  # type: ignore[attr-defined]
+        pending: deque[Future[T]] = deque()
+        try:
+            for part in parts:
+                pending.append(pool.submit(work, part))
+                if len(pending) >= n_threads + n_waiting:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for job in pending:
+                job.cancel()
 
 
 def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:

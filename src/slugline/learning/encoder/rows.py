@@ -8,9 +8,7 @@ import sqlite3
 import time
 import warnings
 import zlib
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.words import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
+from slugline.text.words import map_in_order
 
 # Cache --------------------------------------------------------------------------------------------
 
@@ -291,23 +290,9 @@ class _Encoding:
         if starts:
             self.progress.update(step, 0.0)
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
-        pool = ThreadPoolExecutor(n_threads)
-        jobs: deque[tuple[int, Future[F16]]] = deque()
-
-        def finished() -> tuple[int, F16]:
-            start, job = jobs.popleft()
-            rows = job.result()
-            self.progress.update(step, (start + len(rows)) / len(texts))
-            return start, rows
-
-        try:
-            for start in starts:
-                job = pool.submit(self.encoder.encode, texts[start : start + _BATCH_TEXTS])
-                jobs.append((start, job))
-                if len(jobs) > n_threads:  # one waits, so that no thread does
-                    yield finished()
-            while jobs:
-                yield finished()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            self.progress.close()
+        batches = (texts[start : start + _BATCH_TEXTS] for start in starts)
+        results = map_in_order(self.encoder.encode, batches, n_threads)
+        with closing(self.progress), closing(results):
+            for start, rows in zip(starts, results, strict=True):
+                self.progress.update(step, (start + len(rows)) / len(texts))
+                yield start, rows

@@ -11,27 +11,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64, Index, Integers
 from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import (
-    ABSENT_SCORE,
-    DEFAULT_CALIBRATION,
-    INITIAL_BIAS,
-    INITIAL_SQUARED_SUM,
-    MAX_SCORES,
-    HeldOutScores,
-    LinearProblem,
-    default_passes,
-    renormalize_rows,
-    score_heldout_rows,
-    topic_batches,
-)
-from slugline.learning.linear.steps import (
-    AdaGradDescent,
-    Minibatches,
-    drop_threshold,
-    hstack_topics,
-    initial_squared_sums,
-    sparsify,
-)
+from slugline.learning.linear import fit, steps
 
 # Sum of squared gradients of a term of a finished model: its weights move less than those of a new
 # term.
@@ -72,11 +52,11 @@ class LinearStream:
         self.biases, self.calibration = biases.copy(), calibration
         self._is_first, self._passes = False, passes
         self._rng = np.random.default_rng(seed)
-        self._batches = topic_batches(len(biases), _TOPICS_AT_A_TIME)
+        self._batches = fit.topic_batches(len(biases), _TOPICS_AT_A_TIME)
         self._weights = [weights[:, topics].toarray() for topics in self._batches]
         n_columns = weights.shape[0]
         self._sums = [
-            initial_squared_sums(n_columns, _SQUARED_SUM_OF_LEARNED) for _ in self._batches
+            steps.initial_squared_sums(n_columns, _SQUARED_SUM_OF_LEARNED) for _ in self._batches
         ]
         self._totals = np.zeros(len(biases))
         # Rows learned from: unknown for the weights of a finished model.
@@ -89,11 +69,11 @@ class LinearStream:
     ) -> LinearStream:
         """Return a stream that has not learned yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
-        biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
-        stream = cls(weights, biases, DEFAULT_CALIBRATION, passes=passes, seed=seed)
+        biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
+        stream = cls(weights, biases, fit.DEFAULT_CALIBRATION, passes=passes, seed=seed)
         stream._is_first, stream._n_learned = True, 0
         for sums in stream._sums:
-            sums.fill(INITIAL_SQUARED_SUM)
+            sums.fill(fit.INITIAL_SQUARED_SUM)
         return stream
 
     @property
@@ -114,8 +94,8 @@ class LinearStream:
 
     def sparse_weights(self) -> sp.csr_array:
         """Return the weights that matter; see `slugline.learning.linear.steps.sparsify`."""
-        share = drop_threshold(self.n_columns * len(self.biases))
-        return hstack_topics([sparsify(weights, share) for weights in self._weights])
+        share = steps.drop_threshold(self.n_columns * len(self.biases))
+        return steps.hstack_topics([steps.sparsify(weights, share) for weights in self._weights])
 
     def pop_weights(self, n_columns: int, moved: Index | None) -> sp.csr_array:
         """Return the weights that matter and free them: nothing more can be learned.
@@ -127,13 +107,13 @@ class LinearStream:
         moved : int array, shape (n_columns,), or None
             Where these columns are, if others have been inserted among them.
         """
-        share, parts = drop_threshold(n_columns * len(self.biases)), []
+        share, parts = steps.drop_threshold(n_columns * len(self.biases)), []
         while self._weights:
             weights = self._weights.pop(0)
             if moved is not None and len(weights) != n_columns:
                 weights = weights[moved]
-            parts.append(sparsify(weights, share))
-        return hstack_topics(parts)
+            parts.append(steps.sparsify(weights, share))
+        return steps.hstack_topics(parts)
 
     def copy(self) -> LinearStream:
         """Return a copy to learn on with, which shares the weights."""
@@ -156,7 +136,7 @@ class LinearStream:
             wider = np.zeros((n_columns, weights.shape[1]), dtype=np.float32)
             wider[moved] = weights
             self._weights[number] = wider
-            self._sums[number] = initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
+            self._sums[number] = steps.initial_squared_sums(n_columns, fit.INITIAL_SQUARED_SUM)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
     def learn(self, X: sp.csr_array, y: I64, context: FitContext, *, undo: bool = True) -> None:
@@ -168,7 +148,7 @@ class LinearStream:
             Restore the weights if this fails or is interrupted, from a copy of those that the rows
             may change.
         """
-        problem = LinearProblem.of(X, y, context, self._batches)
+        problem = fit.LinearProblem.of(X, y, context, self._batches)
         if not undo:
             self._learn(problem)
             return
@@ -181,42 +161,45 @@ class LinearStream:
                 weights[columns] = values
             raise
 
-    def _learn(self, problem: LinearProblem) -> None:
+    def _learn(self, problem: fit.LinearProblem) -> None:
         rows = np.flatnonzero(problem.costs > 0)
         heldout = self._score_before_learning(problem, rows)
         self._totals += problem.totals(rows)
         # Topics that have not occurred before.
-        self.biases[(self.biases < ABSENT_SCORE / 2) & (self._totals > 0)] = INITIAL_BIAS
+        self.biases[(self.biases < fit.ABSENT_SCORE / 2) & (self._totals > 0)] = fit.INITIAL_BIAS
         costs = problem.sample_costs(self._totals)
-        n_passes = self._passes or default_passes(len(rows))
-        minibatches = Minibatches(problem.X, rows, self._rng, n_passes)
+        n_passes = self._passes or fit.default_passes(len(rows))
+        minibatches = steps.Minibatches(problem.X, rows, self._rng, n_passes)
         rates = np.full(self.n_columns + 1, problem.learning_rate(len(rows)), dtype=np.float32)
         descents = {
-            topics.start: AdaGradDescent(topics, weights, self.biases[topics], sums, costs, rates)
+            topics.start: steps.AdaGradDescent(
+                topics, weights, self.biases[topics], sums, costs, rates
+            )
             for topics, weights, sums in zip(self._batches, self._weights, self._sums, strict=True)
         }
         problem.map_batches(lambda topics: descents[topics.start].run(minibatches))
         if self._is_first:
-            self.biases[self._totals == 0] = ABSENT_SCORE
+            self.biases[self._totals == 0] = fit.ABSENT_SCORE
         self._calibrate(problem, heldout)
         self._is_first = False
         self._n_learned += len(rows)
 
-    def _score_before_learning(self, problem: LinearProblem, rows: Index) -> HeldOutScores:
+    def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> fit.HeldOutScores:
         """Return scores of the batch by the weights before it.
 
         If those were learned from fewer rows than it has, by weights of a part of it instead.
         """
         if len(rows) > self._n_learned:
-            return score_heldout_rows(problem, rows, rows, self._passes)
-        rows = problem.calibration_rows(rows, self.biases > ABSENT_SCORE / 2)
+            return fit.score_heldout_rows(problem, rows, rows, self._passes)
+        rows = problem.calibration_rows(rows, self.biases > fit.ABSENT_SCORE / 2)
         X = problem.X
         known_columns = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:
-            known_columns |= sums[:-1] > INITIAL_SQUARED_SUM
-        return HeldOutScores(rows, self.decision_function(renormalize_rows(X[rows], known_columns)))
+            known_columns |= sums[:-1] > fit.INITIAL_SQUARED_SUM
+        known = fit.renormalize_rows(X[rows], known_columns)
+        return fit.HeldOutScores(rows, self.decision_function(known))
 
-    def _calibrate(self, problem: LinearProblem, heldout: HeldOutScores) -> None:
+    def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
         rows = heldout.rows
         self._recent = self._recent.append(heldout.scores, problem.y[rows], problem.costs[rows])
         self._n_new += len(rows)
@@ -239,7 +222,7 @@ class _RecentScores:
 
     def append(self, scores: F32, y: I64, costs: F32) -> _RecentScores:
         """Return the latest of these and more, as many as calibration uses."""
-        latest = slice(-max(1, MAX_SCORES // scores.shape[1]), None)
+        latest = slice(-max(1, fit.MAX_SCORES // scores.shape[1]), None)
         return _RecentScores(
             np.concatenate([self.scores, scores])[latest],
             np.concatenate([self.y, y])[latest],

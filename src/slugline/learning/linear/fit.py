@@ -23,25 +23,14 @@ from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.steps import (
-    MANY_ROWS,
-    AdaGradDescent,
-    Minibatches,
-    SampleCosts,
-    drop_threshold,
-    hstack_topics,
-    initial_squared_sums,
-    sparsify,
-    term_rates,
-    topic_rarity,
-)
+from slugline.learning.linear import steps
 from slugline.text.sparse import row_lengths
 
 T = TypeVar("T")
 
 # All chosen by cross-validation on training splits.
 # Passes over up to so many rows, and over more. Few rows need more steps.
-_PASSES = {500: 6, 1000: 5, 2000: 4, MANY_ROWS: 3, 50_000: 2}
+_PASSES = {500: 6, 1000: 5, 2000: 4, steps.MANY_ROWS: 3, 50_000: 2}
 _MIN_PASSES = 1
 # Many rows need smaller steps.
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
@@ -147,7 +136,7 @@ class FitLimits:
     """From which sizes on a problem is solved in another way."""
 
     few_rows: int = 500  # up to which each is scored by a fit without its fold, as fits are quick
-    many_rows: int = MANY_ROWS  # above which all terms have one learning rate, a smaller one
+    many_rows: int = steps.MANY_ROWS  # above which all terms have one learning rate, a smaller one
     max_topics: int = 32  # that are learned at a time; fewer where dense weights exceed the next
     max_weights: int = 1 << 24
     max_dense: int = 1 << 26  # weights that stay dense until all documents have been checked
@@ -204,7 +193,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
             training = _Training.of(problem, clean_rows, passes)
     parts, bias_parts = zip(*training.map_batches(training.finish), strict=True)
     del training  # its minibatches take half as much memory as the rows
-    weights, biases = hstack_topics(parts), np.concatenate(bias_parts)
+    weights, biases = steps.hstack_topics(parts), np.concatenate(bias_parts)
     del parts
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     heldout = score_heldout_rows(problem, rows, clean_rows, passes)
@@ -273,11 +262,12 @@ class LinearProblem:
         most = max(_MIN_CALIBRATION_ROWS, self.limits.max_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
-    def sample_costs(self, totals: F64) -> SampleCosts:
+    def sample_costs(self, totals: F64) -> steps.SampleCosts:
         """Return the costs of errors if topics have these totals."""
         if self.context.weighted_topics:
-            return SampleCosts(self.y, self.costs, self.costs)
-        return SampleCosts(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
+            return steps.SampleCosts(self.y, self.costs, self.costs)
+        rarity = steps.topic_rarity(totals)[self.y]
+        return steps.SampleCosts(self.y, self.costs, self.costs * rarity)
 
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
@@ -287,7 +277,7 @@ class LinearProblem:
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
             return np.full(self.X.shape[1] + 1, rate)
-        return rate * term_rates(self.X, self.y, rows)
+        return rate * steps.term_rates(self.X, self.y, rows)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics, on as many threads as memory allows."""
@@ -310,10 +300,10 @@ class _Training:
     problem: LinearProblem
     rows: Index
     n_passes: int
-    costs: SampleCosts
+    costs: steps.SampleCosts
     rates: F32
     step: LongStep
-    started: dict[int, AdaGradDescent] = field(default_factory=dict)
+    started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -326,14 +316,14 @@ class _Training:
         return cls(problem, rows, n_passes, costs, problem.rates(rows), shown)
 
     @cached_property
-    def batches(self) -> Minibatches:
+    def batches(self) -> steps.Minibatches:
         """All the rows in minibatches."""
         return self.minibatches(self.rows, 0)
 
-    def minibatches(self, rows: Index, number: int) -> Minibatches:
+    def minibatches(self, rows: Index, number: int) -> steps.Minibatches:
         """Return some of the rows in minibatches, in an order that seed and `number` determine."""
         rng = np.random.default_rng((self.problem.context.seed, number))
-        return Minibatches(self.problem.X, rows, rng, self.n_passes)
+        return steps.Minibatches(self.problem.X, rows, rng, self.n_passes)
 
     def report(self, share: float) -> None:
         """Report that a share of the passes of a batch of topics is done; end a thread if asked."""
@@ -373,9 +363,9 @@ class _Training:
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
         """Do the remaining passes, and return the weights that matter, and the biases."""
         descent = self.run(topics)
-        return sparsify(descent.weights, drop_threshold(self.n_weights)), descent.biases
+        return steps.sparsify(descent.weights, steps.drop_threshold(self.n_weights)), descent.biases
 
-    def run(self, topics: slice) -> AdaGradDescent:
+    def run(self, topics: slice) -> steps.AdaGradDescent:
         """Do the remaining passes."""
         if self.problem.is_sampled:
             return self._run_sampled(topics)
@@ -383,7 +373,7 @@ class _Training:
         first = 1 if descent else 0
         return (descent or self.descent(topics)).run(self.batches, first, None, self.report)
 
-    def _run_sampled(self, topics: slice) -> AdaGradDescent:
+    def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
         """Learn from the rows of the topics, and from a sample of the others."""
         y = self.problem.y[self.rows]
         is_positive = (topics.start <= y) & (y < topics.stop)
@@ -398,13 +388,15 @@ class _Training:
         descent = self.descent(topics, replace(self.costs, negative=costs))
         return descent.run(self.minibatches(rows, topics.start), 0, None, self.report)
 
-    def descent(self, topics: slice, costs: SampleCosts | None = None) -> AdaGradDescent:
+    def descent(
+        self, topics: slice, costs: steps.SampleCosts | None = None
+    ) -> steps.AdaGradDescent:
         """Return the descent of topics before the first pass."""
         n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
-        sums = initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
-        return AdaGradDescent(topics, weights, biases, sums, costs or self.costs, self.rates)
+        sums = steps.initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
+        return steps.AdaGradDescent(topics, weights, biases, sums, costs or self.costs, self.rates)
 
 
 def _without_doubtful(training: _Training, rows: Index) -> Index:

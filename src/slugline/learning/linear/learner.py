@@ -16,15 +16,7 @@ from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
 from slugline.learning.calibration import SETTINGS, Calibration
 from slugline.learning.learner import Options, settings_struct
-from slugline.text.sparse import (
-    Entries,
-    SparseRows,
-    boundaries,
-    check_csr,
-    check_rows,
-    has_kernel,
-    kernel,
-)
+from slugline.text import sparse
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -88,7 +80,7 @@ class LinearLearner(LinearOptions):
     left_out_: tuple[Index, F32]
     # Either fixed weights, and the table made from them when scores are first asked for; or a
     # stream, which can learn on.
-    _weights: SparseRows | None = None
+    _weights: sparse.SparseRows | None = None
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
@@ -96,7 +88,7 @@ class LinearLearner(LinearOptions):
         """Learn from rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
 
-        fitted = fit_linear(check_csr(X), y, context, passes=self.passes, clean=self.clean)
+        fitted = fit_linear(sparse.check_csr(X), y, context, passes=self.passes, clean=self.clean)
         self._set_weights(fitted.weights)
         self.biases, self.calibration = fitted.biases, fitted.calibration
         self.n_left_out, self.left_out_ = fitted.n_left_out, fitted.heldout
@@ -107,11 +99,11 @@ class LinearLearner(LinearOptions):
         Learning from the same documents twice makes probabilities too sure. Step sizes and recent
         scores are kept from call to call, but not in a model file.
         """
-        X = check_csr(X)
+        X = sparse.check_csr(X)
         stream = self._start_stream(X.shape[1], context)
         if context.moved is not None:
             stream.widen(context.moved, X.shape[1])
-        stream.learn(check_csr(X, stream.n_columns), y, context)
+        stream.learn(sparse.check_csr(X, stream.n_columns), y, context)
         self._weights, self._table, self._stream = None, None, stream
         self.biases, self.calibration = stream.biases, stream.calibration
         if context.first:
@@ -170,7 +162,7 @@ class LinearLearner(LinearOptions):
         return self._stream.copy()
 
     def _set_weights(self, weights: sp.csr_array) -> None:
-        self._weights, self._table, self._stream = SparseRows.from_csr(weights), None, None
+        self._weights, self._table, self._stream = sparse.SparseRows.from_csr(weights), None, None
 
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
@@ -198,10 +190,10 @@ class LinearLearner(LinearOptions):
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
         return self._sparse_weights().csr()
 
-    def _sparse_weights(self) -> SparseRows:
+    def _sparse_weights(self) -> sparse.SparseRows:
         """Return the weights that matter, one row for each column of features."""
         if self._stream is not None:
-            return SparseRows.from_csr(self._stream.sparse_weights())
+            return sparse.SparseRows.from_csr(self._stream.sparse_weights())
         if self._weights is None:
             raise AttributeError("the learner has no weights yet; call fit first.")
         return self._weights
@@ -217,9 +209,9 @@ class LinearLearner(LinearOptions):
     def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics)."""
         if self._stream is not None:
-            return self._stream.decision_function(check_csr(X, self._stream.n_columns))
+            return self._stream.decision_function(sparse.check_csr(X, self._stream.n_columns))
         table = self._score_table()
-        scores = score_rows(table, check_rows(X, table.shape[0]))
+        scores = score_rows(table, sparse.check_rows(X, table.shape[0]))
         scores += self.biases
         return scores
 
@@ -260,28 +252,28 @@ class LinearLearner(LinearOptions):
 # Weights ------------------------------------------------------------------------------------------
 
 
-def score_table(weights: SparseRows) -> F32 | sp.csr_array:
+def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
     """Return the weights in the form that is fastest for scores: dense, unless too large."""
     n_weights = weights.n_rows * weights.n_columns
     return weights.toarray() if n_weights <= _MAX_DENSE else weights.csr()
 
 
-def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
+def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
-    if isinstance(X, SparseRows):
+    if isinstance(X, sparse.SparseRows):
         is_float32 = isinstance(table, np.ndarray) and table.dtype == np.float32
-        if is_float32 and table.flags.c_contiguous and has_kernel():
+        if is_float32 and table.flags.c_contiguous and sparse.has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
             values, columns, lengths = X.entries
             lengths = lengths.astype(np.int64, copy=False)
-            kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
+            sparse.kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
             return sums
         X = X.csr()
     scores = X @ table
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
 
 
-def to_arrays(weights: SparseRows) -> dict[str, npt.NDArray[Any]]:
+def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a model file: values and topics by row, and the counts of rows."""
     values, topics, counts = weights.entries
     return {
@@ -291,7 +283,7 @@ def to_arrays(weights: SparseRows) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> SparseRows:
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sparse.SparseRows:
     """Rebuild weights from the untrusted arrays of a model file.
 
     Raises
@@ -307,7 +299,9 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> Sparse
         raise DataError("weights of topics or terms that there are not")
     lengths = counts.astype(np.int64)
     ascends = np.append(topics[1:] > topics[:-1], True)
-    ascends[boundaries(lengths)[1:] - 1] = True  # from the last topic of a term to another term's
+    ascends[sparse.boundaries(lengths)[1:] - 1] = (
+        True  # from the last topic of a term to another term's
+    )
     if not ascends.all():
         raise DataError("weights of a term whose topics are not in ascending order")
-    return SparseRows(Entries(values, topics.astype(np.int32), lengths), n_topics)
+    return sparse.SparseRows(sparse.Entries(values, topics.astype(np.int32), lengths), n_topics)

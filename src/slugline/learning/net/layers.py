@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from slugline import errors
 from slugline.base.arrays import F32
+from slugline.base.checks import check_choice, check_number, check_whole
 from slugline.errors import OptionError
 from slugline.text.sparse import check_csr
 
@@ -45,18 +45,10 @@ class Dense:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.units < 1:
-            raise OptionError(f"`units` is {self.units}; give a whole number of at least 1.")
-        if self.activation not in _ACTIVATIONS:
-            raise OptionError(
-                f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
-            )
-        if not 0 <= self.l2 < math.inf:
-            raise OptionError(f"`l2` is {self.l2}; give a finite number of at least 0.")
-        if not 0 <= self.dropout < 1:
-            raise OptionError(
-                f"`dropout` is {self.dropout}; give a number of at least 0 and under 1."
-            )
+        check_whole("units", self.units, 1)
+        check_choice("activation", self.activation, _ACTIVATIONS)
+        check_number("l2", self.l2, least=0)
+        check_number("dropout", self.dropout, least=0, under=1)
 
 
 class LossAndAccuracy(NamedTuple):

@@ -143,9 +143,8 @@ class Network(DenseStack):
         arrays = self._check_built()
         for number, layer in enumerate(self.layers):
             n_parameters = arrays[2 * number].size + arrays[2 * number + 1].size
-            rows.append(
-                (f"dense {number + 1}", str(layer.units), layer.activation, f"{n_parameters:,}")
-            )
+            row = f"dense {number + 1}", str(layer.units), layer.activation, f"{n_parameters:,}"
+            rows.append(row)
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I64, Index, Integers
-from slugline.base.checks import option_error
-from slugline.errors import DataError, OptionError
+from slugline.base.arrays import F32, I32, I64, Index, Integers
+from slugline.base.checks import check_choice
+from slugline.errors import DataError
 
 
 class Loss(Protocol):
@@ -105,8 +105,7 @@ _LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossen
 
 def get_loss(name: str) -> Loss:
     """Return the loss called `name`, or raise OptionError."""
-    if name not in _LOSSES:
-        raise OptionError(f"unknown loss {name!r}; choose one of {', '.join(_LOSSES)}.")
+    check_choice("loss", name, tuple(_LOSSES))
     return _LOSSES[name]()
 
 
@@ -176,9 +175,7 @@ class RMSprop:
     rho: float = 0.9
     epsilon: float = 1e-7
     _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
-    _last_step: dict[int, npt.NDArray[np.int32]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _last_step: dict[int, I32] = field(default_factory=dict, init=False, repr=False)
     _step: int = field(default=0, init=False, repr=False)
 
     def begin_step(self) -> None:
@@ -313,6 +310,5 @@ def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return a new optimizer by name, or a copy of the one passed; OptionError for other names."""
     if not isinstance(optimizer, str):
         return copy.deepcopy(optimizer)  # each net has its own running averages
-    if optimizer not in _OPTIMIZERS:
-        raise option_error("optimizer", optimizer, f"one of {', '.join(_OPTIMIZERS)}")
+    check_choice("optimizer", optimizer, tuple(_OPTIMIZERS))
     return _OPTIMIZERS[optimizer]()

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64, Index
+from slugline.base.checks import check_whole
 from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.words import counted, format_lines
@@ -300,13 +301,9 @@ class History:
             return "History of no epochs"
         ended = f", ended by {self.stopped_by}" if self.stopped_by else ""
         best = self.best_epoch
-        rows = [
-            ("last epoch", self._figures(self.n_epochs)),
-            (f"best, {best}", self._figures(best)),
-        ]
-        return format_lines(
-            f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}", rows
-        )
+        title = f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}"
+        last = ("last epoch", self._figures(self.n_epochs))
+        return format_lines(title, [last, (f"best, {best}", self._figures(best))])
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
@@ -384,11 +381,8 @@ class FitOptions:
     progress: Progress = SILENT
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise OptionError(
-                    f"`{name}` is {getattr(self, name)}; give a whole number of at least 1."
-                )
+        check_whole("epochs", self.epochs, 1)
+        check_whole("batch_size", self.batch_size, 1)
 
 
 def fit_loop(

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
-from slugline.base.files import open_regular, os_advice, write_whole
+from slugline.base.files import PathLike, open_regular, os_advice, write_whole
 from slugline.corpus.readers import names_documents
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
@@ -91,12 +91,8 @@ def read_entry(
 
 # The container ------------------------------------------------------------------------------------
 
-_JSON, _WEIGHTS, _VOCABULARY, _CARD = (
-    "model.json",
-    "weights.safetensors",
-    "vocabulary.txt",
-    "card.md",
-)
+_JSON, _CARD = "model.json", "card.md"
+_WEIGHTS, _VOCABULARY = "weights.safetensors", "vocabulary.txt"
 # The most bytes that each entry may unpack to.
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
 # Each array that the header of the weights lists takes fifty bytes of it.
@@ -108,7 +104,7 @@ _MAX_WEIGHT = 1e9
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def write(path: str | os.PathLike[str], model: ModelFile) -> None:
+def write(path: PathLike, model: ModelFile) -> None:
     """Write `model` beside `path`, flush it, and rename it into place.
 
     The same model gives the same bytes. If anything fails, an earlier file at `path` stays.
@@ -129,7 +125,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
         ) from error
 
 
-def read(path: str | os.PathLike[str]) -> ModelFile:
+def read(path: PathLike) -> ModelFile:
     """Return the content of a model file, which may be from any source.
 
     Raises
@@ -147,11 +143,8 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     except FileNotFoundError as error:
         raise no_file_error(path) from error
     except zipfile.BadZipFile as error:
-        kind = (
-            "documents, not a model"
-            if names_documents(str(path))
-            else "not a Slugline model, or truncated"
-        )
+        is_data = names_documents(str(path))
+        kind = "documents, not a model" if is_data else "not a Slugline model, or truncated"
         raise ModelFileError(
             f"{path}: {kind}; make one with `slugline train DATA -o model.slug`, or get an "
             "intact copy."
@@ -171,12 +164,12 @@ def _check_path(path: Any) -> None:
         raise option_error("path", path, "the path of a file, as a str or a pathlib.Path")
 
 
-def no_file_error(path: str | os.PathLike[str]) -> ModelFileError:
+def no_file_error(path: PathLike) -> ModelFileError:
     """Return the error for a path where there is nothing."""
     return ModelFileError(f"{path}: there is no such file; check the path.")
 
 
-def damaged_error(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
+def damaged_error(path: PathLike, error: Exception) -> ModelFileError:
     """Return an error of one line, however much `error` quotes."""
     if isinstance(error, MemoryError):
         return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
@@ -196,10 +189,9 @@ def pack(model: ModelFile) -> bytes:
     _check_weights(model.arrays)
     arrays = quantize(model.arrays, model.info.precision)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    info = msgspec.json.encode(model.info, enc_hook=np.generic.item)
     entries = {
-        _JSON: msgspec.json.format(
-            msgspec.json.encode(model.info, enc_hook=np.generic.item), indent=1
-        ),
+        _JSON: msgspec.json.format(info, indent=1),
         _WEIGHTS: save(arrays),
         _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
         _CARD: model.card.encode(),

@@ -15,6 +15,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
+from slugline.base.files import PathLike
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.rows import DataLayout
@@ -22,18 +23,7 @@ from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import restore
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.file import container
-from slugline.model.file.schema import (
-    BlockInfo,
-    EncoderInfo,
-    LayoutInfo,
-    ModelFile,
-    ModelInfo,
-    Precision,
-    RoutingInfo,
-    StreamInfo,
-    write_card,
-)
+from slugline.model.file import container, schema
 from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.thresholds import ARRAYS, HeldOutPredictions
@@ -50,9 +40,7 @@ if TYPE_CHECKING:
 
 
 def find_encoder(
-    path: str | os.PathLike[str],
-    needed: EncoderInfo | msgspec.UnsetType,
-    chosen: str | Encoder | None,
+    path: PathLike, needed: schema.EncoderInfo | msgspec.UnsetType, chosen: str | Encoder | None
 ) -> CheckedEncoder | None:
     """Return the encoder that a model needs, or None if it needs none.
 
@@ -92,7 +80,7 @@ DEFAULT = "reuters46"
 _FOLDER = Path(__file__).parents[1]
 
 
-def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+def model_path(model: PathLike) -> PathLike:
     """Return the path of a model, which may be given by name.
 
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
@@ -100,7 +88,7 @@ def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
     return _FOLDER / f"{model}.slug" if model in SHIPPED else model
 
 
-def is_shipped(model: str | os.PathLike[str]) -> bool:
+def is_shipped(model: PathLike) -> bool:
     """Whether this is the name of a model inside the package, or the path of its file."""
     places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
     return model in SHIPPED or os.path.realpath(model) in places
@@ -125,7 +113,7 @@ def to_model_file(
     precision: str = "float32",
     max_size: int | None = None,
     card_notes: str = "",
-) -> ModelFile:
+) -> schema.ModelFile:
     """Return the content of the model file; see `TopicClassifier.save` for the parameters.
 
     With `max_size`, the weights that are dropped depend on the names of metrics, and not on their
@@ -155,16 +143,16 @@ def _content(
     fitted: Fitted,
     *,
     test_fraction: float | None,
-    precision: Precision,
+    precision: schema.Precision,
     max_bytes: int | msgspec.UnsetType,
     card_notes: str,
-) -> ModelFile:
+) -> schema.ModelFile:
     """Return the content of a file without metrics."""
     features, vocabularies = fitted.features, fitted.features.vocabularies_
-    info = ModelInfo(
+    info = schema.ModelInfo(
         topics=fitted.topics.names,
         blocks=[
-            BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
+            schema.BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
             for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
         ],
         learner=fitted.learner.settings(),
@@ -197,29 +185,28 @@ def _content(
     if fitted.dense is not None:
         arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
     if fitted.held_out_predictions is not None:
-        arrays |= {
-            _LEFT_OUT + name: array for name, array in fitted.held_out_predictions.arrays().items()
-        }
+        held_out = fitted.held_out_predictions.arrays()
+        arrays |= {_LEFT_OUT + name: array for name, array in held_out.items()}
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = container.dequantize(container.quantize(arrays, precision), precision)
-    return ModelFile(info, arrays, terms, write_card(info))
+    return schema.ModelFile(info, arrays, terms, schema.write_card(info))
 
 
-def with_metrics(file: ModelFile, metrics: Mapping[str, float]) -> ModelFile:
+def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema.ModelFile:
     """Return the content of a file with other metrics."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
-    return replace(file, info=info, card=write_card(info))
+    return replace(file, info=info, card=schema.write_card(info))
 
 
 def _most_metric_bytes(name: str) -> int:
     return _METRIC_BYTES + 2 * len(msgspec.json.encode(name))
 
 
-def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
+def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:
     if dense is None:
         return msgspec.UNSET
-    return EncoderInfo(
+    return schema.EncoderInfo(
         name=dense.encoder.name,
         digest=dense.encoder.digest,
         width=len(dense.weights),
@@ -230,14 +217,16 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
     )
 
 
-def _routing_info(left_out: HeldOutPredictions | None) -> RoutingInfo | msgspec.UnsetType:
+def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | msgspec.UnsetType:
     if left_out is None:
         return msgspec.UNSET
     unknown, most = left_out.words or (None, None)
-    return RoutingInfo(left_out.precision, unknown, most, left_out.alternative or msgspec.UNSET)
+    return schema.RoutingInfo(
+        left_out.precision, unknown, most, left_out.alternative or msgspec.UNSET
+    )
 
 
-def _restore_head(file: ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
+def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
     from slugline.learning.encoder.head import DenseHead
 
     info = file.info.encoder
@@ -254,7 +243,7 @@ def _restore_head(file: ModelFile, encoder: CheckedEncoder, keep: bool) -> Dense
     )
 
 
-def _restore_held_out(file: ModelFile) -> HeldOutPredictions | None:
+def _restore_held_out(file: schema.ModelFile) -> HeldOutPredictions | None:
     info = file.info.routing
     if info is msgspec.UNSET:
         return None
@@ -281,8 +270,8 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
 
 
 def load_model(
-    path: str | os.PathLike[str], encoder: str | Encoder | None = None
-) -> tuple[Fitted, ModelFile]:
+    path: PathLike, encoder: str | Encoder | None = None
+) -> tuple[Fitted, schema.ModelFile]:
     """Read a model file from any source, or "reuters46", the model that comes with Slugline.
 
     Returns
@@ -306,7 +295,7 @@ def load_model(
 
 
 def from_model_file(
-    file: ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
+    file: schema.ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
 ) -> Fitted:
     """Return the fitted value from the content of a file, with the encoder that the file names.
 
@@ -351,11 +340,11 @@ def from_model_file(
     return fitted
 
 
-def _stream_info(record: StreamRecord | None) -> StreamInfo | msgspec.UnsetType:
-    return msgspec.UNSET if record is None else StreamInfo(*record)
+def _stream_info(record: StreamRecord | None) -> schema.StreamInfo | msgspec.UnsetType:
+    return msgspec.UNSET if record is None else schema.StreamInfo(*record)
 
 
-def _stream_record(info: ModelInfo) -> StreamRecord | None:
+def _stream_record(info: schema.ModelInfo) -> StreamRecord | None:
     if info.stream is msgspec.UNSET:
         return None
     record = StreamRecord(*msgspec.structs.astuple(info.stream))
@@ -364,17 +353,17 @@ def _stream_record(info: ModelInfo) -> StreamRecord | None:
     return record
 
 
-def _layout_info(layout: DataLayout | None) -> LayoutInfo | msgspec.UnsetType:
+def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.UnsetType:
     """Return the layout for a file, unless its names are longer than anybody's, or no text."""
     if layout is None or has_surrogates("".join([*layout.text, layout.topic])):
         return msgspec.UNSET
     try:
-        return msgspec.convert(layout._asdict(), LayoutInfo)
+        return msgspec.convert(layout._asdict(), schema.LayoutInfo)
     except msgspec.ValidationError:
         return msgspec.UNSET
 
 
-def _data_layout(info: ModelInfo) -> DataLayout | None:
+def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
     if info.layout is msgspec.UNSET:
         return None
     layout = DataLayout(*msgspec.structs.astuple(info.layout))
@@ -383,7 +372,7 @@ def _data_layout(info: ModelInfo) -> DataLayout | None:
     return layout._replace(encoding=check_encoding(layout.encoding) if layout.encoding else None)
 
 
-def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
+def _check_buckets(blocks: Sequence[schema.BlockInfo]) -> None:
     n_buckets = sum(block.n_buckets or 0 for block in blocks if block.n_terms)
     if n_buckets > _MOST_BUCKETS:
         raise DataError(
@@ -392,7 +381,7 @@ def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
         )
 
 
-def _restore_columns(block: BlockInfo, terms: list[str], rarity: F32 | None) -> TermColumns:
+def _restore_columns(block: schema.BlockInfo, terms: list[str], rarity: F32 | None) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
     # Documents of one word each have no pairs.
@@ -401,22 +390,21 @@ def _restore_columns(block: BlockInfo, terms: list[str], rarity: F32 | None) -> 
     return Buckets(block.n_buckets, block.kind)
 
 
-def _check_types(file: ModelFile) -> None:
+def _check_types(file: schema.ModelFile) -> None:
     for name, array in file.arrays.items():
         # Learners check those that are numbers of topics or of weights.
         if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
             raise DataError(f"array {short_repr(name)} is of type {array.dtype}, not float32")
 
 
-def _check_fit(fitted: Fitted, file: ModelFile) -> None:
+def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     """Check that features, learner and topics of a file fit together."""
     _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
     features = fitted.features
-    for block, vocabulary, idf in zip(
-        features.blocks, features.vocabularies_, features.idf_, strict=True
-    ):
+    groups = zip(features.blocks, features.vocabularies_, features.idf_, strict=True)
+    for block, vocabulary, idf in groups:
         expected = (vocabulary.n_columns,) if block.has_idf else None
         if (None if idf is None else idf.shape) != expected:
             raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
@@ -438,7 +426,7 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
 
 
-def _check_dense(fitted: Fitted, info: EncoderInfo) -> int:
+def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
     """Check that the encoder's head fits the rest; return how many arrays it has."""
     if not isinstance(fitted.learner, LinearLearner):
         raise DataError("an encoder beside a learner that is not linear")

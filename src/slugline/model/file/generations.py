@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from slugline.base.files import lock, os_advice, whole_file
+from slugline.base.files import PathLike, lock, os_advice, whole_file
 from slugline.errors import ModelFileError
 from slugline.model.file import container
 from slugline.model.file.content import is_shipped
@@ -39,7 +39,7 @@ class Rollback(NamedTuple):
     n_earlier: int
 
 
-def earlier_files(path: str | os.PathLike[str]) -> list[Path]:
+def earlier_files(path: PathLike) -> list[Path]:
     """Return the earlier files, the latest first."""
     return [
         path_before
@@ -48,7 +48,7 @@ def earlier_files(path: str | os.PathLike[str]) -> list[Path]:
     ]
 
 
-def keep_current(path: str | os.PathLike[str]) -> Path | None:
+def keep_current(path: PathLike) -> Path | None:
     """Copy the current file of a model to the earlier ones; return the path of the copy.
 
     Returns None if there is no file, and makes no second copy of the same file.
@@ -78,7 +78,7 @@ def keep_current(path: str | os.PathLike[str]) -> Path | None:
     return first
 
 
-def roll_back(path: str | os.PathLike[str]) -> Rollback:
+def roll_back(path: PathLike) -> Rollback:
     """Replace the model by the latest earlier file; the next time, by the one before that.
 
     The replaced file moves to `model.slug.rolled-back`.
@@ -118,7 +118,7 @@ def _locked_folder(target: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _roll_back(path: str | os.PathLike[str], target: Path, earlier: list[Path]) -> Rollback:
+def _roll_back(path: PathLike, target: Path, earlier: list[Path]) -> Rollback:
     while earlier and target.is_file() and filecmp.cmp(earlier[0], target, shallow=False):
         earlier.pop(0).unlink()  # it was kept for a model that then could not be written
     if not earlier:
@@ -148,7 +148,7 @@ def _roll_back(path: str | os.PathLike[str], target: Path, earlier: list[Path]) 
     return Rollback(earlier[0], away, len(earlier) - 1)
 
 
-def _target(path: str | os.PathLike[str]) -> Path:
+def _target(path: PathLike) -> Path:
     """Return the file itself where the path is a link to it."""
     return Path(os.path.realpath(path))
 

@@ -299,9 +299,7 @@ def _texts(body: ClassifyRequest) -> list[str]:
     raise HttpProblem(422, "give either `text` or `texts`.")
 
 
-def _check(
-    state: AppState, texts: list[str], *, explain: bool = False, top: int = N_GUESSES
-) -> None:
+def _check(state: AppState, texts: list[str], explain: bool = False, top: int = N_GUESSES) -> None:
     try:
         state.settings.limits.check(texts, explain=explain, top=top)
     except LimitError as error:

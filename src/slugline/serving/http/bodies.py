@@ -65,9 +65,7 @@ def problem_response(problem: HttpProblem, request_id: str) -> Response:
         request_id=request_id,
         index=problem.index,
     )
-    return Response(
-        msgspec.json.encode(details), problem.status, problem.headers, media_type=MEDIA_TYPE
-    )
+    return Response(msgspec.json.encode(details), problem.status, problem.headers, MEDIA_TYPE)
 
 
 # Connections --------------------------------------------------------------------------------------

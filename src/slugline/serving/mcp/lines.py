@@ -29,10 +29,8 @@ class LineReader:
     `refuse` receives the id of a request whose line is too long, None if it is unknown.
     """
 
-    def __init__(
-        self, descriptor: int, refuse: Callable[[int | str | None], Awaitable[None]]
-    ) -> None:
-        self._descriptor, self._refuse = descriptor, refuse
+    def __init__(self, fd: int, refuse: Callable[[int | str | None], Awaitable[None]]) -> None:
+        self._fd, self._refuse = fd, refuse
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
         self._room = threading.Semaphore(_MOST_WAITING)
@@ -73,7 +71,7 @@ class LineReader:
         while chunk:
             self._room.acquire()
             try:
-                chunk = os.read(self._descriptor, _CHUNK)
+                chunk = os.read(self._fd, _CHUNK)
             except OSError:
                 chunk = b""
             try:

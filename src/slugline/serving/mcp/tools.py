@@ -22,9 +22,7 @@ from slugline.serving.settings import Limits
 class ClassifyArguments(messages.ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify."""
 
-    texts: Annotated[
-        list[str], Meta(min_length=1, description="The texts, each of which gets an answer.")
-    ]
+    texts: Annotated[list[str], Meta(min_length=1, description="The texts; each gets an answer.")]
 
 
 class ListTopicsArguments(messages.Question, frozen=True, kw_only=True):
@@ -85,9 +83,7 @@ class ModelTools:
     tool takes corrections.
     """
 
-    def __init__(
-        self, models: Models, limits: Limits, store: CorrectionStore | None = None
-    ) -> None:
+    def __init__(self, models: Models, limits: Limits, store: CorrectionStore | None) -> None:
         self.models, self.limits, self.store = models, limits, store
 
     @property
