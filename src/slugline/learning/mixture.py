@@ -132,5 +132,6 @@ def _check_shares(shares: Any, n_learners: int) -> list[float]:
         return [1.0] * n_learners
     checked = list(shares) if isinstance(shares, Iterable) else []
     if len(checked) != n_learners or not all(is_number(share) and share > 0 for share in checked):
-        raise option_error("shares", shares, f"{n_learners} numbers over 0, one for each learner")
+        wanted = f"a number over 0 for each of the {n_learners} learners"
+        raise option_error("shares", shares, wanted)
     return checked

@@ -234,7 +234,8 @@ class Router:
         if not len(finite):
             left_out = _require_held_out(self.fitted, "min_precision")
             best, coverage = left_out.best_precision()
-            promise = f"{best:g}, for {percent(coverage, 0)} of texts" if best else "no precision"
+            share = percent(coverage, 0)
+            promise = f"{best:g}, for {share} of the texts" if best else "no precision"
             return [("from probability", "none reaches it"), ("can be promised", promise)]
         precision, coverage = self.achieved
         low, high = finite.min(), finite.max()
