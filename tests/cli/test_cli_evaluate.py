@@ -438,7 +438,7 @@ def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: s
 def test_ctrl_c_while_commands_are_imported_ends_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(before_command: object) -> None:
         raise KeyboardInterrupt
 
     from slugline.cli import main

@@ -131,7 +131,7 @@ def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
             state.learner.stop()
             state.close()
         assert reply.status_code == 200
-        message = "the new version can't be used; the log says why" if tokens else last["message"]
+        message = "it can't be used; the log says why" if tokens else last["message"]
         is_used = outcome == "replaced"
         expected = {} if is_used else {"learning from corrections": message}
         assert reply.json()["problems"] == expected

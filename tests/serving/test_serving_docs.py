@@ -138,7 +138,9 @@ def test_every_metric_and_every_error_is_in_its_table() -> None:
     kinds = re.findall(r"^# TYPE (\w+) (\w+)$", Metrics(1).text(), re.MULTILINE)
     assert [(names(row[0])[0], row[1]) for row in rows("name")] == kinds
     statuses = {status for operation in OPERATIONS for status in operation.all_errors}
-    assert statuses | {401, 403, 405, 421, 431, 500, 503} == {int(row[0]) for row in rows("status")}
+    assert statuses | {401, 403, 405, 421, 429, 431, 500, 503} == {
+        int(row[0]) for row in rows("status")
+    }
 
 
 def test_tools_for_agents_and_what_they_take_are_in_the_table() -> None:

@@ -104,7 +104,7 @@ def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind
     with pytest.raises(DataError) as caught:
         find_words(["crude", "oil", document])  # type: ignore[list-item]
     assert str(caught.value) == (
-        f"document 2 is a {kind}, not a str; pass a sequence with one string per document."
+        f"document 2 is of type {kind}, not a str; pass a sequence with one string per document."
     )
 
 
@@ -117,7 +117,7 @@ def test_its_place_counts_from_the_first_document_whatever_the_chunks(
     with pytest.raises(DataError) as caught:
         list(map_chunks(find_words, documents, n_threads, ONE_BY_ONE))  # type: ignore[arg-type]
     assert str(caught.value) == (
-        f"document 2 is a {type(document).__name__}, not a str; "
+        f"document 2 is of type {type(document).__name__}, not a str; "
         "pass a sequence with one string per document."
     )
 
