@@ -56,8 +56,7 @@ class Topics:
             number = next(topic for topic in distinct if not isinstance(topic, str))
             raise DataError(
                 f"topics are words and numbers, such as {short_repr(word)} and "
-                f"{short_repr(number)}; "
-                "make them all words or all numbers."
+                f"{short_repr(number)}; make them all words or all numbers."
             )
         return cls(sorted(distinct))
 
@@ -174,8 +173,7 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
         if not isinstance(text, str) or not text.strip():
             raise DataError(
                 f"the description of topic {short_repr(name)} is {short_repr(text)}; describe it "
-                f"in a few "
-                "words, or leave it out."
+                "in a few words, or leave it out."
             )
     return checked
 
@@ -205,9 +203,8 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     topic = topic.item() if isinstance(topic, np.generic) else topic
     if _is_missing(topic):
         raise DataError(
-            f"`{name}` has no topic in row {row}, counted from 0, but {short_repr(topic)}; give "
-            f"it one, or "
-            "leave the row out."
+            f"`{name}` has no topic in row {row}, counted from 0, but {short_repr(topic)}; give it "
+            "one, or leave the row out."
         )
     if isinstance(topic, float) and topic.is_integer():
         return int(topic)

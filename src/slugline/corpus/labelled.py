@@ -178,9 +178,8 @@ class LabelledRows:
         self._unusual = self._unusual or document.topic
         return BadRow(
             document.at,
-            f"a {'number' if is_number else 'word'} as topic, such as "
-            f"{short_repr(self._unusual)}, where "
-            f"most are like {short_repr(usual)}",
+            f"a {'number' if is_number else 'word'} as topic, such as {short_repr(self._unusual)}, "
+            f"where most are like {short_repr(usual)}",
             _ONE_KIND,
         )
 
@@ -249,8 +248,7 @@ def _check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
     if _is_number(first[1]) != _is_number(other[1]):
         raise DataError(
             f"{first[0]} has topics like {short_repr(first[1])}, but {other[0]} has some like "
-            f"{short_repr(other[1])}; "
-            f"{_ONE_KIND}."
+            f"{short_repr(other[1])}; {_ONE_KIND}."
         )
 
 

@@ -134,8 +134,7 @@ def check_class_weight(class_weight: Any) -> None:
         if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
             raise OptionError(
                 f"`class_weight` gives topic {short_repr(topic)} the weight {short_repr(weight)}; "
-                f"give a "
-                f"number from 0 to {_MAX_WEIGHT:g}."
+                f"give a number from 0 to {_MAX_WEIGHT:g}."
             )
 
 
