@@ -83,9 +83,15 @@ def has_surrogates(text: str) -> bool:
     return _SURROGATE.search(text) is not None
 
 
-def replace_surrogates(text: str) -> str:
-    """Return a text without lone surrogates, which UTF-8 can't encode."""
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+def replace_surrogates(value: Any) -> Any:
+    """Return a JSON value without lone surrogates, which UTF-8 can't encode, in its texts."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return list(map(replace_surrogates, value))
+    if isinstance(value, dict):
+        return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}
+    return value
 
 
 def option_error(name: str, value: Any, wanted: str) -> OptionError:

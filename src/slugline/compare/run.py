@@ -276,15 +276,15 @@ class _Run:
     _is_over: bool = False
 
     def __post_init__(self) -> None:
-        names = sorted(set(self.corpus.topics))
+        corpus = self.corpus
+        names = sorted(set(corpus.topics))
         numbers = {name: number for number, name in enumerate(names)}
-        topics = np.array([numbers[topic] for topic in self.corpus.topics], dtype=np.int64)
+        topics = np.array([numbers[topic] for topic in corpus.topics], dtype=np.int64)
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
         self._n_topics = len(names)
-        self._documents = process.pack_documents(
-            self.corpus.texts, self.corpus.topics, self.folds.tolist()
-        )
-        self.digest = self.corpus.digest()
+        folds = self.folds.tolist()
+        self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)
+        self.digest = corpus.digest()
 
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C ended it, with some results complete."""

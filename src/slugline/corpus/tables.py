@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 from xml.parsers import expat
 
-from slugline.corpus.rows import (
-    MAX_RECORD,
-    RowIterator,
-    check_unique,
-    make_row,
-    too_long_row,
-    translate_os_errors,
-)
+from slugline.corpus import rows
 from slugline.errors import DataError
 
 # Excel -------------------------------------------------------------------------------------------
@@ -52,12 +45,15 @@ _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
 
 
-def excel_rows(path: Path) -> RowIterator:
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+
+
+def excel_rows(path: Path) -> rows.RowIterator:
     """Yield the rows below the first non-empty one, which names the columns.
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
     """
-    with translate_os_errors(str(path)):
+    with rows.translate_os_errors(str(path)):
         try:
             with path.open("rb") as file:
                 if file.read(len(_OLD_START)) == _OLD_START:
@@ -66,10 +62,7 @@ def excel_rows(path: Path) -> RowIterator:
                 yield from _table_rows(path, _Workbook(archive).rows())
         except DataError:
             raise
-        except (
-            *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
-            *(expat.ExpatError, LookupError, ValueError),
-        ) as error:
+        except (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError) as error:
             reason = textwrap.shorten(str(error), 200)
             raise DataError(
                 f"{path} is not an Excel file that can be read ({reason}); save it again as .xlsx, "
@@ -77,19 +70,21 @@ def excel_rows(path: Path) -> RowIterator:
             ) from error
 
 
-def _table_rows(path: Path, rows: Iterable[tuple[int, dict[int, Any] | None]]) -> RowIterator:
+def _table_rows(
+    path: Path, numbered: Iterable[tuple[int, dict[int, Any] | None]]
+) -> rows.RowIterator:
     names: dict[int, str] = {}
-    for n_rows, (at, cells) in enumerate(rows):
+    for n_rows, (at, cells) in enumerate(numbered):
         if n_rows * len(names) > MAX_CELLS:
             raise ValueError(f"its table has more than {MAX_CELLS:,} cells")
         if cells is None:
-            yield too_long_row(at)
+            yield rows.too_long_row(at)
         elif names:
-            yield make_row(at, {name: cells.get(column, "") for column, name in names.items()})
+            yield rows.make_row(at, {name: cells.get(column, "") for column, name in names.items()})
         else:
             texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
             names = {column: text for column, text in texts if text}
-            check_unique(str(path), names.values())
+            rows.check_unique(str(path), names.values())
 
 
 class _Workbook:
@@ -132,7 +127,7 @@ class _Workbook:
         for name, attributes, text in self._elements(self._sheet, MAX_ELEMENTS):
             if name == "row":
                 if n_characters:
-                    yield at, cells if n_characters <= MAX_RECORD else None
+                    yield at, cells if n_characters <= rows.MAX_RECORD else None
                 at, column, n_characters, cells = int(attributes.get("r", at + 1)), 0, 0, {}
             elif name == "c":
                 column = _column_number(attributes["r"]) if "r" in attributes else column + 1
@@ -140,14 +135,14 @@ class _Workbook:
                 content = self._strings[int(text)] if kind == "s" and text else text
                 n_characters += len(content.strip())
                 total += len(content)
-                if content and n_characters <= MAX_RECORD:
+                if content and n_characters <= rows.MAX_RECORD:
                     cells[column] = self._value(kind, content, int(attributes.get("s", 0)))
             if not (0 <= at <= _MAX_ROW and column <= _MAX_COLUMN):
                 raise ValueError(f"it has a cell in row {at:,} and column {column:,}")
             if total > MAX_UNPACKED:
                 raise ValueError(f"its cells have more than {MAX_UNPACKED:,} characters")
         if n_characters:
-            yield at, cells if n_characters <= MAX_RECORD else None
+            yield at, cells if n_characters <= rows.MAX_RECORD else None
 
     def _value(self, kind: str, content: str | bytes, style: int) -> Any:
         """Return a cell's value; "" for an error of a formula."""
@@ -243,9 +238,8 @@ class _Parser:
         self._depth += 1
         self._n_elements += 1
         if self._depth > _MAX_DEPTH or self._n_elements > self._max_elements:
-            raise ValueError(
-                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
-            )
+            most = f"{self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
+            raise ValueError(f"more than {most}")
         if name in ("c", "si"):
             self._owner = _Element(name, attributes, "")
             self._texts, self._n_characters = [], 0
@@ -268,8 +262,8 @@ class _Parser:
 
     def _add_text(self, text: str) -> None:
         self._n_characters += len(text)
-        if self._n_characters > MAX_RECORD:
-            raise ValueError(f"a cell has more than {MAX_RECORD:,} characters")
+        if self._n_characters > rows.MAX_RECORD:
+            raise ValueError(f"a cell has more than {rows.MAX_RECORD:,} characters")
         self._texts.append(text)
 
 
@@ -341,15 +335,15 @@ class PolarsFrame(Protocol):
 Frame = PandasFrame | PolarsFrame
 
 
-def frame_rows(frame: Frame) -> RowIterator:
+def frame_rows(frame: Frame) -> rows.RowIterator:
     """Yield the rows of a data frame; their places are its index, or numbers from 0.
 
     Raises DataError if two columns have the same name.
     """
     names = [str(name) for name in frame.columns]
-    check_unique("the DataFrame", names)
+    rows.check_unique("the DataFrame", names)
     for at, cells in _enumerate_rows(frame):
-        yield make_row(at, dict(zip(names, map(_to_python, cells), strict=True)))
+        yield rows.make_row(at, dict(zip(names, map(_to_python, cells), strict=True)))
 
 
 def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:

@@ -468,15 +468,14 @@ class CorrectionStore:
         )
 
     def _failed(self, verb: str, code: int, error: sqlite3.Error) -> StoreError:
+        failure = f"{self.path} can't be {verb}"
         if code in _LOCKS:
             return self._busy(verb)
         if code == sqlite3.SQLITE_FULL:
-            return StoreError(
-                f"{self.path} can't be {verb}: the disk is full; make room and try again."
-            )
+            return StoreError(f"{failure}: the disk is full; make room and try again.")
         if code in _NO_RIGHT:
             return StoreError(
-                f"{self.path} can't be {verb} ({error}); Slugline must be allowed to write this "
+                f"{failure} ({error}); Slugline must be allowed to write this "
                 "file and others in its folder, so fix the permissions, or name another place."
             )
         if code == sqlite3.SQLITE_NOTADB:
@@ -486,7 +485,7 @@ class CorrectionStore:
                 f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
                 "saved with: sqlite3 FILE .recover"
             )
-        return StoreError(f"{self.path} can't be {verb} ({error}); check the disk and try again.")
+        return StoreError(f"{failure} ({error}); check the disk and try again.")
 
 
 @contextlib.contextmanager

@@ -5,29 +5,18 @@ from __future__ import annotations
 import itertools
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
-from slugline.corpus import labelled, readers
+from slugline.corpus import labelled, readers, rows
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
 from slugline.corpus.parquet import parquet_row_ranges
-from slugline.corpus.rows import (
-    MAX_RECORD,
-    BadRow,
-    DataLayout,
-    ReadOptions,
-    RowIterator,
-    SourceRow,
-    make_row,
-    too_long_row,
-    translate_os_errors,
-)
 from slugline.corpus.tables import frame_rows
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
@@ -73,36 +62,36 @@ class FilePartition:
     """Whole files, one after another."""
 
     paths: tuple[str, ...]
-    options: ReadOptions
+    options: rows.ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
     is_local: bool = False
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
         options = self.options
-        rows = (
+        files = (
             labelled.LabelledRows(
                 readers.read_rows(path, format=options.format, encoding=options.encoding), options
             )
             for path in self.paths
         )
-        return read_batches(rows, self.rows_per_block)
+        return read_batches(files, self.rows_per_block)
 
 
 @dataclass(frozen=True)
-class _FileRange:
-    """A range of one file."""
+class FileRange:
+    """A range of the rows of a Parquet file, or of the bytes of a JSONL file."""
 
+    read: Callable[[str, int, int], readers.RowReader]
     path: str
     # Where it starts, and where the next one does.
     first: int
     end: int
     is_last: bool  # Whether it is the last one of its file
     layout: labelled.SourceLayout
-    options: ReadOptions
+    options: rows.ReadOptions
     rows_per_block: int
-    is_local: bool = field(default=False, init=False)
-    read: ClassVar[staticmethod[[str, int, int], readers.RowReader]]
+    is_local: bool = False
 
     @property
     def paths(self) -> Sequence[str]:
@@ -111,25 +100,9 @@ class _FileRange:
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        rows = labelled.LabelledRows(
-            self.read(self.path, self.first, self.end),
-            self.options,
-            layout=self.layout,
-            is_last=self.is_last,
-        )
-        return read_batches([rows], self.rows_per_block)
-
-
-class LineRange(_FileRange):
-    """The rows of a JSONL file that start in a range of its bytes."""
-
-    read = staticmethod(readers.read_line_range)
-
-
-class RowRange(_FileRange):
-    """A range of the rows of a Parquet file."""
-
-    read = staticmethod(readers.read_row_range)
+        reader = self.read(self.path, self.first, self.end)
+        file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
+        return read_batches([file], self.rows_per_block)
 
 
 @dataclass(frozen=True)
@@ -190,13 +163,13 @@ class _BatchBuilder:
 def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) -> Iterator[Batch]:
     """Read files, or ranges of them, a block at a time; stop at one that can't be read on."""
     builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
-    for rows in files:
-        for document in rows:
+    for file in files:
+        for document in file:
             if builder.add(document.text, document.topic):
-                yield builder.take((*schemas, rows.take_schema()))
+                yield builder.take((*schemas, file.take_schema()))
                 schemas = []
-        schemas.append(rows.take_schema())
-        if rows.is_stopped:
+        schemas.append(file.take_schema())
+        if file.is_stopped:
             break
     yield builder.take(tuple(schemas))
 
@@ -281,7 +254,7 @@ class DocumentSource:
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = ReadOptions(text, topic, format, skip_bad_rows, encoding)
+        options = rows.ReadOptions(text, topic, format, skip_bad_rows, encoding)
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
         self._encoding = None if encoding is None else check_encoding(encoding)
@@ -296,7 +269,7 @@ class DocumentSource:
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if options != ReadOptions():
+            if options != rows.ReadOptions():
                 raise OptionError(
                     "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
                     "and `source` holds texts and topics; leave them out."
@@ -322,10 +295,10 @@ class DocumentSource:
         return columns_note(*columns) if self._is_guessed and columns is not None else ""
 
     @property
-    def layout(self) -> DataLayout | None:
+    def layout(self) -> rows.DataLayout | None:
         """Columns and the named encoding of the files; None without named columns."""
         columns = self._schemas.columns
-        return None if columns is None else DataLayout(*columns, self._encoding)
+        return None if columns is None else rows.DataLayout(*columns, self._encoding)
 
     @property
     def digest(self) -> str:
@@ -353,7 +326,7 @@ class DocumentSource:
 
 
 def _file_partitions(
-    files: Sequence[str], options: ReadOptions, rows_per_block: int
+    files: Sequence[str], options: rows.ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
     """Yield partitions of several small files, of ranges of large ones, and of other files."""
     merged: list[str] = []
@@ -375,7 +348,7 @@ def _file_partitions(
         yield FilePartition(tuple(merged), options, rows_per_block)
 
 
-def _estimate_size(file: str, options: ReadOptions) -> int | None:
+def _estimate_size(file: str, options: rows.ReadOptions) -> int | None:
     """Return about how many bytes a file takes uncompressed; None if unknown before reading."""
     path = Path(file)
     if file == "-":
@@ -383,30 +356,30 @@ def _estimate_size(file: str, options: ReadOptions) -> int | None:
     form = readers.detect_format(file, options.format)
     if not path.is_file():  # a folder or a pipe
         return None
-    with translate_os_errors(file):
+    with rows.translate_os_errors(file):
         size = path.stat().st_size
     is_compressed = path.suffix.lower() == ".gz" or form in ("parquet", "xlsx")
     return size * _EXPANSION if is_compressed else size
 
 
-def _split_file(file: str, size: int, options: ReadOptions, rows_per_block: int) -> list[Partition]:
+def _split_file(file: str, size: int, options: rows.ReadOptions, n_rows: int) -> list[Partition]:
     """Return ranges of a file; none if it can't be split."""
     form = readers.detect_format(file, options.format)
     if form == "parquet":
-        kind: Any = RowRange
-        bounds = parquet_row_ranges(Path(file), rows_per_block)
+        read: Callable[[str, int, int], readers.RowReader] = readers.read_row_range
+        bounds = parquet_row_ranges(Path(file), n_rows)
     elif form == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
-        with translate_os_errors(file), Path(file).open("rb") as opened:
+        with rows.translate_os_errors(file), Path(file).open("rb") as opened:
             sample = opened.read(_SAMPLE)
-        n_bytes = rows_per_block * len(sample) // (sample.count(b"\n") + 1)
+        n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
         n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
-        kind = LineRange
+        read = readers.read_line_range
         bounds = [(first, min(first + n_bytes, size)) for first in range(0, size, n_bytes)]
     else:
         return []
     _, layout = labelled.read_layout(readers.read_rows(file, format=form), options)
     return [
-        kind(file, first, end, (first, end) == bounds[-1], layout, options, rows_per_block)
+        FileRange(read, file, first, end, (first, end) == bounds[-1], layout, options, n_rows)
         for first, end in bounds
     ]
 
@@ -438,7 +411,7 @@ class DaskPartition:
     """A partition of a Dask collection."""
 
     number: int  # Counted from 0, for messages
-    options: ReadOptions
+    options: rows.ReadOptions
     rows_per_block: int
     delayed: Any = None  # What computes it
     data: Any = None  # The computed result
@@ -455,18 +428,18 @@ class DaskPartition:
             if data and not isinstance(data[0], Mapping):
                 yield from batch_pairs([_check_pairs(data, name)], self.rows_per_block)
                 return
-            rows: RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
+            items: rows.RowIterator = (_mapping_row(at, values) for at, values in enumerate(data))
         else:
-            rows = map(_check_length, frame_rows(data))
-        first = next(rows, None)
+            items = map(_check_length, frame_rows(data))
+        first = next(items, None)
         if first is None:  # as filters may leave it
             return
-        reader = readers.RowReader(name, "frame", itertools.chain([first], rows))
+        reader = readers.RowReader(name, "frame", itertools.chain([first], items))
         yield from read_batches([labelled.LabelledRows(reader, self.options)], self.rows_per_block)
 
 
 def dask_partitions(
-    collection: Any, options: ReadOptions, rows_per_block: int
+    collection: Any, options: rows.ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
     """Return the partitions of a Dask data frame or bag.
 
@@ -498,15 +471,15 @@ def _check_pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
     return check_documents(texts, topics, names, may_be_none=True)
 
 
-def _mapping_row(at: int, values: Any) -> SourceRow | BadRow:
+def _mapping_row(at: int, values: Any) -> rows.SourceRow | rows.BadRow:
     if not isinstance(values, Mapping):
-        return BadRow(at, "no mapping", "make all items mappings")
-    return _check_length(make_row(at, {str(name): value for name, value in values.items()}))
+        return rows.BadRow(at, "no mapping", "make all items mappings")
+    return _check_length(rows.make_row(at, {str(name): value for name, value in values.items()}))
 
 
-def _check_length(row: SourceRow | BadRow) -> SourceRow | BadRow:
-    if isinstance(row, SourceRow):
+def _check_length(row: rows.SourceRow | rows.BadRow) -> rows.SourceRow | rows.BadRow:
+    if isinstance(row, rows.SourceRow):
         n_characters = sum(len(value) for value in row.values.values() if isinstance(value, str))
-        if n_characters > MAX_RECORD:
-            return too_long_row(row.at)
+        if n_characters > rows.MAX_RECORD:
+            return rows.too_long_row(row.at)
     return row

@@ -163,18 +163,13 @@ async def list_corrections(request: Request) -> Response:
     after = parse_id(request.query_params.get("after", "0"), "`after`")
     lines = _lines(corrections_store(state), after)
     first = await state.ask_store(next, lines, b"")  # an error is told before anything is sent
-    return StreamingResponse(
-        iterate_in_threadpool(itertools.chain((first,), lines)), media_type=JSONL
-    )
+    body = iterate_in_threadpool(itertools.chain((first,), lines))
+    return StreamingResponse(body, media_type=JSONL)
 
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
     for row in store.rows(after=after):
-        line = {
-            key: replace_surrogates(v) if isinstance(v, str) else v
-            for key, v in row._asdict().items()
-        }
-        yield _encode(line) + b"\n"
+        yield _encode(replace_surrogates(row._asdict())) + b"\n"
 
 
 async def list_models(request: Request) -> Response:

@@ -79,8 +79,7 @@ class Operation:
 OPERATIONS = (
     Operation("POST", "/v1/classify", api.classify, api.ClassifyRequest, messages.Classification),
     Operation(
-        *("POST", "/v1/explain", api.explain_text),
-        *(messages.ExplainRequest, messages.ExplanationReply),
+        "POST", "/v1/explain", api.explain_text, messages.ExplainRequest, messages.ExplanationReply
     ),
     Operation(
         *("POST", "/v1/corrections", api.correct),
@@ -119,6 +118,7 @@ OPERATIONS = (
 
 # OpenAPI 3.1 --------------------------------------------------------------------------------------
 
+_Object = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _HEADERS = {
     "X-Request-Id": "Number of the request, which the log names.",
@@ -130,13 +130,12 @@ _HEADERS = {
 def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
     """Return the OpenAPI 3.1 description, made from the types that read requests."""
     types = [kind for op in OPERATIONS for kind in (op.body, op.reply) if isinstance(kind, type)]
-    schemas, components = msgspec.json.schema_components(
-        [*types, ProblemDetails], ref_template=_REF
-    )
+    types.append(ProblemDetails)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     # What types alone don't say.
     components["ClassifyRequest"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
-    refs = dict(zip([*types, ProblemDetails], schemas, strict=True))
-    paths: dict[str, Any] = {}
+    refs = dict(zip(types, schemas, strict=True))
+    paths: _Object = {}
     for operation in OPERATIONS:
         described = _operation(operation, refs, with_tokens)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
@@ -156,9 +155,7 @@ def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(
-    operation: Operation, refs: dict[type, dict[str, Any]], with_tokens: bool
-) -> dict[str, Any]:
+def _operation(operation: Operation, refs: dict[type, _Object], with_tokens: bool) -> _Object:
     headers = {
         name: {"description": meaning, "schema": {"type": "string"}}
         for name, meaning in _HEADERS.items()
@@ -177,7 +174,7 @@ def _operation(
             for status in sorted(errors)
         },
     }
-    described: dict[str, Any] = {
+    described: _Object = {
         "operationId": operation.name,
         "summary": operation.summary,
         "responses": responses,
@@ -194,7 +191,7 @@ def _operation(
     return described
 
 
-def _content(said: type | str | None, refs: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _content(said: type | str | None, refs: dict[type, _Object]) -> _Object:
     if said is None:
         return {}
     if isinstance(said, str):

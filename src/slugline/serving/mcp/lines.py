@@ -90,20 +90,7 @@ def _to_text(line: bytes) -> str:
     text = line.decode("utf-8", "replace")
     if _HALF.search(line):
         try:
-            return json.dumps(_replace_surrogates_in(json.loads(text)))
+            return json.dumps(replace_surrogates(json.loads(text)))
         except (ValueError, RecursionError):
             pass  # whoever reads messages says so
     return text
-
-
-def _replace_surrogates_in(value: object) -> object:
-    """Return a JSON value without lone surrogates in its texts and names."""
-    if isinstance(value, str):
-        return replace_surrogates(value)
-    if isinstance(value, list):
-        return [_replace_surrogates_in(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            replace_surrogates(key): _replace_surrogates_in(item) for key, item in value.items()
-        }
-    return value
