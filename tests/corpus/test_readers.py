@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.corpus import formats, readers
+from slugline.corpus import rows as corpus_rows
 from slugline.corpus.formats import TextLines
 from slugline.corpus.readers import folder_rows, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -719,7 +720,7 @@ def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> Non
 def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(formats, "MAX_RECORD", 100)
+    monkeypatch.setattr(corpus_rows, "MAX_RECORD", 100)
     for n_bytes, fits in ((100, True), (101, False)):
         row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
         assert len(row) == n_bytes

@@ -16,20 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from slugline.corpus import rows
 from slugline.corpus.bytes import guess_utf16
-from slugline.corpus.rows import (
-    MAX_RECORD,
-    TEXT_NAMES,
-    BadRow,
-    RowIterator,
-    SourceRow,
-    check_unique,
-    join_advice,
-    make_row,
-    nul_row,
-    too_long_row,
-    undecodable_row,
-)
 from slugline.errors import DataError
 
 # Lines --------------------------------------------------------------------------------------------
@@ -87,7 +75,7 @@ class TextLines:
         limit: float = math.inf,
         encoding: str | None = None,
     ) -> None:
-        first = readline(MAX_RECORD + 1)
+        first = readline(rows.MAX_RECORD + 1)
         for start, description in _FOREIGN_STARTS.items():
             if first.startswith(start):
                 raise DataError(f"{name} is {description}.")
@@ -100,9 +88,11 @@ class TextLines:
         self.offset = len(first) - len(self.head)
         self.exhausted = False
         self._limit = limit
-        self._faults: list[BadRow] = []
+        self._faults: list[rows.BadRow] = []
         # Read in bounded pieces, so that an endless line doesn't fill the memory.
-        self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
+        self._pieces = itertools.chain(
+            [self.head], iter(partial(readline, rows.MAX_RECORD + 1), b"")
+        )
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes: lines, or pieces of one that exceeds `MAX_RECORD`."""
@@ -125,22 +115,22 @@ class TextLines:
             continued = not piece.endswith(b"\n")
         self.exhausted = True
 
-    def take_fault(self) -> BadRow | None:
+    def take_fault(self) -> rows.BadRow | None:
         """Return the first fault since the last call, and discard the others."""
         fault = self._faults[0] if self._faults else None
         self._faults.clear()
         return fault
 
     def _decode(self, line: bytes) -> str:
-        if len(line) > MAX_RECORD:
-            self._faults.append(too_long_row(self.number))
+        if len(line) > rows.MAX_RECORD:
+            self._faults.append(rows.too_long_row(self.number))
             return ""
         if b"\0" in line:
-            self._faults.append(nul_row(self.number))
+            self._faults.append(rows.nul_row(self.number))
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            self._faults.append(undecodable_row(self.number, error, self.encoding))
+            self._faults.append(rows.undecodable_row(self.number, error, self.encoding))
             return line.decode(errors="replace")
 
 
@@ -276,8 +266,8 @@ class _Text:
         except RecursionError as error:
             raise self.invalid_item(number, "nested too deeply") from error
         except json.JSONDecodeError as error:
-            if len(self._buffer) - self._at > 2 * MAX_RECORD:
-                reason = f"or more than {2 * MAX_RECORD:,} bytes"
+            if len(self._buffer) - self._at > 2 * rows.MAX_RECORD:
+                reason = f"or more than {2 * rows.MAX_RECORD:,} bytes"
             elif self._read_on():
                 return None
             else:
@@ -329,7 +319,7 @@ def is_header(line: str) -> bool:
         len(names) > 1
         and is_plain
         and len({*names}) == len(names)
-        and not ({*names}.isdisjoint(TEXT_NAMES))
+        and not ({*names}.isdisjoint(rows.TEXT_NAMES))
     )
 
 
@@ -360,12 +350,12 @@ def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> 
     first = [_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     delimiter = delimiter or guess_delimiter(first[0])
     newline = "\r\n" if first[0].endswith("\r\n") else "\n"
-    rows: list[list[str]] = []
+    records: list[list[str]] = []
     with contextlib.suppress(csv.Error):
         # Those before a row with a fault are kept.
-        rows.extend(itertools.islice(csv.reader(first, delimiter=delimiter, strict=True), 2))
+        records.extend(itertools.islice(csv.reader(first, delimiter=delimiter, strict=True), 2))
     quoted = io.StringIO()
-    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(rows)
+    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(records)
     start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
     return TableDialect(
         delimiter,
@@ -373,7 +363,7 @@ def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> 
         lines[0].startswith(codecs.BOM_UTF8),
         newline,
         bool(start) and "".join(first).replace("\r\n", "\n").startswith(start),
-        tuple(filter(None, map(str.strip, rows[0] if rows else ()))),
+        tuple(filter(None, map(str.strip, records[0] if records else ()))),
     )
 
 
@@ -407,7 +397,7 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
-def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
+def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
     """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default."""
     if delimiter is None:
         delimiter = guess_delimiter(lines.head.decode(errors="replace"))
@@ -415,19 +405,19 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
     header = next(records, None)
     if header is None:
         return
-    if isinstance(header, BadRow):
-        advice = join_advice([header])
+    if isinstance(header, rows.BadRow):
+        advice = rows.join_advice([header])
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
     names = [name.strip() for name in header.cells]
-    check_unique(lines.name, filter(None, names))
+    rows.check_unique(lines.name, filter(None, names))
     for record in records:
-        if isinstance(record, BadRow):
+        if isinstance(record, rows.BadRow):
             yield record
         elif len(record.cells) == len(names):
             values = dict(zip(names, record.cells, strict=True))
-            yield SourceRow(record.at, values, n_bytes=record.n_bytes)
+            yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
         else:
-            yield BadRow(record.at, f"{len(record.cells)} cells instead of {len(names)}")
+            yield rows.BadRow(record.at, f"{len(record.cells)} cells instead of {len(names)}")
 
 
 class _Record(NamedTuple):
@@ -436,18 +426,18 @@ class _Record(NamedTuple):
     n_bytes: int
 
 
-def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
+def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow]:
     """Yield the records of CSV, with the header and without empty ones."""
     # The limit holds for the whole process, so it is never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
+    csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
     at = begin = 0
 
     def bounded() -> Iterator[str]:
         for line in lines:
-            if lines.offset - begin > MAX_RECORD:
+            if lines.offset - begin > rows.MAX_RECORD:
                 raise DataError(
                     f"{lines.name}, line {at}: the row that begins here has more than "
-                    f"{MAX_RECORD:,} bytes; close its quotes, or split it."
+                    f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
                 )
             yield line
 
@@ -463,7 +453,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
                     "closed; close it."
                 ) from error
             problem = "text after a closing quote, or a lone carriage return"
-            yield lines.take_fault() or BadRow(at, problem)
+            yield lines.take_fault() or rows.BadRow(at, problem)
             continue
         if cells is None:
             return
@@ -473,7 +463,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
             yield _Record(at, cells, lines.offset - begin)
 
 
-def json_rows(lines: TextLines) -> RowIterator:
+def json_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
         if fault := lines.take_fault():
@@ -482,30 +472,32 @@ def json_rows(lines: TextLines) -> RowIterator:
             yield _json_row(lines.number, line, lines.n_bytes)
 
 
-def array_rows(lines: TextLines) -> RowIterator:
+def array_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of one JSON array of objects or of texts."""
     for at, item in enumerate(json_items(lines), 1):
-        if len(item) > MAX_RECORD:
-            yield too_long_row(at)
+        if len(item) > rows.MAX_RECORD:
+            yield rows.too_long_row(at)
             continue
         try:
             data = item.decode()
         except UnicodeDecodeError as error:
-            yield undecodable_row(at, error, lines.encoding)
+            yield rows.undecodable_row(at, error, lines.encoding)
         else:
             yield _json_row(at, data, len(item), may_be_text=True)
 
 
-def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> SourceRow | BadRow:
+def _json_row(
+    at: int, data: str, n_bytes: int, may_be_text: bool = False
+) -> rows.SourceRow | rows.BadRow:
     try:
         values = _json_values(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        return BadRow(at, f"not valid JSON ({error})")
+        return rows.BadRow(at, f"not valid JSON ({error})")
     if may_be_text and isinstance(values, str):
         values = {"text": values}
     if isinstance(values, dict):
-        return make_row(at, values, n_bytes=n_bytes)
-    return BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
+        return rows.make_row(at, values, n_bytes=n_bytes)
+    return rows.BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
 
 
 def _json_values(data: str) -> Any:
@@ -528,7 +520,7 @@ def _first(value: msgspec.Raw) -> bytes:
     return bytes(memoryview(value)[:1])
 
 
-def text_rows(lines: TextLines) -> RowIterator:
+def text_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
     for line in lines:
         if fault := lines.take_fault():
@@ -540,4 +532,4 @@ def text_rows(lines: TextLines) -> RowIterator:
             end = label.end()
         values = {"text": text[end:], "topic": topics[0] if topics else None}
         note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield SourceRow(lines.number, values, note, lines.n_bytes)
+        yield rows.SourceRow(lines.number, values, note, lines.n_bytes)

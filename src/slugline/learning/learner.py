@@ -9,18 +9,10 @@ import copy
 import dataclasses
 import importlib
 import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Literal,
-    Protocol,
-    get_args,
-    get_origin,
-    get_type_hints,
-    runtime_checkable,
-)
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -109,7 +101,7 @@ def option_hints(options: Any) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(options)]
     # Only from the class that declares them: a learner has more hints, some for type checking only.
     declared = next(c for c in options.__mro__ if "__dataclass_fields__" in vars(c))
-    hints = get_type_hints(declared, include_extras=True)
+    hints = typing.get_type_hints(declared, include_extras=True)
     return {name: hints[name] for name in names}
 
 
@@ -130,10 +122,10 @@ def describe_range(hint: Any) -> str:
     >>> describe_range(Annotated[float, msgspec.Meta(ge=0, lt=1)])
     'a number of at least 0 and under 1'
     """
-    kinds = [arg for arg in get_args(hint) if arg is not type(None)]
-    if type(None) in get_args(hint):
+    kinds = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if type(None) in typing.get_args(hint):
         return f"{describe_range(kinds[0])}, or None"
-    if get_origin(hint) is Literal:
+    if typing.get_origin(hint) is Literal:
         return f"one of {', '.join(kinds)}"
     metas = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
     if metas:

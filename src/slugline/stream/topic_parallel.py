@@ -136,9 +136,8 @@ class TopicParallelEngine(TopicParallel):
         for future, running in self._running.items():
             last = running.before or running.state
             if running.report is not None and running.report.n_passes > 1 and last is not None:
-                (iterate,) = self._tasks.gather(
-                    [self._tasks.submit_to(running.worker, _iterate, last)]
-                )
+                future_iterate = self._tasks.submit_to(running.worker, _iterate, last)
+                (iterate,) = self._tasks.gather([future_iterate])
                 yield running.number, running.report._replace(iterate=iterate)
             release([future, running.before, running.state])
         self._running.clear()

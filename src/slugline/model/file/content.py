@@ -221,9 +221,8 @@ def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | m
     if left_out is None:
         return msgspec.UNSET
     unknown, most = left_out.words or (None, None)
-    return schema.RoutingInfo(
-        left_out.precision, unknown, most, left_out.alternative or msgspec.UNSET
-    )
+    alternative = left_out.alternative or msgspec.UNSET
+    return schema.RoutingInfo(left_out.precision, unknown, most, alternative)
 
 
 def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
