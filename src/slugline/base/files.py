@@ -118,6 +118,12 @@ def cache_folder() -> Path:
 # Files to read ------------------------------------------------------------------------------------
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def open_regular(path: PathLike, flags: int) -> int:
     """Return a descriptor of a regular file: the `opener` of `open`, which would wait for a pipe.
 

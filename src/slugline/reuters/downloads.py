@@ -12,7 +12,6 @@ pooch, the usual choice, neither resumes a download nor limits its size and time
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import queue
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from slugline.base.files import PathLike, cache_folder, fresh_part, put_in_place, remove_dead_parts
+from slugline.base import files
 from slugline.base.progress import Progress, check_progress
 from slugline.errors import DataError, DownloadError
 
@@ -220,7 +219,7 @@ class RemoteFile:
 
 def fetch(
     remote: RemoteFile,
-    path: PathLike | None = None,
+    path: files.PathLike | None = None,
     *,
     check: Callable[[Path], object] | None = None,
     progress: Progress | None = None,
@@ -254,7 +253,7 @@ def fetch(
     local = _look_in(_expanded(data), remote) if data else None
     if local:
         return local
-    cached = cache_folder() / remote.name
+    cached = files.cache_folder() / remote.name
     if _is_good(cached, remote):
         return cached
     try:
@@ -274,7 +273,7 @@ def fetch(
 # os.path returns False where pathlib raises: unknown user, name too long, folder without access.
 
 
-def _expanded(path: PathLike) -> Path:
+def _expanded(path: files.PathLike) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
@@ -302,14 +301,9 @@ def _look_in(folder: Path, remote: RemoteFile) -> Path | None:
 def _is_good(path: Path, remote: RemoteFile) -> bool:
     try:
         fits = _is_file(path) and path.stat().st_size <= remote.max_bytes
-        return fits and remote.sha256 in (None, _sha256(path))
+        return fits and remote.sha256 in (None, files.file_sha256(path))
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(
@@ -335,7 +329,7 @@ def _from_the_first_that_has_it(
         try:
             with _part_of(target, resumable=not _is_packed(url)) as part:
                 _attempts(remote, url, part, deadline, check, progress)
-                put_in_place(part, target)
+                files.put_in_place(part, target)
         except TransferError as failure:
             failures.append(f"{url} failed ({failure})")
         else:
@@ -356,13 +350,13 @@ def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
     """
     with _sole_use_of(target.parent) as alone:
         if not (alone and resumable):
-            with fresh_part(target) as part:
+            with files.fresh_part(target) as part:
                 yield part
             return
         path = target.with_name(target.name + ".part")
         try:
             with _open_part(path) as part:
-                remove_dead_parts(target, part)
+                files.remove_dead_parts(target, part)
                 yield part
         finally:
             if path.exists() and path.stat().st_size == 0:
@@ -468,7 +462,7 @@ def _verify(
         if _is_packed(url):
             _unpack(part, PurePosixPath(remote.name).name, remote.max_bytes)
         part.flush()
-        if remote.sha256 not in (None, digest := _sha256(path)):
+        if remote.sha256 not in (None, digest := files.file_sha256(path)):
             raise DataError(f"sha256 {digest} instead of {remote.sha256}")
         if check:
             check(path)

