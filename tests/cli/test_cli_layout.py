@@ -132,6 +132,31 @@ def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> Non
     assert load("m.slug").fitted_.layout == before
 
 
+def test_bad_rows_are_left_out_as_in_training(run: Run) -> None:
+    write_tickets("t.csv", 60, 0)
+    with Path("t.csv").open("a", encoding="cp1252") as file:
+        file.write("61;;;Zahlung\n62;Betrag;Mahnung;\n")
+    trained = run("train", "t.csv", *OPTIONS, "--skip-bad-rows", "-o", "m.slug", "-q")
+    assert trained.code == 0
+    layout = load("m.slug").fitted_.layout
+    assert layout == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", True)
+    note = "skipped 2 of 62 rows, as of the model's training data: "
+    with CorrectionStore("c.db") as store:
+        store.add(
+            text="Porto", topic="Zahlung", answer="Rückgabe", probability=0.6, model="m", digest=""
+        )
+    for command in (
+        ("check", "m.slug", "t.csv"),
+        ("audit", "t.csv", "--like", "m.slug"),
+        ("train", "t.csv", "-o", "m.slug", "--corrections", "c.db", "--force"),
+    ):
+        found = run(*command)
+        assert found.code == 0
+        assert note in found.err
+    assert load("m.slug").fitted_.layout == layout
+    assert run("train", "t.csv", *OPTIONS, "-o", "n.slug", "-q").code == 1
+
+
 def test_a_model_of_a_stream_keeps_columns_and_the_named_encoding(run: Run) -> None:
     write_tickets("t.csv", 40, 0)
     options = [*OPTIONS, "--encoding", "cp1252", "--stream", "-o", "m.slug", "-q"]

@@ -317,10 +317,12 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     share = f"{len(bad)} of {n_rows} {'files' if rows.unit == 'file' else 'rows'}"
     faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), rows.unit))
     are_few = len(bad) <= _MAX_SKIPPED * n_rows
-    if bad and not (options.skip_bad_rows and are_few):
+    as_before = options.layout is not None and options.layout.skip_bad_rows
+    skip_bad_rows = options.skip_bad_rows or as_before
+    if bad and not (skip_bad_rows and are_few):
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
-            f"{_skip_advice(are_few, options.skip_bad_rows)}."
+            f"{_skip_advice(are_few, skip_bad_rows)}."
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in options[:2] and schema.layout is not None:
@@ -328,10 +330,11 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
-        notes.append(f"skipped {share}: {faults}")
+        source = "" if options.skip_bad_rows else ", as of the model's training data"
+        notes.append(f"skipped {share}{source}: {faults}")
     layout = None
     if rows.has_names and schema.layout is not None:
-        layout = DataLayout(*schema.layout[:2], rows.encoding)
+        layout = DataLayout(*schema.layout[:2], rows.encoding, skip_bad_rows)
     return _Source(rows.name, rows.unit, documents, len(bad), notes, layout)
 
 

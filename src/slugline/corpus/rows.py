@@ -23,11 +23,12 @@ _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
 class DataLayout(NamedTuple):
-    """Where tables have their texts and topics, and in which encoding; None for UTF-8."""
+    """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out."""
 
     text: tuple[str, ...]
     topic: str
     encoding: str | None = None
+    skip_bad_rows: bool = False
 
 
 class ReadOptions(NamedTuple):

@@ -256,6 +256,7 @@ class DocumentSource:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
         options = rows.ReadOptions(text, topic, format, skip_bad_rows, encoding)
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
+        self._skip_bad_rows = skip_bad_rows
         self._is_guessed = None in (text, topic)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
@@ -271,8 +272,8 @@ class DocumentSource:
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
             if options != rows.ReadOptions():
                 raise OptionError(
-                    "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
-                    "and `source` holds texts and topics; leave them out."
+                    "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` apply to files "
+                    "only, and `source` holds texts and topics; leave them out."
                 )
             batches = batch_pairs(_check_batches(source), rows_per_block)
             self._partitions = map(DocumentsInMemory, batches)
@@ -298,7 +299,9 @@ class DocumentSource:
     def layout(self) -> rows.DataLayout | None:
         """Columns and the named encoding of the files; None without named columns."""
         columns = self._schemas.columns
-        return None if columns is None else rows.DataLayout(*columns, self._encoding)
+        if columns is None:
+            return None
+        return rows.DataLayout(*columns, self._encoding, self._skip_bad_rows)
 
     @property
     def digest(self) -> str:

@@ -80,12 +80,14 @@ class StreamInfo(msgspec.Struct, frozen=True):
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class LayoutInfo(msgspec.Struct, frozen=True):
-    """Columns and encoding of the training data; see `slugline.corpus.rows.DataLayout`."""
+class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the training data were read; see `slugline.corpus.rows.DataLayout`."""
 
     text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
     topic: _Name
     encoding: Annotated[str, msgspec.Meta(max_length=100)] | None
+    #: Left out if bad rows were not skipped, as by earlier releases.
+    skip_bad_rows: bool = False
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
