@@ -38,6 +38,20 @@ def review(tmp_path: Path, *decisions: str) -> None:
         writer.writerows(rows)
 
 
+def test_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(40, 3)
+    rows = "".join(f"{text};{topic}\n" for text, topic in zip(texts, topics, strict=True))
+    (tmp_path / "t.csv").write_text("sep=;\ntext;topic\n" + rows)
+
+    assert run("audit", "t.csv", "--review", "review.csv", "-q").code == 0
+
+    table = (tmp_path / "review.csv").read_text("utf-8-sig")
+    assert table.startswith("decision: keep, relabel or drop;new_topic: for relabel;topic;")
+    (tmp_path / "review.csv").write_text(table.replace("\n;", "\ndrop;", 1), "utf-8-sig")
+    assert run("audit", "t.csv", "--decisions", "review.csv", "-o", "new.csv", "-q").code == 0
+    assert (tmp_path / "new.csv").read_text().startswith("text;topic\n")
+
+
 def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
     result = run("audit", "news.csv", "-n", 8, "-q", "--threads", 1)
     assert (result.code, result.err) == (0, "")

@@ -65,7 +65,7 @@ BAD_DATA = {
         table("blé,grain") + "café,sport in the evening\n".encode("latin1"),
         "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
     ),
-    "UTF-16": (table("wheat,grain").decode().encode("utf-16"), "t.csv is UTF-16"),
+    "UTF-16": (table("wheat,grain").decode().encode("utf-16-le"), "t.csv seems to be UTF-16"),
     "NUL": (
         table("wheat,grain", "go\0al,sport"),
         "t.csv: 1 of 2 rows can't be used: a NUL character (line 3)",

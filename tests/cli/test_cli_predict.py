@@ -144,9 +144,12 @@ def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) 
     assert rows[4:] == [{"item": 5, "error": "JSON, but not an object or text"}]
 
 
-def test_a_file_of_unknown_ending_is_read_as_lines(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "notes.log").write_text("wheat\ngoal\n")
-    rows = rows_of(run("predict", "news.slug", "notes.log"))
+@pytest.mark.parametrize("options", [["notes"], ["notes.log", "--format", "txt"]])
+def test_a_file_is_read_as_lines_without_an_ending_or_by_its_format(
+    run: Run, options: list[str]
+) -> None:
+    Path(options[0]).write_text("wheat\ngoal\n")
+    rows = rows_of(run("predict", "news.slug", *options))
     assert [row["topic"] for row in rows] == ["grain", "sport"]
 
 
@@ -284,7 +287,12 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
     ("options", "code", "message"),
     [
         (["tt.csv"], 1, "tt.csv doesn't exist; did you mean t.csv?"),
-        (["."], 1, ". has no sub-folders; make one for each topic, with its texts as *.txt."),
+        (
+            ["."],
+            1,
+            ". has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
+            "name other files themselves.",
+        ),
         (
             ["t.csv", "--text", "bdy"],
             2,
@@ -584,3 +592,37 @@ def test_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
     Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
     code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
     assert (code, json.loads(out)["topic"]) == (0, "grain")
+
+
+def test_an_excel_file_is_no_model(run: Run) -> None:
+    Path("neu.xlsx").write_bytes(b"PK\x03\x04")
+
+    alone = run("predict", "neu.xlsx", "-q")
+    before_model = run("predict", "neu.xlsx", "news.slug")
+
+    assert "neu.xlsx is not an Excel file that can be read" in alone.err
+    assert "neu.xlsx is not a model, but news.slug is one; the model comes first" in (
+        before_model.err
+    )
+
+
+@pytest.mark.parametrize("name", ["make.py", "page.html", "old.xls", "a.png", "a.pdf.gz"])
+def test_files_of_unknown_formats_are_no_texts(run: Run, name: str) -> None:
+    Path(name).write_text("wheat\n")
+
+    result = run("predict", "news.slug", name)
+
+    assert result.code == 1
+    assert f"{name} is in an unknown format; use a name that ends in one of" in result.err
+
+
+@pytest.mark.parametrize("names", [[], ["a.csv"]])
+def test_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]) -> None:
+    Path("new").mkdir()
+    for name in names:
+        Path("new", name).write_text("text\nwheat\n")
+
+    result = run("predict", "news.slug", "new")
+
+    assert result.code == 1
+    assert "new has no texts to classify; a folder holds a text in each *.txt, or" in result.err

@@ -14,7 +14,7 @@ from slugline.corpus import readers
 from slugline.corpus.bytes import check_encoding, detect_encoding, guess_encoding, guess_utf16
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, SourceRow
+from slugline.corpus.rows import BadRow, DataLayout, SourceRow
 from slugline.errors import DataError, OptionError
 
 FRENCH = "Le client écrit que sa carte a été refusée à l’étranger; prélèvement de 5 € non annulé."
@@ -185,12 +185,45 @@ def test_a_file_that_is_not_utf_8_is_read_in_its_encoding_with_a_note(name: str)
         "text,topic\nzł,x\n".encode("cp1250"),
         '{"text": "ä"}\n'.encode(),
         b"text,topic\na,x\n",
-        "text,topic\nä,x\n".encode("utf-16"),
+        "text,topic\nä,x\n".encode("utf-16-le"),
     ],
     ids=["mixed with UTF-8", "one foreign letter", "UTF-8", "ASCII", "UTF-16"],
 )
 def test_in_doubt_no_encoding_is_detected(data: bytes) -> None:
     assert detect_encoding(data) is None
+
+
+def test_in_doubt_the_likely_encoding_must_be_able_to_have_the_bytes() -> None:
+    data = "text,topic\nä,x\n".encode("utf-16-le")
+
+    assert detect_encoding(data, "cp1252") is None
+    assert detect_encoding(data, "utf-16-le") == "utf-16-le"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_byte_order_mark_decides_on_the_encoding(encoding: str) -> None:
+    Path("a.csv").write_bytes(f"text,topic\n{FRENCH},a\n".encode(encoding))
+
+    rows = read_rows("a.csv", layout=DataLayout(("text",), "topic", "cp1252"))
+
+    assert rows.encoding == encoding
+    assert list(rows) == [SourceRow(2, {"text": FRENCH, "topic": "a"})]
+
+
+def test_utf_8_that_is_named_is_obeyed() -> None:
+    Path("a.csv").write_bytes("text,topic\nHeizung läuft nicht,Büro\n".encode("cp1252"))
+
+    with pytest.raises(DataError) as error:
+        load_corpus("a.csv", encoding="UTF-8")
+
+    assert str(error.value) == (
+        "a.csv: 1 of 1 rows can't be used: bytes that are not UTF-8 (line 2); "
+        'if it is cp1252, name that with `encoding="cp1252"`.'
+    )
+
+
+def test_one_odd_byte_is_no_sign_of_an_encoding() -> None:
+    assert guess_encoding([b"a text with \xad in it"]) is None
 
 
 def test_only_whole_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

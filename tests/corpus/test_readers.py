@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
 from slugline.corpus.formats import TextLines
-from slugline.corpus.readers import folder_rows, read_rows
+from slugline.corpus.readers import folder_rows, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
@@ -539,7 +539,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
             "a.csv.gz is not a whole gzip file (Not a gzipped file (b'te')); "
             "fetch or pack it again.",
         ),
-        ("a.csv", "text".encode("utf-16"), 'a.csv is UTF-16; read it with `encoding="utf-16"`.'),
+        ("a.jsonl", "{}".encode("utf-16"), 'a.jsonl is UTF-16; read it with `encoding="utf-16"`.'),
     ],
     ids=[
         "quote never closed",
@@ -764,3 +764,18 @@ def test_a_parquet_file_that_repeats_a_long_text_is_refused_before_it_is_decoded
         "a.parquet has 18,432,000,000 bytes of text in 2,048 rows, and 134,217,728 can be read at "
         "a time; write it as JSON lines."
     )
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "\ufeffSEP=;"])
+def test_a_first_line_that_names_the_separator_is_obeyed_and_skipped(
+    name: str, line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"{line}\r\na,b,text;topic\r\n1,2;x\r\n", newline="")
+
+    rows = read_rows(path)
+
+    assert read_dialect(rows)[0] == ";"
+    assert read_dialect(rows).columns == ("a,b,text", "topic")
+    assert list(rows) == [SourceRow(3, {"a,b,text": "1,2", "topic": "x"})]

@@ -243,14 +243,16 @@ def column_name(head: str) -> str:
     return head.partition(":")[0]
 
 
-def review_table(findings: Findings, rows: Iterable[int]) -> bytes:
+def review_table(findings: Findings, rows: Iterable[int], delimiter: str = ",") -> bytes:
     """Return documents as CSV, for a person to write decisions into the first column.
 
     The second column has the likely topic for `relabel`, to be changed if it is wrong. The table
     is UTF-8 with a byte-order mark, which spreadsheets need.
     """
     table = io.StringIO()
-    writer = csv.DictWriter(table, [*map(column_name, REVIEW_COLUMNS)], lineterminator="\n")
+    writer = csv.DictWriter(
+        table, [*map(column_name, REVIEW_COLUMNS)], lineterminator="\n", delimiter=delimiter
+    )
     writer.writer.writerow(REVIEW_COLUMNS)
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]

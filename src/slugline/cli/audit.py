@@ -114,7 +114,7 @@ def audit(
         report = audit_corpus(train, others, **options)
         gained = _gain_of_dropping(report, options) if gain else None
     findings = Findings(report)
-    files = _write(findings, output, ranking, review)
+    files = _write(findings, output, ranking, review, _delimiter(data[0], reading))
     if as_json:
         print_json(
             _plain(findings, number) | ({"gain": gained.to_dict()} if gained else {}) | files
@@ -279,8 +279,23 @@ def _gain_in_words(gained: Gain, learned: str) -> str:
     )
 
 
+def _delimiter(source: str, reading: ReadOptions) -> str:
+    """Return the delimiter of a file of CSV; that of other sources is a comma."""
+    from slugline.corpus.readers import read_dialect, read_rows
+
+    if not Path(source).is_file():
+        return ","
+    rows = read_rows(source, format=reading.format, encoding=reading.encoding)
+    next(iter(rows), None)  # The file is closed with its iterator.
+    return read_dialect(rows).delimiter
+
+
 def _write(
-    findings: Findings, output: Path | None, ranking: Path | None, review: Path | None
+    findings: Findings,
+    output: Path | None,
+    ranking: Path | None,
+    review: Path | None,
+    delimiter: str,
 ) -> dict[str, str]:
     """Write the files that were asked for; return what each is, with its name."""
     files = {}
@@ -293,7 +308,7 @@ def _write(
         from slugline.audit.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
-        write_file(review, review_table(findings, rows))
+        write_file(review, review_table(findings, rows, delimiter))
         files["review"] = str(review)
     if output is not None:
         from slugline.reports.audit import audit_page

@@ -118,9 +118,7 @@ format_option = option(
     "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
     show_default="taken from the name",
 )
-encoding_option = option(
-    "--encoding NAME", "Such as cp1252, latin-1 or utf-16.", show_default="UTF-8"
-)
+encoding_option = option("--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected")
 test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
 mistakes_option = option(
     "--mistakes CSV",
@@ -318,12 +316,13 @@ def check_model_first(command: str, model: str, file: str) -> None:
 
 def is_model(name: str) -> bool:
     """Whether this names a shipped model, or a file that looks like a model."""
+    from slugline.corpus.readers import names_documents
     from slugline.model.file.content import SHIPPED
 
     if name in SHIPPED or name.endswith(".slug"):
         return True
-    # A pipe's first bytes would be lost to the next reader.
-    if not Path(name).is_file():
+    # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.
+    if names_documents(name) or not Path(name).is_file():
         return False
     try:
         with Path(name).open("rb") as file:

@@ -25,6 +25,13 @@ _ALPHABETS = {
     "cp1252": {*"àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜŸ¿¡", *_SIGNS},
     "cp1254": {*"çğıöşüâîûÇĞİÖŞÜÂÎÛ", *_SIGNS},
 }
+# The byte-order marks of UTF-32 first, as that of UTF-16 is a prefix of one.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 # The largest share of bytes above 127 in western text; Cyrillic, Greek and Chinese have more.
 _MAX_FOREIGN_SHARE = 0.4
 # Bytes to look at for a guess, and those above 127 without which one of other text is in doubt.
@@ -99,13 +106,18 @@ def guess_utf16(head: bytes) -> str | None:
 
 
 def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return the likely encoding of samples that are not UTF-8; None without a good guess."""
+    """Return the likely encoding of samples that are not UTF-8; None without a good guess.
+
+    A few bytes are enough only for letters of western Europe and Turkish.
+    """
     sample = b"\n".join(samples)[:_N_SAMPLED]
     foreign = [byte for byte in sample if byte > 127]
     if len(foreign) <= _MAX_FOREIGN_SHARE * len(sample):
         for encoding, alphabet in _ALPHABETS.items():
             if set(bytes(foreign).decode(encoding, errors="replace")) <= alphabet:
                 return encoding
+    if len(foreign) < _MIN_FOREIGN:
+        return None
     # charset_normalizer often guesses cp1250 or cp1257 for such text, but is mostly right for
     # other text.
     from charset_normalizer import from_bytes
@@ -118,19 +130,18 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
 def detect_encoding(head: bytes, likely: str | None = None) -> str | None:
     """Return the encoding of a file with these first lines; None if that is UTF-8, or in doubt.
 
-    It is the `likely` one wherever that can be.
+    It is that of a byte-order mark, or else the `likely` one wherever that can be.
     """
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
     foreign = [line for line in head.split(b"\n") if not line.isascii()]
     has_nul = b"\0" in head  # as UTF-16 has
     if not has_nul and (not foreign or any(_is_in("utf-8", line) for line in foreign)):
         return None
-    if likely is not None and _is_in(likely, head):
+    if likely and (not has_nul or likely.startswith("utf")) and _is_in(likely, head):
         return likely
-    if has_nul:
-        return None
-    guess = guess_encoding(foreign)
-    n_foreign = sum(byte > 127 for line in foreign for byte in line[:_N_SAMPLED])
-    return guess if guess in _ALPHABETS or n_foreign >= _MIN_FOREIGN else None
+    return None if has_nul else guess_encoding(foreign)
 
 
 def _is_in(encoding: str, head: bytes) -> bool:

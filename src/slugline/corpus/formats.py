@@ -299,6 +299,16 @@ def guess_delimiter(header: str) -> str:
     return max(_DELIMITERS, key=header.count)
 
 
+def named_delimiter(line: str) -> str | None:
+    r"""Return the delimiter that Excel's line in front of a header names; None for other lines.
+
+    >>> [named_delimiter(line) for line in ("sep=;\r\n", "id;text")]
+    [';', None]
+    """
+    match = re.fullmatch(r'"?sep=([,;|\t])"?\r?\n?', line, re.IGNORECASE)
+    return match[1] if match else None
+
+
 def is_header(line: str) -> bool:
     """Whether a line looks like a table's header rather than a text.
 
@@ -348,6 +358,8 @@ class TableDialect(NamedTuple):
 def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> TableDialect:
     """Return the dialect of a table with these first lines, which are converted to UTF-8."""
     first = [_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
+    if named := named_delimiter(first[0]):
+        delimiter, first = named, first[1:] or [""]
     delimiter = delimiter or guess_delimiter(first[0])
     newline = "\r\n" if first[0].endswith("\r\n") else "\n"
     records: list[list[str]] = []
@@ -398,10 +410,15 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
-    """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default."""
-    if delimiter is None:
-        delimiter = guess_delimiter(lines.head.decode(errors="replace"))
-    records = _records(lines, delimiter)
+    """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default.
+
+    A line such as sep=; in front of it names the separator.
+    """
+    head = lines.head.decode(errors="replace")
+    named = named_delimiter(head)
+    records = _records(lines, named or delimiter or guess_delimiter(head))
+    if named:
+        next(records)
     header = next(records, None)
     if header is None:
         return

@@ -35,6 +35,7 @@ from slugline.corpus.formats import (
     detect_dialect,
     is_header,
     json_rows,
+    named_delimiter,
     table_rows,
     text_rows,
 )
@@ -271,7 +272,8 @@ def read_rows(
         also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
         begins with "{", and as "csv" if that line names columns and is not typed.
     fallback : str, optional
-        The format to assume if none can be recognized, which is an error by default.
+        The format to assume if none can be recognized, which is an error by default. "txt" is not
+        assumed of a file whose name has an unknown ending.
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
         CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
@@ -284,6 +286,7 @@ def read_rows(
     DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
     OptionError : if there is no such format or encoding.
     """
+    is_named = encoding is not None
     encoding = check_format(format, encoding)
     check_format(fallback, None)
     if str(source) == "-":
@@ -301,7 +304,8 @@ def read_rows(
             return RowReader(str(path), name, chosen.read(path, encoding), layout=layout)
         file = path.open("rb")
         is_packed, note = path.suffix.lower() == ".gz", ""
-        if encoding is None and name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        if not is_named and name in _DETECTED and is_regular:
             encoding = detect_encoding(
                 _first_lines(file, is_packed), None if layout is None else layout.encoding
             )
@@ -409,7 +413,8 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
     """Return the format that the first line suggests, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
-    if not sys.stdin.isatty() and is_header(lines.head.decode(errors="replace")):
+    head = lines.head.decode(errors="replace")
+    if not sys.stdin.isatty() and (named_delimiter(head) or is_header(head)):
         return "csv", "read as CSV, as its first line names columns; for plain texts, `format=txt`"
     return fallback, ""
 
@@ -446,14 +451,23 @@ def _format_of(path: Path, fallback: str | None) -> str:
             return "folder"
         if fallback == "txt" and _files_ending(path, ".txt"):
             return "text files"
-        return "parquet files" if _files_ending(path, ".parquet") else "folder"
+        if _files_ending(path, ".parquet"):
+            return "parquet files"
+        if fallback == "txt":
+            raise DataError(
+                f"{path} has no texts to classify; a folder holds a text in each *.txt, or Parquet "
+                "files; name other files themselves."
+            )
+        return "folder"
     if path.suffix == ".slug":
         raise DataError(
             f"{path} is a model, not documents; give documents, or let it answer some: "
             f"slugline predict {path} FILE"
         )
     name = path.name.lower().removesuffix(".gz")
-    form = ENDINGS.get(Path(name).suffix, fallback)
+    # A text may have a name without an ending, but a program or a picture is none.
+    is_odd = fallback == "txt" and Path(name).suffix
+    form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:
         raise DataError(
             f"{path} is in an unknown format; use a name that ends in one of "
