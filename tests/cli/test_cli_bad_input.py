@@ -489,3 +489,19 @@ def test_a_running_command_sees_ctrl_c_as_an_interrupt() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
     assert result.stdout == "default_int_handler\n", result
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--test-fraction", "0,2"), "'0,2' is not a number; write 0.2."),
+        (("--test-fraction", "much"), "'much' is not a number."),
+        (("--seed", "x"), "'x' is not a whole number."),
+    ],
+)
+def test_what_is_not_a_number_is_said_in_plain_words(
+    run: Run, option: tuple[str, str], message: str
+) -> None:
+    result = run("train", "t.csv", *option)
+    assert result.code == 2
+    assert f"Invalid value for '{option[0]}': {message}\n" in result.err

@@ -386,12 +386,13 @@ def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
             "tickets is neither a model nor a file of texts: there is no such file; check the "
             "path, or name a model: reuters46, or a file that ends in .slug.",
         ),
+        (["reuters64", "-"], "reuters64: there is no such file; did you mean reuters46?"),
         (["mine.slug"], "mine.slug: there is no such file; check the path."),
         (["mine", "texts.txt"], "mine: there is no such file; check the path."),
         (["./reuters46", "-"], "./reuters46: there is no such file; check the path."),
         (["reuters46", "tickets"], "tickets doesn't exist; check the path."),
     ],
-    ids=["neither", "model", "model and file", "a path like the name", "file"],
+    ids=["neither", "nearly a name", "model", "model and file", "a path like the name", "file"],
 )
 def test_a_model_or_file_that_is_not_there_is_said_so(
     run: Run, arguments: list[str], message: str

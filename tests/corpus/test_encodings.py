@@ -235,3 +235,11 @@ def test_only_whole_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert (rows.encoding, rows.note) == (None, "")
     assert list(rows) == [SourceRow(2, {"text": "ä", "topic": "x"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"), [("ansi", "cp1252"), ("windows1251", "cp1251"), ("Win-1250", "cp1250")]
+)
+def test_another_name_of_an_encoding_of_windows_is_known(name: str, guess: str) -> None:
+    with pytest.raises(OptionError, match=f"did you mean {guess}\\?$"):
+        check_encoding(name)

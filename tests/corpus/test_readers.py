@@ -761,8 +761,8 @@ def test_a_parquet_file_that_repeats_a_long_text_is_refused_before_it_is_decoded
 
     assert Path("a.parquet").stat().st_size < 10_000
     assert str(error.value) == (
-        "a.parquet has 18,432,000,000 bytes of text in 2,048 rows, and 134,217,728 can be read at "
-        "a time; write it as JSON lines."
+        "a.parquet has 18,432,000,000 bytes of text in 2,048 rows; at most 134,217,728 can be read "
+        "at a time; write it as JSON lines."
     )
 
 

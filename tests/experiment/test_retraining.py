@@ -359,7 +359,7 @@ def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpu
         retrain(path, learned, with_changed_row(rest))
 
     assert str(missing.value) == (
-        f"{path} found its best epoch on documents of their own; give them with `validation`."
+        f"{path} was trained with a separate validation file; give it with `validation`."
     )
     assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
         f"news.csv: not the documents that {path} found its best epoch on (SHA-256 #..., not "

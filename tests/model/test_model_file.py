@@ -499,7 +499,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a block of another weighting": (
         set_to("blocks", 0, "weighting", value="counts"),
-        damaged("the words have 13 terms and other weights"),
+        damaged("the words need 0 idf weights, and have 13"),
     ),
     "a block of no weight": (
         set_to("blocks", 0, "weight", value=0),
@@ -697,7 +697,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "an idf too few": (
         lambda a: a | {"idf.0": a["idf.0"][1:]},
-        damaged("the words have 13 terms and other weights"),
+        damaged("the words need 13 idf weights, and have 12"),
     ),
     "an array missing": (
         lambda a: {n: v for n, v in a.items() if n != "learner.biases"},
@@ -705,7 +705,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "an idf missing": (
         lambda a: {n: v for n, v in a.items() if n != "idf.1"},
-        damaged("the bigrams have 10 terms and other weights"),
+        damaged("the bigrams need 10 idf weights, and have 0"),
     ),
     "an array of the learner too many": (
         lambda a: a | {"learner.more": a["idf.0"]},

@@ -174,7 +174,8 @@ def test_a_topic_that_is_probably_mistyped_is_asked_about(
     page: TestClient, state: AppState
 ) -> None:
     asked = kept(page, "Grian")
-    assert "did you mean &#39;grain&#39;?" in asked
+    assert "There is no topic &#39;Grian&#39; in " in asked
+    assert "did you mean &#39;grain&#39;? If it is new, tick the box below." in asked
     assert 'value="Grian"' in asked
     assert '<input type="checkbox" name="is_new">' in asked
     assert state.store is not None

@@ -243,7 +243,7 @@ def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Pa
 def test_a_topic_that_is_probably_mistyped_is_asked_about(api: httpx.Client) -> None:
     typed = {"text": WIRE, "topic": "Whaet"}
     asked = ask(api, "/v1/corrections", **typed)
-    check_problem(asked, 422, "has no topic 'Whaet'; did you mean 'wheat'?")
+    check_problem(asked, 422, "there is no topic 'Whaet' in reuters46; did you mean 'wheat'?")
     assert "is_new" in asked.json()["detail"]
     assert api.get("/v1/corrections").text == ""
     stored = ask(api, "/v1/corrections", **typed, is_new=True)
@@ -597,11 +597,13 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--learn-every", 5], "--learn-every needs --corrections FILE as well"),
+        (["--learn-every", 5], "--learn-every needs --corrections FILE, where corrections"),
         (
             ["--learn-every", 5, "--corrections", "c.db"],
-            "--learn-every needs --learn-from DATA as well",
+            "and --learn-from DATA, the documents that the model learned from; give both.",
         ),
+        (["--learn-from", "d.csv"], "--learn-from needs --learn-every N"),
+        (["--port", "abc"], "'SLUGLINE_PORT'): 'abc' is not a whole number."),
         (
             ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
             "reuters46.slug comes with Slugline and never changes",
@@ -612,6 +614,18 @@ def test_what_learning_lacks_is_said(run: Any, arguments: list[str], said: str) 
     result = run("serve", "--port", "0", *arguments)
     assert result.code == 2
     assert said in " ".join(result.err.split())
+
+
+def test_a_folder_that_is_missing_for_corrections_is_named(run: Any) -> None:
+    result = run("serve", "--port", "0", "--corrections", "none/c.db")
+    assert result.code == 1
+    assert "there is no folder none for c.db; make it, or name another file." in result.err
+
+
+def test_the_help_shows_no_bounds_where_there_are_none(run: Any) -> None:
+    result = run("serve", "--help")
+    assert "0.1<=x<=3600" in result.out
+    assert "None" not in result.out
 
 
 def test_what_runs_is_finished_when_it_ends() -> None:

@@ -371,7 +371,7 @@ def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> Non
 
 
 def test_columns_are_for_files_only(news: News) -> None:
-    with pytest.raises(OptionError, match="are about files"):
+    with pytest.raises(OptionError, match="apply to files only"):
         TopicClassifier().fit_stream(pairs(news), text="body")
 
 

@@ -360,5 +360,5 @@ def test_collections_that_can_not_be_read_are_named(
 
 
 def test_formats_are_for_files_only() -> None:
-    with pytest.raises(OptionError, match="`format` and `encoding` are about files"):
+    with pytest.raises(OptionError, match="`format` and `encoding` apply to files only"):
         read(frames(), format="csv")

@@ -56,7 +56,7 @@ def _run() -> None:
         sys.exit(end.exit_code)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "slugline"
-        _fail(f"{_on_one_line(error.format_message())}\nTry '{command} -h' for help.", 2)
+        _fail(f"{_on_one_line(_plain(error.format_message()))}\nTry '{command} -h' for help.", 2)
     except SluglineError as error:
         _fail(_on_one_line(name_flags(str(error))), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
@@ -106,6 +106,17 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _plain(message: str) -> str:
+    """Return a message of click's about a number in plain words."""
+    import re
+
+    message = re.sub(r" is not a valid integer( range)?\.", " is not a whole number.", message)
+    message = re.sub(r" is not a valid float( range)?\.", " is not a number.", message)
+    return re.sub(
+        r"'(-?\d*),(\d+)' is not a number\.", r"'\1,\2' is not a number; write \1.\2.", message
+    )
 
 
 def _on_one_line(message: str) -> str:

@@ -57,8 +57,9 @@ def _type(hint: Any, meta: Any) -> Any:
     if hint == tuple[str, ...]:
         return _Words()
     kind = next(iter(get_args(hint)), hint)  # of `str | None`, `tuple[str, ...]` and `str`
-    ranges = {int: click.IntRange, float: click.FloatRange}
-    return ranges[kind](meta.ge, meta.le) if kind in ranges else kind
+    if kind not in (int, float) or meta.ge is meta.le is None:
+        return kind
+    return (click.IntRange if kind is int else click.FloatRange)(meta.ge, meta.le)
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})

@@ -435,7 +435,7 @@ def _next(events: queue.SimpleQueue[_Event]) -> _Event:
 
 
 class _Steps:
-    """Counts fits, and reports each."""
+    """A counter of fits that reports each."""
 
     def __init__(self, progress: Progress, missing: dict[str, list[int]]) -> None:
         self._progress = progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import os
+import re
 import select
 import stat
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from slugline.errors import DataError, OptionError
 
 # Replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
 _INVALID = "\udcff"
+# What people call the encodings of Windows.
+_WINDOWS = re.compile(r"(?:ansi|win|windows)[-_ ]?(125[0-8])?")
 _HANDLER = "slugline.mark"
 # Letters and signs that ASCII lacks, of western Europe and of Turkish, and the encodings that have
 # them. The code of ý, which the languages of western Europe hardly have, is that of ı in Turkish.
@@ -56,9 +59,13 @@ def check_encoding(name: str) -> str | None:
         codec = codecs.lookup(name)
         _decoder(name).decode(b"")
     except (LookupError, ValueError) as error:
+        windows = _WINDOWS.fullmatch(name.lower())
+        advice = "give one such as cp1252, latin-1, utf-16 or shift_jis."
+        if windows:
+            advice = f"did you mean cp{windows[1] or 1252}?"
         raise OptionError(
             f"`encoding` is {short_repr(name)}, which is not an encoding that Python reads; "
-            "give one such as cp1252, latin-1, utf-16 or shift_jis."
+            f"{advice}"
         ) from error
     return None if codec.name in ("utf-8", "utf-8-sig") else codec.name
 

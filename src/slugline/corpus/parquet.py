@@ -177,8 +177,8 @@ def _check_size(
     ).fetchall()[0][0]
     if most is not None and most > MAX_DECODED:
         raise DataError(
-            f"{path} has {most:,} bytes of text in {_N_DECODED:,} rows, and {MAX_DECODED:,} can be "
-            "read at a time; write it as JSON lines."
+            f"{path} has {most:,} bytes of text in {_N_DECODED:,} rows; at most {MAX_DECODED:,} "
+            "can be read at a time; write it as JSON lines."
         )
 
 

@@ -390,6 +390,11 @@ class CorrectionStore:
             raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
         if not self.path.exists() and not self._create:
             raise StoreError(f"{self.path} doesn't exist; name a file that holds corrections.")
+        if not self.path.parent.is_dir():
+            raise StoreError(
+                f"there is no folder {self.path.parent} for {self.path.name}; make it, or name "
+                "another file."
+            )
         connection = sqlite3.connect(
             self.path, self._patience, isolation_level=None, check_same_thread=False
         )

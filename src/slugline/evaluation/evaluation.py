@@ -268,12 +268,12 @@ class Evaluation(TitledRows):
 
     @property
     def n_right(self) -> int:
-        """Number of right predictions."""
+        """Return the number of right predictions."""
         return int(np.trace(self.confusion))
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions."""
+        """Return the share of right predictions."""
         return self.n_right / self.n_documents
 
     @property

@@ -32,7 +32,7 @@ class Bin(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Share of right predictions."""
+        """Return the share of right predictions."""
         return self.n_right / self.n_documents
 
     @property

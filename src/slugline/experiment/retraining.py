@@ -167,8 +167,7 @@ def _check_validation(path: PathLike, info: ModelInfo, validation: Corpus | None
     if validation is None:
         if info.validation_digest is not None:
             raise OptionError(
-                f"{path} found its best epoch on documents of their own; give them with "
-                "`validation`."
+                f"{path} was trained with a separate validation file; give it with `validation`."
             )
         return
     if info.validation_digest is None:

@@ -193,7 +193,7 @@ class Explanation(TitledRows):
 
     @property
     def title(self) -> str:
-        """Title, such as "Why sport, not arts"."""
+        """Return the title, such as "Why sport, not arts"."""
         return f"Why {self.topic}" + ("" if self.against is None else f", not {self.against}")
 
     def words(self) -> list[WordShare]:

@@ -201,5 +201,5 @@ class StreamRecord(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Share of right predictions; NaN if there are none."""
+        """Return the share of right predictions; NaN if there are none."""
         return self.n_right / self.n_judged if self.n_judged else math.nan

@@ -271,8 +271,8 @@ def _check_spelling(model: ServedModel, topic: str) -> None:
     near = difflib.get_close_matches(topic.casefold(), by_key, n=1, cutoff=_ALIKE)
     if near and isinstance(by_key[near[0]], str):
         raise DataError(
-            f"{model.name} has no topic {topic[:100]!r}; did you mean {by_key[near[0]]!r}? "
-            "If it is new, say so (`is_new`)."
+            f"there is no topic {topic[:100]!r} in {model.name}; did you mean "
+            f"{by_key[near[0]]!r}? If it is new, say so (`is_new`)."
         )
 
 

@@ -58,7 +58,7 @@ class Limits:
         """
         most = min(self.explained, self.texts) if explain else self.texts
         if not texts:
-            raise LimitError("there are no texts; give one at least.")
+            raise LimitError("there are no texts; give at least one.")
         if len(texts) > most:
             why = " with reasons" if explain else ""
             raise LimitError(
@@ -204,13 +204,16 @@ class ServeSettings:
 
     def check_learning(self) -> None:
         """Raise an OptionError if something is missing to learn from corrections."""
-        needed = {"--corrections FILE": self.corrections, "--learn-from DATA": self.learn_from}
-        for name, value in needed.items():
-            if self.learn_every is not None and not value:
-                raise OptionError(
-                    f"--learn-every needs {name} as well: corrections, and the documents that the "
-                    "model learned from."
-                )
+        if self.learn_every is not None and not (self.corrections and self.learn_from):
+            raise OptionError(
+                "--learn-every needs --corrections FILE, where corrections are kept, and "
+                "--learn-from DATA, the documents that the model learned from; give both."
+            )
+        if self.learn_from and self.learn_every is None:
+            raise OptionError(
+                "--learn-from needs --learn-every N, the number of new corrections after which the "
+                "model learns again; give it, or leave --learn-from out."
+            )
 
     def check_is_guarded(self) -> None:
         """Raise an OptionError if others could reach the server, and it needs no token."""

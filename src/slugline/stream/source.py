@@ -457,7 +457,7 @@ def dask_partitions(
             "a bag of (text, topic)."
         )
     if options.format is not None or options.encoding is not None:
-        raise OptionError("`format` and `encoding` are about files; leave them out.")
+        raise OptionError("`format` and `encoding` apply to files only; leave them out.")
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
 

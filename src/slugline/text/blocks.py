@@ -232,7 +232,7 @@ class RowWeights:
             self._scale(counts)
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
-        """Apply a weighting, idf aside, to the counts of the groups that have it."""
+        """Apply all but the idf of a weighting to the counts of the groups that have it."""
         if all(selected == weighting for selected in self._weightings):
             apply_weighting(counts.values, counts.columns, weighting)
             return

@@ -175,8 +175,8 @@ def fit_linear(
     passes : int, optional
         Passes over the rows; by default, their number decides.
     clean : bool, default True
-        Leave out rows that probably do not belong to their topic, unless topics have very few, or
-        are so many that most rows are learned from for only some of them.
+        Leave out rows that probably do not belong to their topic. None are left out if topics have
+        very few rows, or if there are so many topics that each batch learns from a sample of rows.
     limits : FitLimits, optional
     """
     problem = LinearProblem.of(X, y, context, limits=limits)

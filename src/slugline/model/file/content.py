@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from slugline.base.files import PathLike
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.rows import DataLayout
-from slugline.errors import DataError, EncoderError
+from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import restore
 from slugline.learning.linear.learner import LinearLearner
@@ -83,8 +84,13 @@ _FOLDER = Path(__file__).parents[1]
 def model_path(model: PathLike) -> PathLike:
     """Return the path of a model, which may be given by name.
 
-    Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
+    Only a plain string is a name: "./reuters46" and Path("reuters46") are files. Raises
+    ModelFileError if it is nearly a name, and there is no such file.
     """
+    if isinstance(model, str) and not os.path.lexists(model) and Path(model).name == model:
+        near = difflib.get_close_matches(model, SHIPPED, n=1, cutoff=0.8)
+        if near and model not in SHIPPED:
+            raise ModelFileError(f"{model}: there is no such file; did you mean {near[0]}?")
     return _FOLDER / f"{model}.slug" if model in SHIPPED else model
 
 
@@ -406,7 +412,8 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     for block, vocabulary, idf in groups:
         expected = (vocabulary.n_columns,) if block.has_idf else None
         if (None if idf is None else idf.shape) != expected:
-            raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
+            n_needed, n_weights = sum(expected or ()), 0 if idf is None else idf.size
+            raise DataError(f"the {block.kind} need {n_needed} idf weights, and have {n_weights}")
         if idf is not None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)

@@ -51,9 +51,9 @@ _HISTOGRAMS = {
 
 
 class Metrics:
-    """Counters, gauges and histograms in memory that `n_processes` forks share.
+    """Counters, gauges and histograms in memory that `n_processes` processes share.
 
-    Requests are counted by status, by operation and by the name of a model.
+    Requests are counted by operation, model and status.
     """
 
     def __init__(

@@ -86,9 +86,10 @@ async def correct(request: Request) -> Response:
         reply = await keep_correction(request, _correction(form, model, state))
     except Exception as error:  # noqa: BLE001 - as the guard does
         problem = to_problem(error, request.scope)
+        message = to_sentence(problem).replace("say so (`is_new`)", "tick the box below")
         return await _show_form(
             *(request, model),
-            CorrectionForm(text, form.get("topic", ""), problem=to_sentence(problem)),
+            CorrectionForm(text, form.get("topic", ""), problem=message),
             problem.status,
         )
     return await _show_form(request, model, CorrectionForm(text, saved=reply))
