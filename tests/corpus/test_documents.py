@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus.documents import check_texts
+from slugline.corpus.documents import check_documents, check_texts
 from slugline.errors import DataError
 
 TEXTS = ["wheat", "goal"]
@@ -102,3 +102,10 @@ def test_what_is_no_sequence_of_texts_is_an_error_that_says_what_to_pass(
         with pytest.raises(DataError) as error:
             ask(texts)
         assert str(error.value) == message
+
+
+def test_documents_that_are_no_sequence_are_an_error_that_names_the_parameter() -> None:
+    with pytest.raises(DataError, match=r"^`X` is 5;"):
+        check_documents(5, ["grain"])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"^`topics` is 5;"):
+        check_documents(["wheat"], 5, ("texts", "topics"))  # type: ignore[arg-type]

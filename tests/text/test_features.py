@@ -21,7 +21,7 @@ from reference_terms import reference_terms
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.text import words as text_words
 from slugline.text.blocks import WEIGHTINGS, Block
-from slugline.text.features import Features
+from slugline.text.features import Features, WordCounts
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
@@ -462,3 +462,11 @@ def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
     kept, left = features.without(np.ones(features.n_columns, dtype=bool))
     assert left.tolist() == [0, 8]
     assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]
+
+
+def test_word_counts_of_several_parts_follow_one_another() -> None:
+    first = WordCounts(np.array([1, 0]), np.array([2, 3]))
+    second = WordCounts(np.array([4]), np.array([5]))
+    assert WordCounts.concatenate([first]) is first
+    counts = WordCounts.concatenate([first, second])
+    assert (counts.known.tolist(), counts.all.tolist()) == ([1, 0, 4], [2, 3, 5])
