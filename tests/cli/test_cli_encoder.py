@@ -151,8 +151,8 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
     result = run(*train)
     assert result.code in (1, 130)
     assert (
-        "interrupted: no model is written. Texts that were encoded are kept, and need not be "
-        "encoded again.\n"
+        "interrupted; nothing was saved but texts that were encoded, which need not be encoded "
+        "again\n"
     ) in result.err
     assert not list(tmp_path.glob("a.*"))
     n_calls = len(calls)

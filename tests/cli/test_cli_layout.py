@@ -122,6 +122,8 @@ def test_the_model_s_encoding_goes_before_a_guess(run: Run) -> None:
 def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> None:
     before = load("m.slug").fitted_.layout
     assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
+    columns = "- text: Überschrift, Mitteilung\n- topic: Bereich\n- encoding: cp1252\n"
+    assert columns in tickets("info", "m.slug").out
     with CorrectionStore("c.db") as store:
         store.add(
             text="Porto", topic="Zahlung", answer="Rückgabe", probability=0.6, model="m", digest=""

@@ -75,6 +75,16 @@ def test_a_line_without_a_topic_says_why_and_what_it_might_be(run: Run, model: P
         assert line["topics"][0]["probability"] == line["probability"]
 
 
+def test_a_blank_text_of_one_or_two_columns_is_no_error(run: Run, model: Path) -> None:
+    Path("t.csv").write_text(f'title,body,id\n"","  ",1\n,{SURE},2\n')
+    for columns in ("body", "title,body"):
+        code, out, err = run("predict", model, "t.csv", "--text", columns)
+        blank, sure = lines_of(out)
+        assert (code, err) == (0, "")
+        assert (blank["topic"], blank["reason"]) == (None, "no text")
+        assert sure["topic"] == "bank"
+
+
 def test_all_texts_are_answered_if_asked(run: Run, model: Path) -> None:
     lines = f"{SURE}\n{MIXED}\n\n"
     first, second, blank = lines_of(

@@ -846,6 +846,20 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     assert said[0][1:-1] in report
 
 
+def test_ctrl_c_before_there_is_a_model_says_that_nothing_was_saved(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slugline.experiment.run.run_experiment", interrupt)
+    code, out, err = run("train", "news.csv")
+
+    assert (code, out) == (130, "")
+    assert err.endswith("interrupted; nothing was saved\n")
+    assert not Path("model.slug").exists()
+
+
 def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     command = [*SLUGLINE, "train", "-", "--format", "csv"]
     with subprocess.Popen(

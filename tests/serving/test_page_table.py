@@ -46,7 +46,8 @@ def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, 
 
 def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     head, *batches, end = lines(page, TICKETS)
-    assert head == {"columns": ["ticket_id", "body", "note"], "text": ["body"], "encoding": None}
+    names = ["ticket_id", "body", "note"]
+    assert head == {"columns": names, "text": ["body"], "encoding": None, "unit": "line"}
     rows = [row for batch in batches for row in batch["rows"]]
     assert [(row[0], row[1], row[4], row[5]) for row in rows] == [
         (2, "grain", 'wheat, "corn" crop', None),
@@ -117,7 +118,7 @@ def test_columns_and_encoding_are_those_of_the_training_data(
 def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
     content = "one,two,three\nwheat,7,corn\n"
     assert lines(page, content) == [
-        {"columns": ["one", "two", "three"], "text": None, "encoding": None}
+        {"columns": ["one", "two", "three"], "text": None, "encoding": None, "unit": "line"}
     ]
     head, batch, _ = lines(page, content, text="three")
     assert head["text"] == ["three"]

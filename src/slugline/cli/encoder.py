@@ -80,13 +80,12 @@ def _installation() -> str:
 
 @contextmanager
 def explain_interrupt(classifier: TopicClassifier) -> Iterator[None]:
-    """Say after Ctrl-C that encoded texts stay in the cache."""
+    """Say after Ctrl-C that nothing was saved but encoded texts, which stay in the cache."""
     try:
         yield
     except KeyboardInterrupt:
+        message = "interrupted; nothing was saved"
         if classifier.encoder is not None:
-            say(
-                "interrupted: no model is written. Texts that were encoded are kept, and need not "
-                "be encoded again."
-            )
+            message += " but texts that were encoded, which need not be encoded again"
+        say(message)
         raise

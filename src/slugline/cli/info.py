@@ -21,3 +21,9 @@ def info(model: str, as_json: bool) -> None:
         print_json(msgspec.to_builtins(file.info))
     else:
         show(file.card)
+        if file.info.layout is not msgspec.UNSET:
+            layout = file.info.layout
+            show("## Columns of its data\n")
+            show(f"- text: {', '.join(layout.text)}")
+            show(f"- topic: {layout.topic}")
+            show(f"- encoding: {layout.encoding or 'UTF-8'}")

@@ -188,8 +188,8 @@ def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     """Return the text of a row, which may be in several columns; None if there is none.
 
     Line breaks join the texts of several columns. Missing and blank ones are left out, so a
-    document without a subject is its body. A value that is not text, such as a number, is returned
-    in place of the text.
+    document without a subject is its body; if all are blank, so is the text. A value that is not
+    text, such as a number, is returned in place of the text.
     """
     values = [row.values.get(column) for column in columns]
     if len(values) == 1:
@@ -197,7 +197,8 @@ def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     odd = next((value for value in values if not isinstance(value, str | None)), None)
     if odd is not None:
         return odd
-    return "\n".join(value for value in values if value and not value.isspace()) or None
+    texts = [value for value in values if value is not None]
+    return "\n".join(text for text in texts if text.strip()) if texts else None
 
 
 def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:

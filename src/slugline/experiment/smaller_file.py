@@ -33,6 +33,8 @@ class SmallerFile:
         measures = [] if self.precision == "float32" else [self.precision]
         if self.max_bytes is not None:
             measures.append(f"at most {_kilobytes(self.max_bytes)}")
+        if self.bytes_after >= self.bytes_before:
+            return f"{', '.join(measures)}: {_kilobytes(self.bytes_after)} as it is"
         return (
             f"{', '.join(measures)}: accuracy {self.accuracy_before:.4f} before, "
             f"{self.accuracy_after:.4f} after; {_kilobytes(self.bytes_before)} before, "

@@ -200,20 +200,25 @@ async def health(request: Request) -> Response:  # noqa: ARG001
     return json_response(Health(status="ok"))
 
 
+_LEARNING = {"failed": "failed", "held back": "gave no model that can be used"}
+
+
 async def ready(request: Request) -> Response:
     """Report which models answer, and what is wrong with new versions of them."""
     state = app_state(request)
     problems = dict(state.models.problems)
+    status = "ready, but a new version can't be used" if problems else "ready"
     if state.learner is not None:
         last = (await state.run(state.learner.state))["last"]
         if last is not None and last["outcome"] != "replaced":
+            if not problems:
+                status = f"ready, but learning from corrections {_LEARNING[last['outcome']]}"
             problems["learning from corrections"] = last["message"]
-    status = "ready, but a new version can't be used" if problems else "ready"
     if state.store is not None and state.store.problem is not None:
         status = "ready, but corrections can't be kept"
         problems["corrections"] = state.store.problem
     if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
-        problems = dict.fromkeys(problems, "it can't be used; the log says why")
+        problems = dict.fromkeys(problems, "the log says what is wrong")
     return json_response(Readiness(status=status, models=summaries(state), problems=problems))
 
 

@@ -254,7 +254,8 @@ function showRunning(isRunning) {
   find("#progress").hidden = find("#cancel").hidden = !isRunning;
 }
 
-function showColumns({ columns, text, encoding }) {
+function showColumns({ columns, text, encoding, unit }) {
+  find("#at-head").textContent = unit[0].toUpperCase() + unit.slice(1);
   const select = find("#column");
   select.replaceChildren(...columns.map((name) => element("option", name)));
   select.size = Math.min(columns.length, 4);

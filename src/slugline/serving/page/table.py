@@ -207,10 +207,10 @@ async def show_table(request: Request) -> Response:
 async def answer_table(request: Request) -> Response:
     """Send the predictions for the rows of a file, as JSON lines.
 
-    The first line has `columns`, those of the `text` (null if the user has to name one) and the
-    guessed `encoding`. The next ones have `rows`, each a list of place, topic or best guess,
-    probability, reason to be unsure, shortened text and error, and the share that was `read`. The
-    last line has `n_rows`; or `error`, if the rest can't be read.
+    The first line has `columns`, those of the `text` (null if the user has to name one), the
+    guessed `encoding`, and the `unit` of places. The next ones have `rows`, each a list of place,
+    topic or best guess, probability, reason to be unsure, shortened text and error, and the share
+    that was `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
     """
     state, model, upload = await _receive_upload(request)
     lines = _lines(model, upload)
@@ -258,7 +258,7 @@ async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> As
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     columns = [replace_surrogates(name) for name in upload.columns]
     text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
-    yield _line(columns=columns, text=text, encoding=upload.encoding)
+    yield _line(columns=columns, text=text, encoding=upload.encoding, unit=upload.unit)
     if upload.text is None:
         return
     n_rows = 0
