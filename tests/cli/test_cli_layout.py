@@ -68,7 +68,8 @@ def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: R
     assert header == [*given, "topic", "probability", "error"]
     assert [row[4] for row in rows] == [row[3] for row in rows]
     assert run("audit", "t.csv", "--like", "m.slug", "--review", "r.csv", "-q").code == 0
-    review = list(csv.reader(Path("r.csv").read_text("utf-8-sig").splitlines()))
+    table = Path("r.csv").read_text("utf-8-sig")
+    review = list(csv.reader(table.splitlines(), delimiter=";"))
     review[1][0] = "drop"
     with Path("r.csv").open("w", newline="", encoding="cp1252") as file:  # as a spreadsheet does
         csv.writer(file, delimiter=";").writerows(review)
@@ -200,3 +201,14 @@ def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], mes
 
     with pytest.raises(ModelFileError, match=message):
         forge()
+
+
+def test_a_note_names_columns_of_text_that_are_left_out(run: Run) -> None:
+    rows = "".join(f"s{n};{['wheat', 'goal'][n % 2]};{n % 2}\n" for n in range(20))
+    Path("t.csv").write_text("Betreff;Beschreibung;Thema\n" + rows)
+    note = "column 'Betreff' is left out; --text 'Betreff,Beschreibung' reads both\n"
+
+    assert note in run("train", "t.csv", "-o", "m.slug").err
+    assert note not in run("predict", "m.slug", "t.csv").err  # the model's columns
+    assert note in run("predict", "reuters46", "t.csv").err
+    assert "left out" not in run("predict", "reuters46", "t.csv", "--text", "Betreff").err

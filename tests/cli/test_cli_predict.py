@@ -244,7 +244,8 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
     assert (code, err) == (
         1,
         "standard input: read column 'text' as text; name another with --text\n"
-        'standard input: 3 of 5 lines could not be classified; the lines with "error" say why\n',
+        "standard input: 3 of 5 lines could not be classified (bytes that are not UTF-8: if it is "
+        'cp1252, name that with --encoding "cp1252"); the lines with "error" say why\n',
     )
 
 
@@ -627,3 +628,14 @@ def test_a_folder_without_texts_says_what_it_may_hold(run: Run, names: list[str]
 
     assert result.code == 1
     assert "new has no texts to classify; a folder holds a text in each *.txt, or" in result.err
+
+
+def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None:
+    Path("mixed.csv").write_bytes("text\nwheat ä\n".encode() + "goal ü\n".encode("cp1252"))
+
+    result = run("predict", "news.slug", "mixed.csv")
+
+    assert result.err.endswith(
+        "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: if it is "
+        'cp1252, name that with --encoding "cp1252"); the lines with "error" say why\n'
+    )

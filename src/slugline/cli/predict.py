@@ -29,7 +29,7 @@ from slugline.cli.options import (
     text_option,
 )
 from slugline.cli.output import say, show_progress, warn
-from slugline.corpus.rows import BadRow
+from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import DEFAULT, SHIPPED
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
+# Rows that are not UTF-8, from which their encoding is guessed.
+_N_SAMPLED = 100
 # Seconds. A shorter job needs no bar.
 _DELAY = 1.0
 
@@ -242,6 +244,7 @@ def _predict_file(
         router, rows, options, lambda note: say(f"{rows.name}: {note}", quiet=quiet)
     )
     n_rows, n_bad, began = 0, 0, time.monotonic()
+    undecoded: list[BadRow] = []
     lines = _Lines(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, router, lines) as write,
@@ -255,6 +258,7 @@ def _predict_file(
             write(batch)
             n_rows += len(batch)
             n_bad += len(bad)
+            undecoded += [row for row in bad if row.sample][: _N_SAMPLED - len(undecoded)]
             speed = n_rows / max(time.monotonic() - began, 1e-3)
             detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
             progress.update("predicting", rows.share_read(), detail)
@@ -262,6 +266,8 @@ def _predict_file(
         say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
         summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
+        if undecoded:
+            summary += f" ({undecoded[0].problem}: {join_advice(undecoded)})"
         say(f'{rows.name}: {summary}; the {_places(output)} "error" say why', quiet=quiet)
         raise click.exceptions.Exit(1)
 

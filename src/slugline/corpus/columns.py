@@ -170,10 +170,25 @@ def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None)
     return identity
 
 
+def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) -> tuple[str, ...]:
+    """Return the columns whose names are usual for texts, in their order.
+
+    >>> known_text_columns(["Betreff", "Thema", "Beschreibung"], ["Thema"])
+    ('Betreff', 'Beschreibung')
+    """
+    return tuple(c for c in columns if c.lower() in TEXT_NAMES and c not in exclude)
+
+
 def columns_note(
-    text: Sequence[str], topic: str | None = None, layout: DataLayout | None = None
+    text: Sequence[str],
+    topic: str | None = None,
+    layout: DataLayout | None = None,
+    known: Sequence[str] = (),
 ) -> str:
-    """Return a note on columns that were guessed, or are those of a layout."""
+    """Return a note on columns that were guessed, or are those of a layout.
+
+    `known` are those that may be text; the note names the ones that are left out.
+    """
     columns = f"column {' with '.join(map(short_repr, text))} as text"
     others = "another with `text`"
     if topic is not None:
@@ -181,7 +196,16 @@ def columns_note(
         others = "others with `text` and `topic`"
     is_known = layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
     source = ", as in the model's training data" if is_known else ""
-    return f"read {columns}{source}; name {others}"
+    note = f"read {columns}{source}; name {others}"
+    omitted = [column for column in known if column not in text]
+    if is_known or not omitted or not {*text} <= {*known}:
+        return note
+    is_one = len(omitted) == 1
+    return (
+        f"{note}; column{'' if is_one else 's'} {format_list(omitted)} {'is' if is_one else 'are'} "
+        f"left out; `text={short_repr(','.join(known))}` reads "
+        f"{'both' if len(known) == 2 else 'all'}"
+    )
 
 
 def row_text(row: SourceRow, columns: Sequence[str]) -> Any:

@@ -17,10 +17,12 @@ from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.base.words import join_first, join_words, percent
 from slugline.corpus.columns import (
+    column_names,
     columns_note,
     find_both_columns,
     find_text_columns,
     format_list,
+    known_text_columns,
     peek,
     row_text,
 )
@@ -58,6 +60,7 @@ class SourceLayout(NamedTuple):
     topic: str  # the column of the topic
     # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
     example: str | None = None
+    known: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
 
 
 class SourceSchema(NamedTuple):
@@ -93,7 +96,8 @@ def read_layout(
     numbers = [topic for topic in topics if _is_number(topic)]
     words = [topic for topic in topics if not _is_number(topic)]
     usual = words if len(words) >= len(numbers) else numbers
-    return head, SourceLayout(*columns, usual[0] if usual else None)
+    known = known_text_columns(column_names(head), columns[1:]) if options.text is None else ()
+    return head, SourceLayout(*columns, usual[0] if usual else None, known)
 
 
 class LabelledRows:
@@ -326,7 +330,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in options[:2] and schema.layout is not None:
-        notes.insert(0, columns_note(*schema.layout[:2], rows.layout))
+        notes.insert(0, columns_note(*schema.layout[:2], rows.layout, schema.layout.known))
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
@@ -498,5 +502,6 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
     is_guessed = rows.has_names and text is None
-    note = columns_note(columns, layout=rows.layout) if is_guessed else ""
+    known = known_text_columns(column_names(head), ())
+    note = columns_note(columns, layout=rows.layout, known=known) if is_guessed else ""
     return UnlabelledTexts(texts, items, n_skipped, note)

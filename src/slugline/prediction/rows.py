@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 from slugline.base.checks import check_whole, short_repr
 from slugline.corpus.columns import (
     N_PEEKED,
+    column_names,
     columns_note,
     find_id,
     find_text_columns,
+    known_text_columns,
     peek,
     row_text,
 )
@@ -162,7 +164,8 @@ def predict_rows(
     columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
     if announce and rows.has_names and head:
         if text is None:
-            announce(columns_note(columns.text, layout=rows.layout))
+            known = known_text_columns(column_names(head), (id_column,))
+            announce(columns_note(columns.text, layout=rows.layout, known=known))
         if id is None and id_column not in (None, ID_NAME):
             announce(f"read column {short_repr(id_column)} as id; name another with `id`")
     missing = BadRow(
