@@ -51,15 +51,15 @@ BAD_DATA = {
     "header only": (table(), "t.csv holds no documents"),
     "row without text": (
         table("wheat,grain", ",grain", "goal,sport", " ,sport"),
-        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); fix them.",
+        "t.csv: 2 of 4 rows can't be used: no text (lines 3, 5); fix them.",
     ),
     "row without topic": (
         table("wheat,grain", "corn,", *["goal,sport"] * 3),
-        "t.csv: 1 of 5 rows can't be used: no text or no topic (line 3)",
+        "t.csv: 1 of 5 rows can't be used: no topic (line 3)",
     ),
     "many rows without topic": (
         table("wheat,grain", *["corn,"] * 1000),
-        "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, ",
+        "t.csv: 1000 of 1001 rows can't be used: no topic (lines 3, 4, ",
     ),
     "not UTF-8": (
         table("blé,grain") + "café,sport in the evening\n".encode("latin1"),
@@ -221,7 +221,7 @@ def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) ->
 
     assert code == 0
     assert err.splitlines()[1] == (
-        "news.csv: skipped 3 of 93 rows: no text or no topic (lines 92, 93); "
+        "news.csv: skipped 3 of 93 rows: no text (line 92); no topic (line 93); "
         "bytes that are not UTF-8 (line 94)"
     )
     assert load("model.slug").n_documents_ == 72
@@ -238,7 +238,7 @@ def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
     assert err == ""
     assert "skipped          3  rows that can't be used\n" in out
     report = Path("model.html").read_text("utf-8")
-    assert "skipped 3 of 93 rows: no text or no topic (lines 92, 93); bytes" in report
+    assert "skipped 3 of 93 rows: no text (line 92); no topic (line 93); bytes" in report
     assert "name others with --text and --topic" in report
 
 
@@ -248,7 +248,7 @@ def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Pat
     assert run("evaluate", "news.slug", "t.csv") == (
         1,
         "",
-        "slugline: error: t.csv: 1 of 10 rows can't be used: no text or no topic (line 11); "
+        "slugline: error: t.csv: 1 of 10 rows can't be used: no text (line 11); "
         f"fix them, {SKIP}\n",
     )
     code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")

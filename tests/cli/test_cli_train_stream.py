@@ -187,7 +187,7 @@ def test_the_default_of_an_option_may_be_given(run: Run, parts: Path) -> None:
         (["reuters"], 2, "reuters comes with its own reader, and is small; learn from it without"),
         (["empty.csv"], 1, "empty.csv holds no documents"),
         (["news/part-0.csv", "other.csv"], 1, "other.csv has its texts and topics in 'text'"),
-        (["bad.csv"], 1, "bad.csv: line 3 can't be used: no text or no topic"),
+        (["bad.csv"], 1, "bad.csv: line 3 can't be used: no text"),
     ],
     ids=lambda value: " ".join(value) or "none" if isinstance(value, list) else "",
 )

@@ -131,7 +131,7 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any
     corpus = load_corpus("a.parquet", skip_bad_rows=True)
 
     assert corpus.topics == ["1", "2"] + ["1"] * 7
-    assert corpus.notes[1] == "skipped 1 of 10 rows: no text or no topic (row 3)"
+    assert corpus.notes[1] == "skipped 1 of 10 rows: no topic (row 3)"
 
 
 def test_categories_of_parquet_are_their_names() -> None:
@@ -155,9 +155,7 @@ def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None
     with pytest.raises(DataError) as error:
         load_corpus(write("a.json", json.dumps(rows)))
 
-    assert str(error.value) == (
-        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); fix them."
-    )
+    assert str(error.value) == ("a.json: 1 of 2 rows can't be used: no topic (item 2); fix them.")
 
 
 # Bad rows
@@ -174,25 +172,24 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             with_gaps(120, 4, 17, 90),
-            "a.csv: 3 of 120 rows can't be used: no text or no topic (lines 4, 17, 90); fix them, "
-            + SKIP,
+            "a.csv: 3 of 120 rows can't be used: no topic (lines 4, 17, 90); fix them, " + SKIP,
         ),
         (
             "a.csv",
             with_gaps(120, *range(50, 60)),
-            "a.csv: 10 of 120 rows can't be used: no text or no topic (lines 50, 51, 52, 53, 54 "
+            "a.csv: 10 of 120 rows can't be used: no topic (lines 50, 51, 52, 53, 54 "
             "and 5 more); fix them, " + SKIP,
         ),
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); fix them.",
+            "a.csv: 3 of 4 rows can't be used: no text (lines 4, 5); no topic (line 6); fix them.",
         ),
         (
             "a.csv",
             b"body,queue\n\xc3\xa9,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
-            "no text or no topic (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
+            "no text (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
             'kinds; fix them and if it is cp1252, name that with `encoding="cp1252"` and delete '
             "NULs (of UTF-16, name its `encoding`).",
         ),
@@ -218,7 +215,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"topic": "y"},
             ),
             "a.jsonl: 4 of 5 rows can't be used: a number for a text (line 2); a list for a text "
-            "(line 3); no text or no topic (lines 4, 5); fix them.",
+            "(line 3); no text (lines 4, 5); fix them.",
         ),
         (
             "a.jsonl",
@@ -234,13 +231,13 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.txt",
             "__label__a x\nplain\n",
-            "a.txt: 1 of 2 rows can't be used: no text or no topic (line 2); begin each line with "
+            "a.txt: 1 of 2 rows can't be used: no topic (line 2); begin each line with "
             "__label__ and its topic.",
         ),
         (
             "a.txt",
             "one\ntwo\n",
-            "a.txt: 2 of 2 rows can't be used: no text or no topic (lines 1, 2); begin each line "
+            "a.txt: 2 of 2 rows can't be used: no topic (lines 1, 2); begin each line "
             "with __label__ and its topic.",
         ),
     ],
@@ -276,7 +273,7 @@ def test_bad_rows_are_skipped_and_counted_on_request() -> None:
     assert corpus.n_skipped == 2
     assert corpus.notes == (
         GUESSED,
-        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no text or no topic (line 4)",
+        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no topic (line 4)",
     )
 
 
@@ -301,7 +298,12 @@ def test_skipping_is_offered_only_where_it_is_possible() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
 
-    assert str(error.value).endswith("no text or no topic (line 3); fix them.")
+    assert str(error.value).endswith("no topic (line 3); fix them.")
+
+
+def test_a_row_may_lack_both_text_and_topic() -> None:
+    with pytest.raises(DataError, match=r"no text and no topic \(line 3\)"):
+        load_corpus(write("a.csv", "body,queue,id\na,x,1\n,,2\n"))
 
 
 def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:

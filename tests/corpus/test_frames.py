@@ -62,8 +62,8 @@ def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
         load_corpus(frames.DataFrame(table))
 
     assert str(error.value) == (
-        "the DataFrame: 2 of 23 rows can't be used: no text or no topic (rows 1, 2); fix them, or "
-        "go on without them with `skip_bad_rows`."
+        "the DataFrame: 2 of 23 rows can't be used: no text (row 1); no topic (row 2); "
+        "fix them, or go on without them with `skip_bad_rows`."
     )
     assert load_corpus(frames.DataFrame(table), skip_bad_rows=True).n_skipped == 2
 
@@ -74,7 +74,7 @@ def test_rows_of_pandas_are_named_by_their_index() -> None:
         {"body": ["a", pandas.NA], "queue": ["x", "y"]}, index=["first", "second"]
     )
 
-    with pytest.raises(DataError, match=r"no text or no topic \(row second\)"):
+    with pytest.raises(DataError, match=r"no text \(row second\)"):
         load_corpus(frame)
 
 

@@ -70,11 +70,11 @@ def test_errors_and_notes_name_the_file() -> None:
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value) == (
-        "b.csv: 1 of 10 rows can't be used: no text or no topic (line 3); fix them, or go on "
+        "b.csv: 1 of 10 rows can't be used: no topic (line 3); fix them, or go on "
         "without them with `skip_bad_rows`."
     )
     corpus = load_corpus(["a.csv", "b.csv"], "text", "topic", skip_bad_rows=True)
-    assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no text or no topic (line 3)",)
+    assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no topic (line 3)",)
     assert (len(corpus), corpus.n_skipped) == (10, 1)
 
 

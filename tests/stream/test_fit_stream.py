@@ -346,7 +346,7 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
     assert str(caught.value) == (
-        f"{path}: line {len(news) + 2} can't be used: no text or no topic; fix them, or go on "
+        f"{path}: line {len(news) + 2} can't be used: no text; fix them, or go on "
         "without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, skip_bad_rows=True)
@@ -355,7 +355,7 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
 
 def test_too_many_bad_rows_are_an_error_all_the_same(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
-    with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text or no topic"):
+    with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text"):
         TopicClassifier().fit_stream(path, skip_bad_rows=True)
 
 

@@ -338,7 +338,7 @@ def test_partitions_without_rows_are_passed_over() -> None:
 
 def test_bad_rows_of_a_collection_are_named() -> None:
     rows = [*ROWS, ("", "x"), ("text", "")]
-    with pytest.raises(DataError, match="partition 2: row 400 can't be used: no text or no topic"):
+    with pytest.raises(DataError, match="partition 2: row 400 can't be used: no text"):
         read(frames(rows))
     assert read(frames(rows), skip_bad_rows=True)[2].n_skipped == 2
 

@@ -215,13 +215,15 @@ def _check_row(
     if isinstance(row, BadRow):
         return row
     text, topic = row_text(row, text_columns), row.values.get(topic_column)
-    if text is not None and not isinstance(text, str):
+    text = "" if text is None else text
+    if not isinstance(text, str):
         return BadRow(row.at, f"{_describe_type(text)} for a text")
     if isinstance(topic, msgspec.Raw | list | dict):
         return BadRow(row.at, f"{_describe_type(topic)} for a topic")
     name = _topic_name(topic)
-    if not text or text.isspace() or not name:
-        return BadRow(row.at, "no text or no topic", advice)
+    missing = [word for word, value in (("text", text.strip()), ("topic", name)) if not value]
+    if missing:
+        return BadRow(row.at, f"no {' and no '.join(missing)}", advice)
     return Document(row.at, text, name, row.note)
 
 
