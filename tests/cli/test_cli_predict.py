@@ -639,3 +639,12 @@ def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None
         "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: if it is "
         'cp1252, name that with --encoding "cp1252"); the lines with "error" say why\n'
     )
+
+
+def test_a_column_of_a_table_without_rows_must_exist(run: Run) -> None:
+    Path("t.csv").write_text("id,body\n")
+
+    result = run("predict", "news.slug", "t.csv", "--text", "bdy")
+
+    assert result.code == 2
+    assert "t.csv has no column 'bdy'; there are 'id', 'body'; did you mean 'body'?" in result.err

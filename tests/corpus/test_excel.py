@@ -60,7 +60,9 @@ def test_two_columns_of_one_name_are_an_error() -> None:
 
 
 def test_an_empty_sheet_holds_no_documents() -> None:
-    with pytest.raises(DataError, match=r"a\.xlsx holds no documents"):
+    with pytest.raises(
+        DataError, match=r"a\.xlsx \(read sheet 'Sheet', the first of 2\) holds no documents"
+    ):
         load_corpus(write())
 
 
@@ -158,3 +160,11 @@ def test_an_old_file_or_one_with_a_password_says_so() -> None:
         "a.xlsx is not an Excel file that can be read (it is an .xls file or has a password); "
         "save it again as .xlsx, or as CSV."
     )
+
+
+def test_a_note_and_an_error_name_the_sheet_that_is_read() -> None:
+    name = write(["Report"], ["May"])
+
+    assert read_rows(name).note == "read sheet 'Sheet', the first of 2"
+    with pytest.raises(DataError, match=r"^a.xlsx \(read sheet 'Sheet', the first of 2\) has 'Rep"):
+        load_corpus(name)

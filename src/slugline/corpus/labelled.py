@@ -88,9 +88,11 @@ def read_layout(
     Raises DataError if it has no documents, or the columns can't be determined.
     """
     head = peek(rows)
+    # The note of an Excel file says which sheet is read, which may be a cover.
+    name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
-        raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(rows.name, head, options.text, options.topic, rows.layout)
+        raise DataError(f"{name} holds no documents, at most a header; check the file.")
+    columns = find_both_columns(name, head, options.text, options.topic, rows.layout)
     checked = (_check_row(row, *columns) for row in head)
     topics = [document.topic for document in checked if isinstance(document, Document)]
     numbers = [topic for topic in topics if _is_number(topic)]

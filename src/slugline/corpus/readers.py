@@ -51,7 +51,7 @@ from slugline.corpus.rows import (
     translate_os_errors,
     undecodable_row,
 )
-from slugline.corpus.tables import Frame, excel_rows, frame_rows
+from slugline.corpus.tables import Frame, excel_rows, frame_rows, sheet_note
 from slugline.errors import DataError, OptionError
 
 # Folders ------------------------------------------------------------------------------------------
@@ -301,7 +301,10 @@ def read_rows(
         chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
-            return RowReader(str(path), name, chosen.read(path, encoding), layout=layout)
+            note = sheet_note(path) if name == "xlsx" else ""
+            return RowReader(
+                str(path), name, chosen.read(path, encoding), None, note, layout=layout
+            )
         file = path.open("rb")
         is_packed, note = path.suffix.lower() == ".gz", ""
         is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)

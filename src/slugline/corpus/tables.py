@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import posixpath
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 from xml.parsers import expat
 
+from slugline.base.checks import short_repr
 from slugline.corpus import rows
 from slugline.errors import DataError
 
@@ -70,6 +72,18 @@ def excel_rows(path: Path) -> rows.RowIterator:
             ) from error
 
 
+def sheet_note(path: Path) -> str:
+    """Return a note on which of several sheets of an Excel file is read; else an empty string."""
+    # Reading the rows says what is wrong with a file.
+    errors = (*_ZIP_ERRORS, OSError, expat.ExpatError, LookupError, ValueError)
+    with contextlib.suppress(*errors), zipfile.ZipFile(path) as archive:
+        book = _Workbook(archive)
+        if book.n_sheets > 1:
+            name = short_repr(book.sheet_name)
+            return f"read sheet {name}, the first of {book.n_sheets:,}"
+    return ""
+
+
 def _table_rows(
     path: Path, numbered: Iterable[tuple[int, dict[int, Any] | None]]
 ) -> rows.RowIterator:
@@ -106,22 +120,26 @@ class _Workbook:
             if name == "sheet":
                 ids = (value for key, value in attributes.items() if key.endswith(":id"))
                 kind, part = related.get(next(ids, ""), ("", ""))
-                sheets += [part] if kind == "worksheet" else []
+                sheets += [(part, attributes.get("name", ""))] if kind == "worksheet" else []
             elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
                 self._origin = datetime(1904, 1, 1)
         if not sheets:
             raise ValueError("it has no sheet with cells")
-        self._sheet = sheets[0]
-        # As bytes, a string with one rare character doesn't take four times its size.
-        self._strings = [
-            _unescape(text).encode()
-            for name, _, text in self._elements(parts.get("sharedStrings"), MAX_STRINGS)
-            if name == "si"
-        ]
-        self._formats = self._date_formats(parts.get("styles"))
+        self._sheet, self.sheet_name = sheets[0]
+        self.n_sheets = len(sheets)
+        self._parts = parts
+        self._strings: list[bytes] = []
+        self._formats: list[str] = []
 
     def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield number and cells by column of each row that isn't empty; None if it is too long."""
+        # As bytes, a string with one rare character doesn't take four times its size.
+        self._strings = [
+            _unescape(text).encode()
+            for name, _, text in self._elements(self._parts.get("sharedStrings"), MAX_STRINGS)
+            if name == "si"
+        ]
+        self._formats = self._date_formats(self._parts.get("styles"))
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
         for name, attributes, text in self._elements(self._sheet, MAX_ELEMENTS):

@@ -21,7 +21,7 @@ from slugline.corpus.columns import (
     row_text,
 )
 from slugline.corpus.documents import Topic
-from slugline.corpus.readers import RowReader, check_format
+from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
@@ -161,6 +161,8 @@ def predict_rows(
             raise
         broken = error
     id_column = find_id(rows.name, head, id)
+    if not head and text is not None and (header := read_dialect(rows).columns):
+        find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
     columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
     if announce and rows.has_names and head:
         if text is None:
