@@ -244,11 +244,11 @@ def test_several_columns_that_can_not_be_the_text_are_an_error(
         ({"subject": "No heat", "body": " \n"}, "No heat"),
         ({"subject": None, "body": "since May"}, "since May"),
         ({"body": " since May "}, " since May "),
-        ({"subject": None, "body": ""}, None),
+        ({"subject": None, "body": ""}, ""),
         ({}, None),
         ({"subject": "No heat", "body": 3}, 3),
     ],
-    ids=["both", "empty", "blank", "null", "not there", "all missing", "nothing", "a number"],
+    ids=["both", "empty", "blank", "null", "not there", "all blank", "nothing", "a number"],
 )
 def test_parts_of_a_text_are_joined_without_those_that_are_missing(
     values: dict[str, object], text: object
