@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labelled_texts import labelled
+from slugline import load_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +51,11 @@ def test_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_path: P
     (tmp_path / "review.csv").write_text(table.replace("\n;", "\ndrop;", 1), "utf-8-sig")
     assert run("audit", "t.csv", "--decisions", "review.csv", "-o", "new.csv", "-q").code == 0
     assert (tmp_path / "new.csv").read_text().startswith("text;topic\n")
+    pytest.importorskip("openpyxl")
+    assert run("audit", "t.csv", "--decisions", "review.csv", "-o", "new.xlsx", "-q").code == 0
+    new = [load_corpus(tmp_path / name) for name in ("new.csv", "new.xlsx")]
+    assert new[0].texts == new[1].texts
+    assert new[0].topics == new[1].topics
 
 
 def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
@@ -209,7 +215,10 @@ def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
             ["--decisions", "r.csv", "--review", "a.csv"],
             "--review is of an audit, and --decisions repairs; leave one out.",
         ),
-        (["--decisions", "r.csv", "-o", "a.html"], "--output a.html: name it a.jsonl or a.csv."),
+        (
+            ["--decisions", "r.csv", "-o", "a.html"],
+            "--output a.html: name it a.jsonl or a.csv or a.xlsx.",
+        ),
         (
             ["--decisions", "r.csv"],
             "--decisions need a file for the repaired documents, or --gain; add --output.",

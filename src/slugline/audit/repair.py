@@ -35,6 +35,7 @@ from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
+from slugline.prediction.files import ExcelTable
 
 # Decisions ----------------------------------------------------------------------------------------
 
@@ -288,6 +289,18 @@ def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
     writer.writerow(columns)
     writer.writerows([table_cell(row.get(name)) for name in columns] for row in rows)
     return table.getvalue()
+
+
+def to_excel(rows: Sequence[Values]) -> bytes:
+    """Return rows as an Excel file with all columns of all rows."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.BytesIO()
+    with closing(ExcelTable(file)) as table:
+        table.writerow(map(table.cell, columns))
+        for row in rows:
+            table.writerow([table.cell(row.get(name)) for name in columns])
+        table.save()
+    return file.getvalue()
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:

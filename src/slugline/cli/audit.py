@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Kinds of files that each option writes.
 _SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv",), "--output": (".html",)}
-_REPAIRED = (".jsonl", ".csv")
+_REPAIRED = (".jsonl", ".csv", ".xlsx")
 # Documents to review, at least, and characters of a text in the table on screen.
 _FEWEST_TO_REVIEW, _N_CHARACTERS = 100, 48
 # Suspicion from which on a document is dropped where nobody has decided.
@@ -52,7 +52,7 @@ _DROPPED = 0.5
 @option(
     "--output -o FILE",
     "Write a page with the evidence (.html); with --decisions, the repaired documents "
-    "(.jsonl or .csv).",
+    "(.jsonl, .csv or .xlsx).",
     type=Path,
 )
 @option("--ranking JSONL", "Write every document, the most suspect first.", type=Path)
@@ -152,8 +152,12 @@ def _check_files(
 def _check_suffix(
     option: str, path: Path, suffixes: tuple[str, ...], decisions: Path | None
 ) -> None:
+    from slugline.prediction.files import check_ending
+
     suffix = path.suffix.lower()
     if suffix in suffixes:
+        if suffix == ".xlsx":
+            check_ending(path)
         return
     if option == "--output" and decisions is None and suffix in _REPAIRED:
         raise OptionError(
@@ -230,16 +234,19 @@ def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
 def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> bool:
-    """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
-    from slugline.audit.repair import to_csv, to_json_lines, whole_rows
+    """Write documents in the format of the name; return whether with all columns."""
+    from slugline.audit.repair import to_csv, to_excel, to_json_lines, whole_rows
     from slugline.corpus.formats import TableDialect
 
     whole = whole_rows(data, corpus, repair.topics, reading)
     pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
     pairs_alone = [{"text": text, "topic": topic} for text, topic in pairs]
     rows, dialect = (pairs_alone, TableDialect()) if whole is None else whole
-    is_csv = path.suffix.lower() == ".csv"
-    write_file(path, to_csv(rows, dialect) if is_csv else to_json_lines(rows))
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_file(path, to_csv(rows, dialect))
+    else:
+        write_file(path, to_excel(rows) if suffix == ".xlsx" else to_json_lines(rows))
     return whole is not None
 
 

@@ -214,13 +214,29 @@ _ESCAPED = re.compile(
 
 
 class ExcelAnswers(AnswerFile):
-    """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
+    """Writes answers to an Excel file."""
 
     def __init__(self, file: BinaryIO, rows: RowReader, names: Sequence[str]) -> None:
         super().__init__(file, None, rows.unit, names, rows.has_names)
-        self._table = self
-        self._cell = self._sheet_cell
+        self._table = ExcelTable(file)
+        self._cell = self._table.cell
         self._header = read_dialect(rows).columns
+
+    def finish(self) -> None:
+        """Write the file."""
+        super().finish()
+        self._table.save()
+
+    def close(self) -> None:
+        """End the sheet, if it has not been written."""
+        self._table.close()
+
+
+class ExcelTable:
+    """Writes rows of an Excel sheet: texts as texts, never as numbers, dates or formulas."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._openpyxl = _import_openpyxl()
         self._book = self._openpyxl.Workbook(write_only=True)
         self._sheet = self._book.create_sheet()
@@ -233,9 +249,8 @@ class ExcelAnswers(AnswerFile):
             raise DataError(f"an Excel sheet holds {_MAX_SHEET_ROWS:,} rows; write CSV.")
         self._sheet.append([*cells])
 
-    def finish(self) -> None:
+    def save(self) -> None:
         """Write the file."""
-        super().finish()
         self._book.save(self._file)
 
     def close(self) -> None:
@@ -243,7 +258,7 @@ class ExcelAnswers(AnswerFile):
         if not self._sheet.closed:
             self._sheet.close()
 
-    def _sheet_cell(self, value: Any) -> Any:
+    def cell(self, value: Any) -> Any:
         """Return a text as a cell that stays text, and numbers and truth values as they are."""
         if value is None or isinstance(value, bool | int | float):
             return value
