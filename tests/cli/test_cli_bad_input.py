@@ -249,7 +249,8 @@ def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Pat
         1,
         "",
         "slugline: error: t.csv: 1 of 10 rows can't be used: no text (line 11); "
-        f"fix them, {SKIP}\n",
+        f"fix them, {SKIP} Slugline read column 'text' as text and 'topic' as topic; name others "
+        "with --text and --topic.\n",
     )
     code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")
     assert (code, json.loads(out)["n_documents"]) == (0, 9)

@@ -155,7 +155,9 @@ def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None
     with pytest.raises(DataError) as error:
         load_corpus(write("a.json", json.dumps(rows)))
 
-    assert str(error.value) == ("a.json: 1 of 2 rows can't be used: no topic (item 2); fix them.")
+    assert str(error.value).partition(" Slugline read")[0] == (
+        "a.json: 1 of 2 rows can't be used: no topic (item 2); fix them."
+    )
 
 
 # Bad rows
@@ -258,7 +260,7 @@ def test_bad_rows_are_counted_and_named(name: str, content: str | bytes, message
     with pytest.raises(DataError) as error:
         load_corpus(write(name, content))
 
-    assert str(error.value) == message
+    assert str(error.value).partition(" Slugline read")[0] == message
 
 
 PADDING = "".join(f"text {n},x\n" for n in range(18))
@@ -286,7 +288,7 @@ def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
     with pytest.raises(DataError) as error:
         load_corpus("a.csv", skip_bad_rows=True)
 
-    assert str(error.value) == (
+    assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 8 of 77 rows can't be used: bytes that are not UTF-8 (lines 71, 72, 73, 74, 75 and "
         '3 more); if it is cp1252, name that with `encoding="cp1252"`. `skip_bad_rows` leaves out '
         "at most 10 % of the rows."
@@ -298,7 +300,20 @@ def test_skipping_is_offered_only_where_it_is_possible() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
 
-    assert str(error.value).endswith("no topic (line 3); fix them.")
+    assert str(error.value).partition(" Slugline read")[0].endswith("no topic (line 3); fix them.")
+
+
+def test_an_error_about_bad_rows_names_the_columns_if_they_were_guessed() -> None:
+    write("a.csv", "body,queue\na,x\nb,\n")
+    with pytest.raises(DataError) as guessed:
+        load_corpus("a.csv")
+    with pytest.raises(DataError) as named:
+        load_corpus("a.csv", "body", "queue")
+
+    assert str(guessed.value) == (
+        f"{named.value} Slugline read column 'body' as text and 'queue' as topic; name others with "
+        "`text` and `topic`."
+    )
 
 
 def test_a_row_may_lack_both_text_and_topic() -> None:
@@ -322,7 +337,7 @@ def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:
         load_corpus("a.jsonl")
 
     assert len(load_corpus("a.jsonl", skip_bad_rows=True)) == 9
-    assert str(error.value) == (
+    assert str(error.value).partition(" Slugline read")[0] == (
         "a.jsonl: 1 of 10 rows can't be used: more than 10,000,000 bytes (line 2); split them, "
         + SKIP
     )
@@ -332,7 +347,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
-    assert str(error.value) == (
+    assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); fix them. "
         "`skip_bad_rows` leaves out at most 10 % of the rows."
     )

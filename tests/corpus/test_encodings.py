@@ -144,7 +144,7 @@ def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
     with pytest.raises(DataError) as error:
         load_corpus("a.csv")
 
-    assert str(error.value) == (
+    assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 40 of 41 rows can't be used: bytes that are not UTF-8 (lines 2, 3, 4, 5, 6 and 35 "
         'more); if it is cp1252, name that with `encoding="cp1252"`.'
     )
@@ -216,7 +216,7 @@ def test_utf_8_that_is_named_is_obeyed() -> None:
     with pytest.raises(DataError) as error:
         load_corpus("a.csv", encoding="UTF-8")
 
-    assert str(error.value) == (
+    assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 1 of 1 rows can't be used: bytes that are not UTF-8 (line 2); "
         'if it is cp1252, name that with `encoding="cp1252"`.'
     )

@@ -327,14 +327,17 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     are_few = len(bad) <= _MAX_SKIPPED * n_rows
     as_before = options.layout is not None and options.layout.skip_bad_rows
     skip_bad_rows = options.skip_bad_rows or as_before
+    columns = ""
+    if rows.has_names and None in options[:2] and schema.layout is not None:
+        columns = columns_note(*schema.layout[:2], rows.layout, schema.layout.known)
     if bad and not (skip_bad_rows and are_few):
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
-            f"{_skip_advice(are_few, skip_bad_rows)}."
+            f"{_skip_advice(are_few, skip_bad_rows)}.{columns and f' Slugline {columns}.'}"
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
-    if rows.has_names and None in options[:2] and schema.layout is not None:
-        notes.insert(0, columns_note(*schema.layout[:2], rows.layout, schema.layout.known))
+    if columns:
+        notes.insert(0, columns)
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
