@@ -56,6 +56,12 @@ def test_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_path: P
     new = [load_corpus(tmp_path / name) for name in ("new.csv", "new.xlsx")]
     assert new[0].texts == new[1].texts
     assert new[0].topics == new[1].topics
+    assert run("audit", "t.csv", "--review", "r.xlsx", "-q").code == 0
+    book = pytest.importorskip("openpyxl").load_workbook("r.xlsx")
+    book.active["A2"] = "drop"
+    book.save("r.xlsx")
+    assert run("audit", "t.csv", "--decisions", "r.xlsx", "-o", "again.csv", "-q").code == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "new.csv").read_bytes()
 
 
 def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:

@@ -19,7 +19,7 @@ from slugline.audit.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.words import join_words
-from slugline.prediction.files import guard_cell
+from slugline.prediction.files import excel_file, guard_cell
 
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
@@ -243,30 +243,32 @@ def column_name(head: str) -> str:
     return head.partition(":")[0]
 
 
-def review_table(findings: Findings, rows: Iterable[int], delimiter: str = ",") -> bytes:
-    """Return documents as CSV, for a person to write decisions into the first column.
+def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None = ",") -> bytes:
+    """Return documents as CSV, or Excel if there is no delimiter, to write decisions into.
 
-    The second column has the likely topic for `relabel`, to be changed if it is wrong. The table
-    is UTF-8 with a byte-order mark, which spreadsheets need.
+    These are in the first column. The second one has the likely topic for `relabel`, to be changed
+    if it is wrong. CSV is UTF-8 with a byte-order mark, which spreadsheets need.
     """
-    table = io.StringIO()
-    writer = csv.DictWriter(
-        table, [*map(column_name, REVIEW_COLUMNS)], lineterminator="\n", delimiter=delimiter
-    )
-    writer.writer.writerow(REVIEW_COLUMNS)
+    names = [*map(column_name, REVIEW_COLUMNS)]
+    lines = [dict(zip(names, REVIEW_COLUMNS, strict=True))]
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]
-        writer.writerow(
+        lines.append(
             {
                 "decision": "",
                 "new_topic": finding.likely,
                 "topic": finding.topic,
                 "suspicion": f"{finding.suspicion:.4f}",
                 "reasons": "; ".join(finding.reasons),
-                "text": guard_cell(text[:_MAX_CHARACTERS]),
+                "text": text[:_MAX_CHARACTERS],
                 "part": finding.part,
-                "at": finding.at,
+                "at": str(finding.at),
                 "digest": text_digest(text, finding.topic),
             }
         )
+    if delimiter is None:
+        return excel_file([line[name] for name in names] for line in lines)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names, lineterminator="\n", delimiter=delimiter)
+    writer.writerows(line | {"text": guard_cell(line["text"])} for line in lines)
     return table.getvalue().encode("utf-8-sig", "backslashreplace")

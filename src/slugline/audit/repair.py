@@ -35,7 +35,7 @@ from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
-from slugline.prediction.files import ExcelTable
+from slugline.prediction.files import excel_file
 
 # Decisions ----------------------------------------------------------------------------------------
 
@@ -294,13 +294,7 @@ def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
 def to_excel(rows: Sequence[Values]) -> bytes:
     """Return rows as an Excel file with all columns of all rows."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    file = io.BytesIO()
-    with closing(ExcelTable(file)) as table:
-        table.writerow(map(table.cell, columns))
-        for row in rows:
-            table.writerow([table.cell(row.get(name)) for name in columns])
-        table.save()
-    return file.getvalue()
+    return excel_file([columns, *([row.get(name) for name in columns] for row in rows)])
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:

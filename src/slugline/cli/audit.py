@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 #: Kinds of files that each option writes.
-_SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv",), "--output": (".html",)}
+_SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 # Documents to review, at least, and characters of a text in the table on screen.
 _FEWEST_TO_REVIEW, _N_CHARACTERS = 100, 48
@@ -315,7 +315,8 @@ def _write(
         from slugline.audit.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
-        write_file(review, review_table(findings, rows, delimiter))
+        is_excel = review.suffix.lower() == ".xlsx"
+        write_file(review, review_table(findings, rows, None if is_excel else delimiter))
         files["review"] = str(review)
     if output is not None:
         from slugline.reports.audit import audit_page

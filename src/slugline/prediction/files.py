@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import gzip
+import io
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -271,6 +272,16 @@ class ExcelTable:
         cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
         cell.data_type = "s"  # whatever it looks like
         return cell
+
+
+def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Return rows of values as an Excel file."""
+    file = io.BytesIO()
+    with closing(ExcelTable(file)) as table:
+        for row in rows:
+            table.writerow(map(table.cell, row))
+        table.save()
+    return file.getvalue()
 
 
 def _import_openpyxl() -> Any:
