@@ -117,8 +117,10 @@ def test_a_format_is_told_by_the_end_of_the_name(
 def test_a_format_can_be_named() -> None:
     assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
     assert rows_of("wires.dat", JSON, format="json") == rows_of("wires.json", JSON)
-    assert rows_of("wires.dat", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
+    assert rows_of("wires", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
     assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
+    with pytest.raises(DataError, match=r"^wires\.dat is in an unknown format"):
+        rows_of("wires.dat", FASTTEXT, fallback="txt")
 
 
 @pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "n=3/a?.parquet", "it's.parquet"])
