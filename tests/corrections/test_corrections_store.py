@@ -272,8 +272,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as caught:
         CorrectionStore(path)
     assert str(caught.value) == (
-        f"{path} can't be opened (unable to open database file); Slugline must be allowed to write "
-        "this file and others in its folder, so fix the permissions, or name another place."
+        f"there is no folder {path.parent} for corrections.db; make it, or name another file."
     )
 
 
