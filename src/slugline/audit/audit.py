@@ -16,6 +16,7 @@ from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probab
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, check_progress
+from slugline.base.words import percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.errors import DataError
@@ -80,7 +81,7 @@ def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics
         SimilarTopics(
             names[first],
             names[second],
-            f"{100 * mean[first, second]:.0f} % of their documents look more like the other",
+            f"{percent(mean[first, second], 0)} of their documents look more like the other",
             float(mean[first, second]),
         )
         for first, second in pairs.tolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slugline.base.arrays import Index
+from slugline.base.words import percent
 from slugline.cli.options import (
     command,
     data_argument,
@@ -114,7 +115,8 @@ def audit(
         report = audit_corpus(train, others, **options)
         gained = _gain_of_dropping(report, options) if gain else None
     findings = Findings(report)
-    files = _write(findings, output, ranking, review, _delimiter(data[0], reading))
+    delimiter = "," if review is None else _delimiter(data[0], reading)
+    files = _write(findings, output, ranking, review, delimiter)
     if as_json:
         print_json(
             _plain(findings, number) | ({"gain": gained.to_dict()} if gained else {}) | files
@@ -280,8 +282,8 @@ def _measured(
 def _gain_in_words(gained: Gain, learned: str) -> str:
     low, high = gained.interval
     return (
-        f"learned {learned}, {100 * gained.n_after / gained.n_tested:.1f} % are "
-        f"right instead of {100 * gained.n_before / gained.n_tested:.1f} %: {gained.points:+z.1f} "
+        f"learned {learned}, {percent(gained.n_after / gained.n_tested)} are right instead of "
+        f"{percent(gained.n_before / gained.n_tested)}: {gained.points:+z.1f} "
         f"points, 95 % interval {low:+z.1f} to {high:+z.1f}"
     )
 

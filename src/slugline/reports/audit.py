@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
-from slugline.base.words import counted, join_words, one_line
+from slugline.base.words import counted, join_words, one_line, percent
 from slugline.explain.explanation import highlight
 from slugline.reports.page import render, shorten
 
@@ -186,7 +186,7 @@ def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
     return (
         findings.place(leak.test_row),
         findings.place(leak.row),
-        "identical" if leak.likeness == 1 else f"{100 * leak.likeness:.0f} % of terms",
+        "identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
         topics[leak.row]
         if topics[leak.row] == topics[leak.test_row]
         else f"{topics[leak.test_row]}, but {topics[leak.row]} in training",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slugline.base.progress import SILENT, Progress
+from slugline.base.words import percent
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32
@@ -46,7 +47,7 @@ class DenseHead:
 
     def summary(self) -> str:
         """Return the encoder's name, and its share."""
-        return f"{self.encoder.name}, {100 * self.share:.0f} % of the spread of scores"
+        return f"{self.encoder.name}, {percent(self.share, 0)} of the spread of scores"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder's name and share, for JSON."""

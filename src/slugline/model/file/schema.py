@@ -230,7 +230,7 @@ def _describe_stream(stream: StreamInfo) -> str:
 
 
 def _describe_encoder(encoder: EncoderInfo) -> str:
-    share = f"{100 * encoder.share:.0f} %"
+    share = percent(encoder.share, 0)
     return (
         f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {encoder.digest}."

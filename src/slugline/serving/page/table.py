@@ -23,7 +23,7 @@ from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
-from slugline.prediction.files import AnswerFile, answer_dialect, topic_names
+from slugline.prediction.files import AnswerFile, answer_columns, answer_dialect
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
@@ -273,9 +273,7 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
 
 
 def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
-    names = topic_names(1)
-    if model.router.precision is not None:
-        names += ["reason", "guess"]
+    names = answer_columns(model.router, 1)
     buffer = io.BytesIO()
     table = AnswerFile(
         *(buffer, upload.dialect(model.router), upload.unit, names, upload.has_names),
