@@ -50,7 +50,8 @@ def test_a_table_of_words_that_adds_up(run: Run) -> None:
     assert rows[-1].endswith("  score: the sum of these")
     *terms, score = (float(row.split()[0]) for row in rows)
     assert sum(terms) == pytest.approx(score, abs=0.02)
-    for row in rows[:-2]:
+    assert re.search(r"^\S+ +\d+ others$", rows[-3])
+    for row in rows[:-3]:
         assert set(row.split()[1]) == {row[0]}  # the sign of the number, and of its bar
 
 
@@ -59,6 +60,16 @@ def test_as_many_words_as_were_asked_for(run: Run) -> None:
     rows = result.out.splitlines()[2:-2]
     assert len(rows) == 5
     assert re.search(r"  \d+ others$", rows[2])
+
+
+def test_words_that_hardly_count_are_listed_only_on_request(run: Run) -> None:
+    text = " ".join(["wheat", "corn", "goal", *TEXT.split()])
+    shares = {}
+    for options in ([], ["-n", 50]):
+        rows = run("explain", "news.slug", text, *options).out.splitlines()[2:-4]
+        shares[len(options)] = [abs(float(row.split()[0])) for row in rows]
+    assert min(shares[2]) < shares[2][0] / 10 - 0.001
+    assert min(shares[0][:-1]) >= shares[0][0] / 10 - 0.001
 
 
 def test_json_says_where_each_word_stands(run: Run) -> None:

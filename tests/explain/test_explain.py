@@ -24,7 +24,7 @@ from slugline import (
 )
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explain.explain import _decode, explain
-from slugline.explain.explanation import Explanation
+from slugline.explain.explanation import Explanation, Reason
 from slugline.text.words import tokenize
 from stand_ins import Meanings
 
@@ -307,7 +307,7 @@ def test_it_shows_the_strongest_words_and_what_adds_up(classifier: TopicClassifi
 
 
 def test_in_a_notebook_it_marks_the_text(classifier: TopicClassifier) -> None:
-    shown = classifier.explain("<b>Wheat</b> & loan", "grain")._repr_html_()
+    shown = classifier.explain("<b>Wheat</b> & loan", "bank")._repr_html_()
     assert "&lt;b&gt;<mark" in shown.replace("&lt;/", "")
     assert "<b>" not in shown
     assert re.search(r'class="against s\d"', shown)
@@ -328,6 +328,27 @@ def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicCla
     assert re.fullmatch(r" *[+−]\d\.\d{3}  \d+ others", lines[-3])
     *terms, score = (float(line.split()[0].replace("−", "-")) for line in lines)
     assert sum(terms) == pytest.approx(score, abs=0.01)
+
+
+@pytest.mark.parametrize("against", [None, "sport"])
+def test_words_of_little_weight_are_summed_up_exactly(
+    classifier: TopicClassifier, against: str | None
+) -> None:
+    text = " and ".join(word for words in WORDS.values() for word in words)
+    found = classifier.explain(text, "grain", against=against)
+    words, totals = found.totals(most=50)
+    least = abs(found.words()[0].share) / 10
+    assert 1 < len(words) < len(found.words())
+    assert words == [word for word in found.words() if abs(word.share) >= least]
+    others, bias, score = (share for _, share in totals)
+    assert sum(word.share for word in words) + others + bias == pytest.approx(score, abs=1e-6)
+    assert found.totals(most=50, least=0)[0] == found.words()[:50]
+
+
+def test_a_large_share_of_an_encoder_hides_no_words() -> None:
+    reasons = Reason("the encoder", None, None, 5.0), Reason("oil", 0, 3, 0.2)
+    found = Explanation("oil", "fuel", None, 5.2, 0.0, 0.9, reasons, 1, 0, "weights")
+    assert found.totals()[0] == found.words()
 
 
 def test_a_text_is_marked_whole_or_cut_where_asked(classifier: TopicClassifier) -> None:

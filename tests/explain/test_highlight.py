@@ -58,6 +58,7 @@ def test_what_counts_nothing_is_not_marked(spans: list[tuple[int, int, float]]) 
 
 def test_what_nobody_would_see_is_not_marked() -> None:
     assert "0.01" not in highlight("oil gas", [(0, 3, 1.0), (4, 7, 0.01)])
+    assert "0.09" not in highlight("oil the", [(0, 3, 1.0), (4, 7, 0.09)])
 
 
 def test_nothing_in_a_text_is_html() -> None:

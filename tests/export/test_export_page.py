@@ -100,7 +100,7 @@ def test_words_are_marked_for_the_topic_that_is_chosen(page: Page, shipped: Open
         assert found == [
             [WHEAT[start:end], "for" if share > 0 else "against"]
             for start, end, share in expected
-            if abs(share) > 0.05 * most
+            if abs(share) > 0.1 * most
         ]
         marks[topic] = found
         assert page.inner_text("#marked") == WHEAT
@@ -231,7 +231,7 @@ def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, mo
     expected = merge_spans(text, spans)
     most = max(abs(share) for *_, share in expected)
     found = page.eval_on_selector_all("#marked mark", "(all) => all.map((each) => each.title)")
-    strong = [share for *_, share in expected if abs(share) > 0.05 * most]
+    strong = [share for *_, share in expected if abs(share) > 0.1 * most]
     assert len(found) == len(strong) > 0
     assert [float(title.replace("\u2212", "-")) for title in found[:50]] == pytest.approx(
         strong[:50], rel=0.02

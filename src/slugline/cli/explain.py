@@ -43,7 +43,12 @@ _MOST_BYTES = 1 << 26
 @argument("text", "The text itself, or `-` for standard input.")
 @option("--topic NAME", "Topic to explain.", show_default="the answer")
 @option("--not against NAME", "Say why it isn't this topic: how far the other one is above it.")
-@option("--number -n N", "How many words to show.", type=COUNT, default=_N_WORDS)
+@option(
+    "--number -n N",
+    "How many words to show.",
+    type=COUNT,
+    show_default=f"up to {_N_WORDS}, without those that count less than a tenth of the strongest",
+)
 @option(
     "--examples data DATA",
     "The documents that MODEL learned from, to show those that are most alike.",
@@ -61,7 +66,7 @@ def explain(
     text: str,
     topic: str | None,
     against: str | None,
-    number: int,
+    number: int | None,
     data: Sequence[str],
     split_encoder: bool,
     html: Path | None,
@@ -150,7 +155,7 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _print(explanation: Explanation, n: int) -> None:
+def _print(explanation: Explanation, n: int | None) -> None:
     paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     topic = printable(str(explanation.topic), keep="")
     versus = "" if explanation.against is None else f" rather than {explanation.against}"
@@ -168,22 +173,15 @@ def _print(explanation: Explanation, n: int) -> None:
         print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left_aligned=(1, 2))
 
 
-def _rows(explanation: Explanation, n: int) -> list[tuple[str, str, str]]:
+def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:
     """Return rows of the strongest words, of all others together, and of the sum."""
     from slugline.explain.explanation import format_word
 
-    words = explanation.words()
-    most = max((abs(reason.share) for reason in words[:n]), default=0)
-    rows = [
-        (f"{reason.share:+z.3f}", _signs(reason.share, most), format_word(reason))
-        for reason in words[:n]
-    ]
-    unlisted = words[n:]
-    if unlisted:
-        others = "all others" if explanation.n_unlisted else f"{len(unlisted):,} others"
-        rows.append((f"{sum(reason.share for reason in unlisted):+z.3f}", "", others))
-    rows.append((f"{explanation.bias:+z.3f}", "", "baseline: an empty text"))
-    return [*rows, (f"{explanation.score:+z.3f}", "", "score: the sum of these")]
+    words, totals = explanation.totals(_N_WORDS) if n is None else explanation.totals(n, 0)
+    most = max((abs(word.share) for word in words), default=0)
+    rows = [(word.share, _signs(word.share, most), format_word(word)) for word in words]
+    rows += [(share, "", name) for name, share in totals]
+    return [(f"{share:+z.3f}", signs, name) for share, signs, name in rows]
 
 
 def _signs(share: float, most: float) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Highlighted texts --------------------------------------------------------------------------------
 
-# Marks under this share of the strongest one are left out: nobody would see them.
-_MIN_STRENGTH = 0.05
+# Marks and words under this share of the strongest one are left out: function words, mostly.
+_MIN_STRENGTH = 0.1
 # Sums under this share of the largest are rounding errors.
 _ROUNDED = 1e-9
 # Control characters and halves of characters, which HTML can't hold or browsers don't show.
@@ -38,7 +38,7 @@ _STEPS = 9
 #: underlined with a solid line, words against with a dashed one.
 STYLE = """\
 .highlighted { white-space: pre-wrap; overflow-wrap: anywhere; }
-.highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 38% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em var(--own); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 38% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em color-mix(in srgb, var(--own) calc(25% + 75% * var(--strength)), transparent); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .highlighted mark.against { --own: var(--against, #d9622b); text-decoration-style: dashed; }
 """  # noqa: E501
 STYLE += "".join(
@@ -217,16 +217,31 @@ class Explanation(TitledRows):
             if reason.start is not None and reason.end is not None
         ]
 
+    def totals(
+        self, most: int = _N_WORDS, least: float = _MIN_STRENGTH
+    ) -> tuple[list[WordShare], list[tuple[str, float]]]:
+        """Return the strongest words, and name and share of each other part of the score.
+
+        Those are all other words together, the bias, and the sum of all. Words whose share is less
+        than `least` times that of the strongest word are among the others.
+        """
+        words = self.words()
+        strongest = max((abs(word.share) for word in words if word.n_places), default=0)
+        n = sum(abs(word.share) >= least * strongest for word in words[:most])
+        others = words[n:]
+        name = "all others" if self.n_unlisted else counted(len(others), "other")
+        rows = [(name, sum(word.share for word in others))] if others else []
+        return words[:n], [
+            *rows,
+            ("baseline: an empty text", self.bias),
+            ("score: the sum of these", self.score),
+        ]
+
     def summary(self) -> list[tuple[str, str]]:
         """Return pairs for a table: the strongest words, the others, the bias, and their sum."""
-        words = self.words()
-        others = words[_N_WORDS:]
-        rows = [(format_share(word.share), format_word(word)) for word in words[:_N_WORDS]]
-        if others:
-            name = "all others" if self.n_unlisted else counted(len(others), "other")
-            rows.append((format_share(sum(word.share for word in others)), name))
-        rows.append((format_share(self.bias), "baseline: an empty text"))
-        return [*rows, (format_share(self.score), "score: the sum of these")]
+        words, totals = self.totals()
+        rows = [(format_word(word), word.share) for word in words]
+        return [(format_share(share), name) for name, share in [*rows, *totals]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; without the text, which may be long."""

@@ -5,7 +5,7 @@ const round = Math.fround;
 const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
 // Weaker marks than this share of the strongest would not be seen; sums smaller than the other are
 // what rounding left of nothing.
-const FAINTEST = 0.05, ROUNDED_SUM = 1e-9;
+const FAINTEST = 0.1, ROUNDED_SUM = 1e-9;
 
 // What is in the page ------------------------------------------------------------------------------
 

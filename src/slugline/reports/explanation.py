@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slugline.base.words import counted
 from slugline.explain.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
 
@@ -29,9 +28,8 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
 
     `unsure` says that the model gives no answer, and why.
     """
-    words = explanation.words()
-    listed, others = words[:N_WORDS], words[N_WORDS:]
-    most = max((abs(word.share) for word in listed), default=0)
+    words, totals = explanation.totals(N_WORDS)
+    most = max((abs(word.share) for word in words), default=0)
     return render(
         "explanation.html.j2",
         explanation=explanation,
@@ -47,14 +45,10 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
                 "side": "for" if word.share > 0 else "against",
                 "width": 100 * abs(word.share) / most if most else 0,
             }
-            for word in listed
+            for word in words
         ],
-        heading=_heading(len(words)),
-        n_others=len(others),
-        others_label="all others" if explanation.n_unlisted else counted(len(others), "other"),
-        others=format_share(sum(word.share for word in others)),
-        bias=format_share(explanation.bias),
-        score=format_share(explanation.score),
+        heading=_heading(len(explanation.words())),
+        totals=[(name, format_share(share)) for name, share in totals],
         examples=[
             (example, example.text[:_N_EXAMPLE] + ("…" if len(example.text) > _N_EXAMPLE else ""))
             for example in explanation.examples

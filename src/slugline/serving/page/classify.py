@@ -100,7 +100,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
     best = route.top[0][0]
     marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
     explanation = explain(model.fitted, text, marked)
-    words = explanation.words()[: len(explanation.reasons) - bool(explanation.n_unlisted)]
+    words, _ = explanation.totals(len(explanation.reasons))
     return Answer(
         text=text,
         topic=route.topic,
