@@ -70,7 +70,10 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
 def test_drawing_needs_no_other_package_of_ours() -> None:
     tree = ast.parse(Path(plots.__file__).read_text(encoding="utf-8"))
     imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-    assert [name for name in imported if name.startswith("slugline")] == ["slugline.errors"]
+    assert [name for name in imported if name.startswith("slugline")] == [
+        "slugline.base.words",
+        "slugline.errors",
+    ]
 
 
 def test_a_picture_has_the_colours_of_reports() -> None:
@@ -89,17 +92,20 @@ def test_a_picture_has_the_colours_of_reports() -> None:
     assert paper == [0xFB, 0xFA, 0xF7]  # --paper of colours.css
 
 
-def test_names_stand_clear_of_error_bars_and_of_the_axis() -> None:
+def test_names_of_models_stand_beside_the_plot() -> None:
     models = [
         plots.ModelMark("default", 0.33, 0.8, (0.627, 0.905), True),
         plots.ModelMark("tfidf-svc", 0.0122, 0.567, (0.392, 0.726)),
-        plots.ModelMark("naive-bayes", 0.0085, 0.567, (0.392, 0.726)),
+        plots.ModelMark("naive-bayes", 120.5, 0.567, (0.392, 0.726)),
     ]
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     plots.plot_models(ax, models)
     figure.draw_without_rendering()
-    boxes = [text.get_window_extent() for text in ax.texts]
-    bars = ax.transData.transform([(model.seconds, model.accuracy) for model in models])[:, 0]
-    assert not [1 for box in boxes for x in bars if box.x0 < x < box.x1]
-    assert min(box.x0 for box in boxes) > ax.get_window_extent().x0
+    names = ax.get_yticklabels()
+    expected = ["default, 0.33 s", "tfidf-svc, 0.012 s", "naive-bayes, 120 s"]
+    assert [name.get_text() for name in names] == expected
+    boxes = [name.get_window_extent() for name in names]
+    assert [box.y0 for box in boxes] == sorted((box.y0 for box in boxes), reverse=True)
+    assert min(box.x0 for box in boxes) > 0
+    assert max(box.x1 for box in boxes) < ax.get_window_extent().x0

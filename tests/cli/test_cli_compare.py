@@ -100,7 +100,7 @@ def test_page_json_and_picture_go_to_a_folder(run: Run, tmp_path: Path, fails: s
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "comparison.html").read_text()
     assert "2 models on news.csv" in page
-    assert "Accuracy of each model by the seconds that training takes" in page
+    assert "Accuracy of each model, and the seconds that training takes" in page
     assert "mine:Fails has no result: raised ValueError: an &lt;b&gt;unlucky&lt;/b&gt; day" in page
     assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from unicodedata import east_asian_width
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.base.plots import ModelMark
 from slugline.evaluation.probabilities import coverage_curve, reliability_curve
 from slugline.reports.chart import Axis, Chart, Key
-from slugline.reports.pictures import coverage_chart, reliability_diagram
+from slugline.reports.pictures import accuracy_by_model, coverage_chart, reliability_diagram
 
 WHOLE = Axis.shares("across"), Axis.shares("up")
 
@@ -127,20 +129,62 @@ def test_a_legend_that_is_too_long_for_a_line_goes_on_in_the_next() -> None:
     assert lines == sorted(set(lines))
 
 
-def test_names_of_dots_near_each_other_do_not_cross() -> None:
-    chart = Chart(Axis.logarithms("", [0.1, 5]), Axis.shares("", [0.7, 0.9]))
-    points = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
-    for point in points:
-        chart.dot(point, "best")
-    chart.names(points, [f"model-{i}" for i in range(5)], ["best"] * 5)
-    pattern = r'<text x="([\d.]+)" y="([\d.]+)" style="[^"]*(start|end)">model'
-    places = re.findall(pattern, chart.svg(""))
-    lefts = [float(x) - (56 if anchor == "end" else 0) for x, _, anchor in places]
-    assert all(0 <= left <= 420 - 49 for left in lefts)
-    corners = [(left, float(y)) for left, (_, y, _) in zip(lefts, places, strict=True)]
-    assert len(corners) == 5
-    for i, (left, y) in enumerate(corners):
-        assert all(abs(left - x) >= 49 or abs(y - other) >= 12 for x, other in corners[:i])
+Box = tuple[float, float, float, float]
+
+
+def text_boxes(svg: ElementTree.Element) -> list[Box]:
+    """Return the boxes of all upright texts, at the height and width of a character on phones."""
+    boxes = []
+    for text in svg.iter("text"):
+        if text.get("transform") is None:
+            words = str(text.text)
+            width = 7 * (
+                len(words) + sum(east_asian_width(character) in "WF" for character in words)
+            )
+            anchor = str(text.get("style")).rpartition("text-anchor: ")[2]
+            x, y = float(str(text.get("x"))), float(str(text.get("y")))
+            left = x - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+            boxes.append((left, y - 11, left + width, y + 3))
+    return boxes
+
+
+def drawn_boxes(svg: ElementTree.Element) -> list[Box]:
+    """Return the boxes of dots and intervals."""
+    boxes = []
+    for circle in svg.iter("circle"):
+        x, y = float(str(circle.get("cx"))), float(str(circle.get("cy")))
+        boxes.append((x - 3, y - 3, x + 3, y + 3))
+    for line in svg.iter("polyline"):
+        x1, y1, x2, y2 = numbers(str(line.get("points")))
+        boxes.append((x1, min(y1, y2) - 1, x2, max(y1, y2) + 1))
+    return boxes
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+CLOSE_MODELS = st.builds(
+    ModelMark,
+    st.text("mé模", min_size=1, max_size=40),
+    st.floats(1e-6, 1e6),
+    st.floats(0.8, 0.8001),
+    st.tuples(st.floats(0.78, 0.8), st.floats(0.8001, 0.82)),
+)
+
+
+@given(st.lists(CLOSE_MODELS, min_size=1, max_size=40))
+def test_nothing_crosses_the_names_of_models_that_are_nearly_alike(models: list[ModelMark]) -> None:
+    svg = parsed(accuracy_by_model(models))
+    _, _, width, height = numbers(str(svg.get("viewBox")))
+    texts, drawn = text_boxes(svg), drawn_boxes(svg)
+    assert len(drawn) == 2 * len(models)
+    for i, box in enumerate(texts):
+        assert 0 <= box[0] < box[2] <= width
+        assert 0 <= box[1] < box[3] <= height
+        assert not any(overlap(box, other) for other in [*texts[:i], *drawn])
+    for i, box in enumerate(drawn[: len(models)]):
+        assert not any(overlap(box, other) for other in drawn[:i])
 
 
 def test_colours_are_those_of_the_page() -> None:

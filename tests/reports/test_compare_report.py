@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
 from slugline.base.plots import ModelMark, plot_models
 from slugline.compare.results import Comparison, ModelResult
@@ -138,7 +137,7 @@ def names_of(marks: list[ModelMark]) -> list[Any]:
     plot_models(figure.subplots(), marks)
     figure.draw_without_rendering()
     (ax,) = figure.axes
-    return [text.get_window_extent() for text in ax.texts if isinstance(text, Annotation)]
+    return [text.get_window_extent() for text in ax.get_yticklabels()]
 
 
 def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:

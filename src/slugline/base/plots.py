@@ -6,8 +6,9 @@ import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from slugline.base.words import format_seconds
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -169,12 +170,12 @@ def _plot_curve(ax: Axes, curve: LabelCurve, colour: str) -> None:
         ax.errorbar([n], [accuracy], yerr=error, color=colour, linewidth=1, **style)
 
 
-# By time ------------------------------------------------------------------------------------------
+# By model -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ModelMark:
-    """A model in a plot of accuracy against seconds."""
+    """A model in a plot of accuracies."""
 
     name: str
     seconds: float
@@ -184,126 +185,24 @@ class ModelMark:
 
 
 def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
-    """Draw a dot for each model, with its interval and its name: the best are at the top left."""
-    for model in models:
+    """Draw the accuracy and interval of each model in a row of its own, the first on top."""
+    for row, model in enumerate(models):
         low, high = model.interval
         ax.errorbar(
-            [model.seconds],
             [model.accuracy],
+            [row],
             # At an accuracy of 1, rounding may leave the upper end a little below.
-            yerr=[[max(0, model.accuracy - low)], [max(0, high - model.accuracy)]],
+            xerr=[[max(0, model.accuracy - low)], [max(0, high - model.accuracy)]],
             fmt="o",
             markersize=5,
             linewidth=1,
             color=_BEST if model.is_best else _VALIDATION,
         )
-    ax.set_xscale("log")
-    ax.margins(x=0.4, y=0.1)
-    ax.set_xlabel("Time to train")
-    ax.set_ylabel("Accuracy")
-    _mark_powers(ax.xaxis, (1, 3), lambda seconds: f"{seconds:g} s")
-    _mark_percents(ax.yaxis)
-    _annotate(ax, models)
-
-
-def _annotate(ax: Axes, models: Sequence[ModelMark]) -> None:
-    """Write the names of models beside their dots."""
-    to_points = 72 / ax.figure.dpi
-    ax.autoscale_view()  # or the places are those of an empty plot
-    pixels = ax.transData.transform(
-        [(m.seconds, y) for m in models for y in (m.accuracy, *m.interval)]
-    )
-    ends = [(float(x), float(y)) for x, y in pixels * to_points]
-    dots = ends[::3]
-    obstacles = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
-    obstacles += [
-        (x - 1, low, x + 1, high)
-        for (x, low), (_, high) in zip(ends[1::3], ends[2::3], strict=True)
-    ]
-    edges = ax.get_window_extent().get_points() * to_points
-    frame = (float(edges[0, 0]), float(edges[0, 1]), float(edges[1, 0]), float(edges[1, 1]))
-    lengths = [len(model.name) for model in models]
-    places = place_names(dots, lengths, obstacles, frame=frame)
-    for model, (dx, dy, side) in zip(models, places, strict=True):
-        ax.annotate(
-            model.name,
-            (model.seconds, model.accuracy),
-            xytext=(dx, dy),
-            textcoords="offset points",
-            horizontalalignment=side,
-            verticalalignment="center",
-            color=_BEST if model.is_best else _VALIDATION,
-        )
-
-
-# Names beside dots --------------------------------------------------------------------------------
-
-#: Left, lower, right and upper edge.
-Box = tuple[float, float, float, float]
-
-
-class Offset(NamedTuple):
-    """Where a name is, seen from its dot: the middle of its left or right end."""
-
-    dx: float
-    dy: float
-    side: str
-
-
-# In order of preference; in characters' heights from the dot.
-_OFFSETS = (
-    *((7, 0, "left"), (-7, 0, "right"), (7, 0.9, "left"), (7, -0.9, "left")),
-    *((-7, 0.9, "right"), (-7, -0.9, "right"), (7, 1.8, "left"), (7, -1.8, "left")),
-)
-
-
-def place_names(
-    dots: Sequence[tuple[float, float]],
-    n_characters: Sequence[int],
-    obstacles: Sequence[Box],
-    character: tuple[float, float] = (5.0, 10.0),
-    frame: Box | None = None,
-) -> list[Offset]:
-    """Return where to write a name beside each dot so that it crosses as little as possible.
-
-    Parameters
-    ----------
-    dots : sequence of (x, y)
-    n_characters : sequence of int
-        Lengths of the names.
-    obstacles : sequence of boxes
-        Areas to leave free; later names also leave room for earlier ones.
-    character : (width, height), in the units of the dots
-    frame : box, optional
-        The area in which names should be.
-    """
-    boxes, offsets = list(obstacles), []
-    for (x, y), n in zip(dots, n_characters, strict=True):
-        choices = [Offset(dx, dy * character[1], side) for dx, dy, side in _OFFSETS]
-        areas = [_box(x + dx, y + dy, side, n, character) for dx, dy, side in choices]
-        costs = [
-            sum(_overlap(area, box) for box in boxes) + (frame is not None and _leaves(area, frame))
-            for area in areas
-        ]
-        best = costs.index(min(costs))
-        boxes.append(areas[best])
-        offsets.append(choices[best])
-    return offsets
-
-
-def _box(x: float, y: float, side: str, n: int, character: tuple[float, float]) -> Box:
-    width, height = n * character[0], character[1]
-    x_left = x if side == "left" else x - width
-    return x_left, y - height / 2, x_left + width, y + height / 2
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _leaves(area: Box, frame: Box) -> bool:
-    lower_inside = area[0] >= frame[0] and area[1] >= frame[1]
-    return not (lower_inside and area[2] <= frame[2] and area[3] <= frame[3])
+    ax.set_yticks(range(len(models)), [f"{m.name}, {format_seconds(m.seconds)}" for m in models])
+    ax.set_ylim(len(models) - 0.4, -0.6)
+    ax.set_ylabel("Model, time to train")
+    ax.set_xlabel("Accuracy")
+    _mark_percents(ax.xaxis)
 
 
 # Axes ---------------------------------------------------------------------------------------------

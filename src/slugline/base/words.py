@@ -89,6 +89,17 @@ def whole_percent(share: float) -> str:
     return f"{100 * share:.0f}\xa0%"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return a time with two digits or more.
+
+    >>> format_seconds(0.0123), format_seconds(1234.5)
+    ('0.012 s', '1,234 s')
+    """
+    if seconds < 0.001:
+        return "< 0.001 s"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
 def all_of(n: int, noun: str) -> str:
     """Return "all" with a number and noun.
 

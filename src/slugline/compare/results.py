@@ -219,15 +219,17 @@ class Comparison(TitledRows):
 
     @property
     def measured(self) -> list[ModelResult]:
-        """The models that answered in all folds."""
-        return [model for model in self.models if model.error is None]
+        """The models that answered in all folds, the best first.
+
+        That is the most accurate one; ties are broken by macro-F1 and speed.
+        """
+        measured = [model for model in self.models if model.error is None]
+        return sorted(measured, key=lambda m: (-m.accuracy, -(m.macro_f1 or 0), m.fit_time))
 
     @property
     def best(self) -> ModelResult | None:
-        """The most accurate model, ties broken by macro-F1 and speed; None if all failed."""
-        return max(
-            self.measured, key=lambda m: (m.accuracy, m.macro_f1 or 0, -m.fit_time), default=None
-        )
+        """The best model; None if all failed."""
+        return next(iter(self.measured), None)
 
     def behind(self) -> dict[str, AccuracyDifference]:
         """Return the difference between each other model's accuracy and the best one's."""
@@ -239,11 +241,11 @@ class Comparison(TitledRows):
         return adjust_p_values(differences)
 
     def plot(self, ax: Axes) -> None:
-        """Draw accuracy against the time of a fit on Matplotlib axes."""
+        """Draw the accuracy of each model on Matplotlib axes, the best on top."""
         plot_models(ax, self.marks())
 
     def marks(self) -> list[ModelMark]:
-        """Return the models for a plot of accuracy against the time of a fit."""
+        """Return the models for a plot of their accuracies, the best first."""
         best = self.best
         # Always the same topic is no use, and would push all others into a corner.
         useful = [model for model in self.measured if model.name != "majority"]

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import html
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from slugline.base.plots import Box, place_names
-
 Point = tuple[float, float]
 
-_WIDTH, _HEIGHT = 420, 300
-_RIGHT, _BOTTOM = 396, 254
+# Pixels; more rows than fit above the bottom move it down.
+_WIDTH, _RIGHT, _BOTTOM, _BELOW = 420, 396, 254, 46
 # Of the page's typeface, with room for the larger one on phones; style.css sets the sizes.
 _CHARACTER_WIDTH, _LINE_HEIGHT = 7.0, 16
 # Steps of an axis; labels of a logarithmic one.
@@ -101,11 +100,11 @@ class Chart:
     def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = ()) -> None:
         self._x, self._y = x, y
         self._elements: list[str] = []
-        self._obstacles: list[Box] = []
-        widest = max((len(text) for _, text in y.marks), default=0)
+        widest = max((_n_columns(text) for _, text in y.marks), default=0)
         self._left = round(28 + _CHARACTER_WIDTH * widest)
         # The last line above the chart is for the text of `rule`.
         self._top = _LINE_HEIGHT * (self._draw_legend(legend) + 1) + 6
+        self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.marks))
         self._draw_axes()
 
     def line(
@@ -142,11 +141,9 @@ class Chart:
     ) -> None:
         """Draw a dot with its error bar, if there is one; hollow dots are expected values."""
         x, y = self._pixel(point)
-        self._obstacles.append((x - 4, y - 4, x + 4, y + 4))
         stroke = f"stroke: var(--{colour}); stroke-width: 1.25"
         if interval is not None:
             low, high = (self._pixel((point[0], end))[1] for end in interval)
-            self._obstacles.append((x - 2, high, x + 2, low))
             self._elements.append(f'<path d="M{x:g} {low:g}V{high:g}" style="{stroke}"/>')
         fill = f"fill: var(--paper); {stroke}" if hollow else f"fill: var(--{colour})"
         faint = f"; fill-opacity: {opacity:g}" if opacity < 1 else ""
@@ -156,29 +153,16 @@ class Chart:
         """Draw a dotted line upwards at `x`, and write a text above it, where no curve is."""
         at, _ = self._pixel((x, self._y.low))
         style = f"stroke: var(--{colour}); stroke-width: 1; stroke-dasharray: 1 3"
-        self._elements.append(f'<path d="M{at:g} {self._top}V{_BOTTOM}" style="{style}"/>')
+        self._elements.append(f'<path d="M{at:g} {self._top}V{self._bottom}" style="{style}"/>')
         is_late = at > (self._left + _RIGHT) / 2
         x, anchor = (at + 3, "end") if is_late else (at - 3, "start")
         self._write((x, self._top - 5), text, anchor, colour)
 
-    def names(self, points: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> None:
-        """Write a name beside each point, clear of dots, error bars and other names."""
-        pixels = [self._pixel(point) for point in points]
-        frame = (self._left, self._top, _WIDTH, _BOTTOM)
-        character = (_CHARACTER_WIDTH, 14.0)
-        offsets = place_names(pixels, [*map(len, names)], self._obstacles, character, frame)
-        for (x, y), (dx, dy, side), name, colour in zip(
-            pixels, offsets, names, colours, strict=True
-        ):
-            self._write((x + dx, y + dy + 4), name, "start" if side == "left" else "end", colour)
-
     def svg(self, label: str) -> str:
         """Return the chart as an SVG element; `label` is its text for screen readers."""
-        return (
-            f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">\n'
-            + "\n".join(self._elements)
-            + "\n</svg>"
-        )
+        size = f"{_WIDTH} {self._bottom + _BELOW}"
+        head = f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {size}">'
+        return "\n".join([head, *self._elements, "</svg>"])
 
     def _draw_legend(self, legend: Sequence[Key]) -> int:
         """Draw the legend; return its number of lines."""
@@ -200,19 +184,19 @@ class Chart:
         return n_lines
 
     def _draw_axes(self) -> None:
-        left, top = self._left, self._top
+        left, top, bottom = self._left, self._top, self._bottom
         style = "fill: none; stroke: var(--rule); stroke-width:"
         for value, text in self._x.marks:
             x, _ = self._pixel((value, self._y.low))
-            self._elements.append(f'<path d="M{x:g} {top}V{_BOTTOM}" style="{style} 0.5"/>')
-            self._write((x, _BOTTOM + 17), text, "middle")
+            self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
+            self._write((x, bottom + 17), text, "middle")
         for value, text in self._y.marks:
             _, y = self._pixel((self._x.low, value))
             self._elements.append(f'<path d="M{left} {y:g}H{_RIGHT}" style="{style} 0.5"/>')
             self._write((left - 6, y + 4), text, "end")
-        self._elements.append(f'<path d="M{left} {top}V{_BOTTOM}H{_RIGHT}" style="{style} 1"/>')
-        self._write(((left + _RIGHT) / 2, _HEIGHT - 8), self._x.label, "middle")
-        self._write(((top + _BOTTOM) / 2, 12), self._y.label, "middle", turned=True)
+        self._elements.append(f'<path d="M{left} {top}V{bottom}H{_RIGHT}" style="{style} 1"/>')
+        self._write(((left + _RIGHT) / 2, bottom + _BELOW - 8), self._x.label, "middle")
+        self._write(((top + bottom) / 2, 12), self._y.label, "middle", turned=True)
 
     def _write(
         self, point: Point, text: str, anchor: str, colour: str = "ink", *, turned: bool = False
@@ -229,8 +213,13 @@ class Chart:
         across, up = self._x.position(point[0]), self._y.position(point[1])
         return (
             round(self._left + across * (_RIGHT - self._left), 1),
-            round(_BOTTOM - up * (_BOTTOM - self._top), 1),
+            round(self._bottom - up * (self._bottom - self._top), 1),
         )
+
+
+def _n_columns(text: str) -> int:
+    """Return how many characters wide a text is; those of East Asia count twice."""
+    return len(text) + sum(unicodedata.east_asian_width(character) in "WF" for character in text)
 
 
 def _widen(values: Iterable[float], least: float, most: float) -> Point:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from slugline.base.words import counted, join_words, percent
+from slugline.base.words import counted, format_seconds, join_words, percent
 from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import number, points, render
-from slugline.reports.pictures import accuracy_by_time
+from slugline.reports.pictures import accuracy_by_model
 
 # Sentences and tables -----------------------------------------------------------------------------
 
@@ -23,8 +23,7 @@ _HEAD = (
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Return a table of all models, the best first, with dashes for unknown values."""
     behind = comparison.behind()
-    measured = sorted(comparison.measured, key=lambda m: (m is not comparison.best, -m.accuracy))
-    rows = [_row(model, behind.get(model.name)) for model in measured]
+    rows = [_row(model, behind.get(model.name)) for model in comparison.measured]
     failed = [[m.name, *["-"] * (len(_HEAD) - 1)] for m in comparison.models if m.error is not None]
     return [[*_HEAD], *rows, *failed]
 
@@ -38,7 +37,7 @@ def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
         "-" if model.macro_f1 is None else f"{model.macro_f1:.3f}",
         "" if behind is None else f"{-behind.accuracy:.3f}",
         "" if behind is None else _p_value(behind.p_value),
-        _seconds(model.fit_time),
+        format_seconds(model.fit_time),
         number(float(f"{model.documents_per_second:.3g}"), 0),
         "-" if model.peak_mb is None else f"{number(model.peak_mb, 0)} MB",
         format_size(model.file_bytes),
@@ -49,12 +48,6 @@ def _p_value(p_value: float | None) -> str:
     if p_value is None:
         return "-"
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 0.001:
-        return "< 0.001 s"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{number(seconds, 0)} s"
 
 
 def format_size(n_bytes: int | None) -> str:
@@ -78,7 +71,7 @@ def format_model(model: ModelResult, width: int) -> str:
     low, high = model.interval
     return (
         f"{name}  accuracy {model.accuracy:.3f} ({low:.3f} to {high:.3f}), "
-        f"fit {_seconds(model.fit_time)}"
+        f"fit {format_seconds(model.fit_time)}"
     )
 
 
@@ -152,6 +145,6 @@ def comparison_page(comparison: Comparison) -> str:
         verdict=verdict(comparison),
         failed=failures(comparison),
         notes=table_notes(comparison),
-        picture=accuracy_by_time(comparison.marks()) if comparison.measured else None,
+        picture=accuracy_by_model(comparison.marks()) if comparison.measured else None,
         versions=library_versions(),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.base.plots import ModelMark
+from slugline.base.words import format_seconds
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.learning.net.training import History
 from slugline.reports.chart import Axis, Chart, Key
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 _COLOURS = ("validation", "best", "training")
 #: The accuracy of fewer answers is not drawn: it jumps with each of them.
 _FEWEST_ANSWERS = 20
-#: Times below this many seconds are drawn as if they took so long.
-_LEAST_SECONDS = 1e-4
 
 
 class NetworkCurves(NamedTuple):
@@ -141,20 +140,19 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     return chart.svg("Accuracy by number of training documents")
 
 
-def accuracy_by_time(models: Sequence[ModelMark]) -> str:
-    """Return the accuracy of each model against the time of a fit: the best are at the top left."""
-    points = [(max(model.seconds, _LEAST_SECONDS), model.accuracy) for model in models]
-    times = [seconds for seconds, _ in points]
-    room = 1.5 * (max(times) / min(times)) ** 0.3  # for names beside the first and the last dot
+def accuracy_by_model(models: Sequence[ModelMark]) -> str:
+    """Return the accuracy of each model with its interval, a row for each, the first on top."""
+    times = [format_seconds(model.seconds) for model in models]
+    names = [f"{shorten(m.name, 26 - len(t))}, {t}" for m, t in zip(models, times, strict=True)]
     chart = Chart(
-        Axis.logarithms("Time to train", [min(times) / room, max(times) * room], " s"),
-        Axis.shares("Accuracy", [end for model in models for end in model.interval]),
+        Axis.shares("Accuracy", [end for model in models for end in model.interval], most=3),
+        Axis.names("Model, time to train", names),
     )
-    colours = ["best" if model.is_best else "validation" for model in models]
-    for point, model, colour in zip(points, models, colours, strict=True):
-        chart.dot(point, colour, model.interval)
-    chart.names(points, [shorten(model.name, 28) for model in models], colours)
-    return chart.svg("Accuracy of each model by the seconds that training takes")
+    for i, model in enumerate(models):
+        colour = "best" if model.is_best else "validation"
+        chart.line([(end, -i) for end in model.interval], colour, width=1.25)
+        chart.dot((model.accuracy, -i), colour)
+    return chart.svg("Accuracy of each model, and the seconds that training takes")
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
