@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,29 @@ def test_a_topic_of_several_lines_stays_in_its_row(run: Run, tmp_path: Path) -> 
     (tmp_path / "data.csv").write_text('text,topic\nwheat,"a\nb"\nzinc,c\n')
     out = run("evaluate", "a.slug", "data.csv", "-q").out
     assert "\na\\x0ab" in out
+
+
+def test_a_name_of_several_lines_stays_in_its_line(run: Run, tmp_path: Path) -> None:
+    for n in (10, 11):
+        (tmp_path / "data.csv").write_text("text,topic\n" + "wheat,a\nzinc,b\n" * n)
+        out = run("train", "data.csv", "--test-fraction", "0", "-o", f"a\n{n}.slug", "-q").out
+        assert out.splitlines()[-1] == rf"model   a\x0a{n}.slug"
+    Path("a\n10.slug").rename("a\n11.slug.before.1")
+    out = run("rollback", "a\n11.slug").out
+    replaced = Path("a").absolute().with_name(r"a\x0a11.slug.rolled-back")
+    assert out.splitlines() == [
+        r"model     a\x0a11.slug, restored from a\x0a11.slug.before.1",
+        f"replaced  {replaced}",
+        "earlier   no file left to go back to",
+    ]
+
+
+def test_a_message_of_the_log_is_one_line() -> None:
+    code = (
+        "import sys; from slugline.cli.output import log_to_standard_error;"
+        "log_to_standard_error(False).warning('%s is damaged', sys.argv[1])"
+    )
+    command = [sys.executable, "-c", code, f"a\n{EVIL}.slug"]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    [line] = done.stderr.splitlines()
+    assert line.endswith(rf" WARNING a\x0a{SEEN}.slug is damaged")

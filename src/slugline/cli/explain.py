@@ -157,15 +157,14 @@ def _is_file(text: str) -> bool:
 
 def _print(explanation: Explanation, n: int | None) -> None:
     paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    topic = printable(str(explanation.topic), keep="")
     versus = "" if explanation.against is None else f" rather than {explanation.against}"
-    show(f"{topic}{printable(versus, keep='')}, probability {explanation.probability:.2f}\n")
+    show(f"{explanation.topic}{versus}, probability {explanation.probability:.2f}", "")
     if paint:
         _print_painted(explanation)
     print_table(_rows(explanation, n), left_aligned=(1, 2))
-    show(f"\nshares are {'approximately ' * explanation.is_approximate}{explanation.method}")
+    show("", f"shares are {'approximately ' * explanation.is_approximate}{explanation.method}")
     if explanation.examples:
-        show(f"\ndocuments of {topic} that are most like it in these words")
+        show("", f"documents of {explanation.topic} that are most like it in these words")
         rows = [
             (f"{example.share:.3f}", example.place, " ".join(example.text[:400].split()))
             for example in explanation.examples

@@ -20,10 +20,10 @@ def info(model: str, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(file.info))
     else:
-        show(file.card)
+        show(*file.card.split("\n"))
         if file.info.layout is not msgspec.UNSET:
             layout = file.info.layout
-            show("## Columns of its data\n")
+            show("## Columns of its data", "")
             show(f"- text: {', '.join(layout.text)}")
             show(f"- topic: {layout.topic}")
             show(f"- encoding: {layout.encoding or 'UTF-8'}")

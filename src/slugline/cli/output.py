@@ -99,14 +99,24 @@ def log_to_standard_error(
     )
     for name in noisy:
         logging.getLogger(name).setLevel(logging.WARNING)
+    [handler, *_] = logging.getLogger().handlers
     if formatter is not None:
-        logging.getLogger().handlers[0].setFormatter(formatter)
+        handler.setFormatter(formatter)
+    else:
+        handler.addFilter(_escape_record)
     return logging.getLogger("slugline")
 
 
-def show(text: str = "") -> None:
-    """Print text that is a result."""
-    click.echo(printable(text))
+def _escape_record(record: logging.LogRecord) -> bool:
+    """Have a message on one line of the log, whatever names are in it."""
+    record.msg, record.args = printable(record.getMessage(), keep=""), None
+    return True
+
+
+def show(*lines: str) -> None:
+    """Print lines that are a result, an empty one by default; names in them add no lines."""
+    for line in lines or ("",):
+        click.echo(printable(line, keep="\t"))
 
 
 def say(message: str, *, quiet: bool = False) -> None:
@@ -246,15 +256,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
     print_table(rows)
     mistakes = evaluation.confusions(_N_MISTAKES)
     if mistakes:
-        show("\nmost common mistakes")
+        show("", "most common mistakes")
         for true, predicted, n in mistakes:
-            true, predicted = printable(true, keep=""), printable(predicted, keep="")
             show(f"  {true} taken for {predicted}: {n}")
 
 
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     """Print both models' metrics side by side, and whether chance may explain the difference."""
-    show(f"\n{first} and {second} on the same documents")
+    show("", f"{first} and {second} on the same documents")
     print_table(
         [
             ("", first, second, "difference", ""),

@@ -173,7 +173,7 @@ def print_retraining(result: RetrainingResult, output: Path | None = None) -> No
     from slugline.model.file.generations import earlier_files
     from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 
-    show(f"\nwhat {result.merged.corrections.name} changed")
+    show("", f"what {result.merged.corrections.name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
     rows = topic_rows(result)
     if rows:
