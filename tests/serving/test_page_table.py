@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from server import client, make_state
 from slugline.classifier import load
 from slugline.corpus.rows import DataLayout
+from slugline.prediction.files import excel_file
 
 pytestmark = pytest.mark.slow
 
@@ -193,6 +194,28 @@ def test_a_downloaded_table_has_its_own_columns_and_no_formula(page: TestClient)
         ["9", "", "", ""],
     ]
     assert rows[2][5] == "line 5: no text in column 'body'"
+
+
+def test_an_excel_file_goes_out_as_one(page: TestClient) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    content = excel_file([("nr", "body"), ("=1+1", "wheat corn crop"), (8, "goal"), (9, None)])
+    found = page.post("/table/file", content=content, params={"name": "My Tickets.XLSX"})
+    assert found.headers["content-disposition"] == (
+        "attachment; filename*=UTF-8''My%20Tickets-topics.xlsx"
+    )
+    assert found.headers["content-type"] == (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    )
+    sheet = openpyxl.load_workbook(io.BytesIO(found.content)).active
+    header, *rows = sheet.iter_rows(values_only=True)
+    assert header == ("nr", "body", "topic", "probability", "error")
+    assert [row[:3] for row in rows] == [
+        ("=1+1", "wheat corn crop", "grain"),
+        (8, "goal", "sport"),
+        (9, None, None),
+    ]
+    assert [sheet["A2"].data_type, type(rows[0][3]), rows[0][4]] == ["s", float, None]
+    assert rows[2][4] == "row 4: no text in column 'body'"
 
 
 def test_nothing_is_left_of_a_file(

@@ -103,6 +103,9 @@ class AnswerFile:
         if self._columns is None:
             self._begin(dict.fromkeys(self._header))
 
+    def close(self) -> None:
+        """Close what is open besides the file."""
+
     def _columns_of(self, answers: Iterable[Prediction | BadRow]) -> dict[str, None]:
         """Return the input columns; of lines of text, "topic" only if there are labels."""
         cells = (cell for answer in answers for cell in answer.values.items())

@@ -357,10 +357,10 @@ async function download() {
   complain("");
   tell("Writing the table …");
   try {
-    const blob = await (await post("/table/file", chosenColumns())).blob();
+    const answer = await post("/table/file", chosenColumns());
     const link = element("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${job.file.name.replace(/\.gz$/, "").replace(/\.[^.]*$/, "")}-topics.csv`;
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = decodeURIComponent(answer.headers.get("Content-Disposition").split("''")[1]);
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch (error) {

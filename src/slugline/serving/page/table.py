@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
@@ -23,7 +24,7 @@ from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
-from slugline.prediction.files import AnswerFile, answer_columns, answer_dialect
+from slugline.prediction.files import AnswerFile, ExcelAnswers, answer_columns, answer_dialect
 from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
@@ -60,6 +61,8 @@ class Upload:
         Whether its columns have names.
     unit : str
         The word for a row: "line", "item" or "row".
+    is_excel : bool
+        Whether it is an Excel file.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Upload:
     encoding: str | None
     has_names: bool
     unit: str
+    is_excel: bool
     _file: Any
     _first_rows: RowReader
     _rows: RowReader | None = None
@@ -99,8 +103,17 @@ class Upload:
             raise DataError(_for_people(error, self._file.name, self.name)) from error
 
     def dialect(self, router: Router) -> TableDialect:
-        """Return how to write a table of answers."""
+        """Return how to write a CSV file of answers."""
         return answer_dialect(self._first_rows, router, ",")
+
+    def answer_file(self, file: BinaryIO, router: Router) -> AnswerFile:
+        """Return a table of answers to write to: in Excel if the upload is, else CSV."""
+        names = answer_columns(router, 1)
+        if self.is_excel:
+            return ExcelAnswers(file, self._first_rows, names)
+        return AnswerFile(
+            *(file, self.dialect(router), self.unit, names, self.has_names), guards_formulas=True
+        )
 
     def share_read(self) -> float | None:
         """Return the share of the file that has been read, from 0 to 1; None if unknown."""
@@ -165,6 +178,7 @@ def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) 
         encoding=rows.encoding,
         has_names=rows.has_names,
         unit=rows.unit,
+        is_excel=rows.format == "xlsx",
         _file=file,
         _first_rows=rows,
     )
@@ -189,6 +203,7 @@ def _name(request: Request) -> str:
 
 # Characters that the page is told of each text.
 _LONGEST_TEXT = 200
+_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -218,16 +233,19 @@ async def answer_table(request: Request) -> Response:
 
 
 async def write_table(request: Request) -> Response:
-    """Send a file as CSV: its columns, then topic, probability and the like."""
+    """Send a file as CSV, or Excel if it was: its columns, then topic, probability and the like."""
     state, model, upload = await _receive_upload(request)
     if upload.text is None:
         upload.close()
         raise HttpProblem(422, f"{upload.name} has no column known as text; name one with `text`.")
     stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
-    name = quote(f"{stem}-topics.csv", safe="", errors="replace")
+    ending, kind = "csv", f"text/csv; charset={upload.dialect(model.router).encoding}"
+    if upload.is_excel:
+        ending, kind = "xlsx", _EXCEL
+    name = quote(f"{stem}-topics.{ending}", safe="", errors="replace")
     return StreamingResponse(
         _steps(state, upload, _pieces(model, upload)),
-        media_type=f"text/csv; charset={upload.dialect(model.router).encoding}",
+        media_type=kind,
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
 
@@ -273,16 +291,12 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
 
 
 def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
-    names = answer_columns(model.router, 1)
     buffer = io.BytesIO()
-    table = AnswerFile(
-        *(buffer, upload.dialect(model.router), upload.unit, names, upload.has_names),
-        guards_formulas=True,
-    )
-    for answers in upload.answers(model.router):
-        table.write(answers)
-        yield _drain(buffer)
-    table.finish()
+    with contextlib.closing(upload.answer_file(buffer, model.router)) as table:
+        for answers in upload.answers(model.router):
+            table.write(answers)
+            yield _drain(buffer)
+        table.finish()
     yield _drain(buffer)
 
 
