@@ -1,8 +1,9 @@
-"""Excel files that are made to take gigabytes, or to end the process: a child reads them."""
+"""Excel files by their XML: what is read of them, and what is made to take gigabytes."""
 
 from __future__ import annotations
 
 import json
+import re
 import resource
 import struct
 import subprocess
@@ -12,6 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from slugline.corpus import tables
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import BadRow, SourceRow
+from slugline.errors import DataError
 
 _NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 _R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -88,8 +94,166 @@ def cell_at(place: str) -> str:
     return _HEAD + f'<row r="2"><c {place} t="str"><v>far</v></c></row>'
 
 
-_BEGIN, _END = f"<worksheet {_NS}><sheetData>{_HEAD}", "</sheetData></worksheet>"
 _STRINGS, _NO_STRINGS = f"<sst {_NS}>", "</sst>"
+
+
+# What a sheet may hold ----------------------------------------------------------------------------
+
+
+def read(folder: Path, rows: str = _HEAD + _BODY, **changed: Content) -> list[SourceRow | BadRow]:
+    save(folder / "a.xlsx", parts(rows, **changed))
+    return list(read_rows(folder / "a.xlsx"))
+
+
+def reason(folder: Path, rows: str = _HEAD + _BODY, **changed: Content) -> str:
+    """Return why a workbook can't be read."""
+    with pytest.raises(DataError) as caught:
+        read(folder, rows, **changed)
+    message = re.fullmatch(r".*a\.xlsx is not an Excel file that can be read \((.*)\); save it .*",
+                           str(caught.value), re.DOTALL)  # fmt: skip
+    assert message, str(caught.value)
+    return message[1]
+
+
+def head(*names: str) -> str:
+    return "<row>" + "".join(f'<c t="str"><v>{name}</v></c>' for name in names) + "</row>"
+
+
+def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> None:
+    rows = '<row/><row><c t="str"><v>a</v></c><c/><c t="str"><v>b</v></c></row>'
+    rows += '<row r="7"><c r="C7"><v>1</v></c></row><row><c><v>2</v></c><c><v>3</v></c></row>'
+    assert read(tmp_path, rows) == [
+        SourceRow(7, {"a": "", "b": 1.0}),
+        SourceRow(8, {"a": 2.0, "b": ""}),
+    ]
+
+
+def test_parts_of_a_text_are_joined_without_how_they_are_spoken(tmp_path: Path) -> None:
+    rich = "<si><r><t>東</t></r><rPh><t>とう</t></rPh><r><t>京</t></r></si>"
+    strings = f"<x:sst xmlns:x='a'><x:si><x:t>text</x:t></x:si>{rich}</x:sst>"
+    rows = '<row><c t="s"><v>0</v></c></row><row><c t="s"><v>1</v></c></row>'
+    rows += '<row><c t="inlineStr"><is><t>in</t><t>line</t></is></c></row>'
+    found = read(tmp_path, rows, strings=strings)
+    assert found == [SourceRow(2, {"text": "東京"}), SourceRow(3, {"text": "inline"})]
+
+
+def test_cells_of_truth_values_errors_and_numbers_out_of_range(tmp_path: Path) -> None:
+    kinds = [("b", "1"), ("b", "0"), ("e", "#REF!"), ("n", "1e999"), ("str", "_x000A__x0041_")]
+    cells = "".join(f'<c t="{kind}"><v>{content}</v></c>' for kind, content in kinds)
+    (row,) = read(tmp_path, f"{head(*'abcde')}<row>{cells}</row>")
+    assert isinstance(row, SourceRow)
+    assert [*row.values.values()] == [True, False, "", "1e999", "\n_x0041_"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "value", "shown"),
+    [
+        (0, "", 45_000, 45_000.0),
+        (13, "", 45_000, 45_000.0),
+        (14, "", 45_000, "2023-03-15"),
+        (22, "", 45_000.5, "2023-03-15 12:00:00"),
+        (23, "", 45_000, 45_000.0),
+        (26, "", 45_000, 45_000.0),
+        (27, "", 45_000, "2023-03-15"),
+        (36, "", 45_000, "2023-03-15"),
+        (37, "", 45_000, 45_000.0),
+        (44, "", 45_000, 45_000.0),
+        (45, "", 0.5, "12:00:00"),
+        (46, "", 1.5, "36:00:00"),
+        (47, "", 0, "00:00:00"),
+        (48, "", 45_000, 45_000.0),
+        (49, "", 45_000, 45_000.0),
+        (50, "", 45_000, "2023-03-15"),
+        (58, "", 45_000, "2023-03-15"),
+        (59, "", 45_000, 45_000.0),
+        (14, "", 1, "1899-12-31"),
+        (14, "", 1e12, "1000000000000.0"),
+        (200, "yyyy", 45_000, "2023-03-15"),
+        (200, "[h]:mm", 1.5, "36:00:00"),
+        (200, "[Red]0", 7, 7.0),
+        (200, "&quot;days&quot; 0", 7, 7.0),
+        (200, "General", 7, 7.0),
+        (14, "0", 7, 7.0),
+        (200, "0" * 254 + "d", 45_000, "2023-03-15"),
+        (200, "0" * 255 + "d", 45_000, 45_000.0),
+    ],
+)
+def test_formats_tell_numbers_from_dates_and_durations(
+    tmp_path: Path, number: int, code: str, value: float, shown: object
+) -> None:
+    custom = f"<numFmt numFmtId='{number}' formatCode='{code}'/>" if code else ""
+    styles = f"<a><cellStyleXfs><xf numFmtId='14'/></cellStyleXfs>{custom}"
+    styles += f"<cellXfs><xf/><xf numFmtId='{number}'/></cellXfs></a>"
+    rows = f'{head("a", "b", "c")}<row><c s="1"><v>{value}</v></c><c><v>5</v></c>'
+    rows += '<c s="2"><v>5</v></c></row>'
+    assert read(tmp_path, rows, styles=styles) == [SourceRow(2, {"a": shown, "b": 5.0, "c": 5.0})]
+
+
+def test_the_last_place_of_a_sheet_is_that_of_excel(tmp_path: Path) -> None:
+    assert [row.at for row in read(tmp_path, cell_at('r="XFD2"'))] == [2]
+    assert reason(tmp_path, cell_at('r="XFE2"')) == "it has a cell in row 2 and column 16,385"
+    last = _HEAD + '<row r="{}"><c t="str"><v>far</v></c></row>'
+    assert [row.at for row in read(tmp_path, last.format(1_048_576))] == [1_048_576]
+    why = "it has a cell in row 1,048,577 and column 0"
+    assert reason(tmp_path, last.format(1_048_577)) == why
+    assert reason(tmp_path, last.format(-1)) == "it has a cell in row -1 and column 0"
+    assert reason(tmp_path, cell_at('r="AAAA2"')) == "it has a cell at 'AAAA2'"
+
+
+def test_a_row_of_a_sheet_is_bad_if_it_is_longer_than_any_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corpus.rows.MAX_RECORD", 20)
+    rows = f"{head('text', 'topic')}<row>{'<c><v>1234567890</v></c>' * 2}</row>"
+    assert read(tmp_path, rows) == [SourceRow(2, {"text": 1234567890.0, "topic": 1234567890.0})]
+    longer = rows.replace("0</v></c></row>", "01</v></c></row>")
+    (bad, good) = read(tmp_path, longer + "<row><c><v>5</v></c></row>")
+    assert bad == BadRow(2, "more than 20 bytes", "split them")
+    assert good == SourceRow(3, {"text": 5.0, "topic": ""})
+    assert read(tmp_path, longer) == [bad]
+    long = head("text") + f'<row><c t="str"><v>{"x" * 20}</v></c></row>'
+    assert read(tmp_path, long) == [SourceRow(2, {"text": "x" * 20})]
+    why = "a cell has more than 20 characters"
+    assert reason(tmp_path, long.replace("</v></c></row>", "y</v></c></row>", 2)) == why
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "rows", "why"),
+    [
+        ("MAX_CELLS", 3, head("a", "b") + "<row><c><v>1</v></c></row>" * 2,
+         "its table has more than 3 cells"),
+        ("MAX_ELEMENTS", 7, head("a") + "<row><c><v>1</v></c></row>",
+         "more than 7 elements of XML, or 100"),
+        ("MAX_STRINGS", 6, _HEAD + _BODY, "more than 6 elements of XML, or 100"),
+        ("_MAX_DEPTH", 4, _HEAD + _BODY, "elements of XML, or 4 in each other"),
+        ("_MAX_NAMES", 7, _HEAD + _BODY, "its XML has tags of megabytes or thousands of names"),
+    ],
+    ids=lambda value: value if str(value).isupper() else "",
+)  # fmt: skip
+def test_what_a_workbook_may_hold_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int, rows: str, why: str
+) -> None:
+    monkeypatch.setattr(tables, name, most)
+    assert why in reason(tmp_path, rows)
+    monkeypatch.setattr(tables, name, most + 1)
+    assert len(read(tmp_path, rows)) > 0
+
+
+def test_strings_that_many_cells_share_count_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = "<si><t>text</t></si>" + f"<si><t>{'x' * 996}</t></si>"
+    rows = '<row><c t="s"><v>0</v></c></row>' + '<row><c t="s"><v>1</v></c></row>' * 2
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 1996)
+    assert len(read(tmp_path, rows, strings=_STRINGS + shared + _NO_STRINGS)) == 2
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 1995)
+    why = "its cells have more than 1,995 characters"
+    assert reason(tmp_path, rows, strings=_STRINGS + shared + _NO_STRINGS) == why
+
+
+# Files that ask for more than a reader should give -----------------------------------------------
+
+_BEGIN, _END = f"<worksheet {_NS}><sheetData>{_HEAD}", "</sheetData></worksheet>"
 _PLACES = [
     *('r="XFD1048576"', "r = 'XFD1048576'", 'r\n=\n"XFD1048576"', 'r="xfd1048576"'),
     *('r="XFDXX1"', 'r="XFD0001048576"', 'r=" XFD1048576 "', 'r="&#88;FD1048576"'),
