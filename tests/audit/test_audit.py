@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
 from labelled_texts import labelled
-from slugline.audit.audit import Audit, audit_corpus, group_copies
-from slugline.audit.findings import Findings
-from slugline.audit.repair import measure_gain
+from slugline.audit.audit import Audit, _leads, audit_corpus, group_copies
+from slugline.audit.findings import Findings, ranking_lines
+from slugline.audit.repair import Gain, measure_gain
+from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
+from slugline.text.blocks import default_blocks
+from slugline.text.features import Features
 
 
 def audited(texts: list[str], topics: list[str], **options: object) -> Audit:
@@ -32,6 +38,21 @@ def test_wrong_topics_come_first_and_their_own_topic_is_found(
     assert set(audit.suspects().tolist()) == set(wrong)
     _, right, _ = labelled(240, 0)
     assert [audit.likely[row] for row in wrong] == [right[row] for row in wrong]
+
+
+def test_all_documents_are_ordered_by_suspicion_and_have_their_words(
+    noisy: tuple[Audit, list[int]],
+) -> None:
+    audit, _ = noisy
+    assert (np.diff(audit.suspicion[audit.order]) <= 1e-8).all()
+    assert (audit.n_contradicting, audit.copies.identical, audit.copies.leaks) == (0, [], [])
+    findings = Findings(audit)
+    assert findings.to_review(3) == audit.order[:16].tolist()
+    assert findings.to_review(20) == audit.order[:20].tolist()
+    weights = audit.features.transform(audit.corpus.texts)
+    n_words = audit.words.shape[1]
+    assert n_words == audit.features.vocabularies_[0].n_columns < weights.shape[1]
+    assert np.array_equal(audit.words.toarray(), weights.toarray()[:, :n_words])
 
 
 def test_suspicion_is_a_probability_that_is_low_for_right_topics(
@@ -88,6 +109,7 @@ def test_of_copies_with_two_topics_the_worse_supported_one_is_suspect() -> None:
     assert found.reasons[0] == "the same text stands under bank (document 1)"
     assert (found.likely, found.beside, found.is_copy) == ("bank", 0, True)
     assert audit.suspicion[0] < 0.1
+    assert audit.n_contradicting == 1
 
 
 def test_copies_do_not_judge_each_other() -> None:
@@ -97,6 +119,11 @@ def test_copies_do_not_judge_each_other() -> None:
     audit = audited(texts, topics)
     assert set(audit.order[:5].tolist()) == set(range(120, 125))
     assert {audit.likely[row] for row in range(120, 125)} == {"grain"}
+    assert audit.n_contradicting == 0
+    reason = (
+        "the same text stands at document 121, document 122, document 123 and 1 more, with the "
+    )
+    assert Findings(audit)[124].reasons[0] == f"{reason}same topic"
 
 
 def test_near_copies_are_found_and_do_not_judge_each_other() -> None:
@@ -119,6 +146,12 @@ def test_test_documents_that_are_training_documents_are_leaks() -> None:
     assert audit.copies.leaks[0].likeness == 1
     assert 0.8 <= audit.copies.leaks[1].likeness < 1
     assert Findings(audit).place(120) == "test document 31"
+    assert Findings(audit).place(89) == "document 90"
+    assert [Findings(audit)[row].part for row in (89, 90)] == ["train", "test"]
+    lines = [json.loads(line) for line in ranking_lines(Findings(audit))]
+    assert [(line["at"], line["part"] == "test") for line in lines] == [
+        (row - 89, True) if row >= 90 else (row + 1, False) for row in audit.order.tolist()
+    ]
 
 
 # Bad input --------------------------------------------------------------------------------------
@@ -156,24 +189,78 @@ def test_what_can_not_be_audited(texts: list[str], topics: list[str], message: s
     assert str(raised.value).startswith(message)
 
 
-def test_a_seed_out_of_range() -> None:
-    with pytest.raises(OptionError, match="`seed` is -1; give a whole number from 0"):
-        audited(["a b", "c d"], ["x", "y"], seed=-1)
+@pytest.mark.parametrize("seed", [-1, 1 << 32])
+def test_a_seed_out_of_range(seed: int) -> None:
+    message = f"`seed` is {seed}; give a whole number from 0 to 4294967295."
+    with pytest.raises(OptionError, match=message):
+        audited(["a b", "c d"], ["x", "y"], seed=seed)
+
+
+class Steps(SilentProgress):
+    """Keeps all steps."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float | None]] = []
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        self.steps.append((step, share))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 7])
 def test_a_handful_of_documents(n: int) -> None:
     texts = ["wheat corn", "goal match", "bond loan", "crop", "team", "fed rate", "silo"][:n]
-    audit = audited(texts, ["grain", "sport", "bank", "grain", "sport", "bank", "grain"][:n])
+    topics = ["grain", "sport", "bank", "grain", "sport", "bank", "grain"][:n]
+    progress = Steps()
+    audit = audited(texts, topics, seed=(1 << 32) - 1, progress=progress)
     assert sorted(audit.order.tolist()) == list(range(n))
     assert np.isfinite(audit.suspicion).all()
+    if n < 4:  # nothing is known of any
+        assert audit.suspicion.tolist() == [0.5] * n
+        against = audit.evidence.against(audit.evidence.y)
+        assert audit.order.tolist() == np.argsort(-against, kind="stable").tolist()
+    assert progress.steps == [
+        *(("reading texts", 0), ("comparing texts", 1 / 5)),
+        *(("judging topics", share / 5) for share in (2, 3, 4)),
+    ]
 
 
-def test_of_the_only_document_of_a_topic_nothing_is_known() -> None:
+def test_of_the_only_text_of_a_topic_nothing_is_known() -> None:
     texts, topics, wrong = labelled(120, 8)
-    audit = audited([*texts, "cocoa cocoa butter ghana"], [*topics, "cocoa"])
+    audit = audited([*texts, *["cocoa cocoa butter ghana"] * 2], [*topics, "cocoa", "cocoa"])
     assert set(audit.order[:8].tolist()) == set(wrong)
-    assert audit.suspicion[120] < 0.2
+    mean = audit.suspicion[:120].mean()
+    assert audit.suspicion[120:].tolist() == pytest.approx([mean, mean])
+
+
+def test_later_rounds_do_not_learn_from_the_eight_percent_that_are_most_suspect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts, topics, wrong = labelled(200, 8)
+    doubted: list[np.ndarray] = []
+
+    def scores(X: object, leads: object, y: np.ndarray, *others: Any) -> np.ndarray:
+        context, _, suspects, _ = others
+        scores = np.full((200, context.n_topics), -1, dtype=np.float32)
+        scores[np.arange(200), np.arange(200) % 3] = 1
+        doubted.append(suspects(scores))
+        return scores
+
+    monkeypatch.setattr("slugline.audit.evidence.heldout_scores", scores)
+    audit = audited(texts, topics)
+    assert doubted[0].sum() == 16
+    assert set(np.flatnonzero(doubted[0]).tolist()) >= set(wrong)
+    assert set(audit.order[:8].tolist()) == set(wrong)
+
+
+def test_the_beginning_of_a_text_is_its_first_48_words() -> None:
+    word = "w" * 99
+    texts = ["the wheat " * 24 + "corn", " goal and cup", f"{word} " * 47 + "oil gas"]
+    X = Features(default_blocks("log-tf-idf"), 1).fit_transform(texts)
+    short = ["the wheat " * 24, "goal and cup", f"{word} " * 47 + "oil"]
+    expected = Features(default_blocks("log-tf-idf"), 1).fit_transform(short)
+    assert np.array_equal(_leads(texts, X, 1).toarray(), expected.toarray())
+    assert _leads(["the wheat " * 24, " goal and cup\n"], X, 1) is X
+    assert _leads(["! " * 50 + "wheat"], X, 1) is X  # no word among the first
 
 
 def test_a_topic_of_form_letters_spoils_nothing() -> None:
@@ -212,5 +299,40 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
 
 def test_no_repair_is_worth_nothing() -> None:
     texts, topics, _ = labelled(60, 0)
-    gain = measure_gain(Corpus(texts, topics, "news"), topics, group_copies(texts), n_jobs=1)
+    progress = Steps()
+    gain = measure_gain(
+        Corpus(texts, topics, "news"), topics, group_copies(texts), n_jobs=1, progress=progress
+    )
     assert (gain.points, gain.interval) == (0, (0, 0))
+    assert progress.steps == [("measuring the gain", step / 10) for step in range(10)]
+
+
+def test_a_gain_has_an_interval_by_the_documents_that_changed() -> None:
+    gain = Gain(n_tested=80, n_before=50, n_after=56, n_better=9, n_worse=3)
+    assert gain.points == 7.5
+    half = 100 * 1.96 * np.sqrt(12 - 6**2 / 80) / 80
+    assert gain.interval == pytest.approx((7.5 - half, 7.5 + half))
+    assert gain.to_dict() == {
+        "tested": 80,
+        "accuracy_before": 50 / 80,
+        "accuracy_after": 56 / 80,
+        "points": 7.5,
+        "points_interval": list(gain.interval),
+    }
+
+
+def test_a_fold_of_which_all_documents_were_dropped_is_not_tested_on() -> None:
+    texts, before, _ = labelled(36, 0)
+    after = [None if row >= 24 else topic for row, topic in enumerate(before)]
+    groups = np.arange(36) // 12
+    progress = Steps()
+    gain = measure_gain(Corpus(texts, before, "n"), after, groups, n_jobs=1, progress=progress)
+    assert gain.n_tested == 24
+    assert len(progress.steps) == 6
+
+
+@pytest.mark.parametrize("after", [["a", "b"], [None, None]], ids=["copies", "all dropped"])
+def test_too_few_documents_have_no_gain(after: list[str | None]) -> None:
+    groups = np.arange(2) * (after[0] is None)
+    with pytest.raises(DataError, match="the documents are too few to be tested on; add some"):
+        measure_gain(Corpus(["wheat", "goal"], ["a", "b"], "news"), after, groups, n_jobs=1)

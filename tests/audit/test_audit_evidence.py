@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from slugline.audit import evidence
 from slugline.audit.evidence import (
     Neighbours,
+    OddText,
     find_neighbours,
     find_odd_texts,
     find_shared_lines,
@@ -130,15 +131,18 @@ def test_neighbours_are_the_nearest_by_terms_that_are_not_common(
     dense = rng.random((60, 40)) * (rng.random((60, 40)) < 0.15)
     dense[:, 0] = 1  # in all of them
     dense[:50, 1], dense[50:, 1] = 1, 0  # in as many as a term may be in
+    dense[:51, 2], dense[51:, 2] = 1, 0  # in one more
+    dense[:, 38] = np.isin(np.arange(60), (20, 30))  # in as few
     dense[:, 39] = 0
-    dense[7, :-1], dense[7, 39] = 0, 1  # has nothing in common with any
+    dense[59, :-1], dense[59, 39] = 0, 1  # has nothing in common with any
     X = sp.csr_array(dense / np.sqrt((dense**2).sum(axis=1, keepdims=True)), dtype=np.float32)
     groups = np.arange(60)
     groups[1] = 0
 
     found = find_neighbours(X, groups)
 
-    cosines = X.toarray()[:, 1:] @ X.toarray()[:, 1:].T
+    rarer = np.delete(X.toarray(), [0, 2], axis=1)
+    cosines = rarer @ rarer.T
     for row in range(60):
         others = [b for b in np.flatnonzero(cosines[row] > 0).tolist() if groups[b] != groups[row]]
         nearest = sorted(others, key=lambda other: -cosines[row, other])[:10]
@@ -147,7 +151,7 @@ def test_neighbours_are_the_nearest_by_terms_that_are_not_common(
             found.cosine[row], np.append(cosines[row, nearest], np.zeros(n_more)), rtol=1e-5
         )
         assert found.rows[row].tolist() == [*nearest, *[-1] * n_more]
-    assert found.rows[7].tolist() == [-1] * 10
+    assert found.rows[59].tolist() == [-1] * 10
 
 
 def test_a_topic_has_the_share_of_its_documents_among_the_nearest() -> None:
@@ -244,8 +248,15 @@ def test_a_text_hardly_in_the_usual_script_is_odd() -> None:
     why = "it is written in Greek, and most texts in Latin"
     tenth = "a" + "τ" * 9  # one letter in ten is of the usual script
     less = "a" + "τ" * 10
-    found = odd_among(LATIN, LATIN + "s", LATIN + "es", GREEK, tenth, less, "τιμ", "12 345 67")
-    assert found == {3: ("other script", why), 5: ("other script", why)}
+    texts = (GREEK, tenth, less, "τιμ", "τιμή", "12 345 67")
+    found = odd_among(LATIN, LATIN + "s", LATIN + "es", LATIN + "ed", *texts)
+    assert found == dict.fromkeys((4, 6, 8), ("other script", why))
+
+
+def test_the_first_400_letters_show_the_script_of_a_text() -> None:
+    tenth, less = "τ" * 360 + "a" * 40, "a" * 39 + "τ" * 361
+    found = odd_among(LATIN, LATIN + "s", LATIN + "es", tenth + "τ" * 99, less + "a" * 99)
+    assert list(found) == [4]
 
 
 def test_where_no_script_has_half_of_the_texts_none_is_odd() -> None:
@@ -255,7 +266,14 @@ def test_where_no_script_has_half_of_the_texts_none_is_odd() -> None:
 
 
 def test_the_scripts_of_japanese_are_one() -> None:
-    assert odd_among("石油価格の上昇", "せきゆのかかく", "カタカナノカカク", "原油価格上昇") == {}
+    texts = (
+        "石油価格の上昇",
+        "せきゆのかかく",
+        "カタカナノカカク",
+        "原油価格上昇",
+        "おーーーーーーーーーーーー",
+    )
+    assert odd_among(*texts) == {}
 
 
 @pytest.mark.parametrize(
@@ -277,6 +295,29 @@ def test_lines_that_begin_or_end_enough_texts_are_shared(
     texts = [place.format(line=line, number=number) for number in range(n_lines)]
     texts += [line, *(f"gas {number}" for number in range(n_texts - n_lines - 1))]
     assert find_shared_lines(texts) == ([(line, n_lines)] if shared else [])
+
+
+def test_of_many_shared_lines_the_twenty_most_frequent_are_named() -> None:
+    texts = [f"line {n}\noil {n} {copy}" for n in range(21) for copy in range(6 if n else 5)]
+    assert find_shared_lines(texts) == [(f"line {n}", 6) for n in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("text", "topics", "is_odd"),
+    [
+        ("the page has moved to a new place on our site", "abc", False),
+        ("the page has moved to a new place on site", "abc", True),
+        ("the page has moved to a new place on site", "ab", False),
+    ],
+    ids=["eleven words", "ten words", "two topics"],
+)
+def test_ten_words_under_three_topics_are_boilerplate(text: str, topics: str, is_odd: bool) -> None:
+    texts = [text] * len(topics)
+    words = Features([Block("words")], 1).fit_transform(texts)
+    copies = [np.arange(len(topics))]
+    found = find_odd_texts(texts, list(topics), words, copies, np.zeros(len(topics), dtype=int))
+    why = "the same text stands under 3 topics"
+    assert found == [OddText(row, "boilerplate", why) for row in range(3 if is_odd else 0)]
 
 
 def counted_words(n_rows: int, n_odd: int, length: int = 8) -> tuple[sp.csr_array, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import json
 import re
 import tempfile
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.audit.audit import SimilarTopics, audit_corpus, find_similar_topics
+from slugline.audit.audit import Leak, SimilarTopics, _find_leaks, audit_corpus, find_similar_topics
 from slugline.audit.evidence import (
     assign_folds,
     connect_groups,
@@ -58,7 +59,11 @@ def rows_of(sets: list[set[int]], n_columns: int = 60) -> sp.csr_array:
 # Copies -----------------------------------------------------------------------------------------
 
 
-def test_near_pairs_are_those_that_comparing_all_pairs_finds() -> None:
+@pytest.mark.parametrize("batch_entries", [1 << 20, 100], ids=["at once", "in batches"])
+def test_near_pairs_are_those_that_comparing_all_pairs_finds(
+    batch_entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.audit.evidence._BATCH_ENTRIES", batch_entries)
     rng = np.random.default_rng(0)
     sets = [set(rng.choice(60, 20, replace=False).tolist()) for _ in range(60)]
     sets += [{*sorted(each)[1:], 59} for each in sets[:25]]  # 19 of 21 or 20 terms are shared
@@ -76,12 +81,15 @@ def test_near_pairs_are_those_that_comparing_all_pairs_finds() -> None:
 
 def test_jaccard_of_known_sets() -> None:
     X = rows_of([{1, 2, 3}, {2, 3, 4}, {7}, set()])
-    pairs = np.array([[0, 1], [0, 2], [0, 0], [3, 3]])
-    assert jaccard(X, pairs).tolist() == [0.5, 0, 1, 0]
+    pairs = np.array([[0, 1], [0, 2], [0, 0], [2, 2], [3, 3]])
+    assert jaccard(X, pairs).tolist() == [0.5, 0, 1, 1, 0]
+    assert jaccard(X, np.tile(pairs, (2000, 1))).tolist() == [0.5, 0, 1, 1, 0] * 2000
 
 
 def test_rows_of_few_terms_are_no_near_copies() -> None:
-    assert find_near_pairs(rows_of([{1, 2}, {1, 2}]), 0).shape == (0, 2)
+    few, enough = {1, 2, 3, 4, 5}, {1, 2, 3, 4, 5, 6}
+    assert find_near_pairs(rows_of([few, few]), 0).shape == (0, 2)
+    assert find_near_pairs(rows_of([few, enough, few, enough]), 0).tolist() == [[1, 3]]
 
 
 def test_a_thousand_copies_are_one_group() -> None:
@@ -96,6 +104,19 @@ def test_identical_texts_and_their_groups() -> None:
     assert [rows.tolist() for rows in group_members(numbers)] == [[0, 2]]
 
 
+def test_a_leak_is_from_the_first_identical_or_else_the_most_similar_document() -> None:
+    sets = [set(range(n)) for n in (8, 10, 9, 12, 11, 12)]
+    pairs = np.array([[0, 4], [1, 4], [2, 4], [3, 4], [1, 2], [4, 5], [0, 5], [1, 5]])
+    assert _find_leaks(rows_of(sets), 3, np.array([7, 8, 9, 9, 10, 8]), pairs) == [
+        Leak(2, 3, 1.0),
+        Leak(1, 4, 10 / 11),
+        Leak(1, 5, 1.0),
+    ]
+    assert _find_leaks(rows_of(sets), 3, np.array([7, 7, 7, 7, 8, 9]), pairs[:0]) == [
+        Leak(0, 3, 1.0)
+    ]
+
+
 # What others say --------------------------------------------------------------------------------
 
 
@@ -106,6 +127,7 @@ def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> No
     y = np.array([hash(topic) % 2 for topic in topics + topics[:20]])
     folds = assign_folds(y, groups, 0)
     assert (folds[60:] == folds[:20]).all()
+    assert set(folds.tolist()) == {0, 1, 2, 3, 4}
     near = find_neighbours(Features([Block("words")]).fit_transform(texts), groups)
     for row, others in enumerate(near.rows.tolist()):
         assert groups[row] not in groups[[other for other in others if other >= 0]]
@@ -125,6 +147,7 @@ def test_frequency_scores_are_those_of_naive_bayes() -> None:
     expected -= expected.mean(axis=1, keepdims=True)
     found = frequency_scores(X, y, 3, folds)
     np.testing.assert_allclose(found, 0.1 * expected / expected.std(), atol=1e-4)
+    assert not frequency_scores(X, np.zeros(60, dtype=np.int64), 1, folds % 3).any()
 
 
 # Probabilities ----------------------------------------------------------------------------------
@@ -137,6 +160,34 @@ def test_two_topics_of_a_text_are_rarely_both_right() -> None:
     total = a + b + none + both
     found = compare_copies(np.array([p, q]), np.array([0, 1]), [np.array([0, 1])])
     np.testing.assert_allclose(found, [(b + none) / total, (a + none) / total], rtol=1e-6)
+
+
+@pytest.mark.parametrize("copied", [[0, 0, 1], [0, 1, 1, 2, 2, 2], [3, 3, 0, 1]], ids=str)
+def test_of_all_ways_in_which_topics_of_a_text_are_right_those_with_several_are_rare(
+    copied: list[int],
+) -> None:
+    n, y = len(copied), np.array([*copied, *range(40)])
+    suspicion = np.linspace(0.1, 0.6, len(y))
+    topics = sorted(set(copied))
+    counts = np.array([copied.count(topic) for topic in topics])
+    wrong = np.array([suspicion[:n][y[:n] == topic].mean() for topic in topics])
+    shares = np.zeros(len(topics))
+    total = 0.0
+    for right in itertools.product([False, True], repeat=len(topics)):
+        weight = np.prod(np.where(right, 1 - wrong, wrong) ** counts) * (
+            0.05 if sum(right) > 1 else 1
+        )
+        total += weight
+        shares += weight * ~np.array(right)
+    # How often copies that are misplaced would agree by chance.
+    agree = float(((np.bincount(y) / len(y)) ** 2).sum())
+    agreeing = (counts * (counts - 1)).sum() / (n * (n - 1))
+    misplaced = (1 - agreeing) * agree / (1 - agree) / agreeing
+    assert 0 < misplaced < 1
+    expected = np.maximum(shares / total, misplaced * (1 - 1 / counts))
+    found = compare_copies(suspicion, y, [np.arange(n)])
+    np.testing.assert_allclose(found[:n], expected[np.searchsorted(topics, copied)], rtol=1e-6)
+    assert found[n:].tolist() == suspicion[n:].tolist()
 
 
 def test_copies_that_agree_stay_as_they_are_where_none_differ() -> None:

@@ -137,9 +137,8 @@ def _parts(X: sp.csr_array, rows: Index) -> list[tuple[Index, Index]]:
     cuts = np.flatnonzero(np.diff(batch, prepend=-1))
     parts = []
     for part in np.split(np.arange(len(rows)), cuts[1:]):
-        if len(part):
-            chosen = ranges(X.indptr[:-1][rows[part]], lengths[part])
-            parts.append((X.indices[chosen], boundaries(lengths[part])[:-1]))
+        chosen = ranges(X.indptr[:-1][rows[part]], lengths[part])
+        parts.append((X.indices[chosen], boundaries(lengths[part])[:-1]))
     return parts
 
 
@@ -244,10 +243,9 @@ def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
     scores = np.zeros((len(y), n_topics), dtype=np.float32)
     for fold in range(N_FOLDS):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        if len(test) and len(train):
-            scores[test] = (X[test] @ _log_odds(X[train], y[train], n_topics)).toarray()
-            totals = _log_totals(X[train], y[train], n_topics)
-            scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
+        scores[test] = (X[test] @ _log_odds(X[train], y[train], n_topics)).toarray()
+        totals = _log_totals(X[train], y[train], n_topics)
+        scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
     scores -= scores.mean(axis=1, keepdims=True)
     deviation = scores.std()
     return scores * np.float32(_FREQUENCY_SHARE / deviation) if deviation > 0 else scores
@@ -403,15 +401,20 @@ def _of_many_topics(
 
 def _of_other_scripts(texts: Sequence[str]) -> Iterator[OddText]:
     scripts = [_scripts(text) for text in texts]
-    counts = Counter(letters.most_common(1)[0][0] for letters in scripts if letters)
-    usual = max(counts, key=lambda script: counts[script], default="")
+    counts = Counter(_most_common(letters) for letters in scripts if letters)
+    usual = _most_common(counts)
     if 2 * counts[usual] < sum(counts.values()):
         return  # there is no usual one
     for row, letters in enumerate(scripts):
         if letters and letters[usual] < _USUAL * sum(letters.values()):
-            script = letters.most_common(1)[0][0]
-            why = f"it is written in {script.title()}, and most texts in {usual.title()}"
+            script = _most_common(letters).title()
+            why = f"it is written in {script}, and most texts in {usual.title()}"
             yield OddText(row, "other script", why)
+
+
+def _most_common(counts: Counter[str]) -> str:
+    """Return what occurs most often, the first of several; an empty string if nothing does."""
+    return max(counts, key=lambda word: counts[word], default="")
 
 
 def _scripts(text: str) -> Counter[str]:

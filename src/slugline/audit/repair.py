@@ -381,11 +381,11 @@ def measure_gain(
     is_left = np.array([topic is not None for topic in topics])
     before = np.array(corpus.topics, dtype=object)
     after = np.array([topic or "" for topic in topics], dtype=object)
+    if len(np.unique(groups)) < 2 or not is_left.any():
+        raise DataError("the documents are too few to be tested on; add some.")
     names = Topics.fit([*corpus.topics, *filter(None, topics)])
     folds = assign_folds(names.encode(before), groups, seed)
     n_folds = int(folds.max()) + 1
-    if n_folds < 2 or not is_left.any():
-        raise DataError("the documents are too few to be tested on; add some.")
     right = np.zeros((2, len(corpus)), dtype=bool)
     with closing(check_progress(progress)) as progress:
         for fold in range(n_folds):

@@ -349,14 +349,12 @@ def train_with_corrections(
         int(answered[1].sum()),
         is_smaller,
     )
-    topics_by_model = [{str(name) for name in model.topics.names} for model in (fitted, before)]
+    new_names, old_names = (set(map(str, model.topics.names)) for model in (fitted, before))
     return RetrainingResult(
         experiment=experiment,
         merged=merged,
         weight=weight,
-        paired=compare_paired(
-            right, new, old, classes=(topics_by_model[0], topics_by_model[1]), seed=fitted.seed
-        ),
+        paired=compare_paired(right, new, old, classes=(new_names, old_names), seed=fitted.seed),
         topics=tuple(topics),
         is_worse=is_worse,
         promise=promise,

@@ -239,7 +239,7 @@ class CorrectionStore:
 
     def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
         """Mark a correction as undone; return whether it was there and not yet undone."""
-        if not 0 < id < 1 << 63:
+        if id.bit_length() > 63:  # more than SQLite's numbers have
             return False
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
