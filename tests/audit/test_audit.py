@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from labelled_texts import labelled
 from slugline.audit.audit import Audit, _leads, audit_corpus, group_copies
+from slugline.audit.evidence import Neighbours, OddText
 from slugline.audit.findings import Findings, ranking_lines
 from slugline.audit.repair import Gain, measure_gain
 from slugline.base.progress import SilentProgress
@@ -98,7 +100,95 @@ def test_the_order_of_the_file_says_nothing() -> None:
     assert {149 - row for row in turned.order[:12].tolist()} == set(wrong)
 
 
+def test_weights_of_words_follow_the_formula() -> None:
+    texts, topics, _ = labelled(60, 0)
+    long = "wheat corn crop export tonnes rate loan bond fed credit yield goal match team coach cup silo seed"
+    audit = audited([*texts, long, long.upper(), long], [*topics, "grain", "bank", "grain"])
+    row, names = 60, audit.topics.names
+    y, words = audit.evidence.y, audit.words.toarray()
+    expected: list[tuple[float, str]] = []
+    for column in np.flatnonzero(words[row]).tolist():
+        value = float(words[row, column])
+        logs = []
+        for topic in ("bank", "grain"):
+            number = names.index(topic)
+            n_copies = sum(int(y[copy]) == number for copy in (60, 62))
+            weight = words[y == number, column].sum() - value * n_copies
+            logs.append(np.log(max(weight, 0) / (words[y == number].sum() + 1) + 1e-4))
+        expected.append((value * (logs[1] - logs[0]), audit.features.term(column) or ""))
+    expected.sort()
+    strongest = {term: weight for weight, term in [*expected[:8], *expected[-8:]] if weight}
+    spans = Findings(audit).spans(row, "bank", "grain")
+    assert spans == sorted(spans)
+    found = {long[start:end]: weight for start, end, weight in spans}
+    assert found == pytest.approx(strongest, rel=1e-3)
+
+
+def findings_of(audit: Audit, **changed: Any) -> Findings:
+    """Return the findings about the first document, a text about banks, with other evidence."""
+    near = changed.pop("near", [])
+    rows = np.full((len(audit), 10), -1)
+    rows[0, : len(near)] = near
+    nearest = Neighbours(rows, np.zeros((len(audit), 10), dtype=np.float32))
+    scores = audit.evidence.scores.copy()
+    scores[0] = changed.pop("scores", [1, 0, 0])
+    likely = [changed.pop("likely", "grain"), *audit.likely[1:]]
+    by_topic = replace(audit.evidence, scores=scores)
+    odd = [OddText(0, "cut off", "it ends in dots"), OddText(0, "blank", "no word")]
+    return Findings(replace(audit, nearest=nearest, evidence=by_topic, likely=likely, odd=odd))
+
+
+@pytest.mark.parametrize(
+    ("changed", "reasons", "beside"),
+    [
+        ({}, [], None),
+        ({"scores": [0, 0.1, 0]}, ["its words are those of grain rather than of bank"], None),
+        ({"scores": [0, 0, 0.1]}, [], None),
+        ({"scores": [-0.6, 0, 0.1]}, ["its words are not those of bank"], None),
+        ({"scores": [-0.5, -1, -1]}, [], None),
+        ({"near": [3, 4]}, [], 4),
+        ({"near": [5, 3, 7, 4, 10]},
+         ["of the 5 nearest documents, 3 are grain and 1 is bank"], 7),
+        ({"near": [5, 4, 2]}, ["of the 3 nearest documents, 1 is grain and none is bank"], 4),
+        ({"near": [4, 7, 0, 3, 6]}, [], 4),
+        ({"near": [3, 5, 8]}, [], 5),
+        ({"near": [3, 6]}, [], None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_reasons_are_scores_and_near_documents_and_what_is_odd(
+    copied: Audit, changed: dict[str, Any], reasons: list[str], beside: int | None
+) -> None:
+    found = findings_of(copied, **changed)[0]
+    assert found.reasons == [*reasons, "cut off: it ends in dots", "blank: no word"]
+    assert (found.beside, found.is_copy) == (beside, False)
+    assert found.to_dict() == {
+        "suspicion": round(float(copied.suspicion[0]), 4),
+        "topic": "bank",
+        "likely": "grain",
+        "reasons": found.reasons,
+    }
+
+
 # Copies -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def copied() -> Audit:
+    """Return the audit of 30 texts, three of which stand under two topics."""
+    texts, topics, _ = labelled(30, 0)
+    return audited([*texts, *texts[1:2] * 3], [*topics, "sport", "bank", "grain"])
+
+
+def test_of_copies_with_another_topic_the_best_supported_one_is_beside(copied: Audit) -> None:
+    suspicion = copied.suspicion.copy()
+    suspicion[[1, 30, 31, 32]] = 0.2, 0.6, 0.5, 0.1
+    findings = Findings(replace(copied, suspicion=suspicion))
+    assert [(findings[row].beside, findings[row].is_copy) for row in (1, 30, 31, 32)] == [
+        *((31, True), (32, True), (32, True), (31, True))
+    ]
+    (reason,) = {findings[row].reasons[0] for row in (1, 32)}
+    assert reason == "the same text stands under sport (document 31) and bank (document 32)"
 
 
 def test_of_copies_with_two_topics_the_worse_supported_one_is_suspect() -> None:

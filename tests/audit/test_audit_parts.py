@@ -40,9 +40,17 @@ from slugline.audit.findings import (
     review_table,
     text_digest,
 )
-from slugline.audit.repair import apply_decisions, read_decisions, to_csv, to_json_lines, whole_rows
+from slugline.audit.repair import (
+    apply_decisions,
+    read_decisions,
+    to_csv,
+    to_excel,
+    to_json_lines,
+    whole_rows,
+)
 from slugline.audit.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 from slugline.text.blocks import Block
@@ -384,6 +392,9 @@ def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(tmp_
         path = tmp_path / f"{written}.csv"
         path.write_text(f"{head}relabel,Öl,1,d\n", encoding=written)
         assert [decision.new_topic for decision in read_decisions(path, "cp1252").items] == ["Öl"]
+    path.write_text("decision,at,digest,new_topic\nrelabel,1,d,×", encoding="cp1252")
+    (decision,) = read_decisions(path, "cp1252").items
+    assert decision.new_topic == "×"  # which begins a character of UTF-8
 
 
 def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
@@ -394,6 +405,28 @@ def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
     rows = list(csv.DictReader(io.StringIO(written)))
     assert max(len(cell) for row in rows for cell in row.values()) == 32_000
     assert all(re.fullmatch("d[0-9a-f]{16}", row["digest"]) for row in rows)
+
+
+def test_a_table_to_review_is_the_same_in_excel(tmp_path: Path) -> None:
+    texts, topics, _ = labelled(30, 0)
+    findings = Findings(audit_corpus(Corpus(texts, topics, "news.csv"), n_jobs=1))
+    (tmp_path / "a.xlsx").write_bytes(review_table(findings, [4, 2], None))
+    (tmp_path / "a.tsv").write_bytes(review_table(findings, [4, 2], "\t"))
+    excel, tabs = (list(read_rows(tmp_path / name)) for name in ("a.xlsx", "a.tsv"))
+    assert [row.values for row in excel] == [row.values for row in tabs]
+    first = tabs[0].values
+    assert first == {
+        REVIEW_COLUMNS[0]: "",
+        REVIEW_COLUMNS[1]: findings[4].likely,
+        "topic": topics[4],
+        "suspicion": f"{findings[4].suspicion:.4f}",
+        "reasons": "; ".join(findings[4].reasons),
+        "text": texts[4],
+        "part": "train",
+        "at": "5",
+        "digest": text_digest(texts[4], topics[4]),
+    }
+    assert read_decisions(tmp_path / "a.xlsx").items == ()
 
 
 def test_half_a_character_is_escaped_in_the_ranking() -> None:
@@ -510,7 +543,14 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
         'wheat,3,"[""a"",{""b"":1}]",',
         "goal,sport,,true",
     ]
+    (tmp_path / "b.xlsx").write_bytes(to_excel(rows))
+    assert [row.values for row in read_rows(tmp_path / "b.xlsx")] == [
+        {"text": "wheat", "topic": 3.0, "tags": '["a",{"b":1}]', "ok": ""},
+        {"text": "goal", "topic": "sport", "tags": "", "ok": True},
+    ]
     assert whole_rows(["-"], corpus, ["3", "4"], ReadOptions()) is None
+    assert whole_rows(["bbc"], corpus, ["3", "4"], ReadOptions()) is None
+    assert whole_rows([str(tmp_path / "c.jsonl")], corpus, ["3", "4"], ReadOptions()) is None
     path.write_text(lines[0])
     with pytest.raises(DataError, match=r"a.jsonl was changed while it was read; try again"):
         whole_rows([str(path)], corpus, ["3", "4"], ReadOptions())
