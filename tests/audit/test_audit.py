@@ -102,7 +102,8 @@ def test_the_order_of_the_file_says_nothing() -> None:
 
 def test_weights_of_words_follow_the_formula() -> None:
     texts, topics, _ = labelled(60, 0)
-    long = "wheat corn crop export tonnes rate loan bond fed credit yield goal match team coach cup silo seed"
+    long = "wheat corn crop export tonnes silo rate loan bond fed credit yield "
+    long += "goal match team coach cup league"
     audit = audited([*texts, long, long.upper(), long], [*topics, "grain", "bank", "grain"])
     row, names = 60, audit.topics.names
     y, words = audit.evidence.y, audit.words.toarray()

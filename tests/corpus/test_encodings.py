@@ -137,6 +137,18 @@ def test_utf_16_without_a_mark_is_guessed(encoding: str) -> None:
     assert str(error.value) == (f'a.csv seems to be UTF-16; read it with `encoding="{encoding}"`.')
 
 
+@pytest.mark.parametrize("data", [b"", b"a\0b", b"abcd\0f" * 9, b"a\0cdef" * 9])
+def test_a_few_zeros_are_no_sign_of_utf_16(data: bytes) -> None:
+    assert guess_utf16(data) is None
+    assert guess_utf16(b"a\0b\0") == "utf-16-le"
+    assert guess_utf16(b"\0a\0b") == "utf-16-be"
+
+
+def test_encodings_have_the_names_of_python() -> None:
+    names = ("UTF8", "utf-8-sig", "latin1", "Shift-JIS")
+    assert [*map(check_encoding, names)] == [None, None, "iso8859-1", "shift_jis"]
+
+
 def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
     rows = "".join(f"{FRENCH} {n},a\n" for n in range(40))
     Path("a.csv").write_bytes(f"text,topic\n{rows}".encode("cp1252") + "é,a\n".encode())

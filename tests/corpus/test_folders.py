@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from slugline.corpus import readers
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -152,6 +153,23 @@ def test_texts_of_a_folder_need_no_topics_where_they_are_predicted() -> None:
     assert fourth == BadRow("4.txt", *OUTSIDE)
     with pytest.raises(DataError, match="texts/a has no sub-folders; make one for each topic"):
         load_corpus("texts/a")
+    Path("notes").mkdir()
+    Path("notes/a.md").write_text("no text")
+    with pytest.raises(DataError) as caught:
+        read_rows("notes", fallback="txt")
+    assert str(caught.value) == (
+        "notes has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
+        "name other files themselves."
+    )
+
+
+def test_a_file_of_a_folder_may_be_as_long_as_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MAX_RECORD", 5)
+    Path("texts/a/2.txt").write_text("wheats")
+    long = BadRow("a/2.txt", "more than 10,000,000 bytes", "split them")
+    assert bad_rows() == [long]
+    monkeypatch.setattr(readers, "_problem", lambda *_: None)  # as if it had grown since
+    assert bad_rows() == [long]
 
 
 def test_parquet_files_of_a_folder_are_one_source(write_parquet: Any) -> None:

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -23,8 +24,15 @@ from hypothesis import strategies as st
 
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
-from slugline.corpus.formats import TextLines
-from slugline.corpus.readers import folder_rows, read_dialect, read_rows
+from slugline.corpus.formats import TableDialect, TextLines
+from slugline.corpus.readers import (
+    RowReader,
+    folder_rows,
+    read_dialect,
+    read_line_range,
+    read_row_range,
+    read_rows,
+)
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
@@ -620,18 +628,32 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             "texts.csv is a folder and can't be read as csv; check the path.",
         ),
         (
+            "a.slug",
+            {},
+            "a.slug is a model, not documents; give documents, or let it answer some: slugline "
+            "predict a.slug FILE",
+        ),
+        (
             "tickets.csv",
             {"format": "folder"},
             "tickets.csv is not a folder and can't be read as folder; check the path.",
         ),
     ],
-    ids=["near name", "no near name", "unknown ending", "folder as file", "file as folder"],
+    ids=[
+        "near name",
+        "no near name",
+        "unknown ending",
+        "folder as file",
+        "model",
+        "file as folder",
+    ],
 )
 def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
     source: str, options: dict[str, Any], message: str
 ) -> None:
     write("tickets.csv", CSV)
     write("notes.docx", "")
+    write("a.slug", "")
     Path("texts.csv").mkdir()
 
     with pytest.raises(DataError) as error:
@@ -781,3 +803,37 @@ def test_a_first_line_that_names_the_separator_is_obeyed_and_skipped(
     assert read_dialect(rows)[0] == ";"
     assert read_dialect(rows).columns == ("a,b,text", "topic")
     assert list(rows) == [SourceRow(3, {"a,b,text": "1,2", "topic": "x"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "dialect"),
+    [
+        ("a.csv", b"text;topic\r\na;b\r\n", TableDialect(";", newline="\r\n")),
+        ("a.csv.gz", gzip.compress(b"text;topic\n"), TableDialect(";")),
+        ("a.tsv", b"text,a\ttopic\n", TableDialect("\t")),
+        ("a.csv", "\ufefftext,tópic\n".encode(), TableDialect(has_mark=True)),
+        ("a.csv", "text;tópic\n".encode("cp1252"), TableDialect(";", "cp1252")),
+        ("a.csv", b"", TableDialect()),
+        ("a.csv.gz", gzip.compress(b"text;topic\n" * 99)[:20], TableDialect()),
+        ("a.jsonl", b'{"text;topic": 1}\n', TableDialect()),
+    ],
+    ids=["semicolons", "gzip", "tabs", "mark", "Windows", "empty", "cut off", "JSON"],
+)
+def test_answers_can_be_written_as_a_table_was(
+    name: str, content: bytes, dialect: TableDialect
+) -> None:
+    rows = read_rows(write(name, content))
+    assert read_dialect(rows)._replace(columns=()) == dialect
+    with contextlib.suppress(DataError):  # of the file that was cut off
+        list(rows)
+
+
+@pytest.mark.parametrize("read", [read_line_range, read_row_range])
+def test_a_part_of_a_file_that_is_gone_is_an_error(read: Callable[..., RowReader]) -> None:
+    with pytest.raises(DataError, match=r"^gone.parquet doesn't exist; check the path\.$"):
+        list(read("gone.parquet", 0, 1))
+
+
+def test_answers_to_excel_have_a_mark() -> None:
+    assert read_dialect(RowReader("a.xlsx", "xlsx", iter([]))) == TableDialect(has_mark=True)
+    assert read_dialect(RowReader("gone.csv", "csv", iter([]))) == TableDialect()

@@ -36,6 +36,19 @@ def test_a_packed_file_gives_the_lines_that_it_unpacks_to(piece: int) -> None:
     assert b"".join(lines_of(stream, 1000)) == DATA
 
 
+class OneRead(io.BytesIO):
+    """A file from which a second read would wait."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        assert self.tell() == 0
+        return super().read1(size)
+
+
+@pytest.mark.parametrize(("data", "limit"), [(b"0123456789", 10), (b"one\ntw", 100)])
+def test_what_is_enough_for_a_line_is_not_read_beyond(data: bytes, limit: int) -> None:
+    assert LineStream(OneRead(data)).readline(limit) == data[: data.find(b"\n") + 1] or data
+
+
 # Waiting ----------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,9 @@ def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: Correcti
     kept = add(store)
     assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
+    assert store._connection is not None
+    for name, value in (("synchronous", 2), ("trusted_schema", 0), ("journal_mode", "wal")):
+        assert store._connection.execute(f"PRAGMA {name}").fetchone() == (value,)
     with CorrectionStore(path) as another:
         assert list(another.rows()) == [kept]
 
@@ -88,6 +91,7 @@ def test_what_is_taken_back_no_longer_counts_but_is_still_there(
     assert not store.undo(first.id), "once is enough"
     assert not store.undo(99)
     assert not store.undo(1 << 63)
+    assert not store.undo(-(1 << 63) - 1)
     assert list(store.rows()) == [second]
     assert store.count() == 1
     with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -114,16 +118,18 @@ def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
     assert store.count(model="other") == 0
 
 
-def test_rows_come_in_pages_that_miss_none(path: Path) -> None:
-    with CorrectionStore(path, page_rows=3) as store:
+def test_rows_come_in_pages_that_miss_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slugline.corrections.store._PAGE_ROWS", 3)
+    with CorrectionStore(path) as store:
         for n in range(10):
             add(store, topic=n)
         assert [row.topic for row in store.rows()] == list(range(10))
         assert [row.topic for row in store.rows(most=4)] == list(range(4))
 
 
-def test_pages_of_long_texts_have_few_rows(path: Path) -> None:
-    with CorrectionStore(path, page_bytes=1500) as store:
+def test_pages_of_long_texts_have_few_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slugline.corrections.store._PAGE_BYTES", 1000)
+    with CorrectionStore(path) as store:
         for n in range(5):
             add(store, topic=n, text="x" * 1000)
         rows = store.rows()
@@ -173,6 +179,8 @@ def test_notes_are_kept_beside_the_corrections(path: Path, store: CorrectionStor
         ({"probability": float("nan")}, "`probability` is nan; give a number from 0 to 1."),
         ({"probability": "high"}, "`probability` is 'high'; give a number from 0 to 1."),
         ({"probability": 1.5}, "`probability` is 1.5; give a number from 0 to 1."),
+        ({"probability": -0.5}, "`probability` is -0.5; give a number from 0 to 1."),
+        ({"probability": True}, "`probability` is True; give a number from 0 to 1."),
         ({"who": 7}, "`who` is 7; give a string of at most 1,000 characters."),
         ({"model": "x" * 1001}, "`model` is 'xxx"),
     ],
@@ -184,6 +192,16 @@ def test_what_is_no_correction_is_refused(
     with pytest.raises(DataError, match=f"^{re.escape(message)}"):
         add(store, **given)
     assert store.count() == 0
+
+
+def test_what_is_as_long_as_may_be_is_kept(store: CorrectionStore) -> None:
+    given = {"who": "w" * 1000, "model": "m" * 1000, "digest": "d" * 1000}
+    text = "€" * (MAX_TEXT_BYTES // 3) + "x"
+    assert len(text.encode()) == MAX_TEXT_BYTES
+    kept = [add(store, text=text, probability=0, **given), add(store, probability=1, **given)]
+    assert list(store.rows()) == kept
+    with pytest.raises(DataError, match="`text` has 5,592,407 characters, and the text of a corr"):
+        add(store, text=text + "x")
 
 
 # Files that are none of ours --------------------------------------------------------------------
@@ -296,7 +314,10 @@ def test_a_damaged_file_is_an_error_that_says_so(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["topic = x'ff'", "text = 5", "probability = 7.0", "at = 5", "answer = x'00'", "who = 1.5"],
+    [
+        *("topic = x'ff'", "text = 5", "probability = 7.0", "at = 5", "answer = x'00'"),
+        *("who = 1.5", "at = 'today'", "model = 5", "digest = 'word'", "probability = x'00'"),
+    ],
 )
 def test_a_row_that_was_changed_is_named(path: Path, change: str) -> None:
     with CorrectionStore(path) as store:

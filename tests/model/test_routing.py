@@ -353,6 +353,45 @@ def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> N
     assert str(route.reason).startswith(f"probability {route.probability:.2f} is under 0.")
 
 
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (Unsure("no_words"), "no words"),
+        (Unsure("no_threshold", probability=0.5), "probability 0.50; no answer of this topic is "
+                                                  "sure enough"),
+        (Unsure("low_probability", probability=0.5, threshold=0.51),
+         "probability 0.50 is under 0.51"),
+        (Unsure("low_probability", probability=0.501, threshold=0.504),
+         "probability 0.501 is under 0.504"),
+        (Unsure("low_probability", probability=0.5, threshold=0.500001),
+         "probability 0.500000 is under 0.500001"),
+        (Unsure("low_probability", probability=0.5, threshold=0.5000001),
+         "probability 0.5000000 is under 0.5000001"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_numbers_of_a_reason_differ_in_their_digits(reason: Unsure, text: str) -> None:
+    assert str(reason) == text
+
+
+def test_thresholds_by_topic_are_summarized_by_their_range(fitted: TopicClassifier) -> None:
+    model = fitted.fitted_
+    low, high = np.float32(0.25), np.float32(0.75)
+    router = Router(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
+    rows = dict(router.summary())
+    assert rows["from probability"] == "0.25 to 0.75, by topic"
+    assert rows["coverage of sets"] == "0.8"
+    assert router.promise == 0.9
+    router = Router(model, None, np.array([low, low, np.inf]))
+    assert (router.summary(), router.promise, router.note) == ([], 0, "")
+    rows = dict(replace(router, precision=0.9).summary())
+    assert rows["from probability"] == "0.25"
+    precision, share = model.held_out_predictions.precision_at(router.thresholds)  # type: ignore[union-attr]
+    assert rows["on left-out texts"] == (
+        f"{100 * share:.1f} % answered by probability alone, {100 * precision:.1f} % of them right"
+    )
+
+
 def test_without_a_precision_every_text_is_answered_that_is_not_blank(
     fitted: TopicClassifier,
 ) -> None:

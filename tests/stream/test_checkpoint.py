@@ -378,6 +378,19 @@ def test_arrays_that_can_not_be_are_refused(
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")
 
 
+@pytest.mark.parametrize(("first", "done"), [(1, -1), (1, 0), (1, 3), (1, 99)])
+def test_numbers_of_descents_that_can_not_be_are_refused(job: Job, first: int, done: int) -> None:
+    job.begin()
+    index = msgspec.json.decode((job.folder / "checkpoint.json").read_bytes())
+    assert index["content"]["n_done"] == first
+    index["content"]["n_done"] = done
+    content = msgspec.json.encode(index["content"])
+    index["sha256"] = hashlib.sha256(content).hexdigest()
+    (job.folder / "checkpoint.json").write_bytes(msgspec.json.encode(index))
+    refused = f"kept/checkpoint.json: damaged ({done} of 3 descents, and 1 judged); remove kept "
+    assert refusal(job).startswith(refused)
+
+
 @pytest.mark.parametrize("name", ["biases", "first", "rest.sizes", "rest.first"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(job: Job, name: str, value: float) -> None:

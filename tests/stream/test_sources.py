@@ -6,18 +6,20 @@ import gzip
 import json
 import pickle
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slugline.classifier import TopicClassifier
+from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.corpus.formats import ByteRange
 from slugline.corpus.labelled import SchemaCheck, SourceSchema
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.rows import BadRow, ReadOptions
+from slugline.corpus.rows import BadRow, DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
+from slugline.learning.linear.sums import MAX_ROWS
 from slugline.stream import source as parts
 from slugline.stream import source as sources
 from slugline.stream.source import (
@@ -26,6 +28,7 @@ from slugline.stream.source import (
     FileRange,
     Partition,
     SerializedDocuments,
+    make_portable,
 )
 
 Rows = list[tuple[Any, Any]]
@@ -64,22 +67,52 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource]:
     """Return the parts, what they hold when they are read elsewhere, and what is known of all."""
     documents = DocumentSource(source, **how)
+    digests: list[str] = []
     found: list[Partition] = []
     rows: Rows = []
     for part in documents.partitions():
         found.append(part)
         read_from = part if part.is_local else pickle.loads(pickle.dumps(part))
         for batch in read_from.batches():
-            documents.add(batch.schemas, len(batch.texts), "")
+            digest = compute_digest(batch.texts, batch.topics)
+            documents.add(batch.schemas, len(batch.texts), digest)
+            digests += [digest] * bool(batch.texts)
             rows += zip(batch.texts, batch.topics, strict=True)
+    assert documents.digest == reduce(chain_digests, digests or [compute_digest([], [])])
     return found, rows, documents
 
 
 def test_a_small_file_is_one_part(tmp_path: Path) -> None:
-    found, rows, documents = read(write_lines(tmp_path / "a.jsonl"))
+    path = write_lines(tmp_path / "a.jsonl")
+    found, rows, documents = read(path)
     assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS
     assert documents.n_documents == len(ROWS)
+    assert documents.columns_note == (
+        "read column 'text' as text and 'topic' as topic; name others with `text` and `topic`"
+    )
+    named = read(path, text="text", topic="topic", encoding="latin1", skip_bad_rows=True)[2]
+    assert (named.columns_note, named.n_skipped) == ("", 0)
+    assert named.layout == DataLayout(("text",), "topic", "iso8859-1", True)
+    assert documents.layout == DataLayout(("text",), "topic")
+    assert read([(["a"], ["x"])])[2].layout is None
+
+
+@pytest.mark.parametrize("rows_per_block", [0, MAX_ROWS + 1])
+def test_a_block_has_rows_and_no_more_than_can_be_added_up(rows_per_block: int) -> None:
+    with pytest.raises(OptionError, match=f"`rows_per_block` is {rows_per_block}; give a whole"):
+        DocumentSource([], rows_per_block=rows_per_block)
+    for most in (1, MAX_ROWS):
+        assert read([(["a"], ["x"])], rows_per_block=most)[1] == [("a", "x")]
+
+
+def test_what_is_no_source_is_named() -> None:
+    with pytest.raises(OptionError, match="`source` is of type int; give a path, a pattern such"):
+        DocumentSource(5)
+    with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
+        DocumentSource(pytest.importorskip("pandas").DataFrame({"text": []}))
+    with pytest.raises(OptionError, match="`encoding` and `skip_bad_rows` apply to files only"):
+        DocumentSource([(["a"], ["x"])], skip_bad_rows=True)
 
 
 def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +123,26 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
     found, rows, _ = read(f"{tmp_path}/*.csv")
     assert [len(part.paths) for part in found] == [4, 4, 2]
     assert rows == ROWS
+    for number in range(10):
+        path = tmp_path / f"{number}.csv"
+        (tmp_path / f"{number}.csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+    sizes = [(tmp_path / f"{number}.csv.gz").stat().st_size for number in range(10)]
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 4 * max(sizes) * 5)
+    assert [len(part.paths) for part in read(f"{tmp_path}/*.gz")[0]] == [5, 5]
+
+
+def test_a_folder_is_read_here_between_files_that_are_read_anywhere(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / name, ROWS[:3]) for name in ("a.csv", "b.csv", "c.csv")]
+    folder = tmp_path / "folder"
+    (folder / "topic4").mkdir(parents=True)
+    (folder / "topic4" / "1.txt").write_text("text")
+    found, rows, _ = read([*paths[:2], folder, paths[2]])
+    assert [(len(part.paths), part.is_local) for part in found] == [
+        (2, False),
+        (1, True),
+        (1, False),
+    ]
+    assert rows == [*ROWS[:3] * 2, ("text", "topic4"), *ROWS[:3]]
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -97,7 +150,14 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
 def test_lines_are_cut_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
     found, rows, _ = read(write_lines(tmp_path / "a.jsonl"), rows_per_block=rows_per_block)
     assert all(isinstance(part, FileRange) for part in found)
-    assert len(found) > 1 or rows_per_block == 1000
+    size = (tmp_path / "a.jsonl").stat().st_size
+    n_bytes = max(1000, rows_per_block * size // (len(ROWS) + 1))
+    starts = [part.first for part in found if isinstance(part, FileRange)]
+    assert starts == [*range(0, size, n_bytes)]
+    assert [part.end for part in found if isinstance(part, FileRange)] == [*starts[1:], size]
+    assert [part.is_last for part in found if isinstance(part, FileRange)][-2:] == [
+        *[False] * (len(starts) > 1), True
+    ]  # fmt: skip
     assert rows == ROWS
 
 
@@ -146,7 +206,9 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 ) -> None:
     path = write_csv(tmp_path / "a.csv")
     assert [part.is_local for part in read(path)[0]] == [False]
-    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", 3000)
+    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", path.stat().st_size)
+    assert [part.is_local for part in read(path)[0]] == [False]
+    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", path.stat().st_size - 1)
     found, rows, _ = read(path)
     assert [part.is_local for part in found] == [True]
     assert rows == ROWS
@@ -298,6 +360,9 @@ def test_a_block_ends_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -
 def test_documents_in_hand_are_packed_and_unpacked(tmp_path: Path) -> None:
     (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
     (batch,) = part.batches()
+    (portable,) = make_portable([part])
+    assert (portable.is_local, list(portable.batches())) == (False, [batch])
+    assert list(make_portable([portable])) == [portable]
     assert list(pickle.loads(pickle.dumps(SerializedDocuments.of(batch))).batches()) == [batch]
 
 
@@ -334,6 +399,20 @@ def test_columns_of_a_collection_may_be_named() -> None:
 def test_partitions_without_rows_are_passed_over() -> None:
     frame = frames()
     assert read(frame[frame.text == ROWS[0][0]])[1] == ROWS[:1]
+
+
+def test_a_row_of_a_collection_is_no_longer_than_one_of_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("slugline.corpus.rows.MAX_RECORD", 20)
+    rows: Rows = [("x" * 14, "topic0"), ("x" * 15, "topic0")]
+    mappings = [{"text": text, "topic": topic, "n": 5} for text, topic in rows]
+    for source in (frames(rows * 20), bag(mappings * 20, 1)):
+        with pytest.raises(DataError, match="row 1 can't be used: more than 20 bytes; split them"):
+            read(source)
+    assert read(bag(mappings[:1]))[1] == rows[:1]
+    with pytest.raises(DataError, match="row 1 can't be used: no mapping; make all items mappings"):
+        read(bag([mappings[0], "text"], 1))
 
 
 def test_bad_rows_of_a_collection_are_named() -> None:

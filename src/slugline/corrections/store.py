@@ -159,6 +159,8 @@ _TABLES = (
 )
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 16)
+# A page of rows, which are read together, ends after so many rows or bytes of text.
+_PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
@@ -175,25 +177,14 @@ class CorrectionStore:
         Seconds to wait while another process or thread writes.
     create : bool, default True
         Whether to create a missing file.
-    page_rows, page_bytes : int
-        A page of rows, which are read together, ends after so many rows or bytes of text.
 
     Raises
     ------
     StoreError : if the file is missing, can't be opened, or is of another program or version.
     """
 
-    def __init__(
-        self,
-        path: PathLike,
-        *,
-        patience: float = 5.0,
-        create: bool = True,
-        page_rows: int = 500,
-        page_bytes: int = 4 << 20,
-    ) -> None:
+    def __init__(self, path: PathLike, *, patience: float = 5.0, create: bool = True) -> None:
         self.path = Path(path)
-        self._page_rows, self._page_bytes = page_rows, page_bytes
         self._patience = patience
         self._create = create
         self._lock = threading.Lock()
@@ -252,9 +243,9 @@ class CorrectionStore:
 
         Only those with numbers over `after`; corrections added meanwhile may be among them.
         """
-        n_remaining = self._page_rows if most is None else most
+        n_remaining = _PAGE_ROWS if most is None else most
         while n_remaining > 0:
-            page = self._page(after, min(n_remaining, self._page_rows))
+            page = self._page(after, min(n_remaining, _PAGE_ROWS))
             if not page:
                 return
             yield from page
@@ -300,7 +291,7 @@ class CorrectionStore:
             for cells in cursor:
                 page.append(self._restored(cells))
                 n_bytes += len(cells[1])
-                if n_bytes > self._page_bytes:
+                if n_bytes > _PAGE_BYTES:
                     break
             cursor.close()  # readers must not keep a writer from cleaning up
         return page
@@ -334,7 +325,7 @@ class CorrectionStore:
     @contextlib.contextmanager
     def _lent(self, verb: str) -> Iterator[sqlite3.Connection]:
         """Lend the connection to one thread; `verb` is the verb of an error's message."""
-        if not self._lock.acquire(timeout=max(self._patience, 0)):
+        if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
         try:
             yield self._connected()
