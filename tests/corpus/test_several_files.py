@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
-from slugline.corpus.loading import load_corpus
+from slugline.corpus.loading import load_corpus, read_corpus
+from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 
 Run = Callable[..., Any]
@@ -88,6 +89,50 @@ def test_topics_that_are_words_in_one_file_and_numbers_in_another_are_an_error()
     assert str(error.value) == (
         "a.csv has topics like '3', but b.csv has some like 'x'; "
         "make all topics words or all numbers."
+    )
+
+
+def test_a_corpus_has_the_layout_that_its_files_share() -> None:
+    write("a.csv", "text,topic\none,x\n")
+    Path("b.csv").write_bytes("text,topic\nHeizung läuft nicht,Büro\n".encode("cp1252"))
+    write("c.csv", "body,topic\none,x\n")
+    write("d.txt", "__label__x one\n")
+    plain = DataLayout(("text",), "topic")
+    for names, layout in (
+        (["a.csv", "a.csv"], plain),
+        (["b.csv"], plain._replace(encoding="cp1252")),
+        (["a.csv", "b.csv"], plain),
+        (["a.csv", "c.csv"], None),
+        (["a.csv", "d.txt"], None),
+        (["d.txt", "a.csv"], None),
+    ):
+        assert load_corpus(names).layout == layout
+    corpus = load_corpus(["a.csv", "d.txt"])
+    assert [corpus.place(row) for row in (0, 1)] == ["a.csv, line 2", "d.txt, line 1"]
+
+
+def test_rows_are_left_out_as_of_the_training_data() -> None:
+    write("a.csv", "text,topic\n" + "one,x\n" * 18 + "two\n,x\n")
+    layout = DataLayout(("text",), "topic", skip_bad_rows=True)
+    corpus = read_corpus("a.csv", ReadOptions(layout=layout))
+    assert corpus.notes[-1] == (
+        "skipped 2 of 20 rows, as of the model's training data: 1 cells instead of 2 (line 20); no "
+        "text (line 21)"
+    )
+    assert (corpus.n_skipped, corpus.layout) == (2, layout)
+    with pytest.raises(DataError, match="2 of 20 rows can't be used"):
+        read_corpus("a.csv", ReadOptions(layout=layout._replace(skip_bad_rows=False)))
+
+
+def test_of_many_kinds_of_faults_three_are_named_with_five_places_of_each() -> None:
+    good, faults = '{"text": "a", "topic": "b"}\n', ["{", "[]", '{"text": ""}', '{"topic": "b"}']
+    write("a.jsonl", good * 5 + "\n".join(faults + [faults[2]] * 6 + ["5"]) + "\n")
+    with pytest.raises(DataError) as caught:
+        load_corpus("a.jsonl", "text", "topic")
+    assert str(caught.value) == (
+        "a.jsonl: 11 of 16 rows can't be used: not valid JSON (Input data was truncated) (line 6); "
+        "JSON, but not an object (lines 7, 16); no text and no topic (lines 8, 10, 11, 12, 13 and "
+        "2 more); 1 more of other kinds; fix them."
     )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.labelled import UnlabelledTexts, read_texts
-from slugline.corpus.readers import read_rows
+from slugline.corpus.labelled import LabelledRows, SourceLayout, UnlabelledTexts, read_texts
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.rows import ReadOptions, SourceRow
 from slugline.errors import DataError
 
 
@@ -35,6 +36,50 @@ def test_topics_of_a_table_are_ignored_and_the_guess_is_noted(tmp_path: Path) ->
 def test_columns_can_be_named_and_joined(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "subject,body\none,two\n", "subject,body")
     assert (found.texts, found.note) == (["one\ntwo"], "")
+
+
+def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) -> None:
+    lines = ["{"] * 4 + ['{"text": "a", "topic": "b"}'] * 3
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    options = ReadOptions(skip_bad_rows=True)
+    labelled = LabelledRows(read_rows(tmp_path / "a.jsonl"), options, max_bad_rows=2)
+    documents = iter(labelled)
+    assert next(documents).at == 5
+    first = labelled.take_schema()
+    assert (first.n_rows, first.n_bad, [row.at for row in first.bad]) == (5, 4, [1, 2])
+    assert (first.is_last, labelled.is_stopped) == (False, False)
+    assert [document.at for document in documents] == [6, 7]
+    last = labelled.take_schema()
+    assert (last.n_rows, last.n_bad, last.bad, last.is_last) == (2, 0, (), True)
+    assert first.layout == last.layout == SourceLayout(("text",), "topic", "b", ("text",))
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"text": 1, "topic": "b"}, "a number for a text"),
+        ({"text": 1.5, "topic": "b"}, "a number for a text"),
+        ({"text": True, "topic": "b"}, "a value of type bool for a text"),
+        ({"text": ["a"], "topic": "b"}, "a list for a text"),
+        ({"text": {"a": 1}, "topic": "b"}, "an object for a text"),
+        ({"text": "a", "topic": ["b"]}, "a list for a topic"),
+        ({"text": "a", "topic": {"b": 1}}, "an object for a topic"),
+        ({"text": " ", "topic": None}, "no text and no topic"),
+        ({"text": "a", "topic": float("nan")}, "no topic"),
+        ({"text": None, "topic": "b"}, "no text"),
+        ({"text": "a", "topic": "5"}, "a number as topic, such as '5', where most are like 'b'"),
+        ({"text": "a", "topic": -2.0}, "a number as topic, such as '-2', where most are like 'b'"),
+    ],
+)
+def test_cells_that_are_no_text_or_topic_are_named(values: dict[str, object], problem: str) -> None:
+    good = SourceRow(1, {"text": "a", "topic": "b"})
+    layout = SourceLayout(("text",), "topic", "b")
+    rows = RowReader("a", "jsonl", iter([good, SourceRow(2, values), good]))
+    labelled = LabelledRows(rows, ReadOptions(), layout=layout)
+    assert [document.text for document in labelled] == ["a"]
+    (bad,) = labelled.take_schema().bad
+    assert (bad.at, bad.problem, bad.values) == (2, problem, {})
+    assert labelled.is_stopped
 
 
 @pytest.mark.parametrize(

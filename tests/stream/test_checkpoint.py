@@ -247,6 +247,18 @@ def test_a_damaged_part_is_named_before_anything_is_read(job: Job) -> None:
     )
 
 
+def test_a_part_that_is_damaged_after_it_was_checked_is_named(job: Job) -> None:
+    job.begin()
+    with checkpoint.open_checkpoint(job.folder) as kept:
+        assert kept is not None
+        for part in job.folder.glob("*.safetensors"):
+            data = bytearray(part.read_bytes())
+            data[-1] ^= 1
+            part.write_bytes(data)
+        with pytest.raises(CheckpointError, match="its bytes are not those that were written"):
+            kept.load(10, [slice(0, 1)])
+
+
 def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     job.begin()
     job.news = []
