@@ -6,13 +6,15 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from server import client, make_state
+from server import client, make_state, running
 from slugline.classifier import TopicClassifier
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
@@ -141,3 +143,55 @@ def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
             "replaced": "ready",
         }
         assert reply.json()["status"] == result[outcome]
+
+
+def test_a_learned_version_that_promises_less_is_held_back_also_after_a_restart(
+    run: Callable[..., Any], news: News, news_csv: Path
+) -> None:
+    run("train", news_csv, "-o", "news.slug", "--min-precision", 0.9, "-q")
+    before, topics = Path("news.slug").read_bytes(), sorted({topic for _, topic in news})
+    learns = ("--corrections", "c.db", "--learn-every", 180, "--learn-from", news_csv)
+    with running("news.slug", *learns) as url:
+        old = httpx.get(f"{url}/ready").json()
+        assert old["status"] == "ready"
+        with CorrectionStore("c.db") as store:  # of each text, a right one and a wrong one
+            for n in range(2):
+                for number, (text, topic) in enumerate(news):
+                    wrong = topics[(topics.index(topic) + (1 + number % 2) * n) % 3]
+                    store.add(
+                        text=f"{text} {n}", topic=wrong, answer=topic, probability=0.5,
+                        model="news", digest="0" * 12,
+                    )  # fmt: skip
+        end = time.monotonic() + 600
+        while (ready := httpx.get(f"{url}/ready").json()) == old:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        reply = httpx.post(f"{url}/v1/classify", json={"text": TEXT}).json()
+    assert ready["status"] == "ready, but learning from corrections gave no model that can be used"
+    assert ready["models"] == old["models"]
+    assert list(ready["problems"]) == ["learning from corrections"]
+    assert ready["problems"]["learning from corrections"].startswith(
+        "news.slug is unchanged: answers were promised to be right with a precision of 0.9, and "
+    )
+    assert (reply["version"], reply["results"][0]["topic"]) == (
+        ready["models"][0]["version"],
+        "bank",
+    )
+    with running("news.slug", *learns) as url:
+        assert httpx.get(f"{url}/ready").json() == ready
+        assert httpx.post(f"{url}/v1/classify", json={"text": TEXT}).json() == reply
+    assert Path("news.slug").read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "promise"), [("plain", "nothing"), ("sure", "0.9")])
+def test_a_precision_that_learning_could_break_is_an_error_at_the_start(
+    run: Callable[..., Any], saved: dict[str, Path], news_csv: Path, name: str, promise: str
+) -> None:
+    learns = ("--corrections", "c.db", "--learn-every", 5, "--learn-from", news_csv)
+    code, _, err = run("serve", "--port", 0, saved[name], *learns, "--min-precision", 0.92)
+    assert code == 2
+    assert err == (
+        f"slugline: error: --min-precision is 0.92, and {saved[name]} was trained to promise "
+        f"{promise}, so what it learns may not reach that; train it with `--min-precision 0.92`, "
+        "and leave the option out here.\n"
+    )

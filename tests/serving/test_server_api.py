@@ -229,6 +229,7 @@ def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Pa
     assert not again["is_new"]
     lines = [json.loads(line) for line in api.get("/v1/corrections").text.splitlines()]
     assert [line["topic"] for line in lines[-2:]] == ["recipe", "wheat"]
+    assert lines[-2]["probability"] == kept["probability"] == round(kept["probability"], 6)
     assert lines[-2]["who"] == "me"
     later = api.get("/v1/corrections", params={"after": kept["id"]}).text.splitlines()
     assert [json.loads(line)["id"] for line in later] == [again["id"]]

@@ -169,6 +169,7 @@ async def list_corrections(request: Request) -> Response:
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
     for row in store.rows(after=after):
+        row = row._replace(probability=messages.round_number(row.probability))
         yield _encode(replace_surrogates(row._asdict())) + b"\n"
 
 

@@ -26,6 +26,7 @@ import uvicorn
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, ServerError
+from slugline.model.routing import Router
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
 from slugline.serving.http.bodies import make_protocol
@@ -116,11 +117,19 @@ def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | No
 
     Raises
     ------
-    OptionError : if that model comes with Slugline, or `learn_every` is out of its range.
+    OptionError : if that model comes with Slugline, `learn_every` is out of its range, or the model
+        was trained to promise less than `min_precision`, so that a later version may break that.
     """
     if settings.learn_every is None or settings.corrections is None:
         return None
-    model = models.default
+    model, precision = models.default, settings.min_precision or 0.0
+    promise = Router.from_fitted(model.fitted).promise
+    if precision > promise:
+        raise OptionError(
+            f"--min-precision is {precision:g}, and {model.path} was trained to promise "
+            f"{promise or 'nothing'}, so what it learns may not reach that; train it with "
+            f"`--min-precision {precision:g}`, and leave the option out here."
+        )
     return RetrainingLoop(
         model.path,
         settings.learn_from,
