@@ -128,6 +128,29 @@ def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> Non
     ]
 
 
+def test_a_workbook_of_one_sheet_needs_no_note(tmp_path: Path) -> None:
+    save(tmp_path / "a.xlsx", parts())
+    assert read_rows(tmp_path / "a.xlsx").note == ""
+    assert list(read_rows(tmp_path / "a.xlsx")) == [SourceRow(2, {"text": "No heat", "topic": 3.0})]
+
+
+def test_years_begin_later_where_a_workbook_says_so(tmp_path: Path) -> None:
+    book = parts()["xl/workbook.xml"]
+    styles = "<a><cellXfs><xf numFmtId='14'/></cellXfs></a>"
+    assert isinstance(book, str)
+    for value, day in (("true", "1904-01-02"), ("1", "1904-01-02"), ("0", "1899-12-31")):
+        later = book.replace("<sheets>", f"<workbookPr date1904='{value}'/><sheets>")
+        rows = head("a") + "<row><c><v>1</v></c></row>"
+        assert read(tmp_path, rows, book=later, styles=styles) == [SourceRow(2, {"a": day})]
+
+
+def test_a_workbook_without_its_parts_is_named(tmp_path: Path) -> None:
+    assert reason(tmp_path, book=f"<workbook {_NS}/>") == "it has no sheet with cells"
+    assert (
+        reason(tmp_path, **{"_rels/.rels": relations(("image", "a.png"))}) == "it has no workbook"
+    )
+
+
 def test_parts_of_a_text_are_joined_without_how_they_are_spoken(tmp_path: Path) -> None:
     rich = "<si><r><t>東</t></r><rPh><t>とう</t></rPh><r><t>京</t></r></si>"
     strings = f"<x:sst xmlns:x='a'><x:si><x:t>text</x:t></x:si>{rich}</x:sst>"

@@ -295,6 +295,7 @@ def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
         test=corpus(news[60:], "test"),
     )
     assert found.merged.n_replaced == len({text for text, _ in some})
+    assert found.experiment.notes[-1].endswith("; 12 documents with such a text gave way")
 
 
 # Exported ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -357,14 +358,21 @@ def test_a_file_that_is_gone_is_named(job: Job) -> None:
 
 def forge(folder: Path, name: str, **arrays: Any) -> None:
     """Change arrays of a checkpoint, digests included, as one who means harm would."""
+    with forged_index(folder) as content:
+        part = content["parts"][name]
+        path = folder / part["file"]
+        before = load_file(path)
+        data = save(before | {n: a(before[n]) if callable(a) else a for n, a in arrays.items()})
+        path.write_bytes(data)
+        part |= {"n_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+@contextlib.contextmanager
+def forged_index(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the content of the index, and write what it is then with its digest."""
     index = msgspec.json.decode((folder / "checkpoint.json").read_bytes())
-    part = index["content"]["parts"][name]
-    path = folder / part["file"]
-    data = save(load_file(path) | arrays)
-    path.write_bytes(data)
-    part |= {"n_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    content = msgspec.json.encode(index["content"])
-    index["sha256"] = hashlib.sha256(content).hexdigest()
+    yield index["content"]
+    index["sha256"] = hashlib.sha256(msgspec.json.encode(index["content"])).hexdigest()
     (folder / "checkpoint.json").write_bytes(msgspec.json.encode(index))
 
 
@@ -378,6 +386,9 @@ def forge(folder: Path, name: str, **arrays: Any) -> None:
         ("now", {"rest.sizes": np.zeros(0)}),
         ("scores-0", {"scores": np.zeros((4, 9), np.float32)}),
         ("some-0", {"indices": np.full(1, 99, np.int32)}),
+        ("some-0", {"indices": lambda indices: np.full_like(indices, 1 << 20)}),
+        ("some-0", {"indptr": lambda indptr: np.append(indptr, indptr[-1:])}),
+        ("some-0", {"data": lambda data: data.astype(np.float64)}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -393,14 +404,41 @@ def test_arrays_that_can_not_be_are_refused(
 @pytest.mark.parametrize(("first", "done"), [(1, -1), (1, 0), (1, 3), (1, 99)])
 def test_numbers_of_descents_that_can_not_be_are_refused(job: Job, first: int, done: int) -> None:
     job.begin()
-    index = msgspec.json.decode((job.folder / "checkpoint.json").read_bytes())
-    assert index["content"]["n_done"] == first
-    index["content"]["n_done"] = done
-    content = msgspec.json.encode(index["content"])
-    index["sha256"] = hashlib.sha256(content).hexdigest()
-    (job.folder / "checkpoint.json").write_bytes(msgspec.json.encode(index))
+    with forged_index(job.folder) as content:
+        assert content["n_done"] == first
+        content["n_done"] = done
     refused = f"kept/checkpoint.json: damaged ({done} of 3 descents, and 1 judged); remove kept "
     assert refusal(job).startswith(refused)
+
+
+def test_a_file_outside_the_folder_is_not_read(job: Job) -> None:
+    job.begin()
+    with forged_index(job.folder) as content:
+        content["parts"]["now"]["file"] = "../now.1.safetensors"
+    damage = "it names '../now.1.safetensors'"
+    assert refusal(job).startswith(f"kept/checkpoint.json: damaged ({damage}); remove kept to")
+
+
+def test_an_index_larger_than_any_is_not_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.begin()
+    size = (job.folder / "checkpoint.json").stat().st_size
+    monkeypatch.setattr(checkpoint, "_MAX_INDEX_BYTES", size)
+    with checkpoint.open_checkpoint(job.folder) as kept:
+        assert kept is not None
+        assert kept.note == (
+            f"{job.folder} holds what was learned before: it goes on from there, once all "
+            "documents are read again"
+        )
+    monkeypatch.setattr(checkpoint, "_MAX_INDEX_BYTES", size - 1)
+    assert refusal(job).startswith(f"kept/checkpoint.json: damaged (it has {size:,} bytes); remove")
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
+    folder = tmp_path / "above" / "kept"
+    with checkpoint.open_checkpoint(str(folder)) as kept:
+        assert kept is not None
+        assert (kept.note, checkpoint.has_checkpoint(folder)) == ("", False)
+    assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("name", ["biases", "first", "rest.sizes", "rest.first"])
