@@ -1,0 +1,62 @@
+"""Settings of the site: `make docs` builds it into docs/_build/html, without network access."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from slugline import __version__
+
+DOCS = Path(__file__).parent
+sys.path.append(str(DOCS / "extensions"))
+
+project = "Slugline"
+author = "The Slugline developers"
+copyright = author  # noqa: A001 - Sphinx's name
+version = release = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "shell_cells",
+    "page_search",
+]
+exclude_patterns = ["_build", "extensions"]
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are words, not links
+
+# Pages are executed when they are built, each in an empty folder; an error fails the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
+nb_merge_streams = True
+# Cells see the terminal and the folders that a reader has, and the sample files by name.
+os.environ |= {
+    "IPYTHONDIR": str(DOCS / "extensions" / "ipython"),
+    "SLUGLINE_EXAMPLES": str(DOCS.parent / "examples"),
+    "COLUMNS": "80",
+    "NO_COLOR": "1",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+}
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_typehints = "none"  # docstrings say them in words
+autodoc_member_order = "bysource"
+default_role = "code"  # docstrings write code between single backticks
+
+html_theme = "furo"
+html_title = "Slugline"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1d5c8f", "color-brand-content": "#1d5c8f"},
+    "dark_css_variables": {"color-brand-primary": "#7fb8e6", "color-brand-content": "#7fb8e6"},
+}
+copybutton_exclude = ".linenos, .gp, .go"
