@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVC
 from data import load, synthetic_texts
 from measure import chromium, progress, seconds, table, timed
 from slugline import Corpus, LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
-from slugline.compare.results import AccuracyDifference, adjust_p_values, compare_accuracies
+from slugline.comparison.results import AccuracyDifference, adjust_p_values, compare_accuracies
 from slugline.corpus.splits import make_folds
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import N_RESAMPLES, wilson
@@ -30,8 +30,8 @@ from slugline.experiment import evidence
 from slugline.experiment.curve import learning_curves
 from slugline.experiment.evidence import gather_evidence, strongest_terms
 from slugline.experiment.run import evaluate, run_experiment
-from slugline.explain import explain
-from slugline.explain.explanation import Explanation
+from slugline.explanation import explain
+from slugline.explanation.explanation import Explanation
 from slugline.model.fitted import Fitted
 from slugline.reports.page import write_page
 from slugline.reports.training import training_page

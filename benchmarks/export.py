@@ -16,8 +16,8 @@ import numpy as np
 from data import LANGUAGES, load
 from measure import chromium, seconds, table
 from slugline import TopicClassifier
-from slugline.export.page import page_of
-from slugline.export.parts import ModelParts, model_parts
+from slugline.exporting.page import page_of
+from slugline.exporting.parts import ModelParts, model_parts
 from slugline.model.file.content import load_model
 
 MODEL, LARGE = "reuters46", "20ng"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.export.page import page_of
-from slugline.export.parts import ModelParts, model_parts
+from slugline.exporting.page import page_of
+from slugline.exporting.parts import ModelParts, model_parts
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page

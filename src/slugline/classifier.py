@@ -32,7 +32,7 @@ from slugline.text.features import Features
 
 if TYPE_CHECKING:
     from slugline.base.progress import Progress
-    from slugline.explain.explanation import Explanation
+    from slugline.explanation.explanation import Explanation
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
@@ -322,8 +322,8 @@ class TopicClassifier(TextEstimator):
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
     def explain(self, text: str, topic: Topic | None = None, **options: Any) -> Explanation:
-        """Return the words for and against a topic; see `slugline.explain.explain`."""
-        from slugline.explain.explain import explain
+        """Return the words for and against a topic; see `slugline.explanation.explain`."""
+        from slugline.explanation.explain import explain
 
         return explain(self._fitted(), text, topic, **options)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slugline.audit.findings import text_digest
+from slugline.auditing.findings import text_digest
 from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow

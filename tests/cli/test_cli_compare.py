@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from slugline.compare.models import MODELS
+from slugline.comparison.models import MODELS
 
 pytestmark = pytest.mark.slow
 

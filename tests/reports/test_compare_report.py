@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from slugline.base.plots import ModelMark, plot_models
-from slugline.compare.results import Comparison, ModelResult
+from slugline.comparison.results import Comparison, ModelResult
 from slugline.reports.comparison import (
     comparison_page,
     comparison_rows,

@@ -29,9 +29,9 @@ from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from slugline.audit.audit import Audit
-    from slugline.audit.findings import Findings
-    from slugline.audit.repair import Gain, Repair
+    from slugline.auditing.audit import Audit
+    from slugline.auditing.findings import Findings
+    from slugline.auditing.repair import Gain, Repair
     from slugline.corpus.corpus import Corpus
 
 
@@ -109,8 +109,8 @@ def audit(
         if decisions is not None:
             _repair(train, data, reading, decisions, output, gain, options, as_json)
             return
-        from slugline.audit.audit import audit_corpus
-        from slugline.audit.findings import Findings
+        from slugline.auditing.audit import audit_corpus
+        from slugline.auditing.findings import Findings
 
         report = audit_corpus(train, others, **options)
         gained = _gain_of_dropping(report, options) if gain else None
@@ -190,7 +190,7 @@ def _repair(
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
-    from slugline.audit.repair import apply_decisions, read_decisions
+    from slugline.auditing.repair import apply_decisions, read_decisions
 
     if output is None and not gain:
         raise OptionError(
@@ -237,7 +237,7 @@ def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> bool:
     """Write documents in the format of the name; return whether with all columns."""
-    from slugline.audit.repair import to_csv, to_excel, to_json_lines, whole_rows
+    from slugline.auditing.repair import to_csv, to_excel, to_json_lines, whole_rows
     from slugline.corpus.formats import TableDialect
 
     whole = whole_rows(data, corpus, repair.topics, reading)
@@ -253,7 +253,7 @@ def _write_documents(
 
 
 def _gain_of(corpus: Corpus, repair: Repair, options: dict[str, Any]) -> Gain | None:
-    from slugline.audit.audit import group_copies
+    from slugline.auditing.audit import group_copies
 
     groups = group_copies(corpus.texts, seed=options["seed"], n_jobs=options["n_jobs"])
     return _measured(corpus, repair.topics, groups, options)
@@ -270,7 +270,7 @@ def _measured(
     corpus: Corpus, after: list[str | None], groups: Index, options: dict[str, Any]
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
-    from slugline.audit.repair import measure_gain
+    from slugline.auditing.repair import measure_gain
 
     try:
         return measure_gain(corpus, after, groups, **options)
@@ -309,12 +309,12 @@ def _write(
     """Write the files that were asked for; return what each is, with its name."""
     files = {}
     if ranking is not None:
-        from slugline.audit.findings import ranking_lines
+        from slugline.auditing.findings import ranking_lines
 
         write_file(ranking, "".join(ranking_lines(findings)).encode())
         files["ranking"] = str(ranking)
     if review is not None:
-        from slugline.audit.findings import review_table
+        from slugline.auditing.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
         is_excel = review.suffix.lower() == ".xlsx"

@@ -32,7 +32,7 @@ from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.compare.results import Comparison
+    from slugline.comparison.results import Comparison
 
 
 _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
@@ -82,8 +82,8 @@ def compare(
       slugline compare tickets.csv -o comparison
       slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
     """
-    from slugline.compare.models import choose_models
-    from slugline.compare.run import CompareSettings, compare_models
+    from slugline.comparison.models import choose_models
+    from slugline.comparison.run import CompareSettings, compare_models
     from slugline.reports.comparison import format_model
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)

@@ -25,7 +25,7 @@ from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
-    from slugline.explain.explanation import Explanation
+    from slugline.explanation.explanation import Explanation
 
 
 # Words that are shown unless the user says how many; characters of a text that is shown in colour.
@@ -83,7 +83,7 @@ def explain(
       slugline explain reuters46 "Wheat exports rose"
       slugline explain tickets.slug --not refund - < ticket.txt
     """
-    from slugline.explain.explain import explain as find
+    from slugline.explanation.explain import explain as find
     from slugline.model.file.content import load_model
     from slugline.model.routing import Router, describe_unsure
 
@@ -174,7 +174,7 @@ def _print(explanation: Explanation, n: int | None) -> None:
 
 def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:
     """Return rows of the strongest words, of all others together, and of the sum."""
-    from slugline.explain.explanation import format_word
+    from slugline.explanation.explanation import format_word
 
     words, totals = explanation.totals(_N_WORDS) if n is None else explanation.totals(n, 0)
     most = max((abs(word.share) for word in words), default=0)
@@ -193,7 +193,7 @@ def _print_painted(explanation: Explanation) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from slugline.explain.explanation import merge_spans
+    from slugline.explanation.explanation import merge_spans
 
     marked = merge_spans(explanation.text, explanation.spans())
     most = max((abs(share) for *_, share in marked), default=0)

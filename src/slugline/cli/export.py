@@ -32,8 +32,8 @@ def export(model: str, output: Path | None, min_precision: float | None, quiet: 
       slugline export reuters46
       slugline export tickets.slug -o tickets-page.html
     """
-    from slugline.export.page import LARGE_PAGE, page_of
-    from slugline.export.parts import model_parts
+    from slugline.exporting.page import LARGE_PAGE, page_of
+    from slugline.exporting.parts import model_parts
 
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path)

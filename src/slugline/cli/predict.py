@@ -313,7 +313,7 @@ class _Lines(NamedTuple):
 
 def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
-    from slugline.explain.explain import explain
+    from slugline.explanation.explain import explain
 
     explanation = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
     return [

@@ -53,7 +53,7 @@ class Quote(NamedTuple):
 def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote:
     """Return the passage of at most `most` characters whose spans count most.
 
-    `spans` are (start, end, share), as `slugline.explain.explanation.highlight` takes them.
+    `spans` are (start, end, share), as `slugline.explanation.explanation.highlight` takes them.
     """
     start = _weightiest(spans, len(text), most)
     start, end = _at_spaces(text, start, min(len(text), start + most))
@@ -369,7 +369,7 @@ def _of_pair(
 
 def _spans(fitted: Fitted, text: str, predicted: str, topic: str | None) -> list[Span]:
     """Return each word's share of the score of the predicted topic minus that of the true one."""
-    from slugline.explain.explain import explain
+    from slugline.explanation.explain import explain
 
     if len(text) > _LONGEST:
         return []

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slugline.audit.audit import Audit, Leak
-from slugline.audit.findings import Finding, Findings, Span
+from slugline.auditing.audit import Audit, Leak
+from slugline.auditing.findings import Finding, Findings, Span
 from slugline.base.words import counted, join_words, one_line, percent
-from slugline.explain.explanation import highlight
+from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, shorten
 
 if TYPE_CHECKING:

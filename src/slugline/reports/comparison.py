@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from slugline.base.words import counted, format_seconds, join_words, percent
-from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
+from slugline.comparison.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import number, points, render
 from slugline.reports.pictures import accuracy_by_model

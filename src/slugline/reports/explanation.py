@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slugline.explain.explanation import Explanation, format_share, format_word
+from slugline.explanation.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
 
 #: Words in the table.

@@ -13,7 +13,7 @@ from slugline._version import __version__
 from slugline.base.files import write_result
 from slugline.base.html import style_sheet, template_environment
 from slugline.base.words import counted, percent
-from slugline.explain.explanation import STYLE, highlight
+from slugline.explanation.explanation import STYLE, highlight
 
 if TYPE_CHECKING:
     from markupsafe import Markup

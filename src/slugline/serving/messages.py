@@ -14,8 +14,8 @@ from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
-from slugline.explain.explain import explain
-from slugline.explain.explanation import Explanation
+from slugline.explanation.explain import explain
+from slugline.explanation.explanation import Explanation
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
 

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from slugline.base.words import whole_percent
 from slugline.corpus.documents import Topic
-from slugline.explain.explain import explain
-from slugline.explain.explanation import WordShare
-from slugline.export.page import SAMPLES, why_unsure
+from slugline.explanation.explain import explain
+from slugline.explanation.explanation import WordShare
+from slugline.exporting.page import SAMPLES, why_unsure
 from slugline.model.file.content import is_shipped
 from slugline.model.routing import Route
 from slugline.serving.http.api import in_time

@@ -345,7 +345,7 @@ def find_odd_texts(
     texts, topics : sequence of str
     words : CSR array, shape (n_texts, n_words)
         The words of each text.
-    copies, groups : see `slugline.audit.audit.Copies`
+    copies, groups : see `slugline.auditing.audit.Copies`
     """
     n_words = row_lengths(words.indptr)
     blank = np.flatnonzero(n_words == 0).tolist()

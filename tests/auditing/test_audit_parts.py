@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.audit.audit import Leak, SimilarTopics, _find_leaks, audit_corpus, find_similar_topics
-from slugline.audit.evidence import (
+from slugline.auditing.audit import Leak, SimilarTopics, _find_leaks, audit_corpus, find_similar_topics
+from slugline.auditing.evidence import (
     assign_folds,
     connect_groups,
     find_near_pairs,
@@ -32,7 +32,7 @@ from slugline.audit.evidence import (
     jaccard,
     number_identical,
 )
-from slugline.audit.findings import (
+from slugline.auditing.findings import (
     REVIEW_COLUMNS,
     Findings,
     column_name,
@@ -40,7 +40,7 @@ from slugline.audit.findings import (
     review_table,
     text_digest,
 )
-from slugline.audit.repair import (
+from slugline.auditing.repair import (
     apply_decisions,
     read_decisions,
     to_csv,
@@ -48,7 +48,7 @@ from slugline.audit.repair import (
     to_json_lines,
     whole_rows,
 )
-from slugline.audit.suspicion import compare_copies
+from slugline.auditing.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import ReadOptions
@@ -71,7 +71,7 @@ def rows_of(sets: list[set[int]], n_columns: int = 60) -> sp.csr_array:
 def test_near_pairs_are_those_that_comparing_all_pairs_finds(
     batch_entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.audit.evidence._BATCH_ENTRIES", batch_entries)
+    monkeypatch.setattr("slugline.auditing.evidence._BATCH_ENTRIES", batch_entries)
     rng = np.random.default_rng(0)
     sets = [set(rng.choice(60, 20, replace=False).tolist()) for _ in range(60)]
     sets += [{*sorted(each)[1:], 59} for each in sets[:25]]  # 19 of 21 or 20 terms are shared

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from slugline.base.lazy import import_name
 
 if TYPE_CHECKING:
-    from slugline.compare.results import Comparison, ModelResult
-    from slugline.compare.run import CompareSettings, compare_models
+    from slugline.comparison.results import Comparison, ModelResult
+    from slugline.comparison.run import CompareSettings, compare_models
 
 __all__ = ["CompareSettings", "Comparison", "ModelResult", "compare_models"]
 
@@ -18,9 +18,9 @@ __getattr__ = partial(
     import_name,
     __name__,
     {
-        "CompareSettings": "slugline.compare.run",
-        "Comparison": "slugline.compare.results",
-        "ModelResult": "slugline.compare.results",
-        "compare_models": "slugline.compare.run",
+        "CompareSettings": "slugline.comparison.run",
+        "Comparison": "slugline.comparison.results",
+        "ModelResult": "slugline.comparison.results",
+        "compare_models": "slugline.comparison.run",
     },
 )

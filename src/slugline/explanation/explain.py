@@ -15,8 +15,8 @@ from slugline.base.words import counted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError, OptionError
-from slugline.explain import attribution
-from slugline.explain.explanation import Explanation, Reason, TrainingExample, nearest_documents
+from slugline.explanation import attribution
+from slugline.explanation.explanation import Explanation, Reason, TrainingExample, nearest_documents
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
@@ -109,7 +109,7 @@ def explain(
 
     The shares of all words and phrases add up to the score less that of an empty text. For a linear
     learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and for
-    mixtures, integrated gradients over the learners' scores: see `slugline.explain.attribution`.
+    mixtures, integrated gradients over the learners' scores: see `slugline.explanation.attribution`.
     The encoder's share is one reason. Shares are calculated in float64, and include the rounding
     error of the model's score in float32, some millionths.
 
@@ -127,7 +127,7 @@ def explain(
     split_encoder : bool, default False
         Divide the encoder's share among sentences or words; see `split_encoder_share`.
     corpus : Corpus or (texts, topics), optional
-        The training documents, for examples; see `slugline.explain.explanation.nearest_documents`.
+        The training documents, for examples; see `slugline.explanation.explanation.nearest_documents`.
 
     Raises
     ------

@@ -14,8 +14,8 @@ from typing import Any
 from slugline._version import __version__
 from slugline.base.html import render_markdown, style_sheet, template_environment
 from slugline.base.words import counted, percent
-from slugline.explain.explanation import STYLE
-from slugline.export.parts import ModelParts, model_parts
+from slugline.explanation.explanation import STYLE
+from slugline.exporting.parts import ModelParts, model_parts
 from slugline.model.file.content import SHIPPED
 from slugline.model.routing import Unsure
 
@@ -71,7 +71,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
     Raises
     ------
-    ModelFileError, OptionError : as of `slugline.export.parts.model_parts`.
+    ModelFileError, OptionError : as of `slugline.exporting.parts.model_parts`.
     """
     return page_of(model_parts(model, min_precision=min_precision), str(model))
 
@@ -82,7 +82,7 @@ def page_of(parts: ModelParts, model: str) -> str:
     script = f"\n{_script()}"
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
-    template = template_environment("slugline.export", "").get_template("page.html.j2")
+    template = template_environment("slugline.exporting", "").get_template("page.html.j2")
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
         n_topics=counted(len(parts.fitted.topics), "topic"),
@@ -131,7 +131,7 @@ def _script() -> str:
 
 
 def _text(name: str) -> str:
-    return resources.files("slugline.export").joinpath(name).read_text("utf-8")
+    return resources.files("slugline.exporting").joinpath(name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

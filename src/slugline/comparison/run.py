@@ -24,8 +24,8 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
 from slugline.base.progress import Progress, check_progress
 from slugline.base.words import counted
-from slugline.compare import process
-from slugline.compare.models import (
+from slugline.comparison import process
+from slugline.comparison.models import (
     MODELS,
     Model,
     ModelChoice,
@@ -34,7 +34,7 @@ from slugline.compare.models import (
     choose_models,
     fold_notes,
 )
-from slugline.compare.results import Comparison, ModelResult, combine_folds
+from slugline.comparison.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError

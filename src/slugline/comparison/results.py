@@ -14,8 +14,8 @@ import numpy as np
 from slugline.base.arrays import I64
 from slugline.base.plots import ModelMark, plot_models
 from slugline.base.words import TitledRows, counted
-from slugline.compare.models import Model
-from slugline.compare.process import FoldResult
+from slugline.comparison.models import Model
+from slugline.comparison.process import FoldResult
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.explain.explanation import highlight
+from slugline.explanation.explanation import highlight
 
 
 class Seen(HTMLParser):

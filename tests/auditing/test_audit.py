@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from labelled_texts import labelled
-from slugline.audit.audit import Audit, _leads, audit_corpus, group_copies
-from slugline.audit.evidence import Neighbours, OddText
-from slugline.audit.findings import Findings, ranking_lines
-from slugline.audit.repair import Gain, measure_gain
+from slugline.auditing.audit import Audit, _leads, audit_corpus, group_copies
+from slugline.auditing.evidence import Neighbours, OddText
+from slugline.auditing.findings import Findings, ranking_lines
+from slugline.auditing.repair import Gain, measure_gain
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
@@ -336,7 +336,7 @@ def test_later_rounds_do_not_learn_from_the_eight_percent_that_are_most_suspect(
         doubted.append(suspects(scores))
         return scores
 
-    monkeypatch.setattr("slugline.audit.evidence.heldout_scores", scores)
+    monkeypatch.setattr("slugline.auditing.evidence.heldout_scores", scores)
     audit = audited(texts, topics)
     assert doubted[0].sum() == 16
     assert set(np.flatnonzero(doubted[0]).tolist()) >= set(wrong)

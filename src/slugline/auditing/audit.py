@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.audit import evidence
-from slugline.audit.evidence import Neighbours, OddText
-from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
+from slugline.auditing import evidence
+from slugline.auditing.evidence import Neighbours, OddText
+from slugline.auditing.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, check_progress

@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 
-from slugline.audit import evidence
-from slugline.audit.evidence import (
+from slugline.auditing import evidence
+from slugline.auditing.evidence import (
     Neighbours,
     OddText,
     find_neighbours,
@@ -19,7 +19,7 @@ from slugline.audit.evidence import (
     heldout_scores,
     number_identical,
 )
-from slugline.audit.suspicion import TopicEvidence, error_probabilities
+from slugline.auditing.suspicion import TopicEvidence, error_probabilities
 from slugline.learning.learner import FitContext
 from slugline.text.blocks import Block
 from slugline.text.features import Features

@@ -1,6 +1,6 @@
 """The process of one model: it fits, answers, and measures time, memory and size.
 
-Started as `python -m slugline.compare.child JOB`. Messages go to what was standard output; what the
+Started as `python -m slugline.comparison.child JOB`. Messages go to what was standard output; what the
 model prints is discarded. Documents come on standard input; when that ends, so does this process.
 """
 
@@ -29,8 +29,8 @@ import msgspec
 import numpy as np
 
 from slugline.base.checks import peak_memory_mb
-from slugline.compare.models import MODELS, make_model
-from slugline.compare.process import (
+from slugline.comparison.models import MODELS, make_model
+from slugline.comparison.process import (
     FoldedDocuments,
     FoldResult,
     Message,

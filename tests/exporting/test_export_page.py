@@ -13,8 +13,8 @@ from browsers import chromium
 from exported_pages import OpenPage, open_page
 from slugline.base.words import whole_percent
 from slugline.classifier import TopicClassifier
-from slugline.explain.explain import explain
-from slugline.explain.explanation import merge_spans
+from slugline.explanation.explain import explain
+from slugline.explanation.explanation import merge_spans
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -18,8 +18,8 @@ from exported_pages import OpenPage, open_page
 from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.documents import Topic
-from slugline.explain.explain import explain
-from slugline.export.page import why_unsure
+from slugline.explanation.explain import explain
+from slugline.exporting.page import why_unsure
 from slugline.model.routing import Unsure, _too_low
 from slugline.text.blocks import Block
 from slugline.text.words import normalize_nfc, tokenize

@@ -107,7 +107,7 @@ class ProcessError(Exception):
 
 
 class ModelProcess:
-    """A running `slugline.compare.child`; a context manager that ends it.
+    """A running `slugline.comparison.child`; a context manager that ends it.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ModelProcess:
         self._overdue = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 (this very program)
             # -P: files of the current folder must not take the place of installed modules.
-            [sys.executable, "-P", "-m", "slugline.compare.child", msgspec.json.encode(job)],
+            [sys.executable, "-P", "-m", "slugline.comparison.child", msgspec.json.encode(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -23,8 +23,8 @@ from slugline import (
     TopicClassifier,
 )
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.explain.explain import _decode, explain
-from slugline.explain.explanation import Explanation, Reason
+from slugline.explanation.explain import _decode, explain
+from slugline.explanation.explanation import Explanation, Reason
 from slugline.text.words import tokenize
 from stand_ins import Meanings
 

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from slugline.compare.models import Model
-from slugline.compare.process import FoldResult
-from slugline.compare.results import (
+from slugline.comparison.models import Model
+from slugline.comparison.process import FoldResult
+from slugline.comparison.results import (
     AccuracyDifference,
     Comparison,
     ModelResult,

@@ -19,9 +19,9 @@ import pytest
 
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
-from slugline.compare.models import MODELS, choose_models
-from slugline.compare.results import Comparison
-from slugline.compare.run import CompareSettings, compare_models
+from slugline.comparison.models import MODELS, choose_models
+from slugline.comparison.results import Comparison
+from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, EncoderError, OptionError, SluglineError
@@ -473,7 +473,7 @@ def test_an_encoder_that_takes_long_is_announced_before_any_model_starts(
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             raise StartedError
 
-    monkeypatch.setattr("slugline.compare.run.estimate_seconds", lambda *_: seconds)
+    monkeypatch.setattr("slugline.comparison.run.estimate_seconds", lambda *_: seconds)
     corpus = Corpus(["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"], "six")
     with pytest.raises(StartedError):
         compare_models(corpus, ["majority", "encoder"], TWO, progress=Notes())
@@ -637,7 +637,7 @@ def test_a_damaged_record_is_told_by_line(corpus: Corpus, record: Path, line: st
 def test_a_record_that_is_too_large_is_not_read(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slugline.compare import run as records
+    from slugline.comparison import run as records
 
     monkeypatch.setattr(records, "MAX_BYTES", 10)
     (tmp_path / "record.jsonl").write_text("x" * 11)
@@ -654,7 +654,7 @@ def test_a_record_that_can_not_be_written_is_an_error(corpus: Corpus, tmp_path: 
 
 COMPARE = """
 from slugline import load_corpus
-from slugline.compare import CompareSettings, compare_models
+from slugline.comparison import CompareSettings, compare_models
 compare_models(load_corpus("news.csv", "body", "queue"), ["models:NeverEnds"])
 """
 

@@ -18,8 +18,8 @@ from conftest import WORDS, Result
 from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
-from slugline.export.page import model_page
-from slugline.export.parts import Bundle, model_parts, runs_of, varints
+from slugline.exporting.page import model_page
+from slugline.exporting.parts import Bundle, model_parts, runs_of, varints
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -97,7 +97,7 @@ def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) 
 
 
 def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.export.page.LARGE_PAGE", 10_000)
+    monkeypatch.setattr("slugline.exporting.page.LARGE_PAGE", 10_000)
     result = run("export", model, "--quiet")
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import OptionError
-from slugline.explain.attribution import adjust_to_sum, attribute
+from slugline.explanation.attribution import adjust_to_sum, attribute
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner

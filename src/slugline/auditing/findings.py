@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.audit.audit import Audit
-from slugline.audit.evidence import topic_indicators
+from slugline.auditing.audit import Audit
+from slugline.auditing.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.words import join_words

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.audit.evidence import assign_folds
-from slugline.audit.findings import DECISIONS, column_name, text_digest
+from slugline.auditing.evidence import assign_folds
+from slugline.auditing.findings import DECISIONS, column_name, text_digest
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
@@ -53,7 +53,7 @@ class Decision(NamedTuple):
     new_topic: str  # for "relabel"
     part: str  # "train" or "test"
     at: str  # place of the document in its source
-    digest: str  # see `slugline.audit.findings.text_digest`
+    digest: str  # see `slugline.auditing.findings.text_digest`
 
 
 @dataclass(frozen=True)
@@ -372,7 +372,7 @@ def measure_gain(
     groups : int array, shape (n_documents,)
         Documents of a group, such as copies, share a fold.
     seed, n_jobs, progress
-        See `slugline.audit.audit.audit_corpus`.
+        See `slugline.auditing.audit.audit_corpus`.
 
     Raises
     ------
