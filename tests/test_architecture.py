@@ -137,9 +137,9 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 
 #: Each may import those below it, and nothing else.
 ORDER = (
-    *("__main__", "cli", "serving", "reports", "corrections", "compare", "experiment"),
-    *("classifier", "export", "stream", "explain", "audit", "prediction", "model", "learning"),
-    *("text", "corpus", "reuters", "evaluation", "base", "errors", "_version"),
+    *("__main__", "cli", "api", "serving", "reports", "corrections", "comparison", "experiment"),
+    *("classifier", "exporting", "stream", "explanation", "auditing", "prediction", "model"),
+    *("learning", "text", "corpus", "reuters", "evaluation", "base", "errors", "_version"),
 )
 COMMAND_LINE_AND_HTTP = {"__main__", "cli", "serving"}
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if path.stat().st_size)

@@ -17,6 +17,10 @@ from slugline.base.lazy import import_name
 
 if TYPE_CHECKING:
     from slugline import reuters
+    from slugline.api.audit import audit
+    from slugline.api.deployment import export, serve
+    from slugline.api.evaluation import compare, evaluate, explain
+    from slugline.api.training import curve, fit_stream, suggest, train
     from slugline.classifier import TopicClassifier, load
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.loading import load_corpus
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from slugline.learning.net.learner import NeuralLearner
     from slugline.learning.net.network import Network
     from slugline.learning.shallow import ShallowLearner
+    from slugline.prediction.job import predict_files
     from slugline.text.blocks import Block
 
 __all__ = [
@@ -41,9 +46,20 @@ __all__ = [
     "SluglineError",
     "TopicClassifier",
     "__version__",
+    "audit",
+    "compare",
+    "curve",
+    "evaluate",
+    "explain",
+    "export",
+    "fit_stream",
     "load",
     "load_corpus",
+    "predict_files",
     "reuters",
+    "serve",
+    "suggest",
+    "train",
 ]
 
 # All public names, and the module that defines each.
@@ -62,6 +78,17 @@ __getattr__ = partial(
         "SluglineError": "slugline.errors",
         "TopicClassifier": "slugline.classifier",
         "load": "slugline.classifier",
+        "audit": "slugline.api.audit",
+        "compare": "slugline.api.evaluation",
+        "curve": "slugline.api.training",
+        "evaluate": "slugline.api.evaluation",
+        "explain": "slugline.api.evaluation",
+        "export": "slugline.api.deployment",
+        "fit_stream": "slugline.api.training",
+        "predict_files": "slugline.prediction.job",
+        "serve": "slugline.api.deployment",
+        "suggest": "slugline.api.training",
+        "train": "slugline.api.training",
         "load_corpus": "slugline.corpus.loading",
         "reuters": "slugline.reuters",
     },

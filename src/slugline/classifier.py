@@ -69,12 +69,13 @@ class TextEstimator:
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that this is a classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
             estimator_type="classifier",
             target_tags=TargetTags(required=True),
             classifier_tags=ClassifierTags(),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
             input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
         )
 
@@ -135,6 +136,16 @@ class TopicClassifier(TextEstimator):
         Number of documents it learned from, and of calls of `partial_fit`, 0 after `fit`.
     fitted_ : Fitted
         All of that as one value, which a fit replaces in one step, or not at all if it fails.
+
+    Examples
+    --------
+    >>> from slugline import TopicClassifier
+    >>> texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 10
+    >>> classifier = TopicClassifier().fit(texts, ["grain", "earn"] * 10)
+    >>> classifier.predict(["corn exports"]).tolist()
+    ['grain']
+    >>> classifier.predict_proba(["corn exports"]).shape
+    (1, 2)
     """
 
     fitted_: Fitted
@@ -302,6 +313,22 @@ class TopicClassifier(TextEstimator):
             self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
         )
         return router.route(X)
+
+    def transform(self, X: Iterable[str]) -> F32:
+        """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`."""
+        return self.predict_proba(X)
+
+    def fit_transform(self, X: Iterable[str], y: Iterable[Topic], **options: Any) -> F32:
+        """Fit to texts and their topics, and return the probabilities of these texts.
+
+        They are higher than those of other texts, as the classifier knows the topics: a model that
+        learns from them trusts them too much. `cross_val_predict` gives such that it can trust.
+        """
+        return self.fit(X, y, **options).transform(X)
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
+        """Return the names of the columns of `transform`, shape (n_topics,): the topics."""
+        return np.array([str(name) for name in self.topics_.names], dtype=object)
 
     def score(
         self, X: Iterable[str], y: Iterable[Topic], sample_weight: npt.ArrayLike | None = None
@@ -489,6 +516,12 @@ def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifie
     ------
     ModelFileError : if there is no such file, it is damaged, of another format, or no model.
     EncoderError : if the model's encoder is not installed, must be passed, or is another one.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> slugline.load("reuters46").predict(["Wheat exports rose"]).tolist()
+    ['grain']
     """
     fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)

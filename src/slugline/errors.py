@@ -27,7 +27,17 @@ __all__ = [
 
 
 class SluglineError(Exception):
-    """Root of all errors raised by Slugline."""
+    """Root of all errors raised by Slugline.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> try:
+    ...     slugline.load("nosuch.slug")
+    ... except slugline.SluglineError as error:
+    ...     print(error)
+    nosuch.slug: there is no such file; check the path.
+    """
 
 
 class ClusterError(SluglineError, RuntimeError):

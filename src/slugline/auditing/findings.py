@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -84,6 +85,40 @@ class Findings:
             beside=beside,
             is_copy=copy is not None,
         )
+
+    def to_dict(self, n: int) -> dict[str, Any]:
+        """Return all findings as plain data for JSON, with the `n` most suspect documents."""
+        audit = self.audit
+        suspects = [self[row] for row in audit.order[:n].tolist()]
+        return {
+            "data": audit.corpus.name,
+            "documents": len(audit),
+            "test_documents": len(audit) - audit.n_train,
+            "topics": len(audit.topics),
+            "probably_wrong": len(audit.suspects()),
+            "unit": audit.corpus.unit,
+            "suspects": [{"at": item.at, "part": item.part, **item.to_dict()} for item in suspects],
+            "copies": [self._places(rows) for rows in audit.copies.identical],
+            "near_copies": [self._places(rows) for rows in audit.copies.near],
+            "leaks": [
+                {
+                    "train": audit.corpus.places[leak.row],
+                    "test": audit.corpus.places[leak.test_row],
+                    "likeness": round(leak.likeness, 4),
+                }
+                for leak in audit.copies.leaks
+            ],
+            "topics_alike": [item._asdict() for item in audit.alike],
+            "odd_texts": [
+                {"at": audit.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
+                for odd in audit.odd
+            ],
+            "shared_lines": [{"line": line, "documents": number} for line, number in audit.lines],
+        }
+
+    def _places(self, rows: Index) -> list[dict[str, Any]]:
+        corpus = self.audit.corpus
+        return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows.tolist()]
 
     def to_review(self, fewest: int) -> list[int]:
         """Return the documents that are probably wrong, or the `fewest` most suspect ones."""

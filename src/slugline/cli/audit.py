@@ -119,7 +119,7 @@ def audit(
     files = _write(findings, output, ranking, review, delimiter)
     if as_json:
         print_json(
-            _plain(findings, number) | ({"gain": gained.to_dict()} if gained else {}) | files
+            findings.to_dict(number) | ({"gain": gained.to_dict()} if gained else {}) | files
         )
     else:
         _print(findings, number, gained)
@@ -353,38 +353,3 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     if gained is not None:
         n = len(findings.audit.suspects(_DROPPED))
         show(_gain_in_words(gained, f"without the {counted(n, 'suspect')}"))
-
-
-def _plain(findings: Findings, n: int) -> dict[str, Any]:
-    report = findings.audit
-    suspects = [findings[row] for row in report.order[:n].tolist()]
-    return {
-        "data": report.corpus.name,
-        "documents": len(report),
-        "test_documents": len(report) - report.n_train,
-        "topics": len(report.topics),
-        "probably_wrong": len(report.suspects()),
-        "unit": report.corpus.unit,
-        "suspects": [{"at": item.at, "part": item.part, **item.to_dict()} for item in suspects],
-        "copies": [_places(findings, rows.tolist()) for rows in report.copies.identical],
-        "near_copies": [_places(findings, rows.tolist()) for rows in report.copies.near],
-        "leaks": [
-            {
-                "train": report.corpus.places[leak.row],
-                "test": report.corpus.places[leak.test_row],
-                "likeness": round(leak.likeness, 4),
-            }
-            for leak in report.copies.leaks
-        ],
-        "topics_alike": [item._asdict() for item in report.alike],
-        "odd_texts": [
-            {"at": report.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
-            for odd in report.odd
-        ],
-        "shared_lines": [{"line": line, "documents": number} for line, number in report.lines],
-    }
-
-
-def _places(findings: Findings, rows: list[int]) -> list[dict[str, Any]]:
-    corpus = findings.audit.corpus
-    return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows]

@@ -1,7 +1,8 @@
 """The process of one model: it fits, answers, and measures time, memory and size.
 
-Started as `python -m slugline.comparison.child JOB`. Messages go to what was standard output; what the
-model prints is discarded. Documents come on standard input; when that ends, so does this process.
+Started as `python -m slugline.comparison.child JOB`. Messages go to what was standard output; what
+the model prints is discarded. Documents come on standard input; when that ends, so does this
+process.
 """
 
 from __future__ import annotations

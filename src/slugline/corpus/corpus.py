@@ -48,6 +48,13 @@ class Corpus:
     Raises
     ------
     DataError : if there are more texts than topics, or fewer.
+
+    Examples
+    --------
+    >>> from slugline import Corpus
+    >>> corpus = Corpus(["wheat rose", "net profit"], ["grain", "earn"], "wires")
+    >>> len(corpus), corpus.topic_counts()
+    (2, {'earn': 1, 'grain': 1})
     """
 
     texts: list[str]

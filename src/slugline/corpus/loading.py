@@ -78,6 +78,13 @@ def load_corpus(
         with a number among topics that are words. The message names the first ones.
     OptionError : if there is no such format or encoding, or columns are named for a source that
         has none.
+
+    Examples
+    --------
+    >>> from slugline import load_corpus
+    >>> corpus = load_corpus("examples/tickets.csv", text="text", topic="topic")
+    >>> corpus.topic_counts()
+    {'Konto': 10, 'Rechnung': 10, 'Versand': 10}
     """
     corpus = read_corpus(source, ReadOptions(text, topic, format, skip_bad_rows, encoding))
     if topic_map is not None:

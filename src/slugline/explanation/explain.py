@@ -109,9 +109,9 @@ def explain(
 
     The shares of all words and phrases add up to the score less that of an empty text. For a linear
     learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and for
-    mixtures, integrated gradients over the learners' scores: see `slugline.explanation.attribution`.
-    The encoder's share is one reason. Shares are calculated in float64, and include the rounding
-    error of the model's score in float32, some millionths.
+    mixtures, integrated gradients over the learners' scores, as in
+    `slugline.explanation.attribution`. The encoder's share is one reason. Shares are calculated in
+    float64, and include the rounding error of the model's score in float32, some millionths.
 
     Parameters
     ----------
@@ -127,7 +127,8 @@ def explain(
     split_encoder : bool, default False
         Divide the encoder's share among sentences or words; see `split_encoder_share`.
     corpus : Corpus or (texts, topics), optional
-        The training documents, for examples; see `slugline.explanation.explanation.nearest_documents`.
+        The training documents, for examples; see
+        `slugline.explanation.explanation.nearest_documents`.
 
     Raises
     ------

@@ -37,6 +37,11 @@ class Mixture:
         Weight of each learner, over 0; equal by default.
     inverse_temperature : float, default 1.0
         Power to which the mean is raised; over 1 makes probabilities more extreme.
+
+    Examples
+    --------
+    >>> from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
+    >>> classifier = TopicClassifier(learner=Mixture([LinearLearner(), NeuralLearner()]))
     """
 
     wants = "log-tf-idf"

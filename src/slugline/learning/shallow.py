@@ -52,6 +52,11 @@ class ShallowLearner(ShallowOptions):
         Share of hidden units left out at random in each step, in [0, 1).
     label_smoothing : float, default 0.0
         Share of each label spread evenly over all topics, in [0, 1), against overconfidence.
+
+    Examples
+    --------
+    >>> from slugline import ShallowLearner, TopicClassifier
+    >>> classifier = TopicClassifier(learner=ShallowLearner())
     """
 
     wants = "log-tf-idf"

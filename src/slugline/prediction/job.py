@@ -104,6 +104,14 @@ def predict_files(
     DataError : if there is no such file.
     ClusterError : if the cluster can't be reached, lacks something, or is lost.
     SluglineError : if answers can't be written, such as on a full disk, or processes can't start.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from slugline import predict_files
+    >>> result = predict_files("reuters46", "examples/new.csv", tempfile.mkdtemp(), n_workers=1)
+    >>> result.n_rows, result.failed
+    (10, [])
     """
     options, out = options or PredictOptions(), Path(out)
     if n_workers is not None:

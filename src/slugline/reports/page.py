@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,26 @@ def render(template: str, **values: Any) -> str:
     environment.filters["marked"] = lambda quote: highlight(*quote)
     shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
     return environment.get_template(template).render(shared | values)
+
+
+def table_page(
+    title: str,
+    rows: Sequence[tuple[str, str]],
+    records: Sequence[Mapping[str, Any]],
+    picture: str = "",
+) -> str:
+    """Return a page with a title, pairs of words, a picture as SVG, and a table of records."""
+    table = [[_cell(value) for value in record.values()] for record in records]
+    head = list(records[0]) if records else []
+    return render("table.html.j2", title=title, rows=rows, picture=picture, head=head, table=table)
+
+
+def _cell(value: Any) -> tuple[str, bool]:
+    """Return a value as people read it, and whether it is a number."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "\N{EN DASH}", True
+    return (f"{value:,.3f}" if isinstance(value, float) else str(value)), is_number
 
 
 def _prose(text: str) -> Markup:

@@ -113,6 +113,12 @@ class Block:
         Number of hash buckets, a power of two up to `MAX_BUCKETS`: feature hashing instead of a
         vocabulary. Columns have no names, and processes that share nothing make the same counts.
         The idf of terms is still learned.
+
+    Examples
+    --------
+    >>> from slugline import Block, TopicClassifier
+    >>> words = Block("words", max_terms=1000)
+    >>> classifier = TopicClassifier(blocks=[words, Block("characters", n_buckets=4096)])
     """
 
     kind: str = "words"

@@ -65,6 +65,11 @@ class LinearLearner(LinearOptions):
         Number of training documents that were left out.
     left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
         After `fit`: rows and their held-out scores; not saved in files.
+
+    Examples
+    --------
+    >>> from slugline import LinearLearner, TopicClassifier
+    >>> classifier = TopicClassifier(learner=LinearLearner(passes=3))
     """
 
     wants = "log-tf-idf"

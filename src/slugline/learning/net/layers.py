@@ -37,6 +37,11 @@ class Dense:
         Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
         Share of the outputs set to zero at random while training, in [0, 1).
+
+    Examples
+    --------
+    >>> from slugline import Dense, Network
+    >>> net = Network([Dense(64, "relu"), Dense(46, "softmax")])
     """
 
     units: int

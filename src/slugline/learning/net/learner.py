@@ -83,6 +83,11 @@ class NeuralLearner(NeuralOptions):
     network : Network
     n_epochs : int
         Number of epochs it was trained for; each call of `partial_fit` is one.
+
+    Examples
+    --------
+    >>> from slugline import NeuralLearner, TopicClassifier
+    >>> classifier = TopicClassifier(learner=NeuralLearner(hidden=(64, 64), epochs=20))
     """
 
     wants = "multi-hot"

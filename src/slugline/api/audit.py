@@ -1,0 +1,115 @@
+"""Audit labelled texts, and repair them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from slugline.api.result import Data, TableResult, columns_of, to_corpus
+from slugline.auditing.audit import Audit, audit_corpus
+from slugline.auditing.findings import Findings, review_table
+from slugline.auditing.repair import apply_decisions, read_decisions
+from slugline.base.progress import Progress
+from slugline.corpus.corpus import Corpus
+
+#: Documents in the table, if fewer are probably wrong.
+_FEWEST = 20
+
+
+class AuditResult(TableResult):
+    """Documents whose topic is probably wrong, copies, leaks and odd texts.
+
+    `to_records` has a row for each document that is probably wrong, or the 20 most suspect ones.
+    `save("review.csv")` writes them as a table to decide in, which `repair` carries out.
+
+    Attributes
+    ----------
+    audit : slugline.auditing.audit.Audit
+        Among others `suspicion`, the probability that each topic is wrong; `likely`, the topic that
+        each document has instead; and `copies`.
+    findings : slugline.auditing.findings.Findings
+        `findings[row]` has the reasons about a document.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self.audit = audit
+        self.findings = Findings(audit)
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        from slugline.reports.audit import headline, other_findings
+
+        return headline(self.audit), [("", line) for line in other_findings(self.audit)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all findings as plain data for JSON."""
+        return self.findings.to_dict(_FEWEST)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return place, topic, likely topic, suspicion and reasons of the suspects."""
+        records = []
+        for row in self.findings.to_review(_FEWEST):
+            finding = self.findings[row]
+            reasons = "; ".join(finding.reasons)
+            text = self.audit.corpus.texts[row]
+            records.append({"row": row, "text": text, **finding.to_dict(), "reasons": reasons})
+        return records
+
+    def repair(self, decisions: str | Path) -> Corpus:
+        """Return the training documents after the decisions in a reviewed table.
+
+        Raises DataError if it can't be read, or is of other documents.
+        """
+        n_train, n_test = self.audit.n_train, len(self.audit) - self.audit.n_train
+        train = self.audit.corpus.take([True] * n_train + [False] * n_test)
+        return apply_decisions(train, read_decisions(decisions)).corpus
+
+    def _page(self) -> str:
+        from slugline.reports.audit import audit_page
+
+        return audit_page(self.findings)
+
+    def _table(self) -> bytes:
+        return review_table(self.findings, self.findings.to_review(_FEWEST))
+
+
+def audit(
+    data: Data,
+    *,
+    text: str | None = None,
+    topic: str | None = None,
+    test: Data | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Find documents whose topic is probably wrong, copies, leaks and odd texts.
+
+    Parameters
+    ----------
+    data : Corpus, path or data frame
+    text, topic : str, optional
+        The columns to read; guessed by default.
+    test : Corpus, path or data frame, optional
+        Test documents, whose topics are judged as well; copies of training documents are leaks.
+    seed : int, default 0
+    n_jobs : int, optional
+        Threads, by default one for each core. Results are the same for any number.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if the data can't be read, or have a single topic, no word, or copies of one text.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> result = slugline.audit("examples/tickets.csv")
+    >>> len(result.audit.suspects()), result.audit.copies.identical
+    (0, [])
+    """
+    tests = None if test is None else to_corpus(test, *columns_of(test, text, topic))
+    return AuditResult(
+        audit_corpus(
+            to_corpus(data, text, topic), tests, seed=seed, n_jobs=n_jobs, progress=progress
+        )
+    )

@@ -1,0 +1,106 @@
+"""Put a model to use: answer files, write a page, serve."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from slugline.api.result import Model
+from slugline.base.files import PathLike, write_result
+from slugline.classifier import TopicClassifier
+from slugline.prediction.job import predict_files
+
+__all__ = ["export", "predict_files", "serve"]
+
+
+def export(model: Model, path: PathLike, *, min_precision: float | None = None) -> Path:
+    """Write a model as one HTML file that answers in the browser, offline.
+
+    Parameters
+    ----------
+    model : TopicClassifier, or path of a model file
+        A linear model without an encoder.
+    path : path of the page
+    min_precision : float from 0 to under 1, optional
+        Answer only if answers are right this often; 0 answers all. By default what the model was
+        trained for.
+
+    Returns
+    -------
+    Path, that of the page.
+
+    Raises
+    ------
+    ModelFileError : if the model can't be loaded.
+    OptionError : if it can't be exported, or no threshold reaches the precision.
+    SluglineError : if the page can't be written; an earlier file then stays.
+
+    Examples
+    --------
+    >>> import slugline, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> slugline.export("reuters46", f"{folder}/wires.html").name
+    'wires.html'
+    """
+    from slugline.exporting.page import model_page
+
+    target = Path(path)
+    with _as_file(model, target.stem) as name:
+        page = model_page(name, min_precision=min_precision)
+    write_result(target, page.encode("utf-8", "backslashreplace"), "page")
+    return target
+
+
+def serve(*models: Model, announce: Callable[[str], object] = print, **settings: Any) -> None:
+    """Answer requests over HTTP until SIGTERM or Ctrl-C, as `slugline serve` does.
+
+    Parameters
+    ----------
+    *models : TopicClassifier, or path of a model file
+        By default the model that comes with Slugline. Classifiers are called model-1, model-2 …;
+        a changed file takes the place of the version before.
+    announce : callable, default print
+        Receives the address when the server listens.
+    **settings
+        The fields of `slugline.serving.settings.ServeSettings`, such as `port`, `tokens`,
+        `corrections`.
+
+    Raises
+    ------
+    OptionError : if a setting is invalid, or the extra "serve" is not installed.
+    ServerError : if the address can't be used.
+    ModelFileError : if a model can't be loaded.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> slugline.serve("reuters46", port=8080)  # doctest: +SKIP
+    http://127.0.0.1:8080/
+    """
+    from slugline.serving.http.run import serve as run
+    from slugline.serving.settings import ServeSettings
+
+    chosen = ServeSettings(**settings)
+    chosen.check_learning()
+    chosen.check_is_guarded()
+    with contextlib.ExitStack() as stack:
+        names = [
+            str(stack.enter_context(_as_file(model, f"model-{number}")))
+            for number, model in enumerate(models, 1)
+        ]
+        run(chosen, names or ["reuters46"], announce)
+
+
+@contextlib.contextmanager
+def _as_file(model: Model, name: str) -> Iterator[Any]:
+    """Yield the path of a model, that of a temporary file for a classifier."""
+    if not isinstance(model, TopicClassifier):
+        yield model
+        return
+    with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
+        path = Path(folder, f"{name}.slug")
+        model.save(path)
+        yield path

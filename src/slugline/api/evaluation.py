@@ -1,0 +1,273 @@
+"""Evaluate, compare and explain models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slugline.api.result import (
+    Data,
+    Model,
+    TableResult,
+    field_values,
+    to_classifier,
+    to_corpus,
+    topic_records,
+)
+from slugline.base.progress import Progress
+from slugline.classifier import TopicClassifier
+from slugline.comparison.results import Comparison
+from slugline.comparison.run import CompareSettings, compare_models
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topic
+from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.paired import PairedComparison, compare_paired
+from slugline.experiment import run
+from slugline.explanation import explain as explaining
+from slugline.explanation.explanation import Explanation
+from slugline.model.routing import Router
+
+# Evaluation ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationResult(Evaluation, TableResult):
+    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
+
+    Attributes
+    ----------
+    routing : RoutingResult or None
+        How many texts it answers and how many of the answers are right, if it was trained for a
+        precision.
+    against : PairedComparison or None
+        The comparison with the model `against`. Other attributes are those of
+        `slugline.evaluation.evaluation.Evaluation`.
+    """
+
+    routing: run.RoutingResult | None = None
+    against: PairedComparison | None = None
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return precision, recall, F1 and number of documents of each topic."""
+        return topic_records(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all metrics as plain data for JSON; an undefined ratio is None."""
+        parts = {"routing": self.routing, "against": self.against}
+        return super().to_dict() | {name: part.to_dict() for name, part in parts.items() if part}
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        title, rows = super()._title_and_rows()
+        if self.routing is not None:
+            rows.append(("sure enough", self.routing.summary()))
+        if self.against is not None:
+            low, high = self.against.accuracy_interval
+            difference = f"{self.against.accuracy_difference:+.3f}"
+            rows.append(("better by", f"{difference}, 95 % interval {low:+.3f} to {high:+.3f}"))
+        return title, rows
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    *,
+    text: str | None = None,
+    topic: str | None = None,
+    against: Model | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> EvaluationResult:
+    """Measure a model on labelled texts, and test whether it is better than another one.
+
+    Parameters
+    ----------
+    model : TopicClassifier, or path of a model file
+    data : Corpus, path or data frame
+        Labelled texts that the model has not learned from. Topics it doesn't know count as wrong.
+    text, topic : str, optional
+        The columns to read; by default those that the model learned from, or guessed.
+    against : TopicClassifier, or path of a model file, optional
+        Another model, to be compared on the same texts.
+    seed : int, default 0
+        Of the bootstrap samples of intervals.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if the data can't be read, or the model knows none of their topics.
+    ModelFileError : if a model can't be loaded.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> classifier = slugline.train("examples/tickets.csv", test_fraction=None).classifier
+    >>> slugline.evaluate(classifier, "examples/later.csv").n_right
+    9
+    """
+    classifier = to_classifier(model)
+    corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
+    evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
+    router = Router.from_fitted(classifier.fitted_)
+    return EvaluationResult(
+        **field_values(evaluation),
+        routing=None if router.precision is None else run.route_test(router, corpus),
+        against=None if against is None else _compare(classifier, evaluation, against, corpus),
+    )
+
+
+def _compare(
+    classifier: TopicClassifier, evaluation: Evaluation, against: Model, corpus: Corpus
+) -> PairedComparison:
+    other = to_classifier(against)
+    classes = [{str(name) for name in each.topics_.names} for each in (classifier, other)]
+    return compare_paired(
+        corpus.topics,
+        evaluation.predicted,
+        run.evaluate(other, corpus, seed=evaluation.seed).predicted,
+        classes=(classes[0], classes[1]),
+        seed=evaluation.seed,
+    )
+
+
+# Comparison ---------------------------------------------------------------------------------------
+
+
+class ComparisonResult(Comparison, TableResult):
+    """Several models on the same folds; `to_records` has a row for each one measured.
+
+    Other attributes are those of `slugline.comparison.results.Comparison`.
+    """
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return accuracy, macro-F1, time, memory and size of each model."""
+        return [
+            {
+                "model": model.name,
+                "accuracy": model.accuracy,
+                "low": model.interval[0],
+                "high": model.interval[1],
+                "macro_f1": model.macro_f1,
+                "fit_seconds": model.fit_time,
+                "documents_per_second": model.documents_per_second,
+                "peak_memory_mb": model.peak_mb,
+                "file_bytes": model.file_bytes,
+            }
+            for model in self.measured
+        ]
+
+    def _page(self) -> str:
+        from slugline.reports.comparison import comparison_page
+
+        return comparison_page(self)
+
+
+def compare(
+    data: Data,
+    models: Sequence[str] = ("all",),
+    *,
+    text: str | None = None,
+    topic: str | None = None,
+    n_folds: int = 5,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ComparisonResult:
+    """Measure several models by cross-validation on the same folds, each in its own process.
+
+    Parameters
+    ----------
+    data : Corpus, path or data frame
+    models : sequence of str, default ("all",)
+        Such as "default", "tfidf-svc", or "module:name" for a pipeline of yours.
+    text, topic : str, optional
+        The columns to read; guessed by default.
+    n_folds : int, default 5
+    seed : int, default 0
+    resume : path, optional
+        A file that stores the results of folds; those in it are not measured again.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if the data can't be read, or there is nothing to distinguish.
+    OptionError : if a model is unknown, or there are more folds than documents.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> result = slugline.compare("examples/tickets.csv", ["majority", "default"], n_folds=2)
+    >>> result.best.name
+    'default'
+    """
+    comparison = compare_models(
+        to_corpus(data, text, topic),
+        models,
+        CompareSettings(n_folds=n_folds, seed=seed),
+        resume=None if resume is None else Path(resume),
+        progress=progress,
+    )
+    return ComparisonResult(**field_values(comparison))
+
+
+# Explanation --------------------------------------------------------------------------------------
+
+
+class ExplanationResult(Explanation, TableResult):
+    """The words for and against a topic; `to_records` has a row for each word.
+
+    Other attributes are those of `slugline.explanation.explanation.Explanation`.
+    """
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return words and phrases, the strongest first, with their shares in the score."""
+        return [word._asdict() for word in self.words()]
+
+    def _page(self) -> str:
+        from slugline.reports.explanation import explanation_page
+
+        return explanation_page(self)
+
+
+def explain(
+    model: Model,
+    text: str,
+    topic: Topic | None = None,
+    *,
+    against: Topic | None = None,
+    examples: Data | None = None,
+) -> ExplanationResult:
+    """Return the words of a text that speak for and against a topic, and how much each counts.
+
+    Parameters
+    ----------
+    model : TopicClassifier, or path of a model file
+    text : str
+    topic : str or int, optional
+        By default the most likely one.
+    against : str or int, optional
+        Explain why it is `topic` rather than this one.
+    examples : Corpus, path or data frame, optional
+        The training documents, of which the nearest ones are shown.
+
+    Raises
+    ------
+    DataError : if `text` is not a string, or the examples can't be read.
+    OptionError : if the model has no such topic.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> explanation = slugline.explain("reuters46", "Wheat exports rose")
+    >>> explanation.topic, explanation.words()[0].word
+    ('grain', 'wheat')
+    """
+    explanation = explaining.explain(
+        to_classifier(model).fitted_,
+        text,
+        topic,
+        against=against,
+        corpus=None if examples is None else to_corpus(examples),
+    )
+    return ExplanationResult(**field_values(explanation))

@@ -1,0 +1,134 @@
+"""What the functions of `slugline` take, and what all of their results offer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from slugline.base.checks import short_repr
+from slugline.base.files import PathLike, write_result
+from slugline.base.words import TitledRows
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus, read_corpus
+from slugline.corpus.rows import DataLayout, ReadOptions
+from slugline.corpus.tables import Frame
+from slugline.errors import OptionError
+from slugline.evaluation.evaluation import Evaluation
+
+#: Labelled texts: a corpus, or what `load_corpus` reads.
+Data = Corpus | str | Path | Frame
+#: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
+Model = TopicClassifier | str | os.PathLike[str]
+
+
+class TableResult(TitledRows):
+    """A result that shows itself in a notebook, and can be saved."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        raise NotImplementedError
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the rows of the result's table."""
+        raise NotImplementedError
+
+    def to_frame(self) -> Any:
+        """Return the result's table as a data frame of pandas, or of polars without pandas.
+
+        Raises OptionError if neither is installed.
+        """
+        try:
+            import pandas as frames
+        except ImportError:
+            try:
+                import polars as frames
+            except ImportError:
+                raise OptionError(
+                    "`to_frame` needs pandas or polars, and neither is installed; "
+                    "pip install pandas, or use `to_records`."
+                ) from None
+        return frames.DataFrame(self.to_records())
+
+    def save(self, path: PathLike) -> Path:
+        """Write the result to a file, completely or not at all, and return its path.
+
+        Parameters
+        ----------
+        path : path that ends in .html, .json or .csv
+            A page to read, everything as data, or the table. CSV begins with a byte-order mark,
+            which spreadsheets need.
+
+        Raises
+        ------
+        OptionError : if the path has another ending.
+        SluglineError : if the file can't be written; an earlier file then stays.
+        """
+        target = Path(path)
+        if target.suffix == ".html":
+            content = self._page().encode("utf-8", "backslashreplace")
+        elif target.suffix == ".json":
+            content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str).encode()
+        elif target.suffix == ".csv":
+            content = self._table()
+        else:
+            raise OptionError(
+                f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
+                "in .html, .json or .csv."
+            )
+        write_result(target, content, "result")
+        return target
+
+    def _page(self) -> str:
+        from slugline.reports.page import table_page
+
+        return table_page(*self._title_and_rows(), self.to_records())
+
+    def _table(self) -> bytes:
+        records, file = self.to_records(), io.StringIO()
+        writer = csv.DictWriter(file, records[0] if records else (), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return file.getvalue().encode("utf-8-sig", "backslashreplace")
+
+
+def to_corpus(
+    data: Data, text: str | None = None, topic: str | None = None, layout: DataLayout | None = None
+) -> Corpus:
+    """Return a corpus as it is, or read one; OptionError if columns are named for a corpus.
+
+    Columns that aren't named are those of `layout`, where the data agree with it, or guessed.
+    """
+    if not isinstance(data, Corpus):
+        options = ReadOptions(text, topic, layout=layout)
+        return load_corpus(data, text, topic) if layout is None else read_corpus(data, options)
+    if text is not None or topic is not None:
+        raise OptionError(
+            f"`text` and `topic` name columns, and {data.name} is a corpus already; leave them out."
+        )
+    return data
+
+
+def to_classifier(model: Model) -> TopicClassifier:
+    """Return a classifier as it is, or load one."""
+    return model if isinstance(model, TopicClassifier) else load(model)
+
+
+def columns_of(data: Data, text: str | None, topic: str | None) -> tuple[str | None, str | None]:
+    """Return the columns to read of a second data set, which a corpus doesn't have."""
+    return (None, None) if isinstance(data, Corpus) else (text, topic)
+
+
+def field_values(result: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, to make a subclass of."""
+    return {field.name: getattr(result, field.name) for field in fields(result)}
+
+
+def topic_records(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return precision, recall, F1 and number of documents of each topic."""
+    return [asdict(metrics) for metrics in evaluation.per_topic()]

@@ -1,0 +1,291 @@
+"""Train a classifier, and find out what more labels would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from slugline.api.result import (
+    Data,
+    Model,
+    TableResult,
+    columns_of,
+    field_values,
+    to_classifier,
+    to_corpus,
+    topic_records,
+)
+from slugline.base.files import PathLike
+from slugline.base.progress import Progress
+from slugline.base.words import counted
+from slugline.classifier import TopicClassifier
+from slugline.experiment import suggest as suggesting
+from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.suggest import Suggestion
+
+# Training -----------------------------------------------------------------------------------------
+
+
+class TrainingResult(Experiment, TableResult):
+    """A trained classifier, and its test on documents that it has not seen.
+
+    `to_records` has a row for each topic of the test. Other attributes are those of
+    `slugline.experiment.run.Experiment`; the most useful ones are `evaluation`, `warnings` and
+    `test`.
+    """
+
+    @property
+    def classifier(self) -> TopicClassifier:
+        """The trained classifier."""
+        return TopicClassifier.from_fitted(self.fitted)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return precision, recall, F1 and number of test documents of each topic."""
+        return topic_records(self.tested.evaluation)
+
+    def save_model(
+        self, path: PathLike, *, quantize: str | None = None, max_size: int | None = None
+    ) -> None:
+        """Write the model with its test metrics; see `TopicClassifier.save`."""
+        self.classifier.save(
+            path,
+            metrics=self.metrics,
+            test_fraction=self.test_fraction,
+            quantize=quantize,
+            max_size=max_size,
+        )
+
+    def _page(self) -> str:
+        from slugline.experiment.evidence import gather_evidence
+        from slugline.reports.training import training_page
+
+        return training_page(self, evidence=gather_evidence(self))
+
+
+def train(
+    data: Data,
+    *,
+    classifier: TopicClassifier | None = None,
+    text: str | None = None,
+    topic: str | None = None,
+    test: Data | None = None,
+    test_fraction: float | None = 0.2,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Train a classifier and test it, as `slugline train` does.
+
+    Parameters
+    ----------
+    data : Corpus, path or data frame
+        Labelled texts; anything but a corpus is read by `load_corpus`.
+    classifier : TopicClassifier, optional
+        The settings, by default those of `TopicClassifier()`. It is fitted in place.
+    text, topic : str, optional
+        The columns to read; guessed by default.
+    test : Corpus, path or data frame, optional
+        The documents to test on; by default a stratified part of `data`.
+    test_fraction : float or None, default 0.2
+        The share of that part. With None and no `test`, the classifier learns from all documents
+        and isn't tested.
+    progress : Progress, optional
+        See `slugline.base.progress`.
+
+    Raises
+    ------
+    DataError : if the data can't be read, or there is too little to learn from or to test on.
+    OptionError : if an option is invalid.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> result = slugline.train("examples/tickets.csv")
+    >>> result.n_train, result.n_test
+    (24, 6)
+    >>> result.classifier.predict(["Mein Passwort geht nicht"]).tolist()
+    ['Konto']
+    """
+    corpus = to_corpus(data, text, topic)
+    experiment = run_experiment(
+        classifier or TopicClassifier(),
+        corpus,
+        test=None if test is None else to_corpus(test, *columns_of(test, text, topic)),
+        test_fraction=test_fraction,
+        progress=progress,
+    )
+    fitted = replace(experiment.fitted, layout=corpus.layout)
+    return TrainingResult(**field_values(replace(experiment, fitted=fitted)))
+
+
+def fit_stream(
+    source: Any, *, classifier: TopicClassifier | None = None, **options: Any
+) -> TopicClassifier:
+    """Fit a classifier to files or batches of any size, on this machine or on a Dask cluster.
+
+    Parameters
+    ----------
+    source : path, pattern, several of these, or batches
+    classifier : TopicClassifier, optional
+        The settings, by default those of `TopicClassifier()`. It is fitted in place.
+    **options
+        Those of `slugline.stream.fit.fit_stream`, such as `client`, `checkpoint`, `text`, `topic`.
+
+    Returns
+    -------
+    TopicClassifier
+
+    Examples
+    --------
+    >>> import slugline
+    >>> slugline.fit_stream("examples/tickets.csv").classes_.tolist()
+    ['Konto', 'Rechnung', 'Versand']
+    """
+    return (classifier or TopicClassifier()).fit_stream(source, **options)
+
+
+# More labels --------------------------------------------------------------------------------------
+
+
+class CurveResult(LearningCurves, TableResult):
+    """Accuracy by number of labels; `to_records` has a row for each point of each curve."""
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the points of all curves, with their 95 % intervals."""
+        return [
+            {
+                "classifier": curve.name,
+                "labels_per_topic": point.n_labels,
+                "n_documents": point.n_documents,
+                "accuracy": point.accuracy,
+                "low": point.interval[0],
+                "high": point.interval[1],
+            }
+            for curve in self.curves
+            for point in curve.points
+        ]
+
+    def _page(self) -> str:
+        from slugline.reports.page import table_page
+        from slugline.reports.pictures import accuracy_by_labels
+        from slugline.reports.training_text import describe_forecast
+
+        title, _ = self._title_and_rows()
+        rows = [(curve.name, describe_forecast(curve)) for curve in self.curves]
+        return table_page(title, rows, self.to_records(), accuracy_by_labels(self))
+
+
+def curve(
+    data: Data,
+    *,
+    classifier: TopicClassifier | None = None,
+    text: str | None = None,
+    topic: str | None = None,
+    test: Data | None = None,
+    n_draws: int = 5,
+    baseline: bool = False,
+    progress: Progress | None = None,
+) -> CurveResult:
+    """Measure accuracy with few labels per topic, with more, and with all.
+
+    Parameters
+    ----------
+    data, classifier, text, topic, test, progress
+        As in `train`.
+    n_draws : int, default 5
+        Draws of labels to average over.
+    baseline : bool, default False
+        Measure a strong scikit-learn pipeline as well.
+
+    Raises
+    ------
+    DataError : if the data can't be read, have one topic alone, or no topic with two documents.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> curves = slugline.curve("examples/tickets.csv", n_draws=2)
+    >>> [record["labels_per_topic"] for record in curves.to_records()]
+    [1, 2, 5, None]
+    """
+    classifier = classifier or TopicClassifier()
+    curves = learning_curves(
+        to_corpus(data, text, topic),
+        None if test is None else to_corpus(test, *columns_of(test, text, topic)),
+        classifiers_to_compare(classifier, with_baseline=baseline),
+        n_draws=n_draws,
+        seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,
+        progress=progress,
+    )
+    return CurveResult(**field_values(curves))
+
+
+class SuggestionResult(TableResult, Sequence[Suggestion]):
+    """Texts to label, those that teach most first.
+
+    `save("to-label.csv")` writes a table with an empty column of topics to fill in, which `train`
+    reads.
+    """
+
+    def __init__(self, suggestions: Sequence[Suggestion], n_texts: int) -> None:
+        self.suggestions = tuple(suggestions)
+        self.n_texts = n_texts
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.suggestions[number]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"{len(self):,} of {counted(self.n_texts, 'text')} to label"
+        return title, [(str(each.topic), each.text) for each in self]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the suggestions as plain data for JSON."""
+        return {"n_texts": self.n_texts, "suggestions": self.to_records()}
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the texts with an empty topic, the best guess and its probability."""
+        return [
+            {"topic": "", "text": s.text, "guess": s.topic, "probability": round(s.probability, 4)}
+            for s in self
+        ]
+
+
+def suggest(
+    model: Model,
+    texts: Iterable[str],
+    n: int = 50,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SuggestionResult:
+    """Choose the texts whose labels would teach a model most.
+
+    Parameters
+    ----------
+    model : TopicClassifier, or path of a model file
+    texts : iterable of str
+        Texts without labels.
+    n : int, default 50
+        How many to choose; fewer are if not as many differ.
+    seed : int, default 0
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if no text has a word in it.
+
+    Examples
+    --------
+    >>> import slugline
+    >>> texts = ["Oil prices rose", "Cocoa exports fell", "Oil prices rose again"]
+    >>> [suggestion.row for suggestion in slugline.suggest("reuters46", texts, 1)]
+    [2]
+    """
+    documents = [*texts] if not isinstance(texts, str) else texts
+    suggestions = suggesting.suggest(
+        to_classifier(model), documents, n, seed=seed, progress=progress
+    )
+    return SuggestionResult(suggestions, len(documents))

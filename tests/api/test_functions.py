@@ -1,0 +1,168 @@
+"""The functions of `slugline`: what they take, and what their results can do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+import slugline
+from labelled_texts import labelled
+
+TEXTS, TOPICS, WRONG = labelled(120, 6)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> slugline.Corpus:
+    return slugline.Corpus(TEXTS, TOPICS, "made up")
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: slugline.Corpus) -> Any:
+    return slugline.train(corpus)
+
+
+def test_a_path_a_frame_and_a_corpus_give_the_same(tmp_path: Path, trained: Any) -> None:
+    frame = pd.DataFrame({"text": TEXTS, "topic": TOPICS})
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    for data in (frame, tmp_path / "texts.csv", str(tmp_path / "texts.csv")):
+        assert slugline.train(data).evaluation.accuracy == trained.evaluation.accuracy
+
+
+def test_columns_are_named_for_files_and_not_for_a_corpus(corpus: slugline.Corpus) -> None:
+    frame = pd.DataFrame({"body": TEXTS, "queue": TOPICS, "sender": "x"})
+    assert slugline.train(frame, text="body", topic="queue", test_fraction=None).n_train == 120
+    with pytest.raises(slugline.SluglineError, match="made up is a corpus already"):
+        slugline.train(corpus, text="body")
+
+
+def test_a_model_keeps_its_columns_for_an_evaluation(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"body": TEXTS, "notes": TEXTS[::-1], "queue": TOPICS})
+    frame.to_csv(tmp_path / "texts.csv", index=False)
+    result = slugline.train(tmp_path / "texts.csv", text="body", topic="queue", test_fraction=None)
+    assert slugline.evaluate(result.classifier, tmp_path / "texts.csv").n_documents == 120
+
+
+def test_an_evaluation_takes_a_path_or_a_classifier_and_a_rival(
+    tmp_path: Path, corpus: slugline.Corpus, trained: Any
+) -> None:
+    trained.save_model(tmp_path / "model.slug")
+    result = slugline.evaluate(tmp_path / "model.slug", corpus, against=trained.classifier)
+    assert result.against is not None
+    assert result.against.accuracy_difference == 0
+    assert "better by" in repr(result)
+    assert slugline.load(tmp_path / "model.slug").info_.metrics == trained.metrics
+
+
+def test_an_evaluation_says_how_many_are_answered(corpus: slugline.Corpus) -> None:
+    classifier = slugline.TopicClassifier(min_precision=0.7)
+    result = slugline.train(corpus, classifier=classifier)
+    evaluation = slugline.evaluate(result.classifier, corpus)
+    assert evaluation.routing is not None
+    assert evaluation.to_dict()["routing"]["n_documents"] == 120
+
+
+def test_an_audit_finds_wrong_topics_and_repairs_them(
+    tmp_path: Path, corpus: slugline.Corpus
+) -> None:
+    result = slugline.audit(corpus)
+    suspects = result.audit.suspects().tolist()
+    assert set(suspects) <= set(WRONG)
+    assert suspects
+    result.save(tmp_path / "review.csv")
+    table = pd.read_csv(tmp_path / "review.csv", dtype=str)
+    table.loc[0, table.columns[0]] = "drop"
+    table.to_csv(tmp_path / "decided.csv", index=False)
+    assert len(result.repair(tmp_path / "decided.csv")) == 119
+
+
+def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
+    tmp_path: Path, trained: Any, corpus: slugline.Corpus
+) -> None:
+    result = slugline.suggest(trained.classifier, iter(TEXTS), 5)
+    assert len(result) == 5
+    assert [each.text for each in result] == list(result.to_frame()["text"])
+    result.save(tmp_path / "label.csv")
+    table = pd.read_csv(tmp_path / "label.csv", dtype=str)
+    assert table["topic"].isna().all()
+    table["topic"] = "bank"
+    table.to_csv(tmp_path / "label.csv", index=False)
+    both = slugline.load_corpus(tmp_path / "label.csv", text="text", topic="topic")
+    assert set(both.topics) == {"bank"}
+
+
+def results(corpus: slugline.Corpus, trained: Any) -> dict[str, Any]:
+    return {
+        "train": trained,
+        "evaluate": slugline.evaluate(trained.classifier, corpus),
+        "audit": slugline.audit(corpus),
+        "curve": slugline.curve(corpus, n_draws=1),
+        "suggest": slugline.suggest(trained.classifier, TEXTS, 3),
+        "explain": slugline.explain(trained.classifier, TEXTS[0], examples=corpus),
+        "compare": slugline.compare(corpus, ["majority", "default"], n_folds=2),
+    }
+
+
+def test_every_result_shows_itself_and_is_saved(
+    tmp_path: Path, corpus: slugline.Corpus, trained: Any
+) -> None:
+    for name, result in results(corpus, trained).items():
+        assert result._repr_html_().startswith(("<table", "<style", "<p")), name
+        assert len(result.to_frame()) == len(result.to_records()) > 0, name
+        page = result.save(tmp_path / f"{name}.html").read_text("utf-8")
+        assert page.startswith("<!doctype html>"), name
+        data = json.loads(result.save(tmp_path / f"{name}.json").read_text("utf-8"))
+        assert data == json.loads(json.dumps(result.to_dict(), default=str)), name
+        saved = result.save(tmp_path / f"{name}.csv").read_text("utf-8-sig")
+        assert saved.count("\n") >= len(result.to_records()), name
+
+
+def test_a_result_without_a_way_to_be_saved_says_which_there_are(
+    tmp_path: Path, trained: Any
+) -> None:
+    with pytest.raises(slugline.SluglineError, match=r"'\.doc'; name a file .* \.html, \.json"):
+        trained.save(tmp_path / "result.doc")
+
+
+def test_a_frame_needs_pandas_or_polars(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert type(trained.to_frame()).__module__.startswith("polars")
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(slugline.SluglineError, match="pip install pandas"):
+        trained.to_frame()
+
+
+def test_a_classifier_is_exported_as_its_file_is(tmp_path: Path, trained: Any) -> None:
+    trained.classifier.save(tmp_path / "wires.slug")
+    first = slugline.export(tmp_path / "wires.slug", tmp_path / "first.html").read_text("utf-8")
+    second = slugline.export(trained.classifier, tmp_path / "wires.html").read_text("utf-8")
+    assert len(second) == len(first)
+
+
+def test_a_stream_is_learned_like_the_classifier_does(tmp_path: Path) -> None:
+    pd.DataFrame({"text": TEXTS, "topic": TOPICS}).to_csv(tmp_path / "texts.csv", index=False)
+    ours = slugline.fit_stream(tmp_path / "texts.csv")
+    theirs = slugline.TopicClassifier().fit_stream(tmp_path / "texts.csv")
+    assert (ours.predict_proba(TEXTS) == theirs.predict_proba(TEXTS)).all()
+
+
+def test_probabilities_are_columns_beside_others() -> None:
+    frame = pd.DataFrame({"text": TEXTS, "n": range(len(TEXTS))})
+    columns = ColumnTransformer(
+        [("text", slugline.TopicClassifier(), "text"), ("n", "passthrough", ["n"])]
+    )
+    rows = columns.fit_transform(frame, TOPICS)
+    assert rows.shape == (120, 4)
+    names = columns.get_feature_names_out().tolist()
+    assert names == ["text__bank", "text__grain", "text__sport", "n__n"]
+    np.testing.assert_allclose(rows[:, :3].sum(axis=1), 1, rtol=1e-6)
+    model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame, TOPICS)
+    assert model.score(frame, TOPICS) > 0.8
