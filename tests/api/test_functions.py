@@ -34,7 +34,7 @@ def test_a_path_a_frame_and_a_corpus_give_the_same(tmp_path: Path, trained: Any)
     frame = pd.DataFrame({"text": TEXTS, "topic": TOPICS})
     frame.to_csv(tmp_path / "texts.csv", index=False)
     for data in (frame, tmp_path / "texts.csv", str(tmp_path / "texts.csv")):
-        assert slugline.train(data).evaluation.accuracy == trained.evaluation.accuracy
+        assert slugline.train(data).metrics == trained.metrics
 
 
 def test_columns_are_named_for_files_and_not_for_a_corpus(corpus: slugline.Corpus) -> None:

@@ -171,7 +171,7 @@ class CurveResult(LearningCurves, TableResult):
         from slugline.reports.training_text import describe_forecast
 
         title, _ = self._title_and_rows()
-        rows = [(curve.name, describe_forecast(curve)) for curve in self.curves]
+        rows = [("", describe_forecast(curve)) for curve in self.curves]
         return table_page(title, rows, self.to_records(), accuracy_by_labels(self))
 
 
@@ -251,6 +251,11 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
             {"topic": "", "text": s.text, "guess": s.topic, "probability": round(s.probability, 4)}
             for s in self
         ]
+
+    def _page(self) -> str:
+        from slugline.reports.page import table_page
+
+        return table_page(self._title_and_rows()[0], [], self.to_records())
 
 
 def suggest(
