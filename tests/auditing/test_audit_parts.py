@@ -19,7 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.auditing.audit import Leak, SimilarTopics, _find_leaks, audit_corpus, find_similar_topics
+from slugline.auditing.audit import (
+    Leak,
+    SimilarTopics,
+    _find_leaks,
+    audit_corpus,
+    find_similar_topics,
+)
 from slugline.auditing.evidence import (
     assign_folds,
     connect_groups,
