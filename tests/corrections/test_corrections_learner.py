@@ -138,7 +138,9 @@ def test_learning_that_fails_is_said_once(place: Place) -> None:
     learner.start()
     last = wait_for(lambda: learner.state()["last"])
     assert last["outcome"] == "failed"
-    assert last["message"].startswith(f"failed, and {place.model} is unchanged: {place.data}")
+    assert last["message"].startswith(
+        f"failed, and {place.model} is unchanged: `slugline train` says: {place.data}"
+    )
     assert learner.state()["n_new"] == 3, "they have taught nothing yet"
     wait_for(lambda: place.said(str(place.data)))
     assert len([line for line in place.log if str(place.data) in line]) == 1

@@ -250,7 +250,9 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
     with contextlib.suppress(ValueError, KeyError, TypeError):
         taught = json.loads(said)["corrections"]
     if taught is None or status not in (0, 1):
-        last = lines[-1].removeprefix(_ERROR) if lines else f"exit status {status}"
+        last = f"exit status {status}"
+        if lines:  # its advice may name options of its own
+            last = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {last}"}
     now, (after, before) = taught["now_right"], taught["paired"]["accuracy"]
     figures = {
