@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -92,6 +94,22 @@ def test_threads_change_nothing_and_the_seed_decides(n_jobs: int) -> None:
     assert first.suspicion.tobytes() == again.suspicion.tobytes()
     other = audit_corpus(corpus, seed=4, n_jobs=n_jobs)
     assert first.suspicion.tobytes() != other.suspicion.tobytes()
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_long_work_is_announced(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count(0, step)
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds))
+    monkeypatch.setattr("slugline.auditing.audit.time", clock)
+    notes: list[str] = []
+
+    class Notes(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    audited(["wheat corn", "loan bank"] * 5, ["grain", "bank"] * 5, progress=Notes())
+    note = "each of 10 documents is compared with all others, which takes about 2 minutes"
+    assert notes == ([note] if step > 1 else [])
 
 
 def test_the_order_of_the_file_says_nothing() -> None:

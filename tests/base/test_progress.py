@@ -17,6 +17,7 @@ from slugline.base.progress import (
     Progress,
     QuietProgress,
     SilentProgress,
+    announce,
     check_progress,
     progress_on,
 )
@@ -411,3 +412,13 @@ def test_what_is_no_progress_is_refused() -> None:
     assert check_progress(progress) is progress
     with pytest.raises(OptionError, match=r"^`progress` is <.*>; give None, or an object like"):
         check_progress(Half())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(59.9, ""), (60, "about 1 minute;"), (150, "about 2 minutes;")]
+)
+def test_only_long_work_is_announced(seconds: float, words: str) -> None:
+    stream = io.StringIO()
+    announce(LineProgress(stream), "tuning", seconds, "; Ctrl-C ends it")
+    expected = f"tuning, which takes {words} Ctrl-C ends it\n" if words else ""
+    assert stream.getvalue() == expected

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -81,3 +83,13 @@ def test_a_command_that_prints_answers_has_a_bar_only_beside_them(
         progress.update("predicting", 0.25, "5,000 documents  2,500 a second")
     assert ("5,000 documents" in stream.getvalue()) == has_bar
     assert bool(stream.getvalue()) == has_bar
+
+
+@pytest.mark.parametrize("least", [1, 100])
+def test_saving_and_the_report_of_many_documents_are_announced(
+    least: int, news_csv: object, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.cli.train._MANY", least)
+    lines = run("train", str(news_csv), "-o", "model.slug").err.splitlines()
+    steps = [line for line in lines if line.startswith(("saving", "choosing"))]
+    assert steps == ["saving the model", "choosing examples for the report"][: 2 * (least == 1)]

@@ -446,20 +446,30 @@ def test_all_are_all_and_each_is_measured_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "notes"),
+    ("name", "seconds", "notes"),
     [
         (
+            "encoder",
             60.0,
             [
                 "encoder: encodes all 6 texts in each of 2 folds, which takes about 2 minutes; "
                 "`models` can leave it out"
             ],
         ),
-        (20.0, []),
+        ("encoder", 20.0, []),
+        (
+            "tuned",
+            90.0,
+            [
+                "tuned: searches settings on all 6 texts in each of 2 folds, which takes about 3 "
+                "minutes; `models` can leave it out"
+            ],
+        ),
+        ("tuned", 20.0, []),
     ],
 )
-def test_an_encoder_that_takes_long_is_announced_before_any_model_starts(
-    seconds: float, notes: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_takes_long_is_announced_before_any_model_starts(
+    name: str, seconds: float, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
 
@@ -473,10 +483,11 @@ def test_an_encoder_that_takes_long_is_announced_before_any_model_starts(
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             raise StartedError
 
-    monkeypatch.setattr("slugline.comparison.run.estimate_seconds", lambda *_: seconds)
+    for module in ("comparison.run", "learning.tuning"):
+        monkeypatch.setattr(f"slugline.{module}.estimate_seconds", lambda *_: seconds)
     corpus = Corpus(["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"], "six")
     with pytest.raises(StartedError):
-        compare_models(corpus, ["majority", "encoder"], TWO, progress=Notes())
+        compare_models(corpus, ["majority", name], TWO, progress=Notes())
     assert said == notes
 
 

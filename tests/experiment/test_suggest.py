@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,21 @@ def test_progress_is_told_how_many_were_looked_at(
 
     suggest(fitted, SURE + DOUBTFUL, 2, progress=Keeping())
     assert told == [("classifying texts", n / 24, f"{n} texts") for n in (10, 20, 24)]
+
+
+def test_long_work_is_announced(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count(0, 10)
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds))
+    monkeypatch.setattr("slugline.experiment.suggest.time", clock)
+    notes: list[str] = []
+
+    class Notes(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    for n in (100, 1200):
+        suggest(fitted, [f"wheat {number}" for number in range(n)], progress=Notes())
+    assert notes == ["all 1,200 texts are classified, which takes about 2 minutes"]
 
 
 def test_a_model_of_one_topic_suggests_the_typical() -> None:

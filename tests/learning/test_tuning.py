@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
-from slugline.learning.tuning import BUDGET, Candidate, Tuning, tune
+from slugline.learning.tuning import BUDGET, Candidate, Tuning, estimate_seconds, tune
 from slugline.text.blocks import DEFAULT_GROUPS, Block
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,35 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
         n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
     trial = next(trial for trial in search().trials if trial.candidate == Candidate(blocks))
     assert trial.accuracy == pytest.approx(n_right / 240)
+
+
+def test_time_is_estimated_from_a_sample_of_many_texts_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter([0.0, 2.0, 5.0])  # 2 for the default, 3 for two epochs of a net
+    clock = SimpleNamespace(perf_counter=lambda: next(seconds))
+    monkeypatch.setattr("slugline.learning.tuning.time", clock)
+    blocks, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
+    texts, y = ordered_pairs(999)
+    assert estimate_seconds(texts, y, blocks, context) == 0
+    texts, y = ordered_pairs(3000)
+    assert estimate_seconds(texts, y, blocks, context) == 3 * (12 * 2 + 105 * 1.5)
+
+
+def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slugline.learning.tuning.estimate_seconds", lambda *_: 120.0)
+    notes: list[str] = []
+
+    class Notes(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    texts, y = ordered_pairs(30)
+    TopicClassifier(tune=1.0).fit(texts, y.tolist(), progress=Notes())
+    assert notes[0] == (
+        "`tune` tries up to 18 ways to learn from 30 texts, which takes about 2 minutes; Ctrl-C "
+        "takes the best until then"
+    )
 
 
 def test_no_way_is_tried_twice_and_a_better_one_leads_by_both_figures() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
-from slugline.base.progress import Progress, check_progress
+from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.words import percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
@@ -96,6 +97,8 @@ _DOUBTED = 0.08
 _N_LEAD, _LONG_WORD = 48, 100
 # Weight of the evidence in the order of documents whose suspicion is equal.
 _TIE = 1e-9
+# How many times as long as reading its texts an audit takes, on average.
+_READINGS = 30
 
 
 @dataclass(frozen=True)
@@ -196,8 +199,11 @@ def _audit(
 ) -> Audit:
     n_steps = 2 + evidence.N_ROUNDS
     progress.update("reading texts", 0.0)
+    started = time.perf_counter()
     features = Features(default_blocks("log-tf-idf"), n_jobs)
     X = features.fit_transform(corpus.texts)
+    work = f"each of {len(corpus):,} documents is compared with all others"
+    announce(progress, work, _READINGS * (time.perf_counter() - started))
     topics = Topics.fit(corpus.topics)
     y = topics.encode(corpus.topics)
     progress.update("comparing texts", 1 / n_steps)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 from slugline.base.checks import option_error
-from slugline.base.words import printable
+from slugline.base.words import counted, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Columns of a terminal that the bar itself takes, at most.
 _BAR_WIDTH = 12
+# Seconds from which work is announced.
+_LONG = 60.0
 # Seconds after which the time left can be estimated, or a step of unknown length is worth showing.
 _SHORT = 1.0
 
@@ -183,6 +185,13 @@ class BarProgress(LineProgress):
             from rich.text import Text
 
             bar.console.print(Text.from_ansi(line), highlight=False, soft_wrap=True)
+
+
+def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
+    """Note about how long work takes, if that is a minute or more."""
+    if seconds >= _LONG:
+        minutes = counted(round(seconds / 60), "minute")
+        progress.note(f"{work}, which takes about {minutes}{advice}")
 
 
 class LongStep:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.cli.encoder import advise, check_encoder, explain_interrupt
 from slugline.cli.options import command, read_parts, read_size
-from slugline.cli.output import exit_if_interrupted, name_flags, show_progress, warn
+from slugline.cli.output import exit_if_interrupted, name_flags, say, show_progress, warn
 from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
 from slugline.cli.train_options import (
     NUM_WORDS,
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from slugline.experiment.curve import LearningCurves
     from slugline.experiment.run import Experiment
     from slugline.text.blocks import Block
+
+# Documents from which saving and the report take seconds.
+_MANY = 100_000
 
 
 @command()
@@ -212,12 +215,14 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     from slugline.reports.training import training_page
 
     experiment, retraining = _fit(request, task)
+    quiet = request.quiet or experiment.n_learned < _MANY
     if retraining is not None:
         from slugline.cli.train_corrections import check_retraining
 
         fitted = check_retraining(retraining, request)
         fitted = replace(fitted, layout=experiment.fitted.layout)
         experiment = replace(experiment, fitted=fitted)
+    say("saving the model", quiet=quiet)
     try:
         experiment, smaller = save_model(
             experiment,
@@ -237,6 +242,7 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     results = TrainingResults(
         *(experiment, request.output, routing, task.report, smaller, curves, retraining)
     )
+    say("choosing examples for the report", quiet=quiet)
     evidence = gather_evidence(experiment)
     threshold = routing.threshold if routing else None
     try:

@@ -22,7 +22,7 @@ from slugline._version import __version__
 from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
-from slugline.base.progress import Progress, check_progress
+from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.words import counted
 from slugline.comparison import process
 from slugline.comparison.models import (
@@ -36,9 +36,13 @@ from slugline.comparison.models import (
 )
 from slugline.comparison.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError
+from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
+from slugline.learning.learner import FitContext, choose_learner
+from slugline.text.blocks import default_blocks
 
 # The record ---------------------------------------------------------------------------------------
 
@@ -140,8 +144,6 @@ def _unusable(path: Path, error: OSError) -> SluglineError:
 
 # Seconds. Ctrl-C can't wake some systems from waiting without an end.
 _PATIENCE = 0.5
-# Seconds from which the encoder's work is announced.
-_LONG = 60.0
 # What the results depend on beside the model.
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 
@@ -292,7 +294,7 @@ class _Run:
         for name, key in keys.items():
             stored = self.record.find(key).items()
             self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
-        self._announce_encoder(progress)
+        self._announce(progress)
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
@@ -310,20 +312,22 @@ class _Run:
                 raise
         return False
 
-    def _announce_encoder(self, progress: Progress) -> None:
-        """Say how long the encoder will take, if that is long."""
-        model = next((model for model in self.models if model.name == "encoder"), None)
-        n_folds = 0 if model is None else len(self._missing(model))
-        if n_folds == 0:
-            return
-        seconds = estimate_seconds(self.corpus.texts, "use", self.settings.threads) * n_folds
-        if seconds >= _LONG:
-            minutes = counted(round(seconds / 60), "minute")
-            progress.note(
-                f"encoder: encodes all {len(self.corpus):,} texts in each of "
-                f"{counted(n_folds, 'fold')}, which takes about {minutes}; `models` can leave "
-                "it out"
-            )
+    def _announce(self, progress: Progress) -> None:
+        """Say how long the encoder and the search for settings will take, if that is long."""
+        n_folds = {model.name: len(self._missing(model)) for model in self.models}
+        texts, threads = self.corpus.texts, self.settings.threads
+        work = f"all {len(texts):,} texts in each of {counted(self.settings.n_folds, 'fold')}"
+        advice = "; `models` can leave it out"
+        if n := n_folds.get("encoder", 0):
+            seconds = n * estimate_seconds(texts, "use", threads)
+            announce(progress, f"encoder: encodes {work}", seconds, advice)
+        if n := n_folds.get("tuned", 0):
+            topics = Topics.fit(self.corpus.topics)
+            context = FitContext(n_topics=len(topics), n_jobs=threads)
+            y = topics.encode(self.corpus.topics)
+            blocks = default_blocks(choose_learner("linear").wants)
+            seconds = n * tuning.estimate_seconds(texts, y, blocks, context)
+            announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 
     def result(self, model: Model) -> ModelResult:
         """Return the result of a model, as far as it was measured."""

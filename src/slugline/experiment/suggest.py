@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
-from slugline.base.progress import Progress, check_progress
+from slugline.base.progress import Progress, announce, check_progress
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import DataError
@@ -26,6 +27,8 @@ Rows: TypeAlias = Any
 # Documents that tell which terms are common, and what a typical document is; an encoder, which
 # takes longer, needs to be told only the latter.
 _N_TYPICAL, _N_ENCODED = 20_000, 2000
+# Documents whose time is measured.
+_N_TIMED = 100
 # Documents that are classified at a time, and cells of their probabilities.
 _BLOCK, _CELLS = 4096, 1 << 22
 _ENCODED_BLOCK = 256  # takes about a second
@@ -95,6 +98,12 @@ def suggest(
         fitted = replace(fitted, dense=replace(fitted.dense, keep=True))
     n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
     with closing(check_progress(progress)) as progress:
+        timed = [documents[row] for row in _sample(rows, _N_TIMED, seed)]
+        fitted.predict_proba(timed[:1])  # loads an encoder
+        started = time.perf_counter()
+        fitted.predict_proba(timed)
+        seconds = (time.perf_counter() - started) * len(rows) / len(timed)
+        announce(progress, f"all {len(rows):,} texts are classified", seconds)
         transform, typical = _typical(
             fitted, [documents[row] for row in _sample(rows, n_typical, seed)], progress
         )

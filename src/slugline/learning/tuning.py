@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,8 @@ _WORD_WEIGHTS = (1.0, 3.0)
 _SHORT, _N_LOOKED_AT = 48, 1000
 _SHARES = (0.5, 0.3, 0.7)
 _N_NETS = 3
+# Linear classifiers in a search, and at most so many epochs of nets, with short texts and others.
+_N_LINEAR, _N_EPOCHS = 12, (105, 42)
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,25 @@ def tune(
                 break
             search.evaluate(candidate)
     return Tuning(tuple(search.trials), interrupt.requested)
+
+
+def estimate_seconds(
+    texts: Sequence[str], y: I64, blocks: tuple[Block, ...], context: FitContext
+) -> float:
+    """Return at most about how long a search takes, measured with a sample; 0 for few texts."""
+    if len(texts) < _N_LOOKED_AT:
+        return 0.0
+    step = -(-len(texts) // _N_LOOKED_AT)
+    context = replace(context, sample_weight=None, progress=SILENT)
+    start, net = Candidate(blocks), Candidate(blocks, net=(2, 0.0))
+    validation = _CrossValidation(texts[::step], y[::step], context, context.n_jobs, start)
+    times = [time.perf_counter()]
+    for candidate in (start, net):
+        validation.scores(candidate)
+        times.append(time.perf_counter())
+    linear, epochs = np.diff(times).tolist()
+    n_epochs = _N_EPOCHS[0] if _are_short(texts) else _N_EPOCHS[1]
+    return float(step * (_N_LINEAR * linear + n_epochs * epochs / 2))
 
 
 class _Search:

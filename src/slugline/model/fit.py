@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import count_threads, option_error
-from slugline.base.progress import SILENT, Progress, check_progress
+from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus.documents import (
     Topic,
     Topics,
@@ -483,7 +483,11 @@ def _tune(
     context: FitContext,
     settings: FitSettings,
 ) -> Tuning:
-    from slugline.learning.tuning import BUDGET, tune
+    from slugline.learning.tuning import BUDGET, estimate_seconds, tune
 
+    if context.progress is not SILENT:
+        seconds = estimate_seconds(texts, labels, blocks, context)
+        work = f"`tune` tries up to 18 ways to learn from {len(texts):,} texts"
+        announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
     budget = BUDGET if settings.tune is True else settings.tune
     return tune(texts, labels, blocks, context, budget=budget, n_jobs=settings.n_jobs)
