@@ -228,7 +228,7 @@ def test_copies_do_not_judge_each_other() -> None:
     audit = audited(texts, topics)
     assert set(audit.order[:5].tolist()) == set(range(120, 125))
     assert {audit.likely[row] for row in range(120, 125)} == {"grain"}
-    assert audit.n_contradicting == 0
+    assert (audit.n_contradicting, audit.copies.near) == (0, [])
     reason = (
         "the same text stands at document 121, document 122, document 123 and 1 more, with the "
     )

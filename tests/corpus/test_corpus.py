@@ -327,6 +327,8 @@ def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
     corpus = load_corpus("a.csv", skip_bad_rows=True)
 
     assert (set(corpus.topics), corpus.n_skipped) == ({"1", "2"}, 1)
+    with pytest.raises(DataError, match="a number as topic, such as '1', where most are like 'x'"):
+        load_corpus(write("b.csv", "body,queue\na,1\nb,x\n"))
 
 
 def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:

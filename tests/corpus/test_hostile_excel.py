@@ -190,6 +190,7 @@ def test_cells_of_truth_values_errors_and_numbers_out_of_range(tmp_path: Path) -
         (58, "", 45_000, "2023-03-15"),
         (59, "", 45_000, 45_000.0),
         (14, "", 1, "1899-12-31"),
+        (14, "", -0.5, "1899-12-29 12:00:00"),
         (14, "", 1e12, "1000000000000.0"),
         (200, "yyyy", 45_000, "2023-03-15"),
         (200, "[h]:mm", 1.5, "36:00:00"),
@@ -260,6 +261,16 @@ def test_what_a_workbook_may_hold_is_limited(
     assert why in reason(tmp_path, rows)
     monkeypatch.setattr(tables, name, most + 1)
     assert len(read(tmp_path, rows)) > 0
+
+
+def test_no_part_unpacks_to_more_than_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = max(len(str(part)) for part in parts().values())
+    monkeypatch.setattr(tables, "MAX_UNPACKED", most)
+    assert len(read(tmp_path)) == 1
+    monkeypatch.setattr(tables, "MAX_UNPACKED", most - 1)
+    assert reason(tmp_path).endswith(f" unpacks to {most:,} bytes")
 
 
 def test_strings_that_many_cells_share_count_for_each(

@@ -834,6 +834,14 @@ def test_a_part_of_a_file_that_is_gone_is_an_error(read: Callable[..., RowReader
         list(read("gone.parquet", 0, 1))
 
 
+def test_the_first_lines_of_a_table_show_how_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = read_rows(write("a.csv", '"text","topic"\na,b\n'))
+    for n_shown, is_quoted in ((1000, False), (16, False), (15, True), (1, True)):
+        monkeypatch.setattr(readers, "_N_SHOWN", n_shown)
+        assert read_dialect(rows).is_quoted is is_quoted
+    list(rows)
+
+
 def test_answers_to_excel_have_a_mark() -> None:
     assert read_dialect(RowReader("a.xlsx", "xlsx", iter([]))) == TableDialect(has_mark=True)
     assert read_dialect(RowReader("gone.csv", "csv", iter([]))) == TableDialect()

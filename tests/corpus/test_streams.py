@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 import pytest
 
 from slugline.corpus.bytes import LineStream
+from slugline.corpus.readers import RowReader
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
 
@@ -120,6 +121,26 @@ def test_the_share_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
     path.touch()
     with path.open("rb") as file:
         assert LineStream(file).share_read() == 0
+
+
+def test_the_share_of_a_single_byte_is_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    with path.open("rb") as file:
+        stream = LineStream(file)
+        stream.readline(1)
+        assert stream.share_read() == 1
+
+
+def test_rows_are_waited_for_like_their_lines(pipe: Pipe) -> None:
+    rows = RowReader("a.txt", "txt", iter([]), LineStream(pipe.out))
+    assert rows.must_wait()
+    os.write(pipe.into, b"one\n")
+    os.close(pipe.into)
+    assert not rows.must_wait()
+    assert rows.share_read() is None
+    still = RowReader("a.parquet", "parquet", iter([]))
+    assert (still.must_wait(), still.share_read(), still.n_lines()) == (False, None, 0)
 
 
 def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:

@@ -65,7 +65,7 @@ def test_changes_are_those_of_the_answers() -> None:
     topics = ["a", "a", "a", "b", "b", "c"]
     before = ["a", "a", "b", "b", "a", "c"]
     after = ["a", "b", "b", "b", "b", "d"]
-    changes, is_worse, _ = topic_changes(topics, before, after, ["b", "e"])
+    changes, is_worse, _ = topic_changes(topics, before, after, ["b", "e"], (0, 0))
     assert not is_worse
     assert [change.topic for change in changes] == ["a", "b", "c", "d", "e"]
     a, b, c, d, e = changes
@@ -84,7 +84,7 @@ def test_changes_are_those_of_the_answers() -> None:
 
 def test_a_topic_that_is_lost_is_worse_and_so_may_be_all_together() -> None:
     topics = ["a"] * 20 + ["b"] * 20
-    changes, is_worse, _ = topic_changes(topics, topics, ["a"] * 40, [])
+    changes, is_worse, _ = topic_changes(topics, topics, ["a"] * 40, [], (0, 0))
     assert is_worse
     assert {change.topic: change.is_worse for change in changes} == {"a": True, "b": True}
 
@@ -94,7 +94,7 @@ def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
     topics = [name for name in names for _ in range(2)]
     # Each topic loses one document to a topic that there is not, too few to be seen alone.
     after = [*itertools.chain.from_iterable((name, f"x{name}") for name in names)]
-    changes, is_worse, _ = topic_changes(topics, topics, after, [])
+    changes, is_worse, _ = topic_changes(topics, topics, after, [], (0, 0))
     assert is_worse
     assert not any(change.is_worse for change in changes)
 

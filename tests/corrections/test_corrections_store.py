@@ -127,16 +127,19 @@ def test_rows_come_in_pages_that_miss_none(path: Path, monkeypatch: pytest.Monke
         assert [row.topic for row in store.rows(most=4)] == list(range(4))
 
 
-def test_pages_of_long_texts_have_few_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.corrections.store._PAGE_BYTES", 1000)
+@pytest.mark.parametrize(("page_bytes", "remaining"), [(1999, [1, 4]), (2000, [1, 2, 4])])
+def test_pages_of_long_texts_have_few_rows(
+    path: Path, monkeypatch: pytest.MonkeyPatch, page_bytes: int, remaining: list[int]
+) -> None:
+    monkeypatch.setattr("slugline.corrections.store._PAGE_BYTES", page_bytes)
     with CorrectionStore(path) as store:
         for n in range(5):
             add(store, topic=n, text="x" * 1000)
         rows = store.rows()
         assert next(rows).topic == 0
-        store.undo(2)  # still in the first page
-        store.undo(4)
-        assert [row.topic for row in rows] == [1, 2, 4]
+        for number in (2, 3, 4):  # some of them still in the first page
+            store.undo(number)
+        assert [row.topic for row in rows] == remaining
 
 
 def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import pickle
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from pathlib import Path
@@ -104,6 +106,14 @@ def test_a_block_has_rows_and_no_more_than_can_be_added_up(rows_per_block: int) 
         DocumentSource([], rows_per_block=rows_per_block)
     for most in (1, MAX_ROWS):
         assert read([(["a"], ["x"])], rows_per_block=most)[1] == [("a", "x")]
+
+
+def test_standard_input_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO(b'{"text": "a", "topic": "x"}\n')
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+    found, rows, _ = read("-")
+    assert [(part.paths, part.is_local) for part in found] == [(("-",), True)]
+    assert rows == [("a", "x")]
 
 
 def test_what_is_no_source_is_named() -> None:

@@ -146,8 +146,8 @@ def _parse_decision(rows: RowReader, row: SourceRow) -> Decision | None:
         return None
     if action not in DECISIONS:
         raise DataError(
-            f"{where}: the decision is {action[:40]!r}; write keep, relabel or drop, or leave it "
-            "empty."
+            f"{where}: the decision is {short_repr(action)}; write keep, relabel or drop, or leave "
+            "it empty."
         )
     new_topic = _cell(values, "new_topic")
     if action == "relabel":
@@ -160,8 +160,8 @@ def _parse_decision(rows: RowReader, row: SourceRow) -> Decision | None:
     part = _cell(values, "part") or _PARTS[0]
     if part not in _PARTS:
         raise DataError(
-            f"{where}: the part is {part[:40]!r}; it must be train or test, as in the table that "
-            "the audit wrote."
+            f"{where}: the part is {short_repr(part)}; it must be train or test, as in the table "
+            "that the audit wrote."
         )
     return Decision(place, action, new_topic, part, _cell(values, "at"), _cell(values, "digest"))
 

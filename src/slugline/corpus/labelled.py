@@ -476,8 +476,8 @@ class UnlabelledTexts:
 
     texts: list[str]
     rows: list[SourceRow]
-    n_skipped: int = 0  # rows without a text, or that could not be read
-    note: str = ""  # which column was guessed; empty if none was
+    n_skipped: int  # rows without a text, or that could not be read
+    note: str  # which column was guessed; empty if none was
 
 
 def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:

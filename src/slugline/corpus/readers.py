@@ -329,7 +329,7 @@ def _first_lines(file: BinaryIO, is_packed: bool) -> bytes:
     with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
         head = (gzip.GzipFile(fileobj=file) if is_packed else file).read(_N_DETECTED)
     file.seek(0)
-    return head if len(head) < _N_DETECTED else head[: head.rfind(b"\n") + 1]
+    return head if len(head) < _N_DETECTED else head.rpartition(b"\n")[0]
 
 
 # Bytes of a table, in whole lines, that show its dialect.

@@ -114,7 +114,7 @@ def topic_changes(
     before: Sequence[str],
     after: Sequence[str],
     corrected: Sequence[str],
-    answered: tuple[int, int] = (0, 0),
+    answered: tuple[int, int],
 ) -> tuple[list[TopicChange], bool, bool]:
     """Return the change of each topic, the most common first, and two things that may be worse.
 
