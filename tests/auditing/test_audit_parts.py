@@ -442,10 +442,11 @@ def test_a_table_to_review_is_the_same_in_excel(tmp_path: Path) -> None:
 
 def test_half_a_character_is_escaped_in_the_ranking() -> None:
     texts, topics, _ = labelled(30, 0)
-    odd = [topic.replace("grain", "gr\ud800in") for topic in topics]
+    odd = [topic.replace("grain", "gr\ud800in").replace("sport", "spört") for topic in topics]
     findings = Findings(audit_corpus(Corpus(texts, odd, "news.csv"), n_jobs=1))
     written = "".join(ranking_lines(findings)).encode().decode()
     assert '"topic": "gr\\ud800in"' in written
+    assert '"topic": "spört"' in written
     assert {json.loads(line)["topic"] for line in written.splitlines()} == set(odd)
 
 

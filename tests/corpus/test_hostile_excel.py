@@ -273,6 +273,14 @@ def test_no_part_unpacks_to_more_than_may_be(
     assert reason(tmp_path).endswith(f" unpacks to {most:,} bytes")
 
 
+def test_a_part_is_packed_as_excel_packs_it(tmp_path: Path) -> None:
+    save(tmp_path / "a.xlsx", parts(), zipfile.ZIP_STORED)
+    assert len(list(read_rows(tmp_path / "a.xlsx"))) == 1
+    save(tmp_path / "a.xlsx", parts(), zipfile.ZIP_BZIP2)
+    with pytest.raises(DataError, match=r"\(_rels/.rels is packed in an unusual way\)"):
+        list(read_rows(tmp_path / "a.xlsx"))
+
+
 def test_strings_that_many_cells_share_count_for_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

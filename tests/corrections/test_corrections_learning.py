@@ -286,6 +286,16 @@ def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
     assert found.now_right.n_asked == 6
 
 
+def test_a_correction_that_is_all_there_is_to_learn_from_is_not_asked_about(news: News) -> None:
+    found = train_with_corrections(
+        TopicClassifier(),
+        corpus(news[:1]),
+        to_corpus(corrected(*news[:1]), "c.db"),
+        test=corpus(news[60:], "test"),
+    )
+    assert found.now_right == (0, 0, 0)
+
+
 def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
     some = news[:12]
     found = train_with_corrections(

@@ -423,6 +423,7 @@ def test_an_index_larger_than_any_is_not_read(job: Job, monkeypatch: pytest.Monk
     job.begin()
     size = (job.folder / "checkpoint.json").stat().st_size
     monkeypatch.setattr(checkpoint, "_MAX_INDEX_BYTES", size)
+    assert checkpoint.has_checkpoint(job.folder)
     with checkpoint.open_checkpoint(job.folder) as kept:
         assert kept is not None
         assert kept.note == (
