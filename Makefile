@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
-.PHONY: quickstart serve test quick format bench clean
+.PHONY: quickstart serve test quick docs format bench clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -30,6 +30,9 @@ quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
+docs: .venv/docs-ready ## the site, in docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
 format: .venv/dev-ready ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -38,7 +41,7 @@ bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
 	$(BIN)/python benchmarks/run.py all --record
 
 clean:
-	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
+	rm -rf .venv docs/_build quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv
@@ -54,6 +57,10 @@ clean:
 
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+.venv/docs-ready: .venv/pip-ready $(BUILT_OF)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
 	touch $@
 
 .venv/bench-ready: .venv/pip-ready $(BUILT_OF)

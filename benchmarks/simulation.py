@@ -307,12 +307,12 @@ def tables(
     loopback: float = 5e8,
     page: str | None = None,
 ) -> str:
-    """The tables of docs/scale.md: reading and passes on 1 to 100 machines.
+    """The tables of docs/explanation/scale.md: reading and passes on 1 to 100 machines.
 
     `costs` is a file of `streams passes`; `cost` changes single ones, such as
     entries_per_text=800. Machines have `threads`, bytes of `memory`, and bytes a second of
     `network` and `disk`; `loopback` is the network where costs were measured. With `page`, tables
-    replace those of docs/scale.md.
+    replace those of docs/explanation/scale.md.
     """
     measured = json.loads(Path(costs).read_text(encoding="utf-8")) if costs else {}
     names = Costs.__dataclass_fields__

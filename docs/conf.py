@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "shell_cells",
+    "install_blocks",
     "page_search",
 ]
 exclude_patterns = ["_build", "extensions"]

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md: what may import what, and how large files and folders are."""
+"""The rules of the architecture: what may import what, and how large files and folders are."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["this", "older"])
 def test_answers_are_those_that_the_page_on_unsure_ones_shows(name: str, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "unsure.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "precision.md").read_text(encoding="utf-8")
     assert type_commands(page, PROCESSORS[name], tmp_path, with_answers=True) == 4
 
 

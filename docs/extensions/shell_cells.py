@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
-MAGIC = "%%sh\n"
+_MAGIC = re.compile(r"%%sh\b.*\n")
 
 
 def show_as_shell(app: Sphinx, doctree: nodes.document) -> None:  # noqa: ARG001
     """Remove the magic line of shell cells, and highlight them as what they are."""
     for block in doctree.findall(nodes.literal_block):
         text = block.astext()
-        if text.startswith(MAGIC):
-            commands = text.removeprefix(MAGIC)
+        if magic := _MAGIC.match(text):
+            commands = text[magic.end() :]
             block.rawsource, block["language"] = commands, "sh"
             block.children[:] = [nodes.Text(commands)]
 

@@ -97,7 +97,7 @@ class TopicClassifier(TextEstimator):
     encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
         as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
-        languages, of the extra "encoder". See `docs/encoder.md`.
+        languages, of the extra "encoder". See `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
         document of its topic, which need not have any. `fit([], [])` learns from descriptions

@@ -1,4 +1,4 @@
-"""The example of docs/audit.md does what it says."""
+"""The example of docs/explanation/audit.md does what it says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "audit.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ Run = Callable[..., Any]
 NAMED = ["--text", "body", "--topic", "queue"]
 QUICK = [*NAMED, "--folds", 2, "--threads", 1]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "howto" / "compare.md").read_text(encoding="utf-8")
 
 FAILS = """
 class Fails:
@@ -219,7 +219,7 @@ def test_help_and_page_name_every_model() -> None:
 
 
 def commands() -> list[list[str]]:
-    """Return the commands that docs/compare.md shows."""
+    """Return the commands that docs/howto/compare.md shows."""
     blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines if line.startswith("slugline compare")]

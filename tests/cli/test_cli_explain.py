@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "explanation" / "reasons.md").read_text(encoding="utf-8")
 TEXT = "Wheat and corn for the bank: wheat!"
 
 

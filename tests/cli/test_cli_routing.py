@@ -20,7 +20,7 @@ from slugline.learning.net.learner import NeuralLearner
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
-DOCS = Path(__file__).parents[2] / "docs" / "unsure.md"
+DOCS = Path(__file__).parents[2] / "docs" / "explanation" / "precision.md"
 SURE, MIXED, FOREIGN = (
     "the loan and rate and bond of 1",
     "the loan and wheat and goal of 1",

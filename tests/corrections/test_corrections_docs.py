@@ -1,4 +1,4 @@
-"""The examples of docs/corrections.md do what they say."""
+"""The examples of docs/explanation/corrections.md do what they say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "corrections.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "corrections.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

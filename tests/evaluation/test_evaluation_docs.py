@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "probabilities.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\d+\.\d+")
 
 
@@ -29,7 +29,7 @@ def block(language: str) -> str:
 def models(run: Run) -> str:
     """Run the commands of the page, and return what the last one prints."""
     shutil.copy(ROOT / "examples" / "tickets.csv", "tickets.csv")
-    Path("later.csv").write_text(block("csv"), encoding="utf-8")
+    Path("later.csv").write_text(block("text"), encoding="utf-8")
     for line in block("sh").splitlines():
         found = run(*shlex.split(line)[1:])
         assert found.code == 0

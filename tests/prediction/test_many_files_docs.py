@@ -1,4 +1,4 @@
-"""What docs/many-files.md says is so."""
+"""What docs/howto/many-files.md says is so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from slugline.prediction.record import FORMATS
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "many-files.md"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "many-files.md"
 TEXT = PAGE.read_text("utf-8")
 Run = Callable[..., Any]
 

@@ -1,4 +1,4 @@
-"""What docs/serving.md shows is what happens."""
+"""What docs/howto/serve.md shows is what happens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from slugline.serving.mcp.tools import TOOLS
 
 pytestmark = pytest.mark.slow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "serve.md").read_text(encoding="utf-8")
 #: Differ each time, or with each version of the model.
 MASKED = {"at", "request_id", "version", "digest"}
 

@@ -1,4 +1,4 @@
-"""What docs/scale.md says is so."""
+"""What docs/explanation/scale.md says is so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from slugline.stream import local as store
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "scale.md"
 TEXT = PAGE.read_text("utf-8")
 Run = Callable[..., Any]
 News = list[tuple[str, str]]

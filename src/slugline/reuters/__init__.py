@@ -3,7 +3,7 @@
 `load_data`, `get_word_index`, `topic_names` and `decode` read the files that Keras serves.
 `load_wires` reads Reuters-21578, the collection that those files were made from, and returns the
 same 11,228 wires in the same order and split. For 975 of them, Keras' file holds the text of
-another wire; docs/reuters.md explains why.
+another wire; docs/explanation/reuters.md explains why.
 """
 
 from slugline.reuters.sequences import decode, get_word_index, load_data, topic_names
