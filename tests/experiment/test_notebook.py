@@ -116,7 +116,7 @@ def test_numbers_over_seeds_come_with_mean_and_sample_deviation(result: Notebook
 
 
 def test_a_single_seed_has_no_deviation() -> None:
-    assert SeedSummary.of([0.5]) == SeedSummary(mean=0.5, sd=None, values=[0.5])
+    assert SeedSummary.from_values([0.5]) == SeedSummary(mean=0.5, sd=None, values=[0.5])
 
 
 def test_the_data_are_counted(result: NotebookResult, wires: MadeUpWires) -> None:

@@ -34,7 +34,7 @@ from slugline.reports.page import spread_percent, typeset, write_page
 
 
 def over_seeds(*values: float) -> SeedSummary:
-    return SeedSummary.of(values)
+    return SeedSummary.from_values(values)
 
 
 def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> EpochCurves:
@@ -259,7 +259,7 @@ def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
     def cut(value: Any) -> Any:
         """Cut a dataclass or list, all the way down."""
         if isinstance(value, SeedSummary):
-            return SeedSummary.of(value.values[:n])
+            return SeedSummary.from_values(value.values[:n])
         if isinstance(value, (EpochCurves, NetworkResult, Baselines)):
             return replace(value, **{k: cut(v) for k, v in vars(value).items()})
         return [cut(one) for one in value] if isinstance(value, list) else value

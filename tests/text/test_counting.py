@@ -49,7 +49,7 @@ TERMS = {
 }
 
 
-def fresh(*, reserved: int = 0) -> list[tuple[str, TermColumns]]:
+def fresh() -> list[tuple[str, TermColumns]]:
     """Return columns of all sorts for each kind of term, and its name."""
     return [
         (kind, columns)
@@ -59,7 +59,7 @@ def fresh(*, reserved: int = 0) -> list[tuple[str, TermColumns]]:
             HashedColumns(8, kind),
             Buckets(1 << 24, kind),
             Buckets(1, kind),
-            Vocabulary(TERMS[kind], kind, reserved),
+            Vocabulary(TERMS[kind], kind),
         )
     ]
 
@@ -91,12 +91,12 @@ def bits(counts: Sequence[Counts]) -> list[Any]:
 
 @pytest.mark.slow
 @needs_kernel
-@given(chunks=st.lists(TEXTS, max_size=3), reserved=st.sampled_from([0, 4]))
-@example(chunks=[[]], reserved=0)
-@example(chunks=[["", "", ""], ["", " ", "."]], reserved=0)
-@example(chunks=[["oil"] * 50 + ["a" * 70 + " 手" * 200]], reserved=4)
-def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]], reserved: int) -> None:
-    by_kernel, by_numpy = fresh(reserved=reserved), fresh(reserved=reserved)
+@given(chunks=st.lists(TEXTS, max_size=3))
+@example(chunks=[[]])
+@example(chunks=[["", "", ""], ["", " ", "."]])
+@example(chunks=[["oil"] * 50 + ["a" * 70 + " 手" * 200]])
+def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]]) -> None:
+    by_kernel, by_numpy = fresh(), fresh()
     theirs = counted(ArrayCounter(), chunks, by_numpy)
     ours = counted(KernelCounter(), chunks, by_kernel)
     for some, others in zip(ours, theirs, strict=True):
@@ -223,7 +223,7 @@ def test_columns_are_never_looked_up_where_there_are_none(
     groups = np.random.default_rng(seed).integers(0, 1 << 63, (16, 2), dtype=np.uint64)
     groups[::2, 1] %= 12
     columns = np.arange(n_columns, dtype=np.int32)
-    blocks = (("words", 1024, columns, None, 0, 0, groups, -1, 0),)
+    blocks = (("words", 1024, columns, None, 0, groups, -1, 0),)
     found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, blocks)
     assert set(np.frombuffer(found, dtype=np.int32)) <= set(columns)
 
@@ -236,37 +236,34 @@ KEYS = np.zeros(4, dtype=np.uint64)
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (("syllables", 4, SLOTS, None, 0, 0, None, -1, 0), "a block is of no kind that there is"),
+        (("syllables", 4, SLOTS, None, 0, None, -1, 0), "a block is of no kind that there is"),
         (
-            ("words", 3, None, None, 0, 0, None, -1, 0),
+            ("words", 3, None, None, 0, None, -1, 0),
             "the number of slots is no power of two up to 2^30",
         ),
         (
-            ("words", 0, None, None, 0, 0, None, -1, 0),
+            ("words", 0, None, None, 0, None, -1, 0),
             "the number of slots is no power of two up to 2^30",
         ),
+        (("words", 8, SLOTS, None, 0, None, -1, 0), "a table is not of the size that it has to be"),
         (
-            ("words", 8, SLOTS, None, 0, 0, None, -1, 0),
+            ("words", 4, SLOTS, KEYS[:2], 1, None, -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 4, None, KEYS, 1, None, -1, 0), "a block's tables do not fit together"),
+        (("words", 4, None, None, 0, None, 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, None, 0, 0), "a block's tables do not fit together"),
+        (
+            ("words", 64, SLOTS, None, 0, KEYS[:1], -1, 0),
             "a table is not of the size that it has to be",
         ),
         (
-            ("words", 4, SLOTS, KEYS[:2], 1, 0, None, -1, 0),
+            ("words", 128, SLOTS, None, 0, KEYS[:2], -1, 0),
             "a table is not of the size that it has to be",
         ),
-        (("words", 4, None, KEYS, 1, 0, None, -1, 0), "a block's tables do not fit together"),
-        (("words", 4, None, None, 0, 0, None, 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, 0, None, 0, 0), "a block's tables do not fit together"),
-        (
-            ("words", 64, SLOTS, None, 0, 0, KEYS[:1], -1, 0),
-            "a table is not of the size that it has to be",
-        ),
-        (
-            ("words", 128, SLOTS, None, 0, 0, KEYS[:2], -1, 0),
-            "a table is not of the size that it has to be",
-        ),
-        (("words", 64, None, None, 0, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
-        (("words", 64, SLOTS, None, 0, 0, KEYS[:2], 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
+        (("words", 64, None, None, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
+        (("words", 64, SLOTS, None, 0, KEYS[:2], 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, KEYS[:2], -1, 0), "a block's tables do not fit together"),
         ("words", "a block is no tuple"),
     ],
 )
@@ -296,7 +293,7 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
     fixed.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
         counting.kernel.count(
-            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, None, 0, 0),)
+            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, None, 0, 0),)
         )
 
 

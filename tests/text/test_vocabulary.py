@@ -54,7 +54,6 @@ def test_a_stream_of_texts_will_do() -> None:
 def test_no_texts_make_an_empty_vocabulary_that_knows_nothing() -> None:
     vocabulary = Vocabulary.fit([])
     assert vocabulary.transform(["oil", ""]).shape == (2, 0)
-    assert vocabulary.encode(["oil", ""]) == [[], []]
 
 
 def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
@@ -124,29 +123,6 @@ def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
 # Which columns ----------------------------------------------------------------------------------
 
 
-def test_the_columns_of_a_keras_word_index_are_its_ranks_and_the_offset_of_three() -> None:
-    word_index = {"of": 2, "the": 1, "grain": 4, "said": 3}
-    vocabulary = Vocabulary.from_word_index(word_index)
-    assert {word: vocabulary.column(word) for word in word_index} == {
-        word: rank + 3 for word, rank in word_index.items()
-    }
-    assert [vocabulary.term(column) for column in range(8)] == [
-        *[None] * 4,
-        "the",
-        "of",
-        "said",
-        "grain",
-    ]
-    assert vocabulary.n_columns == 8
-
-
-def test_num_words_of_a_word_index_counts_the_reserved_columns() -> None:
-    vocabulary = Vocabulary.from_word_index({"the": 1, "of": 2, "said": 3}, num_words=6)
-    assert vocabulary.terms == ["the", "of"]
-    assert vocabulary.n_columns == 6
-    assert repr(vocabulary) == "Vocabulary(2 terms, kind='words', n_reserved=4)"
-
-
 @pytest.mark.parametrize("word", ["", " ", "...", "wheat", "oil price"])
 def test_what_is_not_one_known_word_has_no_column(word: str) -> None:
     assert Vocabulary(["oil", "price"]).column(word) is None
@@ -187,15 +163,13 @@ def test_counts_are_those_of_scikit_learn(known: list[str], texts: list[str]) ->
 
 
 @pytest.mark.slow
-@given(TEXTS, st.sampled_from([0, 4]))
-def test_a_batch_equals_its_rows_one_by_one(texts: list[str], n_reserved: int) -> None:
-    vocabulary = Vocabulary(["oil", "don't", "straße"], n_reserved=n_reserved)
+@given(TEXTS)
+def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
+    vocabulary = Vocabulary(["oil", "don't", "straße"])
     X = vocabulary.transform(texts).toarray()
     assert X.tolist() == [
         vocabulary.transform([document]).toarray()[0].tolist() for document in texts
     ]
-    assert vocabulary.encode(texts) == [vocabulary.encode([document])[0] for document in texts]
-    assert (X[:, :n_reserved] == 0).all()
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
@@ -207,32 +181,16 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     monkeypatch.setattr(words, "CHUNK_SIZES", words.ChunkSizes(chunk_characters))
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
-    assert vocabulary.encode(WIRES, n_threads) == expected.encode(WIRES)
     assert vocabulary.known_share(WIRES, n_threads) == expected.known_share(WIRES)
     X, X_expected = vocabulary.transform(WIRES, n_threads), expected.transform(WIRES)
     for part in ("data", "indices", "indptr"):
         assert getattr(X, part).tolist() == getattr(X_expected, part).tolist()
 
 
-@pytest.mark.parametrize("method", ["transform", "encode", "known_share"])
+@pytest.mark.parametrize("method", ["transform", "known_share"])
 def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
     with pytest.raises(DataError, match="document 1 is of type NoneType, not a str;"):
         getattr(Vocabulary(["oil"]), method)(["oil", None])
-
-
-# Texts to sequences -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("n_reserved", "expected"),
-    [
-        pytest.param(0, [[1, 0, 1], [], []], id="unknown words left out"),
-        pytest.param(4, [[1, 5, 2, 4, 5], [1, 2], [1]], id="start and unknown marked"),
-    ],
-)
-def test_sequences_keep_the_reading_order(n_reserved: int, expected: list[list[int]]) -> None:
-    vocabulary = Vocabulary(["oil", "crude"], n_reserved=n_reserved)
-    assert vocabulary.encode(["Crude palm oil, crude!", "wheat", ""]) == expected
 
 
 @pytest.mark.parametrize(
@@ -258,10 +216,15 @@ def test_newswires_become_the_sequences_of_the_data_set(reuters_data: Path) -> N
     from slugline import reuters
 
     word_index = reuters.get_word_index(reuters_data)
-    vocabulary = Vocabulary.from_word_index(word_index)
-    (x_train, _), (x_test, _) = reuters.load_data(reuters_data, num_words=vocabulary.n_columns)
+    numbers = {word: rank + 3 for word, rank in word_index.items()}
+    n_words = len(word_index) + 4
+    (x_train, _), (x_test, _) = reuters.load_data(reuters_data, num_words=n_words)
     wires = reuters.load_wires("keras", reuters_data)
-    sequences = vocabulary.encode(wires.train.texts + wires.test.texts)
+    # 1 begins a document, and 2 is a word that the index lacks.
+    sequences = [
+        [1, *(numbers.get(word, 2) for word in tokenize(text))]
+        for text in wires.train.texts + wires.test.texts
+    ]
     order = np.arange(len(sequences))
     np.random.RandomState(113).shuffle(order)
     differing = {
@@ -270,19 +233,4 @@ def test_newswires_become_the_sequences_of_the_data_set(reuters_data: Path) -> N
         if ours != theirs
     }
     # Where the wire of that place in the data set has an "ü", its sequence names the word "?".
-    assert differing == {9624: [(vocabulary.UNKNOWN, word_index["?"] + 3)]}
-
-
-@pytest.mark.parametrize("n_reserved", [1, 2])
-def test_columns_for_some_marks_but_not_all_are_refused(n_reserved: int) -> None:
-    with pytest.raises(OptionError) as caught:
-        Vocabulary(["oil"], n_reserved=n_reserved)
-    assert str(caught.value) == (
-        f"`n_reserved` is {n_reserved}; give 0, or at least 3 to leave room for padding, start and "
-        "unknown words."
-    )
-    assert Vocabulary(["oil"], n_reserved=3).n_columns == 4
-
-
-def test_a_word_index_cut_below_its_reserved_columns_has_no_words() -> None:
-    assert Vocabulary.from_word_index({"the": 1, "of": 2}, num_words=3).terms == []
+    assert differing == {9624: [(2, word_index["?"] + 3)]}

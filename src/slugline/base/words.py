@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Rows = Sequence[tuple[str, str]]
 
@@ -143,6 +144,17 @@ def one_line(text: str, most: int) -> str:
     return line if is_whole else f"{line[: most - 1].rstrip()}…"
 
 
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the name that is most like a mistyped one; None if none is.
+
+    `cutoff` is how much alike they must be, from 0 to 1.
+
+    >>> nearest("wheet", ["corn", "wheat"])
+    'wheat'
+    """
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), None)
+
+
 def have(n: int) -> str:
     """Return the verb for a number of things: "has" or "have"."""
     return "has" if n == 1 else "have"
@@ -161,7 +173,14 @@ def printable(text: str, keep: str = "\n\t") -> str:
     >>> print(printable("\x1b[2Jzinc\u202e"))
     \x1b[2Jzinc\u202e
     """
-    return _UNSEEN.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return (
+            match[0] if match[0] in keep else rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"
+        )
+
+    return _UNSEEN.sub(escape, text)
 
 
 def printable_json(text: str) -> str:
@@ -174,8 +193,3 @@ def printable_json(text: str) -> str:
     return _UNSEEN.sub(
         lambda match: match[0] if match[0] == "\n" else rf"\u{ord(match[0]):04x}", text
     )
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slugline.base.arrays import Index
-from slugline.base.words import percent
+from slugline.base.words import counted, nearest, percent
 from slugline.cli.options import (
     command,
     data_argument,
@@ -24,7 +23,7 @@ from slugline.cli.options import (
     threads_option,
 )
 from slugline.cli.output import print_json, print_table, show, show_progress, warn, write_file
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
 
@@ -136,18 +135,15 @@ def _check_files(
 ) -> None:
     """Check that every file can be written, is named after its kind, and replaces no other."""
     targets = {"--output": output, "--ranking": ranking, "--review": review}
-    if decisions is not None:
-        odd = next((option for option in ("--ranking", "--review") if targets[option]), None)
-        if odd:
-            raise OptionError(f"{odd} is of an audit, and --decisions repairs; leave one out.")
     suffixes = _SUFFIXES | ({} if decisions is None else {"--output": _REPAIRED})
     seen: list[str | Path | None] = list(sources)
     for flag, path in targets.items():
         if path is None:
             continue
+        if decisions is not None and flag != "--output":
+            raise OptionError(f"{flag} is of an audit, and --decisions repairs; leave one out.")
         _check_suffix(flag, path, suffixes[flag], decisions)
-        check_target(flag, path)
-        check_not_read(flag, path, seen)
+        check_target(flag, path, seen)
         seen.append(path)
 
 
@@ -166,7 +162,7 @@ def _check_suffix(
             f"--output {path}: repaired documents need --decisions; add it, or name a page: "
             f"{path.stem}.html."
         )
-    wanted = " or ".join(f"{path.stem}{each}" for each in suffixes)
+    wanted = " or ".join(path.stem + ending for ending in suffixes)
     raise OptionError(f"{option} {path}: name it {wanted}.")
 
 
@@ -228,8 +224,8 @@ def _repair(
 
 
 def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
-    near = difflib.get_close_matches(topic, set(topics), n=1)
-    question = f"; did you mean {near[0]}?" if near else ""
+    near = nearest(topic, set(topics))
+    question = f"; did you mean {near}?" if near else ""
     return f"{path}: no document had the topic {topic!r} before{question}"
 
 
@@ -330,7 +326,6 @@ def _write(
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
-    from slugline.base.words import counted
     from slugline.reports.audit import LEAST_SUSPICION, headline, other_findings
     from slugline.reports.page import shorten
 
@@ -339,14 +334,14 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     if rows:
         table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
         is_line_drawn = False
-        for each in rows:
-            if each.suspicion < _DROPPED and not is_line_drawn:
+        for item in rows:
+            if item.suspicion < _DROPPED and not is_line_drawn:
                 table.append(["", "", "", "", "(below: more likely right than wrong)"])
                 is_line_drawn = True
-            start = " ".join(findings.audit.corpus.texts[each.row][:400].split())
-            at = f"test {each.at}" if each.part == "test" else str(each.at)
+            start = " ".join(findings.audit.corpus.texts[item.row][:400].split())
+            at = f"test {item.at}" if item.part == "test" else str(item.at)
             excerpt = shorten(start, _N_CHARACTERS)
-            table.append([at, f"{each.suspicion:.2f}", each.topic, each.likely, excerpt])
+            table.append([at, f"{item.suspicion:.2f}", item.topic, item.likely, excerpt])
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(findings.audit):
         show(line)

@@ -27,7 +27,7 @@ from slugline.cli.output import (
     warn,
     write_file,
 )
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError, SluglineError
 
@@ -90,8 +90,7 @@ def compare(
     chosen = choose_models(models.split(","))
     sources = [*data, reading.topic_map]
     if resume is not None:
-        check_target("--resume", resume)
-        check_not_read("--resume", resume, sources)
+        check_target("--resume", resume, sources)
     width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), show_progress(quiet) as progress:
         corpus = read_parts(data, None, None, reading, quiet)["train"]
@@ -145,8 +144,7 @@ def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
             "name another place."
         ) from error
     for name in (_PAGE, _JSON, _PICTURE):
-        check_target("--output", folder / name)
-        check_not_read("--output", folder / name, sources)
+        check_target("--output", folder / name, sources)
 
 
 def _write(comparison: Comparison, folder: Path) -> None:

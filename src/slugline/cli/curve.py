@@ -31,7 +31,7 @@ from slugline.cli.output import (
     warn,
     write_file,
 )
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import OptionError
 
@@ -105,7 +105,9 @@ def curve(
     if curves.interrupted:
         warn(["interrupted: these are the points so far, some of fewer draws"])
     if plot is not None:
-        _draw(curves, plot)
+        from slugline.base.plots import draw_png
+
+        write_file(plot, draw_png(curves.plot))
     if as_json:
         print_json(curves.to_dict() | ({"plot": str(plot)} if plot else {}))
     else:
@@ -121,14 +123,7 @@ def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
     from slugline.base.plots import figure_class
 
     figure_class()  # an error comes before the work
-    check_target("--plot", path)
-    check_not_read("--plot", path, sources)
-
-
-def _draw(curves: LearningCurves, path: Path) -> None:
-    from slugline.base.plots import draw_png
-
-    write_file(path, draw_png(curves.plot))
+    check_target("--plot", path, sources)
 
 
 def _print(curves: LearningCurves) -> None:

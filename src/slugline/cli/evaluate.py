@@ -20,7 +20,7 @@ from slugline.cli.options import (
     seed_option,
 )
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
-from slugline.cli.targets import check_mistakes, print_routing, routing_entry, tested_router
+from slugline.cli.targets import check_target, print_routing, routing_entry, tested_router
 from slugline.corpus.rows import ReadOptions
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def evaluate(
     from slugline.model.file.content import load_model
 
     check_model_first("evaluate", model, data[0])
-    check_mistakes(mistakes, [model, *data, *([against] if against else [])])
+    if mistakes is not None:
+        check_target("--mistakes", mistakes, [model, *data, against])
     fitted, file = load_model(model)
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None

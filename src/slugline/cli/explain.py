@@ -20,7 +20,7 @@ from slugline.cli.options import (
     output_options,
 )
 from slugline.cli.output import print_json, print_table, say, show
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 
@@ -89,8 +89,7 @@ def explain(
 
     check_model_first("explain", model, text)
     if html is not None:
-        check_target("--html", html)
-        check_not_read("--html", html, [model, *(data or ())])
+        check_target("--html", html, [model, *data])
     fitted, _ = load_model(model)
     text = _read(text, quiet)
     corpus = None

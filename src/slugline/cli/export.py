@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn, write_file
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.model.file.content import model_path
 
 
@@ -36,8 +36,7 @@ def export(model: str, output: Path | None, min_precision: float | None, quiet: 
     from slugline.exporting.parts import model_parts
 
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
-    check_target("--output", path)
-    check_not_read("--output", path, [Path(model_path(model))])
+    check_target("--output", path, [Path(model_path(model))])
     parts = model_parts(model, min_precision=min_precision)
     if parts.router.note:
         warn([f"{model} is {parts.router.note}"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from slugline.base.checks import short_repr
+from slugline.base.words import nearest
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
 
@@ -225,11 +225,9 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
         with show_progress(quiet) as progress:
             return load_splits(data[0], progress=progress)
     for name in data:
-        near = difflib.get_close_matches(name, NAMED_CORPORA, n=1, cutoff=0.8)
-        if near and name not in NAMED_CORPORA and not Path(name).exists():
-            raise DataError(
-                f"{name} is not a file, folder or known data set; did you mean {near[0]}?"
-            )
+        near = nearest(name, NAMED_CORPORA, 0.8)
+        if near not in (None, name) and not Path(name).exists():
+            raise DataError(f"{name} is not a file, folder or known data set; did you mean {near}?")
     with show_progress(quiet) as progress:
         return {"train": read_corpus(data, reading, progress)}
 

@@ -25,7 +25,7 @@ from slugline.cli.options import (
     text_option,
 )
 from slugline.cli.output import print_json, say, show, show_progress, warn, write_file
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
         raise OptionError("--output is for CSV, and --json prints; leave one of them out.")
     if path.suffix.lower() != ".csv":
         raise OptionError(f"--output {path}: it is a CSV file; name it {path.stem}.csv.")
-    check_target("--output", path)
-    check_not_read("--output", path, sources)
+    check_target("--output", path, sources)
 
 
 def _plain(suggestion: Suggestion) -> dict[str, object]:

@@ -19,25 +19,6 @@ if TYPE_CHECKING:
     from slugline.model.routing import Router
 
 
-def check_distinct_files(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
-    """Check that no file overwrites another."""
-    sources = list(sources)
-    for option, path in (("--output", output), ("--report", report)):
-        check_not_read(option, path, sources)
-    if os.path.realpath(output) == os.path.realpath(report):
-        raise OptionError(
-            f"the model and the report would both be written to {output}; "
-            "name two files with --output and --report."
-        )
-
-
-def check_mistakes(path: Path | None, others: Iterable[str | Path | None]) -> None:
-    """Check that mistakes, if requested, can be written, and overwrite no other file."""
-    if path is not None:
-        check_target("--mistakes", path)
-        check_not_read("--mistakes", path, others)
-
-
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
     """Check that a file to write is not one of those to read; OptionError if it is."""
     # Not `Path.resolve`, which raises another error if links go in a circle.
@@ -45,12 +26,12 @@ def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]
         raise OptionError(f"{option} {path}: would overwrite an input file; name another one.")
 
 
-def check_target(option: str, path: Path) -> None:
-    """Check, before the work, that a file can be written.
+def check_target(option: str, path: Path, sources: Iterable[str | Path | None] = ()) -> None:
+    """Check, before the work, that a file can be written, and overwrites no source.
 
     Raises
     ------
-    OptionError : if `path` is not a file, or none can be created in its folder.
+    OptionError : if `path` is not a file, none can be created in its folder, or it is a source.
     """
     if str(path) == "-":
         raise OptionError(
@@ -67,6 +48,7 @@ def check_target(option: str, path: Path) -> None:
             f"{option} {path}: can't write a file there ({error.strerror or error}); "
             "create the folder, fix its permissions, or name another place."
         ) from error
+    check_not_read(option, path, sources)
 
 
 # Results of routing -------------------------------------------------------------------------------
@@ -137,5 +119,4 @@ def check_answer_file(path: Path, sources: Iterable[str]) -> None:
     from slugline.prediction.files import check_ending
 
     check_ending(path)
-    check_target("--output", path)
-    check_not_read("--output", path, sources)
+    check_target("--output", path, sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slugline.cli.encoder import advise, check_encoder, explain_interrupt
 from slugline.cli.options import command, read_parts, read_size
 from slugline.cli.output import exit_if_interrupted, name_flags, say, show_progress, warn
-from slugline.cli.targets import check_distinct_files, check_mistakes, check_target, tested_router
+from slugline.cli.targets import check_target, tested_router
 from slugline.cli.train_options import (
     NUM_WORDS,
     TEST_FRACTION,
@@ -138,7 +139,7 @@ def _check_files(request: TrainRequest) -> Path:
         *(*request.data, request.validation, request.test),
         *(request.reading.topic_map, request.topics, request.corrections),
     ]
-    check_target("--output", output)
+    check_target("--output", output, sources)
     if output.suffix == ".html" and report is None:
         raise OptionError(
             f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
@@ -146,9 +147,14 @@ def _check_files(request: TrainRequest) -> Path:
         )
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
-    check_target("--report", report)
-    check_distinct_files(output, report, sources)
-    check_mistakes(request.mistakes, [*sources, output, report])
+    check_target("--report", report, sources)
+    if os.path.realpath(output) == os.path.realpath(report):
+        raise OptionError(
+            f"the model and the report would both be written to {output}; "
+            "name two files with --output and --report."
+        )
+    if request.mistakes is not None:
+        check_target("--mistakes", request.mistakes, [*sources, output, report])
     return report
 
 

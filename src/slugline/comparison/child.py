@@ -7,7 +7,6 @@ process.
 
 from __future__ import annotations
 
-import difflib
 import gc
 import hashlib
 import importlib
@@ -30,6 +29,7 @@ import msgspec
 import numpy as np
 
 from slugline.base.checks import peak_memory_mb
+from slugline.base.words import nearest, one_line
 from slugline.comparison.models import MODELS, make_model
 from slugline.comparison.process import (
     FoldedDocuments,
@@ -106,9 +106,8 @@ def describe_user_model(reference: str, seed: int) -> str:
 
 def describe_error(error: BaseException) -> str:
     """Return an error's message on one line, and where in the user's folder it arose."""
-    words = " ".join(str(error).split())
-    said = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    said = said if len(said) <= _LONGEST else f"{said[: _LONGEST - 1]}…"
+    name, message = type(error).__name__, str(error)
+    said = one_line(f"{name}: {message}" if message.strip() else name, _LONGEST)
     folder = Path.cwd()
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).parent == folder:
@@ -140,8 +139,8 @@ def _find_name(module: ModuleType, name: str) -> Any:
     for part in name.split("."):
         if not hasattr(value, part):
             names = [n for n in dir(value) if not n.startswith("_")]
-            near = difflib.get_close_matches(part, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else "check its name."
+            near = nearest(part, names)
+            hint = f"did you mean {near}?" if near else "check its name."
             raise OptionError(f"module {module.__name__} has no {name}; {hint}")
         value = getattr(value, part)
     return value

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import I64
 from slugline.base.checks import short_repr
-from slugline.base.words import all_of, counted, have
+from slugline.base.words import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError
@@ -40,20 +38,10 @@ class ModelChoice(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Majority:
-    """Always answers the most common topic; of equally common ones, the first by name."""
+def _majority() -> Any:
+    from sklearn.dummy import DummyClassifier
 
-    topic: str
-
-    def fit(self, X: Sequence[str], y: Sequence[str]) -> Majority:  # noqa: ARG002
-        """Count the topics."""
-        counts = Counter(y)
-        self.topic = min(counts, key=lambda topic: (-counts[topic], topic))
-        return self
-
-    def predict(self, X: Sequence[str]) -> list[str]:
-        """Return the same topic for each text."""
-        return [self.topic] * len(X)
+    return DummyClassifier(strategy="most_frequent")
 
 
 def _naive_bayes() -> Any:
@@ -83,7 +71,7 @@ class _BuiltinModel(NamedTuple):
 
 #: The models that come with Slugline, the quickest first.
 MODELS = {
-    "majority": _BuiltinModel("always the most common topic", lambda *_: Majority()),
+    "majority": _BuiltinModel("always the most common topic", lambda *_: _majority()),
     "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
     "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _words(seed)),
     "default": _BuiltinModel("Slugline as it is", _ours()),
@@ -149,8 +137,8 @@ def _check_name(name: str) -> None:
             f"`models` names {short_repr(name)}; for a model of yours give module:name, such as "
             "pipelines:mine for what pipelines.py calls mine."
         )
-    near = difflib.get_close_matches(name.lower(), (*MODELS, ALL), n=1)
-    meant = f"did you mean {near[0]}? Choose" if near else "choose"
+    near = nearest(name.lower(), (*MODELS, ALL))
+    meant = f"did you mean {near}? Choose" if near else "choose"
     raise OptionError(
         f"`models` names {short_repr(name)}, which is none; {meant} from "
         f"{', '.join((*MODELS, ALL))}, or give module:name for one of yours."

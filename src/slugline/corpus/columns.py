@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from slugline.base.checks import short_repr
-from slugline.base.words import join_first
+from slugline.base.words import join_first, nearest
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, DataLayout, SourceRow
 from slugline.errors import DataError, OptionError
@@ -266,8 +265,8 @@ def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
 
 def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     if wanted not in columns:
-        near = difflib.get_close_matches(wanted, columns, n=1)
-        advice = f"did you mean {short_repr(near[0])}?" if near else "name one of them."
+        near = nearest(wanted, columns)
+        advice = f"did you mean {short_repr(near)}?" if near else "name one of them."
         raise OptionError(
             f"{name} has no column {short_repr(wanted)}; there are {format_list(columns)}; {advice}"
         )

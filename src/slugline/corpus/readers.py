@@ -12,7 +12,6 @@ bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import gzip
 import math
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slugline.base.checks import short_repr
+from slugline.base.words import nearest
 from slugline.corpus.bytes import LineStream, check_encoding, detect_encoding
 from slugline.corpus.formats import (
     ByteRange,
@@ -427,8 +427,8 @@ def check_exists(path: Path) -> None:
     if path.exists():
         return
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=_NEAR)
-    advice = f"did you mean {path.with_name(near[0])}?" if near else "check the path."
+    near = nearest(path.name, siblings, _NEAR)
+    advice = f"did you mean {path.with_name(near)}?" if near else "check the path."
     raise DataError(f"{path} doesn't exist; {advice}")
 
 

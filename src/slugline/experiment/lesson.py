@@ -6,11 +6,13 @@ Trains its networks over several seeds and returns numbers; `slugline.reports` s
 from __future__ import annotations
 
 import hashlib
+import json
 import statistics
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,52 +31,9 @@ from slugline.learning.net.optimizers import RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
-# The lesson's own numbers ------------------------------------------------------------------------
-
-# fmt: off
 #: What the lesson itself prints or says, in the shape of `NotebookResult`; None if it gives no
 #: number. Its text and its output differ in places; keys that end in `_said` are from the text.
-LESSON: dict[str, Any] = {
-    "data": {
-        "n_train": 8982, "n_test": 2246, "n_topics": 46,
-        "example_sha256": "53b44d6d84f3c2182b4c15fed44462eb17752155de10451cd1347cb051a6967f",
-    },
-    "baselines": {"shuffled": 0.1745325022261799, "shuffled_said": 0.19, "majority": None},
-    "curves": {
-        "loss": [
-            3.0305, 1.4527, 1.0512, 0.8317, 0.6550, 0.5116, 0.4090, 0.3358, 0.2795, 0.2338,
-            0.1910, 0.1743, 0.1565, 0.1352, 0.1211, 0.1182, 0.1027, 0.1062, 0.1123, 0.0961,
-        ],
-        "accuracy": [
-            0.4064, 0.6967, 0.7714, 0.8203, 0.8657, 0.8913, 0.9177, 0.9338, 0.9387, 0.9482,
-            0.9563, 0.9535, 0.9571, 0.9581, 0.9622, 0.9630, 0.9663, 0.9592, 0.9584, 0.9625,
-        ],
-        "val_loss": [
-            1.6530, 1.2629, 1.1259, 1.0119, 0.9657, 0.9244, 0.9118, 0.9203, 0.9644, 0.9142,
-            0.9436, 0.9636, 0.9535, 0.9739, 0.9743, 1.0021, 1.0329, 1.0965, 1.1046, 1.0821,
-        ],
-        "val_accuracy": [
-            0.6490, 0.7240, 0.7390, 0.7960, 0.7890, 0.8060, 0.8100, 0.8120, 0.7930, 0.8080,
-            0.8130, 0.8040, 0.8110, 0.8120, 0.8090, 0.8150, 0.8010, 0.8090, 0.7980, 0.8070,
-        ],
-        "best_epoch": 7, "best_epoch_said": 8, "val_loss_lowest": 0.9118,
-        "val_accuracy_peak": 0.8150,
-    },
-    "retrained": {
-        "epochs": 8, "test_loss": 1.005916953086853, "test_accuracy": 0.7813891172409058,
-    },
-    "predictions": {"shape": [46], "sum": 0.9999999, "argmax": 3},
-    "bottleneck": {
-        "val_accuracy": [
-            0.5900, 0.6160, 0.6260, 0.6770, 0.6780, 0.6830, 0.6910, 0.7050, 0.7010, 0.7050,
-            0.7060, 0.7020, 0.7040, 0.7010, 0.7020, 0.7080, 0.7030, 0.7060, 0.7010, 0.7020,
-        ],
-        "val_accuracy_peak": 0.7080, "test_accuracy": None, "test_accuracy_said": 0.71,
-    },
-}
-
-
-# fmt: on
+LESSON: dict[str, Any] = json.loads(Path(__file__).with_name("lesson.json").read_text("utf-8"))
 
 # Results ------------------------------------------------------------------------------------------
 
@@ -88,7 +47,7 @@ class SeedSummary:
     values: list[float]
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> SeedSummary:
+    def from_values(cls, values: Iterable[float]) -> SeedSummary:
         """Return the summary of one or more values."""
         listed = list(values)
         sd = statistics.stdev(listed) if len(listed) > 1 else None
@@ -411,11 +370,13 @@ def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> EpochC
         epochs=EPOCHS,
         batch_size=batch_size,
         **histories[0].history,
-        best_epoch=SeedSummary.of(history.best_epoch for history in histories),
-        val_loss_lowest=SeedSummary.of(min(history["val_loss"]) for history in histories),
-        val_accuracy_peak=SeedSummary.of(max(history["val_accuracy"]) for history in histories),
-        test_loss=SeedSummary.of(test.loss for test in tests),
-        test_accuracy=SeedSummary.of(test.accuracy for test in tests),
+        best_epoch=SeedSummary.from_values(history.best_epoch for history in histories),
+        val_loss_lowest=SeedSummary.from_values(min(history["val_loss"]) for history in histories),
+        val_accuracy_peak=SeedSummary.from_values(
+            max(history["val_accuracy"]) for history in histories
+        ),
+        test_loss=SeedSummary.from_values(test.loss for test in tests),
+        test_accuracy=SeedSummary.from_values(test.accuracy for test in tests),
         seeds=[history.history for history in histories],
     )
 
@@ -424,7 +385,9 @@ def _summarize_tests(
     hidden: tuple[int, ...], epochs: int | list[int], tests: Iterable[LossAndAccuracy]
 ) -> NetworkResult:
     losses, accuracies = zip(*tests, strict=True)
-    return NetworkResult(hidden, epochs, SeedSummary.of(losses), SeedSummary.of(accuracies))
+    return NetworkResult(
+        hidden, epochs, SeedSummary.from_values(losses), SeedSummary.from_values(accuracies)
+    )
 
 
 def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> NetworkResult:
@@ -438,7 +401,7 @@ def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> NetworkResult:
 def _baselines(lesson: _Lesson) -> Baselines:
     topic, accuracy = majority_baseline(lesson.train.topics.tolist(), lesson.test.topics.tolist())
     shuffled = (shuffled_baseline(lesson.test.topics.tolist(), seed) for seed in lesson.seeds)
-    return Baselines(SeedSummary.of(shuffled), accuracy, lesson.topics[topic])
+    return Baselines(SeedSummary.from_values(shuffled), accuracy, lesson.topics[topic])
 
 
 def _predictions(lesson: _Lesson, network: Network) -> Predictions:

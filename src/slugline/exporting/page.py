@@ -23,38 +23,6 @@ from slugline.model.routing import Unsure
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "model.js", "page.js")
-#: Texts to try with the model that comes with Slugline, which we wrote, each after its name.
-SAMPLES = (
-    (
-        "A harvest",
-        "Wheat shipments through the straits rose by a tenth in March, as a good harvest and a "
-        "weak currency made grain from the region the cheapest on offer. Exporters expect to "
-        "sell 3.2 mln tonnes in April, most of it to mills in North Africa, and say that barley "
-        "will follow once the ports are free of ice.",
-    ),
-    (
-        "Oil ministers",
-        "Oil ministers meet on Thursday to decide whether to pump less until the summer. Crude "
-        "for May delivery rose 40 cents to 18.60 dlrs a barrel after two members said that they "
-        "would cut output by five pct if the others did the same.",
-    ),
-    (
-        "A takeover",
-        "Shares of the brewer rose sharply after it agreed to be taken over by a rival for 640 "
-        "mln dlrs in cash and stock, a third more than they closed at on Friday. The board will "
-        "recommend the offer to shareholders next month.",
-    ),
-    (
-        "Quarterly figures",
-        "Net profit for the first quarter was 4.2 mln dlrs, or 31 cts a share, against a loss of "
-        "1.1 mln dlrs a year earlier. Sales rose 12 pct to 88 mln dlrs.",
-    ),
-    (
-        "No newswire",
-        "My parcel has been on its way for a week. Can you tell me where it is, or send me "
-        "another one?",
-    ),
-)
 
 
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
@@ -86,7 +54,7 @@ def page_of(parts: ModelParts, model: str) -> str:
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
         n_topics=counted(len(parts.fitted.topics), "topic"),
-        samples=SAMPLES if model in SHIPPED else (),
+        samples=samples() if model in SHIPPED else (),
         card=render_markdown(card, level=2),
         facts=_json({**parts.facts, "arrays": packed.arrays}),
         weights=packed.data,
@@ -96,6 +64,12 @@ def page_of(parts: ModelParts, model: str) -> str:
         style_hash=_hash(style),
         version=__version__,
     )
+
+
+@functools.cache
+def samples() -> tuple[tuple[str, str], ...]:
+    """Return texts to try with the model that comes with Slugline, each after its name."""
+    return tuple(json.loads(_text("samples.json")).items())
 
 
 def why_unsure(unsure: Unsure) -> str:

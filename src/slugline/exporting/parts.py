@@ -370,7 +370,7 @@ def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
     places = cast(npt.NDArray[np.int32], table.columns)  # `_checked` refuses models without
     used = np.flatnonzero(places >= 0)
     keys = used.astype(np.uint64) if table.keys is None else table.keys[used]
-    return keys, places[used] + table.n_reserved
+    return keys, places[used]
 
 
 def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from slugline.base.checks import replace_surrogates
+from slugline.base.words import nearest
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
@@ -268,11 +268,11 @@ def store_correction(
 def _check_spelling(model: ServedModel, topic: str) -> None:
     """Raise DataError if a new topic is probably a typing mistake."""
     by_key = {str(name).casefold(): name for name in model.fitted.topics.names}
-    near = difflib.get_close_matches(topic.casefold(), by_key, n=1, cutoff=_ALIKE)
-    if near and isinstance(by_key[near[0]], str):
+    near = nearest(topic.casefold(), by_key, _ALIKE)
+    if near and isinstance(by_key[near], str):
         raise DataError(
             f"there is no topic {topic[:100]!r} in {model.name}; did you mean "
-            f"{by_key[near[0]]!r}? If it is new, say so (`is_new`)."
+            f"{by_key[near]!r}? If it is new, say so (`is_new`)."
         )
 
 

@@ -225,7 +225,6 @@ typedef struct {
     const uint64_t *keys;
     uint64_t multiplier;
     int shift;
-    int32_t n_reserved; /* what is added to a number of the vocabulary */
     int learns;         /* whether unseen buckets get a column */
     int32_t n_before, n_columns; /* before this call, and so far */
     int32_t first;      /* what is added to columns that are returned */
@@ -248,7 +247,7 @@ static inline int32_t number_in(const Block *block, uint64_t hash)
     for (size_t n = 0; n < block->n_slots; n++) {
         uint64_t key = block->keys[slot];
         if (key == hash)
-            return block->columns[slot] < 0 ? -1 : block->columns[slot] + block->n_reserved;
+            return block->columns[slot];
         if (!key)
             break;
         slot = (slot + 1) & (block->n_slots - 1);
@@ -582,11 +581,11 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     Py_ssize_t n_slots;
     PyObject *columns, *keys, *groups;
     unsigned long long multiplier;
-    int n_reserved, n_columns, first;
+    int n_columns, first;
     if (!PyTuple_Check(item))
         return fail("a block is no tuple");
-    if (!PyArg_ParseTuple(item, "snOOKiOii", &kind, &n_slots, &columns, &keys, &multiplier,
-                          &n_reserved, &groups, &n_columns, &first))
+    if (!PyArg_ParseTuple(item, "snOOKOii", &kind, &n_slots, &columns, &keys, &multiplier,
+                          &groups, &n_columns, &first))
         return 0;
     block->kind = kind_of(kind);
     if (block->kind < 0)
@@ -597,7 +596,6 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     block->multiplier = multiplier;
     for (block->shift = 64; n_slots > 1; n_slots >>= 1)
         block->shift--;
-    block->n_reserved = n_reserved;
     block->learns = n_columns >= 0;
     block->n_before = block->n_columns = n_columns;
     block->first = first;
@@ -619,7 +617,7 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
             return 0;
         block->keys = block->lent_keys.buf;
     }
-    if ((block->keys && (!block->columns || block->shift == 64 || n_reserved < 0))
+    if ((block->keys && (!block->columns || block->shift == 64))
         || (block->groups && (block->keys || block->learns))
         || (block->learns && (!block->columns || block->keys)))
         return fail("a block's tables do not fit together");
@@ -707,7 +705,7 @@ PyDoc_STRVAR(count_doc,
 "sides : bytes of 2^16 + 17, or None\n"
 "    For each character up to U+FFFF, then for each plane: 0 for letters and the like, 1 in scripts\n"
 "    without spaces, 2 for separators, 3 for an apostrophe. None makes all of them 0.\n"
-"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, groups, n_columns, first)\n"
+"blocks : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
 "    buckets are to get one, else -1. `first` is added to the columns that are returned.\n\n"
 "Returns\n"

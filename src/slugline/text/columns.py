@@ -34,8 +34,8 @@ class TermTable(NamedTuple):
         Column of each bucket or slot, below 0 if it has none. None if buckets are columns.
     keys : uint64 array, shape (n_slots,), or None
         Hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
-    multiplier, n_reserved : int
-        Of a table with keys: see `HashTable`, and what is added to `columns`.
+    multiplier : int
+        Of a table with keys: see `HashTable`.
     groups : uint64 array, shape (n_groups, 2), or None
         For each 64 buckets, one bit each that says whether it has a column, lowest first; and the
         number of columns before them. `columns` then has only the columns that exist, so that
@@ -46,7 +46,6 @@ class TermTable(NamedTuple):
     columns: I32 | None = None
     keys: U64 | None = None
     multiplier: int = 0
-    n_reserved: int = 0
     groups: U64 | None = None
 
 

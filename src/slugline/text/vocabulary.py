@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from slugline.base.arrays import I32, I64, U64
 from slugline.base.checks import check_whole
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.text.columns import TermColumns, TermTable
 from slugline.text.sparse import boundaries
 from slugline.text.terms import KINDS, join_terms
@@ -120,9 +119,6 @@ class Vocabulary(TermColumns):
     terms : sequence of str
         Distinct terms; words as `slugline.text.words.tokenize` returns them.
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
-    n_reserved : int, default 0
-        Columns before the first term. The Reuters data set reserves 4: padding, start of a
-        document, word outside the vocabulary, and one unused.
 
     Raises
     ------
@@ -130,19 +126,9 @@ class Vocabulary(TermColumns):
         or a bigram is not a pair of words.
     """
 
-    PADDING, START, UNKNOWN = 0, 1, 2
-    #: Number of columns that the Reuters data set reserves.
-    REUTERS_RESERVED = 4
-
-    def __init__(self, terms: Sequence[str], kind: str = "words", n_reserved: int = 0) -> None:
-        if 0 < n_reserved <= self.UNKNOWN:
-            raise OptionError(
-                f"`n_reserved` is {n_reserved}; give 0, or at least {self.UNKNOWN + 1} to leave "
-                "room for padding, start and unknown words."
-            )
+    def __init__(self, terms: Sequence[str], kind: str = "words") -> None:
         self.terms = list(terms)
         self.kind = kind
-        self.n_reserved = n_reserved
         hashes = KINDS[kind].hash(*join_terms(self.terms))
         if len(hashes) != len(self.terms):
             raise DataError(f"a term of the vocabulary is not of the kind {kind!r}; all must be.")
@@ -178,71 +164,36 @@ class Vocabulary(TermColumns):
             builder.add(words)
         return builder.build(num_words, min_count)
 
-    @classmethod
-    def from_word_index(
-        cls, word_index: Mapping[str, int], num_words: int | None = None
-    ) -> Vocabulary:
-        """Return the vocabulary of a Keras word index, which ranks words from 1.
-
-        Columns agree with `slugline.reuters.load_data`, whose `num_words` also counts the four
-        reserved columns.
-        """
-        words = sorted(word_index, key=word_index.__getitem__)
-        if num_words is not None:
-            words = words[: max(num_words - cls.REUTERS_RESERVED, 0)]
-        return cls(words, n_reserved=cls.REUTERS_RESERVED)
-
     def __len__(self) -> int:
         return len(self.terms)
 
     def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} terms, kind={self.kind!r}, n_reserved={self.n_reserved})"
+        return f"Vocabulary({len(self)} terms, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
-        """Number of columns that `transform` returns: the reserved ones plus one per term."""
-        return self.n_reserved + len(self)
+        """Number of terms."""
+        return len(self.terms)
 
     @property
     def table(self) -> TermTable:
         """The kernel's table."""
         keys, numbers, multiplier = self._table.slots
-        return TermTable(len(keys), numbers, keys, multiplier, self.n_reserved)
+        return TermTable(len(keys), numbers, keys, multiplier)
 
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""
         hashes = KINDS[self.kind].hash(*join_terms([term]))
         # Only pairs of words have a hash as bigrams.
         number = int(self._table.lookup(hashes)[0]) if len(hashes) else -1
-        return None if number < 0 else self.n_reserved + number
+        return None if number < 0 else number
 
     def term(self, column: int) -> str | None:
-        """Return the term of `column`, or None for a reserved one."""
-        return self.terms[column - self.n_reserved] if column >= self.n_reserved else None
-
-    def encode(self, texts: Iterable[str], n_threads: int = 1) -> list[list[int]]:
-        """Return the columns of each document's terms, in reading order, like Keras' Reuters.
-
-        With reserved columns, a document begins with `START`, and a term outside the vocabulary is
-        `UNKNOWN`; without them, unknown terms are left out.
-        """
-        parts = map_chunks(self._encode, texts, n_threads)
-        return [sequence for part in parts for sequence in part]
+        """Return the term of `column`."""
+        return self.terms[column]
 
     def _find_columns(self, hashes: U64) -> I32:
-        columns = self._table.lookup(hashes)
-        if self.n_reserved:
-            columns[columns >= 0] += self.n_reserved
-        return columns
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        terms = self._find(find_words(texts))
-        columns, start = self._find_columns(terms.spans.hashes), []
-        if self.n_reserved:
-            columns[columns < 0] = self.UNKNOWN
-            start = [self.START]
-        columns, indptr = terms.columns_in_order(columns)
-        return [[*start, *columns[a:b].tolist()] for a, b in itertools.pairwise(indptr)]
+        return self._table.lookup(hashes)
 
 
 class VocabularyBuilder:

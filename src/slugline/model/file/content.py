@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
+from slugline.base.words import nearest
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.rows import DataLayout
@@ -88,9 +88,9 @@ def model_path(model: PathLike) -> PathLike:
     ModelFileError if it is nearly a name, and there is no such file.
     """
     if isinstance(model, str) and not os.path.lexists(model) and Path(model).name == model:
-        near = difflib.get_close_matches(model, SHIPPED, n=1, cutoff=0.8)
-        if near and model not in SHIPPED:
-            raise ModelFileError(f"{model}: there is no such file; did you mean {near[0]}?")
+        near = nearest(model, SHIPPED, 0.8)
+        if near not in (None, model):
+            raise ModelFileError(f"{model}: there is no such file; did you mean {near}?")
     return _FOLDER / f"{model}.slug" if model in SHIPPED else model
 
 

@@ -12,7 +12,7 @@ from slugline.base.words import whole_percent
 from slugline.corpus.documents import Topic
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import WordShare
-from slugline.exporting.page import SAMPLES, why_unsure
+from slugline.exporting.page import samples, why_unsure
 from slugline.model.file.content import is_shipped
 from slugline.model.routing import Route
 from slugline.serving.http.api import in_time
@@ -133,7 +133,7 @@ _MOST_TOPICS, _MOST_FOUND = 500, 5000
 
 def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
     """Return the sample texts of a model: none, unless it comes with Slugline."""
-    return SAMPLES if is_shipped(model.path) else ()
+    return samples() if is_shipped(model.path) else ()
 
 
 async def show_classify(request: Request) -> Response:
