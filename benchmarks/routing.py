@@ -329,7 +329,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         for name, score in scores.items():
             level = highest_score(score(heldout_proba)[np.arange(len(y)), y], 0.9)
             if name == "Slugline":
-                level = fitted.held_out_predictions.highest_score(0.9)
+                level = highest_score(fitted.held_out_predictions.scores, 0.9)
             is_in = score(proba) <= level
             coverage, size = is_in[true_topics].mean(), is_in.sum(axis=1).mean()
             results[name].append((coverage, size, (~is_in.any(axis=1)).mean()))

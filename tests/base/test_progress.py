@@ -151,7 +151,8 @@ def test_nothing_is_written_before_the_delay(clock: Clock) -> None:
 
 def test_time_left_is_told_from_the_share_since_the_first_update(clock: Clock) -> None:
     stream = io.StringIO()
-    progress = LineProgress(stream, interval=0.0)
+    progress = LineProgress(stream)
+    progress.interval = 0.0
     for seconds, step, share in [
         (0, "reading", 0.5),  # too early to tell
         (10, "reading", 0.5),  # no faster than before
@@ -181,7 +182,9 @@ def test_time_left_is_told_from_the_share_since_the_first_update(clock: Clock) -
 
 def test_a_step_is_reported_once_it_takes_over_a_second(clock: Clock) -> None:
     stream = io.StringIO()
-    step = LongStep(LineProgress(stream, interval=0.0), "reading", 40)
+    progress = LineProgress(stream)
+    progress.interval = 0.0
+    step = LongStep(progress, "reading", 40)
     step.add(10)
     clock.now += 2
     step.add(10)

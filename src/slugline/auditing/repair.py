@@ -35,7 +35,7 @@ from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
-from slugline.prediction.files import excel_file
+from slugline.prediction.files import compact, excel_file
 
 # Decisions ----------------------------------------------------------------------------------------
 
@@ -299,13 +299,8 @@ def to_excel(rows: Sequence[Values]) -> bytes:
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
     """Return rows as JSON Lines; lists and objects of the source stay, on one line."""
-    lines = ({name: _compact(value) for name, value in row.items()} for row in rows)
+    lines = ({name: compact(value) for name, value in row.items()} for row in rows)
     return msgspec.json.Encoder(enc_hook=str).encode_lines(lines)
-
-
-def _compact(value: Any) -> Any:
-    is_raw = isinstance(value, msgspec.Raw)
-    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
 
 
 # The gain of a repair -----------------------------------------------------------------------------
@@ -416,14 +411,7 @@ def _predict(
     """Return the topics that the default classifier predicts for the test documents."""
     if not len(test):
         return np.zeros(0, dtype=object)
-    settings = FitSettings(
-        learner=LinearLearner(),
-        blocks=None,
-        class_weight=None,
-        tune=False,
-        n_jobs=n_jobs,
-        random_state=seed,
-    )
+    settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
     fitted = fit([texts[row] for row in train], topics[train].tolist(), settings)
     proba = fitted.predict_proba([texts[row] for row in test])
     return np.array([fitted.topics.names[best] for best in proba.argmax(axis=1)], dtype=object)

@@ -119,9 +119,15 @@ def cache_folder() -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
+    """Return the SHA-256 of a regular file's bytes, in hexadecimal digits."""
+    with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_state(path: Path) -> tuple[int, int, int]:
+    """Return time of the last change, size and number: another version differs in one of them."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def open_regular(path: PathLike, flags: int) -> int:

@@ -108,16 +108,12 @@ class LineProgress(QuietProgress):
     The first comes after `delay` seconds.
     """
 
+    interval = 10.0
+
     def __init__(
-        self,
-        stream: TextIO,
-        wording: Callable[[str], str] = str,
-        *,
-        delay: float = 0.0,
-        interval: float = 10.0,
+        self, stream: TextIO, wording: Callable[[str], str] = str, *, delay: float = 0.0
     ) -> None:
         super().__init__(stream, wording)
-        self._interval = interval
         self._first_time = time.monotonic() + delay
         self._next_time = 0.0
         self._step: str | None = None
@@ -129,7 +125,7 @@ class LineProgress(QuietProgress):
         time_left = self._pace.time_left(now, share)
         if now < self._first_time or (step == self._step and now < self._next_time):
             return
-        self._step, self._next_time = step, now + self._interval
+        self._step, self._next_time = step, now + self.interval
         percent = "" if share is None else f"{share:4.0%}"
         self._show((percent, time_left, self._printable(step), self._printable(detail)), share)
 
@@ -151,16 +147,8 @@ class BarProgress(LineProgress):
     It appears after `delay` seconds, and is drawn at most every `interval` seconds within a step.
     """
 
-    def __init__(
-        self,
-        stream: TextIO,
-        wording: Callable[[str], str] = str,
-        *,
-        delay: float = 0.0,
-        interval: float = 0.1,
-    ) -> None:
-        super().__init__(stream, wording, delay=delay, interval=interval)
-        self._bar: RichProgress | None = None
+    interval = 0.1
+    _bar: RichProgress | None = None
 
     def _show(self, parts: _Parts, share: float | None) -> None:
         bar = self._bar = self._bar or _start_bar(self._stream)
@@ -275,10 +263,10 @@ class _Pace:
         if self._start is None or share < self._last_share:  # a step with a share of its own
             self._start = now, share
         self._last_share = share
-        elapsed, done = now - self._start[0], share - self._start[1]
-        if elapsed < _SHORT or done <= 0 or share >= 1:
+        elapsed, n_more = now - self._start[0], share - self._start[1]
+        if elapsed < _SHORT or n_more <= 0 or share >= 1:
             return ""
-        minutes, seconds = divmod(round(elapsed * (1 - share) / done), 60)
+        minutes, seconds = divmod(round(elapsed * (1 - share) / n_more), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02} left"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slugline.base.arrays import Index
+from slugline.base.files import write_result
 from slugline.base.words import counted, nearest, percent
 from slugline.cli.options import (
     command,
@@ -22,7 +23,7 @@ from slugline.cli.options import (
     test_option,
     threads_option,
 )
-from slugline.cli.output import print_json, print_table, show, show_progress, warn, write_file
+from slugline.cli.output import print_json, print_table, show, show_progress, warn
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
@@ -211,11 +212,8 @@ def _repair(
         files = {} if output is None else {"output": str(output)}
         print_json(said | ({"gain": gained.to_dict()} if gained else {}) | files)
         return
-    show(
-        ", ".join(
-            f"{number:,} {action}" for action, number in said.items() if action != "documents"
-        )
-    )
+    counts = (f"{said[action]:,} {action}" for action in ("relabelled", "dropped", "kept"))
+    show(", ".join(counts))
     if gained is not None:
         show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
@@ -242,9 +240,10 @@ def _write_documents(
     rows, dialect = (pairs_alone, TableDialect()) if whole is None else whole
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        write_file(path, to_csv(rows, dialect))
+        content = to_csv(rows, dialect)
     else:
-        write_file(path, to_excel(rows) if suffix == ".xlsx" else to_json_lines(rows))
+        content = to_excel(rows) if suffix == ".xlsx" else to_json_lines(rows)
+    write_result(path, content, "documents")
     return whole is not None
 
 
@@ -307,14 +306,15 @@ def _write(
     if ranking is not None:
         from slugline.auditing.findings import ranking_lines
 
-        write_file(ranking, "".join(ranking_lines(findings)).encode())
+        write_result(ranking, "".join(ranking_lines(findings)).encode(), "ranking")
         files["ranking"] = str(ranking)
     if review is not None:
         from slugline.auditing.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
         is_excel = review.suffix.lower() == ".xlsx"
-        write_file(review, review_table(findings, rows, None if is_excel else delimiter))
+        table = review_table(findings, rows, None if is_excel else delimiter)
+        write_result(review, table, "table")
         files["review"] = str(review)
     if output is not None:
         from slugline.reports.audit import audit_page

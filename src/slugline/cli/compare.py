@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.base.files import write_result
+from slugline.base.words import counted
 from slugline.cli.options import (
     command,
     data_argument,
@@ -25,7 +27,6 @@ from slugline.cli.output import (
     show,
     show_progress,
     warn,
-    write_file,
 )
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
@@ -154,16 +155,16 @@ def _write(comparison: Comparison, folder: Path) -> None:
     from slugline.reports.comparison import comparison_page
 
     text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_file(folder / _PAGE, comparison_page(comparison).encode("utf-8", "backslashreplace"))
-    write_file(folder / _JSON, text.encode("utf-8", "backslashreplace"))
+    page = comparison_page(comparison)
+    write_result(folder / _PAGE, page.encode("utf-8", "backslashreplace"), "page")
+    write_result(folder / _JSON, text.encode("utf-8", "backslashreplace"), "results")
     try:
-        write_file(folder / _PICTURE, draw_png(comparison.plot))
+        write_result(folder / _PICTURE, draw_png(comparison.plot), "picture")
     except OptionError as error:  # matplotlib is missing
         warn([f"{folder / _PICTURE} is left out: {error}"])
 
 
 def _print(comparison: Comparison) -> None:
-    from slugline.base.words import counted
     from slugline.reports.comparison import comparison_rows, failures, table_notes, verdict
 
     show(

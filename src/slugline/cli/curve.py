@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.base.files import write_result
+from slugline.base.words import counted
 from slugline.cli.encoder import check_encoder
 from slugline.cli.options import (
     COUNT,
@@ -29,7 +31,6 @@ from slugline.cli.output import (
     show,
     show_progress,
     warn,
-    write_file,
 )
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
@@ -107,7 +108,7 @@ def curve(
     if plot is not None:
         from slugline.base.plots import draw_png
 
-        write_file(plot, draw_png(curves.plot))
+        write_result(plot, draw_png(curves.plot), "picture")
     if as_json:
         print_json(curves.to_dict() | ({"plot": str(plot)} if plot else {}))
     else:
@@ -127,7 +128,6 @@ def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
 
 
 def _print(curves: LearningCurves) -> None:
-    from slugline.base.words import counted
     from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
     show(

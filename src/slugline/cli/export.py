@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from slugline.base.files import write_result
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
-from slugline.cli.output import say, warn, write_file
+from slugline.cli.output import say, warn
 from slugline.cli.targets import check_target
 from slugline.model.file.content import model_path
 
@@ -41,7 +42,7 @@ def export(model: str, output: Path | None, min_precision: float | None, quiet: 
     if parts.router.note:
         warn([f"{model} is {parts.router.note}"])
     data = page_of(parts, model).encode("utf-8", "backslashreplace")
-    write_file(path, data)
+    write_result(path, data, "page")
     say(f"wrote {path}, {_size(data)}; open it in a browser", quiet=quiet)
     if len(data) >= LARGE_PAGE:
         slow = f"{path} has {_size(data)}, which takes long to send and to open"

@@ -8,13 +8,11 @@ import re
 import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from slugline.base.words import printable, printable_json
-from slugline.errors import SluglineError
 
 if TYPE_CHECKING:
     import logging
@@ -160,23 +158,6 @@ def exit_if_interrupted(*results: Any) -> None:
     """End with 130 if a result stopped early, so that no script takes it for the whole one."""
     if any(result is not None and result.interrupted for result in results):
         raise click.exceptions.Exit(INTERRUPTED)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises
-    ------
-    SluglineError : if it can't be written; an earlier one then stays.
-    """
-    from slugline.base.files import write_whole
-
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise SluglineError(
-            f"{path} can't be written ({error.strerror or error}); name another place."
-        ) from error
 
 
 # Progress -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from slugline.base.words import counted
 from slugline.cli.output import say, show_progress
 from slugline.errors import OptionError, SluglineError
 
@@ -56,20 +57,19 @@ def predict_folder(
 
 def _finish(result: JobResult, out: Path, quiet: bool) -> None:
     speed = result.n_rows / max(result.seconds, 1e-3)
-    text = f"{out}: answers to {result.n_files:,} file{'s' if result.n_files != 1 else ''}"
+    text = f"{out}: answers to {counted(result.n_files, 'file')}"
     if result.n_files:
         text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
     if result.n_there:
         text += f"; {result.n_there:,} had them before"
     say(text, quiet=quiet)
     if result.failed:
-        n_files = result.n_files + len(result.failed)
+        files = counted(result.n_files + len(result.failed), "file")
         raise SluglineError(
-            f"{len(result.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
-            "answered; fix them, and run this again: it answers only these."
+            f"{len(result.failed):,} of {files} could not be answered; fix them, and run this "
+            "again: it answers only these."
         )
     if result.n_bad:
-        files = f"{result.n_bad_files:,} file{'s' if result.n_bad_files > 1 else ''}"
-        rows = f"{result.n_bad:,} row{'s' if result.n_bad > 1 else ''}"
+        rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")
         say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
         raise click.exceptions.Exit(1)

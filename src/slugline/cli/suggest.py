@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slugline.base.words import printable
+from slugline.base.files import write_result
+from slugline.base.words import counted, printable
 from slugline.cli.options import (
     COUNT,
     argument,
@@ -24,7 +25,7 @@ from slugline.cli.options import (
     seed_option,
     text_option,
 )
-from slugline.cli.output import print_json, say, show, show_progress, warn, write_file
+from slugline.cli.output import print_json, say, show, show_progress, warn
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
@@ -72,7 +73,6 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
-    from slugline.base.words import counted
     from slugline.corpus.labelled import read_texts
     from slugline.corpus.readers import read_dialect, read_rows
     from slugline.experiment.suggest import suggest as find
@@ -116,7 +116,7 @@ def suggest(
         is_seen = sys.stdout.isatty()
         click.echo(printable(table.decode(dialect.encoding)) if is_seen else table, nl=False)
     else:
-        write_file(output, table)
+        write_result(output, table, "table")
         show(f"{len(suggestions):,} of {counted(n_texts, 'text')} to label: {output}")
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.files import PathLike, open_regular
+from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -94,10 +94,9 @@ def retrain(
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
-    original, file = content.load_model(path)
+    data = container.read_bytes(content.model_path(path))
+    original, file = content.load_model(path, data=data)
     info = file.info
-    with open(content.model_path(path), "rb", opener=open_regular) as opened:
-        data = opened.read()
     if info.max_bytes and len(data) > info.max_bytes:
         raise ModelFileError(
             f"{path}: it has {len(data):,} bytes, more than the {info.max_bytes:,} that it says it "
@@ -147,7 +146,7 @@ def retrain(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
-        differences=_differences(path, data, content.with_metrics(now, metrics)),
+        differences=_differences(data, file, content.with_metrics(now, metrics)),
         not_measured=tuple(name for name in metrics if name not in measured),
     )
 
@@ -203,11 +202,10 @@ def _train_again(
     return again.fitted_
 
 
-def _differences(path: PathLike, data: bytes, now: ModelFile) -> tuple[ModelDifference, ...]:
+def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDifference, ...]:
     again = container.pack(now)
     if again == data:
         return ()
-    then = container.read(content.model_path(path))
     differences = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))

@@ -383,7 +383,13 @@ def fit_batch(
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
     labels = before.topics.encode(names)
-    context = _batch_context(settings, before, labels, sample_weight)
+    if settings.class_weight == "balanced":
+        raise OptionError(
+            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
+            "weight."
+        )
+    is_first = before.n_documents == 0
+    context = _context(settings, before.topics, labels, sample_weight, first=is_first)
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
     rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
     learner.partial_fit(rows, labels, replace(context, moved=moved))
@@ -394,7 +400,7 @@ def fit_batch(
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
-        data_digest=digest if context.first else chain_digests(before.data_digest, digest),
+        data_digest=digest if is_first else chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
         n_batches=before.n_batches + 1,
         history=None,
@@ -439,18 +445,6 @@ def _batch_learner(learner: Learner) -> BatchLearner:
             "LinearLearner, NeuralLearner."
         )
     return learner
-
-
-def _batch_context(
-    settings: FitSettings, before: Fitted, labels: I64, sample_weight: npt.ArrayLike | None
-) -> FitContext:
-    if settings.class_weight == "balanced":
-        raise OptionError(
-            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
-            "weight."
-        )
-    first = before.n_documents == 0
-    return _context(settings, before.topics, labels, sample_weight, first=first)
 
 
 def _context(

@@ -20,6 +20,7 @@ from slugline.model.thresholds import (
     CONFIDENCE,
     AchievablePrecision,
     HeldOutPredictions,
+    highest_score,
     set_scores,
 )
 from slugline.text.features import UnknownWordRate, WordCounts
@@ -189,7 +190,7 @@ class Router:
                 )
         highest = None
         if coverage is not None:
-            highest = _require_held_out(fitted, "coverage").highest_score(coverage)
+            highest = highest_score(_require_held_out(fitted, "coverage").scores, coverage)
         return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:

@@ -53,11 +53,11 @@ class FitSettings:
     """
 
     learner: Learner
-    blocks: Sequence[Block] | None
-    class_weight: ClassWeight
-    tune: bool | float
-    n_jobs: int | None
-    random_state: int
+    blocks: Sequence[Block] | None = None
+    class_weight: ClassWeight = None
+    tune: bool | float = False
+    n_jobs: int | None = None
+    random_state: int = 0
     encoder: CheckedEncoder | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None

@@ -295,9 +295,5 @@ class HeldOutPredictions:
             return None
         return self.best_precision()
 
-    def highest_score(self, coverage: float) -> float:
-        """Return the highest score in sets of a coverage; see the function."""
-        return highest_score(self.scores, coverage)
-
     def _threshold(self, precision: float, chosen: Mask) -> float:
         return lowest_threshold(self.probabilities[chosen], self.right[chosen], precision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,8 @@ def _predict_all(
             future = client.submit(
                 _predict_on_worker, name, task, key=f"{name}-{task.number}", pure=False
             )
-            future.add_done_callback(_end_notifier(messages, task.number))
+            end = (task.number, None)
+            future.add_done_callback(lambda _, end=end: messages.put(end))
             futures[task.number] = future
         while futures:
             number, message = _next_message(messages, client)
@@ -131,10 +132,6 @@ def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgres
                     f"the cluster has had no workers for {_PATIENCE:g} seconds; start some, and "
                     "run this again: it goes on from there."
                 ) from None
-
-
-def _end_notifier(messages: _Messages, number: int) -> Callable[[Future[Any]], None]:
-    return lambda _: messages.put((number, None))
 
 
 def _file_result(future: Future[Any], task: Task) -> FileResult:

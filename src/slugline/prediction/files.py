@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.files import fresh_part, os_advice, whole_file
+from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.parquet import (
     column_types,
@@ -96,7 +96,7 @@ class AnswerFile:
                 self._begin(columns)
             return
         for answer in answers:
-            self._write_row(answer)
+            self._put(self._input_cells(answer.values) | self._answers(answer))
 
     def finish(self) -> None:
         """Write the rest, after the last batch."""
@@ -119,9 +119,6 @@ class AnswerFile:
             self._table.writerow(map(self._cell, self._fields))
         buffered, self._buffered = self._buffered, []
         self.write(buffered)
-
-    def _write_row(self, answer: Prediction | BadRow) -> None:
-        self._put(self._input_cells(answer.values) | self._answers(answer))
 
     def _put(self, row: dict[str, Any]) -> None:
         if self._table is None:
@@ -183,16 +180,13 @@ def answer_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, 
 
 def compact(value: Any) -> Any:
     """Return a value that fits on one line: raw JSON may have line breaks."""
-    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if _is_raw(value) else value
+    is_raw = isinstance(value, msgspec.Raw)
+    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
 
 
 def _numbered(number: int) -> tuple[str, str]:
     suffix = "" if number == 1 else f"_{number}"
     return f"topic{suffix}", f"probability{suffix}"
-
-
-def _is_raw(value: Any) -> bool:
-    return isinstance(value, msgspec.Raw)
 
 
 def guard_cell(value: Any) -> Any:
@@ -422,14 +416,14 @@ class ParquetAnswers(AnswerFile):
         self._kinds: dict[str, set[str]] = {}
         self._n_rows = self._n_bytes = self._longest = 0
         if self._input_path is not None:
-            self._state = _file_state(self._input_path)
+            self._state = file_state(self._input_path)
             with open_duckdb() as connection:
                 columns = column_types(connection, self._input_path)
             self._begin(dict.fromkeys(columns))
 
     def finish(self) -> None:
         """Write the file; DataError if columns differ in case alone, or the input was changed."""
-        if self._input_path is not None and _file_state(self._input_path) != self._state:
+        if self._input_path is not None and file_state(self._input_path) != self._state:
             raise DataError(f"{self._input_path} was changed while it was read; answer it again.")
         super().finish()
         self._file.flush()
@@ -522,12 +516,6 @@ def _check_distinct(names: Iterable[str]) -> None:
                 f"Parquet; rename one, or "
                 "write CSV or JSON lines."
             )
-
-
-def _file_state(path: Path) -> tuple[int, int, int]:
-    """Return what differs between versions of a file."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _kind(value: Any) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slugline.base.checks import check_whole, count_threads
 from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
+from slugline.base.words import counted, have
 from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.prediction.processes import Report, predict_in_processes, predict_in_this_process
 from slugline.prediction.record import open_record, pair_files
@@ -175,9 +176,9 @@ def _make_tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Ta
 
 
 def _describe_plan(n_files: int, n_there: int, n_again: int) -> str:
-    text = f"{n_files:,} file{'s' if n_files > 1 else ''}"
+    text = counted(n_files, "file")
     if n_there:
-        text += f", {n_there:,} of which {'have' if n_there > 1 else 'has'} answers already"
+        text += f", {n_there:,} of which {have(n_there)} answers already"
     else:
         text += " to answer"
     if n_again:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -13,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.base.files import open_regular
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
-from slugline.errors import ModelFileError, OptionError, OutputError, SluglineError
-from slugline.model.file.container import pack
+from slugline.errors import OptionError, OutputError, SluglineError
+from slugline.model.file.container import pack, read_bytes
 from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
@@ -70,15 +68,9 @@ class ModelCopy:
         OptionError : if it is no model.
         """
         if isinstance(model, str | os.PathLike):
-            fitted, _ = load_model(model, encoder)
             path = Path(model_path(model))
-            try:
-                with open(path, "rb", opener=open_regular) as file:
-                    data = file.read()
-            except OSError as error:
-                raise ModelFileError(
-                    f"{path} can't be read ({error.strerror}); check the path."
-                ) from error
+            data = read_bytes(path)
+            fitted, _ = load_model(path, encoder, data=data)
             return cls._of_fitted(path.name, data, encoder, fitted)
         fitted = getattr(model, "fitted_", model)
         if not isinstance(fitted, Fitted):
@@ -105,10 +97,8 @@ class ModelCopy:
         """Return the model, which this process loads once; raises as `slugline.load` does."""
         with _lock:
             if self.digest not in _fitted:
-                with tempfile.TemporaryDirectory() as folder:
-                    path = Path(folder) / self.name
-                    path.write_bytes(self.data)
-                    _remember(self.digest, load_model(path, self.encoder)[0])
+                fitted, _ = load_model(Path(self.name), self.encoder, data=self.data)
+                _remember(self.digest, fitted)
             _fitted.move_to_end(self.digest)
             return _fitted[self.digest]
 
@@ -178,8 +168,7 @@ def cached_router(model: ModelCopy, options: PredictOptions) -> Router:
     with _lock:
         if key not in _routers:
             _routers.clear()  # one of an earlier job
-            router = make_router(fitted, options)
-            _routers[key] = router
+            _routers[key] = make_router(fitted, options)
         return _routers[key]
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slugline.base.files import open_regular
-from slugline.errors import ModelFileError, OptionError, SluglineError
+from slugline.base.files import file_sha256, file_state
+from slugline.errors import OptionError, SluglineError
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
@@ -74,10 +73,10 @@ class ServedModel:
         """
         path = Path(model_path(model))
         while True:
-            state = file_state(path)
-            digest = _digest(path)
+            with container.translate_os_errors(path):
+                state, digest = file_state(path), file_sha256(path)[:_DIGEST_LENGTH]
             fitted, file = load_model(path)
-            if file_state(path) == state:  # else another version came in between
+            if _state(path) == state:  # else another version came in between
                 break
         try:
             router = Router.from_fitted(fitted, min_precision)
@@ -112,25 +111,6 @@ class ServedModel:
         if min_precision is None:
             return self.router
         return self._cached_router(min_precision)
-
-
-def file_state(path: Path) -> FileState:
-    """Return what differs between versions of a file, without reading it."""
-    try:
-        stat = path.stat()
-    except FileNotFoundError as error:
-        raise container.no_file_error(path) from error
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror}; check the path.") from error
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
-
-
-def _digest(path: Path) -> str:
-    try:
-        with open(path, "rb", opener=open_regular) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_LENGTH]
-    except OSError as error:
-        raise ModelFileError(f"{path} can't be read: {error.strerror}; check the path.") from error
 
 
 # All models of a server ---------------------------------------------------------------------------
@@ -236,5 +216,5 @@ class Models:
 def _state(path: Path) -> FileState | None:
     try:
         return file_state(path)
-    except SluglineError:
+    except OSError:
         return None

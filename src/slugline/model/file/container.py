@@ -16,7 +16,8 @@ import shutil
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import msgspec
@@ -134,14 +135,31 @@ def read(path: PathLike) -> ModelFile:
     OptionError : if `path` is not a path.
     """
     _check_path(path)
-    try:
+    with translate_os_errors(path):
         opened = io.FileIO(os.fspath(path), opener=open_regular)
-        with PiecewiseFile(opened) as file, zipfile.ZipFile(file) as archive:
-            return _unpack(archive, os.fstat(file.fileno()).st_size)
+        with opened, PiecewiseFile(opened) as file:
+            return _read_archive(file, path)
+
+
+def read_bytes(path: PathLike) -> bytes:
+    """Return the bytes of a model file; ModelFileError if they can't be read, or are too many."""
+    with translate_os_errors(path), open(path, "rb", opener=open_regular) as file:
+        if os.fstat(file.fileno()).st_size > sum(_LIMITS.values()):
+            raise ModelFileError(f"{path}: larger than any model; check the path.")
+        return file.read()
+
+
+def unpack(data: bytes, path: PathLike) -> ModelFile:
+    """Return the content of a model file from its bytes; `path` is for messages. See `read`."""
+    return _read_archive(PiecewiseFile(io.BytesIO(data)), path)
+
+
+def _read_archive(file: PiecewiseFile, path: PathLike) -> ModelFile:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _unpack(archive, file.seek(0, os.SEEK_END))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
-    except FileNotFoundError as error:
-        raise no_file_error(path) from error
     except zipfile.BadZipFile as error:
         is_data = names_documents(str(path))
         kind = "documents, not a model" if is_data else "not a Slugline model, or truncated"
@@ -149,11 +167,8 @@ def read(path: PathLike) -> ModelFile:
             f"{path}: {kind}; make one with `slugline train DATA -o model.slug`, or get an "
             "intact copy."
         ) from error
-    except OSError as error:
-        raise ModelFileError(
-            f"{path}: can't be read ({error.strerror or error}); "
-            "check the path and its permissions."
-        ) from error
+    except OSError:
+        raise
     # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
     except Exception as error:
         raise damaged_error(path, error) from error
@@ -164,9 +179,18 @@ def _check_path(path: Any) -> None:
         raise option_error("path", path, "the path of a file, as a str or a pathlib.Path")
 
 
-def no_file_error(path: PathLike) -> ModelFileError:
-    """Return the error for a path where there is nothing."""
-    return ModelFileError(f"{path}: there is no such file; check the path.")
+@contextmanager
+def translate_os_errors(path: PathLike) -> Iterator[None]:
+    """Convert an OSError about a model's file to a ModelFileError that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path}: there is no such file; check the path.") from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: can't be read ({error.strerror or error}); "
+            "check the path and its permissions."
+        ) from error
 
 
 def damaged_error(path: PathLike, error: Exception) -> ModelFileError:

@@ -140,7 +140,7 @@ def to_model_file(
     )
     if max_size is not None:
         # Metrics are measured when weights have been dropped.
-        more = sum(map(_most_metric_bytes, metrics or ()))
+        more = sum(_METRIC_BYTES + 2 * len(msgspec.json.encode(name)) for name in metrics or ())
         fitted = shrink(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
     return with_metrics(content(fitted), metrics or {})
 
@@ -180,7 +180,7 @@ def _content(
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
         routing=_routing_info(fitted.held_out_predictions),
-        stream=_stream_info(fitted.stream),
+        stream=schema.StreamInfo(*fitted.stream) if fitted.stream else msgspec.UNSET,
         layout=_layout_info(fitted.layout),
     )
     _check_buckets(info.blocks)
@@ -203,10 +203,6 @@ def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema
     """Return the content of a file with other metrics."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
     return replace(file, info=info, card=schema.write_card(info))
-
-
-def _most_metric_bytes(name: str) -> int:
-    return _METRIC_BYTES + 2 * len(msgspec.json.encode(name))
 
 
 def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:
@@ -275,9 +271,11 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
 
 
 def load_model(
-    path: PathLike, encoder: str | Encoder | None = None
+    path: PathLike, encoder: str | Encoder | None = None, *, data: bytes | None = None
 ) -> tuple[Fitted, schema.ModelFile]:
     """Read a model file from any source, or "reuters46", the model that comes with Slugline.
+
+    With `data`, the bytes of the file, `path` is for messages.
 
     Returns
     -------
@@ -290,7 +288,7 @@ def load_model(
     OptionError : if `encoder` is invalid.
     """
     path = model_path(path)
-    file = container.read(path)
+    file = container.read(path) if data is None else container.unpack(data, path)
     checked = find_encoder(path, file.info.encoder, encoder)
     try:
         return from_model_file(file, checked, keep=False), file
@@ -343,10 +341,6 @@ def from_model_file(
     )
     _check_fit(fitted, file)
     return fitted
-
-
-def _stream_info(record: StreamRecord | None) -> schema.StreamInfo | msgspec.UnsetType:
-    return msgspec.UNSET if record is None else schema.StreamInfo(*record)
 
 
 def _stream_record(info: schema.ModelInfo) -> StreamRecord | None:

@@ -64,9 +64,8 @@ def keep_current(path: PathLike) -> Path | None:
     try:
         if first.is_file() and filecmp.cmp(first, target, shallow=False):
             return first
-        free = next(
-            n for n in range(1, MAX_EARLIER + 1) if n == MAX_EARLIER or not _exists(target, n)
-        )
+        numbers = range(1, MAX_EARLIER)
+        free = next((n for n in numbers if not _earlier_path(target, n).exists()), MAX_EARLIER)
         for n in range(free - 1, 0, -1):
             _earlier_path(target, n).replace(_earlier_path(target, n + 1))
         _put_copy(target, first)
@@ -155,10 +154,6 @@ def _target(path: PathLike) -> Path:
 
 def _earlier_path(target: Path, number: int) -> Path:
     return target.with_name(f"{target.name}.before.{number}")
-
-
-def _exists(target: Path, number: int) -> bool:
-    return _earlier_path(target, number).exists()
 
 
 def _put_copy(source: Path, place: Path) -> None:
