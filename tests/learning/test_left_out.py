@@ -67,7 +67,7 @@ def test_equal_rows_are_held_out_together_unless_nearly_all_are_copies(
     copies = np.arange(100) % n_different
     X = sp.csr_array(np.eye(n_different, dtype=np.float32)[copies])
     y = copies % 2
-    problem = LinearProblem.of(X, y, FitContext(2))
+    problem = LinearProblem.from_rows(X, y, FitContext(2))
     rows = np.arange(100)
     found = score_heldout_rows(problem, rows, rows, None)
     monkeypatch.setattr(linear_fit, "group_equal_rows", lambda X: np.arange(X.shape[0]))

@@ -68,7 +68,7 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
 
 def test_blocks_are_narrower_where_columns_are_many() -> None:
     def sizes(**limits: int) -> list[int]:
-        problem = LinearProblem.of(X, Y, FitContext(N_TOPICS), limits=FitLimits(**limits))
+        problem = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS), limits=FitLimits(**limits))
         return [block.stop - block.start for block in problem.batches]
 
     assert sizes() == [20]
@@ -99,8 +99,13 @@ def test_threads_change_nothing(limits: FitLimits) -> None:
 
 
 def test_after_an_error_in_one_thread_the_others_do_not_go_on() -> None:
-    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5))
-    training, is_running = linear_fit._Training.of(problem, np.arange(len(Y)), 1), threading.Event()
+    problem = LinearProblem.from_rows(
+        X, Y, FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5)
+    )
+    training, is_running = (
+        linear_fit._Training.from_problem(problem, np.arange(len(Y)), 1),
+        threading.Event(),
+    )
 
     def work(topics: slice) -> None:
         if topics.start == 0:
@@ -176,9 +181,9 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
 
 
 def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one() -> None:
-    usual = LinearProblem.of(X, Y, FitContext(N_TOPICS))
+    usual = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS))
     few = usual.rates(np.arange(500))
-    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS), limits=FitLimits(many_rows=500))
+    problem = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS), limits=FitLimits(many_rows=500))
     assert np.array_equal(problem.rates(np.arange(500)), few)
     assert len(few) == X.shape[1] + 1
     assert few[:-1].max() > 1.5 * few[:-1].min()

@@ -307,8 +307,8 @@ def _suspicion(by_topic: TopicEvidence, judged: Mask, copies: Sequence[Index], s
     if judged.any():
         # No classifier learned the topics of the others, whose low scores would make them suspect,
         # by the dozen where a topic is a single letter to many.
-        known = TopicEvidence(scores[judged], shares[judged], y[judged])
-        probability[judged] = error_probabilities(known, seed)
+        of_judged = TopicEvidence(scores[judged], shares[judged], y[judged])
+        probability[judged] = error_probabilities(of_judged, seed)
         probability[~judged] = probability[judged].mean()
     return compare_copies(probability, y, copies)
 

@@ -30,13 +30,11 @@ import sqlite3
 import stat
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from slugline.errors import SluglineError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: A path, as the standard library's functions take it.
 PathLike: TypeAlias = str | os.PathLike[str]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slugline.base.words import counted
 from slugline.cli.options import (
     check_model_first,
     command,
@@ -80,8 +81,6 @@ def check(
 
 
 def _print(retraining: Retraining) -> None:
-    from slugline.base.words import counted
-
     if retraining.is_identical:
         n_documents = retraining.n_documents
         give = "gives" if n_documents == 1 else "give"

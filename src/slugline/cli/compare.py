@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -149,8 +150,6 @@ def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
 
 
 def _write(comparison: Comparison, folder: Path) -> None:
-    import json
-
     from slugline.base.plots import draw_png
     from slugline.reports.comparison import comparison_page
 

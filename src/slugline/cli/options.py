@@ -13,6 +13,7 @@ import click
 
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
+from slugline.corpus import topics
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
 
@@ -203,8 +204,6 @@ def load_parts(
 
     With --fold-topics, topics that `known_topics` has in any spelling get that spelling.
     """
-    from slugline.corpus import topics
-
     parts = _read_parts(data, reading, quiet)
     if reading.topic_map is not None:
         names = topics.read_topic_map(reading.topic_map, reading.encoding, reading.format)

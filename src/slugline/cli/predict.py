@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+import msgspec
 
 from slugline.base.names import is_pattern
 from slugline.base.words import printable, printable_json
@@ -29,9 +30,10 @@ from slugline.cli.options import (
     text_option,
 )
 from slugline.cli.output import say, show_progress, warn
+from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
-from slugline.model.file.content import DEFAULT, SHIPPED
+from slugline.model.file.content import DEFAULT, SHIPPED, load_model
 
 if TYPE_CHECKING:
     from slugline.corpus.readers import RowReader
@@ -221,8 +223,6 @@ def _model_and_files(
 def _predict_file(
     model: str, file: str, output: Path | None, options: PredictOptions, explain: bool, quiet: bool
 ) -> None:
-    from slugline.corpus.readers import read_rows
-    from slugline.model.file.content import load_model
     from slugline.prediction.rows import make_router, predict_batches, strict_error
 
     if output is not None:
@@ -298,8 +298,6 @@ class _Lines(NamedTuple):
     explainer: Fitted | None
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
-        import msgspec
-
         encode = msgspec.json.Encoder(enc_hook=str).encode
         out = sys.stdout.buffer
         for answer in answers:

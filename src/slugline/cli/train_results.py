@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slugline.base.words import counted
 from slugline.cli.output import print_json, print_table, shares, show
 from slugline.cli.targets import TestedRouter, print_routing, routing_entry
 
@@ -151,8 +152,6 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
 
 def _headline(experiment: Experiment) -> str:
     """Return what was learned from how many documents, in a line."""
-    from slugline.base.words import counted
-
     fitted = experiment.fitted
     documents = counted(experiment.n_learned, "document")
     end = ""
@@ -182,7 +181,6 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
 
 
 def _heldout_words(stream: StreamRecord) -> str:
-    from slugline.base.words import counted
     from slugline.evaluation.intervals import wilson
 
     low, high = wilson(stream.n_right, stream.n_judged)

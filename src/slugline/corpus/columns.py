@@ -182,11 +182,11 @@ def columns_note(
     text: Sequence[str],
     topic: str | None = None,
     layout: DataLayout | None = None,
-    known: Sequence[str] = (),
+    candidates: Sequence[str] = (),
 ) -> str:
     """Return a note on columns that were guessed, or are those of a layout.
 
-    `known` are those that may be text; the note names the ones that are left out.
+    `candidates` are those that may be text; the note names the ones that are left out.
     """
     columns = f"column {' with '.join(map(short_repr, text))} as text"
     others = "another with `text`"
@@ -196,14 +196,14 @@ def columns_note(
     is_known = layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
     source = ", as in the model's training data" if is_known else ""
     note = f"read {columns}{source}; name {others}"
-    omitted = [column for column in known if column not in text]
-    if is_known or not omitted or not {*text} <= {*known}:
+    omitted = [column for column in candidates if column not in text]
+    if is_known or not omitted or not {*text} <= {*candidates}:
         return note
     is_one = len(omitted) == 1
     return (
         f"{note}; column{'' if is_one else 's'} {format_list(omitted)} {'is' if is_one else 'are'} "
-        f"left out; `text={short_repr(','.join(known))}` reads "
-        f"{'both' if len(known) == 2 else 'all'}"
+        f"left out; `text={short_repr(','.join(candidates))}` reads "
+        f"{'both' if len(candidates) == 2 else 'all'}"
     )
 
 

@@ -7,18 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from slugline.base.words import counted, join_first, one_line
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 # Topics in the representation, and characters of a name and of a text.
 _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70

@@ -358,8 +358,8 @@ class TableDialect(NamedTuple):
 def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> TableDialect:
     """Return the dialect of a table with these first lines, which are converted to UTF-8."""
     first = [_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
-    if named := named_delimiter(first[0]):
-        delimiter, first = named, first[1:] or [""]
+    if separator := named_delimiter(first[0]):
+        delimiter, first = separator, first[1:] or [""]
     delimiter = delimiter or guess_delimiter(first[0])
     newline = "\r\n" if first[0].endswith("\r\n") else "\n"
     records: list[list[str]] = []
@@ -415,9 +415,9 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
     A line such as sep=; in front of it names the separator.
     """
     head = lines.head.decode(errors="replace")
-    named = named_delimiter(head)
-    records = _records(lines, named or delimiter or guess_delimiter(head))
-    if named:
+    separator = named_delimiter(head)
+    records = _records(lines, separator or delimiter or guess_delimiter(head))
+    if separator:
         next(records)
     header = next(records, None)
     if header is None:

@@ -60,7 +60,7 @@ class SourceLayout(NamedTuple):
     topic: str  # the column of the topic
     # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
     example: str | None = None
-    known: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
+    candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
 
 
 class SourceSchema(NamedTuple):
@@ -98,8 +98,8 @@ def read_layout(
     numbers = [topic for topic in topics if _is_number(topic)]
     words = [topic for topic in topics if not _is_number(topic)]
     usual = words if len(words) >= len(numbers) else numbers
-    known = known_text_columns(column_names(head), columns[1:]) if options.text is None else ()
-    return head, SourceLayout(*columns, usual[0] if usual else None, known)
+    candidates = known_text_columns(column_names(head), columns[1:]) if options.text is None else ()
+    return head, SourceLayout(*columns, usual[0] if usual else None, candidates)
 
 
 class LabelledRows:
@@ -329,7 +329,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     skip_bad_rows = options.skip_bad_rows or as_before
     columns = ""
     if rows.has_names and None in options[:2] and schema.layout is not None:
-        columns = columns_note(*schema.layout[:2], rows.layout, schema.layout.known)
+        columns = columns_note(*schema.layout[:2], rows.layout, schema.layout.candidates)
     if bad and not (skip_bad_rows and are_few):
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
@@ -509,6 +509,6 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
     is_guessed = rows.has_names and text is None
-    known = known_text_columns(column_names(head), ())
-    note = columns_note(columns, layout=rows.layout, known=known) if is_guessed else ""
+    candidates = known_text_columns(column_names(head), ())
+    note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
     return UnlabelledTexts(texts, items, n_skipped, note)

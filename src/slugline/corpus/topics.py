@@ -23,7 +23,7 @@ _NO_NAME = "an empty topic name; fill the cell"
 
 
 def name_warnings(
-    topics: Iterable[str] | Mapping[str, int], known: Iterable[str] = ()
+    topics: Iterable[str] | Mapping[str, int], model_topics: Iterable[str] = ()
 ) -> list[str]:
     """Return warnings about topics that differ only in case or spaces, or seem to be several.
 
@@ -31,12 +31,12 @@ def name_warnings(
     ----------
     topics : iterable of str, or mapping of str to int
         The topic of each document, or the number of documents of each topic.
-    known : iterable of str
+    model_topics : iterable of str
         Topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
     several = _separator_warnings(counts)
-    counts.update(dict.fromkeys(known, 0))
+    counts.update(dict.fromkeys(model_topics, 0))
     groups = [group for group in _by_key(counts).values() if len(group) > 1]
     if not groups:
         return several
@@ -53,32 +53,34 @@ def name_warnings(
 def _separator_warnings(counts: Counter[str]) -> list[str]:
     """Return a warning if most documents have a topic such as "x;y"."""
     for separator in _SEPARATORS:
-        joined = [
+        several = [
             topic for topic in counts if sum(map(bool, map(str.strip, topic.split(separator)))) > 1
         ]
-        if joined and 2 * sum(counts[topic] for topic in joined) > counts.total():
+        if several and 2 * sum(counts[topic] for topic in several) > counts.total():
             return [
                 f"most documents have {separator!r} in their topic: "
-                f"{_format_topics(joined, _N_SPELLINGS)}. Each such combination counts as a topic "
+                f"{_format_topics(several, _N_SPELLINGS)}. Each such combination counts as a topic "
                 "of its own; name one topic for each document, with `topic_map` if need be, or "
                 "check the separator of the table."
             ]
     return []
 
 
-def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
+def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
     """Return the corpus with topics that differ only in case or spaces merged, and a note on it.
 
     Parameters
     ----------
     corpus : Corpus
-    known : iterable of str
+    preferred : iterable of str
         Topics whose most common spelling takes precedence over that of the corpus, such as those
         of a model or of the training documents.
     """
-    counts, known_counts = Counter(corpus.topics), Counter(known)
-    groups = _by_key(counts) | _by_key(known_counts)
-    new = {topic: topic if topic in known_counts else groups[_key(topic)][0] for topic in counts}
+    counts, preferred_counts = Counter(corpus.topics), Counter(preferred)
+    groups = _by_key(counts) | _by_key(preferred_counts)
+    new = {
+        topic: topic if topic in preferred_counts else groups[_key(topic)][0] for topic in counts
+    }
     changed = [topic for topic in counts if new[topic] != topic]
     if not changed:
         return corpus

@@ -396,9 +396,9 @@ class CorrectionStore:
             self._make_tables(connection)
             write_ahead(connection, self._patience)
             self._check_tables(connection)
-            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise StoreError(f"{self.path} is damaged ({found}); restore it from a copy.")
+            [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if state != "ok":
+                raise StoreError(f"{self.path} is damaged ({state}); restore it from a copy.")
         except BaseException:
             connection.close()
             raise

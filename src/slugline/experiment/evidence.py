@@ -99,17 +99,17 @@ def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _shorten_spaces(text: str, spans: Sequence[Span], kept: int) -> tuple[str, list[Span]]:
+def _shorten_spaces(text: str, spans: Sequence[Span], line_break: int) -> tuple[str, list[Span]]:
     """Return a text with single spaces for line breaks and several spaces, and its spans.
 
-    Only the line break at `kept` stays: a subject or title ends there.
+    Only the line break at `line_break` stays: a subject or title ends there.
     """
     places, characters, n = [], [], 0
     for number, character in enumerate(text):
         places.append(n)
         space = character.isspace()
         if not space or (number and not text[number - 1].isspace()):
-            characters.append(("\n" if number == kept else " ") if space else character)
+            characters.append(("\n" if number == line_break else " ") if space else character)
             n += 1
     places.append(n)
     line = "".join(characters).rstrip()

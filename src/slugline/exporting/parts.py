@@ -154,17 +154,17 @@ class Characters(NamedTuple):
 @functools.cache
 def characters() -> Characters:
     """Return the tables of this version of Python."""
-    known = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
-    lower = {ord(c): c.lower() for c in known if c.lower() != c}
+    assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
+    lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
     single = [(number, ord(low)) for number, low in lower.items() if len(low) == 1]
-    parts = [(ord(c), *_parts(c)) for c in known if _is_decomposed(c)]
+    parts = [(ord(c), *_parts(c)) for c in assigned if _is_decomposed(c)]
     return Characters(
         sides=_sides(),
-        blank=np.array([ord(c) for c in known if c.isspace()]),
+        blank=np.array([ord(c) for c in assigned if c.isspace()]),
         lower=np.array(single),
         lower_many={number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1},
-        casing=_table(known, _casing),
-        combining=_table(known, unicodedata.combining),
+        casing=_table(assigned, _casing),
+        combining=_table(assigned, unicodedata.combining),
         parts=np.array(parts),
         composes=np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
     )

@@ -20,6 +20,7 @@ import numpy as np
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import check_choice, option_error
 from slugline.base.progress import SILENT, Progress
+from slugline.base.words import format_call
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ class Options:
         return {name: settings[name] for name in option_hints(cls) if name in settings}
 
     def __repr__(self) -> str:
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        changed = [f"{n}={v!r}" for n, v in self.options().items() if v != defaults[n]]
-        return f"{type(self).__name__}({', '.join(changed)})"
+        return format_call(self)
 
 
 def option_hints(options: Any) -> dict[str, Any]:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
-from slugline.learning.learner import Options, settings_struct
+from slugline.learning.learner import FitContext, Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.text.sparse import check_csr
-
-if TYPE_CHECKING:
-    from slugline.learning.learner import FitContext
-
 
 # Chosen by cross-validation on training splits. Rows of length 1 are too small for a net that must
 # learn within a few epochs.

@@ -31,7 +31,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
-from slugline.learning.learner import BatchLearner, Learner, choose_learner
+from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -42,7 +42,6 @@ from slugline.text.sparse import SparseRows
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
 
@@ -456,8 +455,6 @@ def _context(
     first: bool = False,
     progress: Progress = SILENT,
 ) -> FitContext:
-    from slugline.learning.learner import FitContext
-
     weights = topic_weights(settings.class_weight, topics, labels)
     return FitContext(
         n_topics=len(topics),

@@ -164,10 +164,10 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     """Predict a file, on a worker."""
     worker = get_worker()
 
-    def tell(so_far: FileProgress) -> None:
+    def tell(message: FileProgress) -> None:
         if name not in _jobs:
             raise JobEnded
-        worker.log_event(name, [task.number, *so_far])
+        worker.log_event(name, [task.number, *message])
 
     job = _jobs.get(name)
     if job is None:

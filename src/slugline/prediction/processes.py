@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from slugline.errors import SluglineError
+from slugline.model.routing import Router
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
     FileProgress,
@@ -26,12 +28,6 @@ from slugline.prediction.task import (
     cached_router,
     predict_file,
 )
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-
-    from slugline.model.routing import Router
-
 
 #: Told the number of a task, and how far it is, or its outcome.
 Report = Callable[[int, FileProgress | FileResult], object]
@@ -210,9 +206,9 @@ def _run_worker(
     for other in others:
         other.close()
 
-    def tell(so_far: FileProgress) -> None:
+    def tell(message: FileProgress) -> None:
         try:
-            connection.send(so_far)
+            connection.send(message)
         except OSError as error:
             raise JobEnded from error
 

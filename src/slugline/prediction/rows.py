@@ -166,8 +166,8 @@ def predict_rows(
     columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
     if announce and rows.has_names and head:
         if text is None:
-            known = known_text_columns(column_names(head), (id_column,))
-            announce(columns_note(columns.text, layout=rows.layout, known=known))
+            candidates = known_text_columns(column_names(head), (id_column,))
+            announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
         if id is None and id_column not in (None, ID_NAME):
             announce(f"read column {short_repr(id_column)} as id; name another with `id`")
     missing = BadRow(

@@ -10,21 +10,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import OptionError, OutputError, SluglineError
+from slugline.learning.encoder.encoder import Encoder
 from slugline.model.file.container import pack, read_bytes
 from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import PredictOptions, make_router, predict_batches, strict_error
-
-if TYPE_CHECKING:
-    from slugline.learning.encoder.encoder import Encoder
 
 # Copies of a model --------------------------------------------------------------------------------
 

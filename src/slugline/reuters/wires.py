@@ -7,21 +7,17 @@ import hashlib
 import io
 import re
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
+from slugline.base.files import PathLike
+from slugline.base.progress import Progress
 from slugline.errors import DataError, OptionError
 from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from slugline.base.files import PathLike
-    from slugline.base.progress import Progress
-
 
 _MAX_UNPACKED = 64_000_000  # bytes; the most an archive may take in memory, twice its real size
 _DIGESTS = Path(__file__).with_name("reuters21578.sha256").read_text("ascii")

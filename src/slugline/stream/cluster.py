@@ -119,9 +119,9 @@ def _copy(arrays: Arrays | None) -> Arrays | None:
     return None if arrays is None else tuple(array.copy() for array in arrays)
 
 
-def add_new(left: Arrays, right: Arrays) -> Arrays:
+def add_new(sums: Arrays, others: Arrays) -> Arrays:
     """Return sums as new arrays."""
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+    return tuple(a + b for a, b in zip(sums, others, strict=True))
 
 
 # The engine -------------------------------------------------------------------------------------

@@ -179,8 +179,8 @@ class TermStatistics:
 def _take_names(data: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
     """Return some of the names, which are joined in `data`, in the order of the indices."""
     chosen = lengths[indices]
-    joined = np.frombuffer(data, dtype=np.uint8)[ranges(boundaries(lengths)[indices], chosen)]
-    return joined.tobytes(), chosen
+    names = np.frombuffer(data, dtype=np.uint8)[ranges(boundaries(lengths)[indices], chosen)]
+    return names.tobytes(), chosen
 
 
 class Weighting(NamedTuple):

@@ -94,7 +94,7 @@ class Objective:
     min_key: int  # Rows with a lower key are held out
 
     @classmethod
-    def of(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
+    def from_rows(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
         """Return the objective for training rows, given how many each topic has."""
         n_rows, weights = int(counts.sum()), rows.topic_weights
         negative = sums.error_cost(n_rows) * weights
@@ -203,7 +203,7 @@ class StreamTraining:
         batches = self._batches[self._state.n_done - n_before :]
         if not batches:
             return
-        objective = Objective.of(self._rows, counts, min_key)
+        objective = Objective.from_rows(self._rows, counts, min_key)
         engine, width = self._rows.engine, batches[0].stop - batches[0].start
         parallel = engine.topic_parallel(self._rows.n_columns, width, len(batches))
         if parallel is not None:
@@ -223,8 +223,8 @@ class StreamTraining:
                 state.firsts.setdefault(topics.start, step.first)
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()
-                done = self._share_done([step.share], tolerance)
-                self._report(n_before + step.n_passes, topics, done)
+                share = self._share_done([step.share], tolerance)
+                self._report(n_before + step.n_passes, topics, share)
         finally:
             if step is not None:
                 state.n_passes = n_before + step.n_passes
@@ -259,8 +259,8 @@ class StreamTraining:
                     n_ended += 1
                 n_passes = state.n_passes + sum(running.n_passes for running in reports.values())
                 shares = [running.share for running in reports.values()]
-                done = self._share_done(shares, tolerance)
-                self._report(n_passes, batches[number], done)
+                share = self._share_done(shares, tolerance)
+                self._report(n_passes, batches[number], share)
         finally:
             reports.update(parallel.stop())
             for number, report in reports.items():
@@ -300,10 +300,10 @@ class StreamTraining:
 
         Where a gradient grows for once, the share stays.
         """
-        done = np.ones(len(shares))
+        ended = np.ones(len(shares))
         if tolerance < 1:
-            done = np.log(np.clip(shares, tolerance, 1)) / np.log(tolerance)
-        self._done = max(self._done, float((self._state.n_done + done.sum()) / self._n_descents))
+            ended = np.log(np.clip(shares, tolerance, 1)) / np.log(tolerance)
+        self._done = max(self._done, float((self._state.n_done + ended.sum()) / self._n_descents))
         return self._done
 
     def _keep(self, topics: slice, iterate: Iterate | None) -> None:

@@ -249,7 +249,7 @@ class TreeSum:
             total = self._add(self._levels.pop()[1], total)
         return total
 
-    def _add(self, left: Arrays, right: Arrays) -> Arrays:
-        total = add_arrays(left, right)
-        self._pool.put(right)  # only now, as threads wait for it
+    def _add(self, sums: Arrays, others: Arrays) -> Arrays:
+        total = add_arrays(sums, others)
+        self._pool.put(others)  # only now, as threads wait for it
         return total

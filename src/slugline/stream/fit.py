@@ -191,11 +191,11 @@ Dask collection
         if saved is not None:
             tie_to_documents(saved, engine, documents.n_documents, documents.digest)
 
-        def report(n_passes: int, batch: slice, done: float) -> None:
-            expected = f" of about {n_passes / done:.0f}" if done >= _MIN_SHARE else ""
+        def report(n_passes: int, batch: slice, share: float) -> None:
+            expected = f" of about {n_passes / share:.0f}" if share >= _MIN_SHARE else ""
             progress.update(
                 "learning",
-                done,
+                share,
                 f"pass {n_passes}{expected}: topics {batch.start + 1:,} to {batch.stop:,} of "
                 f"{len(topics):,}",
             )

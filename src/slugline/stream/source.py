@@ -127,7 +127,7 @@ class SerializedDocuments:
     paths: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, batch: Batch) -> SerializedDocuments:
+    def from_batch(cls, batch: Batch) -> SerializedDocuments:
         """Serialize a batch."""
         return cls(zlib.compress(pickle.dumps(batch), 1))
 
@@ -201,7 +201,7 @@ def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
     """Yield partitions that can be read anywhere: local ones are read and serialized."""
     for partition in partitions:
         if partition.is_local:
-            yield from map(SerializedDocuments.of, partition.batches())
+            yield from map(SerializedDocuments.from_batch, partition.batches())
         else:
             yield partition
 

@@ -297,7 +297,7 @@ class Features:
         number = self.words_block
         if number is not None and self._training_words is None:
             place = number, len(self.blocks), sum(self._widths()[:number])
-            self._training_words = _TrainingWords.of(counts, n_words, *place)
+            self._training_words = _TrainingWords.from_stack(counts, n_words, *place)
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[I64]:
@@ -399,7 +399,7 @@ class _TrainingWords(NamedTuple):
     n_words: Integers
 
     @classmethod
-    def of(
+    def from_stack(
         cls, stack: RowStack, n_words: Sequence[Integers], block: int, n_blocks: int, offset: int
     ) -> _TrainingWords:
         """Return the words among counts of several blocks, whose columns begin at an offset."""

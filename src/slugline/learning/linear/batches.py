@@ -148,7 +148,7 @@ class LinearStream:
             Restore the weights if this fails or is interrupted, from a copy of those that the rows
             may change.
         """
-        problem = fit.LinearProblem.of(X, y, context, self._batches)
+        problem = fit.LinearProblem.from_rows(X, y, context, self._batches)
         if not undo:
             self._learn(problem)
             return
@@ -196,8 +196,8 @@ class LinearStream:
         known_columns = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:
             known_columns |= sums[:-1] > fit.INITIAL_SQUARED_SUM
-        known = fit.renormalize_rows(X[rows], known_columns)
-        return fit.HeldOutScores(rows, self.decision_function(known))
+        renormalized = fit.renormalize_rows(X[rows], known_columns)
+        return fit.HeldOutScores(rows, self.decision_function(renormalized))
 
     def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
         rows = heldout.rows

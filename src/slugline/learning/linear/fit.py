@@ -108,10 +108,10 @@ def renormalize_rows(X: sp.csr_array, known_columns: Mask) -> sp.csr_array:
     """
     squares = sp.csr_array((X.data**2, X.indices, X.indptr), shape=X.shape)
     masks = np.stack([np.ones_like(known_columns), known_columns], axis=1).astype(np.float32)
-    total, known = (squares @ masks).T
+    total, known_squares = (squares @ masks).T
     scale = np.ones_like(total)
-    is_unit = (np.abs(total - 1) < _NEAR) & (known > 0)
-    scale[is_unit] = 1 / np.sqrt(known[is_unit])
+    is_unit = (np.abs(total - 1) < _NEAR) & (known_squares > 0)
+    scale[is_unit] = 1 / np.sqrt(known_squares[is_unit])
     data = X.data * scale.repeat(row_lengths(X.indptr))
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
@@ -179,18 +179,18 @@ def fit_linear(
         very few rows, or if there are so many topics that each batch learns from a sample of rows.
     limits : FitLimits, optional
     """
-    problem = LinearProblem.of(X, y, context, limits=limits)
+    problem = LinearProblem.from_rows(X, y, context, limits=limits)
     with closing(context.progress):
         return _fit_and_calibrate(problem, passes, clean)
 
 
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
     rows = np.flatnonzero(problem.costs > 0)
-    training, clean_rows = _Training.of(problem, rows, passes), rows
+    training, clean_rows = _Training.from_problem(problem, rows, passes), rows
     if clean:
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
-            training = _Training.of(problem, clean_rows, passes)
+            training = _Training.from_problem(problem, clean_rows, passes)
     parts, bias_parts = zip(*training.map_batches(training.finish), strict=True)
     del training  # its minibatches take half as much memory as the rows
     weights, biases = steps.hstack_topics(parts), np.concatenate(bias_parts)
@@ -214,7 +214,7 @@ class LinearProblem:
     is_stopped: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of(
+    def from_rows(
         cls,
         X: sp.csr_array,
         y: I64,
@@ -306,14 +306,14 @@ class _Training:
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def from_problem(
         cls, problem: LinearProblem, rows: Index, passes: int | None, step: str = "learning from"
     ) -> _Training:
         costs = problem.sample_costs(problem.totals(rows))
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
-        shown = LongStep(progress, f"{step} {len(rows):,} documents", len(problem.batches))
-        return cls(problem, rows, n_passes, costs, problem.rates(rows), shown)
+        long_step = LongStep(progress, f"{step} {len(rows):,} documents", len(problem.batches))
+        return cls(problem, rows, n_passes, costs, problem.rates(rows), long_step)
 
     @cached_property
     def batches(self) -> steps.Minibatches:
@@ -408,7 +408,7 @@ def _without_doubtful(training: _Training, rows: Index) -> Index:
     if not training.fits and len(rows) > many_rows:
         # The first pass would be lost, so try it on a sample of the rows.
         sample = rows[:: -(-len(rows) // many_rows)]
-        trial = _Training.of(problem, sample, 1)
+        trial = _Training.from_problem(problem, sample, 1)
         if trial.doubtful(sample).mean() <= _EXPECTED_DOUBTFUL:
             return rows
     doubtful = training.doubtful(rows)
@@ -475,9 +475,9 @@ def score_heldout_rows(
             parts.append(test)
             part = _fit_and_score(problem, train, test, passes)
             scores.append(scale_heldout_scores(part, len(train) / len(clean_rows)))
-    joined = np.concatenate(parts)
-    order = np.argsort(joined)
-    return HeldOutScores(joined[order], np.concatenate(scores)[order])
+    heldout = np.concatenate(parts)
+    order = np.argsort(heldout)
+    return HeldOutScores(heldout[order], np.concatenate(scores)[order])
 
 
 def scores_in_folds(
@@ -507,7 +507,7 @@ def scores_in_folds(
     -------
     float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
     """
-    problem = LinearProblem.of(X, y, context)
+    problem = LinearProblem.from_rows(X, y, context)
     scores = np.full((len(y), context.n_topics), ABSENT_SCORE, dtype=np.float32)
     for fold in range(int(folds.max(initial=-1)) + 1):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
@@ -518,7 +518,7 @@ def scores_in_folds(
 
 def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: int | None) -> F32:
     """Return scores of test rows by weights learned from training rows."""
-    training = _Training.of(problem, train, passes, "calibrating: learning from")
+    training = _Training.from_problem(problem, train, passes, "calibrating: learning from")
     known_columns = np.zeros(problem.X.shape[1], dtype=bool)
     known_columns[problem.X[train].indices] = True
     X = renormalize_rows(problem.X[test], known_columns)

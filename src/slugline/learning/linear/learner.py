@@ -149,8 +149,8 @@ class LinearLearner(LinearOptions):
         except KeyboardInterrupt:
             if not n_learned:
                 raise
-            kept = f"keeping what was learned from {n_learned:,} documents"
-            context.progress.note(INTERRUPTED.format(kept))
+            outcome = f"keeping what was learned from {n_learned:,} documents"
+            context.progress.note(INTERRUPTED.format(outcome))
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
         vars(self).pop("left_out_", None)  # that of an earlier fit

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.learning.calibration import softmax
-from slugline.learning.net.layers import Dense, DenseStack, LossAndAccuracy
+from slugline.learning.net.layers import Dense, DenseStack, LossAndAccuracy, glorot_uniform
 from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ class Network(DenseStack):
 
     def build(self, n_inputs: int) -> Network:
         """Draw initial weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
-        from slugline.learning.net.layers import glorot_uniform
-
         rng = np.random.default_rng([self.seed, 0])
         self.weights = []
         self._trainer = None
@@ -89,7 +87,7 @@ class Network(DenseStack):
         validation_data: tuple[Any, npt.ArrayLike] | None = None,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
-        **how: Unpack[FitKeywords],
+        **options: Unpack[FitKeywords],
     ) -> History:
         """Train the net, starting from its current weights if it has any.
 
@@ -125,9 +123,9 @@ class Network(DenseStack):
             self.build(X.shape[1])
         if self._trainer is None:
             self._trainer = self._new_trainer()
-        options = FitOptions(**how)
+        fit_options = FitOptions(**options)
         weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
-        return fit_loop(self._trainer, X, y, weight, validation_data, options)
+        return fit_loop(self._trainer, X, y, weight, validation_data, fit_options)
 
     def predict(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""

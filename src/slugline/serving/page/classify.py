@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,10 +22,6 @@ from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page, read_form, wants_part
 from slugline.serving.settings import LimitError
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 
 # The answer ---------------------------------------------------------------------------------------
 

@@ -210,7 +210,7 @@ async def log_in(request: Request) -> Response:
     tokens, address = state.settings.tokens, client_address(request.scope)
     state.failed_tries.check(address)
     token = (await read_form(request)).get("token", "").strip()
-    if not is_among(token.encode(), [known.encode() for known in tokens]):
+    if not is_among(token.encode(), [accepted.encode() for accepted in tokens]):
         state.failed_tries.add(address)
         return _form(request, 403, "This token is not valid here.")
     answer = RedirectResponse("/", 303)
