@@ -63,7 +63,7 @@ def test_a_separator_in_most_topics_is_warned_of(separator: str) -> None:
 
 
 def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:
-    (warning,) = name_warnings(["card", "card"], known=["Card", "cash"])
+    (warning,) = name_warnings(["card", "card"], model_topics=["Card", "cash"])
 
     assert warning.startswith("1 topic is written in several ways")
     assert "'card', 'Card'" in warning

@@ -12,17 +12,8 @@ import click
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
 from slugline.base.words import counted, nearest, percent
-from slugline.cli.options import (
-    command,
-    data_argument,
-    option,
-    output_options,
-    read_parts,
-    reading_options,
-    seed_option,
-    test_option,
-    threads_option,
-)
+from slugline.cli import options
+from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, show, show_progress, warn
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
@@ -45,10 +36,10 @@ _DROPPED = 0.5
 
 
 @command()
-@data_argument
-@reading_options
+@options.data_argument
+@options.reading_options
 @option("--like MODEL", "Look for columns and encoding of the data that MODEL learned from.")
-@test_option
+@options.test_option
 @option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
@@ -66,9 +57,9 @@ _DROPPED = 0.5
     "Measure by cross-validation what the decisions are worth; without --decisions, what "
     "dropping the suspects is.",
 )
-@seed_option
-@threads_option
-@output_options
+@options.seed_option
+@options.threads_option
+@options.output_options
 def audit(
     data: Sequence[str],
     reading: ReadOptions,
@@ -101,19 +92,19 @@ def audit(
         from slugline.model.file.content import load_model
 
         reading = reading._replace(layout=load_model(like)[0].layout)
-    parts = read_parts(data, None, test, reading, quiet)
+    parts = options.read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
-    options: dict[str, Any] = {"seed": seed, "n_jobs": threads}
+    settings: dict[str, Any] = {"seed": seed, "n_jobs": threads}
     with show_progress(quiet) as progress:
-        options["progress"] = progress
+        settings["progress"] = progress
         if decisions is not None:
-            _repair(train, data, reading, decisions, output, gain, options, as_json)
+            _repair(train, data, reading, decisions, output, gain, settings, as_json)
             return
         from slugline.auditing.audit import audit_corpus
         from slugline.auditing.findings import Findings
 
-        report = audit_corpus(train, others, **options)
-        gained = _gain_of_dropping(report, options) if gain else None
+        report = audit_corpus(train, others, **settings)
+        gained = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
     delimiter = "," if review is None else _delimiter(data[0], reading)
     files = _write(findings, output, ranking, review, delimiter)
@@ -183,7 +174,7 @@ def _repair(
     path: Path,
     output: Path | None,
     gain: bool,
-    options: dict[str, Any],
+    settings: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
@@ -200,7 +191,7 @@ def _repair(
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
     warn(_of_new_topic(str(path), new, corpus.topics) for new in repair.new_topics)
-    gained = _gain_of(corpus, repair, options) if gain else None
+    gained = _gain_of(corpus, repair, settings) if gain else None
     is_whole = output is not None and _write_documents(output, corpus, repair, data, reading)
     said = {
         "relabelled": repair.n_relabelled,
@@ -247,28 +238,28 @@ def _write_documents(
     return whole is not None
 
 
-def _gain_of(corpus: Corpus, repair: Repair, options: dict[str, Any]) -> Gain | None:
+def _gain_of(corpus: Corpus, repair: Repair, settings: dict[str, Any]) -> Gain | None:
     from slugline.auditing.audit import group_copies
 
-    groups = group_copies(corpus.texts, seed=options["seed"], n_jobs=options["n_jobs"])
-    return _measured(corpus, repair.topics, groups, options)
+    groups = group_copies(corpus.texts, seed=settings["seed"], n_jobs=settings["n_jobs"])
+    return _measured(corpus, repair.topics, groups, settings)
 
 
-def _gain_of_dropping(report: Audit, options: dict[str, Any]) -> Gain | None:
+def _gain_of_dropping(report: Audit, settings: dict[str, Any]) -> Gain | None:
     corpus = report.corpus
     dropped = set(report.suspects(_DROPPED).tolist())
     after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return _measured(corpus, after, report.copies.groups, options)
+    return _measured(corpus, after, report.copies.groups, settings)
 
 
 def _measured(
-    corpus: Corpus, after: list[str | None], groups: Index, options: dict[str, Any]
+    corpus: Corpus, after: list[str | None], groups: Index, settings: dict[str, Any]
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
     from slugline.auditing.repair import measure_gain
 
     try:
-        return measure_gain(corpus, after, groups, **options)
+        return measure_gain(corpus, after, groups, **settings)
     except DataError as error:
         warn([f"the gain can't be measured: {error}"])
         return None

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slugline.base.words import counted
-from slugline.cli.options import (
-    check_model_first,
-    command,
-    data_argument,
-    model_argument,
-    option,
-    output_options,
-    read_parts,
-    reading_options,
-    test_option,
-    threads_option,
-)
+from slugline.cli import options
+from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.rows import ReadOptions
 
@@ -28,17 +18,17 @@ if TYPE_CHECKING:
 
 
 @command()
-@model_argument
-@data_argument
-@reading_options
-@test_option
+@options.model_argument
+@options.data_argument
+@options.reading_options
+@options.test_option
 @option(
     "--validation FILE",
     "Labelled texts that the best epoch was found on.",
     show_default="a part of DATA, if MODEL is a network",
 )
-@threads_option
-@output_options
+@options.threads_option
+@options.output_options
 def check(
     model: str,
     data: Sequence[str],
@@ -56,9 +46,9 @@ def check(
     from slugline.experiment.retraining import retrain
     from slugline.model.file.content import load_model
 
-    check_model_first("check", model, data[0])
+    options.check_model_first("check", model, data[0])
     reading = reading._replace(layout=load_model(model)[0].layout)
-    parts = read_parts(data, validation, test, reading, quiet)
+    parts = options.read_parts(data, validation, test, reading, quiet)
     with show_progress(quiet) as progress:
         retraining = retrain(
             model,

@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 from slugline.base.files import write_result
 from slugline.base.words import counted
-from slugline.cli.options import (
-    command,
-    data_argument,
-    option,
-    output_options,
-    read_parts,
-    reading_options,
-    seed_option,
-    threads_option,
-)
+from slugline.cli import options
+from slugline.cli.options import command, option
 from slugline.cli.output import (
     exit_if_interrupted,
     print_json,
@@ -41,8 +33,8 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 
 
 @command()
-@data_argument
-@reading_options
+@options.data_argument
+@options.reading_options
 @option(
     "--models A,B,...",
     "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of "
@@ -56,9 +48,9 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 )
 @option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
 @option("--jobs N", "Models to measure at the same time.", type=int, default=1)
-@seed_option
-@threads_option
-@output_options
+@options.seed_option
+@options.threads_option
+@options.output_options
 def compare(
     data: Sequence[str],
     reading: ReadOptions,
@@ -95,7 +87,7 @@ def compare(
         check_target("--resume", resume, sources)
     width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), show_progress(quiet) as progress:
-        corpus = read_parts(data, None, None, reading, quiet)["train"]
+        corpus = options.read_parts(data, None, None, reading, quiet)["train"]
         comparison = compare_models(
             corpus,
             chosen,

@@ -8,21 +8,9 @@ from typing import TYPE_CHECKING
 
 from slugline.base.files import write_result
 from slugline.base.words import counted
+from slugline.cli import options
 from slugline.cli.encoder import check_encoder
-from slugline.cli.options import (
-    COUNT,
-    baseline_option,
-    command,
-    data_argument,
-    encoder_option,
-    option,
-    output_options,
-    read_parts,
-    reading_options,
-    seed_option,
-    test_option,
-    threads_option,
-)
+from slugline.cli.options import COUNT, command, option
 from slugline.cli.output import (
     exit_if_interrupted,
     print_json,
@@ -41,19 +29,19 @@ if TYPE_CHECKING:
 
 
 @command()
-@data_argument
-@reading_options
-@test_option
+@options.data_argument
+@options.reading_options
+@options.test_option
 @option(
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
 )
-@baseline_option
-@encoder_option
+@options.baseline_option
+@options.encoder_option
 @option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
 @option("--plot PNG", "Draw the curves.", type=Path)
-@seed_option
-@threads_option
-@output_options
+@options.seed_option
+@options.threads_option
+@options.output_options
 def curve(
     data: Sequence[str],
     reading: ReadOptions,
@@ -87,7 +75,7 @@ def curve(
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
-    parts = read_parts(data, None, test, reading, quiet)
+    parts = options.read_parts(data, None, test, reading, quiet)
     with show_progress(quiet) as progress:
         curves = learning_curves(
             parts["train"],

@@ -6,19 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.cli.options import (
-    check_model_first,
-    command,
-    data_argument,
-    load_parts,
-    mistakes_option,
-    model_argument,
-    option,
-    output_options,
-    reading_options,
-    say_notes,
-    seed_option,
-)
+from slugline.cli import options
+from slugline.cli.options import command, option
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
 from slugline.cli.targets import check_target, print_routing, routing_entry, tested_router
 from slugline.corpus.rows import ReadOptions
@@ -29,15 +18,15 @@ if TYPE_CHECKING:
 
 
 @command()
-@model_argument
-@data_argument
-@reading_options
-@mistakes_option
+@options.model_argument
+@options.data_argument
+@options.reading_options
+@options.mistakes_option
 @option(
     "--against MODEL2", "Test another model on the same documents, and say whether one is better."
 )
-@seed_option
-@output_options
+@options.seed_option
+@options.output_options
 def evaluate(
     model: str,
     data: Sequence[str],
@@ -62,16 +51,16 @@ def evaluate(
     from slugline.experiment.run import evaluate as evaluate_on
     from slugline.model.file.content import load_model
 
-    check_model_first("evaluate", model, data[0])
+    options.check_model_first("evaluate", model, data[0])
     if mistakes is not None:
         check_target("--mistakes", mistakes, [model, *data, against])
     fitted, file = load_model(model)
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
-    parts = load_parts(data, reading._replace(layout=fitted.layout), quiet, topics)
+    parts = options.load_parts(data, reading._replace(layout=fitted.layout), quiet, topics)
     corpus = parts.get("test", parts["train"])
-    say_notes(corpus, quiet, several=len(data) > 1)
+    options.say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:

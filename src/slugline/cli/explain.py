@@ -9,16 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slugline.base.words import counted, printable
-from slugline.cli.options import (
-    COUNT,
-    argument,
-    check_model_first,
-    command,
-    load_parts,
-    model_argument,
-    option,
-    output_options,
-)
+from slugline.cli import options
+from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
@@ -39,7 +31,7 @@ _MOST_BYTES = 1 << 26
 
 
 @command()
-@model_argument
+@options.model_argument
 @argument("text", "The text itself, or `-` for standard input.")
 @option("--topic NAME", "Topic to explain.", show_default="the answer")
 @option("--not against NAME", "Say why it isn't this topic: how far the other one is above it.")
@@ -60,7 +52,7 @@ _MOST_BYTES = 1 << 26
     "leaving out each.",
 )
 @option("--html FILE", "Write a page with the text marked.", type=Path)
-@output_options
+@options.output_options
 def explain(
     model: str,
     text: str,
@@ -87,7 +79,7 @@ def explain(
     from slugline.model.file.content import load_model
     from slugline.model.routing import Router, describe_unsure
 
-    check_model_first("explain", model, text)
+    options.check_model_first("explain", model, text)
     if html is not None:
         check_target("--html", html, [model, *data])
     fitted, _ = load_model(model)
@@ -95,7 +87,7 @@ def explain(
     corpus = None
     if data:
         reading = ReadOptions(skip_bad_rows=True)
-        corpus = load_parts(data, reading, quiet)["train"]
+        corpus = options.load_parts(data, reading, quiet)["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)

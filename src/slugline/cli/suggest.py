@@ -12,19 +12,8 @@ import click
 
 from slugline.base.files import write_result
 from slugline.base.words import counted, printable
-from slugline.cli.options import (
-    COUNT,
-    argument,
-    check_model_first,
-    command,
-    encoding_option,
-    format_option,
-    model_argument,
-    option,
-    output_options,
-    seed_option,
-    text_option,
-)
+from slugline.cli import options
+from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress, warn
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
@@ -36,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @command()
-@model_argument
+@options.model_argument
 @argument(
     "file",
     "Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
@@ -44,12 +33,12 @@ if TYPE_CHECKING:
     metavar="UNLABELLED",
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
-@text_option
-@format_option
-@encoding_option
+@options.text_option
+@options.format_option
+@options.encoding_option
 @option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
-@seed_option
-@output_options
+@options.seed_option
+@options.output_options
 def suggest(
     model: str,
     file: str,
@@ -78,7 +67,7 @@ def suggest(
     from slugline.experiment.suggest import suggest as find
     from slugline.model.file.content import load_model
 
-    check_model_first("suggest", model, file)
+    options.check_model_first("suggest", model, file)
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)

@@ -11,20 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slugline.base.checks import check_share
-from slugline.cli.options import (
-    COUNT,
-    add_options,
-    baseline_option,
-    encoder_option,
-    mistakes_option,
-    option,
-    optional_data,
-    output_options,
-    reading_options,
-    seed_option,
-    test_option,
-    threads_option,
-)
+from slugline.cli import options
+from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
@@ -101,12 +89,12 @@ class TrainRequest:
 _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
 
 
-def make_learner(name: str, options: Mapping[str, Any]) -> Learner:
+def make_learner(name: str, net_options: Mapping[str, Any]) -> Learner:
     """Return a learner with the options of the net."""
     if name == "network":
         from slugline.learning.net.learner import NeuralLearner
 
-        return NeuralLearner(**options)
+        return NeuralLearner(**net_options)
     from slugline.learning.learner import choose_learner
 
     return choose_learner(name)
@@ -140,12 +128,12 @@ _corrections = functools.partial(option, panel="With --corrections")
 _stream = functools.partial(option, panel="For DATA that is larger than memory")
 
 _OPTIONS = (
-    optional_data,
+    options.optional_data,
     option("--output -o MODEL", "Where to save the model.", type=Path, default=TrainRequest.output),
     option("--report HTML", "Where to write the report.", type=Path, show_default="beside MODEL"),
     click.option("--check", hidden=True),
-    reading_options,
-    test_option,
+    options.reading_options,
+    options.test_option,
     option(
         "--test-fraction SHARE",
         "Share of DATA to test on without --test; 0 learns from all of it, untested.",
@@ -157,7 +145,7 @@ _OPTIONS = (
         "linear, or network, as in the newswire lesson.",
         default=TrainRequest.learner,
     ),
-    encoder_option,
+    options.encoder_option,
     option(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
@@ -192,7 +180,7 @@ _OPTIONS = (
         "Also learn from fewer labels, and add to the report what more would bring; with an "
         "encoder, also without it.",
     ),
-    baseline_option,
+    options.baseline_option,
     option(
         "--quantize PRECISION",
         "Store weights as float16 or int8, and print what that costs.",
@@ -204,10 +192,10 @@ _OPTIONS = (
         "what that costs.",
         show_default="no limit",
     ),
-    seed_option,
-    threads_option,
-    mistakes_option,
-    output_options,
+    options.seed_option,
+    options.threads_option,
+    options.mistakes_option,
+    options.output_options,
     _net(
         "--validation FILE",
         "Labelled texts to find the best epoch on.",
@@ -301,7 +289,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
         net = {name: value for name, value in net.items() if value is not None}
         function(TrainRequest(**values, net_options=net))
 
-    return add_options(wrapper, _OPTIONS)
+    return options.add_options(wrapper, _OPTIONS)
 
 
 # Which options can be combined --------------------------------------------------------------------

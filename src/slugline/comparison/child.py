@@ -30,16 +30,8 @@ import numpy as np
 
 from slugline.base.checks import peak_memory_mb
 from slugline.base.words import nearest, one_line
+from slugline.comparison import process
 from slugline.comparison.models import MODELS, make_model
-from slugline.comparison.process import (
-    FoldedDocuments,
-    FoldResult,
-    Message,
-    ModelFailure,
-    ModelIdentity,
-    ModelJob,
-    read_documents,
-)
 from slugline.errors import OptionError, SluglineError
 
 # Models of the user -------------------------------------------------------------------------------
@@ -170,15 +162,15 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def main() -> None:
     """Run the job in the only argument."""
     source, channel = _take_streams()
-    job = msgspec.json.decode(sys.argv[1], type=ModelJob)
+    job = msgspec.json.decode(sys.argv[1], type=process.ModelJob)
     try:
-        documents = read_documents(source) if job.folds else None
+        documents = process.read_documents(source) if job.folds else None
         threading.Thread(target=_end_with, args=(source,), daemon=True).start()
         for message in _messages(job, documents):
             _send(channel, message)
     # Whatever ends the model, an exit included, is told.
     except BaseException as error:  # noqa: BLE001
-        _send(channel, ModelFailure(_failure_message(error)))
+        _send(channel, process.ModelFailure(_failure_message(error)))
 
 
 def _failure_message(error: BaseException) -> str:
@@ -190,7 +182,7 @@ def _failure_message(error: BaseException) -> str:
     return f"{said}; put a vectorizer before a classifier of numbers" if is_of_numbers else said
 
 
-def _send(channel: BinaryIO, message: Message) -> None:
+def _send(channel: BinaryIO, message: process.Message) -> None:
     channel.write(msgspec.json.encode(message) + b"\n")
     channel.flush()
 
@@ -213,9 +205,11 @@ def _end_with(source: BinaryIO) -> None:
     os._exit(1)
 
 
-def _messages(job: ModelJob, documents: FoldedDocuments | None) -> Iterator[Message]:
+def _messages(
+    job: process.ModelJob, documents: process.FoldedDocuments | None
+) -> Iterator[process.Message]:
     if documents is None:
-        yield ModelIdentity(describe_user_model(job.model, job.seed))
+        yield process.ModelIdentity(describe_user_model(job.model, job.seed))
         return
     if job.model in MODELS:
         make: Callable[[], Any] = partial(make_model, job.model, job.seed, job.n_threads)
@@ -230,8 +224,13 @@ def _messages(job: ModelJob, documents: FoldedDocuments | None) -> Iterator[Mess
 
 
 def _measure(
-    make: Callable[[], Any], documents: FoldedDocuments, fold: int, seed: int, *, is_last: bool
-) -> FoldResult:
+    make: Callable[[], Any],
+    documents: process.FoldedDocuments,
+    fold: int,
+    seed: int,
+    *,
+    is_last: bool,
+) -> process.FoldResult:
     train = [row for row, document_fold in enumerate(documents.folds) if document_fold != fold]
     test = [row for row, document_fold in enumerate(documents.folds) if document_fold == fold]
     # A fold has the same result whether or not others were measured before it.
@@ -246,7 +245,7 @@ def _measure(
         fitted = time.perf_counter()
         answers = model.predict([documents.texts[row] for row in test])
         answered = time.perf_counter()
-    return FoldResult(
+    return process.FoldResult(
         fold,
         _numbered(answers, sorted(set(documents.topics)), len(test)),
         fitted - started,

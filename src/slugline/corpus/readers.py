@@ -26,19 +26,8 @@ from typing import BinaryIO
 
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
+from slugline.corpus import formats
 from slugline.corpus.bytes import LineStream, check_encoding, detect_encoding
-from slugline.corpus.formats import (
-    ByteRange,
-    TableDialect,
-    TextLines,
-    array_rows,
-    detect_dialect,
-    is_header,
-    json_rows,
-    named_delimiter,
-    table_rows,
-    text_rows,
-)
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import (
     MAX_RECORD,
@@ -208,7 +197,7 @@ class RowReader:
     _rows: RowIterator
     stream: LineStream | None = None  # the source of the rows, if it has lines
     note: str = ""  # note for the user on what was assumed about the format
-    byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
+    byte_range: formats.ByteRange | None = None  # the part of a file that is read, if it is one
     encoding: str | None = None  # that was named or detected; None for UTF-8
     layout: DataLayout | None = None  # that of the training data, which it may share
 
@@ -336,14 +325,14 @@ def _first_lines(file: BinaryIO, is_packed: bool) -> bytes:
 _N_SHOWN = 1 << 16
 
 
-def read_dialect(rows: RowReader) -> TableDialect:
+def read_dialect(rows: RowReader) -> formats.TableDialect:
     """Return how a file of CSV or TSV is written; the usual dialect for anything else.
 
     Answers to an Excel file get a byte-order mark, without which Excel doesn't see UTF-8.
     """
     path = Path(rows.name)
     if rows.format not in ("csv", "tsv") or not path.is_file():
-        return TableDialect(has_mark=rows.format == "xlsx")
+        return formats.TableDialect(has_mark=rows.format == "xlsx")
     with (
         contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows says what is wrong
         path.open("rb") as file,
@@ -355,8 +344,8 @@ def read_dialect(rows: RowReader) -> TableDialect:
             n_bytes += len(line)
         if lines:
             delimiter = "\t" if rows.format == "tsv" else None
-            return detect_dialect(lines, delimiter, rows.encoding or "utf-8")
-    return TableDialect()
+            return formats.detect_dialect(lines, delimiter, rows.encoding or "utf-8")
+    return formats.TableDialect()
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
@@ -368,13 +357,13 @@ def read_line_range(path: str, start: int, stop: int) -> RowReader:
     with translate_os_errors(path):
         check_exists(Path(path))
         file = Path(path).open("rb")  # noqa: SIM115 (closed after iteration)
-        byte_range = ByteRange(file, start, stop)
+        byte_range = formats.ByteRange(file, start, stop)
     return RowReader(path, "jsonl", _range_rows(path, byte_range), byte_range=byte_range)
 
 
-def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
+def _range_rows(name: str, byte_range: formats.ByteRange) -> RowIterator:
     with translate_os_errors(name), byte_range:
-        yield from json_rows(TextLines(byte_range.readline, name))
+        yield from formats.json_rows(formats.TextLines(byte_range.readline, name))
 
 
 def read_row_range(path: str, first: int, end: int) -> RowReader:
@@ -398,7 +387,7 @@ def read_frame(frame: Frame) -> RowReader:
 
 def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> RowReader:
     stream = LineStream(sys.stdin.buffer, encoding=encoding)
-    lines = TextLines(stream.readline, "standard input", encoding=encoding)
+    lines = formats.TextLines(stream.readline, "standard input", encoding=encoding)
     note = ""
     if name is None:
         name, note = _format_of_lines(lines, fallback)
@@ -412,12 +401,12 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
     return RowReader(lines.name, name, chosen.read(lines), line_stream, note)
 
 
-def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
+def _format_of_lines(lines: formats.TextLines, fallback: str | None) -> tuple[str | None, str]:
     """Return the format that the first line suggests, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
-    if not sys.stdin.isatty() and (named_delimiter(head) or is_header(head)):
+    if not sys.stdin.isatty() and (formats.named_delimiter(head) or formats.is_header(head)):
         return "csv", "read as CSV, as its first line names columns; for plain texts, `format=txt`"
     return fallback, ""
 
@@ -483,13 +472,13 @@ def _file_rows(
     name: str,
     file: BinaryIO,
     stream: LineStream,
-    read: Callable[[TextLines], RowIterator],
+    read: Callable[[formats.TextLines], RowIterator],
     encoding: str | None,
 ) -> RowIterator:
     limit = MAX_UNPACKED if stream.packed else math.inf
     with translate_os_errors(name), file:
         try:
-            yield from read(TextLines(stream.readline, name, limit, encoding))
+            yield from read(formats.TextLines(stream.readline, name, limit, encoding))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."
@@ -507,13 +496,13 @@ class _Format:
 
 
 _FORMATS = {
-    "csv": _Format(table_rows),
-    "tsv": _Format(partial(table_rows, delimiter="\t")),
-    "jsonl": _Format(json_rows),
-    "json": _Format(array_rows, unit="item"),
+    "csv": _Format(formats.table_rows),
+    "tsv": _Format(partial(formats.table_rows, delimiter="\t")),
+    "jsonl": _Format(formats.json_rows),
+    "json": _Format(formats.array_rows, unit="item"),
     "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
     "xlsx": _Format(lambda path, _: excel_rows(path), takes_path=True, unit="row"),
-    "txt": _Format(text_rows, has_names=False),
+    "txt": _Format(formats.text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
 # And some that users can't name.

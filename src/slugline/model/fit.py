@@ -16,15 +16,8 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import count_threads, option_error
 from slugline.base.progress import SILENT, Progress, announce, check_progress
-from slugline.corpus.documents import (
-    Topic,
-    Topics,
-    chain_digests,
-    check_documents,
-    check_topic_names,
-    compute_digest,
-    to_plain_topics,
-)
+from slugline.corpus import documents
+from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError
@@ -192,7 +185,7 @@ def fit(
 ) -> Fitted:
     """Learn from all documents at once; see `TopicClassifier.fit`."""
     described = settings.descriptions
-    texts, names = check_documents(X, y, may_be_none=bool(described))
+    texts, names = documents.check_documents(X, y, may_be_none=bool(described))
     topics = Topics.fit([*names, *described])
     labels = topics.encode(names)
     learner = settings.learner
@@ -241,7 +234,7 @@ def fit(
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
-        data_digest=compute_digest(texts, names),
+        data_digest=documents.compute_digest(texts, names),
         n_documents=len(texts),
         n_held_out=n_unread or (_n_held_out(context, len(texts), history) if interrupted else 0),
         validation_digest=validation_digest,
@@ -329,7 +322,7 @@ def _fit_descriptions(
         learner=LinearLearner.restore(options, arrays),
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
-        data_digest=compute_digest([], []),
+        data_digest=documents.compute_digest([], []),
         n_documents=0,
         dense=DenseHead(encoder, *fit_nearest_means(rows, y, context)),
         descriptions=dict(settings.descriptions),
@@ -344,9 +337,13 @@ def _validation_rows(
     if not is_pair or len(validation_data) != 2:
         raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
-    texts, topics_of_texts = check_documents(*validation_data, names)
+    texts, topics_of_texts = documents.check_documents(*validation_data, names)
     try:
-        return texts, topics.encode(topics_of_texts), compute_digest(texts, topics_of_texts)
+        return (
+            texts,
+            topics.encode(topics_of_texts),
+            documents.compute_digest(texts, topics_of_texts),
+        )
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
 
@@ -369,7 +366,7 @@ def fit_batch(
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
     """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
-    texts, names = check_documents(X, y)
+    texts, names = documents.check_documents(X, y)
     if settings.encoder is not None:
         raise OptionError(
             "what an `encoder` says is learned from all documents at once, not batch by batch; "
@@ -377,7 +374,7 @@ def fit_batch(
         )
     if before is None:
         before = _before_first_batch(settings, classes)
-    elif classes is not None and set(to_plain_topics(classes, "classes")) != set(
+    elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
@@ -392,14 +389,14 @@ def fit_batch(
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
     rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
     learner.partial_fit(rows, labels, replace(context, moved=moved))
-    digest = compute_digest(texts, names)
+    digest = documents.compute_digest(texts, names)
     return replace(
         before,
         features=features,
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
-        data_digest=digest if is_first else chain_digests(before.data_digest, digest),
+        data_digest=digest if is_first else documents.chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
         n_batches=before.n_batches + 1,
         history=None,
@@ -418,12 +415,12 @@ def _before_first_batch(settings: FitSettings, classes: Iterable[Topic] | None) 
             "thresholds for `min_precision` are chosen from all documents at once, not batch by "
             "batch; leave it out, or call fit."
         )
-    names = [] if classes is None else to_plain_topics(classes, "classes")
+    names = [] if classes is None else documents.to_plain_topics(classes, "classes")
     if not names:
         raise OptionError(
             "the first call of partial_fit needs `classes`: all topics that there will be."
         )
-    check_topic_names(names)
+    documents.check_topic_names(names)
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),

@@ -16,14 +16,8 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, os_advice, whole_file
+from slugline.corpus import parquet
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
-from slugline.corpus.parquet import (
-    column_types,
-    escape_wildcards,
-    open_duckdb,
-    parquet_table,
-    quote_identifier,
-)
 from slugline.corpus.readers import read_dialect
 from slugline.corpus.rows import BadRow, import_reader
 from slugline.errors import DataError, OptionError, OutputError
@@ -417,8 +411,8 @@ class ParquetAnswers(AnswerFile):
         self._n_rows = self._n_bytes = self._longest = 0
         if self._input_path is not None:
             self._state = file_state(self._input_path)
-            with open_duckdb() as connection:
-                columns = column_types(connection, self._input_path)
+            with parquet.open_duckdb() as connection:
+                columns = parquet.column_types(connection, self._input_path)
             self._begin(dict.fromkeys(columns))
 
     def finish(self) -> None:
@@ -430,7 +424,7 @@ class ParquetAnswers(AnswerFile):
         import duckdb
 
         try:
-            with open_duckdb() as connection:
+            with parquet.open_duckdb() as connection:
                 connection.execute(*self._query())
         except duckdb.Error as error:
             is_full = os.strerror(errno.ENOSPC) in str(error)
@@ -470,14 +464,14 @@ class ParquetAnswers(AnswerFile):
         types |= {column: self._type_of(name) for name, column in self._names.items()}
         fields = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
         lines = (
-            f"read_json({_text(escape_wildcards(Path(self._file.name)))}, "
+            f"read_json({_text(parquet.escape_wildcards(Path(self._file.name)))}, "
             "format = 'newline_delimited', "
             f"columns = {{{fields}}}, maximum_object_size = {max(self._longest + 1, _LEAST_LINE)})"
         )
-        chosen = ", ".join(f"a.{quote_identifier(name)}" for name in types)
+        chosen = ", ".join(f"a.{parquet.quote_identifier(name)}" for name in types)
         source, parameters = f"{lines} AS a", list[Any]()
         if self._input_path is not None:
-            beside, parameters = parquet_table(self._input_path)
+            beside, parameters = parquet.parquet_table(self._input_path)
             chosen = f"g.*, {chosen}"
             source = f"{beside} AS g POSITIONAL JOIN {source}"
         bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
