@@ -373,7 +373,9 @@ def test_documents_in_hand_are_packed_and_unpacked(tmp_path: Path) -> None:
     (portable,) = make_portable([part])
     assert (portable.is_local, list(portable.batches())) == (False, [batch])
     assert list(make_portable([portable])) == [portable]
-    assert list(pickle.loads(pickle.dumps(SerializedDocuments.from_batch(batch))).batches()) == [batch]
+    assert list(pickle.loads(pickle.dumps(SerializedDocuments.from_batch(batch))).batches()) == [
+        batch
+    ]
 
 
 # Collections of Dask ----------------------------------------------------------------------------
