@@ -6,6 +6,8 @@ and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -86,6 +88,18 @@ class StoreError(SluglineError, OSError):
 
 class TrainingError(SluglineError, ArithmeticError):
     """Training that can't go on, such as a loss that is no longer finite."""
+
+
+@contextmanager
+def os_errors_as(kind: type[SluglineError], failure: str, advice: str) -> Iterator[None]:
+    """Convert an OSError to an error of a kind: what failed, the system's reason, what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SluglineError):  # some kinds are OSErrors themselves
+            raise
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise kind(f"{failure} ({reason}); {advice}") from error
 
 
 if TYPE_CHECKING:

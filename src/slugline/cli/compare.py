@@ -23,7 +23,7 @@ from slugline.cli.output import (
 )
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import OptionError, SluglineError, os_errors_as
 
 if TYPE_CHECKING:
     from slugline.comparison.results import Comparison
@@ -130,13 +130,9 @@ def _folder_for(folder: Path | None, sources: list[str | Path | None]) -> Iterat
 
 
 def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
-    try:
+    failure = f"--output {folder}: is no folder and can't become one"
+    with os_errors_as(OptionError, failure, "name another place."):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(
-            f"--output {folder}: is no folder and can't become one ({error.strerror or error}); "
-            "name another place."
-        ) from error
     for name in (_PAGE, _JSON, _PICTURE):
         check_target("--output", folder / name, sources)
 

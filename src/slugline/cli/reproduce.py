@@ -12,7 +12,7 @@ import click
 from slugline.cli.options import COUNT, command, option, output_options
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.cli.targets import check_target
-from slugline.errors import OptionError
+from slugline.errors import OptionError, os_errors_as
 
 if TYPE_CHECKING:
     from slugline.experiment.lesson import NotebookResult
@@ -55,14 +55,9 @@ def _check_folder(out: Path) -> None:
         check_target("--out", out / "report.html")
         return
     nearest = next(folder for folder in (out, *out.parents) if os.path.lexists(folder))
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise OptionError(
-            f"--out {out}: the folder can't be created ({error.strerror or error}); "
-            "choose another one."
-        ) from error
+    failure = f"--out {out}: the folder can't be created"
+    with os_errors_as(OptionError, failure, "choose another one."):
+        tempfile.TemporaryFile(dir=nearest).close()
 
 
 def _print(result: NotebookResult) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.cli.output import print_table, warn
-from slugline.errors import OptionError
+from slugline.errors import OptionError, os_errors_as
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
@@ -37,17 +37,12 @@ def check_target(option: str, path: Path, sources: Iterable[str | Path | None] =
         raise OptionError(
             f"{option} -: this is written to a file, not standard output; name a file."
         )
-    try:
+    advice = "create the folder, fix its permissions, or name another place."
+    with os_errors_as(OptionError, f"{option} {path}: can't write a file there", advice):
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or pipe"
             raise OptionError(f"{option} {path}: is {kind}; name a file.")
-        with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
-            pass
-    except OSError as error:
-        raise OptionError(
-            f"{option} {path}: can't write a file there ({error.strerror or error}); "
-            "create the folder, fix its permissions, or name another place."
-        ) from error
+        tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
     check_not_read(option, path, sources)
 
 

@@ -10,7 +10,7 @@ import queue
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,7 @@ from slugline.comparison.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
-from slugline.errors import DataError, OptionError, SluglineError
+from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.learner import FitContext, choose_learner
@@ -76,12 +76,10 @@ class ResultLog:
         self._file: BinaryIO | None = None
         if path is None:
             return
-        try:
+        with _translate_os_errors(path):
             if not path.exists() or not path.stat().st_size:
                 write_whole(path, _HEAD)
             self._read(path)
-        except OSError as error:
-            raise _unusable(path, error) from error
 
     def __enter__(self) -> ResultLog:
         return self
@@ -98,11 +96,9 @@ class ResultLog:
         """Append a result, and flush it."""
         if self._file is None or self._path is None:
             return
-        try:
+        with _translate_os_errors(self._path):
             self._file.write(msgspec.json.encode(_Line(key, result)) + b"\n")
             self._file.flush()
-        except OSError as error:
-            raise _unusable(self._path, error) from error
 
     def _read(self, path: Path) -> None:
         size = path.stat().st_size
@@ -133,11 +129,9 @@ class ResultLog:
         self._file.seek(0, os.SEEK_END)
 
 
-def _unusable(path: Path, error: OSError) -> SluglineError:
-    return SluglineError(
-        f"{path} can't be read or written ({error.strerror or error}); name another file with "
-        "`resume`."
-    )
+def _translate_os_errors(path: Path) -> AbstractContextManager[None]:
+    failure = f"{path} can't be read or written"
+    return os_errors_as(SluglineError, failure, "name another file with `resume`.")
 
 
 # The comparison -----------------------------------------------------------------------------------

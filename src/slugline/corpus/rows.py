@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.corpus.bytes import guess_encoding
-from slugline.errors import DataError
+from slugline.errors import DataError, os_errors_as
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
@@ -112,16 +112,9 @@ class SourceRow:
 RowIterator = Iterator[SourceRow | BadRow]
 
 
-@contextmanager
-def translate_os_errors(name: str) -> Iterator[None]:
+def translate_os_errors(name: str) -> AbstractContextManager[None]:
     """Convert an OSError about a file to a DataError that names it."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
-        raise DataError(
-            f"{name} can't be read ({reason}); check the file and its permissions."
-        ) from error
+    return os_errors_as(DataError, f"{name} can't be read", "check the file and its permissions.")
 
 
 def import_reader(kind: str, module: str, package: str) -> Any:

@@ -25,7 +25,7 @@ from slugline.base.files import lock
 from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_pattern
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
-from slugline.errors import DataError, OptionError, OutputError
+from slugline.errors import DataError, OptionError, OutputError, os_errors_as
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import ModelCopy
 
@@ -315,13 +315,10 @@ class JobRecord:
         return RecordEntry(event, self._job, pair.name, source, pair.size, pair.changed)
 
     def _append(self, lines: Iterable[RecordEntry]) -> None:
-        try:
+        failure = f"{self._folder / RECORD} can't be written"
+        advice = "free space, and run it again: it goes on from there."
+        with os_errors_as(OutputError, failure, advice):
             self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-        except OSError as error:
-            raise OutputError(
-                f"{self._folder / RECORD} can't be written ({error.strerror}); free space, and run "
-                "it again: it goes on from there."
-            ) from error
 
     def _write(self, data: bytes) -> None:
         """Append without a buffer, which would be flushed again at the end after a full disk."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from slugline.corpus.columns import format_list
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
-from slugline.errors import OptionError, OutputError, SluglineError
+from slugline.errors import OptionError, OutputError, SluglineError, os_errors_as
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.file.container import pack, read_bytes
 from slugline.model.file.content import load_model, model_path, to_model_file
@@ -196,12 +196,9 @@ def _predict_file(
         task.source, format=options.format, encoding=options.encoding, layout=router.fitted.layout
     )
     target, notes = Path(task.target), list[str]()
-    try:
+    failure = f"{target.parent} can't be made"
+    with os_errors_as(OutputError, failure, "fix the permissions of the folder."):
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{target.parent} can't be made ({error.strerror}); fix the permissions of the folder."
-        ) from error
     n_rows = n_bad = 0
     last_report = time.monotonic()
     batches = predict_batches(router, rows, options, notes.append)

@@ -32,7 +32,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import lock, write_whole
-from slugline.errors import CheckpointError
+from slugline.errors import CheckpointError, os_errors_as
 from slugline.learning.linear.newton import DescentState, Iterate
 
 # How far training is -----------------------------------------------------------------------------
@@ -323,19 +323,15 @@ class Checkpoint:
         started = time.monotonic()
         if started < self._next and not is_last:
             return
-        try:
+        advice = "free some space, or name another folder with `checkpoint`."
+        if self._parts:
+            advice = (
+                "what it held before is unchanged. Free some space, and start the same job again: "
+                "it goes on from there."
+            )
+        failure = f"{self._folder}: the checkpoint can't be written"
+        with os_errors_as(CheckpointError, failure, advice):
             self._write(state)
-        except OSError as error:
-            advice = "free some space, or name another folder with `checkpoint`."
-            if self._parts:
-                advice = (
-                    "what it held before is unchanged. Free some space, and start the same job "
-                    "again: it goes on from there."
-                )
-            raise CheckpointError(
-                f"{self._folder}: the checkpoint can't be written ({error.strerror or error}); "
-                f"{advice}"
-            ) from error
         now = time.monotonic()
         self._next = now + (now - started) * (1 / MAX_TIME_SHARE - 1)
 
@@ -364,7 +360,8 @@ class Checkpoint:
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Make the folder if there is none, and lock it."""
-    try:
+    advice = "name another folder with `checkpoint`."
+    with os_errors_as(CheckpointError, f"{folder} can't hold a checkpoint", advice):
         folder.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in folder.iterdir() if not _belongs(path.name)]
         if others:
@@ -373,11 +370,6 @@ def _lock_folder(folder: Path) -> Iterator[None]:
                 "`checkpoint`. It need not exist."
             )
         file = (folder / _LOCK).open("ab")
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder} can't hold a checkpoint ({error.strerror or error}); name another folder "
-            "with `checkpoint`."
-        ) from error
     with file:
         if not lock(file):
             raise CheckpointError(

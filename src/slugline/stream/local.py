@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F16
-from slugline.errors import OutputError
+from slugline.errors import OutputError, os_errors_as
 from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group, sum_group_storing
 from slugline.stream.source import Batch, Partition
@@ -108,15 +108,12 @@ def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
         return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
-@contextmanager
-def _translate_disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}); what is learned from, and what "
-            "is learned, is kept there for a while: make room, or name another folder in TMPDIR."
-        ) from error
+def _translate_disk_errors(path: Path) -> AbstractContextManager[None]:
+    advice = (
+        "what is learned from, and what is learned, is kept there for a while: make room, or name "
+        "another folder in TMPDIR."
+    )
+    return os_errors_as(OutputError, f"{path} can't be written", advice)
 
 
 class LocalEngine(Engine):
