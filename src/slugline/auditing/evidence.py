@@ -117,7 +117,8 @@ def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
     """Return a hash of each band of each row's signature, shape (n_rows, n_bands)."""
     rng = np.random.default_rng(seed)
     columns = np.arange(X.shape[1], dtype=np.uint64)
-    salts = rng.integers(1, 1 << 63, (_N_BANDS, _N_IN_BAND), dtype=np.uint64)
+    most = np.iinfo(np.uint64).max
+    salts = rng.integers(most, size=(_N_BANDS, _N_IN_BAND), dtype=np.uint64)
     parts = _parts(X, rows)
     bands = np.zeros((len(rows), _N_BANDS), dtype=np.uint64)
     for number, band in enumerate(salts):
@@ -126,7 +127,7 @@ def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
             hashes = (mix(columns + salt) >> np.uint64(32)).astype(np.uint32)
             least = [np.minimum.reduceat(hashes[entries], starts) for entries, starts in parts]
             signature = np.concatenate(least).astype(np.uint64)
-            bands[:, number] = mix(bands[:, number] * np.uint64(31) + signature)
+            bands[:, number] = mix(bands[:, number] + signature)
     return bands
 
 

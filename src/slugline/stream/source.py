@@ -129,7 +129,7 @@ class SerializedDocuments:
     @classmethod
     def from_batch(cls, batch: Batch) -> SerializedDocuments:
         """Serialize a batch."""
-        return cls(zlib.compress(pickle.dumps(batch), 1))
+        return cls(zlib.compress(pickle.dumps(batch), level=1))
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batch."""
