@@ -26,6 +26,7 @@ import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
 from slugline.model.routing import Router
+from slugline.serving import messages
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import FailedTries
 from slugline.serving.model import ServedModel
@@ -127,6 +128,62 @@ def test_answers_say_why(api: httpx.Client) -> None:
     [result] = ask(api, "/v1/classify", text=WIRE, explain=True).json()["results"]
     word = max(result["reasons"], key=lambda each: each["share"])
     assert WIRE[word["start"] : word["end"]].lower() == word["word"] == "wheat"
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_long_reply_which_is_made_in_parts_has_all_in_order(
+    api: httpx.Client, explain: bool
+) -> None:
+    texts, options = [f"{WIRE} {n}" for n in range(100)], {"top": 46, "explain": explain}
+    results = ask(api, "/v1/classify", texts=texts, **options).json()["results"]
+    assert len(results) == 100
+    for text, result in [*zip(texts, results, strict=True)][::9]:
+        assert ask(api, "/v1/classify", text=text, **options).json()["results"] == [result]
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_long_reply_holds_the_event_loop_for_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, explain: bool
+) -> None:
+    sizes = []
+
+    def count(routes: list[Any], top: int) -> list[Any]:
+        sizes.append(len(routes) * top)
+        return to_results(routes, top)
+
+    to_results = messages.to_results
+    monkeypatch.setattr(messages, "to_results", count)
+    state = make_state()
+    with client(state) as api:
+        asked = {"texts": [WIRE] * 100, "top": 46, "explain": explain}
+        assert len(api.post("/v1/classify", json=asked).json()["results"]) == 100
+    state.close()
+    assert sum(sizes) == 4600
+    assert max(sizes) <= 2000
+
+
+def test_guesses_count_until_the_reply_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_made, begun = threading.Event(), threading.Semaphore(0)
+
+    def wait(model: object, texts: object, results: list[Any]) -> list[Any]:
+        begun.release()
+        assert is_made.wait(60)
+        return results
+
+    monkeypatch.setattr(messages, "with_reasons", wait)
+    state = make_state(max_texts=10)
+    asked = {"texts": [WIRE] * 10, "top": 5, "explain": True}  # half of what all may get
+    with client(state) as api, ThreadPoolExecutor(2) as pool:
+        replies = [pool.submit(api.post, "/v1/classify", json=asked) for _ in range(2)]
+        try:
+            assert all(begun.acquire(timeout=60) for _ in replies)
+            third = api.post("/v1/classify", json=asked)
+            check_problem(third, 503, "too many requests wait already; ask again.")
+        finally:
+            is_made.set()
+        assert [reply.result().status_code for reply in replies] == [200, 200]
+        assert api.post("/v1/classify", json=asked).status_code == 200
+    state.close()
 
 
 def test_a_topic_is_explained(api: httpx.Client) -> None:

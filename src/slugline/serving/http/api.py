@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
-from slugline.model.routing import N_GUESSES
+from slugline.model.routing import N_GUESSES, Route
 from slugline.serving import messages
 from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
 from slugline.serving.http.state import AppState, app_state
@@ -82,8 +82,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 _log = logging.getLogger("slugline.server")
 # Digits of a number that SQLite can hold.
 _ID_DIGITS = 18
-# Topics of a reply that is made on the event loop.
-_FEW_GUESSES = 1000
+# Topics of a reply that are made at once: meanwhile, the event loop waits for the GIL.
+_FEW_GUESSES = 2000
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -105,15 +105,28 @@ async def classify(request: Request) -> Response:
 
     async def answers() -> messages.Classification:
         routes = await state.batches.route(model, texts, body.min_precision, body.top)
-        if len(texts) * body.top > _FEW_GUESSES:  # others have their turn meanwhile
-            answers = await state.run(messages.to_results, routes, body.top)
+        if len(texts) * body.top <= _FEW_GUESSES and not body.explain:
+            results: list[Any] = messages.to_results(routes, body.top)
         else:
-            answers = messages.to_results(routes, body.top)
-        if body.explain:
-            answers = await state.run(messages.with_reasons, model, texts, answers)
-        return messages.Classification(model=model.name, version=model.digest, results=answers)
+            results = []
+            n_texts = max(1, _FEW_GUESSES // body.top)
+            for first in range(0, len(texts), n_texts):  # others have their turn in between
+                part = slice(first, first + n_texts)
+                results += await state.run(_encode_results, model, texts[part], routes[part], body)
+        return messages.Classification(model=model.name, version=model.digest, results=results)
 
-    return json_response(await in_time(answers(), state))
+    with state.batches.guesses(len(texts), body.top):
+        return json_response(await in_time(answers(), state))
+
+
+def _encode_results(
+    model: ServedModel, texts: list[str], routes: list[Route], body: ClassifyRequest
+) -> list[msgspec.Raw]:
+    """Return results as JSON; runs on a thread."""
+    results = messages.to_results(routes, body.top)
+    if body.explain:
+        results = messages.with_reasons(model, texts, results)
+    return [msgspec.Raw(_encode(result)) for result in results]
 
 
 async def explain_text(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import itertools
 import mmap
 import time
@@ -222,6 +223,23 @@ class BatchQueue:
         # Topics that requests get, each of which takes some memory until the reply is written.
         self._n_guesses, self._most_guesses = 0, most_guesses
 
+    @contextlib.contextmanager
+    def guesses(self, n_texts: int, top: int) -> Iterator[None]:
+        """Count the guesses of a request until its reply is made.
+
+        Raises
+        ------
+        HttpProblem : 503 if other requests get too many already.
+        """
+        n_guesses = n_texts * max(top, N_GUESSES)
+        if self._n_guesses and self._n_guesses + n_guesses > self._most_guesses:
+            raise busy_problem()
+        self._n_guesses += n_guesses
+        try:
+            yield
+        finally:
+            self._n_guesses -= n_guesses
+
     async def route(
         self,
         model: ServedModel,
@@ -229,26 +247,16 @@ class BatchQueue:
         min_precision: float | None = None,
         top: int = N_GUESSES,
     ) -> list[Route]:
-        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`.
-
-        Raises
-        ------
-        HttpProblem : 503 if other requests get too many guesses already.
-        """
-        n_guesses = len(texts) * max(top, N_GUESSES)
-        if self._n_guesses and self._n_guesses + n_guesses > self._most_guesses:
-            raise busy_problem()
+        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`."""
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
         job = _QueuedRequest(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._n_waiting += len(texts)
-        self._n_guesses += n_guesses
         self._metrics.add("queue_size")
         self._start_batches()
         try:
             return await future
         finally:  # it may have been cancelled
-            self._n_guesses -= n_guesses
             self._metrics.add("queue_size", -1)
 
     def close(self) -> None:

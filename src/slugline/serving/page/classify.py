@@ -156,13 +156,15 @@ async def answer_for(
 
     Raises
     ------
-    HttpProblem : 422 if it is too long, 504 if it takes too long.
+    HttpProblem : 422 if it is too long, 503 if other requests get too many guesses already, 504 if
+        it takes too long.
     """
     if not text.strip():
         return None
     check_text(state, text)
     n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
-    [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
+    with state.batches.guesses(1, n_topics):
+        [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
     return await in_time(state.run(answer_text, model, text, route, chosen), state)
 
 
