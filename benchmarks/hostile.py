@@ -1,4 +1,4 @@
-"""Hostile clients of `slugline serve`, of twelve kinds: what they send, and don't read."""
+"""Hostile clients of servers, of twelve kinds: what they send, and don't read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 _HOST = b"Host: localhost\r\n"
 _HEALTH = b"GET /health HTTP/1.1\r\n" + _HOST
@@ -131,3 +132,33 @@ def attack(port: str, connections: str, seconds: str) -> dict[str, int]:
     for kind, count in zip(kinds, asyncio.run(run()), strict=True):
         counts[kind] += count
     return counts
+
+
+# The floor ----------------------------------------------------------------------------------------
+
+_ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class _Floor(asyncio.Protocol):
+    """Answers when a head is complete or too large, and closes: the least that a server can do."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport, self._head = cast(asyncio.Transport, transport), b""
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if b"\r\n\r\n" in self._head or len(self._head) > 1 << 16:
+            self._transport.write(_ANSWER)
+            self._transport.close()
+
+
+def serve_floor(port: str) -> None:
+    """Answer on a port, with the server's kind of loop, until the process is ended."""
+    import uvloop
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(_Floor, "127.0.0.1", int(port), backlog=1024)
+        await server.serve_forever()
+
+    uvloop.run(run())

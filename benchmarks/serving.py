@@ -399,28 +399,36 @@ def hostile(connections: int = 500, seconds: int = 120) -> str:
         for _ in range(3):  # what an honest request of the largest size takes, it has taken
             _time_request(server.url + "/v1/classify", body)
         before, quiet = server.memory(), _time_health(server, min(seconds, 10))[0]
-        # Elsewhere, clients don't share the server's cores.
-        command = ["nice", "-n", "19", *child_command("hostile", "attack")]
-        command += [server.url.rpartition(":")[2], str(connections), str(seconds)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
-            times, memory = _time_health(server, seconds)
-            assert attack.stdout is not None
-            n_connections = sum(json.loads(attack.stdout.read()).values())
-    growth = f"{max(memory) - before:.0f}, from {before:.0f}"
+        times, memory, n_connections = _attack(server, connections, seconds)
+    port = str(_free_port())
+    with _running(child_command("hostile", "serve_floor", port), port) as server:
+        floor, _, n_floor = _attack(server, connections, seconds)
     rows = [
-        ["connections that they made", f"{n_connections:,}"],
-        ["growth of memory at its peak, MB", growth],
+        ["connections that they made", f"{n_connections:,}", "-", f"{n_floor:,}"],
+        ["growth of memory at its peak, MB", f"{max(memory) - before:.0f}, from {before:.0f}"],
         *(
-            [f"/health for others, {name}, ms", f"{share(times):.1f}", f"{share(quiet):.1f}"]
+            [f"/health for others, {name}, ms", *(f"{share(t):.1f}" for t in (times, quiet, floor))]
             for name, share in (("median", statistics.median), ("99 in 100", _p99))
         ),
     ]
-    rows = [row if len(row) == 3 else [*row, "-"] for row in rows]
+    rows = [[*row, "-", "-"][:4] for row in rows]
     return (
         f"{connections} clients of twelve kinds at a time for {seconds} s, each of which connects "
         "again when its connection ends; /health is asked ten times a second on connections of its "
-        f"own.\n\n{table(['', 'under attack', 'before'], rows)}"
+        "own. The floor is a server that answers any head, and does nothing else, under the same "
+        f"attack.\n\n{table(['', 'under attack', 'before', 'floor'], rows)}"
     )
+
+
+def _attack(server: Server, connections: int, seconds: int) -> tuple[list[float], list[float], int]:
+    """Return milliseconds of /health and memory under attack, and how many connections it made."""
+    # Elsewhere, clients don't share the server's cores.
+    command = ["nice", "-n", "19", *child_command("hostile", "attack")]
+    command += [server.url.rpartition(":")[2], str(connections), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
+        times, memory = _time_health(server, seconds)
+        assert attack.stdout is not None
+        return times, memory, sum(json.loads(attack.stdout.read()).values())
 
 
 def _time_health(server: Server, n_seconds: float) -> tuple[list[float], list[float]]:
