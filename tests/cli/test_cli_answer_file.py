@@ -15,7 +15,7 @@ from slugline.auditing.findings import text_digest
 from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.prediction.files import answer_names, topic_names
+from slugline.prediction.files import answer_names, excel_file, topic_names
 
 pytestmark = pytest.mark.slow
 
@@ -403,3 +403,42 @@ def test_the_rows_of_a_folder_of_parquet_files_are_answered(run: Run, write_parq
         ("wheat", 1, "grain"),
         ("goal", 1, "sport"),
     ]
+
+
+def test_a_topic_is_no_formula_in_a_table_and_itself_elsewhere(run: Run) -> None:
+    topics = ["=1+1", "＝a", "a-b"]
+    lines = [f"wheat{n} corn{n},{topic}" for n, topic in enumerate(topics)] * 4
+    Path("t.csv").write_text("\n".join(["text,topic", *lines]), encoding="utf-8")
+    assert run("train", "t.csv", "--test-fraction", 0, "-o", "t.slug").code == 0
+    for name in ("a.csv", "a.tsv", "a.jsonl"):
+        assert run("predict", "t.slug", "t.csv", "-q", "-o", name).code == 0
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
+        rows = cells_of(name, delimiter)[1:4]
+        assert [row[1] for row in rows] == topics  # of the input, as they were
+        assert [row[2] for row in rows] == ["'=1+1", "'＝a", "a-b"]
+    answers = map(json.loads, Path("a.jsonl").read_text(encoding="utf-8").splitlines()[:3])
+    assert [answer["predicted_topic"] for answer in answers] == topics
+
+
+def test_a_guess_among_suggestions_is_no_formula(run: Run) -> None:
+    lines = [f"{word} {word}s,{topic}" for word, topic in (("wheat", "=1+1"), ("loan", "b"))] * 6
+    Path("t.csv").write_text("\n".join(["text,topic", *lines]))
+    Path("u.csv").write_text("text,note\nwheat here,=2\nloan there,=3\n")
+    run("train", "t.csv", "--test-fraction", 0, "-o", "t.slug")
+    assert run("suggest", "t.slug", "u.csv", "-q", "-o", "s.csv").code == 0
+    header, *rows = cells_of("s.csv")
+    note, guess = header.index("note"), header.index("guess")
+    assert {(row[note], row[guess]) for row in rows} == {("=2", "'=1+1"), ("=3", "b")}
+
+
+def test_a_column_is_looked_for_in_an_excel_file_without_rows(run: Run) -> None:
+    pytest.importorskip("openpyxl")
+    Path("t.xlsx").write_bytes(excel_file([["subject", "body"]]))
+    result = run("predict", "news.slug", "t.xlsx", "--text", "bdy")
+    assert (result.code, result.out) == (2, "")
+    assert "t.xlsx has no column 'bdy'; there are 'subject', 'body'; did you mean 'body'?" in (
+        result.err
+    )
+    assert run("predict", "news.slug", "t.xlsx", "--text", "body").err == (
+        "t.xlsx holds no documents\n"
+    )

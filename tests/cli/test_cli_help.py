@@ -80,6 +80,16 @@ def test_the_help_fits_on_a_terminal(
     assert len(lines) < 40 + 14_000 / columns
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_line_of_the_help_breaks_a_word_at_its_hyphen(
+    help_of: Callable[..., str], command: str, columns: int
+) -> None:
+    text = help_of(command, columns)
+    assert not re.findall(r".*\w-$", text, re.MULTILINE)
+    assert text.isascii()
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem", "command"),
     [

@@ -84,6 +84,15 @@ def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource
     return found, rows, documents
 
 
+def test_the_note_on_columns_names_a_subject_that_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("subject,body,topic\nhello,wheat,grain\n", encoding="utf-8")
+    assert read(path)[2].columns_note == (
+        "read column 'body' as text and 'topic' as topic; name others with `text` and `topic`; "
+        "column 'subject' is left out; `text='subject,body'` reads both"
+    )
+
+
 def test_a_small_file_is_one_part(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl")
     found, rows, documents = read(path)

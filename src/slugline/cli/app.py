@@ -21,7 +21,7 @@ COMMANDS = {
     "audit": "Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.",
     "check": "Train again as MODEL was, and say whether the result is the same, byte for byte.",
     "compare": "Measure several models on the same folds: how good they are, and what they take.",
-    "curve": "Learn from 5, 10, 20 and more labels per topic, and show how accuracy grows.",
+    "curve": "Learn from more and more labels per topic, and show how accuracy grows.",
     "suggest": (
         "Choose the texts that MODEL would learn most from, spread over what it knows least."
     ),

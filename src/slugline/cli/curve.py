@@ -56,7 +56,9 @@ def curve(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Learn from 5, 10, 20 and more labels per topic, and show how accuracy grows.
+    """Learn from more and more labels per topic, and show how accuracy grows.
+
+    That is from 5, 10, 20 and so on, or from 1, 2 and 5 if there are few.
 
     Says in words what twice as many labels would probably bring. With an
     encoder, it shows the curve of words alone as well. Ctrl-C ends it with

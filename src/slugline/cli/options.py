@@ -26,6 +26,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 # Help ---------------------------------------------------------------------------------------------
 
 
+_NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+
 class Argument(click.Argument):
     """An argument with a line in the help."""
 
@@ -44,11 +47,34 @@ class Option(click.Option):
         self.panel = panel
 
 
+class _HelpFormatter(click.HelpFormatter):
+    """Breaks no line after a hyphen, which may be part of an option or a name."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", _NO_BREAK_HYPHEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        super().write_dl(
+            [(a, b.replace("-", _NO_BREAK_HYPHEN)) for a, b in rows], col_max, col_spacing
+        )
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_NO_BREAK_HYPHEN, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _HelpFormatter
+
+
 class Command(click.Command):
     """A command whose help has a section for arguments, and one for each panel of options.
 
     Indented paragraphs of its text, such as examples, keep their lines.
     """
+
+    context_class = _Context
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, text and sections."""

@@ -133,7 +133,7 @@ def _table(
 ) -> bytes:
     """Return a table of suggestions, with all columns of their rows."""
     from slugline.corpus.formats import table_cell, table_writer
-    from slugline.prediction.files import answer_names
+    from slugline.prediction.files import answer_names, guard_cell
 
     columns = list(dict.fromkeys(name for row in inputs for name in row))
     is_alike = layout is not None and {*layout.text} <= {*columns}
@@ -145,5 +145,5 @@ def _table(
     writer.writerow([topic, *columns, names["guess"], names["probability"]])
     for chosen, row in zip(suggestions, inputs, strict=True):
         cells = (table_cell(row.get(name)) for name in columns)
-        writer.writerow(["", *cells, chosen.topic, f"{chosen.probability:.4f}"])
+        writer.writerow(["", *cells, guard_cell(chosen.topic), f"{chosen.probability:.4f}"])
     return file.getvalue()

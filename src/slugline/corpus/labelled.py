@@ -414,9 +414,9 @@ class SchemaCheck:
         self._bad: list[BadRow] = []
 
     @property
-    def columns(self) -> tuple[tuple[str, ...], str] | None:
-        """The columns of text and topic; None before a source that names its columns."""
-        return None if self._columns is None else self._columns[1][:2]
+    def layout(self) -> SourceLayout | None:
+        """The columns; None before a source that names them."""
+        return None if self._columns is None else self._columns[1]
 
     def add(self, schema: SourceSchema) -> None:
         """Add the next rows, in the order of the source.

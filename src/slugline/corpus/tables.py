@@ -84,6 +84,13 @@ def sheet_note(path: Path) -> str:
     return ""
 
 
+def excel_header(path: Path) -> list[str]:
+    """Return the names of the columns of an Excel file that can be read."""
+    with zipfile.ZipFile(path) as archive:
+        headers = (_header(cells or {}) for _, cells in _Workbook(archive).rows())
+        return [*next(filter(None, headers), {}).values()]
+
+
 def _table_rows(
     path: Path, numbered: Iterable[tuple[int, dict[int, Any] | None]]
 ) -> rows.RowIterator:
@@ -96,9 +103,14 @@ def _table_rows(
         elif names:
             yield rows.make_row(at, {name: cells.get(column, "") for column, name in names.items()})
         else:
-            texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
-            names = {column: text for column, text in texts if text}
+            names = _header(cells)
             rows.check_unique(str(path), names.values())
+
+
+def _header(cells: dict[int, Any]) -> dict[int, str]:
+    """Return the name of each column that has one."""
+    texts = ((column, str(cells[column]).strip()) for column in sorted(cells))
+    return {column: text for column, text in texts if text}
 
 
 class _Workbook:

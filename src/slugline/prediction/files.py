@@ -38,6 +38,9 @@ MAX_DROPPED_COLUMNS = 100
 class AnswerFile:
     """Writes rows of CSV, TSV or JSON lines: the input columns in their order, then the answers.
 
+    In a table, an answer that a spreadsheet would read as a formula gets an apostrophe, as OWASP
+    advises; input cells stay as they are.
+
     The input columns are those of the first batch that has any.
 
     Parameters
@@ -50,7 +53,7 @@ class AnswerFile:
     names : sequence of str
         Answer columns besides "error": some of `topic_names`, "reason", "guess" and "set".
     guards_formulas : bool, default False
-        Put an apostrophe before cells of a table that a spreadsheet would read as formulas.
+        Put apostrophes before such input cells of a table as well.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class AnswerFile:
         self._answer_names = names
         self._has_names = has_names
         self._cell = guard_cell if guards_formulas else table_cell
+        self._is_guarded = dialect is not None
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._fields: list[str] = []
@@ -143,6 +147,8 @@ class AnswerFile:
             cells["topic"] = None
         if answer.set is not None:
             cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
+        if self._is_guarded:
+            cells = {name: guard_cell(cell) for name, cell in cells.items()}
         return {self._names[name]: cells.get(name) for name in self._answer_names}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from slugline.base.checks import check_whole, short_repr
@@ -23,6 +24,7 @@ from slugline.corpus.columns import (
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format, read_dialect
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
+from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Router, Unsure
@@ -161,8 +163,11 @@ def predict_rows(
             raise
         broken = error
     id_column = find_id(rows.name, head, id)
-    if not head and text is not None and (header := read_dialect(rows).columns):
-        find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
+    if not head and text is not None:
+        is_excel = rows.format == "xlsx"
+        header = excel_header(Path(rows.name)) if is_excel else read_dialect(rows).columns
+        if header:
+            find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
     columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
     if announce and rows.has_names and head:
         if text is None:

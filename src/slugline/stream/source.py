@@ -292,16 +292,18 @@ class DocumentSource:
     @property
     def columns_note(self) -> str:
         """A note on the columns that are read, if they were guessed; else empty."""
-        columns = self._schemas.columns
-        return columns_note(*columns) if self._is_guessed and columns is not None else ""
+        layout = self._schemas.layout
+        if layout is None or not self._is_guessed:
+            return ""
+        return columns_note(layout.text, layout.topic, known=layout.known)
 
     @property
     def layout(self) -> rows.DataLayout | None:
         """Columns and the named encoding of the files; None without named columns."""
-        columns = self._schemas.columns
-        if columns is None:
+        layout = self._schemas.layout
+        if layout is None:
             return None
-        return rows.DataLayout(*columns, self._encoding, self._skip_bad_rows)
+        return rows.DataLayout(layout.text, layout.topic, self._encoding, self._skip_bad_rows)
 
     @property
     def digest(self) -> str:
