@@ -30,7 +30,7 @@ from slugline.experiment.lesson import (
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import spread_percent, typeset, write_page
+from slugline.reports.page import _breakable, _prose, spread_percent, typeset, write_page
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -147,6 +147,24 @@ class Elements(HTMLParser):
 
 
 # The page ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sentence", "page"),
+    [
+        ("name others with --text", "name others with <code>--text</code>"),
+        ("use `slugline train --tune`", "use <code>slugline train --tune</code>"),
+        ("a--b -- c <b>", "a--b -- c &lt;b&gt;"),
+    ],
+)
+def test_flags_in_sentences_are_code(sentence: str, page: str) -> None:
+    assert _prose(sentence) == page
+
+
+def test_long_names_may_break_after_dots_and_underscores() -> None:
+    assert _breakable("comp.sys.mac.hardware") == "comp.<wbr>sys.<wbr>mac.<wbr>hardware"
+    assert _breakable("short.name") == "short.name"
+    assert _breakable("a_long_name_<b>.") == "a_<wbr>long_<wbr>name_<wbr>&lt;b&gt;."
 
 
 def test_the_page_is_well_formed_and_needs_no_other_file(page: str) -> None:

@@ -230,7 +230,7 @@ def test_warnings_stand_before_all_sections() -> None:
     [
         ("Use `hidden=64`, or so.", "Use <code>hidden=64</code>, or so."),
         ("`a<b` and `c`.", "<code>a&lt;b</code> and <code>c</code>."),
-        ("--hidden 64 is a topic, and so is don`t.", "--hidden 64 is a topic, and so is don`t."),
+        ("hidden=64 is a topic, and so is don`t.", "hidden=64 is a topic, and so is don`t."),
     ],
     ids=["a parameter", "two, escaped", "what is not marked"],
 )

@@ -101,7 +101,7 @@ class Chart:
         self._x, self._y = x, y
         self._elements: list[str] = []
         widest = max((_n_columns(text) for _, text in y.marks), default=0)
-        self._left = round(28 + _CHARACTER_WIDTH * widest)
+        self._left = round(32 + _CHARACTER_WIDTH * widest)
         # The last line above the chart is for the text of `rule`.
         self._top = _LINE_HEIGHT * (self._draw_legend(legend) + 1) + 6
         self._bottom = max(_BOTTOM, self._top + _LINE_HEIGHT * len(y.marks))

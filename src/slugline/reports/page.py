@@ -173,22 +173,22 @@ def _cell(value: Any) -> tuple[str, bool]:
 
 
 def _prose(text: str) -> Markup:
-    """Return a sentence as HTML: text in backticks is code, and numbers keep their units."""
+    """Return a sentence as HTML: flags and text in backticks are code; numbers keep their units."""
     from markupsafe import Markup
 
     code = Markup("<code>{}</code>")
-    parts = re.split(r"`([^`]+)`", text)  # every second one was in backticks
+    parts = re.split(r"(`[^`]+`|(?<![\w-])--[a-z][\w-]*)", text)  # every second one is code
     return Markup("").join(
-        code.format(part) if i % 2 else typeset(part) for i, part in enumerate(parts)
+        code.format(part.strip("`")) if i % 2 else typeset(part) for i, part in enumerate(parts)
     )
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name in which lines may break after each underscore of a long word."""
+    """Return a name in which lines may break after each `_`, `.` and `/` of a long word."""
     from markupsafe import Markup
 
     return Markup(" ").join(
-        Markup("_<wbr>").join(word.split("_")) if len(word) > LONG_WORD else word
+        Markup("<wbr>").join(re.split(r"(?<=[_./])(?=.)", word)) if len(word) > LONG_WORD else word
         for word in name.split(" ")
     )
 

@@ -295,7 +295,7 @@ class DocumentSource:
         layout = self._schemas.layout
         if layout is None or not self._is_guessed:
             return ""
-        return columns_note(layout.text, layout.topic, known=layout.known)
+        return columns_note(layout.text, layout.topic, candidates=layout.candidates)
 
     @property
     def layout(self) -> rows.DataLayout | None:
