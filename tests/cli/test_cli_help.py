@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,15 +17,17 @@ from slugline.cli.app import COMMANDS
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
+#: Commands whose options have more than one panel.
+GROUPED = {"train", "predict", "evaluate", "audit", "check", "compare", "curve", "suggest", "serve"}
 
 
 @pytest.fixture
 def help_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Return a function that returns the help of a command on a terminal of some width."""
 
-    def help_of(command: str, columns: int = 80) -> str:
+    def help_of(command: str, columns: int = 80, flag: str = "-h") -> str:
         monkeypatch.setenv("COLUMNS", str(columns))
-        code, out, err = run(command, "-h")
+        code, out, err = run(command, flag)
         assert (code, err) == (0, "")
         return str(out)
 
@@ -37,19 +40,34 @@ def sections(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_the_help_has_a_section_for_arguments_and_each_panel(help_of: Callable[..., str]) -> None:
-    train, predict = sections(help_of("train")), sections(help_of("predict"))
-    assert [*train] == [
-        "Arguments",
-        "Options",
-        "Options for --learner network",
-        "With --corrections",
-        "For DATA that is larger than memory",
-    ]
+def test_the_short_help_explains_what_matters_most_and_names_the_rest(
+    help_of: Callable[..., str],
+) -> None:
+    train = sections(help_of("train"))
+    assert [*train] == ["Arguments", "Options", "More options, which --help-all explains"]
     assert train["Arguments"].startswith("\n  DATA  CSV, TSV, JSONL")
-    assert "\n  --hidden WIDTHS " in train["Options for --learner network"]
-    assert "--check " not in train["Options"]
-    assert [*predict] == ["Arguments", "Options", "With a folder for --output"]
+    explained = re.findall(r"^  (?:-\w, )?(--[\w-]+)", train["Options"], re.MULTILINE)
+    assert len(explained) <= 14
+    assert {"--output", "--text", "--topic", "--test", "--encoder"} <= {*explained}
+    named = set(re.findall(r"--[\w-]+", train["More options, which --help-all explains"]))
+    every = sections(help_of("train", flag="--help-all"))
+    listed = re.findall(r"^  (?:-\w, )?(--[\w-]+)", "".join(every.values()), re.MULTILINE)
+    assert {*listed} == {*explained, *named}
+    assert "--check" not in listed
+
+
+def test_the_whole_help_has_a_section_for_arguments_and_each_panel(
+    help_of: Callable[..., str],
+) -> None:
+    train, predict = (sections(help_of(name, flag="--help-all")) for name in ("train", "predict"))
+    assert [*train] == [
+        *("Arguments", "Options", "Reading the data", "Testing", "Learning", "The model's file"),
+        *("With --learner network", "With --corrections", "Larger than memory"),
+    ]
+    assert "\n  --hidden WIDTHS " in train["With --learner network"]
+    assert [*predict] == [
+        *("Arguments", "Options", "Reading the data", "With a folder for --output")
+    ]
     assert re.findall("^  ([A-Z]+) ", predict["Arguments"], re.MULTILINE) == ["MODEL", "FILE"]
     assert "[default: 1; x>=1]" in predict["Options"]
     assert "[env var: SLUGLINE_PORT; default: 8080; 0<=x<=65535]" in " ".join(
@@ -72,12 +90,13 @@ def test_examples_keep_their_lines(help_of: Callable[..., str]) -> None:
 def test_the_help_fits_on_a_terminal(
     help_of: Callable[..., str], command: str, columns: int
 ) -> None:
-    text = help_of(command, columns)
+    text = help_of(command, columns, "--help-all" if command in GROUPED else "-h")
     examples = text.partition("For example")[2].partition("\n\n")[2].partition("\n\n")[0]
     lines = [line for line in text.splitlines() if line not in examples.splitlines()]
     assert max(map(len, lines)) <= min(columns, 80)
     # Nor is there a column of words one below the other.
-    assert len(lines) < 40 + 14_000 / columns
+    n_panels = sum(line.endswith(":") and line[0] != " " for line in lines if line)
+    assert len(lines) < 25 + 4 * n_panels + 14_000 / columns
 
 
 @pytest.mark.parametrize("columns", [60, 80])
@@ -117,20 +136,39 @@ def test_a_misspelt_option_or_command_comes_with_the_right_one(run: Run) -> None
     assert "'predict'" in run("predit").err
 
 
-def test_a_shell_is_told_what_can_be_typed_next() -> None:
-    answers = []
-    for words in ("slugline ro", "slugline rollback --js"):
-        environment = {
-            "_SLUGLINE_COMPLETE": "bash_complete",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(words.count(" ")),
-        }
-        answers.append(
-            subprocess.check_output(
-                [sys.executable, "-m", "slugline"], env={**os.environ, **environment}, text=True
-            )
-        )
-    assert answers == ["plain,rollback\n", "plain,--json\n"]
+@pytest.mark.parametrize(
+    ("words", "proposed"),
+    [
+        ("slugline ro", ["plain,rollback"]),
+        ("slugline rollback --js", ["plain,--json"]),
+        ("slugline train --learner n", ["plain,network"]),
+        ("slugline train --encoder ", ["plain,use"]),
+        ("slugline train --output ", ["file,"]),
+        ("slugline train re", ["file,re", "plain,reuters", "plain,reuters-corrected"]),
+        ("slugline info re", ["plain,reuters46"]),
+        ("slugline predict ", ["plain,reuters46", "plain,models/", "plain,one.slug"]),
+        ("slugline serve models/", ["plain,models/two.slug"]),
+        ("slugline serve nosuch/", []),
+    ],
+)
+def test_a_shell_is_told_what_can_be_typed_next(
+    tmp_path: Path, words: str, proposed: list[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    for name in ("one.slug", "models/two.slug", "table.csv"):
+        (tmp_path / name).touch()
+    environment = {
+        "_SLUGLINE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
+    answer = subprocess.check_output(
+        [sys.executable, "-m", "slugline"],
+        env={**os.environ, **environment},
+        text=True,
+        cwd=tmp_path,
+    )
+    assert answer.split() == proposed
 
 
 BROKEN = """

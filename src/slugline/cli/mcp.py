@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slugline.cli.options import argument, command, option, precision_option, quiet_option
+from slugline.cli.options import command, models_argument, option, precision_option, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
 
 @command()
-@argument(
+@models_argument(
     "models",
     "Saved models (.slug), called by the names of their files; the first answers if none is "
     "named. By default reuters46, which comes with Slugline.",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
@@ -27,6 +30,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 _NO_BREAK_HYPHEN = "\N{NON-BREAKING HYPHEN}"
+#: The panel of the options that matter most, which the short help lists; the others it names.
+MAIN = "Options"
+_SHOW_ALL = "slugline.cli.options.show_all"
 
 
 class Argument(click.Argument):
@@ -40,11 +46,25 @@ class Argument(click.Argument):
 
 
 class Option(click.Option):
-    """An option that the help lists under a heading of its own."""
+    """An option that the help lists under a heading of its own.
 
-    def __init__(self, *names: Any, panel: str = "Options", **settings: Any) -> None:
+    `values` are what a shell proposes for it, and files if its type is `Path`.
+    """
+
+    def __init__(
+        self, *names: Any, panel: str = MAIN, values: Sequence[str] = (), **settings: Any
+    ) -> None:
         super().__init__(*names, **settings)
         self.panel = panel
+        self.values = values
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what the shell proposes for a value that begins like this."""
+        if isinstance(self.type, click.types.FuncParamType) and self.type.func is Path:
+            return [CompletionItem(incomplete, type="file")]
+        if self.values:
+            return _beginning(self.values, incomplete)
+        return super().shell_complete(ctx, incomplete)
 
 
 class _HelpFormatter(click.HelpFormatter):
@@ -71,10 +91,25 @@ class _Context(click.Context):
 class Command(click.Command):
     """A command whose help has a section for arguments, and one for each panel of options.
 
-    Indented paragraphs of its text, such as examples, keep their lines.
+    The short help names the options of all panels but the first; --help-all lists them. Indented
+    paragraphs of its text, such as examples, keep their lines.
     """
 
     context_class = _Context
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        if {getattr(param, "panel", MAIN) for param in self.params} != {MAIN}:
+            self.params.append(
+                click.Option(
+                    ["--help-all"],
+                    is_flag=True,
+                    is_eager=True,
+                    expose_value=False,
+                    callback=_print_all_help,
+                    help="Show this message with all options, and exit.",
+                )
+            )
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, text and sections."""
@@ -84,16 +119,59 @@ class Command(click.Command):
         with formatter.indentation():
             formatter.write_text(text)
         sections: dict[str, list[tuple[str, str]]] = {}
+        more: dict[str, list[str]] = {}
         for param in self.get_params(ctx):
-            title, line = getattr(param, "panel", "Options"), param.get_help_record(ctx)
+            panel, line = getattr(param, "panel", MAIN), param.get_help_record(ctx)
             if isinstance(param, Argument):
                 name = param.human_readable_name.strip("[].")
-                title, line = "Arguments", (name, param.help or "")
-            if line is not None:
-                sections.setdefault(title, []).append(line)
-        for title, rows in sections.items():
+                panel, line = "Arguments", (name, param.help or "")
+            if line is None:
+                continue
+            if panel in ("Arguments", MAIN) or ctx.meta.get(_SHOW_ALL):
+                sections.setdefault(panel, []).append(line)
+            else:
+                more.setdefault(panel, []).append(max(param.opts, key=len))
+        if more:
+            rows = [(panel, " ".join(flags)) for panel, flags in more.items()]
+            sections["More options, which --help-all explains"] = rows
+        for title, lines in sections.items():
             with formatter.section(title):
-                formatter.write_dl(rows, col_max=3 * formatter.width // 8)
+                formatter.write_dl(lines, col_max=3 * formatter.width // 8)
+
+
+def _print_all_help(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[_SHOW_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return model files and folders that begin like this, and the models that are included."""
+    from slugline.model.file.content import SHIPPED
+
+    folder, start = os.path.split(incomplete)
+    before = incomplete.removesuffix(start)
+    with contextlib.suppress(OSError):
+        entries = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
+        paths = [
+            f"{before}{entry.name}{'/' if entry.is_dir() else ''}"
+            for entry in entries
+            if entry.is_dir() or entry.name.endswith(".slug")
+        ]
+        return _beginning([*SHIPPED, *paths], incomplete)
+    return []
+
+
+def _complete_data(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return files, and the data sets that are known by name."""
+    from slugline.corpus.loading import NAMED_CORPORA
+
+    return [CompletionItem(incomplete, type="file"), *_beginning(NAMED_CORPORA, incomplete)]
 
 
 command = functools.partial(click.command, cls=Command)
@@ -129,47 +207,63 @@ _data = functools.partial(
     "sub-folder of *.txt per topic, `-`, several of these, or one of: bbc, reuters, "
     "reuters-corrected.",
     nargs=-1,
+    shell_complete=_complete_data,
 )
 data_argument = _data(required=True)
 optional_data = _data()
-model_argument = argument(
+models_argument = functools.partial(argument, shell_complete=_complete_model)
+model_argument = models_argument(
     "model", "A saved model (.slug), or reuters46, which comes with Slugline."
 )
+_reading = functools.partial(option, panel="Reading the data")
 text_option = option(
     "--text COLUMN",
     "Column that holds the text, or several, such as subject,body.",
     show_default="guessed",
 )
-format_option = option(
+format_option = _reading(
     "--format FORMAT",
     "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
     show_default="taken from the name",
+    values=("csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"),
 )
-encoding_option = option("--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected")
+encoding_option = _reading(
+    "--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected"
+)
 test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
-mistakes_option = option(
+mistakes = functools.partial(
+    option,
     "--mistakes CSV",
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=Path,
 )
-baseline_option = option(
+mistakes_option = mistakes()
+baseline = functools.partial(
+    option,
     "--baseline",
     "Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
     "LinearSVC.",
 )
+baseline_option = baseline()
 encoder_option = option(
     "--encoder NAME",
     "Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
     "languages (extra encoder).",
+    values=("use",),
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295
-seed_option = option(
-    "--seed N", "Seed for every random choice.", type=click.IntRange(0, MAX_SEED), default=0
+seed = functools.partial(
+    option, "--seed N", "Seed for every random choice.", type=click.IntRange(0, MAX_SEED), default=0
 )
-threads_option = option(
-    "--threads N", "Number of threads, by default one for each core; changes no result.", type=COUNT
+seed_option = seed()
+threads = functools.partial(
+    option,
+    "--threads N",
+    "Number of threads, by default one for each core; changes no result.",
+    type=COUNT,
 )
+threads_option = threads()
 precision_option = option(
     "--min-precision SHARE",
     "Answer only where answers are right this often, such as 0.95; 0 answers all.",
@@ -184,12 +278,12 @@ _READING_OPTIONS = (
     option("--topic COLUMN", "Column that holds the topic.", show_default="guessed"),
     format_option,
     encoding_option,
-    option("--skip-bad-rows", "Leave out rows that can't be used."),
-    option(
+    _reading("--skip-bad-rows", "Leave out rows that can't be used."),
+    _reading(
         "--fold-topics",
         "Merge topics that differ only in case or spaces; the most common spelling wins.",
     ),
-    option(
+    _reading(
         "--map-topics topic_map FILE",
         "Rename topics: a CSV or TSV file with the columns from and to.",
         type=Path,

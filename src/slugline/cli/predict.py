@@ -24,6 +24,7 @@ from slugline.cli.options import (
     encoding_option,
     format_option,
     is_model,
+    models_argument,
     option,
     precision_option,
     quiet_option,
@@ -53,7 +54,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 
 
 @command()
-@argument(
+@models_argument(
     "model",
     "A saved model (.slug), or reuters46, which comes with Slugline and answers if none is named.",
     required=False,

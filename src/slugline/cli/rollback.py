@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from slugline.base.words import counted
-from slugline.cli.options import argument, command, json_option
+from slugline.cli.options import command, json_option, models_argument
 from slugline.cli.output import print_json, show
 
 
 @command()
-@argument("model", "A saved model (.slug).")
+@models_argument("model", "A saved model (.slug).")
 @json_option
 def rollback(model: str, as_json: bool) -> None:
     """Go back to the model that was there before corrections were learned.

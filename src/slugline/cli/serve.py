@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from slugline.cli.options import argument, command, option, quiet_option
+from slugline.cli.options import Option, command, models_argument, option, quiet_option
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.serving.settings import ServeSettings, read_tokens
@@ -36,6 +36,8 @@ def _settings(function: Callable[..., None]) -> Callable[..., None]:
             help=meta.description,
             envvar=f"SLUGLINE{flag.upper().replace('-', '_').removeprefix('_')}",
             show_envvar=True,
+            cls=Option,
+            panel=meta.extra["panel"],
         )(function)
     return function
 
@@ -63,7 +65,7 @@ def _type(hint: Any, meta: Any) -> Any:
 
 
 @command(context_settings={"auto_envvar_prefix": "SLUGLINE"})
-@argument(
+@models_argument(
     "models",
     "Saved models (.slug), called by the names of their files; the first answers if a request "
     "names none. By default reuters46, which comes with Slugline.  [env var: SLUGLINE_MODELS]",

@@ -123,9 +123,12 @@ def _widths(_: click.Context, __: click.Parameter, value: str | None) -> list[in
     return widths
 
 
-_net = functools.partial(option, panel="Options for --learner network")
+_learning = functools.partial(option, panel="Learning")
+_testing = functools.partial(option, panel="Testing")
+_file = functools.partial(option, panel="The model's file")
+_net = functools.partial(option, panel="With --learner network")
 _corrections = functools.partial(option, panel="With --corrections")
-_stream = functools.partial(option, panel="For DATA that is larger than memory")
+_stream = functools.partial(option, panel="Larger than memory")
 
 _OPTIONS = (
     options.optional_data,
@@ -134,30 +137,32 @@ _OPTIONS = (
     click.option("--check", hidden=True),
     options.reading_options,
     options.test_option,
-    option(
+    _testing(
         "--test-fraction SHARE",
         "Share of DATA to test on without --test; 0 learns from all of it, untested.",
         type=float,
         show_default=str(TEST_FRACTION),
     ),
-    option(
+    _learning(
         "--learner NAME",
         "linear, or network, as in the newswire lesson.",
         default=TrainRequest.learner,
+        values=("linear", "network"),
     ),
     options.encoder_option,
-    option(
+    _learning(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
         "description. With it, topics need no documents, and DATA may be left out.",
         type=Path,
     ),
-    option(
+    _learning(
         "--weighting NAME",
         "Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
         show_default="what suits the learner",
+        values=("multi-hot", "counts", "tf-idf", "log-tf-idf"),
     ),
-    option(
+    _learning(
         "--num-words N",
         "Use only words: this many of the most frequent.",
         type=COUNT,
@@ -174,27 +179,28 @@ _OPTIONS = (
         "of other texts, `predict` says that it is unsure.",
         type=float,
     ),
-    option("--balanced", "Give every topic the same total weight."),
-    option(
+    _learning("--balanced", "Give every topic the same total weight."),
+    _testing(
         "--curve",
         "Also learn from fewer labels, and add to the report what more would bring; with an "
         "encoder, also without it.",
     ),
-    options.baseline_option,
-    option(
+    options.baseline(panel="Testing"),
+    _file(
         "--quantize PRECISION",
         "Store weights as float16 or int8, and print what that costs.",
         show_default="float32",
+        values=("float16", "int8"),
     ),
-    option(
+    _file(
         "--max-size SIZE",
         "Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and print "
         "what that costs.",
         show_default="no limit",
     ),
-    options.seed_option,
-    options.threads_option,
-    options.mistakes_option,
+    options.seed(panel="Learning"),
+    options.threads(panel="Learning"),
+    options.mistakes(panel="Testing"),
     options.output_options,
     _net(
         "--validation FILE",
@@ -228,7 +234,12 @@ _OPTIONS = (
         show_default="0.0",
     ),
     _net("--l2 NUMBER", "Penalty on large weights.", type=float, show_default="0.0"),
-    _net("--optimizer NAME", "rmsprop, adam or sgd.", show_default="rmsprop"),
+    _net(
+        "--optimizer NAME",
+        "rmsprop, adam or sgd.",
+        show_default="rmsprop",
+        values=("rmsprop", "adam", "sgd"),
+    ),
     _net(
         "--learning-rate NUMBER", "Size of a step.", type=float, show_default="the optimizer's own"
     ),

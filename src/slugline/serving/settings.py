@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,9 +91,15 @@ def _setting(
     ge: float | None = None,
     le: float | None = None,
     flag: str = "",
+    panel: str = "Options",
 ) -> Meta:
     """Return what `slugline serve` shows of a setting; `flag` differs from its name if given."""
-    return Meta(description=description, ge=ge, le=le, extra={"metavar": metavar, "flag": flag})
+    extra = {"metavar": metavar, "flag": flag, "panel": panel}
+    return Meta(description=description, ge=ge, le=le, extra=extra)
+
+
+_limit = partial(_setting, panel="Limits")
+_log = partial(_setting, panel="Log")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,28 +153,25 @@ class ServeSettings:
         _setting("Column of DATA that holds the text, or several, such as subject,body.", "COLUMN"),
     ] = None
     topic: Annotated[str | None, _setting("Column of DATA that holds the topic.", "COLUMN")] = None
-    max_body: Annotated[int, _setting("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
+    max_body: Annotated[int, _limit("Bytes of a request.", "BYTES", ge=1024, le=_GIGABYTE)] = (
         1 << 24
     )
     max_file: Annotated[
-        int,
-        _setting("Bytes of a table that is dropped on the page.", "BYTES", ge=1024, le=_GIGABYTE),
+        int, _limit("Bytes of a table that is dropped on the page.", "BYTES", ge=1024, le=_GIGABYTE)
     ] = 1 << 26
-    max_texts: Annotated[int, _setting("Texts of a request.", "N", ge=1, le=1_000_000)] = (
-        Limits.texts
-    )
-    max_characters: Annotated[int, _setting("Characters of a text.", "N", ge=1, le=100_000_000)] = (
+    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=1_000_000)] = Limits.texts
+    max_characters: Annotated[int, _limit("Characters of a text.", "N", ge=1, le=100_000_000)] = (
         Limits.characters
     )
     max_waiting: Annotated[
         int,
-        _setting(
+        _limit(
             "Requests that a process works on or that wait; others get 503.", "N", ge=1, le=100_000
         ),
     ] = 512
     max_connections: Annotated[
         int,
-        _setting(
+        _limit(
             "Connections of a process; beyond them, the one that has been idle longest is closed.",
             "N",
             ge=1,
@@ -175,16 +179,16 @@ class ServeSettings:
         ),
     ] = 1000
     timeout: Annotated[
-        float, _setting("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
+        float, _limit("For a request to arrive, and for its answer.", "SECONDS", ge=0.1, le=3600)
     ] = 30.0
     grace: Annotated[
-        float, _setting("For running requests to end after SIGTERM.", "SECONDS", ge=0, le=3600)
+        float, _limit("For running requests to end after SIGTERM.", "SECONDS", ge=0, le=3600)
     ] = 30.0
-    log_requests: Annotated[bool, _setting("Log a line for each request, without texts.")] = False
+    log_requests: Annotated[bool, _log("Log a line for each request, without texts.")] = False
     log_format: Annotated[
-        Literal["text", "json"], _setting("Form of the log: lines of text, or of JSON.")
+        Literal["text", "json"], _log("Form of the log: lines of text, or of JSON.")
     ] = "text"
-    log_texts: Annotated[bool, _setting("Log the texts, too: they may be personal data.")] = False
+    log_texts: Annotated[bool, _log("Log the texts, too: they may be personal data.")] = False
 
     @property
     def limits(self) -> Limits:
