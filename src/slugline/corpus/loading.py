@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from slugline.reuters.wires import Edition
 
 
+# Made-up tickets in the package, and their columns of text.
+_SAMPLES = {"tickets": "subject,body", "tickets-de": "text"}
 #: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
-NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
+NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected", *_SAMPLES)
 
 #: A source of texts.
 Source = str | Path | Frame
@@ -45,8 +47,9 @@ def load_corpus(
     ----------
     source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, one of
-        "bbc", "reuters" and "reuters-corrected" (of Reuters, the training part), or a DataFrame of
-        pandas or polars. Several sources, of any formats, make one corpus.
+        "tickets" and "tickets-de" (made-up help-desk tickets in English and German), "bbc",
+        "reuters" and "reuters-corrected" (of Reuters, the training part), or a DataFrame of pandas
+        or polars. Several sources, of any formats, make one corpus.
     text : str or sequence of str, optional
         The column to read, or several, in a sequence or with commas between them, whose texts are
         joined by line breaks. Guessed in each source by default, with a note in `notes`.
@@ -136,7 +139,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
 
     Parameters
     ----------
-    name : {"bbc", "reuters", "reuters-corrected"}
+    name : {"tickets", "tickets-de", "bbc", "reuters", "reuters-corrected"}
     progress : Progress, optional
         Receives the progress of a download.
 
@@ -150,6 +153,10 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
         raise OptionError(
             f"there is no data set {name!r}; choose one of {', '.join(NAMED_CORPORA)}."
         )
+    if name in _SAMPLES:
+        rows = read_rows(Path(__file__).with_name(f"{name}.csv"))
+        corpus = collect([rows], ReadOptions(_SAMPLES[name], "topic"))
+        return {"train": replace(corpus, name=name)}
     if name == "bbc":
         return {"train": _load_bbc()}
     from slugline.reuters.wires import load_wires
