@@ -10,7 +10,7 @@ import pytest
 
 from slugline.classifier import load
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
+from slugline.corrections.summary import Confusion, UnresolvedCorrections, _batches, summarize
 from slugline.errors import OptionError
 
 
@@ -100,6 +100,16 @@ def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
     assert alive == 9
     assert (found.n_asked, found.n_still_wrong) == (10, 0)
     assert len(found.by_who) == 2
+
+
+@pytest.mark.parametrize(("length", "sizes"), [(31, [1] * 9), (15, [3] * 3), (1, [4, 4, 1])])
+def test_batches_have_so_many_texts_or_characters(
+    length: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corrections.summary._TEXTS", 4)
+    monkeypatch.setattr("slugline.corrections.summary._CHARACTERS", 30)
+    batches = _batches([correction("x" * length, "grain")] * 9)
+    assert [len(batch) for batch in batches] == sizes
 
 
 def test_a_store_is_summarized_without_those_taken_back(tmp_path: Path) -> None:
