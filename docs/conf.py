@@ -23,6 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "shell_cells",
     "install_blocks",
+    "openapi_tables",
     "page_search",
 ]
 exclude_patterns = ["_build", "extensions"]
@@ -48,6 +49,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # docstrings say them in words
 autodoc_member_order = "bysource"
+napoleon_use_ivar = True  # attributes are described once, with their class
 default_role = "code"  # docstrings write code between single backticks
 
 html_theme = "furo"

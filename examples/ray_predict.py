@@ -40,7 +40,7 @@ def predict(data: Dataset, model: str, text: str = "text", n_workers: int = 2) -
 
     return data.map_batches(
         Topics,
-        fn_constructor_args=(ray.put(ModelCopy.of(model)), text),
+        fn_constructor_args=(ray.put(ModelCopy.from_model(model)), text),
         batch_format="pandas",
         batch_size=4096,
         compute=ActorPoolStrategy(size=n_workers),

@@ -22,7 +22,7 @@ def predict(frame: DataFrame, model: str, text: str = "text") -> DataFrame:
     """
     from pyspark.sql.types import DoubleType, StringType, StructField, StructType
 
-    shipped = frame.sparkSession.sparkContext.broadcast(ModelCopy.of(model))
+    shipped = frame.sparkSession.sparkContext.broadcast(ModelCopy.from_model(model))
 
     def with_topics(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:

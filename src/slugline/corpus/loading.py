@@ -46,8 +46,8 @@ def load_corpus(
     Parameters
     ----------
     source : str, Path or data frame, or a sequence of them
-        A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, one of
-        "tickets" and "tickets-de" (made-up help-desk tickets in English and German), "bbc",
+        A file, a folder with a sub-folder of `*.txt` files per topic, "-" for standard input, one
+        of "tickets" and "tickets-de" (made-up help-desk tickets in English and German), "bbc",
         "reuters" and "reuters-corrected" (of Reuters, the training part), or a DataFrame of pandas
         or polars. Several sources, of any formats, make one corpus.
     text : str or sequence of str, optional

@@ -78,7 +78,7 @@ def predict_files(
     Parameters
     ----------
     model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
-    sources : path, pattern such as "in/*.parquet", or several
+    sources : path, pattern such as `in/*.parquet`, or several
         `slugline.prediction.record.pair_files` says how their answers are named.
     out : path
         A folder; created if it is missing.

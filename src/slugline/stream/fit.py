@@ -117,7 +117,7 @@ def fit_stream(
 
     Parameters
     ----------
-    source : path, pattern such as "tickets/*.parquet", list of these, iterable of batches, or \
+    source : path, pattern such as `tickets/*.parquet`, list of these, iterable of batches, or \
 Dask collection
         A batch is a pair of texts and their topics, of any size; batches are iterated once. Dask
         data frames have columns as files do; bags have pairs or mappings. Without a client, their

@@ -30,6 +30,7 @@ def sh(line, cell):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env=os.environ | {"SLUGLINE_PORT": PORT},
     )
     for text in run.stdout:
         sys.stdout.write(text.replace(PORT, SHOWN))
