@@ -23,6 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "shell_cells",
     "install_blocks",
+    "docstrings",
     "openapi_tables",
     "page_search",
 ]
@@ -49,7 +50,9 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # docstrings say them in words
 autodoc_member_order = "bysource"
-napoleon_use_ivar = True  # attributes are described once, with their class
+napoleon_use_param = napoleon_use_rtype = False  # their types are no links
+napoleon_custom_sections = [("Attributes", "params_style")]
+strip_signature_backslash = True  # else `classes_` would lose its underscore
 default_role = "code"  # docstrings write code between single backticks
 
 html_theme = "furo"

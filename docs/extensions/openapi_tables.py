@@ -47,8 +47,7 @@ def type_of(schema: _Object) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
         item = _resolve(schema["items"])
-        fields = [f"`{name}`" for name in item.get("properties", ())]
-        return f"list of objects: {', '.join(fields)}" if fields else f"list of {type_of(item)}s"
+        return f"list of {type_of(item)}s" if "anyOf" not in item else f"list of {type_of(item)}"
     limits = {
         "from": schema.get("minimum", schema.get("minLength")),
         "to": schema.get("maximum", schema.get("maxLength")),
@@ -90,6 +89,10 @@ def describe(name: str) -> list[str]:
         media_type, schema = schema_of(content)
         lines += [f"Answer {success}, `{media_type}`{':' if 'properties' in schema else '.'}", ""]
         lines += fields_table(schema) if "properties" in schema else []
+        for field, value in schema.get("properties", {}).items():
+            item = _resolve(value.get("items", {}))
+            if "properties" in item:
+                lines += ["", f"Each of `{field}`:", "", *fields_table(item)]
     else:
         lines.append(f"Answer {success}, without a body.")
     return [*lines, "", f"[Errors](#errors): {', '.join(errors)}."]

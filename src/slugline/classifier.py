@@ -149,7 +149,7 @@ class TopicClassifier(TextEstimator):
     """
 
     fitted_: Fitted
-    #: Only in a loaded classifier: what the file says of it.
+    #: What the file says of itself, only in a loaded classifier.
     info_: ModelInfo
     card_: str
 

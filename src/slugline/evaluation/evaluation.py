@@ -262,7 +262,7 @@ class Evaluation(TitledRows):
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows: all but "(unknown)"."""
+        """Number of topics that the classifier knows, without "(unknown)"."""
         has_unknown = self.predictions is not None and bool((self.predictions.true < 0).any())
         return len(self.topics) - has_unknown
 
