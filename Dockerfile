@@ -1,4 +1,4 @@
-# A server for models. docs/howto/serve.md says how to run it, for example with tokens and read-only.
+# A server for models. docs/howto/service.md says how to run it with tokens, read-only.
 #
 #   docker build -t slugline .
 #   docker run --rm -p 127.0.0.1:8080:8080 -e SLUGLINE_INSECURE=1 --read-only --tmpfs /tmp slugline

@@ -32,6 +32,7 @@ KNOWN_SKIPS = (
     "could not import 'keras'",
     "could not import 'pyspark'",  # these two have a job of their own
     "could not import 'ray'",
+    "no nginx",
     "root may write anywhere",
     "no disk can be mounted here",  # as only root may
     *(() if os.environ.get("SLUGLINE_DATA") else ("no Reuters files",)),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md", *ROOT.glob("docs/*.md")]
+PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md", *ROOT.glob("docs/**/*.md")]
 COMMAND = re.compile(r"benchmarks/run\.py(?: (?!all)([a-z_]+)((?: [a-z][a-z0-9-]*)*))?(.*?)`")
 
 

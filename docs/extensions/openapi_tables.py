@@ -1,4 +1,4 @@
-"""`{operation} classify`: what the OpenAPI document says of an operation of the server, as tables."""
+"""`{operation} classify`: an operation of the HTTP API, from the OpenAPI document, as tables."""
 
 from __future__ import annotations
 
