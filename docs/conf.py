@@ -37,10 +37,12 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_merge_streams = True
+nb_render_markdown_format = "myst"
 # Cells see the terminal and the folders that a reader has, and the sample files by name.
 os.environ |= {
     "IPYTHONDIR": str(DOCS / "extensions" / "ipython"),
     "SLUGLINE_EXAMPLES": str(DOCS.parent / "examples"),
+    "SLUGLINE_RESULTS": str(DOCS.parent / "benchmarks" / "RESULTS.md"),
     "COLUMNS": "80",
     "NO_COLOR": "1",
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

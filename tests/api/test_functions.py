@@ -166,3 +166,31 @@ def test_probabilities_are_columns_beside_others() -> None:
     np.testing.assert_allclose(rows[:, :3].sum(axis=1), 1, rtol=1e-6)
     model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame, TOPICS)
     assert model.score(frame, TOPICS) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: slugline.explain(slugline.TopicClassifier(), "x"), "not fitted yet"),
+        (lambda c: slugline.evaluate(slugline.TopicClassifier(), c), "not fitted yet"),
+        (
+            lambda c: slugline.evaluate(42, c),  # type: ignore[arg-type]
+            "give the path of a file",
+        ),
+        (
+            lambda c: slugline.train(42),  # type: ignore[arg-type]
+            "`source` is of type int",
+        ),
+        (
+            lambda c: slugline.train(c, classifier="linear"),  # type: ignore[arg-type]
+            "`classifier` is 'linear'",
+        ),
+        (lambda c: slugline.suggest("reuters46", "one text"), "put brackets around it"),
+        (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is none"),
+        (lambda c: slugline.serve(nosuch=1), "no setting 'nosuch'"),
+        (lambda c: slugline.serve(host="0.0.0.0"), "give a --token-file"),
+    ],
+)
+def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) -> None:
+    with pytest.raises(slugline.SluglineError, match=message):
+        call(corpus)

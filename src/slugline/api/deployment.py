@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from slugline.api.result import Model
 from slugline.base.files import PathLike, write_result
 from slugline.classifier import TopicClassifier
+from slugline.errors import OptionError
 from slugline.prediction.job import predict_files
 
 __all__ = ["export", "predict_files", "serve"]
@@ -54,7 +56,12 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
     return target
 
 
-def serve(*models: Model, announce: Callable[[str], object] = print, **settings: Any) -> None:
+def serve(
+    *models: Model,
+    announce: Callable[[str], object] = print,
+    insecure: bool = False,
+    **settings: Any,
+) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl-C, as `slugline serve` does.
 
     Parameters
@@ -64,6 +71,8 @@ def serve(*models: Model, announce: Callable[[str], object] = print, **settings:
         a changed file takes the place of the version before.
     announce : callable, default print
         Receives the address when the server listens.
+    insecure : bool, default False
+        Let other machines in without a token.
     **settings
         The fields of `slugline.serving.settings.ServeSettings`, such as `port`, `tokens`,
         `corrections`.
@@ -83,9 +92,15 @@ def serve(*models: Model, announce: Callable[[str], object] = print, **settings:
     from slugline.serving.http.run import serve as run
     from slugline.serving.settings import ServeSettings
 
+    unknown = sorted({*settings} - {field.name for field in fields(ServeSettings)})
+    if unknown:
+        raise OptionError(
+            f"the server has no setting {unknown[0]!r}; see the fields of ServeSettings."
+        )
     chosen = ServeSettings(**settings)
     chosen.check_learning()
-    chosen.check_is_guarded()
+    if not insecure:
+        chosen.check_is_guarded()
     with contextlib.ExitStack() as stack:
         names = [
             str(stack.enter_context(_as_file(model, f"model-{number}")))

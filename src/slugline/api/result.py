@@ -13,7 +13,7 @@ from typing import Any
 from slugline.base.checks import short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.words import TitledRows
-from slugline.classifier import TopicClassifier, load
+from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
@@ -115,8 +115,21 @@ def to_corpus(
 
 
 def to_classifier(model: Model) -> TopicClassifier:
-    """Return a classifier as it is, or load one."""
-    return model if isinstance(model, TopicClassifier) else load(model)
+    """Return a classifier as it is, or load one; NotFittedError if it is not fitted yet."""
+    classifier = model if isinstance(model, TopicClassifier) else load(model)
+    to_fitted(classifier)
+    return classifier
+
+
+def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
+    """Return the classifier to fit; OptionError if it is none."""
+    if classifier is None:
+        return TopicClassifier()
+    if not isinstance(classifier, TopicClassifier):
+        raise OptionError(
+            f"`classifier` is {short_repr(classifier)}; give a TopicClassifier with the settings."
+        )
+    return classifier
 
 
 def columns_of(data: Data, text: str | None, topic: str | None) -> tuple[str | None, str | None]:

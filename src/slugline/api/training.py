@@ -10,6 +10,7 @@ from slugline.api.result import (
     Data,
     Model,
     TableResult,
+    check_settings,
     columns_of,
     field_values,
     to_classifier,
@@ -108,7 +109,7 @@ def train(
     """
     corpus = to_corpus(data, text, topic)
     experiment = run_experiment(
-        classifier or TopicClassifier(),
+        check_settings(classifier),
         corpus,
         test=None if test is None else to_corpus(test, *columns_of(test, text, topic)),
         test_fraction=test_fraction,
@@ -141,7 +142,7 @@ def fit_stream(
     >>> slugline.fit_stream("examples/tickets.csv").classes_.tolist()
     ['Konto', 'Rechnung', 'Versand']
     """
-    return (classifier or TopicClassifier()).fit_stream(source, **options)
+    return check_settings(classifier).fit_stream(source, **options)
 
 
 # More labels --------------------------------------------------------------------------------------
@@ -208,7 +209,7 @@ def curve(
     >>> [record["labels_per_topic"] for record in curves.to_records()]
     [1, 2, 5, None]
     """
-    classifier = classifier or TopicClassifier()
+    classifier = check_settings(classifier)
     curves = learning_curves(
         to_corpus(data, text, topic),
         None if test is None else to_corpus(test, *columns_of(test, text, topic)),
