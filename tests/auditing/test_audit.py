@@ -445,3 +445,13 @@ def test_too_few_documents_have_no_gain(after: list[str | None]) -> None:
     groups = np.arange(2) * (after[0] is None)
     with pytest.raises(DataError, match="the documents are too few to be tested on; add some"):
         measure_gain(Corpus(["wheat", "goal"], ["a", "b"], "news"), after, groups, n_jobs=1)
+
+
+def test_the_best_supported_copy_says_which_topic_the_others_probably_have() -> None:
+    texts, topics, _ = labelled(120, 0)
+    copy = "wheat corn crop export tonnes barley silo"
+    audit = audit_corpus(
+        Corpus([*texts, copy, copy, copy], [*topics, "bank", "sport", "grain"], "made up")
+    )
+    assert audit.likely[120:122] == ["grain", "grain"]
+    assert audit.suspicion[122] < audit.suspicion[[120, 121]].min()

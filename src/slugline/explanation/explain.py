@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Integers
 from slugline.base.checks import check_whole, option_error, short_repr
-from slugline.base.words import counted
+from slugline.base.words import counted, nearest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError, OptionError
@@ -179,11 +178,11 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:
         return by_name[str(topic)]
-    near = difflib.get_close_matches(str(topic)[:_MAX_COMPARED], by_name, n=1, cutoff=0.5)
+    near = nearest(str(topic)[:_MAX_COMPARED], by_name, 0.5)
     advice = (
-        f"did you mean {by_name[near[0]]!r}?"
-        if near
-        else f"it has {short_repr(fitted.topics.names)}."
+        f"it has {short_repr(fitted.topics.names)}."
+        if near is None
+        else f"did you mean {by_name[near]!r}?"
     )
     raise OptionError(f"the model has no topic {short_repr(topic)}; {advice}")
 
