@@ -105,6 +105,10 @@ def test_errors_and_variables_are_in_their_tables() -> None:
 def test_every_command_and_every_operation_is_on_its_page() -> None:
     commands = (ROOT / "docs/reference/commands.md").read_text("utf-8")
     assert re.findall(r"^## (.+)$", commands, re.M) == [*COMMANDS]
+    for name in COMMANDS:
+        command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
+        has_all = any("--help-all" in param.opts for param in command.params)
+        assert f"\nslugline {name} {'--help-all' if has_all else '--help'}\n" in commands
     http = (ROOT / "docs/reference/http.md").read_text("utf-8")
     shown = re.findall(r"^```\{operation\} (\w+)$", http, re.M)
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
