@@ -61,7 +61,7 @@ def type_of(schema: _Object) -> str:
 def fields_table(schema: _Object) -> list[str]:
     """Return the lines of a Markdown table of an object's fields."""
     required = schema.get("required", ())
-    lines = ["| field | type | |", "|---|---|---|"]
+    lines = ["| field | type | meaning |", "|---|---|---|"]
     for name, field in schema["properties"].items():
         default = field.get("default")
         notes = [field.get("description") or _resolve(field).get("description", "")]

@@ -1,0 +1,280 @@
+"""The site: it builds without warnings, needs no other, is accessible, and answers questions."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import slugline
+from browsers import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    page.relative_to(DOCS).with_suffix("").as_posix()
+    for page in DOCS.rglob("*.md")
+    if "_build" not in page.parts
+)
+#: Bytes that a visitor of the first page may have to load.
+MAX_WEIGHT = 300_000
+MAX_MISSED_QUESTIONS = 2
+#: Questions as new users ask them, and the pages of which one should be among the first three hits.
+QUESTIONS = {
+    "My CSV comes from German Excel: semicolons, umlauts broken. How do I read it, and get it back "
+    "the same way?": "howto/excel",
+    "The subject is in one column and the body in another.": "howto/columns",
+    "How many labels do I need?": "howto/how-many-labels",
+    "I have no labels at all. Where do I start?": "howto/no-labels start/unlabelled",
+    "Which texts should I label next?": "howto/label-next",
+    "My topics are skewed: one has 5,000 texts, another 12.": "howto/skewed-topics",
+    'What does "probability 0.83" mean, and can I believe it?': "explanation/probabilities",
+    "Only answer when sure; send the rest to a person.": "howto/unsure",
+    "I asked for 95 % right and it says that no threshold reaches it. What now?": (
+        "howto/promise-out-of-reach"
+    ),
+    "Why did it give this topic?": "howto/why",
+    "Are some of my labels wrong?": "howto/wrong-labels",
+    "Is the new model better than the old one, or is that chance?": "howto/better-or-chance",
+    "Put it behind nginx with a password.": "howto/nginx",
+    "Our people correct answers; when does the model learn from that, and can it get worse?": (
+        "howto/corrections"
+    ),
+    "How do I go back to yesterday's model?": "howto/rollback",
+    "Use it from Python, in a scikit-learn pipeline, in a notebook.": "howto/scikit-learn",
+    "Several topics for one text. Product and sender should count too.": "howto/several-topics",
+    "German, Hindi, Chinese: does it work, do I need the encoder?": "howto/languages",
+    "20 million texts, more than memory; a cluster.": "howto/large tutorials/cluster",
+    "How many complaints about X did we get each month, really?": "howto/counting",
+}
+
+
+# Pages --------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a page loads, links to and can be linked to, and its metadata."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.anchors = {""}
+        self.metadata: dict[str, str] = {}
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Record a tag."""
+        attributes = {name: value or "" for name, value in attrs}
+        self.anchors.add(attributes.get("id", ""))
+        if tag == "a":
+            self.links.append(attributes.get("href", ""))
+        elif tag == "meta":
+            self.metadata[attributes.get("name", "")] = attributes.get("content", "")
+        elif tag != "link" or attributes.get("rel") in ("stylesheet", "preload", "icon"):
+            self.loads += [attributes[name] for name in ("src", "href") if name in attributes]
+
+
+def load_page(site: Path, name: str) -> Page:
+    """Return a page of the site."""
+    return Page(site / f"{name}.html")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder of the site, without output of cells, and what the build complained of.
+
+    Processes that run tests at once share it.
+    """
+    fcntl = importlib.import_module("fcntl")
+    folder = tmp_path_factory.getbasetemp()
+    if folder.name.startswith("popen-"):  # one process of several
+        folder = folder.parent
+    site, log = folder / "site", folder / "site.log"
+    with (folder / "site.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not log.exists():
+            # Cells have no language before they are executed.
+            options = ["-D", "nb_execution_mode=off", "-D", "suppress_warnings=myst-nb.lexer"]
+            command = [sys.executable, "-m", "sphinx", "-q", *options, str(DOCS), str(site)]
+            run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+            log.write_text(run.stdout + run.stderr, "utf-8")
+    return site, log.read_text("utf-8")
+
+
+@pytest.fixture
+def site(built: tuple[Path, str]) -> Path:
+    return built[0]
+
+
+@pytest.mark.slow
+def test_it_builds_without_a_warning(built: tuple[Path, str]) -> None:
+    assert built[1] == ""
+    assert all((built[0] / f"{page}.html").is_file() for page in PAGES)
+
+
+def test_what_pages_show_as_code_is_executed() -> None:
+    languages = "python|py|sh|bash|shell|console|pycon"
+    fence = re.compile(rf" *(?:```|~~~|:::) *(?:\{{code(?:-block)?\}} *)?(?:{languages})\b")
+    found = [
+        (page, number)
+        for page in PAGES
+        for number, line in enumerate((DOCS / f"{page}.md").read_text("utf-8").splitlines(), 1)
+        if fence.match(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.slow
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    loads = {
+        (page, link)
+        for page in [*PAGES, "search", "genindex"]
+        for link in load_page(site, page).loads
+        if re.match(r"([a-z]+:)?//", link)
+    }
+    assert loads == set()
+
+
+@pytest.mark.slow
+def test_links_lead_somewhere(site: Path) -> None:
+    pages = {name: load_page(site, name) for name in [*PAGES, "search", "genindex"]}
+    gone, n_links = [], 0
+    for name, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = page.path.parent / urllib.parse.unquote(path) if path else page.path
+            n_links += 1
+            known = target.resolve().relative_to(site.resolve()).with_suffix("").as_posix()
+            if known in pages:
+                if urllib.parse.unquote(anchor) not in pages[known].anchors:
+                    gone.append((name, link))
+            elif not target.is_file():
+                gone.append((name, link))
+    assert gone == []
+    assert n_links > 1000
+
+
+@pytest.mark.slow
+def test_pages_have_a_description_and_the_words_in_which_people_ask(site: Path) -> None:
+    without = [
+        (page, name)
+        for page in PAGES
+        for name in ("description", "keywords")
+        if not load_page(site, page).metadata.get(name)
+    ]
+    assert without == []
+
+
+@pytest.mark.slow
+def test_each_public_name_has_an_entry(site: Path) -> None:
+    inventory = importlib.import_module("sphinx.util.inventory").InventoryFile
+    with (site / "objects.inv").open("rb") as file:
+        objects = inventory.load(file, "", lambda *parts: "".join(parts))
+    entries = {
+        name
+        for kind in ("py:function", "py:class", "py:exception", "py:module", "py:data")
+        for name in objects.get(kind, {})
+    }
+    assert [name for name in slugline.__all__ if f"slugline.{name}" not in entries] == []
+    names = (f"slugline.errors.{name}" for name in slugline.errors.__all__)
+    errors = [name for name in names if name != "slugline.errors.SluglineError"]
+    assert [name for name in errors if name not in entries] == []
+
+
+@pytest.mark.slow
+def test_the_first_page_is_light(site: Path) -> None:
+    page = load_page(site, "index")
+    loads = {page.path.parent / re.sub(r"[?#].*", "", link) for link in page.loads}
+    weight = sum(file.stat().st_size for file in {page.path, *loads})
+    assert weight <= MAX_WEIGHT
+
+
+# In a browser -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def address(site: Path) -> Iterator[str]:
+    """Yield the address of the site."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Log nothing."""
+
+    handler = functools.partial(Handler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, address: str, scheme: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    page = browser.new_context(color_scheme=scheme).new_page()
+    for name in ("index", "howto/serve", "reference/http", "reference/python/classifier", "search"):
+        page.goto(f"{address}/{name}.html")
+        found += [
+            (name, violation["id"], node["target"], node["failureSummary"])
+            for violation in Axe().run(page).response["violations"]
+            for node in violation["nodes"]
+        ]
+    page.context.close()
+    assert found == []
+
+
+@pytest.mark.slow
+def test_no_page_is_wider_than_a_phone(browser: Browser, address: str) -> None:
+    page = browser.new_context(viewport={"width": 400, "height": 800}).new_page()
+    wide = []
+    for name in PAGES:
+        page.goto(f"{address}/{name}.html")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        wide += [(name, width)] if width > 400 else []
+    page.context.close()
+    assert wide == []
+
+
+@pytest.mark.slow
+def test_the_search_answers_questions(browser: Browser, address: str) -> None:
+    page = browser.new_context().new_page()
+    missed = {}
+    for question, answers in QUESTIONS.items():
+        page.goto(f"{address}/search.html?q={urllib.parse.quote_plus(question)}")
+        page.locator("ul.search > li > a").nth(2).wait_for()
+        hits = page.eval_on_selector_all(
+            "ul.search > li > a", "links => links.map(link => new URL(link.href).pathname)"
+        )
+        names = [hit.strip("/").removesuffix(".html") for hit in hits[:3]]
+        if not set(answers.split()) & set(names):
+            missed[question] = names
+    page.context.close()
+    assert len(missed) <= MAX_MISSED_QUESTIONS, missed
