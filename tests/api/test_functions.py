@@ -65,9 +65,17 @@ def test_an_evaluation_takes_a_path_or_a_classifier_and_a_rival(
 def test_an_evaluation_says_how_many_are_answered(corpus: slugline.Corpus) -> None:
     classifier = slugline.TopicClassifier(min_precision=0.7)
     result = slugline.train(corpus, classifier=classifier)
+    assert "sure enough" in repr(result)
     evaluation = slugline.evaluate(result.classifier, corpus)
     assert evaluation.routing is not None
     assert evaluation.to_dict()["routing"]["n_documents"] == 120
+
+
+def test_a_training_for_a_precision_out_of_reach_says_so(corpus: slugline.Corpus) -> None:
+    classifier = slugline.TopicClassifier(min_precision=0.999)
+    result = slugline.train(corpus, classifier=classifier)
+    assert "unsure of every text: no threshold reaches the precision of 0.999" in repr(result)
+    assert "sure enough" not in repr(result)
 
 
 def test_an_audit_finds_wrong_topics_and_repairs_them(

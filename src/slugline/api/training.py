@@ -23,8 +23,9 @@ from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
-from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.run import Experiment, route_test, run_experiment
 from slugline.experiment.suggest import Suggestion
+from slugline.model.routing import Router
 
 # Training -----------------------------------------------------------------------------------------
 
@@ -57,6 +58,15 @@ class TrainingResult(Experiment, TableResult):
             quantize=quantize,
             max_size=max_size,
         )
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        title, rows = super()._title_and_rows()
+        router = Router.from_fitted(self.fitted)
+        if router.note:
+            rows.append(("warning", f"the model is {router.note}"))
+        elif router.precision is not None and self.test is not None:
+            rows.append(("sure enough", route_test(router, self.test).summary()))
+        return title, rows
 
     def _page(self) -> str:
         from slugline.experiment.evidence import gather_evidence

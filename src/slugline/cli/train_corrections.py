@@ -182,4 +182,4 @@ def print_retraining(result: RetrainingResult, output: Path | None = None) -> No
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
     if output is not None and (earlier := earlier_files(output)):
-        show(f"before  {earlier[0]}, to which `slugline rollback {output}` goes back")
+        show(f"before  {earlier[0].name}, to which `slugline rollback {output}` goes back")
