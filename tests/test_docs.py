@@ -13,8 +13,10 @@ from slugline.classifier import TopicClassifier
 from slugline.cli.app import COMMANDS
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
 from slugline.corrections.learning import DEFAULT_WEIGHT
+from slugline.learning.encoder.encoder import MAX_TOKENS, MAX_WIDTH
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
+from slugline.model.thresholds import CONFIDENCE, MAX_PREDICTIONS
 from slugline.prediction.record import FORMATS
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
@@ -85,12 +87,24 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert clearly_worse([(4, 7)]) == [False]
     assert pytest.approx(1) == DEFAULT_WEIGHT
 
+    precision = words_of("explanation/precision.md")
+    assert f"**with {CONFIDENCE:.0%} confidence**".replace("%", " %") in precision
+    assert f"up to {MAX_PREDICTIONS:,} held-out answers" in precision
+
+    encoder = words_of("explanation/encoder.md")
+    assert f"Only the first {MAX_TOKENS} tokens" in encoder
+    assert f"1 to {MAX_WIDTH:,} columns" in encoder
+
     many = words_of("howto/many-files.md")
     (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+)\)", many)
     assert {*formats} == {*FORMATS}
 
 
-def test_errors_and_variables_are_in_their_tables() -> None:
+def test_errors_variables_and_fields_are_in_their_tables() -> None:
+    explanation = slugline.explain("reuters46", "Wheat exports rose", against="acq").to_dict()
+    reasons = (ROOT / "docs/explanation/reasons.md").read_text("utf-8")
+    fields = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `[^|]*\|", reasons, re.M)))
+    assert set(fields) == set(explanation)
     statuses = {status for operation in OPERATIONS for status in operation.all_errors}
     shown = re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/http.md").read_text("utf-8"), re.M)
     assert {*map(int, shown)} == statuses | {401, 403, 405, 421, 429, 431, 500, 503}

@@ -73,13 +73,6 @@ def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
     assert type_commands(README, environment, tmp_path, with_answers=bool(environment)) == 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["this", "older"])
-def test_answers_are_those_that_the_page_on_unsure_ones_shows(name: str, tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "explanation" / "precision.md").read_text(encoding="utf-8")
-    assert type_commands(page, PROCESSORS[name], tmp_path, with_answers=True) == 4
-
-
 def type_commands(
     page: str, environment: dict[str, str], tmp_path: Path, *, with_answers: bool
 ) -> int:

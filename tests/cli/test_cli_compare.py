@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -213,54 +211,3 @@ def test_help_and_page_name_every_model() -> None:
         assert name in option.help
     for name in MODELS:
         assert f"\n| `{name}` | " in PAGE
-
-
-# The page in docs -------------------------------------------------------------------------------
-
-
-def commands() -> list[list[str]]:
-    """Return the commands that docs/howto/compare.md shows."""
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line) for line in lines if line.startswith("slugline compare")]
-
-
-def without_measures(line: str) -> list[str]:
-    """Return a row of the table up to times, memory and size, which no two runs have alike."""
-    return re.split(r"  +", line.strip())[:-4]
-
-
-def test_the_first_command_of_the_page_prints_what_it_says(run: Run, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    first, *_ = commands()
-    (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
-    result = run(*first[1:], "-q")
-    assert result.code == 0
-    table, expected = result.out.splitlines(), shown.splitlines()
-    assert table[0] == expected[0]
-    assert [without_measures(row) for row in table[1:6]] == [
-        without_measures(row) for row in expected[1:6]
-    ]
-    assert table[6] == expected[6]
-
-
-def test_the_other_commands_of_the_page_run(run: Run, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    (code,) = re.findall(r"```python\n# pipelines.py\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "pipelines.py").write_text(code)
-    for _, *arguments in commands()[1:]:
-        result = run(*arguments, "-q")
-        assert result.code == 0, result.err
-        assert "has no result" not in result.out
-    assert (tmp_path / "comparison" / "comparison.html").is_file()
-
-
-def test_the_example_in_python_runs(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\nfrom slugline (.*?)```", PAGE, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(f"from slugline {code}", names)  # noqa: S102
-    assert names["comparison"].best.name == "default"

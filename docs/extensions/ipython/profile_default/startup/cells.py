@@ -1,8 +1,11 @@
 """What cells of the site can use: `%%sh`, and `Frame` for pages that they write."""
 
 import atexit
+import csv
 import html
 import os
+import random
+import re
 import shutil
 import socket
 import subprocess
@@ -56,3 +59,29 @@ def example(*names):
     """Copy files of examples/ here."""
     for name in names:
         shutil.copy(Path(os.environ["SLUGLINE_EXAMPLES"]) / name, ".")
+
+
+def news_sentences():
+    """Return sentences of BBC News by topic: some to learn from, and those of other articles."""
+    import slugline
+
+    corpus = slugline.load_corpus("bbc")
+    articles = [*dict(zip(corpus.texts, corpus.topics, strict=True)).items()]
+    random.Random(0).shuffle(articles)  # noqa: S311
+    parts = ({}, {})
+    seen = set()
+    for number, (text, topic) in enumerate(articles):
+        for sentence in re.split(r'(?<=[.!?"])\s+', text):
+            if 60 <= len(sentence) <= 250 and sentence not in seen:
+                seen.add(sentence)
+                parts[number % 10 >= 7].setdefault(topic, []).append(sentence)
+    for sentences in (*parts[0].values(), *parts[1].values()):
+        random.Random(0).shuffle(sentences)  # noqa: S311
+    return parts
+
+
+def write_table(path, rows, columns=("text", "topic")):
+    """Write rows as CSV, in a random order."""
+    shuffled = random.Random(1).sample([*rows], len(rows))  # noqa: S311
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *shuffled])
