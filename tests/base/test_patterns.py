@@ -30,7 +30,7 @@ FUNCTIONS = {
 }
 #: Patterns that are put together where they are used, by their file; with a sample of their parts.
 COMPOSED = {
-    "audit/findings.py": ("finditer", r"(?<!\w)ab(?!\w)"),
+    "auditing/findings.py": ("finditer", r"(?<!\w)ab(?!\w)"),
     "text/words.py": ("split", "[ ,;]"),
 }
 
