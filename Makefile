@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
-.PHONY: quickstart serve test quick docs format bench clean
+.PHONY: quickstart serve test quick docs format bench wheel clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -40,6 +40,18 @@ format: .venv/dev-ready ## mend what ruff can mend
 bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
 	$(BIN)/python benchmarks/run.py all --record
 
+# The wheel is built from the source distribution, as releases are.
+wheel: .venv/wheel-ready ## a source distribution and a wheel for Linux, checked, in dist
+	rm -rf dist
+	SLUGLINE_KERNEL=1 $(BIN)/python -m build --outdir dist/unrepaired
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist dist/unrepaired/*.whl
+	mv dist/unrepaired/*.tar.gz dist
+	rm -r dist/unrepaired
+	$(BIN)/abi3audit --strict dist/*.whl
+	$(BIN)/twine check --strict dist/*
+	! find dist -type f -size +3000000c | grep . # neither is larger than 3 MB
+	ls -l dist
+
 clean:
 	rm -rf .venv docs/_build quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
 
@@ -61,6 +73,10 @@ clean:
 
 .venv/docs-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+.venv/wheel-ready: .venv/pip-ready $(BUILT_OF)
+	$(BIN)/python -m pip install --quiet --editable ".[wheel]"
 	touch $@
 
 .venv/bench-ready: .venv/pip-ready $(BUILT_OF)

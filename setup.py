@@ -8,6 +8,9 @@ from setuptools import Extension, setup
 # Each product is rounded before it is added, as by NumPy, so that results are the same.
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
+# "0" builds no kernels; "1" fails where one can't be built.
+KERNEL = os.environ.get("SLUGLINE_KERNEL")
+
 NAMES = ("text/_rows", "text/_kernel", "learning/linear/_descent", "learning/linear/_passes")
 
 
@@ -18,15 +21,12 @@ def kernel(name: str) -> Extension:
         [f"src/slugline/{name}.c"],
         extra_compile_args=ARGUMENTS,
         py_limited_api=True,
-        optional=True,
+        optional=KERNEL != "1",
     )
 
 
 setup(
-    # Without them, the wheel is for any system.
-    ext_modules=[]
-    if os.environ.get("SLUGLINE_KERNEL") == "0"
-    else [kernel(name) for name in NAMES],
-    # With them, for all versions of Python from 3.11 on.
+    ext_modules=[] if KERNEL == "0" else [kernel(name) for name in NAMES],
+    # Wheels with kernels are for all versions of Python from 3.11 on, others for any system.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )
