@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,6 +175,23 @@ def news_slug(_model_bytes: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "news.slug"
     path.write_bytes(_model_bytes)
     return path
+
+
+@pytest.fixture(scope="session")
+def setuptools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetch what builds the package; skip the test where no package index can be reached."""
+    folder = tmp_path_factory.mktemp("setuptools")
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
+    requirements = project["build-system"]["requires"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--retries", "0", "--target", str(folder), *requirements],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"no package index can be reached: {done.stderr.strip()[-200:]}")
+    return folder
 
 
 # Files ------------------------------------------------------------------------------------------

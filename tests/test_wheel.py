@@ -1,0 +1,137 @@
+"""The wheel and the source distribution work where nothing but Python is installed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+#: What the source distribution is made of.
+SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
+MAX_BYTES = 3_000_000
+NO_COMPILER = {"CC": "/bin/false", "CXX": "/bin/false"}
+#: As in examples/quickstart.py, on data that need no download.
+STEPS = (
+    "train tickets.csv -o tickets.slug",
+    "predict tickets.slug texts.txt -o answers.csv",
+    "export tickets.slug -o page.html",
+    "reproduce --help",
+)
+OUTPUTS = ("tickets.slug", "answers.csv", "page.html")
+
+
+def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> str:
+    """Return what a command writes to standard output."""
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert not done.returncode, f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def take_steps(
+    folder: Path, environment: Mapping[str, str], prefix: Sequence[str] = ("slugline",)
+) -> dict[str, bytes]:
+    """Return the files that the steps write."""
+    folder.mkdir()
+    shutil.copy(ROOT / "examples" / "tickets.csv", folder)
+    (folder / "texts.txt").write_text(
+        "Wo bleibt mein Päckchen?\nDie Rechnung ist falsch\n", "utf-8"
+    )
+    for step in STEPS:
+        run([*prefix, *step.split()], folder, environment)
+    return {name: (folder / name).read_bytes() for name in OUTPUTS}
+
+
+def check_kernels(environment: Mapping[str, str], folder: Path) -> None:
+    """Run what checks each wheel of a release."""
+    for command in PROJECT["tool"]["cibuildwheel"]["test-command"]:
+        run(shlex.split(command), folder, environment)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Copy the files of the source distribution, without compiled ones."""
+    folder = tmp_path / "sources"
+    ignore = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info")
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in SOURCES:
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_kernels_are_left_out_without_a_compiler_unless_they_are_required(
+    sources: Path, setuptools: Path
+) -> None:
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    environment = os.environ | NO_COMPILER | {"PYTHONPATH": str(setuptools)}
+    run(command, sources, environment | {"SLUGLINE_KERNEL": ""})
+    assert not list(sources.rglob("*.so"))
+    done = subprocess.run(
+        command, cwd=sources, env=environment | {"SLUGLINE_KERNEL": "1"}, capture_output=True
+    )
+    assert done.returncode == 1
+    assert b"/bin/false" in done.stderr
+
+
+@pytest.mark.slow
+def test_installed_from_a_wheel_or_from_sources_it_trains_the_same_model(
+    sources: Path, setuptools: Path, tmp_path: Path
+) -> None:
+    if shutil.which(os.environ.get("CC", "cc")) is None:
+        pytest.skip("no compiler")
+    dist, empty = tmp_path / "dist", tmp_path / "empty"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = os.environ | {"PYTHONPATH": str(setuptools), "SLUGLINE_KERNEL": "1"}
+    hook = f"from setuptools import build_meta; build_meta.build_sdist({str(dist)!r})"
+    run([sys.executable, "-c", hook], sources, build)
+    (sdist,) = dist.glob("slugline-*.tar.gz")
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(dist)]
+    run([*pip, "wheel", *options, str(sdist)], tmp_path, build)
+    (wheel,) = dist.glob("slugline-*.whl")
+    assert re.fullmatch(r"slugline-[\d.]+-cp311-abi3-\w+\.whl", wheel.name)
+    for path in (sdist, wheel):
+        assert path.stat().st_size <= MAX_BYTES, path.name
+
+    # The same versions as here: models are the same with the same libraries.
+    versions = {package.name: package.version for package in importlib.metadata.distributions()}
+    constraints = tmp_path / "constraints.txt"
+    constraints.write_text(
+        "\n".join(f"{name}=={version}" for name, version in versions.items() if name != "slugline")
+    )
+    run([sys.executable, "-m", "venv", "--without-pip", str(empty)], tmp_path, os.environ)
+    install = [*pip, "--python", str(empty / "bin" / "python"), "install", "--no-compile"]
+    inside = {**NO_COMPILER, "PATH": str(empty / "bin"), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
+    inside |= {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "OPENBLAS_"))}
+    assert shutil.which("gcc", path=inside["PATH"]) is None
+    expected = take_steps(tmp_path / "here", os.environ, (sys.executable, "-m", "slugline"))
+
+    outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    install_wheel = [*install, "--constraint", str(constraints), str(wheel)]
+    run(install_wheel, tmp_path, outside | NO_COMPILER)
+    check_kernels(inside, tmp_path)
+    assert take_steps(tmp_path / "of wheel", inside) == expected
+
+    run([*install, "--force-reinstall", "--no-deps", str(sdist)], tmp_path, outside)
+    check_kernels(inside, tmp_path)
+    assert take_steps(tmp_path / "of sdist", inside) == expected
+
+
+def test_ci_runs_on_all_versions_of_python_that_the_package_names() -> None:
+    classifiers = "\n".join(PROJECT["project"]["classifiers"])
+    versions = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", classifiers, re.M)
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    (matrix,) = re.findall(r"^ +python: \[(.*)\]$", workflow, re.M)
+    assert re.findall(r"[\d.]+", matrix) == versions
+    assert PROJECT["project"]["requires-python"] == f">={versions[0]}"
