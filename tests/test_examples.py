@@ -10,11 +10,11 @@ from nbclient import NotebookClient
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+LESSON = Path(__file__).parent.parent / "docs" / "tutorials" / "newswires.ipynb"
 
 
 def read_notebook() -> nbformat.NotebookNode:
-    return nbformat.read(EXAMPLES / "classifying_newswires.ipynb", as_version=4)
+    return nbformat.read(LESSON, as_version=4)
 
 
 def run_notebook(notebook: nbformat.NotebookNode, tmp_path: Path) -> None:
