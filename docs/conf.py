@@ -37,7 +37,7 @@ nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_merge_streams = True
-# Without the Reuters files, which can't be shipped, the lesson shows the outputs that it was stored with.
+# Without the Reuters files, which can't be shipped, the lesson shows its stored outputs.
 nb_execution_excludepatterns = (
     [] if "SLUGLINE_DATA" in os.environ else ["tutorials/newswires.ipynb"]
 )
