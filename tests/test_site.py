@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import slugline
+import slugline.errors
 from browsers import chromium
 
 if TYPE_CHECKING:
@@ -269,7 +270,9 @@ def test_the_search_answers_questions(browser: Browser, address: str) -> None:
     missed = {}
     for question, answers in QUESTIONS.items():
         page.goto(f"{address}/search.html?q={urllib.parse.quote_plus(question)}")
-        page.locator("ul.search > li > a").nth(2).wait_for()
+        page.wait_for_function(
+            "/finished|not match/.test(document.querySelector('.search-summary')?.textContent)"
+        )
         hits = page.eval_on_selector_all(
             "ul.search > li > a", "links => links.map(link => new URL(link.href).pathname)"
         )
