@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     page.relative_to(DOCS).with_suffix("").as_posix()
-    for page in DOCS.rglob("*.md")
+    for page in (*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb"))
     if "_build" not in page.parts
 )
 #: Bytes that a visitor of the first page may have to load.
