@@ -27,12 +27,12 @@ from measure import FOLDER, progress, record, timed
 SUBJECTS = (
     *("accuracy", "labels", "choices", "lesson", "predicting", "scale"),
     *("audit", "routing", "evaluation", "serving", "corrections", "export"),
-    *("streams", "reproducibility", "simulation"),
+    *("streams", "reproducibility", "simulation", "install"),
 )
 #: Left out by `all`, as they take hours or have no table in RESULTS.md.
 NOT_IN_ALL = {
     *("choices correction-weight", "evaluation f1-intervals", "evaluation terms"),
-    *("predicting files", "streams", "reproducibility", "simulation", "export"),
+    *("predicting files", "streams", "reproducibility", "simulation", "export", "install"),
 }
 PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),

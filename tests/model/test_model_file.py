@@ -345,10 +345,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
         damaged("JSON is malformed: invalid character (byte 0)"),
     ),
     "empty settings": (lambda e: e | {JSON: b""}, damaged("Input data was truncated")),
-    "empty weights": (
-        lambda e: e | {WEIGHTS: b""},
-        damaged("Error while deserializing: header too small"),
-    ),
+    "empty weights": (lambda e: e | {WEIGHTS: b""}, damaged("Error while deserializing")),
     "a term too few": (
         lambda e: e | {WORDS: e[WORDS].split(b"\n", 1)[1]},
         (
@@ -378,7 +375,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "deep JSON": (lambda e: e | {JSON: b"[" * 100_000}, damaged("Expected `object`, got `array`")),
     "deep JSON in the settings": (
         lambda e: e | {JSON: e[JSON].replace(b'"linear"', b"[" * 100_000 + b"]" * 100_000, 1)},
-        damaged("maximum recursion depth exceeded while deserializing an object"),
+        damaged("nested too deeply"),
     ),
     "7 MB of brackets": (
         lambda e: e | {JSON: b'{"format":2,"x":[' + b"[]," * 2_333_333 + b"[]]}"},
@@ -390,14 +387,11 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "weights that claim terabytes": (
         lambda e: e | {WEIGHTS: claim([10**6, 10**6])},
-        damaged("Error while deserializing: incomplete metadata, file not fully covered"),
+        damaged("Error while deserializing"),
     ),
     "weights that claim more than 64 bits": (
         lambda e: e | {WEIGHTS: claim([2**40, 2**40])},
-        damaged(
-            "Error while deserializing: invalid JSON in header: invalid type: floating point "
-            "`4.835703278458517e+24`, expected usize at line 1 column 126"
-        ),
+        damaged("Error while deserializing"),
     ),
     "a header that claims exabytes": (
         lambda e: e | {WEIGHTS: struct.pack("<Q", 2**62)},
@@ -423,6 +417,8 @@ def test_damaged_entries_are_refused(
     entries = list(damaged.items()) if isinstance(damaged, dict) else damaged
     # Sizes depend on the versions that model.json names.
     found = re.sub(r"\d{1,3}(,\d{3})+", "N", refusal(rezip(entries), tmp_path))
+    # What follows is safetensors' own, and differs from version to version.
+    found = re.sub(r"(?<=Error while deserializing): .*(?=\);)", "", found)
     assert found == message
 
 
@@ -837,12 +833,10 @@ def test_mixtures_of_mixtures_without_end_are_refused(
     changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
     changed[WEIGHTS] = save_arrays(arrays)
     message = refusal(rezip([*(entries | changed).items()]), tmp_path)
-    assert message.startswith(
-        "damaged (a mixture of over 1,000 learners, or mixtures in one another over 16 deep)"
-        if depth == 100
-        # The rest of the message is Python's own, and names where it happened to give up.
-        else "damaged (maximum recursion depth exceeded"
-    )
+    too_many = "a mixture of over 1,000 learners, or mixtures in one another over 16 deep"
+    # How deep JSON may be nested depends on the version of Python.
+    reasons = (too_many,) if depth == 100 else (too_many, "nested too deeply")
+    assert message in map(damaged, reasons)
 
 
 def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path) -> None:

@@ -508,8 +508,10 @@ def _json_row(
 ) -> rows.SourceRow | rows.BadRow:
     try:
         values = _json_values(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         return rows.BadRow(at, f"not valid JSON ({error})")
+    except RecursionError:
+        return rows.BadRow(at, "not valid JSON (nested too deeply)")
     if may_be_text and isinstance(values, str):
         values = {"text": values}
     if isinstance(values, dict):

@@ -387,7 +387,7 @@ class CorrectionStore:
                 "another file."
             )
         connection = sqlite3.connect(
-            self.path, self._patience, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._patience, isolation_level=None, check_same_thread=False
         )
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_ROW_BYTES)

@@ -126,7 +126,7 @@ class RowCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._path.exists() and self._path.stat().st_size > 2 * self._max_bytes:
             raise sqlite3.DatabaseError("it is too large")
-        connection = sqlite3.connect(self._path, self._patience)
+        connection = sqlite3.connect(self._path, timeout=self._patience)
         try:
             _prepare(connection, self._patience)
         except BaseException:

@@ -197,7 +197,8 @@ def damaged_error(path: PathLike, error: Exception) -> ModelFileError:
     """Return an error of one line, however much `error` quotes."""
     if isinstance(error, MemoryError):
         return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
-    reason = textwrap.shorten(str(error)[:2000], 200)
+    is_deep = isinstance(error, RecursionError)
+    reason = "nested too deeply" if is_deep else textwrap.shorten(str(error)[:2000], 200)
     return ModelFileError(f"{path}: damaged ({reason}); get an intact copy.")
 
 
