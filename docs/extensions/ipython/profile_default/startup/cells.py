@@ -85,3 +85,11 @@ def write_table(path, rows, columns=("text", "topic")):
     shuffled = random.Random(1).sample([*rows], len(rows))  # noqa: S311
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *shuffled])
+
+
+def ticket_rows(*columns):
+    """Return columns of the made-up tickets: id, subject, body and topic."""
+    from importlib.resources import files
+
+    with (files("slugline.corpus") / "tickets.csv").open(encoding="utf-8") as file:
+        return [[row[name] for name in columns] for row in csv.DictReader(file)]
