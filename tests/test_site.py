@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(
-    page.relative_to(DOCS).with_suffix("").as_posix()
-    for page in (*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb"))
-    if "_build" not in page.parts
-)
+SOURCES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path
+    for path in sorted([*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")])
+    if "_build" not in path.parts
+}
+PAGES = [*SOURCES]
 #: Bytes that a visitor of the first page may have to load.
 MAX_WEIGHT = 300_000
 MAX_MISSED_QUESTIONS = 2
@@ -134,8 +135,8 @@ def test_what_pages_show_as_code_is_executed() -> None:
     fence = re.compile(rf" *(?:```|~~~|:::) *(?:\{{code(?:-block)?\}} *)?(?:{languages})\b")
     found = [
         (page, number)
-        for page in PAGES
-        for number, line in enumerate((DOCS / f"{page}.md").read_text("utf-8").splitlines(), 1)
+        for page, path in SOURCES.items()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if fence.match(line)
     ]
     assert found == []
