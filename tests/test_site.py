@@ -20,6 +20,7 @@ import pytest
 import slugline
 import slugline.errors
 from browsers import chromium
+from slugline.serving.http.operations import openapi
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -199,6 +200,21 @@ def test_each_public_name_has_an_entry(site: Path) -> None:
     names = (f"slugline.errors.{name}" for name in slugline.errors.__all__)
     errors = [name for name in names if name != "slugline.errors.SluglineError"]
     assert [name for name in errors if name not in entries] == []
+
+
+@pytest.mark.slow
+def test_the_reference_has_the_fields_of_requests_and_the_parts_of_docstrings(site: Path) -> None:
+    http = (site / "reference" / "http.html").read_text("utf-8")
+    schemas = openapi()["components"]["schemas"]
+    fields = {field for schema in schemas.values() for field in schema.get("properties", ())}
+    fields -= {*schemas["ProblemDetails"]["properties"]}
+    assert len(fields) > 20
+    assert [name for name in sorted(fields) if f'<span class="pre">{name}</span>' not in http] == []
+
+    functions = (site / "reference" / "python" / "functions.html").read_text("utf-8")
+    assert "<strong>DataError</strong></a> – if the data can’t be read" in functions
+    classifier = (site / "reference" / "python" / "classifier.html").read_text("utf-8")
+    assert "<strong>classes_</strong>" in classifier
 
 
 @pytest.mark.slow
