@@ -402,7 +402,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
         ),
         ("a.jsonl", '{"a": "x', BadRow(1, "not valid JSON (Input data was truncated)")),
         ("a.jsonl", "[1]\n", BadRow(1, "JSON, but not an object")),
-        ("a.jsonl", "[" * 100_000, BadRow(1, "not valid JSON (nested too deeply)")),
+        ("a.jsonl", "[" * 1_000_000, BadRow(1, "not valid JSON (nested too deeply)")),
         ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
         ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
         ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
