@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -103,6 +104,12 @@ def test_installed_from_a_wheel_or_from_sources_it_trains_the_same_model(
     assert re.fullmatch(r"slugline-[\d.]+-cp311-abi3-\w+\.whl", wheel.name)
     for path in (sdist, wheel):
         assert path.stat().st_size <= MAX_BYTES, path.name
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("slugline/")}
+    package = sources / "src" / "slugline"
+    files = {path.relative_to(package.parent) for path in package.rglob("*") if path.is_file()}
+    compiled = {path.with_suffix(".abi3.so") if path.suffix == ".c" else path for path in files}
+    assert packed == {path.as_posix() for path in compiled}
 
     # The same versions as here: models are the same with the same libraries.
     versions = {package.name: package.version for package in importlib.metadata.distributions()}
