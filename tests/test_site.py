@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -187,6 +188,13 @@ def test_pages_have_a_description_and_the_words_in_which_people_ask(site: Path) 
 
 
 @pytest.mark.slow
+def test_words_of_keywords_are_in_the_index_one_by_one(site: Path) -> None:
+    text = (site / "searchindex.js").read_text("utf-8")
+    index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
+    assert [term for term in index["terms"] if not re.fullmatch(r"\w+", term)] == []
+    assert index["docnames"][index["terms"]["imbalanc"]] == "howto/skewed-topics"
+
+
 def test_each_public_name_has_an_entry(site: Path) -> None:
     inventory = importlib.import_module("sphinx.util.inventory").InventoryFile
     with (site / "objects.inv").open("rb") as file:

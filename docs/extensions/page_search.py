@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
+
+
+def split_keywords(app: Sphinx, doctree: nodes.document) -> None:
+    """Put commas between the words of keywords, as the index has each keyword as one word."""
+    del app
+    for meta in doctree.findall(nodes.meta):
+        if meta.get("name") == "keywords":
+            meta["content"] = ", ".join(dict.fromkeys(re.findall(r"\w+", meta["content"])))
 
 
 def add_script(
@@ -18,5 +28,6 @@ def add_script(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.connect("doctree-read", split_keywords)
     app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -26,6 +26,7 @@ def sh(line, cell):
     """Run a cell in a shell; what it prints to both streams comes in its order.
 
     `%%sh background` waits until the command says that it listens, and lets it run.
+    `%%sh fails` wants a command that fails.
     """
     run = subprocess.Popen(
         ["/bin/sh", "-e", "-c", cell.replace(SHOWN, PORT)],
@@ -40,7 +41,7 @@ def sh(line, cell):
         if line == "background" and "listening at" in text:
             atexit.register(os.killpg, run.pid, 15)
             return
-    if run.wait():
+    if (run.wait() != 0) != (line == "fails"):
         raise RuntimeError(f"exit status {run.returncode}")
 
 
