@@ -18,6 +18,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.thresholds import CONFIDENCE, MAX_PREDICTIONS
 from slugline.prediction.record import FORMATS
+from slugline.prediction.task import ModelCopy
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
 from slugline.stream.checkpoint import MAX_TIME_SHARE
@@ -126,3 +127,10 @@ def test_every_command_and_every_operation_is_on_its_page() -> None:
     http = (ROOT / "docs/reference/http.md").read_text("utf-8")
     shown = re.findall(r"^```\{operation\} (\w+)$", http, re.M)
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
+
+
+@pytest.mark.parametrize("name", ["spark_predict.py", "ray_predict.py"])
+def test_examples_for_other_engines_call_methods_that_are_there(name: str) -> None:
+    methods = re.findall(r"ModelCopy\.(\w+)\(", (ROOT / "examples" / name).read_text("utf-8"))
+    assert methods
+    assert all(hasattr(ModelCopy, method) for method in methods)
