@@ -681,7 +681,7 @@ def test_a_folder_that_is_missing_for_corrections_is_named(run: Any) -> None:
 
 
 def test_the_help_shows_no_bounds_where_there_are_none(run: Any) -> None:
-    result = run("serve", "--help")
+    result = run("serve", "--help-all")
     assert "0.1<=x<=3600" in result.out
     assert "None" not in result.out
 
