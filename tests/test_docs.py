@@ -13,6 +13,7 @@ from slugline.classifier import TopicClassifier
 from slugline.cli.app import COMMANDS
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
 from slugline.corrections.learning import DEFAULT_WEIGHT
+from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
 from slugline.learning.encoder.encoder import MAX_TOKENS, MAX_WIDTH
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
@@ -91,6 +92,9 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     precision = words_of("explanation/precision.md")
     assert f"**with {CONFIDENCE:.0%} confidence**".replace("%", " %") in precision
     assert f"up to {MAX_PREDICTIONS:,} held-out answers" in precision
+
+    n_passages = N_PAIRS * N_OF_PAIR + N_SUREST
+    assert f"up to {n_passages} passages" in words_of("explanation/comparison.md")
 
     encoder = words_of("explanation/encoder.md")
     assert f"Only the first {MAX_TOKENS} tokens" in encoder
