@@ -239,7 +239,7 @@ def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
     assert "skipped          3  rows that can't be used\n" in out
     report = Path("model.html").read_text("utf-8")
     assert "skipped 3 of 93 rows: no text (line 92); no topic (line 93); bytes" in report
-    assert "name others with --text and --topic" in report
+    assert "name others with <code>--text</code> and <code>--topic</code>" in report
 
 
 def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Path) -> None:

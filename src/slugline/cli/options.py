@@ -344,7 +344,7 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
         with show_progress(quiet) as progress:
             return load_splits(data[0], progress=progress)
     for name in data:
-        near = nearest(name, NAMED_CORPORA, 0.8)
+        near = None if "." in name else nearest(name, NAMED_CORPORA, 0.8)
         if near not in (None, name) and not Path(name).exists():
             raise DataError(f"{name} is not a file, folder or known data set; did you mean {near}?")
     with show_progress(quiet) as progress:
