@@ -29,7 +29,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "extensions"]
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", ".*")]  # types in docstrings are words, not links
+nitpick_ignore_regex = [("py:class", ".*")]  # types in docstrings are words, not links
 
 # Pages are executed when they are built, each in an empty folder; an error fails the build.
 nb_execution_mode = "force"
@@ -56,7 +56,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # docstrings say them in words
 autodoc_member_order = "bysource"
-napoleon_use_param = napoleon_use_rtype = False  # their types are no links
+napoleon_use_param = napoleon_use_rtype = False  # types stay words in the text
 napoleon_custom_sections = [("Attributes", "params_style")]
 strip_signature_backslash = True  # else `classes_` would lose its underscore
 default_role = "code"  # docstrings write code between single backticks

@@ -195,6 +195,7 @@ def test_words_of_keywords_are_in_the_index_one_by_one(site: Path) -> None:
     assert index["docnames"][index["terms"]["imbalanc"]] == "howto/skewed-topics"
 
 
+@pytest.mark.slow
 def test_each_public_name_has_an_entry(site: Path) -> None:
     inventory = importlib.import_module("sphinx.util.inventory").InventoryFile
     with (site / "objects.inv").open("rb") as file:

@@ -46,16 +46,15 @@ def type_of(schema: _Object) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
-        item = _resolve(schema["items"])
-        return f"list of {type_of(item)}s" if "anyOf" not in item else f"list of {type_of(item)}"
+        return f"list, each item: {type_of(schema['items'])}"
     limits = {
-        "from": schema.get("minimum", schema.get("minLength")),
-        "to": schema.get("maximum", schema.get("maxLength")),
+        "at least": schema.get("minimum", schema.get("minLength")),
+        "at most": schema.get("maximum", schema.get("maxLength")),
         "under": schema.get("exclusiveMaximum"),
     }
     words = [f"{word} {limit:,}" for word, limit in limits.items() if limit is not None]
-    unit = [" characters"] if words and schema["type"] == "string" else []
-    return " ".join([schema["type"], *words]) + "".join(unit)
+    unit = " characters" if schema["type"] == "string" else ""
+    return ", ".join([schema["type"], *words]) + (unit if words else "")
 
 
 def fields_table(schema: _Object) -> list[str]:
@@ -80,6 +79,7 @@ def describe(name: str) -> list[str]:
     if parameters := described.get("parameters"):
         lines += ["| parameter | in | type |", "|---|---|---|"]
         lines += [f"| `{p['name']}` | {p['in']} | {type_of(p['schema'])} |" for p in parameters]
+        lines.append("")
     if "requestBody" in described:
         lines += ["Request, `application/json`:", ""]
         lines += fields_table(schema_of(described["requestBody"]["content"])[1])
