@@ -553,16 +553,18 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
     assert whole is not None
     rows, dialect = whole
     assert to_json_lines(rows).decode().splitlines() == [
-        lines[0], '{"text":"goal","topic":"sport","ok":true}'
+        lines[0], lines[1], '{"text":"goal","topic":"sport","ok":true}'
     ]  # fmt: skip
     assert to_csv(rows, dialect).decode().splitlines() == [
         "text,topic,tags,ok",
         'wheat,3,"[""a"",{""b"":1}]",',
+        ",3,,",
         "goal,sport,,true",
     ]
     (tmp_path / "b.xlsx").write_bytes(to_excel(rows))
     assert [row.values for row in read_rows(tmp_path / "b.xlsx")] == [
         {"text": "wheat", "topic": 3.0, "tags": '["a",{"b":1}]', "ok": ""},
+        {"text": "", "topic": 3.0, "tags": "", "ok": ""},
         {"text": "goal", "topic": "sport", "tags": "", "ok": True},
     ]
     assert whole_rows(["-"], corpus, ["3", "4"], ReadOptions()) is None

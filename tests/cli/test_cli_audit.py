@@ -325,6 +325,40 @@ def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None
     assert [list(line.values()) for line in lines] == found[1:]
 
 
+def test_skipped_rows_stay_in_the_repaired_file(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "news.csv"
+    head, first, *rest = path.read_text().splitlines()
+    bad = ["a text without a topic,", ",bank"]
+    path.write_text("\n".join([head, bad[0], first, bad[1], *rest, "too,many,cells"]) + "\n")
+    read = ["audit", "news.csv", "--skip-bad-rows", "-q"]
+    run(*read, "--review", "review.csv")
+    review(tmp_path, "drop")
+    result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
+    assert result.out.endswith(
+        "119 documents and 2 skipped rows, without 1 row that can't be read: new.csv\n"
+    )
+    new = (tmp_path / "new.csv").read_text().splitlines()
+    assert len(new) == 122
+    assert [line for line in new if line in bad] == bad
+
+
+def test_a_table_without_a_decision_is_probably_not_saved(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.err == "warning: review.csv: no decision is filled in; was the table saved?\n"
+    assert (result.code, (tmp_path / "new.csv").is_file()) == (0, True)
+
+
+def test_ctrl_c_is_acknowledged(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slugline.auditing.audit.audit_corpus", interrupt)
+    result = run("audit", "news.csv")
+    assert (result.code, result.out) == (130, "")
+    assert result.err.endswith("interrupted\n")
+
+
 def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]

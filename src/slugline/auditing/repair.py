@@ -238,6 +238,7 @@ def whole_rows(
 ) -> tuple[list[Values], TableDialect] | None:
     """Return documents with all columns of their files, under new topics; how the first is written.
 
+    Rows that were skipped as bad stay as they are, except those that have no cells to be read.
     None if a source is not a file or folder, and so can't be read a second time.
 
     Parameters
@@ -269,7 +270,9 @@ def whole_rows(
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
-                continue  # it was skipped
+                if isinstance(row, SourceRow):  # it was skipped
+                    relabelled.append({**row.values})
+                continue
             new = topics[row_number]
             row_number += 1
             if new is not None and isinstance(row, SourceRow):

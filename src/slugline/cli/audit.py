@@ -14,7 +14,7 @@ from slugline.base.files import write_result
 from slugline.base.words import counted, nearest, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
-from slugline.cli.output import print_json, print_table, show, show_progress, warn
+from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
@@ -39,7 +39,7 @@ _DROPPED = 0.5
 @options.data_argument
 @options.reading_options
 @option("--like MODEL", "Look for columns and encoding of the data that MODEL learned from.")
-@options.test_option
+@option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
 @option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
     "--output -o FILE",
@@ -95,16 +95,20 @@ def audit(
     parts = options.read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
     settings: dict[str, Any] = {"seed": seed, "n_jobs": threads}
-    with show_progress(quiet) as progress:
-        settings["progress"] = progress
-        if decisions is not None:
-            _repair(train, data, reading, decisions, output, gain, settings, as_json)
-            return
-        from slugline.auditing.audit import audit_corpus
-        from slugline.auditing.findings import Findings
+    try:
+        with show_progress(quiet) as progress:
+            settings["progress"] = progress
+            if decisions is not None:
+                _repair(train, data, reading, decisions, output, gain, settings, as_json)
+                return
+            from slugline.auditing.audit import audit_corpus
+            from slugline.auditing.findings import Findings
 
-        report = audit_corpus(train, others, **settings)
-        gained = _gain_of_dropping(report, settings) if gain else None
+            report = audit_corpus(train, others, **settings)
+            gained = _gain_of_dropping(report, settings) if gain else None
+    except KeyboardInterrupt:
+        say("interrupted", quiet=quiet)
+        raise
     findings = Findings(report)
     delimiter = "," if review is None else _delimiter(data[0], reading)
     files = _write(findings, output, ranking, review, delimiter)
@@ -186,13 +190,15 @@ def _repair(
         )
     decided = read_decisions(path, reading.encoding)
     warn([f"{path}: {decided.note}"] if decided.note else [])
+    if not decided.items:
+        warn([f"{path}: no decision is filled in; was the table saved?"])
     repair = apply_decisions(corpus, decided)
     n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
     warn(_of_new_topic(str(path), new, corpus.topics) for new in repair.new_topics)
     gained = _gain_of(corpus, repair, settings) if gain else None
-    is_whole = output is not None and _write_documents(output, corpus, repair, data, reading)
+    written = "" if output is None else _write_documents(output, corpus, repair, data, reading)
     said = {
         "relabelled": repair.n_relabelled,
         "dropped": repair.n_dropped,
@@ -208,8 +214,7 @@ def _repair(
     if gained is not None:
         show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
-        alone = "" if is_whole else ", with text and topic alone"
-        show(f"{len(repair.corpus):,} documents{alone}: {output}")
+        show(f"{len(repair.corpus):,} documents{written}: {output}")
 
 
 def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
@@ -220,8 +225,8 @@ def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
 
 def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
-) -> bool:
-    """Write documents in the format of the name; return whether with all columns."""
+) -> str:
+    """Write documents in the format of the name; return in words what else, or less, it holds."""
     from slugline.auditing.repair import to_csv, to_excel, to_json_lines, whole_rows
     from slugline.corpus.formats import TableDialect
 
@@ -235,7 +240,12 @@ def _write_documents(
     else:
         content = to_excel(rows) if suffix == ".xlsx" else to_json_lines(rows)
     write_result(path, content, "documents")
-    return whole is not None
+    if whole is None:
+        return ", with text and topic alone"
+    n_skipped = len(rows) - len(repair.corpus)
+    n_lost = corpus.n_skipped - n_skipped
+    skipped = f" and {counted(n_skipped, 'skipped row')}" if n_skipped else ""
+    return skipped + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
 
 
 def _gain_of(corpus: Corpus, repair: Repair, settings: dict[str, Any]) -> Gain | None:

@@ -71,11 +71,9 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
-    A BadRow is returned as it is; `missing` is the result for a row without text. A router with a
-    precision takes blank texts, of which it is unsure.
+    A BadRow is returned as it is; `missing` is the result for a row without text.
     """
-    may_be_blank = router.precision is not None
-    texts = [_text(row, columns.text, missing, may_be_blank) for row in batch]
+    texts = [_text(row, columns.text, missing) for row in batch]
     routes = iter(router.route((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
@@ -88,14 +86,12 @@ def predict_batch(
     return predictions
 
 
-def _text(
-    row: SourceRow | BadRow, columns: Sequence[str], missing: BadRow, may_be_blank: bool
-) -> str | BadRow:
+def _text(row: SourceRow | BadRow, columns: Sequence[str], missing: BadRow) -> str | BadRow:
     """Return a row's text, or a BadRow if it has none."""
     if isinstance(row, BadRow):
         return row
     text = row_text(row, columns)
-    if isinstance(text, str) and (text.strip() or may_be_blank):
+    if isinstance(text, str) and text.strip():
         return text
     return missing._replace(at=row.at, values=row.values)
 
