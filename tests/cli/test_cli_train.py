@@ -337,7 +337,7 @@ def test_weights_and_seed_reach_the_model_of_any_learner(run: Run, news_csv: Pat
 
 
 def test_the_help_of_the_net_s_options_tells_its_own_defaults(run: Run) -> None:
-    said = " ".join(run("train", "--help").out.split())
+    said = " ".join(run("train", "--help-all").out.split())
 
     for name, parameter in inspect.signature(NeuralLearner).parameters.items():
         if name in ("epochs", "batch_size", "patience", "dropout", "l2", "optimizer"):
