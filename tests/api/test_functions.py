@@ -18,6 +18,8 @@ import slugline
 from labelled_texts import labelled
 
 TEXTS, TOPICS, WRONG = labelled(120, 6)
+# The package, to call with arguments of wrong types.
+UNTYPED: Any = slugline
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,52 @@ def test_a_path_a_frame_and_a_corpus_give_the_same(tmp_path: Path, trained: Any)
         assert slugline.train(data).metrics == trained.metrics
 
 
+def test_texts_and_topics_are_data(corpus: slugline.Corpus, trained: Any) -> None:
+    for texts, topics in (
+        (TEXTS, TOPICS),
+        (np.array(TEXTS), np.array(TOPICS)),
+        (pd.Series(TEXTS), pd.Series(TOPICS, dtype="category")),
+        (iter(TEXTS), iter(TOPICS)),
+    ):
+        assert slugline.train((texts, topics)).metrics == trained.metrics
+    numbers = [*map(sorted(set(TOPICS)).index, TOPICS)]
+    result = slugline.train(corpus, test=(TEXTS, TOPICS))
+    assert result.n_test == 120
+    by_number = slugline.train((TEXTS, numbers), test_fraction=None)
+    assert by_number.classifier.classes_.tolist() == ["0", "1", "2"]
+    assert slugline.evaluate(by_number.classifier, (TEXTS, numbers)).accuracy > 0.8
+
+
+def test_a_corpus_needs_no_name() -> None:
+    assert slugline.Corpus(TEXTS, TOPICS).name == "the corpus"
+
+
+def test_a_text_may_be_several_columns() -> None:
+    frame = pd.DataFrame({"subject": TEXTS, "body": TEXTS, "topic": TOPICS})
+    result = slugline.train(frame, text=("subject", "body"), test_fraction=None)
+    layout = result.classifier.fitted_.layout
+    assert layout is not None
+    assert layout.text == ("subject", "body")
+
+
+def test_bad_rows_are_left_out_by_load_corpus() -> None:
+    frame = pd.DataFrame({"text": TEXTS, "topic": [None, *TOPICS[1:]]})
+    message = r"`skip_bad_rows`.*`load_corpus` has such options"
+    with pytest.raises(slugline.SluglineError, match=message):
+        slugline.train(frame)
+    corpus = slugline.load_corpus(frame, skip_bad_rows=True)
+    assert slugline.train(corpus, test_fraction=None).n_train == 119
+
+
+def test_the_texts_of_a_corpus_are_suggested(corpus: slugline.Corpus, trained: Any) -> None:
+    suggestions = slugline.suggest(trained.classifier, corpus, 5)
+    assert suggestions.to_records() == slugline.suggest(trained.classifier, TEXTS, 5).to_records()
+
+
 def test_columns_are_named_for_files_and_not_for_a_corpus(corpus: slugline.Corpus) -> None:
     frame = pd.DataFrame({"body": TEXTS, "queue": TOPICS, "sender": "x"})
     assert slugline.train(frame, text="body", topic="queue", test_fraction=None).n_train == 120
-    with pytest.raises(slugline.SluglineError, match="made up is a corpus already"):
+    with pytest.raises(slugline.SluglineError, match="and made up has none; leave them out"):
         slugline.train(corpus, text="body")
 
 
@@ -182,18 +226,38 @@ def test_probabilities_are_columns_beside_others() -> None:
         (lambda c: slugline.explain(slugline.TopicClassifier(), "x"), "not fitted yet"),
         (lambda c: slugline.evaluate(slugline.TopicClassifier(), c), "not fitted yet"),
         (
-            lambda c: slugline.evaluate(42, c),  # type: ignore[arg-type]
-            "give the path of a file",
+            lambda c: UNTYPED.evaluate(42, c),
+            "`model` is 42; give a TopicClassifier, or the path of a model file",
         ),
         (
-            lambda c: slugline.train(42),  # type: ignore[arg-type]
-            "`source` is of type int",
+            lambda c: UNTYPED.train(42),
+            "`data` is 42; give a Corpus, a path, a DataFrame, or a pair of texts and topics",
         ),
-        (
-            lambda c: slugline.train(c, classifier="linear"),  # type: ignore[arg-type]
-            "`classifier` is 'linear'",
-        ),
+        (lambda c: UNTYPED.train(c, classifier="linear"), "`classifier` is 'linear'"),
         (lambda c: slugline.suggest("reuters46", "one text"), "put brackets around it"),
+        (
+            lambda c: UNTYPED.suggest("reuters46", pd.DataFrame({"text": TEXTS})),
+            r"pass the column that holds them: df\['text'\]",
+        ),
+        (lambda c: UNTYPED.train(dict(zip(TEXTS, TOPICS, strict=True))), "`data` is {"),
+        (lambda c: UNTYPED.curve([*zip(TEXTS, TOPICS, strict=True)]), r"`data` is \[\("),
+        (lambda c: UNTYPED.train((TEXTS, TOPICS[:9])), "there are 120 texts and 9 topics"),
+        (lambda c: UNTYPED.train((TEXTS, TOPICS), text="text"), "the corpus has none; leave"),
+        (lambda c: UNTYPED.audit(c, test=7), "`test` is 7; give a Corpus"),
+        (lambda c: UNTYPED.explain("reuters46", "x", examples=7), "`examples` is 7; give a C"),
+        (lambda c: UNTYPED.train(c, test_fraction=2), r"`test_fraction` is 2.* Did you mean 0.02"),
+        (lambda c: UNTYPED.evaluate(c, slugline.TopicClassifier()), "`model` is <Corpus made up"),
+        (lambda c: UNTYPED.evaluate("reuters46", c, against=c), "`against` is <Corpus made up"),
+        (
+            lambda c: UNTYPED.export(LogisticRegression(), "page.html"),
+            r"`model` is LogisticRegression\(\)",
+        ),
+        (lambda c: UNTYPED.serve(LogisticRegression()), r"`model` is LogisticRegression\(\)"),
+        (
+            lambda c: UNTYPED.compare(c, [slugline.TopicClassifier()]),
+            r"`models` is \[TopicClassifier\(\)\]; give names, or \"module:name\" of a pipeline",
+        ),
+        (lambda c: UNTYPED.compare(c, {"mine": LogisticRegression()}), "`models` is {'mine': "),
         (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is none"),
         (lambda c: slugline.serve(nosuch=1), "no setting 'nosuch'"),
         (lambda c: slugline.serve(host="0.0.0.0"), "give a --token-file"),

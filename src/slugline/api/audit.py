@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import Data, TableResult, columns_of, to_corpus
+from slugline.api.result import Data, TableResult, to_corpus, to_test_corpus
 from slugline.auditing.audit import Audit, audit_corpus
 from slugline.auditing.findings import Findings, review_table
 from slugline.auditing.repair import apply_decisions, read_decisions
@@ -75,7 +76,7 @@ class AuditResult(TableResult):
 def audit(
     data: Data,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     test: Data | None = None,
     seed: int = 0,
@@ -86,10 +87,13 @@ def audit(
 
     Parameters
     ----------
-    data : Corpus, path or data frame
-    text, topic : str, optional
+    data : Corpus, path, data frame, or pair of texts and topics
+        See `train`.
+    text : str or sequence of str, optional
         The columns to read; guessed by default.
-    test : Corpus, path or data frame, optional
+    topic : str, optional
+        The column to read; guessed by default.
+    test : as `data`, optional
         Test documents, whose topics are judged as well; copies of training documents are leaks.
     seed : int, default 0
     n_jobs : int, optional
@@ -107,9 +111,5 @@ def audit(
     >>> len(result.audit.suspects()), result.audit.copies.identical
     (0, [])
     """
-    tests = None if test is None else to_corpus(test, *columns_of(test, text, topic))
-    return AuditResult(
-        audit_corpus(
-            to_corpus(data, text, topic), tests, seed=seed, n_jobs=n_jobs, progress=progress
-        )
-    )
+    corpus, tests = to_corpus(data, text, topic), to_test_corpus(test, text, topic)
+    return AuditResult(audit_corpus(corpus, tests, seed=seed, n_jobs=n_jobs, progress=progress))

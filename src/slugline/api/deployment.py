@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from slugline.api.result import Model
+from slugline.api.result import Model, check_model
 from slugline.base.files import PathLike, write_result
 from slugline.classifier import TopicClassifier
 from slugline.errors import OptionError
@@ -112,6 +112,7 @@ def serve(
 @contextlib.contextmanager
 def _as_file(model: Model, name: str) -> Iterator[Any]:
     """Yield the path of a model, that of a temporary file for a classifier."""
+    check_model(model)
     if not isinstance(model, TopicClassifier):
         yield model
         return

@@ -36,14 +36,15 @@ from slugline.model.routing import Router
 class EvaluationResult(Evaluation, TableResult):
     """The metrics of a model on labelled texts; `to_records` has a row for each topic.
 
+    Other attributes are those of `slugline.evaluation.evaluation.Evaluation`.
+
     Attributes
     ----------
     routing : RoutingResult or None
         How many texts it answers and how many of the answers are right, if it was trained for a
         precision.
     against : PairedComparison or None
-        The comparison with the model `against`. Other attributes are those of
-        `slugline.evaluation.evaluation.Evaluation`.
+        The comparison with the model `against`.
     """
 
     routing: run.RoutingResult | None = None
@@ -73,7 +74,7 @@ def evaluate(
     model: Model,
     data: Data,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     against: Model | None = None,
     seed: int = 0,
@@ -84,10 +85,13 @@ def evaluate(
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
-    data : Corpus, path or data frame
-        Labelled texts that the model has not learned from. Topics it doesn't know count as wrong.
-    text, topic : str, optional
+    data : Corpus, path, data frame, or pair of texts and topics
+        See `train`. The model should not have learned from these texts; topics it doesn't know
+        count as wrong.
+    text : str or sequence of str, optional
         The columns to read; by default those that the model learned from, or guessed.
+    topic : str, optional
+        The column to read, in the same way.
     against : TopicClassifier, or path of a model file, optional
         Another model, to be compared on the same texts.
     seed : int, default 0
@@ -120,7 +124,7 @@ def evaluate(
 def _compare(
     classifier: TopicClassifier, evaluation: Evaluation, against: Model, corpus: Corpus
 ) -> PairedComparison:
-    other = to_classifier(against)
+    other = to_classifier(against, "against")
     classes = [{str(name) for name in each.topics_.names} for each in (classifier, other)]
     return compare_paired(
         corpus.topics,
@@ -167,7 +171,7 @@ def compare(
     data: Data,
     models: Sequence[str] = ("all",),
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     n_folds: int = 5,
     seed: int = 0,
@@ -178,11 +182,14 @@ def compare(
 
     Parameters
     ----------
-    data : Corpus, path or data frame
+    data : Corpus, path, data frame, or pair of texts and topics
+        See `train`.
     models : sequence of str, default ("all",)
-        Such as "default", "tfidf-svc", or "module:name" for a pipeline of yours.
-    text, topic : str, optional
+        Such as "default", "tfidf-svc", or "module:name" for a pipeline in a file of yours.
+    text : str or sequence of str, optional
         The columns to read; guessed by default.
+    topic : str, optional
+        The column to read; guessed by default.
     n_folds : int, default 5
     seed : int, default 0
     resume : path, optional
@@ -248,7 +255,7 @@ def explain(
         By default the most likely one.
     against : str or int, optional
         Explain why it is `topic` rather than this one.
-    examples : Corpus, path or data frame, optional
+    examples : Corpus, path, data frame, or pair of texts and topics, optional
         The training documents, of which the nearest ones are shown.
 
     Raises
@@ -268,6 +275,6 @@ def explain(
         text,
         topic,
         against=against,
-        corpus=None if examples is None else to_corpus(examples),
+        corpus=None if examples is None else to_corpus(examples, name="examples"),
     )
     return ExplanationResult(**field_values(explanation))

@@ -6,23 +6,24 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from slugline.base.checks import short_repr
+from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.words import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.loading import load_corpus, read_corpus
+from slugline.corpus.documents import Topic, check_documents
+from slugline.corpus.loading import Source, load_corpus, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
-from slugline.corpus.tables import Frame
-from slugline.errors import OptionError
+from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import Evaluation
 
-#: Labelled texts: a corpus, or what `load_corpus` reads.
-Data = Corpus | str | Path | Frame
+#: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
+Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
 #: A fitted classifier, the path of a model file, or the name of a model that comes with Slugline.
 Model = TopicClassifier | str | os.PathLike[str]
 
@@ -62,7 +63,7 @@ class TableResult(TitledRows):
         ----------
         path : path that ends in .html, .json or .csv
             A page to read, everything as data, or the table. CSV begins with a byte-order mark,
-            which spreadsheets need.
+            which spreadsheets need. Folders that don't exist are made.
 
         Raises
         ------
@@ -98,27 +99,74 @@ class TableResult(TitledRows):
 
 
 def to_corpus(
-    data: Data, text: str | None = None, topic: str | None = None, layout: DataLayout | None = None
+    data: Data,
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+    layout: DataLayout | None = None,
+    name: str = "data",
 ) -> Corpus:
-    """Return a corpus as it is, or read one; OptionError if columns are named for a corpus.
+    """Return a corpus as it is, make one of a pair, or read one.
 
     Columns that aren't named are those of `layout`, where the data agree with it, or guessed.
+    `name` is the caller's name of the parameter, for messages. Raises OptionError if the data are
+    none of these, or columns are named for data that have none.
     """
-    if not isinstance(data, Corpus):
+    if _are_sources(data):
         options = ReadOptions(text, topic, layout=layout)
-        return load_corpus(data, text, topic) if layout is None else read_corpus(data, options)
+        try:
+            return load_corpus(data, text, topic) if layout is None else read_corpus(data, options)
+        except DataError as error:
+            if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
+                advice = "`load_corpus` has such options; pass the corpus that it returns."
+                error.args = (f"{error} {advice}",)
+            raise
+    if isinstance(data, tuple) and len(data) == 2:
+        pair: Any = data
+        texts, topics = check_documents(pair[0], pair[1], ("texts", "topics"))
+        data = Corpus(texts, [*map(str, topics)])
+    if not isinstance(data, Corpus):
+        raise option_error(
+            name, data, "a Corpus, a path, a DataFrame, or a pair of texts and topics"
+        )
     if text is not None or topic is not None:
         raise OptionError(
-            f"`text` and `topic` name columns, and {data.name} is a corpus already; leave them out."
+            f"`text` and `topic` name columns, and {data.name} has none; leave them out."
         )
     return data
 
 
-def to_classifier(model: Model) -> TopicClassifier:
-    """Return a classifier as it is, or load one; NotFittedError if it is not fitted yet."""
+def to_test_corpus(
+    test: Data | None, text: str | Sequence[str] | None, topic: str | None
+) -> Corpus | None:
+    """Return the corpus of `test`, if any; columns are those of `data`, which may be a file."""
+    if test is None:
+        return None
+    if not _are_sources(test):
+        text = topic = None
+    return to_corpus(test, text, topic, name="test")
+
+
+def _are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
+    """Whether data are what `load_corpus` reads."""
+    sources = data if isinstance(data, list | tuple) else [data]
+    return all(isinstance(source, Source) for source in sources)
+
+
+def to_classifier(model: Model, name: str = "model") -> TopicClassifier:
+    """Return a classifier as it is, or load one; NotFittedError if it is not fitted yet.
+
+    Raises OptionError if it is neither, which names the parameter.
+    """
+    check_model(model, name)
     classifier = model if isinstance(model, TopicClassifier) else load(model)
     to_fitted(classifier)
     return classifier
+
+
+def check_model(model: Model, name: str = "model") -> None:
+    """Raise OptionError unless a model is a classifier or a path."""
+    if not isinstance(model, TopicClassifier | str | os.PathLike):
+        raise option_error(name, model, "a TopicClassifier, or the path of a model file")
 
 
 def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
@@ -126,15 +174,8 @@ def check_settings(classifier: TopicClassifier | None) -> TopicClassifier:
     if classifier is None:
         return TopicClassifier()
     if not isinstance(classifier, TopicClassifier):
-        raise OptionError(
-            f"`classifier` is {short_repr(classifier)}; give a TopicClassifier with the settings."
-        )
+        raise option_error("classifier", classifier, "a TopicClassifier with the settings")
     return classifier
-
-
-def columns_of(data: Data, text: str | None, topic: str | None) -> tuple[str | None, str | None]:
-    """Return the columns to read of a second data set, which a corpus doesn't have."""
-    return (None, None) if isinstance(data, Corpus) else (text, topic)
 
 
 def field_values(result: Any) -> dict[str, Any]:

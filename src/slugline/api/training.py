@@ -11,16 +11,18 @@ from slugline.api.result import (
     Model,
     TableResult,
     check_settings,
-    columns_of,
     field_values,
     to_classifier,
     to_corpus,
+    to_test_corpus,
     topic_records,
 )
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import check_texts
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.run import Experiment, route_test, run_experiment
@@ -79,7 +81,7 @@ def train(
     data: Data,
     *,
     classifier: TopicClassifier | None = None,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     test: Data | None = None,
     test_fraction: float | None = 0.2,
@@ -89,13 +91,17 @@ def train(
 
     Parameters
     ----------
-    data : Corpus, path or data frame
-        Labelled texts; anything but a corpus is read by `load_corpus`.
+    data : Corpus, path, data frame, or pair of texts and topics
+        Labelled texts, such as `(texts, topics)` of two lists or columns. Files and data frames are
+        read by `load_corpus`; a corpus that it returns can be read with its other options, such as
+        `skip_bad_rows`.
     classifier : TopicClassifier, optional
         The settings, by default those of `TopicClassifier()`. It is fitted in place.
-    text, topic : str, optional
+    text : str or sequence of str, optional
         The columns to read; guessed by default.
-    test : Corpus, path or data frame, optional
+    topic : str, optional
+        The column to read; guessed by default.
+    test : as `data`, optional
         The documents to test on; by default a stratified part of `data`.
     test_fraction : float or None, default 0.2
         The share of that part. With None and no `test`, the classifier learns from all documents
@@ -121,7 +127,7 @@ def train(
     experiment = run_experiment(
         check_settings(classifier),
         corpus,
-        test=None if test is None else to_corpus(test, *columns_of(test, text, topic)),
+        test=to_test_corpus(test, text, topic),
         test_fraction=test_fraction,
         progress=progress,
     )
@@ -190,7 +196,7 @@ def curve(
     data: Data,
     *,
     classifier: TopicClassifier | None = None,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     test: Data | None = None,
     n_draws: int = 5,
@@ -222,7 +228,7 @@ def curve(
     classifier = check_settings(classifier)
     curves = learning_curves(
         to_corpus(data, text, topic),
-        None if test is None else to_corpus(test, *columns_of(test, text, topic)),
+        to_test_corpus(test, text, topic),
         classifiers_to_compare(classifier, with_baseline=baseline),
         n_draws=n_draws,
         seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,
@@ -271,7 +277,7 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
 
 def suggest(
     model: Model,
-    texts: Iterable[str],
+    texts: Iterable[str] | Corpus,
     n: int = 50,
     *,
     seed: int = 0,
@@ -282,8 +288,8 @@ def suggest(
     Parameters
     ----------
     model : TopicClassifier, or path of a model file
-    texts : iterable of str
-        Texts without labels.
+    texts : iterable of str, or Corpus
+        Texts without labels; the topics of a corpus are ignored.
     n : int, default 50
         How many to choose; fewer are if not as many differ.
     seed : int, default 0
@@ -291,7 +297,7 @@ def suggest(
 
     Raises
     ------
-    DataError : if no text has a word in it.
+    DataError : if they are no texts, such as a data frame, or none has a word in it.
 
     Examples
     --------
@@ -300,7 +306,7 @@ def suggest(
     >>> [suggestion.row for suggestion in slugline.suggest("reuters46", texts, 1)]
     [2]
     """
-    documents = [*texts] if not isinstance(texts, str) else texts
+    documents = texts.texts if isinstance(texts, Corpus) else check_texts(texts)
     suggestions = suggesting.suggest(
         to_classifier(model), documents, n, seed=seed, progress=progress
     )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import I64
-from slugline.base.checks import short_repr
+from slugline.base.checks import option_error, short_repr
 from slugline.base.words import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -108,6 +108,8 @@ def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
     """
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise option_error("models", names, 'names, or "module:name" of a pipeline in a file')
     wanted = dict.fromkeys(name.strip() for name in names if name.strip())
     if not wanted:
         raise OptionError(f"`models` names no model; name some of {', '.join((*MODELS, ALL))}.")

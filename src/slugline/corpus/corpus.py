@@ -28,7 +28,7 @@ class Corpus:
     Attributes
     ----------
     texts, topics : list of str
-    name : str
+    name : str, default "the corpus"
         Name in reports.
     notes : tuple of str, default ()
         Notes for the user on how the source was read, such as which columns were guessed.
@@ -56,7 +56,7 @@ class Corpus:
 
     texts: list[str]
     topics: list[str]
-    name: str
+    name: str = "the corpus"
     notes: tuple[str, ...] = ()
     n_skipped: int = 0
     places: Sequence[int | str] = field(default=(), compare=False, repr=False)
