@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -263,6 +264,7 @@ def test_a_table_is_written_as_it_came_in(run: Run, encoding: str, quoting: int)
     assert after.split("\r\n")[0] == ";".join([before.split("\r\n")[0], *more])
     cells = list(csv.reader(after.splitlines(keepends=True), delimiter=";"))
     assert [row[:3] for row in cells] == GERMAN
+    assert re.fullmatch(r"0,\d{1,4}", cells[1][4])  # which German Excel takes for a number
     assert after.count("\n") == before.count("\n")
 
 
@@ -290,6 +292,7 @@ def test_suggestions_have_all_columns_as_they_came_in(run: Run) -> None:
     lines = Path("s.csv").read_bytes().decode("cp1252")
     assert lines.startswith("topic;Nr;Betreff;Nachricht;guess;probability\r\n")
     assert ';007;Währung;"wheat;\r\ncorn";' in lines
+    assert re.search(r";grain;0,\d{4}\r\n", lines)
 
 
 @pytest.mark.parametrize("name", ["fixed.csv", "fixed.jsonl"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def test_the_table_to_review_has_the_separator_of_the_data(run: Run, tmp_path: P
 
     table = (tmp_path / "review.csv").read_text("utf-8-sig")
     assert table.startswith("decision: keep, relabel or drop;new_topic: for relabel;topic;")
+    assert re.match(r";\w+;\w+;0,\d{4};", table.splitlines()[1])
     (tmp_path / "review.csv").write_text(table.replace("\n;", "\ndrop;", 1), "utf-8-sig")
     assert run("audit", "t.csv", "--decisions", "review.csv", "-o", "new.csv", "-q").code == 0
     assert (tmp_path / "new.csv").read_text().startswith("text;topic\n")

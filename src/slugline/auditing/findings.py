@@ -20,6 +20,7 @@ from slugline.auditing.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.words import join_words
+from slugline.corpus.formats import decimal_cell
 from slugline.prediction.files import excel_file, guard_cell
 
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
@@ -293,7 +294,7 @@ def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None 
                 "decision": "",
                 "new_topic": finding.likely,
                 "topic": finding.topic,
-                "suspicion": f"{finding.suspicion:.4f}",
+                "suspicion": decimal_cell(f"{finding.suspicion:.4f}", delimiter),
                 "reasons": "; ".join(finding.reasons),
                 "text": text[:_MAX_CHARACTERS],
                 "part": finding.part,

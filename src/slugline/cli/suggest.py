@@ -132,7 +132,7 @@ def _table(
     dialect: TableDialect,
 ) -> bytes:
     """Return a table of suggestions, with all columns of their rows."""
-    from slugline.corpus.formats import table_cell, table_writer
+    from slugline.corpus.formats import decimal_cell, table_cell, table_writer
     from slugline.prediction.files import answer_names, guard_cell
 
     columns = list(dict.fromkeys(name for row in inputs for name in row))
@@ -145,5 +145,6 @@ def _table(
     writer.writerow([topic, *columns, names["guess"], names["probability"]])
     for chosen, row in zip(suggestions, inputs, strict=True):
         cells = (table_cell(row.get(name)) for name in columns)
-        writer.writerow(["", *cells, guard_cell(chosen.topic), f"{chosen.probability:.4f}"])
+        probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
+        writer.writerow(["", *cells, guard_cell(chosen.topic), probability])
     return file.getvalue()

@@ -400,6 +400,18 @@ def table_cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
+def decimal_cell(number: object, delimiter: str | None) -> str:
+    """Return a number as a cell: with a decimal comma if semicolons separate cells.
+
+    Spreadsheets that write semicolons are of countries with a decimal comma, and take 0.991 for a
+    text, or for 991.
+
+    >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")
+    ('0,991', '0.991')
+    """
+    return str(number).replace(".", ",") if delimiter == ";" else str(number)
+
+
 # Rows ---------------------------------------------------------------------------------------------
 
 _decode_json = msgspec.json.Decoder().decode

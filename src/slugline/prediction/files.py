@@ -17,7 +17,7 @@ import msgspec
 from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.corpus import parquet
-from slugline.corpus.formats import TableDialect, table_cell, table_writer
+from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.readers import read_dialect
 from slugline.corpus.rows import BadRow, import_reader
 from slugline.errors import DataError, OptionError, OutputError
@@ -74,12 +74,12 @@ class AnswerFile:
         self._file = file
         self._table: Any = None if dialect is None else table_writer(file, dialect)
         self._header = () if dialect is None else dialect.columns
+        self._delimiter = None if dialect is None else dialect.delimiter
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
         self._answer_names = names
         self._has_names = has_names
         self._cell = guard_cell if guards_formulas else table_cell
-        self._is_guarded = dialect is not None
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._fields: list[str] = []
@@ -142,12 +142,15 @@ class AnswerFile:
         cells: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
         for number, (topic, probability) in enumerate(answer.topics, 1):
             topic_name, probability_name = _numbered(number)
-            cells |= {topic_name: topic, probability_name: round(probability, 4)}
+            share: Any = round(probability, 4)
+            if self._delimiter:
+                share = decimal_cell(share, self._delimiter)
+            cells |= {topic_name: topic, probability_name: share}
         if answer.reason:
             cells["topic"] = None
         if answer.set is not None:
             cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
-        if self._is_guarded:
+        if self._delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
         return {self._names[name]: cells.get(name) for name in self._answer_names}
 
