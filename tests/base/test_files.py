@@ -69,6 +69,12 @@ def test_if_a_step_fails_the_earlier_file_stays_and_nothing_is_left_over(
     assert names_in(tmp_path) == ["a.bin"]
 
 
+def test_a_file_that_is_locked_may_be_open_in_excel() -> None:
+    for number in (errno.EACCES, errno.EPERM, errno.EBUSY):
+        assert "open in another program, such as Excel" in files.os_advice(OSError(number, ""))
+    assert "Excel" not in files.os_advice(OSError(errno.EIO, ""))
+
+
 def test_a_folder_that_is_missing_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_whole(tmp_path / "none" / "a.bin", b"new")

@@ -76,13 +76,14 @@ BAD_DATA = {
     ),
     "all topics with one document": (
         table("wheat,grain", "goal,sport", "loan,bank"),
-        "t.csv has no topic with two documents to set one aside and test on it; add documents, or "
-        "give documents of their own with --test.",
+        "t.csv has no topic with two documents to set one aside and test on it; check which column "
+        "holds the topics, add documents, or give documents of their own with --test.",
     ),
     "no document left to validate on": (
         table("wheat,grain", "corn,grain", "goal,sport"),
         "t.csv has no topic with two documents to set one aside and find the best epoch on it; "
-        "add documents, or give documents of their own with --validation.",
+        "check which column holds the topics, add documents, or give documents of their own with "
+        "--validation.",
     ),
     "open quote": (
         table("wheat,grain", '"corn,grain', "goal,sport"),

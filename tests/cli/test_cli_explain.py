@@ -216,7 +216,7 @@ def test_reasons_are_not_for_files(run: Run) -> None:
             [TEXT, "news.slug"],
             1,
             f"{TEXT} is not a model, but news.slug is one; the model comes first: "
-            f"slugline explain news.slug {TEXT}",
+            f"slugline explain news.slug '{TEXT}'",
         ),
         (
             ["news.slug", TEXT, "--html", "news.slug"],

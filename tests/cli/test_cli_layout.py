@@ -100,6 +100,17 @@ def test_labelled_files_are_read_as_the_training_data_were(tickets: Run) -> None
     assert found.out.split()[:2] == ["documents", "20"]
 
 
+def test_another_column_is_no_topic_beside_the_model_s_texts(tickets: Run) -> None:
+    rows = "Überschrift;Mitteilung;Ticket-Nr\nRechnung;Mahnung;A1\nPaket;Umtausch;A2\n"
+    Path("test.csv").write_text(rows, "cp1252")
+    found = tickets("evaluate", "m.slug", "test.csv")
+    assert found.code == 1
+    assert (
+        "test.csv has no column 'Bereich', the topic in the model's training data; there are "
+        "'Überschrift', 'Mitteilung', 'Ticket-Nr'; name the topic's with --topic." in found.err
+    )
+
+
 def test_a_file_that_disagrees_or_an_option_wins(tickets: Run) -> None:
     Path("other.csv").write_text("text,Mitteilung\nRechnung Mahnung,Umtausch\n")
     found = tickets("predict", "m.slug", "other.csv")

@@ -287,12 +287,18 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
+        (["t.csv", "new.csv"], 2, "new.csv doesn't exist; did you mean -o new.csv?"),
         (["tt.csv"], 1, "tt.csv doesn't exist; did you mean t.csv?"),
         (
             ["."],
             1,
             ". has no texts to classify; a folder holds a text in each *.txt, or Parquet files; "
             "name other files themselves.",
+        ),
+        (
+            ["t.csv", "--text", "BODY"],
+            2,
+            "t.csv has no column 'BODY'; there are 'a', 'b', 'body'; did you mean 'body'?",
         ),
         (
             ["t.csv", "--text", "bdy"],
@@ -316,7 +322,16 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
             "xlsx, txt, folder.",
         ),
     ],
-    ids=["missing file", "folder", "missing column", "missing id", "no known column", "format"],
+    ids=[
+        "no -o",
+        "missing file",
+        "folder",
+        "upper case",
+        "missing column",
+        "missing id",
+        "no known column",
+        "format",
+    ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(
     run: Run, tmp_path: Path, options: list[str], code: int, message: str

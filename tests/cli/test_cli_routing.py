@@ -160,7 +160,11 @@ def test_a_net_trained_without_says_how_to_train_it(
             "1",
             "--min-precision is 1.0; give a number of at least 0 and under 1.",
         ),
-        ("--coverage", "90", "--coverage is 90.0; give a number over 0 and under 1."),
+        (
+            "--coverage",
+            "90",
+            "--coverage is 90.0; give a number over 0 and under 1. Did you mean 0.9?",
+        ),
         ("--coverage", "0", "--coverage is 0.0; give a number over 0 and under 1."),
     ],
 )
@@ -304,6 +308,18 @@ def test_training_checks_the_precision_before_it_learns(run: Run, data: Path, va
     said = f"--min-precision is {float(value)}; give a number over 0 and under 1.{meant}"
     assert err == f"slugline: error: {said}\n"
     assert not Path("model.slug").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [("95", "Did you mean 0.95?"), ("95%", "'95%' is not a number; write 0.95.")],
+)
+def test_a_precision_in_per_cent_is_asked_about(
+    run: Run, model: Path, value: str, advice: str
+) -> None:
+    code, _, err = run("predict", model, "--min-precision", value, stdin=SURE)
+    assert code == 2
+    assert advice in err
 
 
 def test_descriptions_alone_tell_no_precision(run: Run, tmp_path: Path) -> None:

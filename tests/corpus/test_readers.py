@@ -608,6 +608,12 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
     ("source", "options", "message"),
     [
         ("tikets.csv", {}, "tikets.csv doesn't exist; did you mean tickets.csv?"),
+        (
+            "~$a.xlsx",
+            {},
+            "~$a.xlsx is the lock file of a document that is open in Excel; give the document: "
+            "a.xlsx.",
+        ),
         ("x/y.csv", {}, "x/y.csv doesn't exist; check the path."),
         (
             "notes.docx",
@@ -635,6 +641,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
     ],
     ids=[
         "near name",
+        "lock file",
         "no near name",
         "unknown ending",
         "folder as file",
@@ -648,6 +655,7 @@ def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
     write("tickets.csv", CSV)
     write("notes.docx", "")
     write("a.slug", "")
+    write("~$a.xlsx", "")
     Path("texts.csv").mkdir()
 
     with pytest.raises(DataError) as error:

@@ -207,8 +207,9 @@ def test_an_interrupt_before_the_first_point_is_one(texts: list[str], topics: li
         ),
         (
             {"a": 1, "b": 1},
-            "numbered has no topic with two documents to set one aside and test on it; add "
-            "documents, or give documents of their own with `test`.",
+            "numbered has no topic with two documents to set one aside and test on it; check "
+            "which column holds the topics, add documents, or give documents of their own "
+            "with `test`.",
         ),
         ({}, "numbered has no documents; give some with their topics."),
     ],

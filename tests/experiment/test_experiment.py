@@ -159,13 +159,15 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
     [
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
-            "train has no topic with two documents to set one aside and test on it; add documents, "
-            "or give documents of their own with `test`.",
+            "train has no topic with two documents to set one aside and test on it; check "
+            "which column holds the topics, add documents, or give documents of their own "
+            "with `test`.",
         ),
         (
             {"train": [("wheat", "grain"), ("goal", "sport")], "test": [("goal", "sport")]},
             "train has no topic with two documents to set one aside and find the best epoch on it; "
-            "add documents, or give documents of their own with `validation`.",
+            "check which column holds the topics, add documents, or give documents of their own "
+            "with `validation`.",
         ),
         (
             {

@@ -258,6 +258,9 @@ def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path / "none.slug")
     assert str(caught.value) == f"{tmp_path}/none.slug: there is no such file; check the path."
+    (tmp_path / "nine.slug").touch()
+    with pytest.raises(ModelFileError, match=r"did you mean .*/nine\.slug\?"):
+        load(tmp_path / "nine.slg")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

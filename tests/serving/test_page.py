@@ -229,6 +229,7 @@ def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
     kept(page, "grain", "corn")
     said = words_of(page.get("/corrections").text)
     assert "Of 2 corrected texts, news still gets 1 wrong." in said
+    assert "slugline train DATA --corrections FILE -o news.slug" in said
     kept(page, "weather")
     said = words_of(page.get("/corrections").text)
     assert "1 topic among them is new: weather ." in said

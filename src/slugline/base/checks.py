@@ -55,10 +55,11 @@ def check_number(
     raise option_error(name, value, f"a number {wanted}")
 
 
-def check_share(name: str, value: Any) -> None:
+def check_share(name: str, value: Any, *, may_be_0: bool = False) -> None:
     """Raise OptionError unless a value is over 0 and under 1; ask whether per cent were meant."""
+    bounds = {"least" if may_be_0 else "over": 0}
     try:
-        check_number(name, value, over=0, under=1)
+        check_number(name, value, **bounds, under=1)
     except OptionError as error:
         if not (is_number(value) and 1 < value < 100):
             raise

@@ -168,6 +168,11 @@ def os_advice(error: OSError) -> str:
         return "Free some space"
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "Create the folder"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EBUSY):
+        return (
+            "Close it if it is open in another program, such as Excel; check the permissions of "
+            "file and folder"
+        )
     return "Check the disk, and the permissions of file and folder"
 
 

@@ -145,14 +145,16 @@ def one_line(text: str, most: int) -> str:
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name that is most like a mistyped one; None if none is.
+    """Return the name that is most like a mistyped one, in any case; None if none is.
 
     `cutoff` is how much alike they must be, from 0 to 1.
 
-    >>> nearest("wheet", ["corn", "wheat"])
-    'wheat'
+    >>> nearest("wheet", ["corn", "wheat"]), nearest("BODY", ["topic", "Body"])
+    ('wheat', 'Body')
     """
-    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), None)
+    by_folded = {other.casefold(): other for other in names}
+    near = difflib.get_close_matches(name.casefold(), [*by_folded], n=1, cutoff=cutoff)
+    return by_folded[near[0]] if near else None
 
 
 def have(n: int) -> str:

@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -427,7 +428,7 @@ def check_model_first(command: str, model: str, file: str) -> None:
     if is_model(file) and not is_model(model):
         raise DataError(
             f"{model} is not a model, but {file} is one; the model comes first: "
-            f"slugline {command} {file} {model}"
+            f"slugline {command} {shlex.join([file, model])}"
         )
 
 

@@ -185,6 +185,8 @@ def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> Non
             raise OptionError(
                 f"{flag} is about a folder of answers; name one, such as --output out/."
             )
+    if len(files) == 2 and not (Path(files[1]).exists() or is_pattern(files[1])):
+        raise OptionError(f"{files[1]} doesn't exist; did you mean -o {files[1]}?")
     if len(files) > 1 or any(map(is_pattern, files)):
         description = (
             f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"

@@ -106,7 +106,9 @@ def find_columns(
         _check_header(name, rows, topic)
         return (longer,), topic
     if len(remaining) == 1:
-        is_topic = bool(texts) and remaining[0].lower() not in TEXT_NAMES
+        # Beside the texts of a layout, its topic would have the same name as there.
+        is_alike = layout is not None and texts == layout.text
+        is_topic = bool(texts) and not is_alike and remaining[0].lower() not in TEXT_NAMES
         return texts or (remaining[0],), topic or (remaining[0] if is_topic else None)
     return texts, topic
 
@@ -125,6 +127,11 @@ def find_both_columns(
     texts, topic = find_columns(name, head, text, topic, layout=layout)
     if texts and topic is not None:
         return texts, topic
+    if layout is not None and topic is None and texts == layout.text:
+        raise DataError(
+            f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
+            f"data; there are {format_list(column_names(head))}; name the topic's with `topic`."
+        )
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
         f"{name} has {format_list(column_names(head))}, and none is known as "

@@ -283,6 +283,11 @@ def read_rows(
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
+        if path.name.startswith("~$"):
+            raise DataError(
+                f"{path} is the lock file of a document that is open in Excel; give the document: "
+                f"{path.with_name(path.name[2:])}."
+            )
         name = format or _format_of(path, fallback)
         if path.is_dir() != (name in _FOLDERS):
             kind = "a folder" if path.is_dir() else "not a folder"
@@ -415,10 +420,14 @@ def check_exists(path: Path) -> None:
     """Raise DataError, which suggests a similar name, if there is nothing at a path."""
     if path.exists():
         return
+    raise DataError(f"{path} doesn't exist; {similar_path(path)}")
+
+
+def similar_path(path: Path) -> str:
+    """Return the question whether a file with a similar name was meant, or else other advice."""
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, siblings, _NEAR)
-    advice = f"did you mean {path.with_name(near)}?" if near else "check the path."
-    raise DataError(f"{path} doesn't exist; {advice}")
+    return f"did you mean {path.with_name(near)}?" if near else "check the path."
 
 
 def _check_kind(path: Path, name: str) -> None:

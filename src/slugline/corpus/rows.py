@@ -144,10 +144,10 @@ def make_row(
 TEXT_NAMES = """
     text body content message document article question description sentence utterance review
     comment tweet summary headline title
-    nachricht beschreibung inhalt meldung texte contenu corps texto contenido mensaje descripción
-    cuerpo conteúdo mensagem descrição corpo testo contenuto messaggio descrizione tekst bericht
-    omschrijving inhoud beschrijving treść wiadomość opis текст сообщение описание содержание
-    metin mesaj içerik açıklama 文本 内容 正文 本文 テキスト メッセージ
+    nachricht anfrage beschreibung inhalt meldung texte contenu corps texto contenido mensaje
+    descripción cuerpo conteúdo mensagem descrição corpo testo contenuto messaggio descrizione tekst
+    bericht omschrijving inhoud beschrijving treść wiadomość opis текст сообщение описание
+    содержание metin mesaj içerik açıklama 文本 内容 正文 本文 テキスト メッセージ
     subject betreff titel titre objet sujet asunto título assunto oggetto titolo onderwerp
     tytuł başlık 标题 件名 タイトル
 """.split()  # noqa: SIM905

@@ -436,5 +436,6 @@ def check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
     if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
-            f"add documents, or give documents of their own with `{parameter}`."
+            "check which column holds the topics, add documents, or give documents of their own "
+            f"with `{parameter}`."
         )

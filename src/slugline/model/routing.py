@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, Index
-from slugline.base.checks import check_number, check_whole
+from slugline.base.checks import check_share, check_whole
 from slugline.base.words import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
@@ -171,9 +171,9 @@ class Router:
             The model's own precision may be out of reach: it is then unsure of every text.
         """
         if min_precision is not None:
-            check_number("min_precision", min_precision, least=0, under=1)
+            check_share("min_precision", min_precision, may_be_0=True)
         if coverage is not None:
-            check_number("coverage", coverage, over=0, under=1)
+            check_share("coverage", coverage)
         n_topics, left_out = len(fitted.topics), fitted.held_out_predictions
         precision = min_precision
         if precision is None and left_out is not None:

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, open_regular, os_advice, write_whole
-from slugline.corpus.readers import names_documents
+from slugline.corpus.readers import names_documents, similar_path
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.learner import check_settings
 from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo, Precision
@@ -185,7 +186,9 @@ def translate_os_errors(path: PathLike) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: there is no such file; check the path.") from error
+        raise ModelFileError(
+            f"{path}: there is no such file; {similar_path(Path(path))}"
+        ) from error
     except OSError as error:
         raise ModelFileError(
             f"{path}: can't be read ({error.strerror or error}); "
