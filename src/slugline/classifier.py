@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
+from slugline.base.checks import check_choice
 from slugline.base.files import PathLike
 from slugline.base.words import format_call, format_html_table
 from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plain_topics
@@ -63,6 +66,29 @@ class TextEstimator:
                 )
             setattr(self, name, value)
         return self
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Choose what `transform` returns: "default", an array, or a frame of "pandas" or "polars".
+
+        None changes nothing. Without a choice, that of `sklearn.set_config` counts.
+        """
+        if transform is not None:
+            check_choice("transform", transform, ("default", "pandas", "polars"))
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _to_output(self, columns: F32, names: list[str], X: object) -> Any:
+        """Return columns for the rows of `X` as `set_output` says."""
+        sklearn = sys.modules.get("sklearn")
+        default = sklearn.get_config()["transform_output"] if sklearn else "default"
+        kind = getattr(self, "_sklearn_output_config", {}).get("transform", default)
+        if kind == "default":
+            return columns
+        frames = importlib.import_module(kind)
+        if kind == "polars":
+            return frames.DataFrame(columns, schema=names, orient="row")
+        index = X.index if isinstance(X, frames.Series) else None
+        return frames.DataFrame(columns, columns=names, index=index)
 
     def __repr__(self) -> str:
         return format_call(self)
@@ -314,11 +340,15 @@ class TopicClassifier(TextEstimator):
         )
         return router.route(X)
 
-    def transform(self, X: Iterable[str]) -> F32:
-        """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`."""
-        return self.predict_proba(X)
+    def transform(self, X: Iterable[str]) -> Any:
+        """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`.
 
-    def fit_transform(self, X: Iterable[str], y: Iterable[Topic], **options: Any) -> F32:
+        They are an array, or the data frame that `set_output` chooses.
+        """
+        names = self.get_feature_names_out().tolist()
+        return self._to_output(self.predict_proba(X), names, X)
+
+    def fit_transform(self, X: Iterable[str], y: Iterable[Topic], **options: Any) -> Any:
         """Fit to texts and their topics, and return the probabilities of these texts.
 
         They are higher than those of other texts, as the classifier knows the topics: a model that

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -130,10 +133,26 @@ def test_an_audit_finds_wrong_topics_and_repairs_them(
     assert set(suspects) <= set(WRONG)
     assert suspects
     result.save(tmp_path / "review.csv")
+    result.save(tmp_path / "review.xlsx")
     table = pd.read_csv(tmp_path / "review.csv", dtype=str)
-    table.loc[0, table.columns[0]] = "drop"
+    assert len(table) == len(result.to_frame()) == 100
+    excel = pd.read_excel(tmp_path / "review.xlsx", dtype=str, engine="openpyxl")
+    assert excel["digest"].tolist() == table["digest"].tolist()
+    table.loc[0, table.columns[0]] = excel.loc[0, excel.columns[0]] = "drop"
     table.to_csv(tmp_path / "decided.csv", index=False)
-    assert len(result.repair(tmp_path / "decided.csv")) == 119
+    excel.to_excel(tmp_path / "decided.xlsx", index=False)
+    for decided in ("decided.csv", "decided.xlsx"):
+        assert len(result.repair(tmp_path / decided)) == 119
+
+
+def test_the_suspects_of_a_test_are_marked(corpus: slugline.Corpus) -> None:
+    train, test = corpus.split(0.3, 0)
+    records = slugline.audit(train, test=test).to_records()
+    for record in records:
+        is_test = record["part"] == "test"
+        part = test if is_test else train
+        assert record["text"] == part.texts[record["row"] - is_test * len(train)]
+    assert {record["part"] for record in records} == {"train", "test"}
 
 
 def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
@@ -142,6 +161,7 @@ def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
     result = slugline.suggest(trained.classifier, iter(TEXTS), 5)
     assert len(result) == 5
     assert [each.text for each in result] == list(result.to_frame()["text"])
+    assert [TEXTS[row] for row in result.to_frame()["row"]] == list(result.to_frame()["text"])
     result.save(tmp_path / "label.csv")
     table = pd.read_csv(tmp_path / "label.csv", dtype=str)
     assert table["topic"].isna().all()
@@ -175,6 +195,9 @@ def test_every_result_shows_itself_and_is_saved(
         assert data == json.loads(json.dumps(result.to_dict(), default=str)), name
         saved = result.save(tmp_path / f"{name}.csv").read_text("utf-8-sig")
         assert saved.count("\n") >= len(result.to_records()), name
+        workbook = result.save(tmp_path / "new" / f"{name}.xlsx")
+        excel = pd.read_excel(workbook, engine="openpyxl")
+        assert len(excel) >= len(result.to_records()), name
 
 
 def test_a_result_without_a_way_to_be_saved_says_which_there_are(
@@ -216,8 +239,29 @@ def test_probabilities_are_columns_beside_others() -> None:
     names = columns.get_feature_names_out().tolist()
     assert names == ["text__bank", "text__grain", "text__sport", "n__n"]
     np.testing.assert_allclose(rows[:, :3].sum(axis=1), 1, rtol=1e-6)
+    for kind, frames in (("pandas", pd), ("polars", pl)):
+        framed = clone(columns).set_output(transform=kind).fit_transform(frame, TOPICS)
+        assert isinstance(framed, frames.DataFrame)
+        assert list(framed.columns) == names
+        np.testing.assert_array_equal(framed.to_numpy(), rows)
     model = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame, TOPICS)
     assert model.score(frame, TOPICS) > 0.8
+
+
+def test_the_output_of_transform_is_chosen(trained: Any) -> None:
+    classifier = slugline.TopicClassifier.from_fitted(trained.fitted)
+    assert classifier.set_output() is classifier
+    texts = pd.Series(TEXTS[:3], index=["a", "b", "c"])
+    assert isinstance(classifier.transform(texts), np.ndarray)
+    with config_context(transform_output="pandas"):
+        framed = classifier.transform(texts)
+        assert classifier.set_output(transform="default").transform(texts).shape == (3, 3)
+    assert framed.index.tolist() == ["a", "b", "c"]
+    assert framed.columns.tolist() == ["bank", "grain", "sport"]
+    copy = clone(classifier.set_output(transform="polars")).fit(TEXTS, TOPICS)
+    assert isinstance(copy.transform(TEXTS[:3]), pl.DataFrame)
+    assert isinstance(copy.set_output(transform="default").transform(texts), np.ndarray)
+    assert isinstance(classifier.transform(texts), pl.DataFrame)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +303,10 @@ def test_probabilities_are_columns_beside_others() -> None:
         ),
         (lambda c: UNTYPED.compare(c, {"mine": LogisticRegression()}), "`models` is {'mine': "),
         (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is none"),
+        (
+            lambda c: slugline.TopicClassifier().set_output(transform="numpy"),
+            "`transform` is 'numpy'; give one of default, pandas, polars",
+        ),
         (lambda c: slugline.serve(nosuch=1), "no setting 'nosuch'"),
         (lambda c: slugline.serve(host="0.0.0.0"), "give a --token-file"),
     ],

@@ -8,20 +8,18 @@ from typing import Any
 
 from slugline.api.result import Data, TableResult, to_corpus, to_test_corpus
 from slugline.auditing.audit import Audit, audit_corpus
-from slugline.auditing.findings import Findings, review_table
+from slugline.auditing.findings import FEWEST_TO_REVIEW, Findings, review_table
 from slugline.auditing.repair import apply_decisions, read_decisions
 from slugline.base.progress import Progress
 from slugline.corpus.corpus import Corpus
-
-#: Documents in the table, if fewer are probably wrong.
-_FEWEST = 20
 
 
 class AuditResult(TableResult):
     """Documents whose topic is probably wrong, copies, leaks and odd texts.
 
-    `to_records` has a row for each document that is probably wrong, or the 20 most suspect ones.
-    `save("review.csv")` writes them as a table to decide in, which `repair` carries out.
+    `to_records` has a row for each document that is probably wrong, or the 100 most suspect ones.
+    `save("review.csv")` or `save("review.xlsx")` writes them as a table to decide in; `repair`
+    carries the decisions out.
 
     Attributes
     ----------
@@ -43,16 +41,17 @@ class AuditResult(TableResult):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all findings as plain data for JSON."""
-        return self.findings.to_dict(_FEWEST)
+        return self.findings.to_dict(FEWEST_TO_REVIEW)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return place, topic, likely topic, suspicion and reasons of the suspects."""
+        """Return row, part, place, topic, likely topic, suspicion and reasons of the suspects."""
         records = []
-        for row in self.findings.to_review(_FEWEST):
+        for row in self.findings.to_review():
             finding = self.findings[row]
             reasons = "; ".join(finding.reasons)
             text = self.audit.corpus.texts[row]
-            records.append({"row": row, "text": text, **finding.to_dict(), "reasons": reasons})
+            place = {"row": row, "part": finding.part, "at": finding.at}
+            records.append({**place, "text": text, **finding.to_dict(), "reasons": reasons})
         return records
 
     def repair(self, decisions: str | Path) -> Corpus:
@@ -69,8 +68,8 @@ class AuditResult(TableResult):
 
         return audit_page(self.findings)
 
-    def _table(self) -> bytes:
-        return review_table(self.findings, self.findings.to_review(_FEWEST))
+    def _table(self, delimiter: str | None = ",") -> bytes:
+        return review_table(self.findings, self.findings.to_review(), delimiter)
 
 
 def audit(

@@ -21,6 +21,7 @@ from slugline.corpus.loading import Source, load_corpus, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import Evaluation
+from slugline.prediction.files import excel_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
@@ -61,12 +62,13 @@ class TableResult(TitledRows):
 
         Parameters
         ----------
-        path : path that ends in .html, .json or .csv
+        path : path that ends in .html, .json, .csv or .xlsx
             A page to read, everything as data, or the table. CSV begins with a byte-order mark,
             which spreadsheets need. Folders that don't exist are made.
 
         Raises
         ------
+        DataError : if .xlsx needs a package that is not installed.
         OptionError : if the path has another ending.
         SluglineError : if the file can't be written; an earlier file then stays.
         """
@@ -75,12 +77,12 @@ class TableResult(TitledRows):
             content = self._page().encode("utf-8", "backslashreplace")
         elif target.suffix == ".json":
             content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str).encode()
-        elif target.suffix == ".csv":
-            content = self._table()
+        elif target.suffix in (".csv", ".xlsx"):
+            content = self._table("," if target.suffix == ".csv" else None)
         else:
             raise OptionError(
                 f"{short_repr(str(path))} has the ending {target.suffix!r}; name a file that ends "
-                "in .html, .json or .csv."
+                "in .html, .json, .csv or .xlsx."
             )
         write_result(target, content, "result")
         return target
@@ -90,9 +92,13 @@ class TableResult(TitledRows):
 
         return table_page(*self._title_and_rows(), self.to_records())
 
-    def _table(self) -> bytes:
+    def _table(self, delimiter: str | None = ",") -> bytes:
+        """Return the table as CSV, or Excel if there is no delimiter."""
         records, file = self.to_records(), io.StringIO()
-        writer = csv.DictWriter(file, records[0] if records else (), lineterminator="\n")
+        columns = [*records[0]] if records else []
+        if delimiter is None:
+            return excel_file([columns, *(record.values() for record in records)])
+        writer = csv.DictWriter(file, columns, lineterminator="\n", delimiter=delimiter)
         writer.writeheader()
         writer.writerows(records)
         return file.getvalue().encode("utf-8-sig", "backslashreplace")

@@ -263,10 +263,16 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
         return {"n_texts": self.n_texts, "suggestions": self.to_records()}
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return the texts with an empty topic, the best guess and its probability."""
+        """Return the texts with an empty topic, the best guess, its probability, and the row."""
         return [
-            {"topic": "", "text": s.text, "guess": s.topic, "probability": round(s.probability, 4)}
-            for s in self
+            {
+                "topic": "",
+                "text": each.text,
+                "guess": each.topic,
+                "probability": round(each.probability, 4),
+                "row": each.row,
+            }
+            for each in self
         ]
 
     def _page(self) -> str:

@@ -23,6 +23,8 @@ from slugline.base.words import join_words
 from slugline.corpus.formats import decimal_cell
 from slugline.prediction.files import excel_file, guard_cell
 
+#: Documents in a table to review, if fewer are probably wrong.
+FEWEST_TO_REVIEW = 100
 #: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 
@@ -121,7 +123,7 @@ class Findings:
         corpus = self.audit.corpus
         return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows.tolist()]
 
-    def to_review(self, fewest: int) -> list[int]:
+    def to_review(self, fewest: int = FEWEST_TO_REVIEW) -> list[int]:
         """Return the documents that are probably wrong, or the `fewest` most suspect ones."""
         n_wrong = len(self.audit.suspects())
         return [int(row) for row in self.audit.order[: max(fewest, n_wrong)]]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: Kinds of files that each option writes.
 _SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
-# Documents to review, at least, and characters of a text in the table on screen.
-_FEWEST_TO_REVIEW, _N_CHARACTERS = 100, 48
+# Characters of a text in the table on screen.
+_N_CHARACTERS = 48
 # Suspicion from which on a document is dropped where nobody has decided.
 _DROPPED = 0.5
 
@@ -312,7 +312,7 @@ def _write(
     if review is not None:
         from slugline.auditing.findings import review_table
 
-        rows = findings.to_review(_FEWEST_TO_REVIEW)
+        rows = findings.to_review()
         is_excel = review.suffix.lower() == ".xlsx"
         table = review_table(findings, rows, None if is_excel else delimiter)
         write_result(review, table, "table")
