@@ -753,8 +753,8 @@ def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
         (
             ["a", "b", "c"],
             ["x", "y", "z"],
-            "it has no topic with two documents, one to learn from and one to test on; add "
-            "documents.",
+            "it has no topic with two documents, one to learn from and one to test on; "
+            "check which column holds the topics, or add documents.",
         ),
         (
             ["a", "b", "c", "d"],

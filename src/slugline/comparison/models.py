@@ -171,7 +171,7 @@ def check_corpus(corpus: Corpus) -> None:
     if max(corpus.topic_counts().values()) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents, one to learn from and one to test "
-            "on; add documents."
+            "on; check which column holds the topics, or add documents."
         )
 
 
