@@ -275,7 +275,7 @@ def test_the_output_of_transform_is_chosen(trained: Any) -> None:
         ),
         (
             lambda c: UNTYPED.train(42),
-            "`data` is 42; give a Corpus, a path, a DataFrame, or a pair of texts and topics",
+            "`data` is 42; give a Corpus, a path, a DataFrame, or a pair .texts, topics",
         ),
         (lambda c: UNTYPED.train(c, classifier="linear"), "`classifier` is 'linear'"),
         (lambda c: slugline.suggest("reuters46", "one text"), "put brackets around it"),
@@ -286,6 +286,12 @@ def test_the_output_of_transform_is_chosen(trained: Any) -> None:
         (lambda c: UNTYPED.train(dict(zip(TEXTS, TOPICS, strict=True))), "`data` is {"),
         (lambda c: UNTYPED.curve([*zip(TEXTS, TOPICS, strict=True)]), r"`data` is \[\("),
         (lambda c: UNTYPED.train((TEXTS, TOPICS[:9])), "there are 120 texts and 9 topics"),
+        (
+            lambda c: UNTYPED.train(
+                pd.DataFrame({"text": TEXTS, "topic": TOPICS}), topic=["topic"]
+            ),
+            r"has no column \['topic'\]; there are 'text', 'topic'; did you mean 'topic'",
+        ),
         (lambda c: UNTYPED.train((TEXTS, TOPICS), text="text"), "the corpus has none; leave"),
         (lambda c: UNTYPED.audit(c, test=7), "`test` is 7; give a Corpus"),
         (lambda c: UNTYPED.explain("reuters46", "x", examples=7), "`examples` is 7; give a C"),

@@ -131,9 +131,7 @@ def to_corpus(
         texts, topics = check_documents(pair[0], pair[1], ("texts", "topics"))
         data = Corpus(texts, [*map(str, topics)])
     if not isinstance(data, Corpus):
-        raise option_error(
-            name, data, "a Corpus, a path, a DataFrame, or a pair of texts and topics"
-        )
+        raise option_error(name, data, "a Corpus, a path, a DataFrame, or a pair (texts, topics)")
     if text is not None or topic is not None:
         raise OptionError(
             f"`text` and `topic` name columns, and {data.name} has none; leave them out."

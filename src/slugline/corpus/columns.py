@@ -272,7 +272,7 @@ def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
 
 def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     if wanted not in columns:
-        near = nearest(wanted, columns)
+        near = nearest(str(wanted), columns)
         advice = f"did you mean {short_repr(near)}?" if near else "name one of them."
         raise OptionError(
             f"{name} has no column {short_repr(wanted)}; there are {format_list(columns)}; {advice}"

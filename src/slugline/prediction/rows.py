@@ -274,7 +274,7 @@ class PredictOptions:
     OptionError : if a format, encoding or number is invalid.
     """
 
-    text: str | None = None
+    text: str | Sequence[str] | None = None
     id: str | None = None
     format: str | None = None
     encoding: str | None = None
