@@ -17,13 +17,11 @@ from slugline.api.result import (
     topic_records,
 )
 from slugline.base.progress import Progress
-from slugline.classifier import TopicClassifier
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
-from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.evaluation.evaluation import Evaluation
-from slugline.evaluation.paired import PairedComparison, compare_paired
+from slugline.evaluation.paired import PairedComparison
 from slugline.experiment import run
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation
@@ -111,27 +109,17 @@ def evaluate(
     9
     """
     classifier = to_classifier(model)
+    # A second model that can't be read is said before the first one has answered.
+    other = None if against is None else to_classifier(against, "against")
     corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)
     return EvaluationResult(
         **field_values(evaluation),
         routing=None if router.precision is None else run.route_test(router, corpus),
-        against=None if against is None else _compare(classifier, evaluation, against, corpus),
-    )
-
-
-def _compare(
-    classifier: TopicClassifier, evaluation: Evaluation, against: Model, corpus: Corpus
-) -> PairedComparison:
-    other = to_classifier(against, "against")
-    classes = [{str(name) for name in each.topics_.names} for each in (classifier, other)]
-    return compare_paired(
-        corpus.topics,
-        evaluation.predicted,
-        run.evaluate(other, corpus, seed=evaluation.seed).predicted,
-        classes=(classes[0], classes[1]),
-        seed=evaluation.seed,
+        against=None
+        if other is None
+        else run.compare_evaluations(evaluation, run.evaluate(other, corpus, seed=seed), corpus),
     )
 
 

@@ -46,8 +46,8 @@ def evaluate(
       slugline evaluate tickets.slug labelled-later.csv
       slugline evaluate new.slug labelled-later.csv --against old.slug
     """
-    from slugline.evaluation.paired import compare_paired
     from slugline.experiment.evidence import write_mistakes
+    from slugline.experiment.run import compare_evaluations
     from slugline.experiment.run import evaluate as evaluate_on
     from slugline.model.file.content import load_model
 
@@ -73,13 +73,7 @@ def evaluate(
     if against is not None and second is not None:
         other = evaluate_on(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
-        paired = compare_paired(
-            corpus.topics,
-            evaluation.predicted,
-            other.predicted,
-            classes=(set(topics), {str(name) for name in second[0].topics.names}),
-            seed=seed,
-        )
+        paired = compare_evaluations(evaluation, other, corpus)
         results["against"] = {
             "model": against,
             "evaluation": other.to_dict(),

@@ -20,6 +20,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
+from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment import concerns
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
@@ -54,6 +55,17 @@ def evaluate(
         fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
     return Evaluation.from_probabilities(
         names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed
+    )
+
+
+def compare_evaluations(first: Evaluation, second: Evaluation, corpus: Corpus) -> PairedComparison:
+    """Return the comparison of two classifiers' evaluations on one corpus."""
+    return compare_paired(
+        corpus.topics,
+        first.predicted,
+        second.predicted,
+        classes=(set(first.topics[: first.n_known]), set(second.topics[: second.n_known])),
+        seed=first.seed,
     )
 
 
