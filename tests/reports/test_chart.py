@@ -9,7 +9,7 @@ from unicodedata import east_asian_width
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.base.plots import ModelMark
@@ -173,6 +173,8 @@ CLOSE_MODELS = st.builds(
 )
 
 
+# An axis of four digits a label, and little room for it.
+@example([ModelMark("m" * 30, 1.0, 0.8, (0.79296875, 0.806640625))])
 @given(st.lists(CLOSE_MODELS, min_size=1, max_size=40))
 def test_nothing_crosses_the_names_of_models_that_are_nearly_alike(models: list[ModelMark]) -> None:
     svg = parsed(accuracy_by_model(models))

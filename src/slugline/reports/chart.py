@@ -186,10 +186,15 @@ class Chart:
     def _draw_axes(self) -> None:
         left, top, bottom = self._left, self._top, self._bottom
         style = "fill: none; stroke: var(--rule); stroke-width:"
+        free_from = -math.inf
         for value, text in self._x.marks:
             x, _ = self._pixel((value, self._y.low))
-            self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
-            self._write((x, bottom + 17), text, "middle")
+            half = _CHARACTER_WIDTH * _n_columns(text) / 2
+            # A label without room is left out, with its line.
+            if x - half >= free_from:
+                self._elements.append(f'<path d="M{x:g} {top}V{bottom}" style="{style} 0.5"/>')
+                self._write((x, bottom + 17), text, "middle")
+                free_from = x + half
         for value, text in self._y.marks:
             _, y = self._pixel((self._x.low, value))
             self._elements.append(f'<path d="M{left} {y:g}H{_RIGHT}" style="{style} 0.5"/>')
