@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,3 +158,145 @@ def test_documents_of_one_group_share_a_fold() -> None:
     assert make_folds(topics, 4, 0, alone).tolist() == make_folds(topics, 4, 0).tolist()
     with pytest.raises(DataError, match="1 documents can't be split into 4 folds"):
         make_folds(topics, 4, 0, np.zeros(60, dtype=int))
+
+
+# Several topics a document ------------------------------------------------------------------------
+
+topic_sets = st.lists(
+    st.sets(st.sampled_from("abcdefg"), max_size=4).map(lambda names: tuple(sorted(names))),
+    min_size=8,
+    max_size=60,
+)
+
+
+def documents_of_common_and_rare_topics(n: int, n_topics: int = 90) -> list[tuple[str, ...]]:
+    """Return topics of documents, of which topic 1 has most and topic 90 a few."""
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, n_topics + 1)
+    return [
+        tuple(str(number) for number in set(rng.choice(n_topics, size, p=share / share.sum())))
+        for size in rng.poisson(1.3, n)
+    ]
+
+
+def topics_of(sets: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return each document's topics, with a topic for those that have none."""
+    return [names or ("none",) for names in sets]
+
+
+def counts_by_part(sets: list[tuple[str, ...]], parts: np.ndarray) -> dict[str, np.ndarray]:
+    counts = {name: np.zeros(parts.max() + 1) for names in topics_of(sets) for name in names}
+    for names, part in zip(topics_of(sets), parts.tolist(), strict=True):
+        for name in names:
+            counts[name][part] += 1
+    return counts
+
+
+def test_iterative_folds_spread_rare_topics_better_than_random_ones() -> None:
+    sets = documents_of_common_and_rare_topics(3000)
+    folds = make_folds(sets, 5, 0)
+    random = np.random.default_rng(0).integers(5, size=len(sets))
+
+    def quality(parts: np.ndarray) -> tuple[float, float]:
+        """Share of topics with a document in each fold, and mean deviation of their counts."""
+        counts = [n for n in counts_by_part(sets, parts).values() if n.sum() >= 5]
+        in_each = np.mean([n.all() for n in counts])
+        return float(in_each), float(
+            np.mean([np.abs(n - n.mean()).mean() / n.mean() for n in counts])
+        )
+
+    assert quality(folds)[0] == 1 > quality(random)[0]
+    assert quality(folds)[1] < quality(random)[1] / 3
+    sizes = np.bincount(folds)
+    assert np.ptp(sizes) < np.ptp(np.bincount(random)) / 2
+    assert np.ptp(counts_by_part(sets, folds)["none"]) <= 1
+
+
+@given(topic_sets, st.integers(2, 5), st.integers(0, 3))
+def test_folds_of_several_topics_are_the_seeds(
+    sets: list[tuple[str, ...]], n_folds: int, seed: int
+) -> None:
+    folds = make_folds(sets, n_folds, seed)
+    assert folds.tolist() == make_folds(sets, n_folds, seed).tolist()
+    assert 0 <= folds.min() <= folds.max() < n_folds
+    counts = counts_by_part(sets, folds)
+    first = min(counts, key=lambda name: (counts[name].sum(), name == "none", name))
+    in_each = np.pad(counts[first], (0, n_folds - len(counts[first])))
+    assert np.ptp(in_each) <= 1
+
+
+def test_another_seed_gives_other_folds_of_several_topics() -> None:
+    sets = documents_of_common_and_rare_topics(200)
+    assert make_folds(sets, 3, 0).tolist() != make_folds(sets, 3, 1).tolist()
+    assert hold_out(sets, 0.3, 0).tolist() != hold_out(sets, 0.3, 1).tolist()
+
+
+@given(topic_sets, st.floats(0.05, 0.95), st.integers(0, 3))
+def test_holding_out_several_topics_leaves_one_document_of_each(
+    sets: list[tuple[str, ...]], fraction: float, seed: int
+) -> None:
+    counts = Counter(name for names in topics_of(sets) for name in names)
+    if not any(all(counts[name] > 1 for name in names) for names in topics_of(sets)):
+        with pytest.raises(DataError, match="no topic has two documents"):
+            hold_out(sets, fraction, seed)
+        return
+    held = hold_out(sets, fraction, seed)
+    assert held.any()
+    for training, _ in (np.append(n, [0, 0])[:2] for n in counts_by_part(sets, held * 1).values()):
+        assert training >= 1
+
+
+def test_held_out_documents_are_the_share_of_each_topic() -> None:
+    sets = documents_of_common_and_rare_topics(3000)
+    held = hold_out(sets, 0.2, 0)
+    assert abs(held.mean() - 0.2) < 0.01
+    counts = counts_by_part(sets, held * 1)
+    # Rare topics, too, are tested: a share of 0.2 of two documents rounds up in some topics.
+    for _, n_test in counts.values():
+        assert n_test > 0
+    assert all(abs(n[1] - 0.2 * n.sum()) <= 2.5 for n in counts.values())
+    pairs = [(f"{number}",) for number in range(100) for _ in range(2)]
+    assert hold_out(pairs, 0.2, 0).sum() == 40
+
+
+@given(topic_sets, st.integers(0, 3))
+def test_samples_have_n_documents_of_each_topic_or_all(
+    sets: list[tuple[str, ...]], seed: int
+) -> None:
+    ranks = rank_within_topics(sets, seed)
+    for n in range(1, 6):
+        sample = counts_by_part(sets, (ranks < n) * 1)
+        for counts in sample.values():
+            assert counts[1:].sum() >= min(n, counts.sum())
+
+
+def test_samples_of_several_topics_have_few_documents_more() -> None:
+    # The wheat documents are all of grain, so that one document serves both.
+    sets = [("grain", "wheat")] * 20 + [("earn",)] * 50 + [()] * 30
+    ranks = rank_within_topics(sets, 0)
+    assert [int((ranks < n).sum()) for n in (1, 5, 20)] == [3, 15, 60]
+    assert rank_within_topics(sets, 1).tolist() != ranks.tolist()
+
+
+def test_documents_of_one_group_share_a_fold_with_all_their_topics() -> None:
+    sets = documents_of_common_and_rare_topics(200)
+    twice = [names for names in sets for _ in range(2)]
+    folds = make_folds(twice, 4, 0, np.arange(400) // 2)
+    assert folds[::2].tolist() == folds[1::2].tolist() == make_folds(sets, 4, 0).tolist()
+
+
+def test_rows_of_an_indicator_matrix_are_distributed_as_their_topics() -> None:
+    sets = documents_of_common_and_rare_topics(200)
+    names = sorted({name for topics in sets for name in topics})
+    dense = np.array([[name in topics for name in names] for topics in sets], dtype=np.float32)
+    rows = sp.csr_array(dense)
+    assert make_folds(rows, 4, 0).tolist() == make_folds(sets, 4, 0).tolist()
+    assert hold_out(rows, 0.3, 0).tolist() == hold_out(sets, 0.3, 0).tolist()
+    pairs = np.arange(200) // 2
+    assert make_folds(rows, 4, 0, pairs).tolist() == make_folds(sets, 4, 0, pairs).tolist()
+
+
+def test_no_topics_at_all_are_no_error() -> None:
+    folds = make_folds([()] * 7, 3, 0)
+    assert sorted(np.bincount(folds).tolist()) == [2, 2, 3]
+    assert hold_out([()] * 10, 0.3, 0).sum() == 3
