@@ -320,3 +320,21 @@ def test_the_output_of_transform_is_chosen(trained: Any) -> None:
 def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) -> None:
     with pytest.raises(slugline.SluglineError, match=message):
         call(corpus)
+
+
+def test_data_with_several_topics_are_an_error_where_one_is_needed(corpus: slugline.Corpus) -> None:
+    several = slugline.Corpus(TEXTS, [(topic,) for topic in TOPICS], "tags")
+
+    with pytest.raises(slugline.DataError) as error:
+        slugline.curve(several)
+    with pytest.raises(slugline.DataError) as in_test:
+        slugline.audit(corpus, test=several)
+
+    assert (
+        str(error.value)
+        == str(in_test.value)
+        == (
+            "the documents of tags have several topics, and this function takes one topic for "
+            "each; keep one of them, such as the first."
+        )
+    )

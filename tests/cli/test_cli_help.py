@@ -144,7 +144,10 @@ def test_a_misspelt_option_or_command_comes_with_the_right_one(run: Run) -> None
         ("slugline train --learner n", ["plain,network"]),
         ("slugline train --encoder ", ["plain,use"]),
         ("slugline train --output ", ["file,"]),
-        ("slugline train re", ["file,re", "plain,reuters", "plain,reuters-corrected"]),
+        (
+            "slugline train re",
+            ["file,re", "plain,reuters", "plain,reuters-corrected", "plain,reuters-modapte"],
+        ),
         ("slugline info re", ["plain,reuters46"]),
         ("slugline predict ", ["plain,reuters46", "plain,models/", "plain,one.slug"]),
         ("slugline serve models/", ["plain,models/two.slug"]),

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus.corpus import Corpus
+from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
@@ -484,6 +484,17 @@ def test_the_two_editions_of_reuters_differ_in_their_texts_only(reuters_data: Pa
     assert keras.digest() != corrected.digest()
 
 
+@pytest.mark.slow
+@pytest.mark.reuters
+def test_modapte_has_documents_of_several_topics(reuters_data: Path) -> None:
+    splits = load_splits("reuters-modapte")
+
+    assert {part: len(corpus) for part, corpus in splits.items()} == {"train": 7770, "test": 3019}
+    assert splits["test"].multilabel
+    assert splits["test"].topic_counts()["grain"] == 149
+    assert load_corpus("reuters-modapte") == splits["train"]
+
+
 def test_a_data_set_known_by_name_has_no_columns_to_choose() -> None:
     with pytest.raises(OptionError) as error:
         load_corpus("bbc", topic="queue")
@@ -506,7 +517,7 @@ def test_an_unknown_data_set_is_an_error() -> None:
 
     assert str(error.value) == (
         "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected, "
-        "tickets, tickets-de."
+        "reuters-modapte, tickets, tickets-de."
     )
 
 
@@ -530,6 +541,57 @@ def test_texts_and_topics_must_pair_up() -> None:
         Corpus(["a", "b"], ["x"], "example")
 
     assert str(error.value) == ("example has 2 texts and 1 topics; give one topic for each text.")
+
+
+SEVERAL = Corpus(list("abc"), [("y", "x"), (), ("x",)], "example")
+
+
+def test_each_topic_of_a_document_is_counted() -> None:
+    assert SEVERAL.multilabel
+    assert list(SEVERAL.topic_counts().items()) == [("x", 2), ("y", 1)]
+    assert repr(SEVERAL) == (
+        "<Corpus example: 3 documents, 2 topics\n  topics: x (2), y (1)\n  first text: 'a'>"
+    )
+    assert "<tr><td>x</td><td>2</td></tr><tr><td>y</td><td>1</td></tr>" in SEVERAL._repr_html_()
+
+
+def test_documents_of_several_topics_are_taken_with_their_places() -> None:
+    part = SEVERAL.take([False, True, True])
+
+    assert (part.texts, part.topics, part.places) == (["b", "c"], [(), ("x",)], [2, 3])
+    assert part.multilabel
+
+
+def test_one_topic_is_not_several() -> None:
+    assert not Corpus(["a"], ["x"]).multilabel
+    assert not Corpus([], []).multilabel
+
+
+def test_digests_tell_sets_of_topics_apart() -> None:
+    topics: list[list[object]] = [
+        [("a", "b"), ()], [("a b",), ()], [("ab",), ()], [("b", "a"), ()], [("a",), ("b",)],
+        [(), ("a", "b")], [("a",), ()], ["a", ""], [(), ()], ["a", "b"],
+    ]  # fmt: skip
+    digests = {Corpus(["s", "t"], each).digest() for each in topics}
+
+    assert len(digests) == len(topics)
+    # As in the files of models of earlier releases.
+    assert Corpus(["s", "t"], ["a", "b"]).digest() == hashlib.sha256(
+        b"1:s1:a1:t1:b"
+    ).hexdigest()  # fmt: skip
+
+
+def test_several_topics_are_an_error_where_one_is_needed() -> None:
+    one = Corpus(["a"], ["x"])
+
+    assert require_one_topic(one, "`curve`") is one
+    with pytest.raises(DataError) as error:
+        require_one_topic(SEVERAL, "`curve`")
+
+    assert str(error.value) == (
+        "the documents of example have several topics, and `curve` takes one topic for each; "
+        "keep one of them, such as the first."
+    )
 
 
 def test_topics_are_counted_the_most_frequent_first() -> None:

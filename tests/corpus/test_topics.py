@@ -46,6 +46,22 @@ def test_topics_that_differ_in_case_or_spaces_only_are_warned_of() -> None:
     assert load_corpus(write_csv("a.csv", SPELLED), "text", "topic").notes == (WARNING,)
 
 
+def test_each_topic_of_a_document_is_renamed_and_folded_and_equal_ones_merge() -> None:
+    corpus = Corpus(list("abcd"), [("Grain", "wheat", "grain"), (), ("grain",), ("maize",)])
+
+    renamed = rename_topics(corpus, {"wheat": "grain", "rye": "corn", "maize": "corn"})
+    folded = fold_topics(renamed)
+
+    assert renamed.topics == [("Grain", "grain"), (), ("grain",), ("corn",)]
+    assert renamed.notes == (
+        "no document has these topics that were to be renamed: 'rye'; check how they are written",
+    )
+    assert folded.topics == [("grain",), (), ("grain",), ("corn",)]
+    assert folded.notes[1:] == (
+        "changed case or spaces in the topics of 1 document, to match other documents: 'grain'",
+    )
+
+
 def test_topics_that_differ_in_more_are_not_warned_of() -> None:
     assert name_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
 

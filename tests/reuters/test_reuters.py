@@ -533,7 +533,7 @@ def test_each_kind_of_wire_gets_its_own_text(
 # Texts from an archive of our own making, where the real one isn't at hand
 
 SMALL_SGML = """<!DOCTYPE lewis SYSTEM "lewis.dtd">
-<REUTERS TOPICS="YES" OLDID="1" NEWID="1">
+<REUTERS TOPICS="YES" LEWISSPLIT="TRAIN" OLDID="1" NEWID="1">
 <DATE>26-FEB-1987 15:01:01.79</DATE>
 <TOPICS><D>grain</D><D>rye</D></TOPICS>
 <TEXT TYPE="BRIEF">&#2;
@@ -542,7 +542,7 @@ SMALL_SGML = """<!DOCTYPE lewis SYSTEM "lewis.dtd">
 &#3;
 </TEXT>
 </REUTERS>
-<REUTERS TOPICS="YES" OLDID="2" NEWID="2">
+<REUTERS TOPICS="YES" LEWISSPLIT="NOT-USED" OLDID="2" NEWID="2">
 <DATE> 3-MAR-1987  09:15:05.40 &#5;C</DATE>
 <TOPICS></TOPICS>
 <TEXT>&#2;
@@ -550,12 +550,12 @@ SMALL_SGML = """<!DOCTYPE lewis SYSTEM "lewis.dtd">
 <BODY>Tate &amp; Lyle&#127;&lt;TATL>.
 &#3;</BODY></TEXT>
 </REUTERS>
-<REUTERS TOPICS="YES" OLDID="3" NEWID="3">
+<REUTERS TOPICS="YES" LEWISSPLIT="TEST" OLDID="3" NEWID="3">
 <DATE> 3-MAR-1987 09:15:05.40</DATE>
 <TOPICS><D>rye</D></TOPICS>
 <TEXT><TITLE>RARE TOPIC</TITLE><BODY>Rye.</BODY></TEXT>
 </REUTERS>
-<REUTERS TOPICS="YES" OLDID="4" NEWID="4">
+<REUTERS TOPICS="YES" LEWISSPLIT="TRAIN" OLDID="4" NEWID="4">
 <DATE> 3-MAR-1987 09:15:05.4</DATE>
 <TOPICS><D>tin</D></TOPICS>
 <TEXT TYPE="UNPROC">&#2;
@@ -608,6 +608,58 @@ def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
     assert sorted(both(corrected), key=lambda wire: wire.newid) == [grain, tin]
     texts = {wire.newid: wire.text for wire in both(reuters.load_wires("keras", small_archive))}
     assert texts == {1: "Tate &amp; Lyle&#127;&lt;TATL>.\n&#3;", 4: "rn"}
+
+
+def test_modapte_has_the_topics_of_both_parts_in_the_order_of_the_collection(
+    small_archive: Path,
+) -> None:
+    wires = reuters.load_wires("modapte", small_archive)
+
+    assert [(wire.newid, wire.text, wire.topics) for wire in wires.train] == [
+        (1, "WHEAT RISES", ("rye",))
+    ]
+    assert [(wire.newid, wire.topics, wire.topic, wire.label) for wire in wires.test] == [
+        (3, ("rye",), "rye", -1)
+    ]
+
+
+def test_modapte_leaves_out_wires_to_which_nobody_assigned_topics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unindexed = SMALL_SGML.replace(
+        'TOPICS="YES" LEWISSPLIT="TEST"', 'TOPICS="NO" LEWISSPLIT="TEST"'
+    )
+    content = unindexed.encode("latin-1")
+    digests = {"reut2-000.sgm": hashlib.sha256(content).hexdigest()}
+    monkeypatch.setattr(wires_module, "SGML_SHA256", digests)
+    archive = pack(tmp_path / "small.tar.gz", {"reut2-000.sgm": content})
+
+    assert both(reuters.load_wires("modapte", archive)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.reuters
+def test_modapte_has_90_topics_and_the_numbers_of_the_literature(
+    reuters_data: Path, corrected: Wires
+) -> None:
+    wires = reuters.load_wires("modapte", reuters_data)
+    topics = [
+        {topic for wire in part for topic in wire.topics} for part in (wires.train, wires.test)
+    ]
+
+    assert (len(wires.train), len(wires.test)) == (7_770, 3_019)
+    assert topics[0] == topics[1]
+    assert len(topics[0]) == 90
+    assert all(len(set(wire.topics)) == len(wire.topics) for wire in both(wires))
+    # Documents of a topic, as in Joachims (1998) and Yang and Liu (1999).
+    counts = Counter(topic for wire in wires.train for topic in wire.topics)
+    assert counts.most_common(5) == [
+        ("earn", 2877), ("acq", 1650), ("money-fx", 538), ("grain", 433), ("crude", 389)
+    ]  # fmt: skip
+    texts = {wire.newid: wire.text for wire in both(corrected)}
+    shared = [wire for wire in both(wires) if wire.newid in texts]
+    assert len(shared) > 10_000
+    assert all(wire.text == texts[wire.newid] for wire in shared)
 
 
 @pytest.fixture
@@ -683,7 +735,7 @@ def test_a_wire_list_shows_texts_and_topics_side_by_side(small_archive: Path) ->
 def test_an_unknown_edition_is_said_so() -> None:
     with pytest.raises(OptionError) as caught:
         reuters.load_wires("original")  # type: ignore[arg-type]
-    assert str(caught.value) == "`edition` is 'original'; give one of keras, corrected."
+    assert str(caught.value) == ("`edition` is 'original'; give one of keras, corrected, modapte.")
 
 
 @pytest.mark.parametrize(

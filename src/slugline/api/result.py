@@ -15,7 +15,7 @@ from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.words import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
-from slugline.corpus.corpus import Corpus
+from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.documents import Topic, check_documents
 from slugline.corpus.loading import Source, load_corpus, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
@@ -110,13 +110,26 @@ def to_corpus(
     topic: str | None = None,
     layout: DataLayout | None = None,
     name: str = "data",
+    several: bool = False,
 ) -> Corpus:
     """Return a corpus as it is, make one of a pair, or read one.
 
     Columns that aren't named are those of `layout`, where the data agree with it, or guessed.
-    `name` is the caller's name of the parameter, for messages. Raises OptionError if the data are
-    none of these, or columns are named for data that have none.
+    `name` is the caller's name of the parameter, for messages, and `several` whether it can handle
+    documents with several topics. Raises DataError if there are such and it can't. Raises
+    OptionError if the data are none of these, or columns are named for data that have none.
     """
+    corpus = _make_corpus(data, text, topic, layout, name)
+    return corpus if several else require_one_topic(corpus, "this function")
+
+
+def _make_corpus(
+    data: Data,
+    text: str | Sequence[str] | None,
+    topic: str | None,
+    layout: DataLayout | None,
+    name: str,
+) -> Corpus:
     if _are_sources(data):
         options = ReadOptions(text, topic, layout=layout)
         try:

@@ -95,7 +95,7 @@ def _warnings(
     topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),
-        *name_warnings(corpus.topics, topics),
+        *name_warnings(corpus.all_topics(), topics),
         *model_warnings(fitted, corpus),
     ):
         yield warning if name is None else f"{name}: {warning}"

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -18,12 +18,9 @@ from click.shell_completion import CompletionItem
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
 from slugline.corpus import topics
+from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
-
-if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
-
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -206,7 +203,7 @@ _data = functools.partial(
     "data",
     "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a "
     "sub-folder of *.txt per topic, `-`, several of these, or one of: tickets, tickets-de, bbc, "
-    "reuters, reuters-corrected.",
+    "reuters, reuters-corrected, reuters-modapte.",
     nargs=-1,
     shell_complete=_complete_data,
 )
@@ -317,6 +314,9 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 
 # Documents ----------------------------------------------------------------------------------------
 
+# Commands for texts with several topics.
+_SEVERAL_TOPICS = frozenset[str]()
+
 
 def load_parts(
     data: Sequence[str], reading: ReadOptions, quiet: bool, known_topics: Iterable[str] = ()
@@ -331,9 +331,13 @@ def load_parts(
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
     if reading.fold_topics:
         train = topics.fold_topics(parts["train"], known_topics)
-        known_topics = [*known_topics] or train.topics
+        known_topics = [*known_topics] or [*train.all_topics()]
         parts = {part: topics.fold_topics(corpus, known_topics) for part, corpus in parts.items()}
         parts["train"] = train
+    command = click.get_current_context().command.name
+    if command not in _SEVERAL_TOPICS:
+        for corpus in parts.values():
+            require_one_topic(corpus, f"`slugline {command}`")
     return parts
 
 
@@ -370,7 +374,9 @@ def read_parts(
     parts["train"] = note_undocumented(parts["train"], described)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            loaded = load_parts([source], reading, quiet, [*described, *parts["train"].topics])
+            loaded = load_parts(
+                [source], reading, quiet, [*described, *parts["train"].all_topics()]
+            )
             parts[part] = loaded.get(part, loaded["train"])
     for part, corpus in parts.items():
         say_notes(corpus, quiet, several=part == "train" and len(data) > 1)

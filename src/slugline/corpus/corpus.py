@@ -1,12 +1,13 @@
-"""Documents with one topic each."""
+"""Documents with one topic each, or with several."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,14 @@ _N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
 
 @dataclass(frozen=True, repr=False)
 class Corpus:
-    """Documents with one topic each, in the order of their source.
+    """Documents with one topic each, or with several, in the order of their source.
 
     Attributes
     ----------
-    texts, topics : list of str
+    texts : list of str
+    topics : list of str, or list of tuples of str
+        The topic of each document. If documents may have several, tuples of distinct topics; an
+        empty one is that of a document without a topic.
     name : str, default "the corpus"
         Name in reports.
     notes : tuple of str, default ()
@@ -52,10 +56,12 @@ class Corpus:
     >>> corpus = Corpus(["wheat rose", "net profit"], ["grain", "earn"], "wires")
     >>> len(corpus), corpus.topic_counts()
     (2, {'earn': 1, 'grain': 1})
+    >>> Corpus(["wheat and maize", "net profit"], [("grain", "corn"), ()]).topic_counts()
+    {'corn': 1, 'grain': 1}
     """
 
     texts: list[str]
-    topics: list[str]
+    topics: list[Any]
     name: str = "the corpus"
     notes: tuple[str, ...] = ()
     n_skipped: int = 0
@@ -111,13 +117,22 @@ class Corpus:
         # Places in several files include names and units.
         return str(at) if self.unit == "place" else f"{self.unit} {at}"
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether documents may have several topics: whether `topics` are tuples."""
+        return bool(self.topics) and isinstance(self.topics[0], tuple)
+
+    def all_topics(self) -> Iterator[str]:
+        """Return the topics of all documents, one after another."""
+        return itertools.chain.from_iterable(self.topics) if self.multilabel else iter(self.topics)
+
     def topic_counts(self) -> dict[str, int]:
         """Return the number of documents of each topic, the most frequent first, ties by name.
 
         >>> Corpus(["a", "b", "c"], ["sport", "arts", "sport"], "example").topic_counts()
         {'sport': 2, 'arts': 1}
         """
-        counts = Counter(self.topics)
+        counts = Counter(self.all_topics())
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
@@ -138,3 +153,13 @@ class Corpus:
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))
         return replace(self, texts=texts, topics=topics, notes=(), n_skipped=0, places=places)
+
+
+def require_one_topic(corpus: Corpus, user: str) -> Corpus:
+    """Return the corpus; DataError if its documents may have several topics, which `user` can't."""
+    if corpus.multilabel:
+        raise DataError(
+            f"the documents of {corpus.name} have several topics, and {user} takes one topic for "
+            "each; keep one of them, such as the first."
+        )
+    return corpus

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -246,21 +245,26 @@ def check_topic_names(topics: Sequence[Topic]) -> None:
             raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
 
 
-def compute_digest(texts: Iterable[str], topics: Iterable[Topic]) -> str:
-    """Return the SHA-256, in hexadecimal, of texts and topics in order."""
+def compute_digest(texts: Iterable[str], topics: Iterable[Any]) -> str:
+    """Return the SHA-256, in hexadecimal, of texts and topics, or tuples of topics, in order."""
     digest = hashlib.sha256()
     for part in digest_chunks(texts, topics):
         digest.update(part)
     return digest.hexdigest()
 
 
-def digest_chunks(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
+def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes]:
     """Yield the bytes that `compute_digest` hashes; those of batches may be concatenated."""
-    for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
+    for text, topic in zip(texts, topics, strict=True):
+        parts = [text, topic]
+        if isinstance(topic, tuple):
+            parts = [text, *topic]
+            yield b"[%d]" % len(topic)
         # Lengths in front distinguish ("ab", "c") from ("a", "bc").
-        data = part.encode("utf-8", "surrogatepass")
-        yield b"%d:" % len(data)
-        yield data
+        for part in parts:
+            data = str(part).encode("utf-8", "surrogatepass")
+            yield b"%d:" % len(data)
+            yield data
 
 
 def chain_digests(digest: str, another: str) -> str:

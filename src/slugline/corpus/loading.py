@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 # Made-up tickets in the package, and their columns of text.
 _SAMPLES = {"tickets": "subject,body", "tickets-de": "text"}
+# Editions of Reuters' newswires.
+_EDITIONS: dict[str, Edition] = {
+    "reuters": "keras",
+    "reuters-corrected": "corrected",
+    "reuters-modapte": "modapte",
+}
 #: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
-NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected", *_SAMPLES)
+NAMED_CORPORA = ("bbc", *_EDITIONS, *_SAMPLES)
 
 #: A source of texts.
 Source = str | Path | Frame
@@ -48,8 +54,9 @@ def load_corpus(
     source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of `*.txt` files per topic, "-" for standard input, one
         of "tickets" and "tickets-de" (made-up help-desk tickets in English and German), "bbc",
-        "reuters" and "reuters-corrected" (of Reuters, the training part), or a DataFrame of pandas
-        or polars. Several sources, of any formats, make one corpus.
+        "reuters", "reuters-corrected" and "reuters-modapte" (of Reuters, the training part; the
+        last one has several topics for a text), or a DataFrame of pandas or polars. Several
+        sources, of any formats, make one corpus.
     text : str or sequence of str, optional
         The column to read, or several, in a sequence or with commas between them, whose texts are
         joined by line breaks. Guessed in each source by default, with a note in `notes`.
@@ -96,7 +103,7 @@ def load_corpus(
         corpus = topics.rename_topics(corpus, topic_map)
     if fold_topics:
         return topics.fold_topics(corpus)
-    return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.topics)))
+    return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.all_topics())))
 
 
 def read_corpus(
@@ -139,7 +146,7 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
 
     Parameters
     ----------
-    name : {"tickets", "tickets-de", "bbc", "reuters", "reuters-corrected"}
+    name : {"tickets", "tickets-de", "bbc", "reuters", "reuters-corrected", "reuters-modapte"}
     progress : Progress, optional
         Receives the progress of a download.
 
@@ -161,9 +168,13 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
         return {"train": _load_bbc()}
     from slugline.reuters.wires import load_wires
 
-    edition: Edition = "corrected" if name == "reuters-corrected" else "keras"
-    wires = load_wires(edition, progress=progress)
+    wires = load_wires(_EDITIONS[name], progress=progress)
     splits = {"train": wires.train, "test": wires.test}
+    if name == "reuters-modapte":
+        return {
+            split: Corpus(part.texts, [wire.topics for wire in part], name)
+            for split, part in splits.items()
+        }
     return {split: Corpus(part.texts, part.topics, name) for split, part in splits.items()}
 
 

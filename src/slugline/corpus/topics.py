@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.words import counted, join_first
@@ -76,7 +77,7 @@ def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
         Topics whose most common spelling takes precedence over that of the corpus, such as those
         of a model or of the training documents.
     """
-    counts, preferred_counts = Counter(corpus.topics), Counter(preferred)
+    counts, preferred_counts = Counter(corpus.all_topics()), Counter(preferred)
     groups = _by_key(counts) | _by_key(preferred_counts)
     new = {
         topic: topic if topic in preferred_counts else groups[_key(topic)][0] for topic in counts
@@ -90,8 +91,7 @@ def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:
         f"changed case or spaces in the topics of {counted(n_documents, 'document')}, to match "
         f"other documents: {_format_topics(spellings)}"
     )
-    topics = [new[topic] for topic in corpus.topics]
-    return replace(corpus, topics=topics, notes=(*corpus.notes, note))
+    return replace(corpus, topics=_replace(corpus, new), notes=(*corpus.notes, note))
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
@@ -99,7 +99,7 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
 
     Each topic is looked up once, exactly as it is written.
     """
-    present = set(corpus.topics)
+    present = set(corpus.all_topics())
     unknown = [topic for topic in names if topic not in present]
     notes = list(corpus.notes)
     if unknown:
@@ -107,13 +107,19 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
             "no document has these topics that were to be renamed: "
             f"{_format_topics(unknown)}; check how they are written"
         )
-    topics = [names.get(topic, topic) for topic in corpus.topics]
-    return replace(corpus, topics=topics, notes=tuple(notes))
+    return replace(corpus, topics=_replace(corpus, names), notes=tuple(notes))
+
+
+def _replace(corpus: Corpus, names: Mapping[str, str]) -> list[Any]:
+    """Return the topics of each document under new names; those of one that coincide merge."""
+    if corpus.multilabel:
+        return [tuple(dict.fromkeys(names.get(t, t) for t in topics)) for topics in corpus.topics]
+    return [names.get(topic, topic) for topic in corpus.topics]
 
 
 def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
     """Return the corpus with a note on topics that have a description but no document, if any."""
-    present = set(corpus.topics)
+    present = set(corpus.all_topics())
     missing = [topic for topic in described if topic not in present]
     if not missing:
         return corpus

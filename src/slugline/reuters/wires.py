@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import re
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -32,10 +33,10 @@ class Wire:
     text: str  # depends on the edition, see `load_wires`
     headline: str  # "" where the wire has none
     topic: str  # the first of `topics`: the wire's label in Keras' file
-    topics: tuple[str, ...]  # some are not in `topic_names()`
+    topics: tuple[str, ...]  # some are not in `topic_names()`; "modapte": those of the 90
     date: datetime  # without a time zone
     newid: int  # number in Reuters-21578, 1 to 21,578
-    label: int  # position of `topic` in `topic_names()`
+    label: int  # position of `topic` in `topic_names()`; -1 if it isn't there
     misplaced: bool  # whether it has no body, and another wire's text in Keras' file
 
 
@@ -63,7 +64,7 @@ class Wires:
     test: WireList
 
 
-Edition = Literal["keras", "corrected"]
+Edition = Literal["keras", "corrected", "modapte"]
 
 
 def load_wires(
@@ -74,14 +75,17 @@ def load_wires(
 ) -> Wires:
     """Return newswires as text, in the order and split of `load_data` with default arguments.
 
-    8,982 are for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`.
+    8,982 are for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`. The edition
+    "modapte" has other wires and another split.
 
     Parameters
     ----------
-    edition : {"corrected", "keras"}
+    edition : {"corrected", "keras", "modapte"}
         "corrected": the wire's headline, a line break, and its body, entities resolved. "keras":
         the source text of Keras' sequences, including mark-up; for a misplaced wire, the body of
-        the next wire that has one.
+        the next wire that has one. "modapte": texts as in "corrected", of the wires that the
+        ModApte split assigns to training (7,770) and testing (3,019), in the order of the
+        collection. They have one or several of the 90 topics that occur in both parts.
     path : path, optional
         reuters21578.tar.gz or its folder; see `slugline.reuters.downloads.fetch` for the default.
     progress : Progress, optional
@@ -97,6 +101,8 @@ def load_wires(
         raise OptionError(f"`edition` is {edition!r}; give one of {', '.join(get_args(Edition))}.")
     archive = fetch(FILES["archive"], path, check=_unpack, progress=progress)
     files = read_original(archive, FILES["archive"], _unpack)
+    if edition == "modapte":
+        return _modapte(files)
     wires = [wire for sgml in files for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in sequences.shuffled_order(len(wires), sequences.DEFAULT_SEED)]
     n_train = sequences.count_train(len(wires), sequences.DEFAULT_TEST_SPLIT)
@@ -128,7 +134,8 @@ def _read_sgml(archive: tarfile.TarFile, member: tarfile.TarInfo | None, name: s
 
 
 _WIRE = re.compile(
-    r'<REUTERS [^>]*NEWID="(?P<newid>\d+)">\s*'
+    r'<REUTERS TOPICS="(?P<indexed>\w+)" LEWISSPLIT="(?P<split>[\w-]+)"'
+    r'[^>]*NEWID="(?P<newid>\d+)">\s*'
     r"<DATE>\s*(?P<day>\d+)-(?P<month>[A-Z]{3})-(?P<year>\d{4})\s+(?P<time>[\d:.]+).*?"
     r"<TOPICS>(?P<topics>.*?)</TOPICS>.*?<TEXT[^>]*>(?P<text>.*?)</TEXT>",
     re.DOTALL,
@@ -146,21 +153,40 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
         topics = tuple(_TOPIC.findall(match["topics"]))
         if not topics or topics[0] not in sequences.LABELS:
             continue
-        headline, body = _headline_and_body(match["text"])
+        wire = _wire(match, topics)
         if edition == "keras":
-            text = _text_in_keras(sgml, match.end("topics"))
-        else:
-            text = f"{headline}\n{body}".strip()
-        yield Wire(
-            text=text,
-            headline=headline,
-            topic=topics[0],
-            topics=topics,
-            date=_date(match),
-            newid=int(match["newid"]),
-            label=sequences.LABELS[topics[0]],
-            misplaced="<BODY>" not in match["text"],
-        )
+            wire = replace(wire, text=_text_in_keras(sgml, match.end("topics")))
+        yield wire
+
+
+def _modapte(files: list[str]) -> Wires:
+    """Return the wires of the ModApte split that have a topic which occurs in both of its parts."""
+    parts: dict[str, list[tuple[re.Match[str], list[str]]]] = {"TRAIN": [], "TEST": []}
+    for match in itertools.chain.from_iterable(map(_WIRE.finditer, files)):
+        # Nobody assigned topics to the others, although some have one.
+        if match["indexed"] == "YES" and match["split"] in parts:
+            topics = [*dict.fromkeys(_TOPIC.findall(match["topics"]))]
+            parts[match["split"]].append((match, topics))
+    train, test = ({topic for _, topics in part for topic in topics} for part in parts.values())
+    wires = []
+    for part in parts.values():
+        common = [(match, [*filter((train & test).__contains__, topics)]) for match, topics in part]
+        wires.append(WireList(_wire(match, topics) for match, topics in common if topics))
+    return Wires(*wires)
+
+
+def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
+    headline, body = _headline_and_body(match["text"])
+    return Wire(
+        text=f"{headline}\n{body}".strip(),
+        headline=headline,
+        topic=topics[0],
+        topics=tuple(topics),
+        date=_date(match),
+        newid=int(match["newid"]),
+        label=sequences.LABELS.get(topics[0], -1),
+        misplaced="<BODY>" not in match["text"],
+    )
 
 
 def _text_in_keras(sgml: str, start: int) -> str:
