@@ -101,3 +101,68 @@ def test_answers_to_other_documents_are_not_compared(parts: tuple[list[str], ...
         f"there are {y} topics and {one} and {other} answers; give an answer of both classifiers "
         "for each topic, and at least one."
     )
+
+
+def several_topics(seed: int, n: int = 400) -> list[list[tuple[str, ...]]]:
+    """Return topics and two predictions, of which the first is better."""
+    rng = np.random.default_rng(seed)
+    true = rng.random((n, 6)) < 0.25
+    flips = [rng.random((n, 6)) < share for share in (0, 0.05, 0.1)]
+    return [
+        [tuple(f"t{number}" for number in np.flatnonzero(row)) for row in true != flip]
+        for flip in flips
+    ]
+
+
+def indicators(sets: list[tuple[str, ...]]) -> np.ndarray:
+    return np.array([[f"t{number}" in topics for number in range(6)] for topics in sets])
+
+
+def test_of_several_topics_accuracy_is_the_exact_match() -> None:
+    sets = several_topics(0)
+    paired, (true, first, second) = compare_paired(*sets), map(indicators, sets)
+    right = (true == first).all(axis=1), (true == second).all(axis=1)
+    assert paired.n_both == (right[0] & right[1]).sum()
+    assert paired.n_first == (right[0] & ~right[1]).sum()
+    assert paired.n_second == (~right[0] & right[1]).sum()
+    assert paired.n_documents == len(true)
+    for average, ours in (
+        ("micro", (paired.micro_f1_first, paired.micro_f1_second)),
+        ("macro", (paired.macro_f1_first, paired.macro_f1_second)),
+    ):
+        expected = [metrics.f1_score(true, part, average=average) for part in (first, second)]
+        assert ours == pytest.approx(expected)
+
+
+def test_intervals_of_several_topics_are_those_of_resampled_documents() -> None:
+    sets = several_topics(1)
+    paired, (true, first, second) = compare_paired(*sets), map(indicators, sets)
+    rng = np.random.default_rng(0)
+    differences = [
+        metrics.f1_score(true[rows], first[rows], average="micro")
+        - metrics.f1_score(true[rows], second[rows], average="micro")
+        for rows in (rng.integers(len(true), size=len(true)) for _ in range(500))
+    ]
+    assert paired.micro_f1_interval is not None
+    low, high = paired.micro_f1_interval
+    assert 0 < low < paired.micro_f1_difference < high
+    assert (low, high) == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.01)
+    data = paired.to_dict()
+    assert data["micro_f1_difference_interval"] == [low, high]
+    assert "micro_f1" not in compare_paired(*answers(1)).to_dict()
+
+
+def test_equal_predictions_of_several_topics_differ_by_nothing() -> None:
+    true, first, _ = several_topics(2)
+    paired = compare_paired(true, first, first)
+    assert paired.p_value == 1
+    assert paired.micro_f1_interval == paired.macro_f1_interval == (0, 0)
+
+
+def test_macro_f1_of_several_topics_is_of_those_that_a_classifier_knows() -> None:
+    true = [("a",), ("b", "x"), ("x",)]
+    paired = compare_paired(
+        true, [("a",), ("b",), ()], [("a",), ("x",), ("x",)], classes=({"a", "b"}, {"a", "b", "x"})
+    )
+    assert (paired.macro_f1_first, paired.macro_f1_second) == pytest.approx((1, 2 / 3))
+    assert (paired.micro_f1_first, paired.micro_f1_second) == pytest.approx((2 / 3, 6 / 7))

@@ -414,15 +414,15 @@ class Evaluation(TitledRows):
             "weighted_f1_interval": list(self.weighted_f1_interval),
             "top_k": [{"k": k, "accuracy": self.top_k(k)} for k in self.top_ks],
             "log_loss": self.log_loss,
-            "brier_score": _or_none(self.brier_score),
-            "calibration_error": _or_none(self.calibration_error),
-            "calibration_error_by_chance": _or_none(self.chance_error),
+            "brier_score": none_if_nan(self.brier_score),
+            "calibration_error": none_if_nan(self.calibration_error),
+            "calibration_error_by_chance": none_if_nan(self.chance_error),
             "reliability": [
                 {"n_documents": b.n_documents, "probability": b.probability, "right": b.share}
                 for b in self.reliability()
             ],
             "topics": [
-                {name: _or_none(value) for name, value in asdict(topic).items()}
+                {name: none_if_nan(value) for name, value in asdict(topic).items()}
                 for topic in self.per_topic()
             ],
             "confusions": [
@@ -450,6 +450,6 @@ def _unused(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _or_none(value: Any) -> Any:
+def none_if_nan(value: Any) -> Any:
     """Return a value of JSON, which has no NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from slugline.base.words import counted, have, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
-from slugline.evaluation.curve_law import Forecast
 from slugline.evaluation.evaluation import Evaluation, TopicMetrics
-from slugline.experiment.curve import LearningCurve, LearningCurves
+from slugline.experiment.curve import Forecast, LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning

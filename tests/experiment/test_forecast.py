@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.evaluation.curve_law import Forecast, PowerLaw, fit_power_law, forecast
+from slugline.experiment.curve import Forecast, PowerLaw, fit_power_law, forecast
 
 SIZES = [10, 100, 1000, 10_000]
 

@@ -1,0 +1,561 @@
+"""Metrics of a classifier that gives a document several topics."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F64, I64, Floats, Integers, Mask
+from slugline.base.words import TitledRows, counted
+from slugline.errors import DataError
+from slugline.evaluation import probabilities
+from slugline.evaluation.evaluation import TopicMetrics, none_if_nan, topic_metrics
+from slugline.evaluation.intervals import Interval, bootstrap, wilson
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+#: One tuple of topics a document.
+TopicSets = Sequence[tuple[str, ...]]
+
+# Precision, recall and F1 -------------------------------------------------------------------------
+
+
+class Scores(NamedTuple):
+    """Precision, recall and F1: averages, or arrays with one of each for a topic or document."""
+
+    precision: Any
+    recall: Any
+    f1: Any
+
+
+def precision_recall_f1(
+    right: Integers, true: Integers, predicted: Integers, undefined: float = 0.0
+) -> Scores:
+    """Return precision, recall and F1 of counts of decisions; `undefined` where it is 0 to 0.
+
+    Parameters
+    ----------
+    right, true, predicted : int arrays of one shape
+        Topics that are predicted right, that are true, and that are predicted.
+    undefined : float, default 0
+        As scikit-learn's `zero_division`.
+    """
+    return Scores(
+        _ratio(right, predicted, undefined),
+        _ratio(right, true, undefined),
+        _ratio(2 * right, true + predicted, undefined),
+    )
+
+
+def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
+    return np.divide(part, whole, out=np.full(np.shape(part), undefined), where=whole > 0)
+
+
+def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
+    """Return precision, recall and F1 over all decisions; 0 where there is nothing to divide by.
+
+    Parameters
+    ----------
+    true, predicted : sparse bool arrays, shape (n_documents, n_topics)
+        Whether each document has a topic, and whether it is given.
+    """
+    right, *totals = (np.array(part.nnz) for part in (true.multiply(predicted), true, predicted))
+    return Scores(*(float(score) for score in precision_recall_f1(right, totals[0], totals[1])))
+
+
+def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
+    """Return the means over all topics; a ratio of 0 to 0 counts as 0.
+
+    See `micro_scores` for the parameters.
+    """
+    scores = precision_recall_f1(*count_decisions(true, predicted, axis=0))
+    return Scores(*(float(score.mean()) for score in scores))
+
+
+def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
+    """Return the means over documents; a ratio of 0 to 0 counts as 1.
+
+    A document without topics that is given none is right: its precision, recall and F1 are 1. See
+    `micro_scores` for the parameters.
+    """
+    scores = precision_recall_f1(*count_decisions(true, predicted, axis=1), undefined=1.0)
+    return Scores(*(float(score.mean()) for score in scores))
+
+
+def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I64, I64, I64]:
+    """Return the right, true and predicted topics, per topic (axis 0) or document (axis 1)."""
+    parts = true.multiply(predicted), true, predicted
+    right, of_true, of_predicted = (part.sum(axis=axis, dtype=np.int64) for part in parts)
+    return right, of_true, of_predicted
+
+
+def hamming_loss(true: csr_array, predicted: csr_array) -> float:
+    """Return the share of decisions, of each topic for each document, that are wrong."""
+    return float((true != predicted).nnz / (true.shape[0] * true.shape[1]))
+
+
+# Rankings -----------------------------------------------------------------------------------------
+
+# Probabilities in memory at once.
+_BATCH_SIZE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """How high the true topics of documents rank by probability, where there are any.
+
+    Attributes
+    ----------
+    rank : int64 array, shape (n_true,)
+        Number of topics that rank above each true topic, in the order of documents and, within
+        each, of ranks. Of equally probable topics, the first one ranks higher.
+    document : int64 array, shape (n_true,)
+        Number of the document, from 0, ascending.
+    """
+
+    rank: I64
+    document: I64
+
+    @classmethod
+    def from_probabilities(cls, true: csr_array, proba: Floats) -> Ranking:
+        """Return the ranks of the true topics by probabilities, shape (n_documents, n_topics).
+
+        `true` may have more columns: topics that the classifier doesn't know rank last.
+        """
+        rows = np.repeat(np.arange(true.shape[0]), np.diff(true.indptr))
+        columns, n_topics = true.indices, proba.shape[1]
+        rank = columns.astype(np.int64)
+        (known,) = np.nonzero(columns < n_topics)
+        step = max(1, _BATCH_SIZE // max(1, n_topics))
+        for part in np.split(known, range(step, len(known), step)):
+            column = columns[part, np.newaxis]
+            all_of_row = proba[rows[part]]
+            own = np.take_along_axis(all_of_row, column, axis=1)
+            is_above = (all_of_row > own) | ((all_of_row == own) & (np.arange(n_topics) < column))
+            rank[part] = np.count_nonzero(is_above, axis=1)
+        order = np.lexsort((rank, rows))
+        return cls(rank[order], np.unique(rows, return_inverse=True)[1].astype(np.int64))
+
+    @property
+    def n_true(self) -> I64:
+        """Number of true topics of each document."""
+        return np.bincount(self.document)
+
+    def precision_at(self, k: int) -> float:
+        """Return the mean share of true topics among the `k` most probable ones."""
+        return self._mean((self.rank < k) / k)
+
+    def ndcg_at(self, k: int) -> float:
+        """Return the mean normalized discounted cumulative gain of the `k` most probable topics.
+
+        A true topic of rank r, from 0, gains 1 / log2(r + 2); the sum is divided by the largest
+        possible one.
+
+        References
+        ----------
+        Järvelin and Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques.
+        """
+        gains = np.where(self.rank < k, 1 / np.log2(self.rank + 2.0), 0)
+        best = np.cumsum(1 / np.log2(np.arange(k) + 2))
+        return self._mean(gains / best[np.minimum(self.n_true, k) - 1][self.document])
+
+    @property
+    def average_precision(self) -> float:
+        """Label ranking average precision: the mean share of true topics down to each true one."""
+        n_true = self.n_true
+        first = np.cumsum(n_true) - n_true
+        place = np.arange(len(self.rank)) - first[self.document]
+        return self._mean((place + 1) / (self.rank + 1) / n_true[self.document])
+
+    def _mean(self, gains: F64) -> float:
+        """Return the mean over documents of sums of gains; NaN without documents."""
+        return float(gains.sum() / len(self.n_true)) if len(self.rank) else math.nan
+
+
+# Evaluation ---------------------------------------------------------------------------------------
+
+#: The numbers `k` of precision and nDCG in `to_dict`.
+TOP = (1, 3, 5)
+#: A topic that is less probable is hardly a decision, and doesn't count for calibration.
+LEAST_PROBABILITY = 0.05
+
+
+class TopicPair(NamedTuple):
+    """Two topics that documents have together, in truth or in answers."""
+
+    first: str
+    second: str
+    n_true: int
+    n_predicted: int
+
+
+class TopicMistake(NamedTuple):
+    """A topic that a document has and isn't given, or is given and doesn't have."""
+
+    # Number of the document, from 0.
+    row: int
+    topic: str
+    probability: float
+
+
+@dataclass(frozen=True, repr=False)
+class MultilabelEvaluation(TitledRows):
+    """The metrics of a classifier of several topics on test documents.
+
+    Attributes
+    ----------
+    topics : list of str
+        Names of the columns of `true` and `answered`; those that the classifier doesn't know come
+        last.
+    true, answered : sparse bool arrays, shape (n_documents, n_topics)
+        Whether each document has a topic, and whether the classifier gives it.
+    proba : float array, shape (n_documents, n_known)
+    thresholds : float array, shape (n_known,)
+        The probabilities from which topics are given.
+    seed : int
+        Of bootstrap intervals.
+    """
+
+    topics: list[str]
+    true: csr_array = field(compare=False)
+    answered: csr_array = field(compare=False)
+    proba: Floats = field(compare=False)
+    thresholds: Floats = field(compare=False)
+    seed: int = 0
+
+    @classmethod
+    def from_probabilities(
+        cls,
+        topics: Sequence[str],
+        y_true: TopicSets,
+        proba: Floats,
+        thresholds: Floats,
+        *,
+        answers: TopicSets | None = None,
+        seed: int = 0,
+    ) -> MultilabelEvaluation:
+        """Return the evaluation of probabilities.
+
+        Parameters
+        ----------
+        topics : sequence of str
+            Names of the columns of `proba`.
+        y_true : sequence of tuples of str
+            The topics of each document. Ones that the classifier doesn't know count as missed.
+        proba : float array, shape (n_documents, n_topics)
+        thresholds : float array, shape (n_topics,)
+        answers : sequence of tuples of str, optional
+            The topics given, if not those whose probability reaches the threshold.
+        seed : int, default 0
+
+        Raises
+        ------
+        DataError : if there are no documents, shapes differ, or a probability is not from 0 to 1.
+        """
+        from scipy.sparse import csr_array
+
+        if not len(y_true):
+            raise DataError("there are no documents to evaluate; give at least one.")
+        if proba.shape != (len(y_true), len(topics)) or thresholds.shape != (len(topics),):
+            raise DataError(
+                f"there are {counted(len(y_true), 'document')}, {counted(len(topics), 'topic')}, "
+                f"probabilities of shape {proba.shape} and thresholds of shape "
+                f"{thresholds.shape}; give a row of probabilities for each document, and a column "
+                "and a threshold for each topic."
+            )
+        if not ((proba >= 0) & (proba <= 1 + probabilities.ROUNDED)).all():
+            raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+        number = {topic: column for column, topic in enumerate(topics)}
+        for name in sorted(set(itertools.chain(*y_true)) - number.keys()):
+            number[name] = len(number)
+        if answers is None:
+            answered = csr_array(proba >= thresholds)
+            answered.resize(len(y_true), len(number))
+        else:
+            answered = indicator_matrix(answers, number)
+        return cls([*number], indicator_matrix(y_true, number), answered, proba, thresholds, seed)
+
+    @property
+    def n_documents(self) -> int:
+        """Number of test documents."""
+        return int(self.true.shape[0])
+
+    @property
+    def n_known(self) -> int:
+        """Number of topics that the classifier knows, over which macro averages are taken."""
+        return self.proba.shape[1]
+
+    @property
+    def predicted(self) -> list[tuple[str, ...]]:
+        """The topics given to each document, in the order of `topics`."""
+        return _to_sets(self.answered, self.topics)
+
+    @property
+    def right(self) -> Mask:
+        """Whether each document is given exactly its topics."""
+        wrong = (self.true != self.answered).tocsr()
+        return np.diff(wrong.indptr) == 0
+
+    @property
+    def n_right(self) -> int:
+        """Number of documents that are given exactly their topics."""
+        return int(np.count_nonzero(self.right))
+
+    @property
+    def accuracy(self) -> float:
+        """The exact match: the share of documents that are given exactly their topics."""
+        return self.n_right / self.n_documents
+
+    @property
+    def interval(self) -> Interval:
+        """Wilson's 95 % interval of the exact match."""
+        return wilson(self.n_right, self.n_documents)
+
+    @cached_property
+    def micro(self) -> Scores:
+        """Precision, recall and F1 over all decisions; see `micro_scores`."""
+        return micro_scores(self.true, self.answered)
+
+    @cached_property
+    def macro(self) -> Scores:
+        """Means over all topics of the classifier; see `macro_scores`."""
+        return macro_scores(*(part[:, : self.n_known] for part in (self.true, self.answered)))
+
+    @cached_property
+    def samples(self) -> Scores:
+        """Means over documents; see `samples_scores`."""
+        return samples_scores(self.true, self.answered)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 over all topics of the classifier."""
+        return float(self.macro.f1)
+
+    @cached_property
+    def f1_intervals(self) -> tuple[Interval, Interval, Interval]:
+        """95 % intervals of micro-, macro- and per-document F1, by a bootstrap of documents.
+
+        If all is right, they are the interval of the exact match.
+        """
+        if self.n_right == self.n_documents:
+            return (self.interval,) * 3
+        rows, counts = count_kinds(self.true, self.answered)
+        scores = ResampledF1(
+            self.true[rows], self.answered[rows], np.arange(len(self.topics)) < self.n_known
+        )
+        micro, macro, samples = bootstrap(counts, scores, seed=self.seed)
+        return micro, macro, samples
+
+    @property
+    def hamming_loss(self) -> float:
+        """Share of decisions that are wrong; see `hamming_loss`."""
+        return hamming_loss(self.true, self.answered)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The ranks of the true topics."""
+        return Ranking.from_probabilities(self.true, self.proba)
+
+    @property
+    def top_ks(self) -> list[int]:
+        """Those of 1, 3 and 5 up to the number of topics."""
+        return [k for k in TOP if k <= self.n_known]
+
+    @cached_property
+    def _decisions(self) -> tuple[Floats, Mask]:
+        """The probabilities over `LEAST_PROBABILITY`, and whether the documents have the topics."""
+        rows, columns = np.nonzero(self.proba > LEAST_PROBABILITY)
+        return self.proba[rows, columns], _look_up(self.true, rows, columns)
+
+    @property
+    def calibration_error(self) -> float:
+        """The `calibration_error` over decisions with a probability over 0.05; NaN without any."""
+        proba, is_true = self._decisions
+        return probabilities.calibration_error(proba, is_true) if len(proba) else math.nan
+
+    @property
+    def chance_error(self) -> float:
+        """The calibration error of perfect probabilities; see `chance_error`."""
+        bins = self.reliability()
+        return probabilities.chance_error(bins) if bins else math.nan
+
+    def reliability(self) -> list[probabilities.Bin]:
+        """Return the `reliability_curve` of decisions with a probability over 0.05."""
+        proba, is_true = self._decisions
+        return probabilities.reliability_curve(proba, is_true) if len(proba) else []
+
+    def coverage(self) -> probabilities.CoverageCurve | None:
+        """Return the `coverage_curve` of the topics given; None if there are none."""
+        rows, columns = self.answered.nonzero()
+        if not len(rows):
+            return None
+        return probabilities.coverage_curve(
+            self.proba[rows, columns], _look_up(self.true, rows, columns)
+        )
+
+    def per_topic(self) -> list[TopicMetrics]:
+        """Return the metrics of each topic, in the order of `topics`."""
+        return topic_metrics(self.topics, *count_decisions(self.true, self.answered, axis=0))
+
+    def pairs(self, most: int = 10) -> list[TopicPair]:
+        """Return the pairs of topics that most documents have together, in truth or in answers."""
+        from scipy.sparse import triu
+
+        counts = [(part.astype(np.int64).T @ part) for part in (self.true, self.answered)]
+        either = triu(counts[0].maximum(counts[1]), k=1).tocoo()
+        order = np.argsort(-either.data, kind="stable")[:most]
+        return [
+            TopicPair(self.topics[a], self.topics[b], int(counts[0][a, b]), int(counts[1][a, b]))
+            for a, b in zip(either.row[order].tolist(), either.col[order].tolist(), strict=True)
+        ]
+
+    def missed(self, most: int | None = None) -> list[TopicMistake]:
+        """Return topics that documents have and aren't given, the least probable first."""
+        return self._mistakes(self.true > self.answered, 1, most)
+
+    def added(self, most: int | None = None) -> list[TopicMistake]:
+        """Return topics that are given to documents that don't have them, the surest first."""
+        return self._mistakes(self.answered > self.true, -1, most)
+
+    def _mistakes(self, wrong: csr_array, sign: int, most: int | None) -> list[TopicMistake]:
+        rows, columns = wrong.nonzero()
+        proba = np.zeros(len(rows))
+        is_known = columns < self.n_known
+        proba[is_known] = self.proba[rows[is_known], columns[is_known]]
+        order = np.argsort(sign * proba, kind="stable")[:most]
+        return [
+            TopicMistake(row, self.topics[column], probability)
+            for row, column, probability in zip(
+                *(part[order].tolist() for part in (rows, columns, proba)), strict=True
+            )
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metrics as plain data for JSON; an undefined ratio is None."""
+        names = "micro", "macro", "samples"
+        averages = zip(
+            names, (self.micro, self.macro, self.samples), self.f1_intervals, strict=True
+        )
+        thresholds = [*self.thresholds.tolist(), *[None] * (len(self.topics) - self.n_known)]
+        return {
+            "n_documents": self.n_documents,
+            "exact_match": self.accuracy,
+            "exact_match_interval": list(self.interval),
+            **{
+                name: scores._asdict() | {"f1_interval": list(interval)}
+                for name, scores, interval in averages
+            },
+            "hamming_loss": self.hamming_loss,
+            "top_k": [
+                {
+                    "k": k,
+                    "precision": none_if_nan(self.ranking.precision_at(k)),
+                    "ndcg": none_if_nan(self.ranking.ndcg_at(k)),
+                }
+                for k in self.top_ks
+            ],
+            "ranking_average_precision": none_if_nan(self.ranking.average_precision),
+            "calibration_error": none_if_nan(self.calibration_error),
+            "calibration_error_by_chance": none_if_nan(self.chance_error),
+            "reliability": [
+                {"n_decisions": b.n_documents, "probability": b.probability, "right": b.share}
+                for b in self.reliability()
+            ],
+            "topics": [
+                {name: none_if_nan(value) for name, value in asdict(topic).items()}
+                | {"threshold": threshold}
+                for topic, threshold in zip(self.per_topic(), thresholds, strict=True)
+            ],
+            "pairs": [pair._asdict() for pair in self.pairs()],
+        }
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        low, high = self.f1_intervals[0]
+        rows = [
+            ("micro-F1", f"{self.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
+            ("macro-F1", f"{self.macro.f1:.3f}, every topic counts the same"),
+            ("per document", f"{self.samples.f1:.3f}, every document counts the same"),
+            ("exact match", f"{self.accuracy:.3f} of the documents have all topics right"),
+        ]
+        title = f"{counted(self.n_documents, 'document')} of {counted(len(self.topics), 'topic')}"
+        return f"Evaluation on {title}, several for each", rows
+
+
+# Indicators ---------------------------------------------------------------------------------------
+
+
+def indicator_matrix(sets: TopicSets, number: Mapping[str, int]) -> csr_array:
+    """Return whether each document has a topic, sparse bool, shape (n_documents, n_topics).
+
+    Parameters
+    ----------
+    sets : sequence of tuples of str
+    number : mapping of each topic to its column
+    """
+    from scipy.sparse import csr_array
+
+    columns = [sorted({number[name] for name in names}) for names in sets]
+    indices = np.array([*itertools.chain(*columns)], dtype=np.int32)
+    ends = np.cumsum([0, *map(len, columns)], dtype=np.int32)
+    values = np.ones(len(indices), dtype=bool)
+    return csr_array((values, indices, ends), shape=(len(sets), len(number)))
+
+
+def _to_sets(indicators: csr_array, topics: Sequence[str]) -> list[tuple[str, ...]]:
+    columns = np.split(indicators.indices, indicators.indptr[1:-1])
+    return [tuple(topics[column] for column in row.tolist()) for row in columns]
+
+
+def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
+    """Return the values at places, which may be many."""
+    keys = np.repeat(np.arange(indicators.shape[0]), np.diff(indicators.indptr))
+    n_columns = indicators.shape[1]
+    is_one: Mask = np.isin(rows * n_columns + columns, keys * n_columns + indicators.indices)
+    return is_one
+
+
+def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
+    """Return a row of each kind of document, and the number of documents of the kind.
+
+    Documents of a kind have the same topics in each of the indicators, sorted CSR arrays.
+    """
+    first: dict[tuple[bytes, ...], list[int]] = {}
+    rows = [np.split(part.indices, part.indptr[1:-1]) for part in indicators]
+    for row, parts in enumerate(zip(*rows, strict=True)):
+        first.setdefault(tuple(part.tobytes() for part in parts), [row, 0])[1] += 1
+    pairs = np.array([*first.values()], dtype=np.int64)
+    return pairs[:, 0], pairs[:, 1]
+
+
+class ResampledF1:
+    """Micro-, macro- and per-document F1 of test sets, from their number of documents of a kind.
+
+    Parameters
+    ----------
+    true, predicted : sparse bool arrays, shape (n_kinds, n_topics)
+    known : bool array, shape (n_topics,)
+        The topics over which macro-F1 is the mean.
+    """
+
+    def __init__(self, true: csr_array, predicted: csr_array, known: Mask) -> None:
+        parts = (true.multiply(predicted), true, predicted)
+        self._parts = [part.astype(np.int64) for part in parts]
+        self._sizes = [part.sum(axis=1) for part in self._parts]
+        right, of_true, of_predicted = self._sizes
+        self._f1 = precision_recall_f1(right, of_true, of_predicted, undefined=1.0).f1
+        self._known = known
+
+    def __call__(self, counts: I64) -> F64:
+        """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
+        micro = precision_recall_f1(*(counts @ sizes for sizes in self._sizes)).f1
+        totals = [(part.T @ counts.T)[self._known] for part in self._parts]
+        macro = precision_recall_f1(*totals).f1.mean(axis=0)
+        samples = counts @ self._f1 / counts.sum(axis=1)
+        return np.stack([micro, macro, samples], axis=1)

@@ -1,0 +1,248 @@
+"""Metrics of several topics a document, beside scikit-learn's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn import metrics
+
+from slugline.errors import DataError
+from slugline.evaluation.multilabel import (
+    MultilabelEvaluation,
+    Ranking,
+    TopicMistake,
+    TopicPair,
+    hamming_loss,
+    macro_scores,
+    micro_scores,
+    samples_scores,
+)
+
+Set = tuple[str, ...]
+
+
+def random_case(
+    n: int = 300, n_topics: int = 12, seed: int = 0
+) -> tuple[list[str], list[Set], np.ndarray, np.ndarray]:
+    """Return names, true topics, probabilities and thresholds; some documents have no topic."""
+    rng = np.random.default_rng(seed)
+    names = [f"t{number:02}" for number in range(n_topics)]
+    proba = (rng.random((n, n_topics)) ** 4).astype(np.float32)
+    true = rng.random((n, n_topics)) < proba
+    true[:, -1] = False  # a topic that nothing has
+    sets = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in true]
+    return names, sets, proba, np.linspace(0.3, 0.6, n_topics).astype(np.float32)
+
+
+@pytest.fixture
+def evaluation() -> MultilabelEvaluation:
+    return MultilabelEvaluation.from_probabilities(*random_case())
+
+
+def dense(evaluation: MultilabelEvaluation) -> tuple[Any, Any]:
+    return evaluation.true.toarray(), evaluation.answered.toarray()
+
+
+def test_scores_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
+    true, answered = dense(evaluation)
+    assert (true.sum(axis=1) == 0).any()
+    assert (answered.sum(axis=1) == 0).any()
+    assert not answered[:, -1].all()
+    averages = {"micro": evaluation.micro, "macro": evaluation.macro, "samples": evaluation.samples}
+    for average, scores in averages.items():
+        expected = metrics.precision_recall_fscore_support(
+            true, answered, average=average, zero_division=int(average == "samples")
+        )
+        assert scores == pytest.approx(expected[:3])
+    assert evaluation.accuracy == metrics.accuracy_score(true, answered)
+    assert evaluation.hamming_loss == pytest.approx(metrics.hamming_loss(true, answered))
+    per_topic = metrics.precision_recall_fscore_support(true, answered, zero_division=np.nan)
+    rows = [(t.precision, t.recall, t.f1, t.n_documents) for t in evaluation.per_topic()]
+    np.testing.assert_allclose(np.transpose(rows), per_topic)
+
+
+def test_rankings_are_those_of_scikit_learn(evaluation: MultilabelEvaluation) -> None:
+    true, proba = dense(evaluation)[0], evaluation.proba
+    some = true.any(axis=1)
+    ranking, n_right = evaluation.ranking, np.take_along_axis(true, np.argsort(-proba), axis=1)
+    for k in (1, 3, 5):
+        assert ranking.ndcg_at(k) == pytest.approx(metrics.ndcg_score(true[some], proba[some], k=k))
+        assert ranking.precision_at(k) == pytest.approx(n_right[some, :k].mean())
+    assert ranking.average_precision == pytest.approx(
+        metrics.label_ranking_average_precision_score(true[some], proba[some])
+    )
+
+
+def test_batches_of_ranks_change_nothing(
+    evaluation: MultilabelEvaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluation.ranking
+    monkeypatch.setattr("slugline.evaluation.multilabel._BATCH_SIZE", 30)
+    parts = Ranking.from_probabilities(evaluation.true, evaluation.proba)
+    assert parts.rank.tolist() == whole.rank.tolist()
+    assert parts.document.tolist() == whole.document.tolist()
+
+
+def test_of_equally_probable_topics_the_first_ranks_higher() -> None:
+    true = sp.csr_array(np.array([[False, True, True], [True, False, False]]))
+    ranking = Ranking.from_probabilities(true, np.full((2, 3), 0.5, dtype=np.float32))
+    assert ranking.rank.tolist() == [1, 2, 0]
+
+
+def test_a_document_without_topics_that_is_given_none_is_right() -> None:
+    nothing = sp.csr_array((1, 3), dtype=bool)
+    one = sp.csr_array(np.array([[True, False, False]]))
+    assert samples_scores(nothing, nothing) == (1, 1, 1)
+    assert samples_scores(nothing, one) == (0, 1, 0)
+    assert samples_scores(one, nothing) == (1, 0, 0)
+    assert micro_scores(nothing, nothing) == macro_scores(nothing, nothing) == (0, 0, 0)
+    assert hamming_loss(nothing, one) == pytest.approx(1 / 3)
+
+
+def test_documents_without_topics_are_ranked_by_nothing() -> None:
+    ranking = Ranking.from_probabilities(sp.csr_array((2, 3), dtype=bool), np.zeros((2, 3)))
+    assert np.isnan([ranking.ndcg_at(3), ranking.precision_at(1), ranking.average_precision]).all()
+
+
+def test_topics_that_the_classifier_does_not_know_are_missed() -> None:
+    proba = np.array([[0.9, 0.2], [0.1, 0.8]], dtype=np.float32)
+    half = np.array([0.5, 0.5], dtype=np.float32)
+    evaluation = MultilabelEvaluation.from_probabilities(
+        ["a", "b"], [("a", "x"), ("b",)], proba, half
+    )
+    assert evaluation.topics == ["a", "b", "x"]
+    assert evaluation.n_known == 2
+    assert evaluation.micro == pytest.approx((1, 2 / 3, 0.8))
+    assert evaluation.macro_f1 == 1  # over the classifier's topics
+    assert evaluation.accuracy == 0.5
+    assert evaluation.missed() == [TopicMistake(0, "x", 0.0)]
+    assert evaluation.ranking.rank.tolist() == [0, 2, 0]
+    assert evaluation.to_dict()["topics"][2]["threshold"] is None
+
+
+def test_intervals_include_the_scores_and_are_the_seeds(evaluation: MultilabelEvaluation) -> None:
+    scores = evaluation.micro.f1, evaluation.macro.f1, evaluation.samples.f1
+    for score, (low, high) in zip(scores, evaluation.f1_intervals, strict=True):
+        assert low < score < high < low + 0.15
+    again = MultilabelEvaluation.from_probabilities(*random_case())
+    assert again.f1_intervals == evaluation.f1_intervals
+    other = MultilabelEvaluation.from_probabilities(*random_case(), seed=1)
+    assert other.f1_intervals != evaluation.f1_intervals
+
+
+def test_intervals_are_as_wide_as_those_of_resampled_documents(
+    evaluation: MultilabelEvaluation,
+) -> None:
+    true, answered = dense(evaluation)
+    rng, n = np.random.default_rng(0), len(true)
+    samples = [rng.integers(n, size=n) for _ in range(500)]
+    micro, macro, per_document = (
+        np.quantile(
+            [
+                metrics.f1_score(true[rows], answered[rows], average=average, zero_division=zero)
+                for rows in samples
+            ],
+            [0.025, 0.975],
+        )
+        for average, zero in (("micro", 0), ("macro", 0), ("samples", 1))
+    )
+    for interval, expected in zip(
+        evaluation.f1_intervals, (micro, macro, per_document), strict=True
+    ):
+        assert interval.high - interval.low == pytest.approx(np.ptp(expected), rel=0.15)
+
+
+def test_without_mistakes_the_intervals_are_those_of_the_exact_match() -> None:
+    names, sets, *_ = random_case()
+    proba = np.array([[name in topics for name in names] for topics in sets], dtype=np.float32)
+    evaluation = MultilabelEvaluation.from_probabilities(
+        names, sets, proba, np.full(len(names), 0.5, dtype=np.float32)
+    )
+    assert evaluation.f1_intervals == (evaluation.interval,) * 3
+    assert evaluation.interval.low < 1
+    assert evaluation.missed() == evaluation.added() == []
+    assert evaluation.predicted == sets
+
+
+def test_calibration_is_measured_over_decisions_with_a_probability_over_5_percent() -> None:
+    evaluation = MultilabelEvaluation.from_probabilities(*random_case(20_000))
+    bins = evaluation.reliability()
+    assert sum(b.n_documents for b in bins) == np.count_nonzero(evaluation.proba > 0.05)
+    assert min(b.probability for b in bins) > 0.05
+    # The topics were drawn by the probabilities, but for the last, which nothing has.
+    halved = MultilabelEvaluation.from_probabilities(
+        *random_case(20_000)[:2], evaluation.proba / 2, evaluation.thresholds / 2
+    )
+    assert evaluation.calibration_error < 0.05 < 0.1 < halved.calibration_error
+    curve = evaluation.coverage()
+    assert curve is not None
+    assert curve.n_documents == evaluation.answered.nnz
+    assert curve.at(0).accuracy == pytest.approx(evaluation.micro.precision)
+
+
+def test_with_hardly_any_probability_nothing_is_calibrated_and_nothing_covered() -> None:
+    evaluation = MultilabelEvaluation.from_probabilities(
+        ["a"], [("a",)], np.array([[0.01]], dtype=np.float32), np.array([0.5], dtype=np.float32)
+    )
+    assert np.isnan([evaluation.calibration_error, evaluation.chance_error]).all()
+    assert evaluation.coverage() is None
+    assert evaluation.to_dict()["calibration_error"] is None
+
+
+def test_pairs_and_the_surest_mistakes() -> None:
+    proba = np.array([[0.9, 0.8, 0.1], [0.7, 0.6, 0.2], [0.9, 0.3, 0.4]], dtype=np.float32)
+    half = np.full(3, 0.5, dtype=np.float32)
+    sets: list[Set] = [("a", "b"), ("a",), ("b", "c")]
+    evaluation = MultilabelEvaluation.from_probabilities(["a", "b", "c"], sets, proba, half)
+    assert evaluation.pairs() == [TopicPair("a", "b", 1, 2), TopicPair("b", "c", 1, 0)]
+    assert [(m.row, m.topic) for m in evaluation.missed()] == [(2, "b"), (2, "c")]
+    assert [(m.row, m.topic) for m in evaluation.added()] == [(2, "a"), (1, "b")]
+    assert evaluation.added(1)[0].probability == pytest.approx(0.9)
+
+
+def test_answers_may_be_others_than_those_over_the_thresholds() -> None:
+    names, sets, proba, thresholds = random_case()
+    same = MultilabelEvaluation.from_probabilities(names, sets, proba, thresholds, answers=sets)
+    assert same.accuracy == 1
+
+
+def test_data_hold_everything_and_the_summary_says_it_in_words(
+    evaluation: MultilabelEvaluation,
+) -> None:
+    data = evaluation.to_dict()
+    assert list(data) == [
+        *("n_documents", "exact_match", "exact_match_interval", "micro", "macro", "samples"),
+        *("hamming_loss", "top_k", "ranking_average_precision", "calibration_error"),
+        *("calibration_error_by_chance", "reliability", "topics", "pairs"),
+    ]
+    assert data["micro"]["f1"] == evaluation.micro.f1
+    assert data["topics"][0]["threshold"] == pytest.approx(0.3)
+    assert data["topics"][-1]["recall"] is None
+    low, high = evaluation.f1_intervals[0]
+    assert repr(evaluation) == (
+        "Evaluation on 300 documents of 12 topics, several for each\n"
+        f"  micro-F1      {evaluation.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}\n"
+        f"  macro-F1      {evaluation.macro_f1:.3f}, every topic counts the same\n"
+        f"  per document  {evaluation.samples.f1:.3f}, every document counts the same\n"
+        f"  exact match   {evaluation.accuracy:.3f} of the documents have all topics right"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sets", "proba", "thresholds", "message"),
+    [
+        ([], np.zeros((0, 2)), np.zeros(2), "there are no documents to evaluate"),
+        ([("a",)], np.zeros((2, 2)), np.zeros(2), "1 document, 2 topics, probabilities of shape"),
+        ([("a",)], np.zeros((1, 2)), np.zeros(3), r"thresholds of shape \(3,\)"),
+        ([("a",)], np.full((1, 2), 1.5), np.zeros(2), "a probability is not between 0 and 1"),
+        ([("a",)], np.full((1, 2), np.nan), np.zeros(2), "a probability is not between 0 and 1"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(
+    sets: list[Set], proba: Any, thresholds: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        MultilabelEvaluation.from_probabilities(["a", "b"], sets, proba, thresholds)
