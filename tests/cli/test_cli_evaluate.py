@@ -17,8 +17,11 @@ import pytest
 import slugline
 from slugline.classifier import load
 from slugline.cli.app import COMMANDS
+from slugline.cli.output import print_evaluation, print_paired
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.evaluation.paired import compare_paired
 
 pytestmark = pytest.mark.slow
 
@@ -447,3 +450,59 @@ def test_ctrl_c_while_commands_are_imported_ends_quietly(
     with pytest.raises(SystemExit) as ended:
         main()
     assert (ended.value.code, capsys.readouterr().err) == (130, "")
+
+
+# Several topics -----------------------------------------------------------------------------------
+
+
+def several_topics() -> MultilabelEvaluation:
+    proba = np.array([[0.9, 0.8], [0.2, 0.9], [0.7, 0.1], [0.1, 0.6]], dtype=np.float32)
+    return MultilabelEvaluation.from_probabilities(
+        ["grain", "wheat"],
+        [("grain", "wheat"), ("wheat",), ("grain",), ()],
+        proba,
+        np.array([0.5, 0.25], dtype=np.float32),
+    )
+
+
+def test_metrics_of_several_topics_are_printed_with_thresholds_and_pairs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluation = several_topics()
+    print_evaluation(evaluation)
+    micro, macro, samples = (f"{low:.3f} to {high:.3f}" for low, high in evaluation.f1_intervals)
+    assert capsys.readouterr().out.splitlines() == [
+        "documents          4",
+        f"micro-F1       0.889  95 % interval {micro}; every decision counts the same",
+        f"macro-F1       0.900  95 % interval {macro}; every topic counts the same",
+        f"per document   0.750  95 % interval {samples}; mean F1 of documents, 1 for a right "
+        "answer of no topic",
+        "exact match    0.750  95 % interval 0.301 to 0.954; documents given exactly their topics",
+        "precision@1    1.000  how often the likeliest topic is right; nDCG@1 1.000",
+        "ranking        1.000  label ranking average precision",
+        "Hamming loss  0.1250  share of all decisions that are wrong",
+        "calibration    0.213  mean gap between probability and share right, in 8 bins of equally "
+        "many decisions over 5 %; chance alone makes 0.294",
+        "",
+        "topic  documents  precision  recall     F1  given from",
+        "grain          2      1.000   1.000  1.000       0.500",
+        "wheat          2      0.667   1.000  0.800       0.250",
+        "",
+        "most common pairs",
+        "  grain and wheat: 1 in the data, 1 in answers",
+    ]
+
+
+def test_two_models_of_several_topics_are_compared_by_micro_f1_and_exact_match(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sets = [("grain", "wheat"), ("wheat",), ("grain",), ()]
+    paired = compare_paired(sets, several_topics().predicted, [()] * 4)
+    print_paired(paired, "new", "old")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[2:]] == [
+        *("", "micro-F1", "exact match", "macro-F1", "right, other wrong"),
+        "neither is shown to be more accurate: the difference may be luck",
+    ]
+    assert lines[3].split()[1:4] == ["0.889", "0.000", "+0.889"]
+    assert lines[4].split()[2:5] == ["0.750", "0.250", "+0.500"]

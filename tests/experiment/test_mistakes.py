@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slugline.classifier import load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.errors import SluglineError
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.evidence import find_mistakes, write_mistakes
 
 
@@ -60,3 +62,20 @@ def test_mistakes_that_can_not_be_written_leave_the_earlier_file(
         "choose another folder."
     )
     assert path.read_text() == "earlier"
+
+
+def test_mistakes_of_several_topics_are_topics_missed_and_added(
+    monkeypatch: pytest.MonkeyPatch, news_slug: Path
+) -> None:
+    sets = [("grain",), ("bank", "grain"), ()]
+    proba = np.array([[0.1, 0.6], [0.6, 0.1], [0.3, 0.95]], dtype=np.float32)
+    evaluation = MultilabelEvaluation.from_probabilities(
+        ["bank", "grain"], sets, proba, np.array([0.5, 0.5], dtype=np.float32)
+    )
+    monkeypatch.setattr("slugline.experiment.evidence.evaluate", lambda *_: evaluation)
+    corpus = Corpus(["a", "b", "c"], sets, "news", places=[2, 3, 5], unit="line")
+    mistakes = find_mistakes(load(news_slug).fitted_, corpus)
+    assert [(m.place, m.topic, m.predicted) for m in mistakes] == [
+        (5, "", "grain"),
+        (3, "grain", ""),
+    ]

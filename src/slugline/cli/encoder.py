@@ -13,7 +13,7 @@ from slugline.cli.output import say
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
-    from slugline.evaluation.evaluation import Evaluation
+    from slugline.experiment.run import AnyEvaluation
 
 
 #: Up to so many documents per topic (the median), an encoder is recommended.
@@ -41,7 +41,7 @@ def check_encoder(name: str | None) -> None:
 
 
 def advise(
-    classifier: TopicClassifier, train: Corpus, evaluation: Evaluation | None, quiet: bool
+    classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None, quiet: bool
 ) -> None:
     """Recommend an encoder where words are too few to learn from, or held-out documents say so."""
     from slugline.learning.linear.learner import LinearLearner

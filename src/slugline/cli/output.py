@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.evaluation.evaluation import Evaluation
     from slugline.evaluation.intervals import Interval
+    from slugline.evaluation.multilabel import MultilabelEvaluation
     from slugline.evaluation.paired import PairedComparison
+    from slugline.experiment.run import AnyEvaluation
 
 
 # Flags in messages --------------------------------------------------------------------------------
@@ -202,8 +205,25 @@ _LEAST_SHOWN = 0.001
 Row = tuple[str, str, str]
 
 
-def shares(evaluation: Evaluation) -> Iterator[Row]:
+def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
     """Return the rows of accuracy and F1, each with its 95 % interval."""
+    from slugline.evaluation.multilabel import MultilabelEvaluation
+
+    if isinstance(evaluation, MultilabelEvaluation):
+        micro, macro, samples = map(_ends, evaluation.f1_intervals)
+        yield "micro-F1", _share(evaluation.micro.f1), f"{micro}; every decision counts the same"
+        yield "macro-F1", _share(evaluation.macro_f1), f"{macro}; every topic counts the same"
+        yield (
+            "per document",
+            _share(evaluation.samples.f1),
+            f"{samples}; mean F1 of documents, 1 for a right answer of no topic",
+        )
+        yield (
+            "exact match",
+            _share(evaluation.accuracy),
+            f"{_ends(evaluation.interval)}; documents given exactly their topics",
+        )
+        return
     yield "accuracy", _share(evaluation.accuracy), _ends(evaluation.interval)
     yield (
         "macro-F1",
@@ -217,13 +237,20 @@ def shares(evaluation: Evaluation) -> Iterator[Row]:
     )
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
+def print_evaluation(evaluation: AnyEvaluation) -> None:
     """Print all metrics, those of every topic, and the most common mistakes."""
+    from slugline.evaluation.multilabel import MultilabelEvaluation
+
+    if isinstance(evaluation, MultilabelEvaluation):
+        more, cases = _of_rankings(evaluation), "decisions over 5 %"
+    else:
+        more, cases = _of_probabilities(evaluation), "documents"
     print_table(
         [
             ("documents", f"{evaluation.n_documents:,}", ""),
             *shares(evaluation),
-            *_of_probabilities(evaluation),
+            *more,
+            _calibration(evaluation, cases),
         ],
         left_aligned=(0, 2),
     )
@@ -234,6 +261,18 @@ def print_evaluation(evaluation: Evaluation) -> None:
         (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
         for f in by_size
     ]
+    if isinstance(evaluation, MultilabelEvaluation):
+        thresholds = dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False))
+        ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
+        print_table([(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)])
+        if pairs := evaluation.pairs(_N_MISTAKES):
+            show("", "most common pairs")
+        for pair in pairs:
+            show(
+                f"  {pair.first} and {pair.second}: {pair.n_true} in the data, "
+                f"{pair.n_predicted} in answers"
+            )
+        return
     print_table(rows)
     mistakes = evaluation.confusions(_N_MISTAKES)
     if mistakes:
@@ -245,11 +284,23 @@ def print_evaluation(evaluation: Evaluation) -> None:
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     """Print both models' metrics side by side, and whether chance may explain the difference."""
     show("", f"{first} and {second} on the same documents")
+    micro_f1 = []
+    if paired.micro_f1_interval is not None:
+        micro_f1 = [
+            (
+                "micro-F1",
+                _share(paired.micro_f1_first),
+                _share(paired.micro_f1_second),
+                f"{paired.micro_f1_difference:+z.3f}",
+                _ends(paired.micro_f1_interval),
+            )
+        ]
     print_table(
         [
             ("", first, second, "difference", ""),
+            *micro_f1,
             (
-                "accuracy",
+                "exact match" if micro_f1 else "accuracy",
                 _share(paired.accuracy_first),
                 _share(paired.accuracy_second),
                 f"{paired.accuracy_difference:+z.3f}",
@@ -291,9 +342,22 @@ def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
         yield f"top {k}", _share(evaluation.top_k(k)), f"the topic is among the {k} likeliest"
     yield "log loss", _share(evaluation.log_loss), "nats; lower is better"
     yield "Brier score", _share(evaluation.brier_score), "from 0 to 2; lower is better"
+
+
+def _of_rankings(evaluation: MultilabelEvaluation) -> Iterator[Row]:
+    ranking = evaluation.ranking
+    for k in evaluation.top_ks:
+        likeliest = "likeliest topic is right" if k == 1 else f"{k} likeliest topics are right"
+        words = f"how often the {likeliest}; nDCG@{k} {_share(ranking.ndcg_at(k))}"
+        yield f"precision@{k}", _share(ranking.precision_at(k)), words
+    yield "ranking", _share(ranking.average_precision), "label ranking average precision"
+    yield "Hamming loss", f"{evaluation.hamming_loss:.4f}", "share of all decisions that are wrong"
+
+
+def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
     n_bins = len(evaluation.reliability())
-    bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many documents"
-    yield (
+    bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many {cases}"
+    return (
         "calibration",
         _share(evaluation.calibration_error),
         f"mean gap between probability and share right, in {bins}; "

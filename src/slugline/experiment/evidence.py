@@ -19,7 +19,8 @@ from slugline.base.files import PathLike, write_result
 from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
-from slugline.experiment.run import Experiment
+from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
+from slugline.experiment.run import Experiment, evaluate
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
@@ -237,19 +238,23 @@ def _pairs(term: str) -> set[str]:
 
 
 class Mistake(NamedTuple):
-    """A misclassified document."""
+    """A misclassified document; of several topics, one of them that is missed or added."""
 
     # See `Corpus.places`.
     place: int | str
     text: str
+    # Empty if a topic of several is added.
     topic: str
+    # Empty if a topic of several is missed.
     predicted: str
-    # That of `predicted`.
+    # That of `predicted`, or of the topic missed.
     probability: float
 
 
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     """Return the documents that a model gets wrong, the most certain mistakes first."""
+    if corpus.multilabel:
+        return _mistakes_of_several(evaluate(fitted, corpus), corpus)
     names = [str(name) for name in fitted.topics.names]
     proba = fitted.predict_proba(corpus.texts)
     best = proba.argmax(axis=1)
@@ -263,6 +268,19 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
     )
     mistakes = [m for m in map(Mistake._make, documents) if m.topic != m.predicted]
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
+
+
+def _mistakes_of_several(evaluation: Any, corpus: Corpus) -> list[Mistake]:
+    places, texts = corpus.numbered_places(), corpus.texts
+    mistakes = [
+        Mistake(places[row], texts[row], topic, "", probability)
+        for row, topic, probability in evaluation.missed()
+    ]
+    mistakes += [
+        Mistake(places[row], texts[row], "", topic, probability)
+        for row, topic, probability in evaluation.added()
+    ]
+    return sorted(mistakes, key=lambda m: -m.probability if m.predicted else m.probability - 1)
 
 
 def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
@@ -288,6 +306,8 @@ def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
 #: Of how many topics the terms are looked for: the most common ones.
 N_TOPICS = 200
+# A topic with a lower recall is missed more often than found.
+_FOUND = 0.5
 # Longer texts are quoted from their beginning, without marks: explaining them would take long.
 _LONGEST = 100_000
 
@@ -326,14 +346,20 @@ class QualitativeEvidence:
     n_wrong: int
     # What `place` counts, such as "line".
     unit: str
+    # The surest mistakes of several topics a document: `topic` is the one missed or added, and
+    # `predicted` names those that the document is given, or has.
+    missed: Sequence[QuotedMistake] = ()
+    added: Sequence[QuotedMistake] = ()
 
 
 def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     """Return the strongest terms of a tested experiment, and examples of its mistakes."""
     (evaluation, test), fitted = experiment.tested, experiment.fitted
-    n_documents = evaluation.confusion.sum(axis=1)[: len(fitted.topics)]
-    most_common = np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist()
+    n_documents = [topic.n_documents for topic in evaluation.per_topic()[: len(fitted.topics)]]
+    most_common = np.argsort(-np.array(n_documents), kind="stable")[:N_TOPICS].tolist()
     terms = strongest_terms(fitted, sorted(most_common))
+    if isinstance(evaluation, MultilabelEvaluation):
+        return _evidence_of_several(evaluation, test, fitted, terms)
     answers = evaluation.predictions
     if answers is None:
         return QualitativeEvidence(terms, [], [], 0, test.unit)
@@ -354,6 +380,27 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
         pairs.append(ConfusedPair(topic, answer, n, [*map(quote, rows)]))
     surest = [*map(quote, surest_first[:N_SUREST])]
     return QualitativeEvidence(terms, pairs, surest, len(wrong), test.unit)
+
+
+def _evidence_of_several(
+    evaluation: MultilabelEvaluation, test: Corpus, fitted: Fitted, terms: list[TopicTerms]
+) -> QualitativeEvidence:
+    def quote(mistake: TopicMistake, topics: Sequence[tuple[str, ...]]) -> QuotedMistake:
+        row, topic, probability = mistake
+        text = test.texts[row]
+        spans = _spans(fitted, text, topic, None) if topic in known else []
+        others = ", ".join(topics[row]) or "no topic"
+        return QuotedMistake(places[row], topic, others, probability, passage(text, spans))
+
+    known, places = set(evaluation.topics[: evaluation.n_known]), test.numbered_places()
+    true, answers = [tuple(topics) for topics in test.topics], evaluation.predicted
+    # Of a topic that is hardly ever given, being sure that a document doesn't have it says little.
+    is_missed = {topic.topic: not topic.recall >= _FOUND for topic in evaluation.per_topic()}
+    surest = sorted(evaluation.missed(), key=lambda mistake: is_missed[mistake.topic])[:N_SUREST]
+    missed = [quote(mistake, answers) for mistake in surest]
+    added = [quote(mistake, true) for mistake in evaluation.added(N_SUREST)]
+    n_wrong = evaluation.n_documents - evaluation.n_right
+    return QualitativeEvidence(terms, [], [], n_wrong, test.unit, missed, added)
 
 
 def _of_pair(

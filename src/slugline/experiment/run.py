@@ -20,6 +20,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment import concerns
 from slugline.learning.learner import choose_learner
@@ -29,6 +30,9 @@ from slugline.model.routing import Router
 from slugline.model.settings import draw_seed
 
 # Tests --------------------------------------------------------------------------------------------
+
+#: The metrics of a classifier of one topic a document, or of several.
+AnyEvaluation = Evaluation | MultilabelEvaluation
 
 
 def evaluate(
@@ -69,12 +73,16 @@ def compare_evaluations(first: Evaluation, second: Evaluation, corpus: Corpus) -
     )
 
 
-def stored_metrics(evaluation: Evaluation, majority: float) -> dict[str, float]:
+def stored_metrics(evaluation: AnyEvaluation, majority: float) -> dict[str, float]:
     """Return the metrics of a test that a model file stores, by name."""
+    if isinstance(evaluation, MultilabelEvaluation):
+        first = {"test_micro_f1": evaluation.micro.f1, "test_samples_f1": evaluation.samples.f1}
+    else:
+        first = {"test_log_loss": evaluation.log_loss}
     return {
         "test_accuracy": evaluation.accuracy,
         "test_macro_f1": evaluation.macro_f1,
-        "test_log_loss": evaluation.log_loss,
+        **first,
         "test_documents": float(evaluation.n_documents),
         "majority_baseline": majority,
     }
@@ -150,7 +158,7 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult:
 class TestResult(NamedTuple):
     """The evaluation of a classifier, and the documents that it was tested on."""
 
-    evaluation: Evaluation
+    evaluation: Any  # AnyEvaluation
     test: Corpus
 
 
@@ -177,7 +185,7 @@ class Experiment(TitledRows):
         The test documents; None if the classifier was not tested.
     test_fraction : float or None
         Their share of all documents, if the seed chose them.
-    evaluation : Evaluation or None
+    evaluation : Evaluation, MultilabelEvaluation or None
     majority_topic, majority : str, float
         The most common training topic, and its share of the test documents; NaN without a test.
     shuffled : float
@@ -194,7 +202,7 @@ class Experiment(TitledRows):
     n_skipped: int = 0
     test: Corpus | None = None
     test_fraction: float | None = None
-    evaluation: Evaluation | None = None
+    evaluation: AnyEvaluation | None = None
     majority_topic: str = ""
     majority: float = math.nan
     shuffled: float = math.nan
@@ -208,7 +216,12 @@ class Experiment(TitledRows):
         if self.evaluation is not None:
             low, high = self.evaluation.interval
             accuracy = f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"
-            rows.append(("accuracy", accuracy))
+            if isinstance(self.evaluation, MultilabelEvaluation):
+                low, high = self.evaluation.f1_intervals[0]
+                micro = f"{self.evaluation.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+                rows += [("micro-F1", micro), ("exact match", accuracy)]
+            else:
+                rows.append(("accuracy", accuracy))
             always = short_repr(self.majority_topic)
             rows.append(("baseline", f"{self.majority:.3f}, always {always}"))
         rows += [("warning", warning) for warning in self.warnings]

@@ -164,7 +164,12 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
     return chart.svg("Share of right answers by their probability")
 
 
-def coverage_chart(curve: CoverageCurve, chosen: CoveragePoint | None = None) -> str:
+def coverage_chart(
+    curve: CoverageCurve,
+    chosen: CoveragePoint | None = None,
+    *,
+    answers: str = "documents answered",
+) -> str:
     """Return the accuracy of the most probable answers by their share, with 95 % intervals.
 
     Parameters
@@ -172,11 +177,13 @@ def coverage_chart(curve: CoverageCurve, chosen: CoveragePoint | None = None) ->
     curve : CoverageCurve
     chosen : CoveragePoint, optional
         The point of the model's threshold, to be marked.
+    answers : str, default "documents answered"
+        What the curve counts, for the axis.
     """
     points = [p for p in curve.points() if p.n_answered >= _FEWEST_ANSWERS] or curve.points()
     accuracies = [point.accuracy for point in points]
     chart = Chart(
-        Axis.shares("Share of documents answered, the surest first"),
+        Axis.shares(f"Share of {answers}, the surest first"),
         Axis.shares("Accuracy of these answers", [1, *accuracies, points[-1].interval.low]),
     )
     coverages = [point.coverage for point in points]

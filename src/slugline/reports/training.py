@@ -9,15 +9,17 @@ from typing import Any
 from slugline.base.words import join_words, percent
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.intervals import wilson
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.evidence import QualitativeEvidence
-from slugline.experiment.run import Experiment
+from slugline.experiment.run import AnyEvaluation, Experiment
 from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
-from slugline.reports import pictures, training_text
+from slugline.reports import multilabel, pictures, training_text
 from slugline.reports.page import number, points, render
 from slugline.text.blocks import Block
 
@@ -31,20 +33,23 @@ SHARES = (0.5, 0.8)
 N_TOP = 3
 
 
-def describe_reliability(evaluation: Evaluation, bins: list[Bin]) -> str:
+def describe_reliability(
+    evaluation: AnyEvaluation, bins: list[Bin], answers: str = "the classifier’s answers"
+) -> str:
     """Return whether answers are right as often as their probabilities say."""
-    mean = sum(b.n_documents * b.probability for b in bins) / evaluation.n_documents
-    low, high = evaluation.interval
+    n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
+    mean = sum(b.n_documents * b.probability for b in bins) / n
+    low, high = wilson(n_right, n)
     sure = "too sure" if mean > high else "too cautious" if mean < low else None
     verdict = f"it is {sure}" if sure else "the two agree, within the error of the test"
     error, chance = evaluation.calibration_error, evaluation.chance_error
     groups = "In one group" if len(bins) == 1 else f"In {len(bins)} groups of equal size"
     return (
         "Of answers with a probability of 80 %, eight in ten should be right. The mean probability "
-        f"of the classifier’s answers is {percent(mean)}, and {percent(evaluation.accuracy)} of "
-        f"them are right: {verdict}. {groups}, sorted by probability, the mean probability and the "
-        f"share of right answers differ by {points(error)} on average (calibration error); chance "
-        f"alone would cause {points(chance)}."
+        f"of {answers} is {percent(mean)}, and {percent(n_right / n)} of them are right: "
+        f"{verdict}. {groups}, sorted by probability, the mean probability and the share of right "
+        f"answers differ by {points(error)} on average (calibration error); chance alone would "
+        f"cause {points(chance)}."
     )
 
 
@@ -127,24 +132,39 @@ def training_page(
     """
     evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()
+    shared = {
+        "experiment": experiment,
+        "evaluation": evaluation,
+        "curves": []
+        if experiment.history is None
+        else pictures.learning_curves(experiment.history),
+        "by_labels": _by_labels(by_labels),
+        "corrected": _corrected(corrected),
+        "evidence": evidence,
+        "topics": sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
+        "settings": _settings(experiment.fitted),
+        "smaller": smaller,
+        "versions": library_versions(),
+    }
+    if isinstance(evaluation, MultilabelEvaluation):
+        return render(
+            "multilabel.html.j2",
+            says=multilabel.section_texts(experiment, evaluation),
+            advice=multilabel.advice(experiment, evaluation),
+            probabilities=_probabilities_of_several(evaluation),
+            pairs=evaluation.pairs(),
+            thresholds=dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False)),
+            **shared,
+        )
     return render(
         "training.html.j2",
-        experiment=experiment,
-        evaluation=evaluation,
         says=training_text.section_texts(experiment),
         advice=training_text.advice(experiment),
-        curves=[] if experiment.history is None else pictures.learning_curves(experiment.history),
-        by_labels=_by_labels(by_labels),
-        corrected=_corrected(corrected),
         probabilities=_probabilities(evaluation, threshold),
-        evidence=evidence,
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
         n_documents={metrics.topic: metrics.n_documents for metrics in topics},
-        topics=sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
-        settings=_settings(experiment.fitted),
-        smaller=smaller,
-        versions=library_versions(),
+        **shared,
     )
 
 
@@ -203,6 +223,23 @@ def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str,
         "reliability": describe_reliability(evaluation, bins),
         "coverage": describe_coverage(curve, chosen),
         "metrics": describe_metrics(evaluation),
+    }
+
+
+def _probabilities_of_several(evaluation: MultilabelEvaluation) -> dict[str, Any] | None:
+    """Return the same for topics that are each given or not."""
+    curve, bins = evaluation.coverage(), evaluation.reliability()
+    if curve is None or not bins:
+        return None
+    answers = f"all {number(sum(b.n_documents for b in bins), 0)} decisions with more than 5 %"
+    return {
+        "pictures": [
+            pictures.reliability_diagram(bins),
+            pictures.coverage_chart(curve, answers="topics given"),
+        ],
+        "reliability": describe_reliability(evaluation, bins, answers),
+        "coverage": multilabel.describe_coverage(curve),
+        "metrics": multilabel.describe_rankings(evaluation),
     }
 
 

@@ -9,6 +9,7 @@ from slugline.base.words import counted, have, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation, TopicMetrics
+from slugline.evaluation.intervals import Interval
 from slugline.experiment.curve import Forecast, LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
@@ -29,11 +30,16 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
     """Return the text of each section, by its name."""
     texts = {
         "headline": _headline(experiment),
-        "data": " ".join(_data(experiment)),
-        "baselines": _baselines(experiment),
+        "data": " ".join([*describe_data(experiment), *_unknown_topics(experiment)]),
         "confusions": _confusions(experiment),
         "f1": _f1(experiment.tested.evaluation),
     }
+    return texts | shared_texts(experiment)
+
+
+def shared_texts(experiment: Experiment) -> dict[str, str]:
+    """Return the texts that don't depend on how many topics a document has."""
+    texts = {"baselines": _baselines(experiment)}
     if experiment.fitted.tuning is not None:
         texts["tuning"] = _tuning(experiment.fitted.tuning)
     if experiment.history is not None:
@@ -44,7 +50,12 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
 
 def advice(experiment: Experiment) -> list[str]:
     """Return suggestions for what to do next, at least one."""
-    suggestions = [_missed_topics(experiment), _confused_topics(experiment), _few_tests(experiment)]
+    evaluation = experiment.tested.evaluation
+    suggestions = [
+        missed_topics(experiment),
+        _confused_topics(experiment),
+        few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
+    ]
     return [suggestion for suggestion in suggestions if suggestion] or [
         "Nothing stands out: no topic is missed more often than found, no two topics are confused "
         "more than once, and there are enough test documents. Try the classifier on newer "
@@ -64,12 +75,13 @@ def _headline(experiment: Experiment) -> str:
         f"The classifier gets {percent(evaluation.accuracy)} of "
         f"{counted(evaluation.n_documents, 'unseen document')} right (95 % confidence interval: "
         f"{low:.1f} to {high:.1f} %). That is {compared} than always answering "
-        f"{_quoted(experiment.majority_topic)}."
+        f"{quoted(experiment.majority_topic)}."
     )
 
 
-def _data(experiment: Experiment) -> Iterator[str]:
-    topics = _by_size(_trained_topics(experiment))
+def describe_data(experiment: Experiment) -> Iterator[str]:
+    """Yield sentences on the training documents, and on the test documents of each topic."""
+    topics = by_size(_trained_topics(experiment))
     yield _sizes(topics)
     if experiment.n_skipped:
         was, it = ("was", "it") if experiment.n_skipped == 1 else ("were", "they")
@@ -95,6 +107,10 @@ def _data(experiment: Experiment) -> Iterator[str]:
             f"{counted(n_untested, 'topic')} {have(n_untested)} no test document, so nothing can "
             f"be said about {them}."
         )
+
+
+def _unknown_topics(experiment: Experiment) -> Iterator[str]:
+    topics = _trained_topics(experiment)
     n_tested = experiment.tested.evaluation.n_documents
     if n_unknown := n_tested - sum(metrics.n_documents for metrics in topics):
         yield (
@@ -192,7 +208,7 @@ def _baselines(experiment: Experiment) -> str:
     low, high = experiment.tested.evaluation.interval
     text = (
         "Shuffled topics are guesses of each topic as often as it occurs. The most common topic of "
-        f"the training documents is {_quoted(experiment.majority_topic)}; always answering it is "
+        f"the training documents is {quoted(experiment.majority_topic)}; always answering it is "
         f"right for {percent(experiment.majority)} of the test documents."
     )
     if low <= experiment.majority <= high:
@@ -238,9 +254,10 @@ def _f1(evaluation: Evaluation) -> str:
 # Advice -----------------------------------------------------------------------------------------
 
 
-def _missed_topics(experiment: Experiment) -> str | None:
+def missed_topics(experiment: Experiment) -> str | None:
+    """Return which topics are missed more often than found, and what to do; None if none is."""
     tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
-    missed = [metrics for metrics in _by_size(tested) if metrics.recall < MISSED]
+    missed = [metrics for metrics in by_size(tested) if metrics.recall < MISSED]
     if not missed:
         return None
     examples = join_words([_with_recall(metrics) for metrics in missed[:N_NAMED]])
@@ -291,20 +308,20 @@ def _confused_topics(experiment: Experiment) -> str | None:
     one, other = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
     share = n_confused / (evaluation.n_documents - evaluation.n_right)
     return (
-        f"{_quoted(one)} and {_quoted(other)} are confused most often: {number(n_confused, 0)} "
+        f"{quoted(one)} and {quoted(other)} are confused most often: {number(n_confused, 0)} "
         f"test documents, {percent(share, 0)} of all mistakes. Read some of them. If you can’t "
         "tell the two topics apart either, merge them. If you can, check how these documents were "
         "labelled."
     )
 
 
-def _few_tests(experiment: Experiment) -> str | None:
-    evaluation = experiment.tested.evaluation
-    low, high = evaluation.interval
+def few_tests(n_documents: int, metric: str, interval: Interval) -> str | None:
+    """Return that a metric's interval is too wide, and what to do; None if it isn't."""
+    low, high = interval
     if high - low <= WIDE_INTERVAL:
         return None
     return (
-        f"With {counted(evaluation.n_documents, 'test document')}, the true accuracy may be "
+        f"With {counted(n_documents, 'test document')}, the true {metric} may be "
         f"anywhere from {percent(low, 0)} to {percent(high, 0)}. That range is too wide to compare "
         "settings; four times as many test documents would halve it."
     )
@@ -318,7 +335,8 @@ def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
     return experiment.tested.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
-def _by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
+def by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
+    """Return topics sorted by their test documents, those with most first."""
     return sorted(topics, key=lambda metrics: -metrics.n_documents)
 
 
@@ -327,15 +345,16 @@ def _mean_size(topics: Sequence[TopicMetrics]) -> float:
 
 
 def _with_sizes(topics: Sequence[TopicMetrics]) -> str:
-    return join_words([f"{_quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
+    return join_words([f"{quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
 
 
 def _with_recall(metrics: TopicMetrics) -> str:
     n_found = round(metrics.recall * metrics.n_documents)
-    return f"{_quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
+    return f"{quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
 
 
-def _quoted(topic: str) -> str:
+def quoted(topic: str) -> str:
+    """Return a topic's name in quotation marks, shortened."""
     return f"“{shorten(topic)}”"
 
 
