@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 import slugline
 from labelled_texts import labelled
+from slugline.errors import DataError
 
 TEXTS, TOPICS, WRONG = labelled(120, 6)
 # The package, to call with arguments of wrong types.
@@ -325,9 +326,9 @@ def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) ->
 def test_data_with_several_topics_are_an_error_where_one_is_needed(corpus: slugline.Corpus) -> None:
     several = slugline.Corpus(TEXTS, [(topic,) for topic in TOPICS], "tags")
 
-    with pytest.raises(slugline.DataError) as error:
+    with pytest.raises(DataError) as error:
         slugline.curve(several)
-    with pytest.raises(slugline.DataError) as in_test:
+    with pytest.raises(DataError) as in_test:
         slugline.audit(corpus, test=several)
 
     assert (
