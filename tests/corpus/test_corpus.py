@@ -96,13 +96,13 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_corpus("-") == Corpus(["No heat"], ["boiler"], "standard input", (GUESSED,))
 
 
-def test_several_labels_on_a_line_are_announced() -> None:
-    write("a.txt", "__label__a one\n__label__a __label__b two\n__label__b __label__a three\n")
+def test_several_labels_on_a_line_are_several_topics() -> None:
+    write("a.txt", "__label__a one\n__label__a __label__b two\n__label__b __label__c three\n")
 
     corpus = load_corpus("a.txt")
 
-    assert corpus.topics == ["a", "a", "b"]
-    assert corpus.notes == ("several topics on one line; the first counts (lines 2, 3)",)
+    assert corpus.topics == [("a",), ("a", "b"), ("b", "c")]
+    assert corpus.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": "x", "topic": {"y": 1}},
                 {"text": True, "topic": "y"},
             ),
-            "a.jsonl: 3 of 4 rows can't be used: a list for a topic (line 2); an object for a "
-            "topic (line 3); a value of type bool for a text (line 4); fix them.",
+            "a.jsonl: 2 of 4 rows can't be used: an object for a topic (line 3); a value of type "
+            "bool for a text (line 4); fix them.",
         ),
         (
             "a.txt",

@@ -212,9 +212,7 @@ def test_lines_of_text_may_have_no_label_or_several() -> None:
     assert rows_of("a.txt", "plain\n\n__label__a __label__b both\n__label__c\n") == [
         SourceRow(1, {"text": "plain", "topic": None}),
         SourceRow(2, {"text": "", "topic": None}),
-        SourceRow(
-            3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"
-        ),
+        SourceRow(3, {"text": "both", "topic": ["a", "b"]}),
         SourceRow(4, {"text": "", "topic": "c"}),
     ]
 

@@ -74,8 +74,25 @@ def test_a_separator_in_most_topics_is_warned_of(separator: str) -> None:
     (warning,) = name_warnings([*several, "card", "fee"])
 
     assert warning.startswith(f"most documents have {separator!r} in their topic: {several[0]!r}")
-    assert name_warnings([*several, "card", "fee", "loan"]) == []
+    assert name_warnings([*several, "card", "fee", "loan"] * 2 + ["x"]) == (
+        [] if separator == "\t" else ["6" + warning.removeprefix("most")]
+    )
     assert name_warnings(ended) == []
+
+
+def test_a_separator_is_proposed_where_the_parts_of_topics_recur() -> None:
+    topics = ["grain;wheat", "grain;corn", "corn;wheat", *["earn"] * 10]
+
+    (warning,) = name_warnings(topics)
+
+    assert warning == (
+        "3 documents have ';' in their topic: 'grain;wheat', 'grain;corn', 'corn;wheat'. Each such "
+        "combination counts as a topic of its own; if these are several topics, read them as such "
+        "with `topic_separator=';'`, or else name one topic for each document, with `topic_map` if "
+        "need be, or check the separator of the table."
+    )
+    assert name_warnings([topic.replace(";", ",") for topic in topics]) == []
+    assert name_warnings(["a;b", "c;d", *["earn"] * 10]) == []
 
 
 def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:

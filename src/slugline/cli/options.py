@@ -276,6 +276,13 @@ _READING_OPTIONS = (
     option("--topic COLUMN", "Column that holds the topic.", show_default="guessed"),
     format_option,
     encoding_option,
+    _reading(
+        "--topic-separator TEXT", "Read several topics from a cell, such as ; in grain;wheat."
+    ),
+    _reading(
+        "--topic-columns COLUMNS",
+        "Read several topics from columns of 0 and 1, such as grain,wheat.",
+    ),
     _reading("--skip-bad-rows", "Leave out rows that can't be used."),
     _reading(
         "--fold-topics",
@@ -345,7 +352,7 @@ def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[
     from slugline.cli.output import show_progress
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
 
-    if len(data) == 1 and data[0] in NAMED_CORPORA and reading[:3] == (None, None, None):
+    if len(data) == 1 and data[0] in NAMED_CORPORA and not reading.describes_source():
         with show_progress(quiet) as progress:
             return load_splits(data[0], progress=progress)
     for name in data:

@@ -314,6 +314,7 @@ SETTINGS = (
 )
 _STREAMABLE = (
     *("data", "output", "text", "topic", "format", "skip_bad_rows", "encoding", "min_precision"),
+    *("topic_separator", "topic_columns"),
     *("balanced", "seed", "threads", "quiet", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
@@ -396,6 +397,7 @@ RULES = (
             *("text", "topic", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
             *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
+            *("topic_separator", "topic_columns"),
         ),
         "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
         "DATA.",

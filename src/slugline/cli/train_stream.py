@@ -86,6 +86,8 @@ def _fit(request: TrainRequest) -> Experiment:
         "format": request.reading.format,
         "encoding": request.reading.encoding,
         "skip_bad_rows": request.reading.skip_bad_rows,
+        "topic_separator": request.reading.topic_separator,
+        "topic_columns": request.reading.topic_columns,
     }
     name = " ".join(request.data)
     with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -159,6 +160,28 @@ def find_text_columns(
             "with `text`."
         )
     return texts
+
+
+def find_text_beside(
+    name: str,
+    head: Sequence[SourceRow | BadRow],
+    text: str | Sequence[str] | None,
+    topics: Sequence[str],
+    layout: DataLayout | None = None,
+) -> tuple[str, ...]:
+    """Return the columns of the text in a table that has a column for each of these topics.
+
+    Raises as `find_text_columns` does, and OptionError if a topic has no column.
+    """
+    columns = column_names(head)
+    for topic in topics if columns else ():
+        _check_exists(name, topic, columns)
+    others = [
+        replace(row, values={c: v for c, v in row.values.items() if c not in topics})
+        for row in head
+        if isinstance(row, SourceRow)
+    ]
+    return find_text_columns(name, others, text, layout=layout)
 
 
 def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None) -> str | None:

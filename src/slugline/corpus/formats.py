@@ -552,7 +552,10 @@ def _first(value: msgspec.Raw) -> bytes:
 
 
 def text_rows(lines: TextLines) -> rows.RowIterator:
-    """Yield rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
+    """Yield rows of one text per line, after any fastText labels (`__label__sport Late goal`).
+
+    The topic of a line with several labels is a list.
+    """
     for line in lines:
         if fault := lines.take_fault():
             yield fault
@@ -561,6 +564,26 @@ def text_rows(lines: TextLines) -> rows.RowIterator:
         while label := _LABEL.match(text, end):
             topics.append(label[1])
             end = label.end()
-        values = {"text": text[end:], "topic": topics[0] if topics else None}
-        note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield rows.SourceRow(lines.number, values, note, lines.n_bytes)
+        topic = topics if len(topics) > 1 else next(iter(topics), None)
+        values = {"text": text[end:], "topic": topic}
+        yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)
+
+
+_URIS = re.compile(rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+")
+
+
+def begins_with_uris(head: bytes) -> bool:
+    """Whether the first line is a text, a tab and URIs in angle brackets, as Annif reads them."""
+    return _URIS.fullmatch(head.partition(b"\n")[0]) is not None
+
+
+def uri_rows(lines: TextLines) -> rows.RowIterator:
+    """Yield rows of a text, a tab and the URIs of its topics, in angle brackets, per line."""
+    for line in lines:
+        if fault := lines.take_fault():
+            yield fault
+            continue
+        text, tab, uris = line.rstrip("\r\n").partition("\t")
+        topics = [uri.removeprefix("<").removesuffix(">") for uri in uris.split()]
+        values = {"text": text, "topic": topics if tab else None}
+        yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
@@ -20,6 +19,7 @@ from slugline.corpus.columns import (
     column_names,
     columns_note,
     find_both_columns,
+    find_text_beside,
     find_text_columns,
     format_list,
     known_text_columns,
@@ -28,7 +28,18 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, SourceRow, join_advice
+from slugline.corpus.rows import (
+    BadRow,
+    BadTopicsError,
+    DataLayout,
+    ReadOptions,
+    SourceRow,
+    TopicForm,
+    describe_type,
+    join_advice,
+    read_topic_columns,
+    read_topics,
+)
 from slugline.errors import DataError
 
 # Kinds of faults that a message names, places of each, and sources.
@@ -39,18 +50,26 @@ _MAX_SKIPPED = 0.1
 # Bad rows that a stream keeps for messages.
 _MAX_BAD_ROWS = 1000
 _ROWS_PER_REPORT = 1024
+# Topics of a document from which on they are probably not separated as they should be.
+_MANY_TOPICS = 100
+_SEVERAL = "several topics, where the first 100 rows have one each"
+_SEVERAL_ADVICE = "put a document with several among the first 100"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _ONE_KIND = "make all topics words or all numbers"
 
 
 class Document(NamedTuple):
-    """A text and its topic, the place in the source, and what the reader decided about them."""
+    """A text and its topics, the place in the source, and what the reader decided about them."""
 
     at: int | str
     text: str
-    topic: str
+    topic: str | tuple[str, ...]
     note: str
+
+    def topics(self) -> tuple[str, ...]:
+        """Return its topics, which may be one."""
+        return self.topic if isinstance(self.topic, tuple) else (self.topic,)
 
 
 class SourceLayout(NamedTuple):
@@ -61,6 +80,12 @@ class SourceLayout(NamedTuple):
     # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
     example: str | None = None
     candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
+    form: TopicForm | None = None  # that of several topics
+
+    @property
+    def topic_column(self) -> str | None:
+        """The one column of topics; None if there is one for each topic."""
+        return None if self.form is not None and self.form.columns else self.topic
 
 
 class SourceSchema(NamedTuple):
@@ -92,14 +117,42 @@ def read_layout(
     name = f"{rows.name} ({rows.note})" if rows.format == "xlsx" and rows.note else rows.name
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(name, head, options.text, options.topic, rows.layout)
-    checked = (_check_row(row, *columns) for row in head)
-    topics = [document.topic for document in checked if isinstance(document, Document)]
+    form = options.topic_form() or _form_of_layout(rows, head, options)
+    if form is not None and form.columns:
+        topic = ",".join(form.columns)
+        text = find_text_beside(name, head, options.text, form.columns, rows.layout)
+    else:
+        text, topic = find_both_columns(name, head, options.text, options.topic, rows.layout)
+    candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
+    layout = SourceLayout(text, topic, None, candidates, form)
+    checked = [_check_row(row, layout) for row in head]
+    documents = [document for document in checked if isinstance(document, Document)]
+    if form is None and any(isinstance(document.topic, tuple) for document in documents):
+        layout = layout._replace(form=_form_of_lists(rows))
+    topics = [topic for document in documents for topic in document.topics()]
     numbers = [topic for topic in topics if _is_number(topic)]
     words = [topic for topic in topics if not _is_number(topic)]
     usual = words if len(words) >= len(numbers) else numbers
-    candidates = known_text_columns(column_names(head), columns[1:]) if options.text is None else ()
-    return head, SourceLayout(*columns, usual[0] if usual else None, candidates)
+    return head, layout._replace(example=usual[0] if usual else None)
+
+
+def _form_of_lists(rows: RowReader) -> TopicForm:
+    """Return the form of several topics in a source whose format has them."""
+    kinds: dict[str, Literal["label", "uris"]] = {"txt": "label", "uris": "uris"}
+    return TopicForm(kinds.get(rows.format, "array"))
+
+
+def _form_of_layout(
+    rows: RowReader, head: Sequence[SourceRow | BadRow], options: ReadOptions
+) -> TopicForm | None:
+    """Return the form of a layout, if the source can have it and the user named no columns."""
+    form = None if rows.layout is None else rows.layout.topic_form
+    if form is None or options.topic is not None:
+        return None
+    if form.kind == "label":
+        return form if rows.format == "txt" else None
+    fits = form.kind == "separator" or (form.columns and {*form.columns} <= {*column_names(head)})
+    return form if fits and rows.has_names else None
 
 
 class LabelledRows:
@@ -108,6 +161,9 @@ class LabelledRows:
     A row is bad if it has no text or no topic, or a topic of another kind than most of the first
     100 rows: a number among words, or a word among numbers. Iteration ends at the first bad row
     unless such rows are skipped.
+
+    If a document of the first 100 rows has several topics, or a form of several topics was named,
+    all documents have tuples of topics.
 
     Parameters
     ----------
@@ -119,9 +175,14 @@ class LabelledRows:
         Whether the source ends where these rows end.
     max_bad_rows : int, default 1000
         Bad rows to return with a schema.
+    may_mix : bool, default False
+        Whether later documents may have several topics though no earlier one has; if not, they are
+        bad rows.
 
     Attributes
     ----------
+    name : str
+        That of the source, for messages.
     is_stopped : bool
         Whether iteration ended at a bad row.
 
@@ -138,10 +199,11 @@ class LabelledRows:
         layout: SourceLayout | None = None,
         is_last: bool = True,
         max_bad_rows: int = _MAX_BAD_ROWS,
+        may_mix: bool = False,
     ) -> None:
-        self._rows, self._options = rows, options
+        self.name, self._rows, self._options = rows.name, rows, options
         self._layout, self._is_last = layout, is_last
-        self._max_bad_rows = max_bad_rows
+        self._max_bad_rows, self._may_mix = max_bad_rows, may_mix
         self._unusual = ""
         self._ended = self.is_stopped = False
         self._reset()
@@ -159,11 +221,9 @@ class LabelledRows:
         advice = _MISSING_ADVICE.get(self._rows.format, "fix them")
         for row in itertools.chain(head, self._rows):
             self._n_rows += 1
-            document = _check_row(row, layout.text, layout.topic, advice)
+            document = _check_row(row, layout, advice)
             if isinstance(document, Document):
-                if layout.example is None:
-                    layout = self._layout = layout._replace(example=document.topic)
-                document = self._check_kind(document, str(layout.example))
+                document = self._check_topics(document)
             if isinstance(document, Document):
                 yield document
                 continue
@@ -176,16 +236,28 @@ class LabelledRows:
                 return
         self._ended = True
 
-    def _check_kind(self, document: Document, usual: str) -> Document | BadRow:
-        """Return the document, or a bad row if its topic is of another kind than `usual`."""
-        is_number = _is_number(document.topic)
-        if is_number == _is_number(usual):
+    def _check_topics(self, document: Document) -> Document | BadRow:
+        """Return the document, or a bad row if its topics are not like those before."""
+        layout = self._layout
+        if layout is None:
             return document
-        self._unusual = self._unusual or document.topic
+        if layout.form is None and isinstance(document.topic, tuple):
+            if not self._may_mix:
+                return BadRow(document.at, _SEVERAL, _SEVERAL_ADVICE)
+            layout = layout._replace(form=_form_of_lists(self._rows))
+        topics = document.topics()
+        if layout.example is None and topics:
+            layout = layout._replace(example=topics[0])
+        self._layout = layout
+        is_number = _is_number(str(layout.example))
+        odd = next((topic for topic in topics if _is_number(topic) != is_number), None)
+        if odd is None or layout.topic_column is None:
+            return document
+        self._unusual = self._unusual or odd
         return BadRow(
             document.at,
-            f"a {'number' if is_number else 'word'} as topic, such as {short_repr(self._unusual)}, "
-            f"where most are like {short_repr(usual)}",
+            f"a {'word' if is_number else 'number'} as topic, such as {short_repr(self._unusual)}, "
+            f"where most are like {short_repr(str(layout.example))}",
             _ONE_KIND,
         )
 
@@ -208,43 +280,39 @@ class LabelledRows:
 
 
 def _check_row(
-    row: SourceRow | BadRow,
-    text_columns: Sequence[str],
-    topic_column: str,
-    advice: str = "fix them",
+    row: SourceRow | BadRow, layout: SourceLayout, advice: str = "fix them"
 ) -> Document | BadRow:
     """Return the document of a row, or why it can't be used."""
     if isinstance(row, BadRow):
         return row
-    text, topic = row_text(row, text_columns), row.values.get(topic_column)
+    text = row_text(row, layout.text)
     text = "" if text is None else text
     if not isinstance(text, str):
-        return BadRow(row.at, f"{_describe_type(text)} for a text")
-    if isinstance(topic, msgspec.Raw | list | dict):
-        return BadRow(row.at, f"{_describe_type(topic)} for a topic")
-    name = _topic_name(topic)
-    missing = [word for word, value in (("text", text.strip()), ("topic", name)) if not value]
+        return BadRow(row.at, f"{describe_type(text)} for a text")
+    form = layout.form
+    try:
+        if form is not None and form.columns:
+            topic: str | tuple[str, ...] = read_topic_columns(row.values, form.columns)
+        else:
+            topic = read_topics(row.values.get(layout.topic), form)
+    except BadTopicsError as error:
+        return BadRow(row.at, str(error))
+    missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
         return BadRow(row.at, f"no {' and no '.join(missing)}", advice)
-    return Document(row.at, text, name, row.note)
+    if isinstance(topic, str):
+        return Document(row.at, text, topic, row.note)
+    distinct = tuple(dict.fromkeys(topic))
+    return Document(row.at, text, distinct, row.note or _topics_note(topic, len(distinct)))
 
 
-def _describe_type(value: object) -> str:
-    if isinstance(value, msgspec.Raw):
-        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
-    kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return kinds.get(type(value), f"a value of type {type(value).__name__}")
-
-
-def _topic_name(value: object) -> str:
-    """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
+    """Return what is unusual about the topics of a document, or an empty string."""
+    if n_distinct < len(topics):
+        return "a topic twice in one document, where it counts once"
+    if n_distinct > _MANY_TOPICS:
+        return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
+    return "" if topics else "no topic, which is learned as well"
 
 
 def _is_number(topic: str) -> bool:
@@ -267,6 +335,7 @@ class _Source(NamedTuple):
     name: str
     unit: str
     documents: list[Document]
+    example: str  # one of its topics
     n_skipped: int
     notes: list[str]
     layout: DataLayout | None  # None without named columns
@@ -280,13 +349,12 @@ def collect(
         contents = [_read_source(rows, options, progress) for rows in sources]
     first = contents[0]
     for other in contents[1:]:
-        _check_same_kind(
-            (first.name, first.documents[0].topic), (other.name, other.documents[0].topic)
-        )
+        _check_same_kind((first.name, first.example), (other.name, other.example))
     documents = [document for source in contents for document in source.documents]
+    several = any(isinstance(document.topic, tuple) for document in documents)
     return Corpus(
         [document.text for document in documents],
-        [document.topic for document in documents],
+        [document.topics() if several else document.topic for document in documents],
         join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
         tuple(_merge_notes(contents)),
         sum(source.n_skipped for source in contents),
@@ -314,7 +382,7 @@ def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
 
 def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
     lenient = options._replace(skip_bad_rows=True)
-    labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize)
+    labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
     documents, step = [], LongStep(progress, f"reading {rows.name}")
     for document in labelled:
         documents.append(document)
@@ -327,9 +395,10 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     are_few = len(bad) <= _MAX_SKIPPED * n_rows
     as_before = options.layout is not None and options.layout.skip_bad_rows
     skip_bad_rows = options.skip_bad_rows or as_before
-    columns = ""
-    if rows.has_names and None in options[:2] and schema.layout is not None:
-        columns = columns_note(*schema.layout[:2], rows.layout, schema.layout.candidates)
+    columns, layout = "", schema.layout
+    named = (options.text, options.topic or options.topic_columns)
+    if rows.has_names and None in named and layout is not None:
+        columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
     if bad and not (skip_bad_rows and are_few):
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
@@ -343,10 +412,29 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     if bad:
         source = "" if options.skip_bad_rows else ", as of the model's training data"
         notes.append(f"skipped {share}{source}: {faults}")
-    layout = None
-    if rows.has_names and schema.layout is not None:
-        layout = DataLayout(*schema.layout[:2], rows.encoding, skip_bad_rows)
-    return _Source(rows.name, rows.unit, documents, len(bad), notes, layout)
+    example = None if layout is None else layout.example
+    if example is None or layout is None:
+        raise DataError(f"{rows.name} has no document with a topic; check how topics are written.")
+    notes += _absent_notes(layout.form, documents)
+    data_layout = None
+    if rows.has_names or layout.form is not None:
+        data_layout = DataLayout(*layout[:2], rows.encoding, skip_bad_rows, layout.form)
+    return _Source(rows.name, rows.unit, documents, example, len(bad), notes, data_layout)
+
+
+def _absent_notes(form: TopicForm | None, documents: Sequence[Document]) -> list[str]:
+    """Return notes on columns of topics that no document has, and topics that each document has."""
+    if form is None:
+        return []
+    counts = Counter(topic for document in documents for topic in document.topics())
+    absent = [topic for topic in form.columns if topic not in counts]
+    shared = [topic for topic, n in counts.items() if n == len(documents)]
+    notes = []
+    if absent:
+        notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
+    if shared:
+        notes.append(f"every document has these topics: {format_list(shared)}; check the data")
+    return notes
 
 
 def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
@@ -407,6 +495,7 @@ class SchemaCheck:
         self._skip = skip_bad_rows
         self._columns: tuple[str, SourceLayout] | None = None
         self._topic: tuple[str, str] | None = None
+        self._form: tuple[str, TopicForm | None] | None = None
         self._begin_file()
 
     def _begin_file(self) -> None:
@@ -452,6 +541,15 @@ class SchemaCheck:
             self._begin_file()
 
     def _check_layout(self, schema: SourceSchema, layout: SourceLayout) -> None:
+        self._form = self._form or (schema.name, layout.form)
+        if (self._form[1] is None) != (layout.form is None):
+            one, several = schema.name, self._form[0]
+            if self._form[1] is None:
+                one, several = several, one
+            raise DataError(
+                f"{one} has one topic for each of its first documents, but {several} has several; "
+                f"{_SEVERAL_ADVICE} of each file."
+            )
         if schema.has_names:
             self._columns = self._columns or (schema.name, layout)
             first, expected = self._columns

@@ -46,6 +46,8 @@ def load_corpus(
     encoding: str | None = None,
     fold_topics: bool = False,
     topic_map: Mapping[str, str] | str | Path | None = None,
+    topic_separator: str | None = None,
+    topic_columns: str | Sequence[str] | None = None,
 ) -> Corpus:
     """Read labelled texts.
 
@@ -75,11 +77,17 @@ def load_corpus(
         most common spelling. By default, `notes` names them.
     topic_map : mapping, or path of a table with the columns "from" and "to", optional
         New names for topics, applied before topics are folded.
+    topic_separator : str, optional
+        What separates the topics in a cell, such as ";", if documents may have several. An empty
+        cell is then that of a document without a topic.
+    topic_columns : str or sequence of str, optional
+        Columns of 0 and 1, one for each topic, if the topics are written in this way.
 
     Returns
     -------
     Corpus. Texts are as in the source. Topics have no white space around them, and whole numbers
-    become "3" even if a file holds 3.0.
+    become "3" even if a file holds 3.0. Topics are tuples if documents may have several: if a list
+    of topics or several labels of fastText occur, or one of the options above is given.
 
     Raises
     ------
@@ -96,7 +104,12 @@ def load_corpus(
     >>> corpus.topic_counts()
     {'Konto': 10, 'Rechnung': 10, 'Versand': 10}
     """
-    corpus = read_corpus(source, ReadOptions(text, topic, format, skip_bad_rows, encoding))
+    options = ReadOptions(
+        *(text, topic, format, skip_bad_rows, encoding),
+        topic_separator=topic_separator,
+        topic_columns=topic_columns,
+    )
+    corpus = read_corpus(source, options)
     if topic_map is not None:
         if isinstance(topic_map, str | Path):
             topic_map = topics.read_topic_map(topic_map, encoding, format)
@@ -126,7 +139,7 @@ def read_corpus(
             f"write ./{name} for a file."
         )
     if name is not None:
-        if options[:3] != (None, None, None):
+        if options.describes_source():
             raise OptionError(
                 f"{name} is a known data set, with no columns or format to choose; leave them "
                 f"out, or write ./{name} for a file."

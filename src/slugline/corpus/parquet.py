@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from slugline.corpus import rows
 from slugline.errors import DataError
@@ -35,10 +39,13 @@ _N_FETCHED = 8
 #: every row repeats takes a kilobyte, and gigabytes in memory.
 MAX_DECODED, _N_DECODED = 1 << 27, 2048
 _MAX_REASON = 200
+_NUMBER_LIST = re.compile(r"U?(TINY|SMALL|BIG)?INT(EGER)?\[\]")
 
 
 def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.RowIterator:
-    """Yield rows of the scalar columns; vectors are never text or topic, and slow to convert.
+    """Yield rows of the scalar columns, and of lists of topics, which are JSON as in `json_rows`.
+
+    Vectors are never text or topic, and slow to convert.
 
     Parameters
     ----------
@@ -48,7 +55,7 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.R
         before and after are not read.
     """
     with _connect(path) as connection:
-        columns = _scalar_columns(connection, path)
+        columns = _read_columns(connection, path)
         _check_size(connection, path, columns, row_range)
         result = connection.execute(_query(columns, row_range), [escape_wildcards(path)])
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
@@ -57,7 +64,12 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.R
             if n_bytes > rows.MAX_RECORD:
                 yield rows.too_long_row(at)
             else:
-                yield rows.make_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
+                cells = map(_to_cell, values, columns.values())
+                yield rows.make_row(at, dict(zip(columns, cells, strict=True)), n_bytes=n_bytes)
+
+
+def _to_cell(value: Any, kind: _Kind) -> Any:
+    return msgspec.Raw(value.encode()) if kind is _Kind.LIST and value is not None else value
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
@@ -150,22 +162,33 @@ def escape_wildcards(path: Path) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
-def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, bool]:
-    """Return the scalar columns, and whether each holds strings."""
-    kinds = column_types(connection, path)
-    return {
-        name: kind in ("VARCHAR", "JSON")
-        for name, kind in kinds.items()
-        if kind not in ("BLOB", "GEOMETRY", "VARIANT")
-        and not kind.endswith("]")
-        and "(" not in kind.removeprefix("DECIMAL(")
-    }
+class _Kind(Enum):
+    TEXT = "{}"
+    LIST = "CAST(to_json({}) AS VARCHAR)"
+    OTHER = ""
+
+
+def _read_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, _Kind]:
+    """Return the columns to read."""
+    kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
+    return {name: kind for name, kind in kinds if kind is not None}
+
+
+def _kind(name: str, kind: str) -> _Kind | None:
+    if kind in ("VARCHAR", "JSON"):
+        return _Kind.TEXT
+    # Lists of whole numbers are numbers of topics, or of words.
+    if kind == "VARCHAR[]" or (_NUMBER_LIST.fullmatch(kind) and name.lower() in rows.TOPIC_NAMES):
+        return _Kind.LIST
+    if kind.endswith("]") or kind in ("BLOB", "GEOMETRY", "VARIANT"):
+        return None
+    return None if "(" in kind.removeprefix("DECIMAL(") else _Kind.OTHER
 
 
 def _check_size(
     connection: DuckDBPyConnection,
     path: Path,
-    columns: dict[str, bool],
+    columns: dict[str, _Kind],
     row_range: tuple[int, int] | None,
 ) -> None:
     """Raise DataError if the texts of rows that are decoded together don't fit into memory."""
@@ -182,24 +205,25 @@ def _check_size(
         )
 
 
-def _n_bytes(columns: dict[str, bool]) -> str:
+def _n_bytes(columns: dict[str, _Kind]) -> str:
     """Return an expression for the bytes of a row's texts."""
     lengths = [
-        f"coalesce(strlen({quote_identifier(name)}), 0)"
-        for name, is_text in columns.items()
-        if is_text
+        f"coalesce(strlen({kind.value.format(quote_identifier(name))}), 0)"
+        for name, kind in columns.items()
+        if kind is not _Kind.OTHER
     ]
     return " + ".join(lengths) or "0"
 
 
-def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
+def _query(columns: dict[str, _Kind], row_range: tuple[int, int] | None) -> str:
     """Return a query for the bytes of a row's texts, and its values if these are not too many."""
     n_bytes = _n_bytes(columns)
     values = [
-        f"CASE WHEN {n_bytes} <= {rows.MAX_RECORD} THEN {quote_identifier(name)} END"
-        if is_text
-        else quote_identifier(name)
-        for name, is_text in columns.items()
+        quote_identifier(name)
+        if kind is _Kind.OTHER
+        else f"CASE WHEN {n_bytes} <= {rows.MAX_RECORD} "
+        f"THEN {kind.value.format(quote_identifier(name))} END"
+        for name, kind in columns.items()
     ]
     table = _table(row_range, numbered=row_range is not None)
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)

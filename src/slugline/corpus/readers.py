@@ -308,6 +308,8 @@ def read_rows(
             )
             if encoding is not None:
                 note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+        if name == "tsv" and is_regular and formats.begins_with_uris(_first_lines(file, is_packed)):
+            name, chosen = "uris", _ALL_FORMATS["uris"]
     stream = LineStream(file, is_packed, encoding)
     rows = _file_rows(str(path), file, stream, chosen.read, encoding)
     return RowReader(str(path), name, rows, stream, note, encoding=encoding, layout=layout)
@@ -398,7 +400,9 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
         name, note = _format_of_lines(lines, fallback)
     if name is None:
         raise DataError("standard input is in an unknown format; name it with `format`.")
-    chosen = _FORMATS[name]
+    if name == "tsv" and formats.begins_with_uris(lines.head):
+        name = "uris"
+    chosen = _ALL_FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # Of a format with many rows in a line, rows may remain when no line is complete.
@@ -518,6 +522,7 @@ _FORMATS = {
 _FOLDERS = ("folder", "text files", "parquet files")
 _ALL_FORMATS = {
     **_FORMATS,
+    "uris": _Format(formats.uri_rows, has_names=False),
     "frame": _Format(frame_rows, unit="row"),
     "text files": _Format(text_file_rows, takes_path=True, unit="file", has_names=False),
     "parquet files": _Format(

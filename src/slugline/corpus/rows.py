@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.corpus.bytes import guess_encoding
-from slugline.errors import DataError, os_errors_as
+from slugline.errors import DataError, OptionError, os_errors_as
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
@@ -22,13 +24,22 @@ _N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
+class TopicForm(NamedTuple):
+    """How documents with several topics are written; see `read_topics` and `format_topics`."""
+
+    kind: Literal["array", "separator", "columns", "label", "uris"]
+    separator: str = ""  # between the topics of a cell
+    columns: tuple[str, ...] = ()  # of 0 and 1, one for each topic
+
+
 class DataLayout(NamedTuple):
     """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out."""
 
     text: tuple[str, ...]
-    topic: str
+    topic: str  # with commas between them if there is one for each topic
     encoding: str | None = None
     skip_bad_rows: bool = False
+    topic_form: TopicForm | None = None  # None if each document has one topic
 
 
 class ReadOptions(NamedTuple):
@@ -41,8 +52,45 @@ class ReadOptions(NamedTuple):
     encoding: str | None = None
     fold_topics: bool = False
     topic_map: Path | None = None
+    topic_separator: str | None = None
+    topic_columns: str | Sequence[str] | None = None
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
+
+    def describes_source(self) -> bool:
+        """Whether columns or the format are named, which data sets known by name don't have."""
+        named = (self.text, self.topic, self.format, self.topic_separator, self.topic_columns)
+        return named != (None,) * len(named)
+
+    def topic_form(self) -> TopicForm | None:
+        """Return the form of several topics that the user named; None if there is none.
+
+        Raises OptionError if it is none, or two are named.
+        """
+        separator, columns = self.topic_separator, self.topic_columns
+        if separator is not None and columns is not None:
+            raise OptionError("`topic_separator` and `topic_columns` are two forms; name one.")
+        if separator is not None:
+            if not separator or any(map(str.isalnum, separator)):
+                raise OptionError(
+                    f"`topic_separator` is {short_repr(separator)}; give what stands between "
+                    "topics, such as ';'."
+                )
+            return TopicForm("separator", separator)
+        if columns is None:
+            return None
+        if self.topic is not None:
+            raise OptionError(
+                "`topic` names one column, and `topic_columns` one for each topic; name one of "
+                "them."
+            )
+        names = columns.split(",") if isinstance(columns, str) else columns
+        names = tuple(str(name).strip() for name in names)
+        if not all(names) or len({*names}) < max(len(names), 1):
+            raise OptionError(
+                f"`topic_columns` is {short_repr(columns)}; name the column of each topic once."
+            )
+        return TopicForm("columns", columns=names)
 
 
 #: Those of the `ReadOptions` that users give.
@@ -137,6 +185,117 @@ def make_row(
     return SourceRow(at, values, note, n_bytes)
 
 
+# Several topics -----------------------------------------------------------------------------------
+
+_IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_LIST_TYPES = (list, tuple, set, frozenset)
+
+
+class BadTopicsError(ValueError):
+    """Topics of a row that can't be used; says what is wrong with them."""
+
+
+def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
+    """Return a topic, "" if it is missing, or several: of a list, or a cell with a separator.
+
+    Raises BadTopicsError if the value is an object, or a list holds anything but words and numbers.
+    """
+    if isinstance(value, msgspec.Raw) and bytes(memoryview(value)[:1]) == b"[":
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadTopicsError(f"a list of topics that is not valid JSON ({error})") from error
+    if isinstance(value, _LIST_TYPES):
+        nested = next((item for item in value if isinstance(item, (dict, *_LIST_TYPES))), None)
+        if nested is not None:
+            raise BadTopicsError(f"{describe_type(nested)} in a list of topics")
+        topics = [topic_name(item) for item in value]
+        if not all(topics) or any("\0" in topic for topic in topics):
+            raise BadTopicsError("an empty topic, or one with a NUL character, in a list of topics")
+        return tuple(topics)
+    if isinstance(value, msgspec.Raw | dict):
+        raise BadTopicsError(f"{describe_type(value)} for a topic")
+    name = topic_name(value)
+    if form is not None and form.kind == "separator" and isinstance(value, str):
+        return tuple(filter(None, map(str.strip, name.split(form.separator))))
+    return (name,) if name and form is not None else name
+
+
+def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that are 1; BadTopicsError if one is neither 0 nor 1."""
+    topics = []
+    for column in columns:
+        name = topic_name(values.get(column))
+        if name not in _IS_TOPIC:
+            found = f"{short_repr(name)} in" if name else "no 0 or 1 in"
+            raise BadTopicsError(f"{found} column {short_repr(column)} of 0 and 1")
+        if _IS_TOPIC[name]:
+            topics.append(column)
+    return tuple(topics)
+
+
+def format_topics(
+    topics: Sequence[str], form: TopicForm | None
+) -> list[str] | str | dict[str, int]:
+    """Return several topics as they are written in a form; reading that returns the same topics.
+
+    Parameters
+    ----------
+    topics : sequence of str
+    form : TopicForm, optional
+        That of `DataLayout.topic_form`; an array by default.
+
+    Returns
+    -------
+    A list ("array"), a cell ("separator" and "uris"), the labels in front of a text ("label"), or 0
+    or 1 by column ("columns"). Files with labels can't hold documents without topics.
+
+    Raises
+    ------
+    DataError : if a topic has the separator in its name, or no column.
+    """
+    if form is None or form.kind == "array":
+        return [*topics]
+    if form.kind == "columns":
+        unknown = [topic for topic in topics if topic not in form.columns]
+        if unknown:
+            raise DataError(
+                f"topic {short_repr(unknown[0])} is none of the columns "
+                f"{', '.join(map(short_repr, form.columns))}; write the topics as a list, in JSON."
+            )
+        return {column: int(column in topics) for column in form.columns}
+    separator = form.separator or " "
+    for topic in topics:
+        if separator in topic or (not form.separator and len(topic.split()) != 1):
+            raise DataError(
+                f"topic {short_repr(topic)} has {short_repr(separator)} in its name, which "
+                "separates topics; rename it, or write the topics as a list, in JSON."
+            )
+    pattern = {"label": "__label__{}", "uris": "<{}>"}.get(form.kind, "{}")
+    return separator.join(map(pattern.format, topics))
+
+
+def topic_name(value: object) -> str:
+    """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def describe_type(value: object) -> str:
+    """Return the type of a value in JSON's words, such as "a list"."""
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
+    kinds = {int: "a number", float: "a number", dict: "an object"}
+    if isinstance(value, _LIST_TYPES):
+        return "a list"
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
 # Headers ------------------------------------------------------------------------------------------
 
 #: Names of columns that are recognized in any case, the likeliest first: English ones, then those
@@ -157,6 +316,8 @@ TOPIC_NAMES = """
     categoría tema clase etiqueta categoria argomento etichetta categorie klas kategoria klasa
     dział temat категория тема рубрика класс метка kategori konu sınıf etiket 类别 分类 标签 主题
     カテゴリ カテゴリー 分類 ラベル
+    topics labels categories classes tags subjects themen kategorien themes thèmes catégories
+    étiquettes temas categorías etiquetas categorias argomenti etichette tematy темы метки
 """.split()  # noqa: SIM905
 ID_NAME = "id"
 

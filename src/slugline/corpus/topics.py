@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -52,17 +53,26 @@ def name_warnings(
 
 
 def _separator_warnings(counts: Counter[str]) -> list[str]:
-    """Return a warning if most documents have a topic such as "x;y"."""
+    """Return a warning if topics such as "x;y" seem to be several topics.
+
+    They do if most documents have one, or if their parts recur in others. Commas are in too many
+    names to say so.
+    """
     for separator in _SEPARATORS:
-        several = [
-            topic for topic in counts if sum(map(bool, map(str.strip, topic.split(separator)))) > 1
-        ]
-        if several and 2 * sum(counts[topic] for topic in several) > counts.total():
+        parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}
+        several = [topic for topic in counts if len(parts[topic]) > 1]
+        n_documents = sum(counts[topic] for topic in several)
+        are_most = 2 * n_documents > counts.total()
+        n_topics = Counter(itertools.chain.from_iterable(parts.values()))
+        n_recurring = sum(all(n_topics[part] > 1 for part in parts[topic]) for topic in several)
+        do_recur = separator != "\t" and 2 * n_recurring > len(several) > 1
+        if several and (are_most or do_recur):
             return [
-                f"most documents have {separator!r} in their topic: "
-                f"{_format_topics(several, _N_SPELLINGS)}. Each such combination counts as a topic "
-                "of its own; name one topic for each document, with `topic_map` if need be, or "
-                "check the separator of the table."
+                f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
+                f"their topic: {_format_topics(several, _N_SPELLINGS)}. Each such combination "
+                "counts as a topic of its own; if these are several topics, read them as such "
+                f"with `topic_separator={separator!r}`, or else name one topic for each document, "
+                "with `topic_map` if need be, or check the separator of the table."
             ]
     return []
 

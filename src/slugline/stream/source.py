@@ -165,6 +165,11 @@ def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) ->
     builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
     for file in files:
         for document in file:
+            if isinstance(document.topic, tuple):
+                raise DataError(
+                    f"the documents of {file.name} have several topics, and learning from a stream "
+                    "takes one topic for each; keep one of them, such as the first."
+                )
             if builder.add(document.text, document.topic):
                 yield builder.take((*schemas, file.take_schema()))
                 schemas = []
@@ -226,7 +231,7 @@ class DocumentSource:
     source : path, glob, or a sequence of these; an iterable of (texts, topics); or a Dask
         collection: a data frame with columns as files have, or a bag of (text, topic), or of
         mappings with columns as files have
-    text, topic, format, encoding, skip_bad_rows
+    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
         As for `load_corpus`, if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
@@ -251,13 +256,19 @@ class DocumentSource:
         format: str | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
         skip_bad_rows: bool = False,
+        topic_separator: str | None = None,
+        topic_columns: str | Sequence[str] | None = None,
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = rows.ReadOptions(text, topic, format, skip_bad_rows, encoding)
+        options = rows.ReadOptions(
+            *(text, topic, format, skip_bad_rows, encoding),
+            topic_separator=topic_separator,
+            topic_columns=topic_columns,
+        )
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._skip_bad_rows = skip_bad_rows
-        self._is_guessed = None in (text, topic)
+        self._is_guessed = None in (text, topic or topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
         self.n_documents = 0
@@ -272,8 +283,9 @@ class DocumentSource:
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
             if options != rows.ReadOptions():
                 raise OptionError(
-                    "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` apply to files "
-                    "only, and `source` holds texts and topics; leave them out."
+                    "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding` and "
+                    "`skip_bad_rows` apply to files only, and `source` holds texts and topics; "
+                    "leave them out."
                 )
             batches = batch_pairs(_check_batches(source), rows_per_block)
             self._partitions = map(DocumentsInMemory, batches)
@@ -295,7 +307,7 @@ class DocumentSource:
         layout = self._schemas.layout
         if layout is None or not self._is_guessed:
             return ""
-        return columns_note(layout.text, layout.topic, candidates=layout.candidates)
+        return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
 
     @property
     def layout(self) -> rows.DataLayout | None:
@@ -303,7 +315,9 @@ class DocumentSource:
         layout = self._schemas.layout
         if layout is None:
             return None
-        return rows.DataLayout(layout.text, layout.topic, self._encoding, self._skip_bad_rows)
+        return rows.DataLayout(
+            *layout[:2], self._encoding, self._skip_bad_rows, topic_form=layout.form
+        )
 
     @property
     def digest(self) -> str:
