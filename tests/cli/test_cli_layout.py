@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 
 from server import client, make_state
 from slugline import load, load_corpus
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
 from slugline.model.file import container
+from slugline.model.file.schema import TopicFormInfo
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +194,28 @@ def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        TopicForm("array"),
+        TopicForm("separator", " | "),
+        TopicForm("columns", columns=("grain", "corn")),
+        None,
+    ],
+)
+def test_a_model_keeps_the_form_of_several_topics(tickets: Run, form: TopicForm | None) -> None:
+    model = load("m.slug")
+    assert model.fitted_.layout is not None
+    layout = model.fitted_.layout._replace(topic_form=form)
+
+    model.fitted_ = replace(model.fitted_, layout=layout)
+    model.save("n.slug")
+
+    assert load("n.slug").fitted_.layout == layout
+    with zipfile.ZipFile("n.slug") as archive:
+        assert (b"topic_form" in archive.read("model.json")) == (form is not None)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"text": []}, "length >= 1"),
@@ -199,6 +223,12 @@ def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
         ({"topic": "Mitteilung"}, "names a column of its data twice"),
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
+        ({"topic_form": TopicFormInfo("separator")}, "that don't fit their form"),
+        ({"topic_form": TopicFormInfo("array", columns=("a",))}, "that don't fit their form"),
+        (
+            {"topic_form": TopicFormInfo("columns", columns=("a", "Mitteilung"))},
+            "names a column of its data twice",
+        ),
     ],
 )
 def test_a_layout_in_a_file_is_checked(tickets: Run, change: dict[str, Any], message: str) -> None:

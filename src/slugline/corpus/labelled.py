@@ -50,6 +50,8 @@ _MAX_SKIPPED = 0.1
 # Bad rows that a stream keeps for messages.
 _MAX_BAD_ROWS = 1000
 _ROWS_PER_REPORT = 1024
+# Characters of the names of columns that stand for the name of one; model files hold as many.
+_N_TOPIC = 1000
 # Topics of a document from which on they are probably not separated as they should be.
 _MANY_TOPICS = 100
 _SEVERAL = "several topics, where the first 100 rows have one each"
@@ -119,7 +121,7 @@ def read_layout(
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
     form = options.topic_form() or _form_of_layout(rows, head, options)
     if form is not None and form.columns:
-        topic = ",".join(form.columns)
+        topic = ",".join(form.columns)[:_N_TOPIC]
         text = find_text_beside(name, head, options.text, form.columns, rows.layout)
     else:
         text, topic = find_both_columns(name, head, options.text, options.topic, rows.layout)

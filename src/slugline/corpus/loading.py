@@ -6,14 +6,14 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
 from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_rows
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.rows import ReadOptions, TopicOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
@@ -46,8 +46,7 @@ def load_corpus(
     encoding: str | None = None,
     fold_topics: bool = False,
     topic_map: Mapping[str, str] | str | Path | None = None,
-    topic_separator: str | None = None,
-    topic_columns: str | Sequence[str] | None = None,
+    **several: Unpack[TopicOptions],
 ) -> Corpus:
     """Read labelled texts.
 
@@ -104,11 +103,7 @@ def load_corpus(
     >>> corpus.topic_counts()
     {'Konto': 10, 'Rechnung': 10, 'Versand': 10}
     """
-    options = ReadOptions(
-        *(text, topic, format, skip_bad_rows, encoding),
-        topic_separator=topic_separator,
-        topic_columns=topic_columns,
-    )
+    options = ReadOptions(text, topic, format, skip_bad_rows, encoding, **several)
     corpus = read_corpus(source, options)
     if topic_map is not None:
         if isinstance(topic_map, str | Path):

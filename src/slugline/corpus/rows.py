@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
@@ -36,7 +36,7 @@ class DataLayout(NamedTuple):
     """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out."""
 
     text: tuple[str, ...]
-    topic: str  # with commas between them if there is one for each topic
+    topic: str  # the beginning of all names if there is one for each topic
     encoding: str | None = None
     skip_bad_rows: bool = False
     topic_form: TopicForm | None = None  # None if each document has one topic
@@ -95,6 +95,13 @@ class ReadOptions(NamedTuple):
 
 #: Those of the `ReadOptions` that users give.
 USER_OPTIONS = ReadOptions._fields[:-1]
+
+
+class TopicOptions(TypedDict, total=False):
+    """The `ReadOptions` of documents with several topics."""
+
+    topic_separator: str | None
+    topic_columns: str | Sequence[str] | None
 
 
 class BadRow(NamedTuple):

@@ -141,7 +141,7 @@ Dask collection
     progress : Progress, optional
     **reading
         See `slugline.stream.source.DocumentSource`: text, topic, format, encoding, skip_bad_rows,
-        rows_per_block.
+        topic_separator, topic_columns, rows_per_block.
 
     Raises
     ------

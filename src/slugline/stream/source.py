@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Unpack
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
@@ -256,19 +256,14 @@ class DocumentSource:
         format: str | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
         skip_bad_rows: bool = False,
-        topic_separator: str | None = None,
-        topic_columns: str | Sequence[str] | None = None,
         rows_per_block: int = ROWS_PER_BLOCK,
+        **several: Unpack[rows.TopicOptions],
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = rows.ReadOptions(
-            *(text, topic, format, skip_bad_rows, encoding),
-            topic_separator=topic_separator,
-            topic_columns=topic_columns,
-        )
+        options = rows.ReadOptions(text, topic, format, skip_bad_rows, encoding, **several)
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._skip_bad_rows = skip_bad_rows
-        self._is_guessed = None in (text, topic or topic_columns)
+        self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
         self.n_documents = 0

@@ -19,7 +19,7 @@ from slugline.base.files import PathLike
 from slugline.base.words import nearest
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import restore
@@ -354,10 +354,13 @@ def _stream_record(info: schema.ModelInfo) -> StreamRecord | None:
 
 def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.UnsetType:
     """Return the layout for a file, unless its names are longer than anybody's, or no text."""
-    if layout is None or has_surrogates("".join([*layout.text, layout.topic])):
+    form = None if layout is None else layout.topic_form
+    separator = "" if form is None else form.separator
+    if layout is None or has_surrogates("".join([*layout.text, layout.topic, separator])):
         return msgspec.UNSET
+    values = layout._asdict() | {"topic_form": None if form is None else form._asdict()}
     try:
-        return msgspec.convert(layout._asdict(), schema.LayoutInfo)
+        return msgspec.convert(values, schema.LayoutInfo)
     except msgspec.ValidationError:
         return msgspec.UNSET
 
@@ -366,7 +369,17 @@ def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
     if info.layout is msgspec.UNSET:
         return None
     layout = DataLayout(*msgspec.structs.astuple(info.layout))
-    if len({*layout.text, layout.topic}) <= len(layout.text):
+    columns = [*layout.text, layout.topic]
+    if info.layout.topic_form is not None:
+        form = TopicForm(*msgspec.structs.astuple(info.layout.topic_form))
+        if (bool(form.separator), bool(form.columns)) != (
+            form.kind == "separator",
+            form.kind == "columns",
+        ):
+            raise DataError("it has a separator of topics or columns that don't fit their form.")
+        columns = [*layout.text, *(form.columns or [layout.topic])]
+        layout = layout._replace(topic_form=form)
+    if len({*columns}) < len(columns):
         raise DataError("it names a column of its data twice.")
     return layout._replace(encoding=check_encoding(layout.encoding) if layout.encoding else None)
 

@@ -80,14 +80,25 @@ class StreamInfo(msgspec.Struct, frozen=True):
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
+class TopicFormInfo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How several topics of a document were written; see `slugline.corpus.rows.TopicForm`."""
+
+    kind: Literal["array", "separator", "columns", "label", "uris"]
+    separator: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    columns: Annotated[tuple[_Name, ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
+
+
 class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the training data were read; see `slugline.corpus.rows.DataLayout`."""
 
     text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
+    #: With one column for each topic, the beginning of their names with commas between them.
     topic: _Name
     encoding: Annotated[str, msgspec.Meta(max_length=100)] | None
     #: Left out if bad rows were not skipped, as by earlier releases.
     skip_bad_rows: bool = False
+    #: Left out if each document has one topic: same documents, same bytes.
+    topic_form: TopicFormInfo | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
