@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,15 @@ from slugline.base.arrays import F32
 from slugline.base.checks import check_choice
 from slugline.base.files import PathLike
 from slugline.base.words import format_call, format_html_table
-from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plain_topics
+from slugline.corpus.columns import read_table
+from slugline.corpus.documents import (
+    Topic,
+    Topics,
+    check_descriptions,
+    check_texts,
+    to_plain_topics,
+)
+from slugline.corpus.rows import DataLayout
 from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
@@ -32,12 +40,17 @@ from slugline.model.routing import Route, Router
 from slugline.model.settings import FitSettings, draw_seed
 from slugline.text.blocks import Block
 from slugline.text.features import Features
+from slugline.text.table_columns import check_column_names, odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
     from slugline.base.progress import Progress
     from slugline.explanation.explanation import Explanation
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+
+
+#: Texts, or rows or columns of a table; see `TopicClassifier`.
+Texts: TypeAlias = Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
 
 
 # The estimator contract, without importing scikit-learn -------------------------------------------
@@ -145,6 +158,13 @@ class TopicClassifier(TextEstimator):
         How often the predictions that `route` gives must be right, unless it is told otherwise.
         Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
         takes up to three times as long, and `route` gives more predictions.
+    text : str or sequence of str, optional
+        The column of the text, or several, if `X` is a table: a data frame of pandas or polars, a
+        list of mappings, or a mapping of names to columns. Guessed from the names by default.
+    columns : sequence of str, optional
+        Columns beside the text that count, such as `["product"]`; `X` is then a table. Words,
+        numbers and dates are told apart by the training data; see `docs/howto/beside-the-text.md`.
+        For predictions, a table may lack some of them, with a warning.
 
     Attributes
     ----------
@@ -191,6 +211,8 @@ class TopicClassifier(TextEstimator):
         n_jobs: int | None = None,
         random_state: int | np.random.Generator | np.random.RandomState | None = 0,
         min_precision: float | None = None,
+        text: str | Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> None:
         self.learner = learner
         self.encoder = encoder
@@ -201,21 +223,23 @@ class TopicClassifier(TextEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.min_precision = min_precision
+        self.text = text
+        self.columns = columns
 
     def fit(
         self,
-        X: Iterable[str],
+        X: Texts,
         y: Iterable[Topic],
         sample_weight: npt.ArrayLike | None = None,
         *,
-        validation_data: tuple[Iterable[str], Iterable[Topic]] | None = None,
+        validation_data: tuple[Texts, Iterable[Topic]] | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from texts and their topics.
 
         Parameters
         ----------
-        X : iterable of str
+        X : iterable of str, or a table if the classifier has `text` or `columns`
         y : iterable of str, int or bool, one for each text
             Whole floats become integers: 1.0 is 1.
         sample_weight : float array, shape (n_documents,), optional
@@ -241,21 +265,25 @@ class TopicClassifier(TextEstimator):
             raise OptionError(
                 "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
             )
+        texts, layout = self._read_training(X, y)
+        validation: Any = validation_data
+        if isinstance(validation, tuple) and self._reads_tables:
+            validation = (self._read_training(validation[0], None)[0], *validation[1:])
         fitted = fit(
-            X,
+            texts,
             y,
             settings,
             sample_weight=sample_weight,
-            validation_data=validation_data,
+            validation_data=validation,
             progress=progress,
         )
         if settings.encoder is not None and fitted.encoder is None:
             warnings.warn(settings.encoder.omission_warning, errors.EncoderWarning, stacklevel=2)
-        return self._replace_fitted(fitted)
+        return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
     def partial_fit(
         self,
-        X: Iterable[str],
+        X: Texts,
         y: Iterable[Topic],
         classes: Iterable[Topic] | None = None,
         sample_weight: npt.ArrayLike | None = None,
@@ -286,9 +314,9 @@ class TopicClassifier(TextEstimator):
         settings = self._settings(before.learner if before else choose_learner(self.learner))
         if before is not None and not isinstance(self.random_state, int | np.integer):
             settings = replace(settings, random_state=before.seed)  # drawn once
-        return self._replace_fitted(
-            fit_batch(X, y, settings, before, classes=classes, sample_weight=sample_weight)
-        )
+        texts, layout = self._read_training(X, y)
+        fitted = fit_batch(texts, y, settings, before, classes=classes, sample_weight=sample_weight)
+        return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
     def fit_stream(self, source: Any, **options: Any) -> TopicClassifier:
         """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
@@ -297,11 +325,11 @@ class TopicClassifier(TextEstimator):
         settings = self._settings(choose_learner(self.learner))
         return self._replace_fitted(fit_stream(source, settings, **options))
 
-    def predict_proba(self, X: Iterable[str]) -> F32:
+    def predict_proba(self, X: Texts) -> F32:
         """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
-        return self._fitted().predict_proba(X)
+        return self._fitted().predict_proba(self._read(X))
 
-    def decision_function(self, X: Iterable[str]) -> F32:
+    def decision_function(self, X: Texts) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest.
 
         With two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
@@ -309,14 +337,14 @@ class TopicClassifier(TextEstimator):
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
+    def predict(self, X: Texts) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,)."""
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
     def route(
         self,
-        X: Iterable[str],
+        X: Texts,
         min_precision: float | None = None,
         *,
         per_topic: bool = False,
@@ -338,9 +366,9 @@ class TopicClassifier(TextEstimator):
         router = Router.from_fitted(
             self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
         )
-        return router.route(X)
+        return router.route(self._read(X))
 
-    def transform(self, X: Iterable[str]) -> Any:
+    def transform(self, X: Texts) -> Any:
         """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`.
 
         They are an array, or the data frame that `set_output` chooses.
@@ -348,7 +376,7 @@ class TopicClassifier(TextEstimator):
         names = self.get_feature_names_out().tolist()
         return self._to_output(self.predict_proba(X), names, X)
 
-    def fit_transform(self, X: Iterable[str], y: Iterable[Topic], **options: Any) -> Any:
+    def fit_transform(self, X: Texts, y: Iterable[Topic], **options: Any) -> Any:
         """Fit to texts and their topics, and return the probabilities of these texts.
 
         They are higher than those of other texts, as the classifier knows the topics: a model that
@@ -361,7 +389,7 @@ class TopicClassifier(TextEstimator):
         return np.array([str(name) for name in self.topics_.names], dtype=object)
 
     def score(
-        self, X: Iterable[str], y: Iterable[Topic], sample_weight: npt.ArrayLike | None = None
+        self, X: Texts, y: Iterable[Topic], sample_weight: npt.ArrayLike | None = None
     ) -> float:
         """Return the share of texts whose most likely topic is the true one.
 
@@ -378,11 +406,14 @@ class TopicClassifier(TextEstimator):
         hits = [answer == topic for answer, topic in zip(predicted, topics, strict=True)]
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
-    def explain(self, text: str, topic: Topic | None = None, **options: Any) -> Explanation:
+    def explain(
+        self, text: str | Mapping[str, Any], topic: Topic | None = None, **options: Any
+    ) -> Explanation:
         """Return the words for and against a topic; see `slugline.explanation.explain`."""
         from slugline.explanation.explain import explain
 
-        return explain(self._fitted(), text, topic, **options)
+        row: str = self._read([text])[0] if isinstance(text, Mapping) else text
+        return explain(self._fitted(), row, topic, **options)
 
     def save(
         self,
@@ -432,15 +463,19 @@ class TopicClassifier(TextEstimator):
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
         """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
         heldout = fitted.held_out_predictions
+        columns = [column.name for column in fitted.features.table_columns]
+        blocks = [block for block in fitted.features.blocks if not block.columns]
         classifier = cls(
             learner=fitted.learner,
             encoder=fitted.encoder,
             descriptions=fitted.descriptions or None,
-            blocks=fitted.features.blocks if fitted.n_documents else None,
+            blocks=tuple(blocks) if fitted.n_documents else None,
             class_weight=fitted.class_weight,
             n_jobs=n_jobs,
             random_state=fitted.seed,
             min_precision=None if heldout is None else heldout.precision,
+            text=fitted.layout.text if columns and fitted.layout else None,
+            columns=columns or None,
         )
         return classifier._replace_fitted(fitted)
 
@@ -504,10 +539,35 @@ class TopicClassifier(TextEstimator):
             encoder=None if self.encoder is None else get_encoder(self.encoder),
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
+            columns=check_column_names(self.columns or ()),
         )
 
-    def _scores(self, X: Iterable[str]) -> F32:
-        return self._fitted().decision_function(X)
+    def _scores(self, X: Texts) -> F32:
+        return self._fitted().decision_function(self._read(X))
+
+    @property
+    def _reads_tables(self) -> bool:
+        return self.text is not None or self.columns is not None
+
+    def _read_training(self, X: Any, y: Any) -> tuple[Any, DataLayout | None]:
+        """Return the texts of documents, and the layout of a table, whose columns must be there."""
+        if not self._reads_tables:
+            return X, None
+        columns = tuple(self.columns or ())
+        texts, text = read_table(X, self.text, columns)
+        topic = str(getattr(y, "name", None) or "topic")
+        return texts, DataLayout(text, topic, columns=columns) if text else None
+
+    def _read(self, X: Any) -> Any:
+        """Return the texts of documents; warn of columns that are missing or of another kind."""
+        if not self._reads_tables:
+            return X
+        texts = read_table(X, self.text, tuple(self.columns or ()))[0]
+        if self.columns:
+            texts = check_texts(texts)
+            if note := odd_cells_note(odd_cells(texts, self._fitted().columns).values()):
+                warnings.warn(note, errors.ColumnWarning, stacklevel=3)
+        return texts
 
     def _replace_fitted(self, fitted: Fitted) -> TopicClassifier:
         """Replace the fitted value in one step."""

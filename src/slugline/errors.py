@@ -70,6 +70,10 @@ class EncoderWarning(UserWarning):
     """A sentence encoder that was asked for, and is left out as it made the answers no better."""
 
 
+class ColumnWarning(UserWarning):
+    """Columns beside the text that a table lacks, or that are of another kind than in training."""
+
+
 class ModelFileError(SluglineError, ValueError):
     """A model file that is damaged, from another program, or in another format."""
 

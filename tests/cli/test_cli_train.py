@@ -281,6 +281,7 @@ WORDS_ALONE = {
     "max_terms": 10_000,
     "min_count": 1,
     "n_buckets": None,
+    "columns": (),
 }
 
 

@@ -188,6 +188,8 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "n_jobs": None,
         "random_state": 0,
         "min_precision": None,
+        "text": None,
+        "columns": None,
     }
     assert classifier.set_params(random_state=3, learner="network") is classifier
     assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
@@ -199,7 +201,7 @@ def test_an_unknown_parameter_is_refused() -> None:
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
         "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
-        "random_state, min_precision."
+        "random_state, min_precision, text, columns."
     )
 
 

@@ -558,6 +558,7 @@ SMALL_SGML = """<!DOCTYPE lewis SYSTEM "lewis.dtd">
 <REUTERS TOPICS="YES" LEWISSPLIT="TRAIN" OLDID="4" NEWID="4">
 <DATE> 3-MAR-1987 09:15:05.4</DATE>
 <TOPICS><D>tin</D></TOPICS>
+<PLACES><D>uk</D><D>malaysia</D></PLACES>
 <TEXT TYPE="UNPROC">&#2;
 TIN AT 5 &lt;dlrs>
 &#3;</TEXT>
@@ -593,6 +594,7 @@ def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
         newid=1,
         label=1,
         misplaced=True,
+        fields={"author": ()},
     )
     tin = Wire(
         text="TIN AT 5 <dlrs>",
@@ -603,6 +605,7 @@ def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
         newid=4,
         label=26,
         misplaced=True,
+        fields={"places": ("uk", "malaysia"), "author": ()},
     )
     corrected = reuters.load_wires(path=small_archive)
     assert sorted(both(corrected), key=lambda wire: wire.newid) == [grain, tin]

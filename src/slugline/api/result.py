@@ -17,7 +17,7 @@ from slugline.base.words import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.documents import Topic, check_documents
-from slugline.corpus.loading import Source, load_corpus, read_corpus
+from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import Evaluation
@@ -111,6 +111,7 @@ def to_corpus(
     layout: DataLayout | None = None,
     name: str = "data",
     several: bool = False,
+    columns: Sequence[str] = (),
 ) -> Corpus:
     """Return a corpus as it is, make one of a pair, or read one.
 
@@ -119,7 +120,7 @@ def to_corpus(
     documents with several topics. Raises DataError if there are such and it can't. Raises
     OptionError if the data are none of these, or columns are named for data that have none.
     """
-    corpus = _make_corpus(data, text, topic, layout, name)
+    corpus = _make_corpus(data, text, topic, layout, name, columns)
     return corpus if several else require_one_topic(corpus, "this function")
 
 
@@ -129,11 +130,13 @@ def _make_corpus(
     topic: str | None,
     layout: DataLayout | None,
     name: str,
+    columns: Sequence[str],
 ) -> Corpus:
-    if _are_sources(data):
-        options = ReadOptions(text, topic, layout=layout)
+    if are_sources(data):
+        options = ReadOptions(text, topic, columns=columns, layout=layout)
         try:
-            return load_corpus(data, text, topic) if layout is None else read_corpus(data, options)
+            corpus = read_corpus(data, options)
+            return note_names(corpus) if layout is None else corpus
         except DataError as error:
             if any(f"`{option}" in str(error) for option in ("skip_bad_rows", "encoding")):
                 advice = "`load_corpus` has such options; pass the corpus that it returns."
@@ -153,17 +156,20 @@ def _make_corpus(
 
 
 def to_test_corpus(
-    test: Data | None, text: str | Sequence[str] | None, topic: str | None
+    test: Data | None,
+    text: str | Sequence[str] | None,
+    topic: str | None,
+    columns: Sequence[str] = (),
 ) -> Corpus | None:
     """Return the corpus of `test`, if any; columns are those of `data`, which may be a file."""
     if test is None:
         return None
-    if not _are_sources(test):
+    if not are_sources(test):
         text = topic = None
-    return to_corpus(test, text, topic, name="test")
+    return to_corpus(test, text, topic, name="test", columns=columns)
 
 
-def _are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
+def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
     """Whether data are what `load_corpus` reads."""
     sources = data if isinstance(data, list | tuple) else [data]
     return all(isinstance(source, Source) for source in sources)

@@ -10,6 +10,7 @@ from slugline.api.result import (
     Data,
     Model,
     TableResult,
+    are_sources,
     check_settings,
     field_values,
     to_classifier,
@@ -123,16 +124,29 @@ def train(
     >>> result.classifier.predict(["Mein Passwort geht nicht"]).tolist()
     ['Konto']
     """
-    corpus = to_corpus(data, text, topic)
+    classifier = check_settings(classifier)
+    corpus, test = _read_both(data, test, classifier, text, topic)
     experiment = run_experiment(
-        check_settings(classifier),
-        corpus,
-        test=to_test_corpus(test, text, topic),
-        test_fraction=test_fraction,
-        progress=progress,
+        classifier, corpus, test=test, test_fraction=test_fraction, progress=progress
     )
     fitted = replace(experiment.fitted, layout=corpus.layout)
     return TrainingResult(**field_values(replace(experiment, fitted=fitted)))
+
+
+def _read_both(
+    data: Data,
+    test: Data | None,
+    classifier: TopicClassifier,
+    text: str | Sequence[str] | None,
+    topic: str | None,
+) -> tuple[Corpus, Corpus | None]:
+    """Return the documents to learn from and to test on, with the classifier's columns."""
+    text = text or (classifier.text if are_sources(data) else None)
+    columns = tuple(classifier.columns or ())
+    return (
+        to_corpus(data, text, topic, columns=columns),
+        to_test_corpus(test, text, topic, columns),
+    )
 
 
 def fit_stream(
@@ -227,8 +241,7 @@ def curve(
     """
     classifier = check_settings(classifier)
     curves = learning_curves(
-        to_corpus(data, text, topic),
-        to_test_corpus(test, text, topic),
+        *_read_both(data, test, classifier, text, topic),
         classifiers_to_compare(classifier, with_baseline=baseline),
         n_draws=n_draws,
         seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,

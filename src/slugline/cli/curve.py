@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @command()
 @options.data_argument
 @options.reading_options
+@options.column_option
 @options.test_option
 @option(
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 def curve(
     data: Sequence[str],
     reading: ReadOptions,
+    columns: Sequence[str],
     test: str | None,
     test_fraction: float,
     baseline: bool,
@@ -77,13 +79,16 @@ def curve(
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
+    reading = reading._replace(columns=columns)
     parts = options.read_parts(data, None, test, reading, quiet)
     with show_progress(quiet) as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
             classifiers_to_compare(
-                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed),
+                TopicClassifier(
+                    encoder=encoder, n_jobs=threads, random_state=seed, columns=columns or None
+                ),
                 with_baseline=baseline,
             ),
             test_fraction=test_fraction,

@@ -13,11 +13,13 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_target
+from slugline.corpus.documents import RowText
 from slugline.corpus.rows import ReadOptions
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from slugline.explanation.explanation import Explanation
+    from slugline.model.fitted import Fitted
 
 
 # Words that are shown unless the user says how many; characters of a text that is shown in colour.
@@ -33,6 +35,12 @@ _MOST_BYTES = 1 << 26
 @command()
 @options.model_argument
 @argument("text", "The text itself, or `-` for standard input.")
+@option(
+    "--column columns NAME=VALUE",
+    "Value of a column beside the text, such as product=Card; may be repeated.",
+    multiple=True,
+    show_default="missing",
+)
 @option("--topic NAME", "Topic to explain.", show_default="the answer")
 @option("--not against NAME", "Say why it isn't this topic: how far the other one is above it.")
 @option(
@@ -56,6 +64,7 @@ _MOST_BYTES = 1 << 26
 def explain(
     model: str,
     text: str,
+    columns: Sequence[str],
     topic: str | None,
     against: str | None,
     number: int | None,
@@ -83,10 +92,10 @@ def explain(
     if html is not None:
         check_target("--html", html, [model, *data])
     fitted, _ = load_model(model)
-    text = _read(text, quiet)
+    text = _read_cells(fitted, _read(text, quiet), columns, quiet)
     corpus = None
     if data:
-        reading = ReadOptions(skip_bad_rows=True)
+        reading = ReadOptions(skip_bad_rows=True, layout=fitted.layout)
         corpus = options.load_parts(data, reading, quiet)["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
@@ -117,6 +126,27 @@ def explain(
         if unsure:
             show(f"{unsure[0].upper()}{unsure[1:]}")
         _print(explanation, number)
+
+
+def _read_cells(fitted: Fitted, text: str, values: Sequence[str], quiet: bool) -> str:
+    """Return the text with the values of columns beside it, such as product=Card."""
+    from slugline.text.table_columns import odd_cells, odd_cells_note
+
+    cells: dict[str, str] = {}
+    known = [column.name for column in fitted.columns]
+    for value in values:
+        name = next((n for n in known if value.startswith(f"{n}=")), None)
+        if name is None:
+            listed = f"one of {', '.join(known)}" if known else "none: the model has no columns"
+            raise OptionError(
+                f"--column {value!r}: give a name and a value, such as product=Card; the name is "
+                f"{listed}."
+            )
+        cells[name] = value.removeprefix(f"{name}=")
+    row = RowText(text, cells) if known else text
+    if note := odd_cells_note(odd_cells([row], fitted.columns).values()):
+        say(note, quiet=quiet)
+    return row
 
 
 def _read(text: str, quiet: bool) -> str:

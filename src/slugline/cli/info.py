@@ -15,6 +15,7 @@ def info(model: str, as_json: bool) -> None:
 
     from slugline.model.file import container
     from slugline.model.file.content import model_path
+    from slugline.text.table_columns import TableColumn
 
     file = container.read(model_path(model))
     if as_json:
@@ -26,4 +27,8 @@ def info(model: str, as_json: bool) -> None:
             show("## Columns of its data", "")
             show(f"- text: {', '.join(layout.text)}")
             show(f"- topic: {layout.topic}")
+            for block in file.info.blocks:
+                for column in block.columns or ():
+                    kind = TableColumn(*msgspec.structs.astuple(column))
+                    show(f"- beside the text: {kind}")
             show(f"- encoding: {layout.encoding or 'UTF-8'}")

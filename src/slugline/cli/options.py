@@ -219,6 +219,11 @@ text_option = option(
     "Column that holds the text, or several, such as subject,body.",
     show_default="guessed",
 )
+column_option = option(
+    "--column columns NAME",
+    "Column beside the text that counts, such as the product; may be repeated.",
+    multiple=True,
+)
 format_option = _reading(
     "--format FORMAT",
     "csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",

@@ -40,6 +40,7 @@ _ALIKE = """
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "against": "--not",
     "class_weight": "--balanced",
+    "columns": "--column",
     "descriptions": "--topics",
     "first_seed": "--seed",
     "max_terms": "--num-words",

@@ -316,12 +316,13 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
     from slugline.explanation.explain import explain
 
+    columns = [column.name for column in fitted.columns]
     explanation = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
     return [
         # Halves of characters, which JSON may have in escapes, can't be written.
         {**reason._asdict(), "word": printable(reason.word), "share": round(reason.share, 6)}
         for reason in explanation.reasons
-        if reason.start is not None
+        if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 
 

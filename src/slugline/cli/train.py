@@ -114,6 +114,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         n_jobs=request.threads,
         random_state=request.seed,
         min_precision=request.min_precision,
+        columns=request.columns or None,
     )
     quantize = request.quantize
     if corrections is not None and corrections.previous is not None:

@@ -36,6 +36,7 @@ class TrainRequest:
     report: Path | None = None
     check: str | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
+    columns: Sequence[str] = ()
     test: str | None = None
     test_fraction: float | None = None
     learner: str = "linear"
@@ -136,6 +137,7 @@ _OPTIONS = (
     option("--report HTML", "Where to write the report.", type=Path, show_default="beside MODEL"),
     click.option("--check", hidden=True),
     options.reading_options,
+    options.column_option,
     options.test_option,
     _testing(
         "--test-fraction SHARE",
@@ -298,6 +300,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
     def wrapper(**values: Any) -> None:
         net = {name: values.pop(name) for name in NET_OPTIONS}
         net = {name: value for name, value in net.items() if value is not None}
+        values["reading"] = values["reading"]._replace(columns=values["columns"])
         function(TrainRequest(**values, net_options=net))
 
     return options.add_options(wrapper, _OPTIONS)
@@ -313,8 +316,8 @@ SETTINGS = (
     *("min_precision", "balanced", "quantize", "max_size", "seed"),
 )
 _STREAMABLE = (
-    *("data", "output", "text", "topic", "format", "skip_bad_rows", "encoding", "min_precision"),
-    *("topic_separator", "topic_columns"),
+    *("data", "output", "text", "topic", "columns", "format", "skip_bad_rows", "encoding"),
+    *("topic_separator", "topic_columns", "min_precision"),
     *("balanced", "seed", "threads", "quiet", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
@@ -394,7 +397,7 @@ RULES = (
     ),
     Rule(
         (
-            *("text", "topic", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
+            *("text", "topic", "columns", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
             *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
             *("topic_separator", "topic_columns"),
@@ -407,6 +410,12 @@ RULES = (
         ("correction_weight", "corrections_of", "force"),
         "{option} goes with --corrections FILE; give both.",
         needs=("corrections",),
+    ),
+    Rule(
+        ("columns",),
+        "{option} can't be used with {other}, which keeps the text of a document alone; leave one "
+        "of them out.",
+        excludes=("corrections",),
     ),
     Rule(("baseline",), "{option} is one of the curves of --curve; give both.", needs=("curve",)),
     Rule(

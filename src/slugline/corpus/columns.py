@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first, nearest
+from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, DataLayout, SourceRow
+from slugline.corpus.tables import Frame, frame_rows
 from slugline.errors import DataError, OptionError
 
 #: Good rows to look at.
@@ -92,7 +94,7 @@ def find_columns(
         return texts or ("text",), topic or "topic"
     for wanted in (*texts, topic):
         if wanted is not None:
-            _check_exists(name, wanted, columns)
+            check_exists_column(name, wanted, columns)
     if layout is not None and not texts and {*layout.text} <= {*columns} - {topic}:
         texts = layout.text
     if layout is not None and topic is None and layout.topic in {*columns} - {*texts}:
@@ -175,7 +177,7 @@ def find_text_beside(
     """
     columns = column_names(head)
     for topic in topics if columns else ():
-        _check_exists(name, topic, columns)
+        check_exists_column(name, topic, columns)
     others = [
         replace(row, values={c: v for c, v in row.values.items() if c not in topics})
         for row in head
@@ -195,7 +197,7 @@ def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None)
             return ID_NAME
         return next(iter(_find_known(columns, (ID_NAME,), ())), None)
     if columns:
-        _check_exists(name, identity, columns)
+        check_exists_column(name, identity, columns)
     return identity
 
 
@@ -254,6 +256,53 @@ def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     return "\n".join(text for text in texts if text.strip()) if texts else None
 
 
+def row_with_cells(row: SourceRow, text: str, columns: Sequence[str]) -> str:
+    """Return the text of a row with its cells in some columns, as far as it has these."""
+    if not columns:
+        return text
+    return RowText(text, {name: row.values[name] for name in columns if name in row.values})
+
+
+def read_table(
+    X: Any, text: str | Sequence[str] | None, columns: Sequence[str]
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the texts of a table with their cells beside them, and the columns of the text.
+
+    Parameters
+    ----------
+    X : data frame, list of mappings, or mapping of names to columns
+        Anything else is returned as it is.
+    text : str or sequence of str, optional
+        The columns of the text, as for `find_columns`; guessed by default.
+    columns : sequence of str
+        Those beside the text. A table may lack some of them.
+
+    Raises
+    ------
+    DataError : if it is unclear which column holds the text, or columns differ in length.
+    OptionError : if there is no such column.
+    """
+    if isinstance(X, Frame):
+        rows = [row for row in frame_rows(X) if isinstance(row, SourceRow)]
+    elif isinstance(X, Mapping):
+        lengths = {name: len(cells) for name, cells in X.items()}
+        if len({*lengths.values()}) > 1:
+            raise DataError(f"`X` has columns of different lengths: {short_repr(lengths)}.")
+        cells = zip(*X.values(), strict=True)
+        rows = [SourceRow(at, dict(zip(X, row, strict=True))) for at, row in enumerate(cells)]
+    elif isinstance(X, Sequence) and X and all(isinstance(row, Mapping) for row in X):
+        rows = [SourceRow(at, row) for at, row in enumerate(X)]
+    else:
+        return X, ()
+    names = find_text_columns("`X`", rows, text)
+    texts = []
+    for row in rows:
+        value = row_text(row, names)
+        value = "" if is_missing(value) else value
+        texts.append(row_with_cells(row, value, columns) if isinstance(value, str) else value)
+    return texts, names
+
+
 def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
     """Return all columns of the good rows, in the order in which they first occur."""
     return list(dict.fromkeys(c for row in head if isinstance(row, SourceRow) for c in row.values))
@@ -293,7 +342,8 @@ def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
-def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
+def check_exists_column(name: str, wanted: str, columns: Sequence[str]) -> None:
+    """Raise OptionError, with the most similar name, if a source has no such column."""
     if wanted not in columns:
         near = nearest(str(wanted), columns)
         advice = f"did you mean {short_repr(near)}?" if near else "name one of them."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +115,33 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
     return rows
 
 
+# Texts of a table's rows --------------------------------------------------------------------------
+
+
+class RowText(str):
+    """The text of a table's row, with some other cells of the row: `columns`, by name.
+
+    It is a `str` in all other respects; what is cut out of it is a plain one.
+
+    >>> text = RowText("My card is stuck", {"product": "Card"})
+    >>> text, text.columns
+    ('My card is stuck', {'product': 'Card'})
+    """
+
+    columns: Mapping[str, Any]
+
+    def __new__(cls, text: str, columns: Mapping[str, Any] = MappingProxyType({})) -> Self:
+        """Return the text with its cells."""
+        row = super().__new__(cls, text)
+        row.columns = columns
+        return row
+
+
+def cells_of(text: str) -> Mapping[str, Any]:
+    """Return the cells beside a text; none for a plain string."""
+    return text.columns if isinstance(text, RowText) else {}
+
+
 # Checks -------------------------------------------------------------------------------------------
 
 # The integers that NumPy holds in one type.
@@ -200,7 +228,7 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
 
 def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     topic = topic.item() if isinstance(topic, np.generic) else topic
-    if _is_missing(topic):
+    if is_missing(topic):
         raise DataError(
             f"`{name}` has no topic in row {row}, counted from 0, but {short_repr(topic)}; give it "
             "one, or leave the row out."
@@ -215,10 +243,10 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
     return topic
 
 
-def _is_missing(topic: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, or a missing value of pandas."""
-    is_nan = isinstance(topic, float) and math.isnan(topic)
-    return topic is None or is_nan or type(topic).__name__ in ("NAType", "NaTType")
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _check_iterable(values: Any, name: str) -> None:
@@ -260,6 +288,8 @@ def digest_chunks(texts: Iterable[str], topics: Iterable[Any]) -> Iterator[bytes
         if isinstance(topic, tuple):
             parts = [text, *topic]
             yield b"[%d]" % len(topic)
+        if cells := cells_of(text):  # in the order of their names
+            parts.append(sorted(cells.items()))
         # Lengths in front distinguish ("ab", "c") from ("a", "bc").
         for part in parts:
             data = str(part).encode("utf-8", "surrogatepass")
@@ -285,7 +315,7 @@ def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
 def check_all_str(documents: Sequence[object], first: int = 0) -> None:
     """Raise DataError unless all documents are strings; see `check_texts`."""
-    if set(map(type, documents)) <= {str}:
+    if set(map(type, documents)) <= {str, RowText}:
         return
     for number, text in enumerate(documents, start=first):
         if not isinstance(text, str):

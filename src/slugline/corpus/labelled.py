@@ -16,6 +16,7 @@ from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
 from slugline.base.words import join_first, join_words, percent
 from slugline.corpus.columns import (
+    check_exists_column,
     column_names,
     columns_note,
     find_both_columns,
@@ -25,6 +26,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
+    row_with_cells,
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import RowReader
@@ -40,7 +42,7 @@ from slugline.corpus.rows import (
     read_topic_columns,
     read_topics,
 )
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 
 # Kinds of faults that a message names, places of each, and sources.
 _N_FAULTS, _N_PLACES, _N_SOURCES = 3, 5, 3
@@ -83,6 +85,7 @@ class SourceLayout(NamedTuple):
     example: str | None = None
     candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
     form: TopicForm | None = None  # that of several topics
+    beside: tuple[str, ...] = ()  # the columns beside the text that count
 
     @property
     def topic_column(self) -> str | None:
@@ -125,8 +128,15 @@ def read_layout(
         text = find_text_beside(name, head, options.text, form.columns, rows.layout)
     else:
         text, topic = find_both_columns(name, head, options.text, options.topic, rows.layout)
+    for beside in options.columns:
+        check_exists_column(name, beside, column_names(head))
+        if beside in (*text, topic, *(form.columns if form else ())):
+            raise OptionError(
+                f"`columns` names {short_repr(beside)}, which is read as "
+                f"{'text' if beside in text else 'topic'}; name columns beside these."
+            )
     candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
-    layout = SourceLayout(text, topic, None, candidates, form)
+    layout = SourceLayout(text, topic, None, candidates, form, tuple(options.beside))
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
     if form is None and any(isinstance(document.topic, tuple) for document in documents):
@@ -302,6 +312,7 @@ def _check_row(
     missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
         return BadRow(row.at, f"no {' and no '.join(missing)}", advice)
+    text = row_with_cells(row, text, layout.beside)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))
@@ -420,7 +431,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     notes += _absent_notes(layout.form, documents)
     data_layout = None
     if rows.has_names or layout.form is not None:
-        data_layout = DataLayout(*layout[:2], rows.encoding, skip_bad_rows, layout.form)
+        data_layout = DataLayout(*layout[:2], rows.encoding, skip_bad_rows, *layout[-2:])
     return _Source(rows.name, rows.unit, documents, example, len(bad), notes, data_layout)
 
 

@@ -111,6 +111,11 @@ def load_corpus(
         corpus = topics.rename_topics(corpus, topic_map)
     if fold_topics:
         return topics.fold_topics(corpus)
+    return note_names(corpus)
+
+
+def note_names(corpus: Corpus) -> Corpus:
+    """Return a corpus with notes on topics whose names differ in case or spaces alone."""
     return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.all_topics())))
 
 

@@ -33,13 +33,17 @@ class TopicForm(NamedTuple):
 
 
 class DataLayout(NamedTuple):
-    """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out."""
+    """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out.
+
+    `columns` are those beside the text that count.
+    """
 
     text: tuple[str, ...]
     topic: str  # the beginning of all names if there is one for each topic
     encoding: str | None = None
     skip_bad_rows: bool = False
     topic_form: TopicForm | None = None  # None if each document has one topic
+    columns: tuple[str, ...] = ()
 
 
 class ReadOptions(NamedTuple):
@@ -54,13 +58,19 @@ class ReadOptions(NamedTuple):
     topic_map: Path | None = None
     topic_separator: str | None = None
     topic_columns: str | Sequence[str] | None = None
+    columns: Sequence[str] = ()  # those beside the text to read
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named, which data sets known by name don't have."""
         named = (self.text, self.topic, self.format, self.topic_separator, self.topic_columns)
-        return named != (None,) * len(named)
+        return named != (None,) * len(named) or bool(self.columns)
+
+    @property
+    def beside(self) -> Sequence[str]:
+        """The columns beside the text: those that are named, or those of the layout."""
+        return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:
         """Return the form of several topics that the user named; None if there is none.
@@ -94,7 +104,7 @@ class ReadOptions(NamedTuple):
 
 
 #: Those of the `ReadOptions` that users give.
-USER_OPTIONS = ReadOptions._fields[:-1]
+USER_OPTIONS = ReadOptions._fields[:-2]
 
 
 class TopicOptions(TypedDict, total=False):

@@ -13,6 +13,7 @@ from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import get_encoder
 from slugline.model.fitted import Fitted
+from slugline.text.table_columns import odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
     from slugline.learning.net.training import History
@@ -116,7 +117,12 @@ def encoder_warnings(classifier: TopicClassifier) -> list[str]:
 
 def fit_warnings(fitted: Fitted) -> list[str]:
     """Return warnings about settings, or how training ended, that cost accuracy."""
-    warnings = []
+    unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
+    warnings = [
+        f"column {short_repr(name)} is unused: it tells no more of the topics than chance would. "
+        "Leave it out."
+        for name in unused
+    ]
     n_topics = len(fitted.topics)
     widths = fitted.learner.settings().get("hidden", ())
     narrow = [units for units in widths if units < n_topics]
@@ -166,6 +172,8 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
             "model: it judges by the rest. Learn from more documents, of the kind that you test on"
             f"{', or keep more words with `max_terms`' if is_cut else ''}."
         )
+    if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
+        warnings.append(f"{test.name}: {note}.")
     topics = {str(name) for name in fitted.topics.names}
     unknown = [topic for topic in test.topics if topic not in topics]
     if unknown:

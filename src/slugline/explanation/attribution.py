@@ -314,7 +314,8 @@ def attribute_to_words(
     """Return the shares of words and phrases, whose sum is that of the columns' shares.
 
     A column's share is divided evenly among all places of its terms. Runs of characters count for
-    their word, except in scripts without spaces, where they are phrases like pairs of words.
+    their word, except in scripts without spaces, where they are phrases like pairs of words. The
+    columns of a table beside the text, which are the last, are left out: they are in no place.
 
     Parameters
     ----------
@@ -328,6 +329,8 @@ def attribute_to_words(
     parts = [WordAttribution(words.starts, words.ends, on_words)]
     first = 0
     for block, vocabulary in zip(features.blocks, features.vocabularies_, strict=True):
+        if block.columns:
+            break
         terms = KINDS[block.kind].find(words)
         values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns

@@ -19,6 +19,7 @@ from slugline.explanation.explanation import Explanation, Reason, TrainingExampl
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
+from slugline.text.features import Features
 from slugline.text.terms import SpanMapper
 from slugline.text.words import Words, find_words, span_text
 
@@ -154,6 +155,7 @@ def explain(
         by_part = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
         places = attribution.merge_attributions([places, by_part])
     more = [Reason(_BY_ENCODER, None, None, share) for share in encoder_shares]
+    more += _column_reasons(fitted.features, answer.X.indices, shares)
     return Explanation(
         text=text,
         topic=names[number],
@@ -168,6 +170,18 @@ def explain(
         is_approximate=parts.is_approximate,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
+
+
+def _column_reasons(features: Features, columns: Integers, shares: F64) -> list[Reason]:
+    """Return the shares of the columns of a table beside the text, such as product=Card."""
+    if not features.table_columns:
+        return []
+    first = features.n_columns - features.vocabularies_[-1].n_columns
+    return [
+        Reason(str(features.term(column)), None, None, share)
+        for column, share in zip(columns.tolist(), shares.tolist(), strict=True)
+        if column >= first and share
+    ]
 
 
 def find_topic(fitted: Fitted, topic: Any) -> Topic:

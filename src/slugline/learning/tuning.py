@@ -26,6 +26,7 @@ from slugline.learning.net.training import catch_interrupt
 from slugline.learning.shallow import ShallowLearner
 from slugline.text.blocks import DEFAULT_GROUPS, Block
 from slugline.text.features import Features
+from slugline.text.terms import COLUMNS
 
 #: Multiplications to spend on each term of a document, by default.
 BUDGET = 200_000
@@ -243,7 +244,10 @@ def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
     for kind in ("lead", "bigrams", "characters"):
         others = tuple(block for block in search.best.blocks if block.kind != kind)
         has_it = len(others) < len(search.best.blocks)
-        yield replace(search.best, blocks=others if has_it else (*others, DEFAULT_GROUPS[kind]))
+        groups = others if has_it else (*others, DEFAULT_GROUPS[kind])
+        # Columns beside the text stay behind its terms.
+        groups = tuple(sorted(groups, key=lambda block: block.kind == COLUMNS))
+        yield replace(search.best, blocks=groups)
     for weight in _WORD_WEIGHTS:
         blocks = [
             replace(block, weight=weight) if block.kind in ("words", "bigrams") else block

@@ -204,7 +204,7 @@ def fit(
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = None if validation_data is None else _validation_rows(validation_data, topics)
     context = _context(settings, topics, labels, sample_weight, progress=progress)
-    blocks, tuning = settings.chosen_blocks(), None
+    blocks, tuning = settings.chosen_blocks(texts, names), None
     if settings.tune:
         tuning = _tune(texts, labels, blocks, context, settings)
         blocks, learner = tuning.best.candidate.blocks, tuning.best.learner()
@@ -373,7 +373,7 @@ def fit_batch(
             "call fit, or leave the encoder out."
         )
     if before is None:
-        before = _before_first_batch(settings, classes)
+        before = _before_first_batch(settings, classes, texts, names)
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
@@ -406,7 +406,9 @@ def fit_batch(
     )
 
 
-def _before_first_batch(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
+def _before_first_batch(
+    settings: FitSettings, classes: Iterable[Topic] | None, *first: Sequence[Any]
+) -> Fitted:
     """Return the model before the first batch."""
     if settings.tune:
         raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
@@ -424,7 +426,7 @@ def _before_first_batch(settings: FitSettings, classes: Iterable[Topic] | None) 
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),
-        features=Features(settings.batch_blocks(), settings.n_jobs),
+        features=Features(settings.batch_blocks(*first), settings.n_jobs),
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),

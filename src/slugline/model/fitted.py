@@ -19,6 +19,7 @@ from slugline.corpus.rows import DataLayout
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.text.features import Features, WordCounts
+from slugline.text.table_columns import UNUSED, TableColumn, format_columns
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
@@ -101,6 +102,7 @@ class Fitted:
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the summary as pairs of a name and a text."""
+        beside = self.features.table_columns
         columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
         learned_from = counted(self.n_learned, "document")
@@ -109,6 +111,7 @@ class Fitted:
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
+            *([("columns", format_columns(beside))] if beside else []),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
             *(
@@ -131,6 +134,11 @@ class Fitted:
     def n_learned(self) -> int:
         """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
+
+    @property
+    def columns(self) -> tuple[TableColumn, ...]:
+        """The columns beside the text that count for its predictions."""
+        return tuple(c for c in self.features.table_columns if c.kind != UNUSED)
 
     @property
     def encoder(self) -> CheckedEncoder | None:

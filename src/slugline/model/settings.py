@@ -16,7 +16,8 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.text.blocks import Block, check_blocks, default_blocks
+from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
+from slugline.text.table_columns import check_column_names, learn_columns
 
 #: What topics count.
 ClassWeight = str | Mapping[Any, float] | None
@@ -61,11 +62,13 @@ class FitSettings:
     encoder: CheckedEncoder | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
+    columns: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.blocks is not None:
             check_blocks(self.blocks)
         check_class_weight(self.class_weight)
+        check_column_names(self.columns)
         if not isinstance(self.tune, bool | np.bool_) and (
             not is_number(self.tune) or self.tune < 0
         ):
@@ -93,16 +96,23 @@ class FitSettings:
                 f"{type(self.learner).__name__}; leave one of them out."
             )
 
-    def chosen_blocks(self) -> tuple[Block, ...]:
-        """Return the families of terms."""
-        return default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
+    def chosen_blocks(
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = ()
+    ) -> tuple[Block, ...]:
+        """Return the families of terms; documents show of which kinds columns are."""
+        blocks = default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
+        if not self.columns:
+            return blocks
+        return with_columns(blocks, learn_columns(texts, topics, self.columns))
 
-    def batch_blocks(self) -> tuple[Block, ...]:
+    def batch_blocks(
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = ()
+    ) -> tuple[Block, ...]:
         """Return the families of terms for batches: all have hash buckets."""
         if self.blocks is None:
             return tuple(
                 replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
-                for block in self.chosen_blocks()
+                for block in self.chosen_blocks(texts, topics)
             )
         odd = next((block for block in self.blocks if block.n_buckets is None), None)
         if odd is not None:
@@ -110,4 +120,4 @@ class FitSettings:
                 f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
                 "give it `n_buckets`, or call fit first."
             )
-        return tuple(self.blocks)
+        return self.chosen_blocks(texts, topics)

@@ -20,6 +20,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
+    row_with_cells,
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format, read_dialect
@@ -28,6 +29,7 @@ from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Router, Unsure
+from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
 
 
 class Columns(NamedTuple):
@@ -35,6 +37,7 @@ class Columns(NamedTuple):
 
     text: tuple[str, ...]
     id: str | None = None
+    beside: tuple[str, ...] = ()  # those beside the text that count
 
 
 class Prediction(NamedTuple):
@@ -73,7 +76,7 @@ def predict_batch(
 
     A BadRow is returned as it is; `missing` is the result for a row without text.
     """
-    texts = [_text(row, columns.text, missing) for row in batch]
+    texts = [_text(row, columns, missing) for row in batch]
     routes = iter(router.route((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
@@ -86,13 +89,13 @@ def predict_batch(
     return predictions
 
 
-def _text(row: SourceRow | BadRow, columns: Sequence[str], missing: BadRow) -> str | BadRow:
+def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | BadRow:
     """Return a row's text, or a BadRow if it has none."""
     if isinstance(row, BadRow):
         return row
-    text = row_text(row, columns)
+    text = row_text(row, columns.text)
     if isinstance(text, str) and text.strip():
-        return text
+        return row_with_cells(row, text, columns.beside)
     return missing._replace(at=row.at, values=row.values)
 
 
@@ -164,7 +167,11 @@ def predict_rows(
         header = excel_header(Path(rows.name)) if is_excel else read_dialect(rows).columns
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
-    columns = Columns(find_text_columns(rows.name, head, text, id_column, rows.layout), id_column)
+    columns = Columns(
+        find_text_columns(rows.name, head, text, id_column, rows.layout),
+        id_column,
+        tuple(column.name for column in router.fitted.columns),
+    )
     if announce and rows.has_names and head:
         if text is None:
             candidates = known_text_columns(column_names(head), (id_column,))
@@ -178,7 +185,26 @@ def predict_rows(
     if broken is not None:
         yield answer(head)
         raise broken
-    yield from _map_in_order(answer, _batches(head, rows, limits), n_threads, limits.pending_bytes)
+    batches = _batches(head, rows, limits)
+    answers = _map_in_order(answer, batches, n_threads, limits.pending_bytes)
+    yield from _note_odd_cells(answers, router.fitted.columns, announce)
+
+
+def _note_odd_cells(
+    batches: Iterable[list[Prediction | BadRow]],
+    columns: Sequence[TableColumn],
+    announce: Callable[[str], object] | None,
+) -> Iterator[list[Prediction | BadRow]]:
+    """Yield batches; announce, once each, columns beside the text that are missing or odd."""
+    silent: set[str] = set()
+    for batch in batches:
+        if columns and announce:
+            texts = [row.text for row in batch if isinstance(row, Prediction)]
+            remarks = odd_cells(texts, [c for c in columns if c.name not in silent])
+            silent |= remarks.keys()
+            if remarks:
+                announce(odd_cells_note(remarks.values()))
+        yield batch
 
 
 def _name_columns(columns: Sequence[str]) -> str:

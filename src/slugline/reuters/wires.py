@@ -8,7 +8,7 @@ import io
 import itertools
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,8 @@ class Wire:
     newid: int  # number in Reuters-21578, 1 to 21,578
     label: int  # position of `topic` in `topic_names()`; -1 if it isn't there
     misplaced: bool  # whether it has no body, and another wire's text in Keras' file
+    # What stands beside the text, by name: places, people, orgs, exchanges, companies, author.
+    fields: Mapping[str, tuple[str, ...]]
 
 
 class WireList(tuple[Wire, ...]):
@@ -141,6 +143,8 @@ _WIRE = re.compile(
     re.DOTALL,
 )
 _TOPIC = re.compile(r"<D>(.*?)</D>")
+_TAGS = re.compile(r"<(PLACES|PEOPLE|ORGS|EXCHANGES|COMPANIES)>(.*?)</\1>")
+_AUTHOR = re.compile(r"<AUTHOR>(.*?)</AUTHOR>", re.DOTALL)
 _TITLE = re.compile(r"<TITLE>(.*?)</TITLE>", re.DOTALL)
 _BODY = re.compile(r"<BODY>(.*?)</BODY>", re.DOTALL)
 _CONTROL = re.compile(r"&#\d+;")
@@ -186,7 +190,15 @@ def _wire(match: re.Match[str], topics: Sequence[str]) -> Wire:
         newid=int(match["newid"]),
         label=sequences.LABELS.get(topics[0], -1),
         misplaced="<BODY>" not in match["text"],
+        fields=_fields(match[0]),
     )
+
+
+def _fields(markup: str) -> dict[str, tuple[str, ...]]:
+    """Return the tags of a wire that are no topics, and its author."""
+    fields = {name.lower(): tuple(_TOPIC.findall(tags)) for name, tags in _TAGS.findall(markup)}
+    author = _AUTHOR.search(markup)
+    return fields | {"author": (" ".join(_plain(author[1]).split()),) if author else ()}
 
 
 def _text_in_keras(sgml: str, start: int) -> str:

@@ -74,7 +74,8 @@ def count_terms(
 ) -> tuple[CountedBlock, BlockStatistics]:
     """Count the terms of documents, by hash bucket of each family."""
     columns = [HashedColumns(family.n_buckets or 1, family.kind) for family in families]
-    kinds, counts, stack = [family.kind for family in families], make_counter(), RowStack()
+    kinds, stack = [family.kind for family in families], RowStack()
+    counts = make_counter(families[-1].columns)
     for words in map_chunks(lambda chunk: counts.read(chunk, kinds), texts):
         stack.append(counts.count(words, columns, learn=True).entries)
     widths = [family_columns.n_columns for family_columns in columns]

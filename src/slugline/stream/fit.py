@@ -64,9 +64,10 @@ def tie_to_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: fl
             "versions of Slugline": _version.__version__,
             "versions of NumPy": np.__version__,
             "versions of SciPy": scipy.__version__,
-            "terms": repr(settings.batch_blocks()),
+            "terms": repr(replace(settings, columns=()).batch_blocks()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
             "tolerances": repr(float(tolerance)),
+            **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
         }
     )
 
@@ -154,7 +155,7 @@ Dask collection
     learner = _check_settings(settings)
     check_number("tolerance", tolerance, over=0, under=1)
     check_whole("most_in_memory", most_in_memory, 0)
-    documents = DocumentSource(source, **reading)
+    documents = DocumentSource(source, columns=settings.columns, **reading)
     with (
         closing(check_progress(progress)) as progress,
         open_checkpoint(checkpoint) as saved,
@@ -256,7 +257,9 @@ def _count_terms(
     engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
 ) -> tuple[TermStatistics, Counter[Topic], list[int]]:
     """Return the terms, the number of documents of each topic, and of entries of each block."""
-    families = settings.batch_blocks()
+    texts, topics = documents.first_block() if settings.columns else ([], [])
+    # Without a document, an error says so later.
+    families = (settings if texts else replace(settings, columns=())).batch_blocks(texts, topics)
     terms = TermStatistics(families)
     counts: Counter[Topic] = Counter()
     sizes = []

@@ -231,7 +231,7 @@ class DocumentSource:
     source : path, glob, or a sequence of these; an iterable of (texts, topics); or a Dask
         collection: a data frame with columns as files have, or a bag of (text, topic), or of
         mappings with columns as files have
-    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
+    text, topic, format, encoding, skip_bad_rows, columns, topic_separator, topic_columns
         As for `load_corpus`, if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
@@ -256,11 +256,14 @@ class DocumentSource:
         format: str | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
         skip_bad_rows: bool = False,
+        columns: Sequence[str] = (),
         rows_per_block: int = ROWS_PER_BLOCK,
         **several: Unpack[rows.TopicOptions],
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = rows.ReadOptions(text, topic, format, skip_bad_rows, encoding, **several)
+        options = rows.ReadOptions(
+            *(text, topic, format, skip_bad_rows, encoding), columns=tuple(columns), **several
+        )
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._skip_bad_rows = skip_bad_rows
         self._is_guessed = None in (text, topic or options.topic_columns)
@@ -276,7 +279,7 @@ class DocumentSource:
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if options != rows.ReadOptions():
+            if options._replace(columns=()) != rows.ReadOptions():
                 raise OptionError(
                     "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding` and "
                     "`skip_bad_rows` apply to files only, and `source` holds texts and topics; "
@@ -311,7 +314,7 @@ class DocumentSource:
         if layout is None:
             return None
         return rows.DataLayout(
-            *layout[:2], self._encoding, self._skip_bad_rows, topic_form=layout.form
+            *layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]
         )
 
     @property
@@ -325,6 +328,17 @@ class DocumentSource:
     def partitions(self) -> Iterator[Partition]:
         """Return the partitions, which depend on the source alone."""
         return self._partitions
+
+    def first_block(self) -> tuple[list[str], list[Topic]]:
+        """Return texts and topics of the first block; this process reads its partition for all."""
+        first = next(self._partitions, None)
+        if first is None:
+            return [], []
+        batches = first.batches()
+        head = next(batches)
+        blocks: Iterator[Partition] = map(DocumentsInMemory, itertools.chain([head], batches))
+        self._partitions = itertools.chain(blocks, self._partitions)
+        return head.texts, head.topics
 
     def add(self, schemas: Iterable[labelled.SourceSchema], n_documents: int, digest: str) -> None:
         """Add the schemas, number of documents and digest of the next batch."""

@@ -20,7 +20,8 @@ from slugline.base.checks import check_choice, check_number, check_whole, option
 from slugline.base.words import format_call
 from slugline.errors import DataError, OptionError
 from slugline.text.sparse import Entries, has_kernel, kernel
-from slugline.text.terms import KINDS
+from slugline.text.table_columns import UNUSED, TableColumn
+from slugline.text.terms import COLUMNS, KINDS
 
 # Weightings ---------------------------------------------------------------------------------------
 
@@ -113,6 +114,8 @@ class Block:
         Number of hash buckets, a power of two up to `MAX_BUCKETS`: feature hashing instead of a
         vocabulary. Columns have no names, and processes that share nothing make the same counts.
         The idf of terms is still learned.
+    columns : tuple of TableColumn, default ()
+        Of the kind "columns" only, which a fit adds: the columns beside the text.
 
     Examples
     --------
@@ -127,9 +130,11 @@ class Block:
     max_terms: int | None = None
     min_count: int = 1
     n_buckets: int | None = None
+    columns: tuple[TableColumn, ...] = ()
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, tuple(KINDS))
+        kinds = (COLUMNS,) if self.columns else tuple(KINDS)
+        check_choice("kind", self.kind, kinds)
         check_choice("weighting", self.weighting, tuple(WEIGHTINGS))
         check_number("weight", self.weight, over=0, under=_MOST_WEIGHT)
         check_whole("min_count", self.min_count, 0)
@@ -145,6 +150,11 @@ class Block:
     def has_idf(self) -> bool:
         """Whether terms in more documents weigh less."""
         return self.weighting.endswith("idf")
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is of columns that all are unused, and has no terms."""
+        return bool(self.columns) and all(column.kind == UNUSED for column in self.columns)
 
     def _check_buckets(self, n_buckets: int) -> None:
         is_whole = isinstance(n_buckets, int) and not isinstance(n_buckets, bool)
@@ -192,6 +202,27 @@ def default_blocks(wants: str) -> tuple[Block, ...]:
     if wants == "multi-hot":
         return _LESSON
     return tuple(DEFAULT_GROUPS[kind] for kind in ("words", "bigrams", "characters"))
+
+
+# Of terms of columns; and the length of a row of columns with one term each, where the row of the
+# text has length 1.
+_COLUMN_BUCKETS, COLUMN_WEIGHT = 1 << 16, 0.5
+
+
+def with_columns(blocks: Sequence[Block], columns: Sequence[TableColumn]) -> tuple[Block, ...]:
+    """Return term groups with one for columns beside the text, if there are any, as the last."""
+    texts = tuple(block for block in blocks if block.kind != COLUMNS)
+    if not columns:
+        return texts
+    n_used = sum(column.kind != UNUSED for column in columns)
+    own = Block(
+        COLUMNS,
+        "multi-hot",
+        weight=COLUMN_WEIGHT / max(n_used, 1) ** 0.5,
+        n_buckets=_COLUMN_BUCKETS,
+        columns=tuple(columns),
+    )
+    return (*texts, own)
 
 
 # Weights of rows ----------------------------------------------------------------------------------

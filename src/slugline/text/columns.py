@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
-from slugline.text.terms import KINDS, GroupedTerms, join_terms
+from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class HashedColumns(Buckets):
         """
         buckets = cls(n_buckets, kind)
         names = join_terms(terms)
-        hashes = KINDS[kind].hash(*names)
+        hashes = find_hash(kind)(*names)
         numbers = buckets._buckets(hashes)
         if len(hashes) != len(terms):
             raise DataError(f"a term is not of the kind {kind!r}")

@@ -15,7 +15,8 @@ from slugline.base.arrays import I64, Integers
 from slugline.text import sparse
 from slugline.text.columns import HashedColumns, TermColumns
 from slugline.text.sparse import Entries, boundaries, count_matrix, row_lengths
-from slugline.text.terms import KINDS, GroupedTerms
+from slugline.text.table_columns import TableColumn, find_column_terms
+from slugline.text.terms import KINDS, GroupedTerms, group_words
 from slugline.text.words import (
     TRANSLATION,
     character_classes,
@@ -148,8 +149,47 @@ class KernelCounter:
         )
 
 
-def make_counter() -> Counter:
-    """Return a `KernelCounter`, or an `ArrayCounter` if no kernel is there or wanted."""
-    if kernel is None or not sparse.kernels_enabled():
-        return ArrayCounter()
-    return KernelCounter()
+class ColumnCounter:
+    """Counts the terms of columns beside the texts, whose own terms another counter counts.
+
+    Their kind is the last one.
+    """
+
+    def __init__(self, texts: Counter, columns: Sequence[TableColumn]) -> None:
+        self._texts, self._columns = texts, columns
+
+    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> tuple[Any, GroupedTerms]:
+        """Return what the other counter needs, and the terms of columns."""
+        terms = group_words(find_column_terms(texts, self._columns))
+        return self._texts.read(texts, kinds[:-1]), terms
+
+    def count(
+        self,
+        read: tuple[Any, GroupedTerms],
+        vocabularies: Sequence[TermColumns],
+        *,
+        learn: bool = False,
+    ) -> Counts:
+        """Count the terms of texts, and put those of columns after them."""
+        (*others, own), (of_texts, terms) = vocabularies, read
+        counts = self._texts.count(of_texts, others, learn=learn)
+        if learn and isinstance(own, HashedColumns):
+            own.learn(terms.spans)
+        X = count_matrix(*own.columns_of_terms(terms), own.n_columns)
+        first = 0 if learn else sum(vocabulary.n_columns for vocabulary in others)
+        more = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
+        return Counts(
+            counts.entries.append_parts(len(others), more),
+            np.column_stack([counts.n_terms, more.lengths]),
+            counts.n_words,
+        )
+
+
+def make_counter(columns: Sequence[TableColumn] = ()) -> Counter:
+    """Return a `KernelCounter`, or an `ArrayCounter` if no kernel is there or wanted.
+
+    With columns beside the text, it is within a `ColumnCounter`.
+    """
+    is_compiled = kernel is not None and sparse.kernels_enabled()
+    counter: Counter = KernelCounter() if is_compiled else ArrayCounter()
+    return ColumnCounter(counter, columns) if columns else counter

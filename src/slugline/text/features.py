@@ -20,6 +20,7 @@ from slugline.text.blocks import Block, RowWeights, check_blocks, document_frequ
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import Counts, make_counter
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges, stack_rows
+from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.words import find_words, map_chunks
 
@@ -151,7 +152,7 @@ class Features:
         """
         if n_before == 0:
             self.vocabularies_ = [
-                HashedColumns(b.n_buckets, b.kind) if grow else Buckets(b.n_buckets, b.kind)
+                (HashedColumns if grow or b.is_unused else Buckets)(b.n_buckets, b.kind)
                 for b in self.blocks
                 if b.n_buckets is not None
             ]
@@ -177,6 +178,11 @@ class Features:
         if n_before == 0 or now == before:
             return self._rows(counts), None
         return self._rows(counts), ranges(np.cumsum([0, *now[:-1]]), np.array(before))
+
+    @property
+    def table_columns(self) -> tuple[TableColumn, ...]:
+        """The columns beside the text that count."""
+        return self.blocks[-1].columns
 
     @property
     def words_block(self) -> int | None:
@@ -212,7 +218,7 @@ class Features:
         yield from parts
 
     def _read(self, texts: Sequence[str]) -> FeatureBatch:
-        count = make_counter()
+        count = make_counter(self.table_columns)
         counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
         self._weights().weigh(counts.entries)
         rows = SparseRows(counts.entries, self.n_columns, len(self.blocks))
@@ -282,7 +288,7 @@ class Features:
         self, texts: Sequence[str], grow: bool, progress: Progress = SILENT
     ) -> RowStack:
         """Count terms chunk by chunk, after adding columns for those of the chunk."""
-        count, kinds, counts = make_counter(), self._kinds(), RowStack()
+        count, kinds, counts = make_counter(self.table_columns), self._kinds(), RowStack()
         n_words: list[Integers] = []
         step = LongStep(progress, f"counting words of {len(texts):,} documents", len(texts))
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):

@@ -147,6 +147,18 @@ class Entries(NamedTuple):
         columns = self.columns
         columns += self.repeat_for_entries(np.cumsum([0, *widths[:-1]], dtype=np.int32))
 
+    def append_parts(self, n_parts: int, others: Entries) -> Entries:
+        """Return rows of `n_parts` side-by-side rows each, with one of others after them."""
+        lengths = np.column_stack([self.lengths.reshape(-1, n_parts), others.lengths])
+        totals = lengths.sum(axis=1)
+        places = ranges(totals.cumsum() - others.lengths, others.lengths)
+        is_other = np.zeros(len(self.values) + len(others.values), dtype=bool)
+        is_other[places] = True
+        values, columns = np.empty(len(is_other), np.float32), np.empty(len(is_other), np.int32)
+        values[is_other], values[~is_other] = others.values, self.values
+        columns[is_other], columns[~is_other] = others.columns, self.columns
+        return Entries(values, columns, lengths.ravel())
+
     def repeat_for_entries(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of each of the side-by-side rows, repeated for each of their entries."""
         n_rows = len(self.lengths) // len(values)

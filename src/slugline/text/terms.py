@@ -158,7 +158,7 @@ class GroupedTerms:
         return columns[has_column][places], boundaries(lengths)[self.indptr]
 
 
-def _group_words(words: Words) -> GroupedTerms:
+def group_words(words: Words) -> GroupedTerms:
     """Return terms in which each word, or pair of words, is a group."""
     distinct, numbers = words.distinct
     return GroupedTerms(distinct, numbers, words.indptr)
@@ -211,11 +211,18 @@ def _hash_pairs(data: bytes, lengths: I64) -> U64:
 
 
 KINDS = {
-    "words": TermKind(_group_words, _hash_terms),
-    "lead": TermKind(lambda words: _group_words(find_lead_words(words)), _hash_terms),
-    "bigrams": TermKind(lambda words: _group_words(find_bigrams(words)), _hash_pairs),
+    "words": TermKind(group_words, _hash_terms),
+    "lead": TermKind(lambda words: group_words(find_lead_words(words)), _hash_terms),
+    "bigrams": TermKind(lambda words: group_words(find_bigrams(words)), _hash_pairs),
     "characters": TermKind(_group_character_grams, _hash_terms),
 }
+#: The name of a further kind, of terms that come from columns beside the text.
+COLUMNS = "columns"
+
+
+def find_hash(kind: str) -> Callable[[bytes, I64], U64]:
+    """Return how terms of a kind, or of columns, are hashed."""
+    return _hash_terms if kind == COLUMNS else KINDS[kind].hash
 
 
 # Positions in the original text -------------------------------------------------------------------

@@ -31,6 +31,7 @@ from slugline.model.thresholds import ARRAYS, HeldOutPredictions
 from slugline.text.blocks import Block, check_idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.features import Features, UnknownWordRate
+from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _content(
     info = schema.ModelInfo(
         topics=fitted.topics.names,
         blocks=[
-            schema.BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
+            _block_info(block, len(vocabulary.terms))
             for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
         ],
         learner=fitted.learner.settings(),
@@ -197,6 +198,18 @@ def _content(
     # As a reader of the file gets them.
     arrays = container.dequantize(container.quantize(arrays, precision), precision)
     return schema.ModelFile(info, arrays, terms, schema.write_card(info))
+
+
+def _block_info(block: Block, n_terms: int) -> schema.BlockInfo:
+    columns = tuple(schema.ColumnInfo(**asdict(column)) for column in block.columns)
+    options = asdict(block) | {"columns": columns or msgspec.UNSET}
+    return schema.BlockInfo(**options, n_terms=n_terms)
+
+
+def _restore_block(info: schema.BlockInfo) -> Block:
+    options = {name: getattr(info, name) for name in Block.__slots__}
+    columns = [TableColumn(*msgspec.structs.astuple(column)) for column in info.columns or ()]
+    return Block(**options | {"columns": tuple(columns)})
 
 
 def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema.ModelFile:
@@ -308,14 +321,14 @@ def from_model_file(
     info = file.info
     check_topic_names(info.topics)
     _check_buckets(info.blocks)
-    blocks, vocabularies, first = [], [], 0
+    blocks: list[Block] = []
+    vocabularies, first = [], 0
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
     for block, rarity in zip(info.blocks, idf, strict=True):
         terms = file.terms[first : first + block.n_terms]
         first += block.n_terms
-        options = {name: getattr(block, name) for name in Block.__slots__}
-        blocks.append(Block(**options))
-        vocabularies.append(_restore_columns(block, terms, rarity))
+        blocks.append(_restore_block(block))
+        vocabularies.append(_restore_columns(blocks[-1], terms, rarity))
     learned = {
         name.removeprefix("learner."): array
         for name, array in file.arrays.items()
@@ -337,7 +350,7 @@ def from_model_file(
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         held_out_predictions=_restore_held_out(file),
         stream=_stream_record(info),
-        layout=_data_layout(info),
+        layout=_data_layout(info, blocks),
     )
     _check_fit(fitted, file)
     return fitted
@@ -365,7 +378,7 @@ def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.Unset
         return msgspec.UNSET
 
 
-def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
+def _data_layout(info: schema.ModelInfo, blocks: Sequence[Block]) -> DataLayout | None:
     if info.layout is msgspec.UNSET:
         return None
     layout = DataLayout(*msgspec.structs.astuple(info.layout))
@@ -381,7 +394,10 @@ def _data_layout(info: schema.ModelInfo) -> DataLayout | None:
         layout = layout._replace(topic_form=form)
     if len({*columns}) < len(columns):
         raise DataError("it names a column of its data twice.")
-    return layout._replace(encoding=check_encoding(layout.encoding) if layout.encoding else None)
+    return layout._replace(
+        encoding=check_encoding(layout.encoding) if layout.encoding else None,
+        columns=tuple(column.name for block in blocks for column in block.columns),
+    )
 
 
 def _check_buckets(blocks: Sequence[schema.BlockInfo]) -> None:
@@ -393,11 +409,11 @@ def _check_buckets(blocks: Sequence[schema.BlockInfo]) -> None:
         )
 
 
-def _restore_columns(block: schema.BlockInfo, terms: list[str], rarity: F32 | None) -> TermColumns:
+def _restore_columns(block: Block, terms: list[str], rarity: F32 | None) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
     # Documents of one word each have no pairs.
-    if terms or (rarity is not None and not len(rarity)):
+    if terms or block.is_unused or (rarity is not None and not len(rarity)):
         return HashedColumns.from_terms(terms, block.n_buckets, block.kind)
     return Buckets(block.n_buckets, block.kind)
 
@@ -415,6 +431,8 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
     features = fitted.features
+    if any(block.columns for block in features.blocks[:-1]):
+        raise DataError("columns beside the text before its terms")
     groups = zip(features.blocks, features.vocabularies_, features.idf_, strict=True)
     for block, vocabulary, idf in groups:
         expected = (vocabulary.n_columns,) if block.has_idf else None

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from slugline.base.words import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
+from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
+from slugline.text.table_columns import MAX_NAME as MAX_NAME_LENGTH
 
 #: How weights may be stored.
 Precision = Literal["float32", "float16", "int8"]
@@ -27,6 +29,14 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
+class ColumnInfo(msgspec.Struct, frozen=True):
+    """A column beside the text; see `slugline.text.table_columns.TableColumn`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_LENGTH)]
+    kind: str
+    bins: Annotated[tuple[float, ...], msgspec.Meta(max_length=MAX_BINS)]
+
+
 class BlockInfo(msgspec.Struct, frozen=True):
     """A family of terms; see `slugline.text.blocks.Block`."""
 
@@ -38,6 +48,11 @@ class BlockInfo(msgspec.Struct, frozen=True):
     n_terms: _Count
     #: Files of earlier releases lack it, or have buckets without terms, each of which is a column.
     n_buckets: int | None = None
+    #: Left out of families of the text's own terms.
+    columns: (
+        Annotated[tuple[ColumnInfo, ...], msgspec.Meta(min_length=1, max_length=MAX_COLUMNS)]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
 class EncoderInfo(msgspec.Struct, frozen=True):
@@ -284,6 +299,9 @@ def _describe_limits(info: ModelInfo) -> str:
 
 
 def _describe_terms(block: BlockInfo) -> str:
+    if block.columns is not msgspec.UNSET:
+        columns = [TableColumn(*msgspec.structs.astuple(column)) for column in block.columns]
+        return f"{block.n_terms:,} values of columns beside the text: {format_columns(columns)}"
     if block.n_terms or block.n_buckets is None:
         return f"{block.n_terms:,} {block.kind} ({block.weighting})"
     return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"

@@ -1,0 +1,348 @@
+"""Columns beside the text: their kinds, and the terms that their cells become."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from slugline.base.arrays import I64
+from slugline.base.checks import check_choice, is_number, option_error, short_repr
+from slugline.base.words import counted, nearest
+from slugline.corpus.documents import cells_of, is_missing
+from slugline.errors import DataError, OptionError
+from slugline.text.sparse import boundaries, row_lengths
+from slugline.text.words import PADDING, Words, hash_spans
+
+#: Kinds of columns.
+WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"
+#: The most columns, bins of one, and characters of a name.
+MAX_COLUMNS, MAX_BINS, MAX_NAME = 100, 64, 200
+# Bins of numbers; and numbers that are so few are names, such as priorities.
+_N_BINS, _FEW_NUMBERS = 8, 12
+# Share of the cells that must be numbers, or dates, for a column to be of that kind.
+_MOST = 0.8
+# Documents by which a column is judged at most, permutations of their topics, and by how many
+# standard deviations it must tell more of the topics than of permuted ones. Chance alone makes
+# columns worse than useless: on 800 texts, three of random values cost a point of accuracy.
+_N_JUDGED, _N_PERMUTATIONS, _LEAD = 20_000, 30, 3.0
+# From so many cells on, a column of which more than this share occurs nowhere else is refused.
+_ENOUGH_CELLS, _MOST_SINGLE = 50, 0.8
+# Characters of a value in its term.
+_MAX_VALUE = 100
+#: The most values of a list in one cell.
+MAX_VALUES = 100
+_MISSING = "missing"
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column beside the text.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"words", "number", "date", "unused"}, default "words"
+        A value, a quantile bin, or weekday, hour and month become terms. One that tells nothing of
+        the topics is unused.
+    bins : tuple of float, default ()
+        Of numbers: the bounds between bins, ascending.
+    """
+
+    name: str
+    kind: str = WORDS
+    bins: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not 0 < len(self.name) <= MAX_NAME:
+            raise option_error("name", self.name, f"a name of 1 to {MAX_NAME} characters")
+        check_choice("kind", self.kind, tuple(_READERS))
+        is_ascending = all(first < second for first, second in pairwise(self.bins))
+        if len(self.bins) > MAX_BINS or not all(map(is_number, self.bins)) or not is_ascending:
+            raise option_error("bins", self.bins, f"at most {MAX_BINS} ascending numbers")
+
+    def __str__(self) -> str:
+        if self.kind == UNUSED:
+            return f"{self.name} (unused: it tells nothing of the topics)"
+        bins = f" in {len(self.bins) + 1} bins" if self.kind == NUMBER else ""
+        return f"{self.name} ({self.kind}{bins})"
+
+    def is_odd(self, cell: Any) -> bool:
+        """Whether a cell is not missing, and can't be read as the kind says."""
+        is_strict = self.kind in (NUMBER, DATE)
+        return is_strict and not _is_blank(cell) and not _READERS[self.kind](cell)
+
+    def terms(self, cell: Any) -> list[str]:
+        """Return the terms of a cell; that of a missing one if it can't be read.
+
+        >>> TableColumn("amount", "number", (10.0, 50.0)).terms("12.50")
+        ['amount=10 to 50']
+        >>> TableColumn("sent", "date").terms("2026-03-02 14:30")
+        ['sent=Monday', 'sent=March', 'sent=14 h']
+        >>> TableColumn("product").terms(None)
+        ['product=missing']
+        """
+        if self.kind == UNUSED:
+            return []
+        values = [] if _is_blank(cell) else _READERS[self.kind](cell)
+        if self.kind == NUMBER:
+            values = [self._bin(number) for number in values]
+        elif self.kind == DATE:
+            values = [part for when in values for part in _date_parts(when)]
+        return [f"{self.name}={value}" for value in values] or [f"{self.name}={_MISSING}"]
+
+    def _bin(self, number: float) -> str:
+        if not self.bins:
+            return "a number"
+        place = int(np.searchsorted(self.bins, number, side="right"))
+        if place == 0:
+            return f"under {self.bins[0]:g}"
+        low = f"{self.bins[place - 1]:g}"
+        return f"{low} or more" if place == len(self.bins) else f"{low} to {self.bins[place]:g}"
+
+
+# Cells --------------------------------------------------------------------------------------------
+
+
+def _is_blank(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return not cell.strip()
+    return not cell if isinstance(cell, list | tuple) else is_missing(cell)
+
+
+def _read_words(cell: Any) -> list[str]:
+    """Return a value as text, or each of a list."""
+    if type(cell).__name__ == "Raw":  # a list or object of JSON; see `SourceRow`
+        cell = json.loads(bytes(cell))
+    cells = cell[:MAX_VALUES] if isinstance(cell, list | tuple) else [cell]
+    return [_read_word(item) for item in cells if not _is_blank(item)]
+
+
+def _read_word(cell: Any) -> str:
+    """Return a value as text: 3 for 3.0, and the JSON name of true."""
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():
+        cell = int(cell)
+    text = " ".join(str(cell).split())
+    return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
+
+
+def _read_numbers(cell: Any) -> list[float]:
+    """Return a finite number, or nothing."""
+    if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | int | float | np.number):
+        return []
+    try:
+        number = float(cell)
+    except (ValueError, OverflowError):
+        return []
+    return [number] if math.isfinite(number) else []
+
+
+def _read_dates(cell: Any) -> list[datetime]:
+    """Return a date of ISO 8601, RFC 5322, or with the day first and full stops; or nothing."""
+    if isinstance(cell, np.datetime64):
+        cell = cell.astype("datetime64[us]").item()
+    if isinstance(cell, datetime):
+        return [cell]
+    if isinstance(cell, date):
+        return [datetime(cell.year, cell.month, cell.day)]
+    if not isinstance(cell, str) or len(cell) > _MAX_VALUE:
+        return []
+    text = cell.strip()
+    if match := _DAY_FIRST.fullmatch(text):
+        day, month, year, clock = match.groups()
+        text = f"{year}-{month:0>2}-{day:0>2}" + (f" {clock}" if clock else "")
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            return [read(text)]
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+    return []
+
+
+# What a cell that isn't blank says; nothing if it can't be read.
+_READERS: dict[str, Callable[[Any], list[Any]]] = {
+    WORDS: _read_words,
+    NUMBER: _read_numbers,
+    DATE: _read_dates,
+    UNUSED: _read_words,
+}
+
+
+def _date_parts(when: datetime) -> list[str]:
+    """Return weekday, month and, unless a date has no time, the hour."""
+    parts = [_WEEKDAYS[when.weekday()], _MONTHS[when.month - 1]]
+    has_time = any((when.hour, when.minute, when.second, when.microsecond))
+    return [*parts, f"{when.hour} h"] if has_time else parts
+
+
+# Kinds --------------------------------------------------------------------------------------------
+
+
+def check_column_names(names: Any) -> tuple[str, ...]:
+    """Return names of columns; OptionError unless they are a list of distinct names."""
+    is_list = isinstance(names, Sequence) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) and name for name in names):
+        raise option_error("columns", names, 'a list of names, such as ["product"]')
+    if len(names) > MAX_COLUMNS or len({*names}) < len(names):
+        raise OptionError(
+            f"`columns` has {len(names):,} names; give each once, and {MAX_COLUMNS} at most."
+        )
+    return tuple(names)
+
+
+def learn_columns(
+    texts: Sequence[str], topics: Sequence[Hashable], names: Sequence[str]
+) -> tuple[TableColumn, ...]:
+    """Return the kind of each named column beside some texts, and the bins of numbers.
+
+    A column is unused if it tells no more of the topics than it tells of permuted ones.
+
+    Raises
+    ------
+    DataError : if no text has cells, none has a column of that name, or a column has text or ids.
+    """
+    known = dict.fromkeys(name for text in texts for name in cells_of(text))
+    for name in names:
+        if name in known:
+            continue
+        near = nearest(name, known)
+        advice = "pass a data frame, mappings or a dict of columns, and name the text with `text`."
+        if known:
+            listed = ", ".join(map(short_repr, [*known][:20]))
+            advice = f"there are {listed}; " + (
+                f"did you mean {short_repr(near)}?" if near else "name one of them."
+            )
+        raise DataError(f"the documents have no column {short_repr(name)}; {advice}")
+    columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
+    y = np.array([numbers[topic] for topic in topics], dtype=np.int64)
+    chosen = np.random.default_rng(0).permutation(len(texts))[:_N_JUDGED]
+    sample, y = [texts[i] for i in chosen.tolist()], y[chosen]
+    return tuple(
+        column if _tells_topics(column, sample, y) else replace(column, kind=UNUSED, bins=())
+        for column in columns
+    )
+
+
+def _tells_topics(column: TableColumn, texts: Sequence[str], y: I64) -> bool:
+    """Return whether terms of a column tell more of the topics than of permuted ones.
+
+    By the G statistic of each term's documents, summed over terms.
+    """
+    words = find_column_terms(texts, [column])
+    terms = words.distinct[1]
+    rows = np.arange(len(texts)).repeat(row_lengths(words.indptr))
+    n_topics = int(y.max(initial=0)) + 1
+    expected = np.outer(np.bincount(terms), np.bincount(y, minlength=n_topics) / len(y)).ravel()
+
+    def statistic(y: I64) -> float:
+        counts = np.bincount(terms * np.int64(n_topics) + y[rows], minlength=len(expected))
+        at = np.flatnonzero(counts)
+        return float(counts[at] @ np.log(counts[at] / expected[at]))
+
+    random = np.random.default_rng(0)
+    chance = [statistic(random.permutation(y)) for _ in range(_N_PERMUTATIONS)]
+    return bool(statistic(y) > np.mean(chance) + _LEAD * np.std(chance))
+
+
+def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
+    cells = [cell for cell in cells if not _is_blank(cell)]
+    numbers = [number for cell in cells for number in _read_numbers(cell)]
+    if numbers and len(numbers) >= _MOST * len(cells) and len({*numbers}) > _FEW_NUMBERS:
+        quantiles = np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS)
+        # As they are written in terms.
+        bounds = sorted({float(f"{bound:g}") for bound in quantiles.tolist()})
+        return TableColumn(name, NUMBER, tuple(bounds))
+    if len(numbers) < _MOST * len(cells):
+        n_dates = sum(map(len, map(_read_dates, cells)))
+        if cells and n_dates >= _MOST * len(cells):
+            return TableColumn(name, DATE)
+    values = Counter(value for cell in cells for value in _read_words(cell))
+    n_single = sum(n == 1 for n in values.values())
+    if len(cells) >= _ENOUGH_CELLS and n_single > _MOST_SINGLE * len(cells):
+        raise DataError(
+            f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
+            f"documents, such as {short_repr(next(iter(values)))}: that is text, or an id. Name it "
+            "among the columns of the `text`, or leave it out."
+        )
+    return TableColumn(name)
+
+
+def format_columns(columns: Sequence[TableColumn]) -> str:
+    """Return the columns and their kinds in words."""
+    return ", ".join(map(str, columns))
+
+
+# Terms --------------------------------------------------------------------------------------------
+
+
+def find_column_terms(texts: Sequence[str], columns: Sequence[TableColumn]) -> Words:
+    """Return the terms of the columns beside each text as if they were its words.
+
+    >>> terms = find_column_terms(["a", "b"], [TableColumn("product")])
+    >>> [terms.word(i) for i in range(len(terms))]
+    ['product=missing', 'product=missing']
+    """
+    numbers: dict[str, int] = {}
+    by_cell: list[dict[Any, list[int]]] = [{} for _ in columns]
+
+    def terms(place: int, cells: Mapping[str, Any]) -> list[int]:
+        cell = cells.get(columns[place].name)
+        key = (type(cell), str(cell))
+        if key not in by_cell[place]:
+            by_cell[place][key] = [
+                numbers.setdefault(term, len(numbers)) for term in columns[place].terms(cell)
+            ]
+        return by_cell[place][key]
+
+    rows = [
+        [number for place in range(len(columns)) for number in terms(place, cells)]
+        for cells in map(cells_of, texts)
+    ]
+    data = [term.encode("utf-8", "surrogatepass") for term in numbers]
+    lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
+    buffer, starts = b"".join([*data, PADDING]), boundaries(lengths)[:-1]
+    hashes = hash_spans(np.frombuffer(buffer, dtype=np.uint8), starts, lengths)
+    places = np.array([number for row in rows for number in row], dtype=np.int64)
+    n_each = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+    return Words(
+        buffer, starts[places], (starts + lengths)[places], boundaries(n_each), hashes[places]
+    )
+
+
+def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str, str]:
+    """Return remarks on columns that no text has, or that have cells of another kind, by name."""
+    rows = [*map(cells_of, texts)]
+    remarks = {}
+    for column in columns if rows else ():
+        name = short_repr(column.name)
+        if not any(column.name in cells for cells in rows):
+            remarks[column.name] = f"there is no column {name}"
+            continue
+        odd = next((c for c in (r.get(column.name) for r in rows) if column.is_odd(c)), None)
+        if odd is not None:
+            remarks[column.name] = f"{short_repr(odd)} in column {name} is no {column.kind}"
+    return remarks
+
+
+def odd_cells_note(remarks: Iterable[str]) -> str:
+    """Return a note on remarks of `odd_cells`; empty if there are none."""
+    return f"{joined}: counted as missing" if (joined := "; ".join(remarks)) else ""

@@ -1,0 +1,221 @@
+"""Models that read columns beside the text: in Python, in files, and batch by batch."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import slugline
+from slugline import Corpus, TopicClassifier
+from slugline.corpus.documents import RowText
+from slugline.corpus.loading import read_corpus
+from slugline.corpus.rows import ReadOptions
+from slugline.errors import ColumnWarning, DataError, ModelFileError, OptionError
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.fitted import Fitted
+
+NAMES = ["product", "amount", "sent"]
+
+
+def make_tickets(n: int = 240) -> pd.DataFrame:
+    """Return tickets whose text says what is wrong, and whose product decides the other half."""
+    random = np.random.default_rng(0)
+    products = random.choice(["Card", "Loan", "App"], n)
+    problems = random.choice(["was lost again", "is too slow", "was charged twice"], n)
+    return pd.DataFrame(
+        {
+            "body": [f"my thing {problem} please help" for problem in problems],
+            "product": products,
+            "amount": np.where(products == "Loan", 900, 20) + random.normal(0, 5, n),
+            "sent": pd.date_range("2026-01-01", periods=n, freq="7h"),
+            "topic": [f"{a} {b.split()[1]}" for a, b in zip(products, problems, strict=True)],
+        }
+    )
+
+
+TICKETS = make_tickets()
+TRAIN, TEST = TICKETS[:180], TICKETS[180:]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> TopicClassifier:
+    return TopicClassifier(text="body", columns=NAMES).fit(TRAIN, TRAIN.topic)
+
+
+def test_columns_decide_what_the_text_does_not_say(classifier: TopicClassifier) -> None:
+    alone = TopicClassifier().fit(TRAIN.body, TRAIN.topic)
+    assert alone.score(TEST.body, TEST.topic) < 0.5
+    assert classifier.score(TEST, TEST.topic) == 1
+    kinds = {column.name: column.kind for column in classifier.fitted_.features.table_columns}
+    assert kinds == {"product": "words", "amount": "number", "sent": "unused"}
+    assert "amount (number in 8 bins)" in repr(classifier.fitted_)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        pl.from_pandas,
+        lambda frame: frame.to_dict("records"),
+        lambda frame: frame.to_dict("list"),
+        lambda frame: [
+            RowText(row["body"], {name: row[name] for name in NAMES})
+            for row in frame.to_dict("records")
+        ],
+    ],
+    ids=["polars", "mappings", "columns", "texts"],
+)
+def test_tables_of_any_kind_get_the_same_probabilities(
+    convert: Any, classifier: TopicClassifier
+) -> None:
+    expected = classifier.predict_proba(TEST)
+    assert (classifier.predict_proba(convert(TEST)) == expected).all()
+
+
+def test_a_file_keeps_names_kinds_and_bins(classifier: TopicClassifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "model.slug")
+    loaded = slugline.load(tmp_path / "model.slug")
+    assert loaded.fitted_.features.table_columns == classifier.fitted_.features.table_columns
+    assert (loaded.predict_proba(TEST) == classifier.predict_proba(TEST)).all()
+    assert loaded.columns == NAMES
+    assert "product (words), amount (number in 8 bins), sent (unused" in loaded.card_
+
+
+def test_a_file_of_unused_columns_can_be_read(tmp_path: Path) -> None:
+    classifier = TopicClassifier(text="body", columns=["sent"]).fit(TRAIN, TRAIN.topic)
+    expected = TopicClassifier().fit(TRAIN.body, TRAIN.topic).predict_proba(TEST.body)
+    assert (classifier.predict_proba(TEST) == expected).all()
+    classifier.save(tmp_path / "model.slug")
+    assert (slugline.load(tmp_path / "model.slug").predict_proba(TEST) == expected).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "colour"},
+        {"name": "x" * 5000},
+        {"name": ""},
+        {"bins": [*range(5000)]},
+        {"bins": [2, 1]},
+        {"bins": [None]},
+    ],
+)
+def test_a_file_with_impossible_columns_is_damaged(
+    change: dict[str, Any], classifier: TopicClassifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.slug"
+    classifier.save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    info = json.loads(members["model.json"])
+    info["blocks"][-1]["columns"][0] |= change
+    members["model.json"] = json.dumps(info).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelFileError):
+        slugline.load(path)
+
+
+def test_missing_columns_are_warned_of_and_count_as_missing(classifier: TopicClassifier) -> None:
+    with pytest.warns(ColumnWarning, match="no column 'amount': counted as missing"):
+        lacking = classifier.predict_proba(TEST[["body", "product"]])
+    without = [{**row, "amount": None} for row in TEST.to_dict("records")]
+    assert (lacking == classifier.predict_proba(without)).all()
+    with pytest.warns(ColumnWarning, match="'lots' in column 'amount' is no number"):
+        odd = classifier.predict_proba([{**row, "amount": "lots"} for row in without])
+    assert (odd == lacking).all()
+
+
+def test_explanations_name_columns(classifier: TopicClassifier) -> None:
+    row = {"body": "my thing was lost again", "product": "Card", "amount": 20, "sent": None}
+    explanation = classifier.explain(row)
+    shares = {reason.word: reason for reason in explanation.reasons}
+    assert explanation.topic == "Card lost"
+    assert shares["product=Card"].share > 0
+    assert shares["product=Card"].start is None
+    total = sum(reason.share for reason in explanation.reasons)
+    assert total + explanation.bias == pytest.approx(explanation.score, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": ["prodct"]}, "no column 'prodct'"),
+        ({"columns": "product"}, "`columns`"),
+        ({"columns": ["product"], "text": "bdy"}, "no column 'bdy'"),
+    ],
+)
+def test_wrong_names_are_errors(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((DataError, OptionError), match=message):
+        TopicClassifier(**{"text": "body", **options}).fit(TRAIN, TRAIN.topic)
+    with pytest.raises(DataError, match="different lengths"):
+        TopicClassifier(text="a", columns=["b"]).fit({"a": ["x"], "b": []}, ["t"])
+
+
+@pytest.mark.parametrize("learner", ["linear", NeuralLearner(hidden=(16,), learning_rate=0.02)])
+def test_batches_learn_columns(learner: Any, tmp_path: Path) -> None:
+    classifier = TopicClassifier(learner=learner, text="body", columns=NAMES, n_jobs=1)
+    for first in [*range(0, len(TRAIN), 60)] * 5:
+        batch = TRAIN[first : first + 60]
+        classifier.partial_fit(batch, batch.topic, sorted({*TRAIN.topic}))
+    classifier.save(tmp_path / "model.slug")
+    loaded = slugline.load(tmp_path / "model.slug")
+    expected = classifier.predict_proba(TEST)
+    # A file leaves out the weights that are next to nothing.
+    assert (loaded.predict(TEST) == classifier.predict(TEST)).mean() > 0.9
+    others = TEST.assign(product="Loan", amount=900)
+    assert abs(classifier.predict_proba(others) - expected).max() > 0.1
+
+
+def test_a_stream_learns_columns(tmp_path: Path) -> None:
+    TRAIN.to_csv(tmp_path / "train.csv", index=False)
+    classifier = TopicClassifier(columns=NAMES, n_jobs=1).fit_stream(tmp_path / "train.csv")
+    assert [column.kind for column in classifier.fitted_.columns] == ["words", "number"]
+    corpus = read_corpus(tmp_path / "train.csv", ReadOptions(columns=NAMES))
+    corpora = [(corpus.texts[:100], corpus.topics[:100]), (corpus.texts[100:], corpus.topics[100:])]
+    in_memory = TopicClassifier(columns=NAMES, n_jobs=1).fit_stream(corpora)
+    table = TEST.assign(sent=TEST.sent.astype(str))
+    assert classifier.set_params(text="body").score(table, TEST.topic) > 0.7
+    assert in_memory.set_params(text="body").score(table, TEST.topic) > 0.7
+
+
+def test_training_from_a_file_and_evaluating_one(tmp_path: Path) -> None:
+    TRAIN.to_csv(tmp_path / "train.csv", index=False)
+    TEST.to_csv(tmp_path / "test.csv", index=False)
+    result = slugline.train(
+        tmp_path / "train.csv",
+        classifier=TopicClassifier(columns=NAMES),
+        test=tmp_path / "test.csv",
+    )
+    assert result.evaluation is not None
+    assert result.evaluation.accuracy == 1
+    assert any("column 'sent' is unused" in warning for warning in result.warnings)
+    evaluated = slugline.evaluate(result.classifier, tmp_path / "test.csv")
+    assert evaluated.accuracy == 1
+
+
+def test_a_column_that_is_text_or_topic_is_refused(tmp_path: Path) -> None:
+    TRAIN.to_csv(tmp_path / "train.csv", index=False)
+    for name in ("body", "topic"):
+        with pytest.raises(OptionError, match=f"`columns` names '{name}'"):
+            read_corpus(tmp_path / "train.csv", ReadOptions(columns=[name]))
+
+
+def test_a_corpus_keeps_columns_through_a_split() -> None:
+    texts: list[str] = [RowText("a", {"n": number}) for number in range(20)]
+    train, test = Corpus(texts, ["x", "y"] * 10).split(0.5, 0)
+    cells = [text.columns["n"] for text in (*train.texts, *test.texts) if isinstance(text, RowText)]
+    assert sorted(cells) == [*range(20)]
+
+
+def test_a_model_without_columns_has_none(classifier: TopicClassifier) -> None:
+    fitted: Fitted = TopicClassifier().fit(TRAIN.body, TRAIN.topic).fitted_
+    assert fitted.columns == fitted.features.table_columns == ()
+    assert TopicClassifier.from_fitted(classifier.fitted_).columns == NAMES

@@ -1,0 +1,186 @@
+"""Columns beside the text: kinds, terms, and rows."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.corpus.documents import RowText, compute_digest
+from slugline.errors import DataError, OptionError
+from slugline.text.blocks import Block, default_blocks, with_columns
+from slugline.text.features import Features
+from slugline.text.table_columns import (
+    MAX_COLUMNS,
+    TableColumn,
+    check_column_names,
+    learn_columns,
+    odd_cells,
+    odd_cells_note,
+)
+
+
+def texts_with(name: str, cells: list[Any]) -> list[RowText]:
+    return [RowText("a text", {name: cell}) for cell in cells]
+
+
+def learned(cells: list[Any]) -> TableColumn:
+    """Return the column of cells that tell their topics."""
+    cells = sorted(cells, key=str)
+    topics = ["high" if place > len(cells) / 2 else "low" for place in range(len(cells))]
+    return learn_columns(texts_with("it", cells), topics, ["it"])[0]
+
+
+def test_a_text_keeps_its_cells_when_it_is_pickled() -> None:
+    text = pickle.loads(pickle.dumps(RowText("stuck", {"product": "Card"})))
+    assert (text, type(text), text.columns) == ("stuck", RowText, {"product": "Card"})
+
+
+def test_words_numbers_and_dates_are_told_apart() -> None:
+    assert learned(["Card", "Loan", None] * 20).kind == "words"
+    dates = ["2026-03-02", "02.03.2026 14:30", "Mon, 2 Mar 2026 15:30:00 +0000", "2026-04-05"]
+    assert learned(dates * 20).kind == "date"
+    assert learned([datetime(2026, month, 2) for month in range(1, 13)] * 5).kind == "date"
+    assert learned([str(number / 4) for number in range(100)]).kind == "number"
+    # Few distinct numbers are names, and so are ones among many words.
+    assert learned([1, 2, 3.0] * 40).kind == "words"
+    assert learned([*[1, 2] * 35, *["none known"] * 30]).kind == "words"
+
+
+def test_numbers_are_cut_at_quantiles() -> None:
+    column = learned([str(number) for number in range(1, 801)] + ["n/a"])
+    assert column.bins == (100.875, 200.75, 300.625, 400.5, 500.375, 600.25, 700.125)
+    assert [column.terms(cell) for cell in ("3", 150, 800.0, "n/a", float("nan"), True)] == [
+        ["it=under 100.875"],
+        ["it=100.875 to 200.75"],
+        ["it=700.125 or more"],
+        ["it=missing"],
+        ["it=missing"],
+        ["it=missing"],
+    ]
+
+
+def test_a_date_becomes_weekday_month_and_hour() -> None:
+    column = TableColumn("sent", "date")
+    expected = ["sent=Monday", "sent=March", "sent=14 h"]
+    for cell in ("2026-03-02T14:30:00", "2.3.2026 14:30", datetime(2026, 3, 2, 14, 30)):
+        assert column.terms(cell) == expected
+    assert column.terms(np.datetime64("2026-03-02T14:30")) == expected
+    assert column.terms("2026-03-02") == expected[:2]
+    assert column.terms("31.02.2026") == column.terms("soon") == ["sent=missing"]
+
+
+def test_words_are_written_in_one_way() -> None:
+    column = TableColumn("it")
+    assert column.terms(3.0) == column.terms(3) == column.terms(" 3 ") == ["it=3"]
+    assert column.terms(True) == ["it=true"]
+    assert column.terms(["usa", "uk", None]) == ["it=usa", "it=uk"]
+    assert column.terms([]) == column.terms("  ") == column.terms(None) == ["it=missing"]
+    assert len(column.terms("x" * 5000)[0]) == len("it=") + 100
+
+
+def test_a_column_of_text_or_ids_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'it' has 300 values in 300 documents"):
+        learned([f"ticket {number}" for number in range(300)])
+    assert learned([f"sender {number // 3}" for number in range(300)]).kind == "words"
+
+
+def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
+    random = np.random.default_rng(0)
+    topics = random.choice(["a", "b", "c"], 600).tolist()
+    texts = [
+        RowText("", {"noise": noise, "ids": ids, "number": number, "weak": weak})
+        for noise, ids, number, weak in zip(
+            random.choice(["x", "y"], 600).tolist(),
+            random.integers(0, 400, 600).astype(str).tolist(),
+            random.normal(size=600).tolist(),
+            np.where(random.random(600) < 0.3, topics, "a").tolist(),
+            strict=True,
+        )
+    ]
+    columns = learn_columns(texts, topics, ["noise", "ids", "number", "weak"])
+    assert [column.kind for column in columns] == ["unused", "unused", "unused", "words"]
+    assert columns[0].terms("x") == []
+    block = with_columns(default_blocks("log-tf-idf"), columns[:3])[-1]
+    assert block.is_unused
+    assert not with_columns(default_blocks("log-tf-idf"), columns)[-1].is_unused
+
+
+def test_an_unknown_column_is_named_with_the_nearest() -> None:
+    texts = texts_with("product", ["Card", "Loan"])
+    with pytest.raises(DataError, match="no column 'prodct'; there are 'product'; did you mean"):
+        learn_columns(texts, ["a", "b"], ["prodct"])
+    with pytest.raises(DataError, match="pass a data frame"):
+        learn_columns(["plain", "texts"], ["a", "b"], ["product"])
+
+
+@pytest.mark.parametrize(
+    "names", ["product", [""], [3], ["a", "a"], [str(n) for n in range(MAX_COLUMNS + 1)]]
+)
+def test_names_are_few_and_distinct(names: Any) -> None:
+    with pytest.raises(OptionError, match="`columns`"):
+        check_column_names(names)
+
+
+def test_only_a_fit_makes_a_block_of_columns() -> None:
+    with pytest.raises(OptionError, match="kind"):
+        Block("columns")
+    with pytest.raises(OptionError, match="kind"):
+        Block("words", columns=(TableColumn("product"),))
+    for bins in [(2.0, 1.0), (float("nan"),), tuple(map(float, range(100)))]:
+        with pytest.raises(OptionError, match="bins"):
+            TableColumn("amount", "number", bins)
+
+
+def test_missing_and_odd_cells_are_reported() -> None:
+    columns = [TableColumn("product"), TableColumn("amount", "number", (1.0,))]
+    texts = texts_with("amount", [1, None, "lots"])
+    note = odd_cells_note(odd_cells(texts, columns).values())
+    assert note == (
+        "there is no column 'product'; 'lots' in column 'amount' is no number: counted as missing"
+    )
+    assert odd_cells(texts_with("product", [None]), columns[:1]) == odd_cells([], columns) == {}
+
+
+TEXTS = [
+    RowText("my card is stuck", {"product": "Card", "tags": ["a", "b"]}),
+    RowText("", {"product": "Loan"}),
+    "öl ohne Spalten",
+    RowText("the loan is late", {"product": "Loan", "tags": ["b"]}),
+]
+
+
+@pytest.mark.parametrize("kernel", ["0", "1"])
+def test_terms_of_columns_stand_behind_those_of_the_text(
+    kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
+    texts_alone = Features(default_blocks("log-tf-idf"))
+    expected = texts_alone.fit_transform(TEXTS).toarray()
+    columns = [TableColumn("product"), TableColumn("tags"), TableColumn("noise", "unused")]
+    features = Features(with_columns(default_blocks("log-tf-idf"), columns))
+    rows = features.fit_transform(TEXTS)
+    assert (features.transform(TEXTS) != rows).nnz == 0
+    width = expected.shape[1]
+    # What the text says stays as it is, to the bit.
+    assert (rows.toarray()[:, :width] == expected).all()
+    beside = rows.toarray()[:, width:]
+    names = [features.term(column) for column in range(width, features.n_columns)]
+    assert names == [
+        *("product=Card", "tags=a", "tags=b", "product=Loan", "tags=missing", "product=missing")
+    ]
+    weight = np.float32(features.blocks[-1].weight)
+    assert (beside / weight).tolist() == [
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 1, 1, 0, 0],
+    ]
+
+
+def test_the_digest_counts_cells() -> None:
+    texts = [RowText("a", {"product": "Card"}), RowText("a", {"product": "Loan"}), "a"]
+    assert len({compute_digest([text], ["topic"]) for text in texts}) == 3
