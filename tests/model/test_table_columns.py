@@ -219,3 +219,18 @@ def test_a_model_without_columns_has_none(classifier: TopicClassifier) -> None:
     fitted: Fitted = TopicClassifier().fit(TRAIN.body, TRAIN.topic).fitted_
     assert fitted.columns == fitted.features.table_columns == ()
     assert TopicClassifier.from_fitted(classifier.fitted_).columns == NAMES
+
+
+def test_lists_of_json_are_values_each(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": "it is broken", "tags": tags, "topic": topic})
+        for tags, topic in ((["a", "b"], "one"), (["c"], "two")) * 20
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    digests = []
+    for _ in range(2):
+        corpus = read_corpus(tmp_path / "train.jsonl", ReadOptions(columns=["tags"]))
+        classifier = TopicClassifier(columns=["tags"]).fit(corpus.texts, corpus.topics)
+        digests.append(classifier.fitted_.data_digest)
+    assert digests[0] == digests[1]
+    assert classifier.features_.vocabularies_[-1].terms == ["tags=a", "tags=b", "tags=c"]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first, nearest
 from slugline.corpus.documents import RowText, is_missing
@@ -260,7 +262,11 @@ def row_with_cells(row: SourceRow, text: str, columns: Sequence[str]) -> str:
     """Return the text of a row with its cells in some columns, as far as it has these."""
     if not columns:
         return text
-    return RowText(text, {name: row.values[name] for name in columns if name in row.values})
+    cells = {name: row.values[name] for name in columns if name in row.values}
+    for name, cell in cells.items():
+        if isinstance(cell, msgspec.Raw):
+            cells[name] = msgspec.json.decode(cell)
+    return RowText(text, cells)
 
 
 def read_table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -127,8 +126,6 @@ def _is_blank(cell: Any) -> bool:
 
 def _read_words(cell: Any) -> list[str]:
     """Return a value as text, or each of a list."""
-    if type(cell).__name__ == "Raw":  # a list or object of JSON; see `SourceRow`
-        cell = json.loads(bytes(cell))
     cells = cell[:MAX_VALUES] if isinstance(cell, list | tuple) else [cell]
     return [_read_word(item) for item in cells if not _is_blank(item)]
 
