@@ -313,9 +313,7 @@ class DocumentSource:
         layout = self._schemas.layout
         if layout is None:
             return None
-        return rows.DataLayout(
-            *layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]
-        )
+        return rows.DataLayout(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:])
 
     @property
     def digest(self) -> str:
