@@ -205,7 +205,10 @@ def test_pairs_and_the_surest_mistakes() -> None:
 
 def test_answers_may_be_others_than_those_over_the_thresholds() -> None:
     names, sets, proba, thresholds = random_case()
-    same = MultilabelEvaluation.from_probabilities(names, sets, proba, thresholds, answers=sets)
+    answered = np.array([[name in topics for name in names] for topics in sets])
+    same = MultilabelEvaluation.from_probabilities(
+        names, sets, proba, thresholds, answered=answered
+    )
     assert same.accuracy == 1
 
 

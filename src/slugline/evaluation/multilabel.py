@@ -238,7 +238,7 @@ class MultilabelEvaluation(TitledRows):
         proba: Floats,
         thresholds: Floats,
         *,
-        answers: TopicSets | None = None,
+        answered: Mask | None = None,
         seed: int = 0,
     ) -> MultilabelEvaluation:
         """Return the evaluation of probabilities.
@@ -251,8 +251,8 @@ class MultilabelEvaluation(TitledRows):
             The topics of each document. Ones that the classifier doesn't know count as missed.
         proba : float array, shape (n_documents, n_topics)
         thresholds : float array, shape (n_topics,)
-        answers : sequence of tuples of str, optional
-            The topics given, if not those whose probability reaches the threshold.
+        answered : bool array, shape (n_documents, n_topics), optional
+            Which topics are given, if not those whose probability reaches the threshold.
         seed : int, default 0
 
         Raises
@@ -275,12 +275,9 @@ class MultilabelEvaluation(TitledRows):
         number = {topic: column for column, topic in enumerate(topics)}
         for name in sorted(set(itertools.chain(*y_true)) - number.keys()):
             number[name] = len(number)
-        if answers is None:
-            answered = csr_array(proba >= thresholds)
-            answered.resize(len(y_true), len(number))
-        else:
-            answered = indicator_matrix(answers, number)
-        return cls([*number], indicator_matrix(y_true, number), answered, proba, thresholds, seed)
+        given = csr_array(proba >= thresholds if answered is None else answered)
+        given.resize(len(y_true), len(number))
+        return cls([*number], indicator_matrix(y_true, number), given, proba, thresholds, seed)
 
     @property
     def n_documents(self) -> int:
