@@ -155,6 +155,21 @@ def test_intervals_are_as_wide_as_those_of_resampled_documents(
         assert interval.high - interval.low == pytest.approx(np.ptp(expected), rel=0.15)
 
 
+def test_rare_topics_that_a_resample_lacks_do_not_pull_macro_f1_down() -> None:
+    # Each of 200 topics has one document, and every second one is found.
+    names = [f"t{number:03}" for number in range(200)]
+    proba = np.zeros((200, 200), dtype=np.float32)
+    proba[np.arange(0, 200, 2), np.arange(0, 200, 2)] = 1
+    evaluation = MultilabelEvaluation.from_probabilities(
+        names, [(name,) for name in names], proba, np.full(200, 0.5, dtype=np.float32)
+    )
+    assert evaluation.macro_f1 == 0.5
+    low, high = evaluation.f1_intervals[1]
+    # Half of some 126 topics in a resample: a standard error of 0.035 for the share of 200.
+    assert 0.5 - low == pytest.approx(0.07, abs=0.03)
+    assert high - 0.5 == pytest.approx(0.07, abs=0.03)
+
+
 def test_without_mistakes_the_intervals_are_those_of_the_exact_match() -> None:
     names, sets, *_ = random_case()
     proba = np.array([[name in topics for name in names] for topics in sets], dtype=np.float32)

@@ -534,6 +534,9 @@ def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
 class ResampledF1:
     """Micro-, macro- and per-document F1 of test sets, from their number of documents of a kind.
 
+    A test set that lacks a topic of the kinds says nothing about its F1, which is then left out of
+    the mean: as 0, it would pull down the macro-F1 of every resample.
+
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_kinds, n_topics)
@@ -548,11 +551,15 @@ class ResampledF1:
         right, of_true, of_predicted = self._sizes
         self._f1 = precision_recall_f1(right, of_true, of_predicted, undefined=1.0).f1
         self._known = known
+        occurs = (self._parts[1] + self._parts[2]).sum(axis=0) > 0
+        self._share_occurring = np.mean(occurs[known])
 
     def __call__(self, counts: I64) -> F64:
         """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
         micro = precision_recall_f1(*(counts @ sizes for sizes in self._sizes)).f1
         totals = [(part.T @ counts.T)[self._known] for part in self._parts]
-        macro = precision_recall_f1(*totals).f1.mean(axis=0)
+        n_occurring = np.count_nonzero(totals[1] + totals[2], axis=0)
+        macro = precision_recall_f1(*totals).f1.sum(axis=0) / np.maximum(n_occurring, 1)
+        macro *= self._share_occurring
         samples = counts @ self._f1 / counts.sum(axis=1)
         return np.stack([micro, macro, samples], axis=1)
