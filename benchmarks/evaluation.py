@@ -214,6 +214,7 @@ def f1_intervals(sets: Sequence[str] = INTERVAL_SETS) -> str:
     for name in sets:
         fitted, test = _fit_on_half(name)
         whole = evaluate(fitted, test)
+        assert isinstance(whole, Evaluation)
         for size in SIZES:
             rows.append([name, str(size), *_interval_cells(whole, size)])
             progress(*rows[-1])

@@ -281,3 +281,13 @@ def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
     )
     assert (after.to_dict() == experiment.tested.evaluation.to_dict()) or is_smaller
     assert done.bytes_after <= how.get("max_size", full + 100)
+
+
+def test_a_model_of_one_topic_is_not_tested_on_several(news_slug: Path) -> None:
+    corpus = Corpus(["wheat and loans"], [("grain", "bank")], "wires.jsonl")
+    with pytest.raises(DataError) as caught:
+        evaluate(load(news_slug), corpus)
+    assert str(caught.value) == (
+        "the model gives each document one topic, and those of wires.jsonl have several; keep one "
+        "of them, such as the first, or train a model on documents with several."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
 from slugline.experiment import run
 from slugline.explanation import explain as explaining
@@ -31,10 +32,8 @@ from slugline.model.routing import Router
 
 
 @dataclass(frozen=True, repr=False)
-class EvaluationResult(Evaluation, TableResult):
-    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
-
-    Other attributes are those of `slugline.evaluation.evaluation.Evaluation`.
+class EvaluationParts(TableResult):
+    """The parts of an evaluation that not every one has; `to_records` has a row for each topic.
 
     Attributes
     ----------
@@ -45,27 +44,51 @@ class EvaluationResult(Evaluation, TableResult):
         The comparison with the model `against`.
     """
 
-    routing: run.RoutingResult | None = None
-    against: PairedComparison | None = None
+    routing: run.RoutingResult | None = field(default=None, kw_only=True)
+    against: PairedComparison | None = field(default=None, kw_only=True)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and number of documents of each topic."""
-        return topic_records(self)
+        return topic_records(self)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
+        metrics: dict[str, Any] = super(TableResult, self).to_dict()  # type: ignore[misc]
         parts = {"routing": self.routing, "against": self.against}
-        return super().to_dict() | {name: part.to_dict() for name, part in parts.items() if part}
+        return metrics | {name: part.to_dict() for name, part in parts.items() if part}
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        title, rows = super()._title_and_rows()
+        title, metrics = super()._title_and_rows()
+        rows = [*metrics]
         if self.routing is not None:
             rows.append(("sure enough", self.routing.summary()))
         if self.against is not None:
-            low, high = self.against.accuracy_interval
-            difference = f"{self.against.accuracy_difference:+.3f}"
-            rows.append(("better by", f"{difference}, 95 % interval {low:+.3f} to {high:+.3f}"))
+            paired = self.against
+            difference, (low, high) = paired.accuracy_difference, paired.accuracy_interval
+            if paired.micro_f1_interval is not None:
+                difference, (low, high) = paired.micro_f1_difference, paired.micro_f1_interval
+            rows.append(
+                ("better by", f"{difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}")
+            )
         return title, rows
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationResult(EvaluationParts, Evaluation):
+    """The metrics of a model on labelled texts; `to_records` has a row for each topic.
+
+    Other attributes are those of `EvaluationParts` and of
+    `slugline.evaluation.evaluation.Evaluation`.
+    """
+
+
+@dataclass(frozen=True, repr=False)
+class MultilabelEvaluationResult(EvaluationParts, MultilabelEvaluation):
+    """The metrics of a model of several topics; `to_records` has a row for each topic.
+
+    Other attributes are those of `EvaluationParts` and of
+    `slugline.evaluation.multilabel.MultilabelEvaluation`.
+    """
 
 
 def evaluate(
@@ -77,7 +100,7 @@ def evaluate(
     against: Model | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> EvaluationResult:
+) -> EvaluationResult | MultilabelEvaluationResult:
     """Measure a model on labelled texts, and test whether it is better than another one.
 
     Parameters
@@ -114,7 +137,9 @@ def evaluate(
     corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)
-    return EvaluationResult(
+    is_multilabel = isinstance(evaluation, MultilabelEvaluation)
+    result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
+    return result(
         **field_values(evaluation),
         routing=None if router.precision is None else run.route_test(router, corpus),
         against=None

@@ -20,7 +20,7 @@ from slugline.corpus.documents import Topic, check_documents
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
-from slugline.evaluation.evaluation import Evaluation
+from slugline.experiment.run import AnyEvaluation
 from slugline.prediction.files import excel_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
@@ -160,13 +160,14 @@ def to_test_corpus(
     text: str | Sequence[str] | None,
     topic: str | None,
     columns: Sequence[str] = (),
+    several: bool = False,
 ) -> Corpus | None:
     """Return the corpus of `test`, if any; columns are those of `data`, which may be a file."""
     if test is None:
         return None
     if not are_sources(test):
         text = topic = None
-    return to_corpus(test, text, topic, name="test", columns=columns)
+    return to_corpus(test, text, topic, name="test", several=several, columns=columns)
 
 
 def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:
@@ -206,6 +207,6 @@ def field_values(result: Any) -> dict[str, Any]:
     return {field.name: getattr(result, field.name) for field in fields(result)}
 
 
-def topic_records(evaluation: Evaluation) -> list[dict[str, Any]]:
+def topic_records(evaluation: AnyEvaluation) -> list[dict[str, Any]]:
     """Return precision, recall, F1 and number of documents of each topic."""
     return [asdict(metrics) for metrics in evaluation.per_topic()]

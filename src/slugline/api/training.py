@@ -139,13 +139,15 @@ def _read_both(
     classifier: TopicClassifier,
     text: str | Sequence[str] | None,
     topic: str | None,
+    *,
+    several: bool = False,
 ) -> tuple[Corpus, Corpus | None]:
     """Return the documents to learn from and to test on, with the classifier's columns."""
     text = text or (classifier.text if are_sources(data) else None)
     columns = tuple(classifier.columns or ())
     return (
-        to_corpus(data, text, topic, columns=columns),
-        to_test_corpus(test, text, topic, columns),
+        to_corpus(data, text, topic, several=several, columns=columns),
+        to_test_corpus(test, text, topic, columns, several),
     )
 
 

@@ -48,7 +48,7 @@ def advise(
 
     counts = train.topic_counts().values()
     is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
-    if not is_default or len(counts) < 2:
+    if not is_default or len(counts) < 2 or train.multilabel:
         return
     typical = statistics.median(counts)
     if typical > FEW_DOCUMENTS:

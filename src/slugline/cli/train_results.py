@@ -164,10 +164,15 @@ def _headline(experiment: Experiment) -> str:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:
         documents = "their descriptions, without any document,"
+    several = ", several for a text," if _has_several_topics(experiment) else ""
     return (
-        f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')} from {documents} in "
-        f"{experiment.seconds:.1f} s{end}"
+        f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
+        f"{documents} in {experiment.seconds:.1f} s{end}"
     )
+
+
+def _has_several_topics(experiment: Experiment) -> bool:
+    return experiment.test is not None and experiment.test.multilabel
 
 
 def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
@@ -175,7 +180,9 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     stream = experiment.fitted.stream
     if experiment.evaluation is not None:
         yield from shares(experiment.evaluation)
-        yield "baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"
+        exact = "exact match of " if _has_several_topics(experiment) else ""
+        always = f"{exact}always {experiment.majority_topic!r}"
+        yield "baseline", f"{experiment.majority:.3f}", always
     elif stream is not None and stream.n_judged:
         yield "accuracy", f"{stream.accuracy:.3f}", _heldout_words(stream)
 

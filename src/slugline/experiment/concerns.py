@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have, percent
@@ -25,14 +25,16 @@ FEW_DOCUMENTS = 10
 _LEAK = 0.01
 
 
-def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> list[str]:
+def topic_warnings(
+    counts: Mapping[str, int], described: Iterable[str] = (), *, multilabel: bool = False
+) -> list[str]:
     """Return warnings about the number of documents of each topic, the most frequent first.
 
     `described` are topics that have a description, and perhaps no document.
     """
     n_documents = sum(counts.values())
     described = {str(topic) for topic in described}
-    if len(counts.keys() | described) == 1 and counts:
+    if len(counts.keys() | described) == 1 and counts and not multilabel:
         only = next(iter(counts))
         return [
             f"{all_of(n_documents, 'document')} {have(n_documents)} the topic {short_repr(only)}: "
@@ -175,11 +177,13 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
         warnings.append(f"{test.name}: {note}.")
     topics = {str(name) for name in fitted.topics.names}
-    unknown = [topic for topic in test.topics if topic not in topics]
+    sets: Any = test.topics if test.multilabel else [(topic,) for topic in test.topics]
+    unknown = [names for names in sets if not topics.issuperset(names)]
     if unknown:
+        example = next(name for name in unknown[0] if name not in topics)
         warnings.append(
             f"{len(unknown):,} of the {counted(len(test), 'test document')} {have(len(unknown))} "
-            f"a topic that the model doesn't know, such as {short_repr(unknown[0])}, and "
+            f"a topic that the model doesn't know, such as {short_repr(example)}, and "
             f"{'counts' if len(unknown) == 1 else 'count'} as wrong. Train with documents of such "
             "topics, or leave them out of the test."
         )

@@ -41,28 +41,58 @@ def evaluate(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> AnyEvaluation:
     """Return the evaluation of a classifier on a corpus; topics it doesn't know count as wrong.
 
     `seed` draws the bootstrap samples of the intervals, and `progress` receives that of an encoder.
 
     Raises
     ------
-    DataError : if the model knows none of the topics.
+    DataError : if the model knows none of the topics, or gives one topic to a document where the
+        corpus has several, or the reverse.
     """
     fitted = to_fitted(model)
     names = [str(name) for name in fitted.topics.names]
+    check_same_kind(fitted, corpus)
     check_some_known(names, corpus)
-    number = {name: i for i, name in enumerate(names)}
-    y_true = [number.get(topic, -1) for topic in corpus.topics]
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
-    return Evaluation.from_probabilities(
-        names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed
+    proba = fitted.predict_proba(corpus.texts)
+    decision = _decision(fitted)
+    if decision is not None:
+        return MultilabelEvaluation.from_probabilities(
+            *(names, corpus.topics, proba, decision.thresholds),
+            answered=decision.given(proba),
+            seed=seed,
+        )
+    number = {name: i for i, name in enumerate(names)}
+    y_true = [number.get(topic, -1) for topic in corpus.topics]
+    return Evaluation.from_probabilities(names, np.array(y_true), proba, seed=seed)
+
+
+def _decision(fitted: Fitted) -> Any:
+    return getattr(fitted, "decision", None)
+
+
+def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
+    """Check that a model and a corpus both have one topic a document, or both several."""
+    is_multilabel = _decision(fitted) is not None
+    if not corpus.topics or is_multilabel == corpus.multilabel:
+        return
+    if is_multilabel:
+        raise DataError(
+            f"the model gives a document several topics, and those of {corpus.name} have one each; "
+            "give lists of topics (in a table, `topic_separator`), or use a model of one topic."
+        )
+    raise DataError(
+        f"the model gives each document one topic, and those of {corpus.name} have several; keep "
+        "one of them, such as the first, or train a model on documents with several."
     )
 
 
-def compare_evaluations(first: Evaluation, second: Evaluation, corpus: Corpus) -> PairedComparison:
+def compare_evaluations(
+    first: AnyEvaluation, second: AnyEvaluation, corpus: Corpus
+) -> PairedComparison:
     """Return the comparison of two classifiers' evaluations on one corpus."""
     return compare_paired(
         corpus.topics,
@@ -76,13 +106,19 @@ def compare_evaluations(first: Evaluation, second: Evaluation, corpus: Corpus) -
 def stored_metrics(evaluation: AnyEvaluation, majority: float) -> dict[str, float]:
     """Return the metrics of a test that a model file stores, by name."""
     if isinstance(evaluation, MultilabelEvaluation):
-        first = {"test_micro_f1": evaluation.micro.f1, "test_samples_f1": evaluation.samples.f1}
+        metrics = {
+            "test_micro_f1": evaluation.micro.f1,
+            "test_macro_f1": evaluation.macro_f1,
+            "test_f1_per_document": evaluation.samples.f1,
+            "test_exact_match": evaluation.accuracy,
+        }
     else:
-        first = {"test_log_loss": evaluation.log_loss}
-    return {
-        "test_accuracy": evaluation.accuracy,
-        "test_macro_f1": evaluation.macro_f1,
-        **first,
+        metrics = {
+            "test_accuracy": evaluation.accuracy,
+            "test_macro_f1": evaluation.macro_f1,
+            "test_log_loss": evaluation.log_loss,
+        }
+    return metrics | {
         "test_documents": float(evaluation.n_documents),
         "majority_baseline": majority,
     }
@@ -90,11 +126,13 @@ def stored_metrics(evaluation: AnyEvaluation, majority: float) -> dict[str, floa
 
 def check_some_known(topics: Sequence[str], test: Corpus) -> None:
     """Check that a test has one of the topics; DataError if not."""
-    if not set(topics) & set(test.topics):
+    others = test.topic_counts()
+    if not set(topics) & others.keys():
+        example = next(test.all_topics(), None)
+        instead = "none at all" if example is None else f"ones like {short_repr(example)}"
         raise DataError(
             f"{test.name} has none of the model's topics, such as {short_repr(min(topics))}, but "
-            f"ones like {short_repr(test.topics[0])}; test on documents with the topics that the "
-            "model learns."
+            f"{instead}; test on documents with the topics that the model learns."
         )
 
 
@@ -102,7 +140,7 @@ def check_several_topics(corpus: Corpus) -> None:
     """Check that a corpus has two topics or more; DataError if not."""
     if not len(corpus):
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
-    if len(set(corpus.topics)) == 1:
+    if not corpus.multilabel and len(set(corpus.topics)) == 1:
         raise DataError(
             f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
             f"{short_repr(corpus.topics[0])}: there is nothing to tell apart. Add documents of "
@@ -347,9 +385,12 @@ def run_experiment(
         check_two_documents(train, "test on", "test")
         train, test = train.split(chosen_fraction, seed)
     check_validation(classifier, train, validation)
-    warnings = concerns.topic_warnings(train.topic_counts(), classifier.descriptions or ())
+    counts = train.topic_counts()
+    warnings = concerns.topic_warnings(
+        counts, classifier.descriptions or (), multilabel=train.multilabel
+    )
     if test is not None:
-        check_some_known(train.topics, test)
+        check_some_known([*counts], test)
         warnings += concerns.leak_warnings(train, test)
     seconds = timed_fit(classifier, train, validation, progress, sample_weight=sample_weight)
     fitted = classifier.fitted_
@@ -370,7 +411,7 @@ def run_experiment(
 
 def _with_test(
     experiment: Experiment,
-    topics: Sequence[str],
+    topics: Sequence[Any],
     test: Corpus,
     test_fraction: float | None,
     progress: Progress | None,
@@ -378,7 +419,12 @@ def _with_test(
     """Return the experiment with its evaluation on a test."""
     fitted, warnings = experiment.fitted, experiment.warnings
     evaluation = evaluate(fitted, test, seed=fitted.seed, progress=progress)
-    majority_topic, majority = majority_baseline(topics, test.topics)
+    true: Sequence[Any] = test.topics
+    if test.multilabel:
+        topics, true = ([tuple(sorted(names)) for names in part] for part in (topics, true))
+    majority_topic, majority = majority_baseline(topics, true)
+    if isinstance(majority_topic, tuple):
+        majority_topic = ", ".join(majority_topic) or "no topic"
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings += (
             f"the model is no better than always answering {short_repr(majority_topic)}: that is "
@@ -392,7 +438,7 @@ def _with_test(
         evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
-        shuffled=shuffled_baseline(test.topics, fitted.seed),
+        shuffled=shuffled_baseline(true, fitted.seed),
         warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )
 
@@ -424,7 +470,7 @@ def run_stream(
 def check_validation(classifier: TopicClassifier, train: Corpus, validation: Corpus | None) -> None:
     """Check that the best epoch can be found on something; DataError if not."""
     if validation is not None:
-        unknown = sorted(set(validation.topics) - set(train.topics))
+        unknown = sorted(validation.topic_counts().keys() - train.topic_counts().keys())
         if unknown:
             raise DataError(
                 f"{validation.name} has topics that {train.name} has no documents of, such as "
