@@ -96,10 +96,47 @@ function keysOf(arrays, number) {
 
 // Texts to rows ------------------------------------------------------------------------------------
 
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, DATE = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d))?/;
+
+/** Return the terms of a cell beside the text, as `TableColumn.terms` does. */
+function cellTerms({ name, kind, bins, binNames }, cell, { missing, longest, weekdays, months }) {
+  const value = (cell ?? "").trim().split(/\s+/).join(" "), date = DATE.exec(value);
+  let found = [];
+  if (kind === "number" && NUMBER.test(value)) {
+    found = [binNames[bins.filter((bound) => bound <= Number(value)).length]];
+  } else if (kind === "date" && date) {
+    const [year, month, day, hour, minute] = date.slice(1).map((digits) => Number(digits ?? 0));
+    found = [weekdays[(new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 6) % 7], months[month - 1]];
+    if (hour || minute) found.push(`${hour} h`);
+  } else if (kind === "words" && value) {
+    const points = [...value];
+    found = [points.length > longest ? `${points.slice(0, longest - 1).join("")}…` : value];
+  }
+  return (found.length ? found : [missing]).map((part) => `${name}=${part}`);
+}
+
+/** Count the known terms of columns beside the text. */
+function countCells(block, { columns, ...facts }, cells) {
+  const counts = new Map();
+  columns.forEach((column, i) => {
+    for (const term of cellTerms(column, cells[i], facts)) {
+      const bytes = new TextEncoder().encode(term);
+      hashBytes(bytes, 0, bytes.length);
+      const found = block.find();
+      if (found >= 0) counts.set(found, 1);
+    }
+  });
+  return counts;
+}
+
 /** Return where each known term of a text stands, block by block, and its row. */
-function rowOf(model, text) {
+function rowOf(model, text, cells) {
   const reading = readText(text, model.characters);
   const blocks = model.blocks.map((block) => {
+    if (block.kind === "columns") {
+      const counts = model.cells ? countCells(block, model.cells, cells) : new Map();
+      return { block, places: [], counts, values: weighed(model, block, counts) };
+    }
     const places = [], counts = new Map();
     eachTerm(block.kind, reading, model.characters, (start, end, word, isPhrase) => {
       const column = block.find();
@@ -139,8 +176,8 @@ function scale(model, blocks) {
 // Rows to answers ----------------------------------------------------------------------------------
 
 /** Answer a text: probabilities of all topics, the topics in their order, and why it is unsure. */
-function classify(model, text) {
-  const row = rowOf(model, text), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
+function classify(model, text, cells = []) {
+  const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   return { text, row, scores, probabilities, order, unsure: unsureOf(model, row, probabilities, order[0]) };
 }

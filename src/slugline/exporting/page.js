@@ -27,7 +27,8 @@ function update() {
   const text = byId("text").value;
   byId("clear").disabled = !text;
   const isTooLong = text.length > MOST_READ;
-  page.answer = text && !isTooLong ? classify(page.model, text) : null;
+  const cells = [...document.querySelectorAll(".beside input")].map((input) => input.value);
+  page.answer = text && !isTooLong ? classify(page.model, text, cells) : null;
   page.chosen = page.answer ? page.answer.order[0] : 0;
   showAnswer(isTooLong ? [TOO_LONG] : WAITING);
   showTopics();
@@ -140,10 +141,13 @@ function markedText(points, pieces) {
 function listen() {
   const text = byId("text");
   let timer = 0;
-  text.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(update, PAUSE);
-  });
+  for (const field of [text, ...document.querySelectorAll(".beside input")]) {
+    field.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(update, PAUSE);
+    });
+    field.disabled = false;
+  }
   const set = (value) => {
     clearTimeout(timer);
     text.value = value;
@@ -158,7 +162,6 @@ function listen() {
     page.showsAll = !page.showsAll;
     showTopics();
   });
-  text.disabled = false;
 }
 
 async function begin() {

@@ -55,6 +55,7 @@ def page_of(parts: ModelParts, model: str) -> str:
         name=model if model in SHIPPED else Path(model).stem,
         n_topics=counted(len(parts.fitted.topics), "topic"),
         samples=samples() if model in SHIPPED else (),
+        columns=parts.fitted.column_values(),
         card=render_markdown(card, level=2),
         facts=_json({**parts.facts, "arrays": packed.arrays}),
         weights=packed.data,

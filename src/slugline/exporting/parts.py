@@ -28,6 +28,8 @@ from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
+from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
+from slugline.text.terms import COLUMNS
 from slugline.text.words import TRANSLATION, character_classes
 
 # Packed arrays ------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ def _composes(character: str, first: str, second: str) -> bool:
 # The model ----------------------------------------------------------------------------------------
 
 # Terms and weightings that `text.js` and `model.js` implement.
-_KINDS = ("words", "lead", "bigrams", "characters")
+_KINDS = ("words", "lead", "bigrams", "characters", COLUMNS)
 _WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))
@@ -325,6 +327,21 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
         "isRouted": router.precision is not None,
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,
+        **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
+    }
+
+
+def _cell_facts(fitted: Fitted) -> dict[str, Any]:
+    """Return what scripts need to make terms of columns beside the text."""
+    return {
+        "columns": [
+            {"name": c.name, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
+            for c in fitted.columns
+        ],
+        "missing": MISSING,
+        "longest": MAX_VALUE,
+        "weekdays": WEEKDAYS,
+        "months": MONTHS,
     }
 
 

@@ -19,7 +19,7 @@ from slugline.corpus.rows import DataLayout
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.text.features import Features, WordCounts
-from slugline.text.table_columns import UNUSED, TableColumn, format_columns
+from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.encoder import CheckedEncoder
@@ -139,6 +139,18 @@ class Fitted:
     def columns(self) -> tuple[TableColumn, ...]:
         """The columns beside the text that count for its predictions."""
         return tuple(c for c in self.features.table_columns if c.kind != UNUSED)
+
+    def column_values(self) -> list[tuple[TableColumn, list[str]]]:
+        """Return the columns beside the text, and the known values of those of words."""
+        if not self.columns:
+            return []
+        terms = self.features.vocabularies_[-1].terms
+        return [
+            (c, sorted(t.removeprefix(f"{c.name}=") for t in terms if t.startswith(f"{c.name}=")))
+            if c.kind == WORDS
+            else (c, [])
+            for c in self.columns
+        ]
 
     @property
     def encoder(self) -> CheckedEncoder | None:

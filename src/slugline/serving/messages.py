@@ -9,15 +9,16 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
-from slugline.base.checks import replace_surrogates
+from slugline.base.checks import replace_surrogates, short_repr
 from slugline.base.words import nearest
-from slugline.corpus.documents import Topic
+from slugline.corpus.documents import RowText, Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
+from slugline.text.table_columns import odd_cells, odd_cells_note
 
 # Results ------------------------------------------------------------------------------------------
 
@@ -112,6 +113,43 @@ def round_number(value: float) -> float:
     return round(value, _DIGITS)
 
 
+# Columns beside the text --------------------------------------------------------------------------
+
+Cell = str | int | float | bool | list[str] | None
+Cells = dict[str, Cell]
+
+
+def with_columns(
+    model: ServedModel, texts: Sequence[str], columns: Cells | Sequence[Cells]
+) -> tuple[list[str], str | UnsetType]:
+    """Return texts with the columns that the model counts, and a note on missing or odd ones.
+
+    Raises
+    ------
+    DataError : if the model has no such column, or there is not one mapping for each text.
+    """
+    known = [column.name for column in model.fitted.features.table_columns]
+    rows = [columns] * len(texts) if columns == {} else columns
+    rows = [rows] if isinstance(rows, dict) else rows
+    if len(rows) != len(texts):
+        raise DataError(
+            f"`columns` has {len(rows):,} mappings for {len(texts):,} texts; give one for each."
+        )
+    unknown = next((name for row in rows for name in row if name not in known), None)
+    if unknown is not None:
+        near = nearest(unknown, known)
+        advice = f"it has {', '.join(known)}" if known else "it counts none beside the text"
+        raise DataError(
+            f"{model.name} has no column {short_repr(unknown)}; "
+            + (f"did you mean {near!r}?" if near else f"{advice}.")
+        )
+    if not known:
+        return list(texts), UNSET
+    documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
+    note = odd_cells_note(odd_cells(documents, model.fitted.columns).values())
+    return documents, note or UNSET
+
+
 # Requests and replies -----------------------------------------------------------------------------
 
 ModelName = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
@@ -124,6 +162,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class ClassifyOptions(Question, frozen=True, kw_only=True):
     """Options of a classification."""
 
+    columns: Annotated[
+        Cells | list[Cells],
+        Meta(
+            description="Values of the columns beside the text that the model counts, by name; of "
+            "several texts, one object for each. A column that is left out counts as missing."
+        ),
+    ] = {}
     model: ModelName = None
     top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
     min_precision: Annotated[
@@ -142,6 +187,9 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: str
     results: list[Result]
+    note: Annotated[
+        str | UnsetType, Meta(description="Which columns are missing or of another kind.")
+    ] = UNSET
 
 
 class ExplainRequest(Question, frozen=True, kw_only=True):
@@ -154,6 +202,9 @@ class ExplainRequest(Question, frozen=True, kw_only=True):
     against: Annotated[
         Topic | None, Meta(description="Say how far the topic is above this one.")
     ] = None
+    columns: Annotated[
+        Cells, Meta(description="Values of the columns beside the text, by name.")
+    ] = {}
     model: ModelName = None
 
 
@@ -209,7 +260,8 @@ class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
 
 def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
     """Return the explanation of a score; OptionError if the model doesn't have the topic."""
-    explanation = explain(model.fitted, request.text, request.topic, against=request.against)
+    [text], _ = with_columns(model, [request.text], request.columns)
+    explanation = explain(model.fitted, text, request.topic, against=request.against)
     return ExplanationReply(
         model=model.name,
         version=model.digest,
@@ -241,6 +293,11 @@ def store_correction(
     """
     if not request.text.strip():
         raise DataError("`text` is blank, and teaches nothing; give the text that was answered.")
+    if model.fitted.columns:
+        raise DataError(
+            f"{model.name} counts columns beside the text, which a correction doesn't keep; "
+            "correct the table that it learns from, and train it again."
+        )
     topic, is_new = known_topic(model, request.topic)
     if is_new and not request.is_new:
         _check_spelling(model, str(topic))

@@ -37,13 +37,13 @@ _N_JUDGED, _N_PERMUTATIONS, _LEAD = 20_000, 30, 3.0
 # From so many cells on, a column of which more than this share occurs nowhere else is refused.
 _ENOUGH_CELLS, _MOST_SINGLE = 50, 0.8
 # Characters of a value in its term.
-_MAX_VALUE = 100
+MAX_VALUE = 100
 #: The most values of a list in one cell.
 MAX_VALUES = 100
-_MISSING = "missing"
+MISSING = "missing"
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T,]+(\d.*))?")
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
@@ -100,19 +100,23 @@ class TableColumn:
             return []
         values = [] if _is_blank(cell) else _READERS[self.kind](cell)
         if self.kind == NUMBER:
-            values = [self._bin(number) for number in values]
+            places = np.searchsorted(self.bins, values, side="right").tolist()
+            values = [self.bin_names()[place] for place in places]
         elif self.kind == DATE:
             values = [part for when in values for part in _date_parts(when)]
-        return [f"{self.name}={value}" for value in values] or [f"{self.name}={_MISSING}"]
+        return [f"{self.name}={value}" for value in values] or [f"{self.name}={MISSING}"]
 
-    def _bin(self, number: float) -> str:
+    def bin_names(self) -> list[str]:
+        """Return the name of each bin.
+
+        >>> TableColumn("amount", "number", (10.0, 50.0)).bin_names()
+        ['under 10', '10 to 50', '50 or more']
+        """
         if not self.bins:
-            return "a number"
-        place = int(np.searchsorted(self.bins, number, side="right"))
-        if place == 0:
-            return f"under {self.bins[0]:g}"
-        low = f"{self.bins[place - 1]:g}"
-        return f"{low} or more" if place == len(self.bins) else f"{low} to {self.bins[place]:g}"
+            return ["a number"]
+        bounds = [f"{bound:g}" for bound in self.bins]
+        between = [f"{low} to {high}" for low, high in pairwise(bounds)]
+        return [f"under {bounds[0]}", *between, f"{bounds[-1]} or more"]
 
 
 # Cells --------------------------------------------------------------------------------------------
@@ -138,7 +142,7 @@ def _read_word(cell: Any) -> str:
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)
     text = " ".join(str(cell).split())
-    return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
 
 
 def _read_numbers(cell: Any) -> list[float]:
@@ -160,7 +164,7 @@ def _read_dates(cell: Any) -> list[datetime]:
         return [cell]
     if isinstance(cell, date):
         return [datetime(cell.year, cell.month, cell.day)]
-    if not isinstance(cell, str) or len(cell) > _MAX_VALUE:
+    if not isinstance(cell, str) or len(cell) > MAX_VALUE:
         return []
     text = cell.strip()
     if match := _DAY_FIRST.fullmatch(text):
@@ -185,7 +189,7 @@ _READERS: dict[str, Callable[[Any], list[Any]]] = {
 
 def _date_parts(when: datetime) -> list[str]:
     """Return weekday, month and, unless a date has no time, the hour."""
-    parts = [_WEEKDAYS[when.weekday()], _MONTHS[when.month - 1]]
+    parts = [WEEKDAYS[when.weekday()], MONTHS[when.month - 1]]
     has_time = any((when.hour, when.minute, when.second, when.microsecond))
     return [*parts, f"{when.hour} h"] if has_time else parts
 

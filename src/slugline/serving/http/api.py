@@ -56,6 +56,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     topics: list[Topic]
+    columns: Annotated[
+        list[str] | UnsetType, Meta(description="Columns beside the text that count, if any.")
+    ] = UNSET
     n_documents: int
     metrics: dict[str, float]
     min_precision: float | None
@@ -99,6 +102,7 @@ async def classify(request: Request) -> Response:
     texts = _texts(body)
     _check(state, texts, explain=body.explain, top=body.top)
     model = find_model(request, body.model)
+    texts, note = messages.with_columns(model, texts, body.columns)
     if state.settings.log_texts:
         number = request.state.request_id
         _log.info("%s: %r", number, texts, extra={"request_id": number})
@@ -113,7 +117,9 @@ async def classify(request: Request) -> Response:
             for first in range(0, len(texts), n_texts):  # others have their turn in between
                 part = slice(first, first + n_texts)
                 results += await state.run(_encode_results, model, texts[part], routes[part], body)
-        return messages.Classification(model=model.name, version=model.digest, results=results)
+        return messages.Classification(
+            model=model.name, version=model.digest, results=results, note=note
+        )
 
     with state.batches.guesses(len(texts), body.top):
         return json_response(await in_time(answers(), state))
@@ -200,6 +206,7 @@ async def show_model(request: Request) -> Response:
             name=model.name,
             version=model.digest,
             topics=model.fitted.topics.names,
+            columns=[column.name for column in model.fitted.columns] or UNSET,
             n_documents=info.n_documents,
             metrics=info.metrics,
             min_precision=model.router.precision,

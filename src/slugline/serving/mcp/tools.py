@@ -37,6 +37,10 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: str
     topics: list[Topic]
+    columns: Annotated[
+        list[str] | msgspec.UnsetType,
+        Meta(description="Columns beside the text that the model counts, if any, and their kinds."),
+    ] = msgspec.UNSET
     n_documents: Annotated[int, Meta(description="How many documents the model learned from.")]
     min_precision: Annotated[
         float | None, Meta(description="How often answers are to be right, unless asked otherwise.")
@@ -108,15 +112,18 @@ class ModelTools:
         """Classify texts."""
         self.limits.check(request.texts, explain=request.explain, top=request.top)
         model = self.model(request.model)
+        texts, note = messages.with_columns(model, request.texts, request.columns)
         routes = [
             route
-            for first in range(0, len(request.texts), _BATCH)
-            for route in model.route(request.texts[first : first + _BATCH], request.min_precision)
+            for first in range(0, len(texts), _BATCH)
+            for route in model.route(texts[first : first + _BATCH], request.min_precision)
         ]
         answers = messages.to_results(routes, request.top)
         if request.explain:
-            answers = messages.with_reasons(model, request.texts, answers)
-        return messages.Classification(model=model.name, version=model.digest, results=answers)
+            answers = messages.with_reasons(model, texts, answers)
+        return messages.Classification(
+            model=model.name, version=model.digest, results=answers, note=note
+        )
 
     def explain(self, request: messages.ExplainRequest) -> messages.ExplanationReply:
         """Explain which words speak for a topic."""
@@ -130,6 +137,7 @@ class ModelTools:
             model=model.name,
             version=model.digest,
             topics=model.fitted.topics.names,
+            columns=[*map(str, model.fitted.columns)] or msgspec.UNSET,
             n_documents=model.file.info.n_documents,
             min_precision=model.router.precision,
         )
@@ -198,7 +206,8 @@ TOOLS = (
     Tool(
         name="list_topics",
         title="List the topics",
-        description="Names all topics that a model can answer.",
+        description="Names all topics that a model can answer, and the columns beside the text "
+        "that it counts; give their values as `columns`.",
         arguments=ListTopicsArguments,
         reply=TopicList,
         function=ModelTools.list_topics,

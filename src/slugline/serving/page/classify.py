@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.base.words import whole_percent
-from slugline.corpus.documents import Topic
+from slugline.corpus.documents import RowText, Topic, cells_of
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import WordShare
 from slugline.exporting.page import samples, why_unsure
@@ -108,14 +108,19 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         is_approximate=explanation.is_approximate,
-        words_for=_strongest(words, +1),
-        words_against=_strongest(words, -1),
+        words_for=_strongest(model, words, +1),
+        words_against=_strongest(model, words, -1),
     )
 
 
-def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
-    """Return the strongest words of the text, for (+1) or against (-1)."""
-    strongest = [share.word for share in words if share.n_places and share.share * sign > 0]
+def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> list[str]:
+    """Return the strongest words of the text and columns beside it, for (+1) or against (-1)."""
+    columns = {column.name for column in model.fitted.columns}
+    strongest = [
+        share.word
+        for share in words
+        if (share.n_places or share.word.partition("=")[0] in columns) and share.share * sign > 0
+    ]
     return [
         word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
         for word in strongest[:_N_WORDS]
@@ -143,6 +148,10 @@ async def ask(request: Request) -> Response:
     model = chosen_model(request)
     form = await read_form(request)
     text = _text(form, model)
+    if model.fitted.columns:
+        names = [column.name for column in model.fitted.columns]
+        cells = {name: form.get(f"column.{place}", "") for place, name in enumerate(names)}
+        text = RowText(text, cells)
     answer = await answer_for(app_state(request), model, text, form.get("topic"))
     if wants_part(request):
         return page(request, "answer.html.j2", **_values(answer))
@@ -196,6 +205,10 @@ def classify_page(
         text=text,
         samples=samples_for(model),
         topics=model.fitted.topics.names[:_MOST_FOUND],
+        columns=[
+            (column, values[:_MOST_FOUND], cells_of(text).get(column.name, ""))
+            for column, values in model.fitted.column_values()
+        ],
         **_values(answer) | more,
     )
 

@@ -88,10 +88,12 @@ document.addEventListener("submit", (event) => {
 const text = find("#text");
 let pause;
 const ask = () => send(find("#ask"));
-text?.addEventListener("input", () => {
+const askSoon = () => {
   clearTimeout(pause);
   pause = setTimeout(ask, 250);
-});
+};
+text?.addEventListener("input", askSoon);
+find(".beside")?.addEventListener("input", askSoon);
 text?.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();

@@ -22,6 +22,7 @@ from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
 from slugline.serving.http.state import app_state, client_address
+from slugline.text.table_columns import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -96,7 +97,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "models": models,
         "tabs": _TABS,
         "path": request.scope["path"],
-        "takes_corrections": state.store is not None,
+        "takes_corrections": state.store is not None and not model.fitted.columns,
         "static": STATIC,
         # Of links that stay with the model.
         "query": {} if model is models[0] else {"model": model.name},
@@ -131,7 +132,7 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
 Handler = Callable[[Request], Awaitable[Response]]
 
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 20
+_MOST_FIELDS = 20 + MAX_COLUMNS
 
 
 def wants_part(request: Request) -> bool:

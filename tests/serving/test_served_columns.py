@@ -1,0 +1,140 @@
+"""Columns beside the text, taken by the API, the page, the MCP tools and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+import slugline
+from server import client, make_state
+from slugline.corpus.documents import RowText
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import DataError
+from slugline.serving.mcp.tools import ModelTools
+from slugline.serving.model import Models
+from slugline.serving.settings import Limits
+
+TOPICS = ["card", "loan", "app"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of topics that a product decides."""
+    texts = [
+        RowText("it is broken", {"product": TOPICS[n % 3].title(), "amount": n % 3 * 50 + n / 9})
+        for n in range(150)
+    ]
+    path = tmp_path_factory.mktemp("columns") / "tickets.slug"
+    topics = [TOPICS[n % 3] for n in range(150)]
+    slugline.TopicClassifier(columns=["product", "amount"]).fit(texts, topics).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def api(model: Path) -> Iterator[TestClient]:
+    with client(make_state(model, "reuters46")) as found:
+        yield found
+
+
+def classify(api: TestClient, **body: Any) -> Any:
+    return api.post("/v1/classify", json=body)
+
+
+def test_the_api_takes_columns(api: TestClient) -> None:
+    rows = [{"product": topic.title(), "amount": 50 * n} for n, topic in enumerate(TOPICS)]
+    reply = classify(api, texts=["it is broken"] * 3, columns=rows, explain=True).json()
+    assert [result["topic"] for result in reply["results"]] == TOPICS
+    assert "note" not in reply
+    for result, row in zip(reply["results"], rows, strict=True):
+        assert f"product={row['product']}" in [word["word"] for word in result["reasons"]]
+        one = classify(api, text="it is broken", columns=row).json()
+        assert one["results"][0]["probability"] == result["probability"]
+    assert api.get("/v1/models/tickets").json()["columns"] == ["product", "amount"]
+    assert "columns" not in api.get("/v1/models/reuters46").json()
+
+
+def test_the_api_explains_columns(api: TestClient) -> None:
+    body = {"text": "it is broken", "columns": {"product": "Loan", "amount": "60"}}
+    reply = api.post("/v1/explain", json=body).json()
+    assert reply["topic"] == "loan"
+    assert {"product=Loan"} <= {word["word"] for word in reply["reasons"]}
+
+
+def test_the_api_notes_missing_and_odd_columns(api: TestClient) -> None:
+    reply = classify(api, text="it is broken", columns={"amount": "lots"}).json()
+    assert reply["note"] == (
+        "there is no column 'product'; 'lots' in column 'amount' is no number: counted as missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"columns": {"prodct": "Card"}},
+            "tickets has no column 'prodct'; did you mean 'product'?",
+        ),
+        ({"columns": [{}, {}]}, "`columns` has 2 mappings for 1 texts; give one for each."),
+        ({"columns": {"product": {"a": 1}}}, "Expected"),
+        (
+            {"columns": {"product": "Card"}, "model": "reuters46"},
+            "reuters46 has no column 'product'; it counts none beside the text.",
+        ),
+    ],
+)
+def test_the_api_refuses_other_columns(api: TestClient, body: Any, message: str) -> None:
+    reply = classify(api, text="it is broken", **body)
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith(message)
+
+
+def test_the_page_has_a_field_for_each_column(api: TestClient) -> None:
+    empty = api.get("/").text
+    assert '<option value="Loan">' in empty
+    assert 'name="column.1"' in empty
+    assert "column.0" not in api.get("/", params={"model": "reuters46"}).text
+    for topic in TOPICS:
+        form = {"text": "it is broken", "column.0": topic.title()}
+        answered = api.post("/", data=form).text
+        assert f'<p class="topic"><bdi>{topic}</bdi></p>' in answered
+        assert f'name="column.0" value="{topic.title()}"' in answered
+        assert f"<bdi>product={topic.title()}</bdi>" in answered
+
+
+def test_a_correction_of_such_a_model_is_refused(model: Path, tmp_path: Path) -> None:
+    state = make_state(model, corrections=str(tmp_path / "corrections.db"))
+    with client(state) as api:
+        reply = api.post("/v1/corrections", json={"text": "it is broken", "topic": "loan"})
+        assert reply.status_code == 422
+        assert "which a correction doesn't keep" in reply.json()["detail"]
+        assert 'id="wrong"' not in api.post("/", data={"text": "it is broken"}).text
+    assert state.store is not None
+    state.store.close()
+
+
+def test_tools_take_columns(model: Path, tmp_path: Path) -> None:
+    store = CorrectionStore(str(tmp_path / "corrections.db"))
+    tools = ModelTools(Models.load([str(model)]), Limits(), store)
+    row = {"product": "App", "amount": 100}
+    reply: Any = tools.call("classify", {"texts": ["it is broken"], "columns": [row]})
+    assert reply.results[0].topic == "app"
+    listed: Any = tools.call("list_topics", {})
+    assert listed.columns == ["product (words)", "amount (number in 8 bins)"]
+    explained: Any = tools.call("explain", {"text": "it is broken", "columns": row})
+    assert explained.topic == "app"
+    with pytest.raises(DataError, match="doesn't keep"):
+        tools.call("add_correction", {"text": "it is broken", "topic": "loan"})
+    store.close()
+
+
+def test_tables_are_answered_by_their_columns(model: Path, tmp_path: Path) -> None:
+    rows = [{"text": "it is broken", "product": topic.title()} for topic in TOPICS]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    slugline.predict_files(model, tmp_path / "in.jsonl", tmp_path / "out", progress=None)
+    answers = (tmp_path / "out" / "in.jsonl").read_text().splitlines()
+    assert [json.loads(answer)["topic"] for answer in answers] == TOPICS
