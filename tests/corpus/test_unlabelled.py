@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.labelled import LabelledRows, SourceLayout, UnlabelledTexts, read_texts
+from slugline.corpus.labelled import LabelledRows, SourceLayout
+from slugline.corpus.loading import UnlabelledTexts, read_texts
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import ReadOptions, SourceRow
 from slugline.errors import DataError
@@ -62,7 +63,10 @@ def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) ->
         ({"text": True, "topic": "b"}, "a value of type bool for a text"),
         ({"text": ["a"], "topic": "b"}, "a list for a text"),
         ({"text": {"a": 1}, "topic": "b"}, "an object for a text"),
-        ({"text": "a", "topic": ["b"]}, "several topics, where the first 100 rows have one each"),
+        (
+            {"text": "a", "topic": ["b"]},
+            "several topics, where the first 100 rows of the data have one each",
+        ),
         ({"text": "a", "topic": ["b", ["c"]]}, "a list in a list of topics"),
         ({"text": "a", "topic": ["b", {"c": 1}]}, "an object in a list of topics"),
         (

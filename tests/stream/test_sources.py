@@ -17,9 +17,9 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.corpus.formats import ByteRange
-from slugline.corpus.labelled import SchemaCheck, SourceSchema
+from slugline.corpus.labelled import SchemaCheck, SourceLayout, SourceSchema
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.rows import BadRow, DataLayout, ReadOptions
+from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, TopicForm
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 from slugline.stream import source as parts
@@ -237,7 +237,7 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
-    assert read(packed)[:2] == ([FilePartition((str(packed),), ReadOptions())], ROWS)
+    assert read(packed)[:2] == ([FilePartition((str(packed),), ReadOptions(several=False))], ROWS)
     found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
     assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS
@@ -324,6 +324,49 @@ def test_files_of_other_columns_are_named_though_read_apart(tmp_path: Path) -> N
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", head="body,label")]
     with pytest.raises(DataError, match=r"b\.csv has its texts and topics in 'body', 'label', but"):
         read(paths)
+
+
+def test_documents_with_several_topics_are_an_error_as_yet(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"])])
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"the documents of {path} have several topics, and learning from a stream takes one topic "
+        "for each; keep one of them, such as the first."
+    )
+
+
+def test_the_first_rows_of_the_first_file_show_whether_documents_have_several_topics(
+    tmp_path: Path,
+) -> None:
+    first = write_lines(tmp_path / "a.jsonl", [*ROWS, ("text", ["x"])])
+    second = write_lines(tmp_path / "b.jsonl", [("text", ["x"])])
+    for paths, at in (([first], f"{first}: line 401"), ([tmp_path / "c.jsonl", second], second)):
+        write_lines(tmp_path / "c.jsonl")
+        with pytest.raises(DataError) as caught:
+            read(paths)
+        assert str(caught.value).startswith(str(at))
+        assert (
+            "can't be used: several topics, where the first 100 rows of the data have one each; "
+            "put a document with several among these, or go on without such rows with "
+            "`skip_bad_rows`."
+        ) in str(caught.value)
+
+
+def test_files_of_one_and_of_several_topics_are_named(tmp_path: Path) -> None:
+    schema = SourceSchema("a", "line", SourceLayout(("text",), "topic", "x"), True, 1, 0, ())
+    several = schema._replace(
+        name="b", layout=SourceLayout(("text",), "topic", "x", (), TopicForm("array"))
+    )
+    for order in ((schema, several), (several, schema)):
+        check = SchemaCheck()
+        check.add(order[0])
+        with pytest.raises(DataError) as caught:
+            check.add(order[1])
+        assert str(caught.value) == (
+            "a has one topic for each of its first 100 documents, but b has several; put a "
+            "document with several among these."
+        )
 
 
 def test_an_empty_file_among_many_is_named(tmp_path: Path) -> None:

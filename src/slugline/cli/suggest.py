@@ -62,7 +62,7 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
-    from slugline.corpus.labelled import read_texts
+    from slugline.corpus.loading import read_texts
     from slugline.corpus.readers import read_dialect, read_rows
     from slugline.experiment.suggest import suggest as find
     from slugline.model.file.content import load_model

@@ -14,7 +14,15 @@ from slugline.base.checks import short_repr
 from slugline.base.words import join_first, nearest
 from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, DataLayout, SourceRow
+from slugline.corpus.rows import (
+    ID_NAME,
+    TEXT_NAMES,
+    TOPIC_NAMES,
+    BadRow,
+    DataLayout,
+    SourceRow,
+    is_flag,
+)
 from slugline.corpus.tables import Frame, frame_rows
 from slugline.errors import DataError, OptionError
 
@@ -138,11 +146,18 @@ def find_both_columns(
             f"data; there are {format_list(column_names(head))}; name the topic's with `topic`."
         )
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
+    good = [row.values for row in head if isinstance(row, SourceRow)]
+    flags = [c for c in column_names(head) if all(is_flag(values.get(c)) for values in good)]
+    advice = (
+        f" If those of 0 and 1 are topics, read them with `topic_columns={','.join(flags)!r}`."
+        if len(flags) > 1 and "topic" in missing
+        else ""
+    )
     raise DataError(
         f"{name} has {format_list(column_names(head))}, and none is known as "
         f"{' or '.join(missing)}; "
         f"name columns with {' and '.join(f'`{option}`' for option in missing)}, "
-        "or add a header if these are not names."
+        f"or add a header if these are not names.{advice}"
     )
 
 

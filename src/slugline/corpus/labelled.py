@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -21,7 +20,6 @@ from slugline.corpus.columns import (
     columns_note,
     find_both_columns,
     find_text_beside,
-    find_text_columns,
     format_list,
     known_text_columns,
     peek,
@@ -41,6 +39,7 @@ from slugline.corpus.rows import (
     join_advice,
     read_topic_columns,
     read_topics,
+    separator_warnings,
 )
 from slugline.errors import DataError, OptionError
 
@@ -56,8 +55,8 @@ _ROWS_PER_REPORT = 1024
 _N_TOPIC = 1000
 # Topics of a document from which on they are probably not separated as they should be.
 _MANY_TOPICS = 100
-_SEVERAL = "several topics, where the first 100 rows have one each"
-_SEVERAL_ADVICE = "put a document with several among the first 100"
+_SEVERAL = "several topics, where the first 100 rows of the data have one each"
+_SEVERAL_ADVICE = "put a document with several among these"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _ONE_KIND = "make all topics words or all numbers"
@@ -123,6 +122,7 @@ def read_layout(
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
     form = options.topic_form() or _form_of_layout(rows, head, options)
+    form = form or (_form_of_lists(rows) if options.several else None)
     if form is not None and form.columns:
         topic = ",".join(form.columns)[:_N_TOPIC]
         text = find_text_beside(name, head, options.text, form.columns, rows.layout)
@@ -139,7 +139,8 @@ def read_layout(
     layout = SourceLayout(text, topic, None, candidates, form, tuple(options.beside))
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
-    if form is None and any(isinstance(document.topic, tuple) for document in documents):
+    is_tuple = (isinstance(document.topic, tuple) for document in documents)
+    if form is None and options.several is None and any(is_tuple):
         layout = layout._replace(form=_form_of_lists(rows))
     topics = [topic for document in documents for topic in document.topics()]
     numbers = [topic for topic in topics if _is_number(topic)]
@@ -416,6 +417,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         raise DataError(
             f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
             f"{_skip_advice(are_few, skip_bad_rows)}.{columns and f' Slugline {columns}.'}"
+            f"{_separator_advice(documents, layout)}"
         )
     notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
     if columns:
@@ -448,6 +450,14 @@ def _absent_notes(form: TopicForm | None, documents: Sequence[Document]) -> list
     if shared:
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
     return notes
+
+
+def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None) -> str:
+    """Return the warning that topics seem to be several: an empty cell may then be no topic."""
+    if layout is None or layout.form is not None:
+        return ""
+    warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
+    return "".join(f" Note: {warning}" for warning in warnings)
 
 
 def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
@@ -560,8 +570,8 @@ class SchemaCheck:
             if self._form[1] is None:
                 one, several = several, one
             raise DataError(
-                f"{one} has one topic for each of its first documents, but {several} has several; "
-                f"{_SEVERAL_ADVICE} of each file."
+                f"{one} has one topic for each of its first 100 documents, but {several} has "
+                f"several; {_SEVERAL_ADVICE}."
             )
         if schema.has_names:
             self._columns = self._columns or (schema.name, layout)
@@ -576,50 +586,3 @@ class SchemaCheck:
         if layout.example is not None:
             self._topic = self._topic or (schema.name, layout.example)
             _check_same_kind(self._topic, (schema.name, layout.example))
-
-
-# Texts without topics ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class UnlabelledTexts:
-    """Texts in the order of their source."""
-
-    texts: list[str]
-    rows: list[SourceRow]
-    n_skipped: int  # rows without a text, or that could not be read
-    note: str  # which column was guessed; empty if none was
-
-
-def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
-    """Return the texts of rows; topics among their columns are ignored.
-
-    Parameters
-    ----------
-    rows : RowReader
-    text : str, optional
-        The column that holds the text, or several with commas between them; guessed by default.
-
-    Raises
-    ------
-    DataError : if there is no such column, it is unclear which one holds the text, or there is no
-        text.
-    """
-    head = peek(rows)
-    columns = find_text_columns(rows.name, head, text, layout=rows.layout)
-    texts: list[str] = []
-    items: list[SourceRow] = []
-    n_skipped = 0
-    for row in itertools.chain(head, rows):
-        cell = row_text(row, columns) if isinstance(row, SourceRow) else None
-        if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
-            texts.append(cell)
-            items.append(row)
-        else:
-            n_skipped += 1
-    if not texts:
-        raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
-    is_guessed = rows.has_names and text is None
-    candidates = known_text_columns(column_names(head), ())
-    note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
-    return UnlabelledTexts(texts, items, n_skipped, note)

@@ -1,19 +1,28 @@
-"""Reads labelled texts from files, folders and data sets known by name."""
+"""Reads texts, with topics or without, from files, folders and data sets known by name."""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
+from slugline.corpus.columns import (
+    column_names,
+    columns_note,
+    find_text_columns,
+    known_text_columns,
+    peek,
+    row_text,
+)
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
 from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_rows
-from slugline.corpus.rows import ReadOptions, TopicOptions
+from slugline.corpus.rows import ReadOptions, SourceRow, TopicOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
@@ -203,3 +212,50 @@ def _load_bbc() -> Corpus:
     # One of the 2,225 articles has a pound sign in Windows-1252.
     rows = RowReader("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
     return collect([rows], ReadOptions("text", "topic"))
+
+
+# Texts without topics ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UnlabelledTexts:
+    """Texts in the order of their source."""
+
+    texts: list[str]
+    rows: list[SourceRow]
+    n_skipped: int  # rows without a text, or that could not be read
+    note: str  # which column was guessed; empty if none was
+
+
+def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
+    """Return the texts of rows; topics among their columns are ignored.
+
+    Parameters
+    ----------
+    rows : RowReader
+    text : str, optional
+        The column that holds the text, or several with commas between them; guessed by default.
+
+    Raises
+    ------
+    DataError : if there is no such column, it is unclear which one holds the text, or there is no
+        text.
+    """
+    head = peek(rows)
+    columns = find_text_columns(rows.name, head, text, layout=rows.layout)
+    texts: list[str] = []
+    items: list[SourceRow] = []
+    n_skipped = 0
+    for row in itertools.chain(head, rows):
+        cell = row_text(row, columns) if isinstance(row, SourceRow) else None
+        if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
+            texts.append(cell)
+            items.append(row)
+        else:
+            n_skipped += 1
+    if not texts:
+        raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
+    is_guessed = rows.has_names and text is None
+    candidates = known_text_columns(column_names(head), ())
+    note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
+    return UnlabelledTexts(texts, items, n_skipped, note)

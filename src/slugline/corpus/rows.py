@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import msgspec
 
 from slugline.base.checks import short_repr
+from slugline.base.words import join_first
 from slugline.corpus.bytes import guess_encoding
 from slugline.errors import DataError, OptionError, os_errors_as
 
@@ -61,6 +63,8 @@ class ReadOptions(NamedTuple):
     columns: Sequence[str] = ()  # those beside the text to read
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
+    # Whether documents may have several topics; None if the first ones of each source show it.
+    several: bool | None = None
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named, which data sets known by name don't have."""
@@ -205,6 +209,8 @@ def make_row(
 # Several topics -----------------------------------------------------------------------------------
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+# Between the topics of a document that has several, and the cells of a table; topics in a message.
+_SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
 
 
@@ -249,6 +255,11 @@ def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tup
         if _IS_TOPIC[name]:
             topics.append(column)
     return tuple(topics)
+
+
+def is_flag(value: object) -> bool:
+    """Whether a cell is 0 or 1, or false or true."""
+    return topic_name(value) in _IS_TOPIC
 
 
 def format_topics(
@@ -311,6 +322,31 @@ def describe_type(value: object) -> str:
     if isinstance(value, _LIST_TYPES):
         return "a list"
     return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def separator_warnings(counts: Counter[str]) -> list[str]:
+    """Return a warning if topics such as "x;y" seem to be several topics.
+
+    They do if most documents have one, or if their parts recur in others. Commas are in too many
+    names to say so.
+    """
+    for separator in _SEPARATORS:
+        parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}
+        several = [topic for topic in counts if len(parts[topic]) > 1]
+        n_documents = sum(counts[topic] for topic in several)
+        are_most = 2 * n_documents > counts.total()
+        n_topics = Counter(itertools.chain.from_iterable(parts.values()))
+        n_recurring = sum(all(n_topics[part] > 1 for part in parts[topic]) for topic in several)
+        do_recur = separator != "\t" and 2 * n_recurring > len(several) > 1
+        if several and (are_most or do_recur):
+            return [
+                f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
+                f"their topic: {join_first([*map(repr, several)], _N_NAMED)}. Each such "
+                "combination counts as a topic of its own; if these are several topics, read them "
+                f"as such with `topic_separator={separator!r}`, or else name one topic for each "
+                "document, with `topic_map` if need be, or check the separator of the table."
+            ]
+    return []
 
 
 # Headers ------------------------------------------------------------------------------------------

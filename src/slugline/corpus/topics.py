@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,13 +13,11 @@ from slugline.base.words import counted, join_first
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow
+from slugline.corpus.rows import BadRow, separator_warnings
 from slugline.errors import DataError
 
 # Topics that a message names, and spellings of each.
 _N_TOPICS, _N_SPELLINGS = 5, 4
-# Between the topics of a document that has several, and the cells of a table.
-_SEPARATORS = ";|\t"
 _NO_NAME = "an empty topic name; fill the cell"
 
 
@@ -37,7 +34,7 @@ def name_warnings(
         Topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
-    several = _separator_warnings(counts)
+    several = separator_warnings(counts)
     counts.update(dict.fromkeys(model_topics, 0))
     groups = [group for group in _by_key(counts).values() if len(group) > 1]
     if not groups:
@@ -50,31 +47,6 @@ def name_warnings(
         f"count as separate topics: {join_first(spellings, _N_TOPICS, '; ')}. Use `fold_topics` to "
         "merge them under the most common spelling.",
     ]
-
-
-def _separator_warnings(counts: Counter[str]) -> list[str]:
-    """Return a warning if topics such as "x;y" seem to be several topics.
-
-    They do if most documents have one, or if their parts recur in others. Commas are in too many
-    names to say so.
-    """
-    for separator in _SEPARATORS:
-        parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}
-        several = [topic for topic in counts if len(parts[topic]) > 1]
-        n_documents = sum(counts[topic] for topic in several)
-        are_most = 2 * n_documents > counts.total()
-        n_topics = Counter(itertools.chain.from_iterable(parts.values()))
-        n_recurring = sum(all(n_topics[part] > 1 for part in parts[topic]) for topic in several)
-        do_recur = separator != "\t" and 2 * n_recurring > len(several) > 1
-        if several and (are_most or do_recur):
-            return [
-                f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
-                f"their topic: {_format_topics(several, _N_SPELLINGS)}. Each such combination "
-                "counts as a topic of its own; if these are several topics, read them as such "
-                f"with `topic_separator={separator!r}`, or else name one topic for each document, "
-                "with `topic_map` if need be, or check the separator of the table."
-            ]
-    return []
 
 
 def fold_topics(corpus: Corpus, preferred: Iterable[str] = ()) -> Corpus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import pickle
 import zlib
@@ -273,9 +274,9 @@ class DocumentSource:
         paths = [source] if isinstance(source, str | Path) else source
         is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
         if is_paths:
-            self._partitions: Iterator[Partition] = _file_partitions(
-                expand_patterns(paths), options, rows_per_block
-            )
+            files = expand_patterns(paths)
+            options = options._replace(several=_has_several_topics(files[0], options))
+            self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
@@ -372,6 +373,19 @@ def _file_partitions(
             yield FilePartition((file,), options, rows_per_block, is_local)
     if merged:
         yield FilePartition(tuple(merged), options, rows_per_block)
+
+
+def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
+    """Whether documents of the first file may have several topics; None if it can't be read twice.
+
+    Parts of files are read apart from each other, and must agree.
+    """
+    if not Path(file).is_file():
+        return None
+    with contextlib.suppress(DataError):  # reading the rows says what is wrong
+        reader = readers.read_rows(file, format=options.format, encoding=options.encoding)
+        return labelled.read_layout(reader, options)[1].form is not None
+    return None
 
 
 def _estimate_size(file: str, options: rows.ReadOptions) -> int | None:
