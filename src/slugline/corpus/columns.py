@@ -21,7 +21,7 @@ from slugline.corpus.rows import (
     BadRow,
     DataLayout,
     SourceRow,
-    is_flag,
+    topic_flag,
 )
 from slugline.corpus.tables import Frame, frame_rows
 from slugline.errors import DataError, OptionError
@@ -146,8 +146,11 @@ def find_both_columns(
             f"data; there are {format_list(column_names(head))}; name the topic's with `topic`."
         )
     missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
-    good = [row.values for row in head if isinstance(row, SourceRow)]
-    flags = [c for c in column_names(head) if all(is_flag(values.get(c)) for values in good)]
+    cells = {
+        c: {topic_flag(row.values.get(c)) for row in head if isinstance(row, SourceRow)}
+        for c in column_names(head)
+    }
+    flags = [c for c, values in cells.items() if values == {False, True}]
     advice = (
         f" If those of 0 and 1 are topics, read them with `topic_columns={','.join(flags)!r}`."
         if len(flags) > 1 and "topic" in missing

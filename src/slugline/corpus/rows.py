@@ -108,7 +108,7 @@ class ReadOptions(NamedTuple):
 
 
 #: Those of the `ReadOptions` that users give.
-USER_OPTIONS = ReadOptions._fields[:-2]
+USER_OPTIONS = ReadOptions._fields[:-3]
 
 
 class TopicOptions(TypedDict, total=False):
@@ -248,18 +248,19 @@ def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tup
     """Return the columns that are 1; BadTopicsError if one is neither 0 nor 1."""
     topics = []
     for column in columns:
-        name = topic_name(values.get(column))
-        if name not in _IS_TOPIC:
+        flag = topic_flag(values.get(column))
+        if flag is None:
+            name = topic_name(values.get(column))
             found = f"{short_repr(name)} in" if name else "no 0 or 1 in"
             raise BadTopicsError(f"{found} column {short_repr(column)} of 0 and 1")
-        if _IS_TOPIC[name]:
+        if flag:
             topics.append(column)
     return tuple(topics)
 
 
-def is_flag(value: object) -> bool:
-    """Whether a cell is 0 or 1, or false or true."""
-    return topic_name(value) in _IS_TOPIC
+def topic_flag(value: object) -> bool | None:
+    """Return whether a cell of 0 or 1 gives a topic; None for another cell."""
+    return _IS_TOPIC.get(topic_name(value))
 
 
 def format_topics(
