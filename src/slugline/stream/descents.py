@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F16, F32, F64, I32, I64, Mask
 from slugline.learning.calibration import Calibration
+from slugline.learning.labels import Labels
 from slugline.learning.linear import fit, newton, steps, sums
 from slugline.learning.linear.newton import Iterate, Preconditioner
 from slugline.stream.checkpoint import Checkpoint, RunningDescent, StreamState
@@ -339,7 +340,7 @@ class StreamTraining:
         return StreamResult(
             steps.hstack_topics([self._sparsify(iterate) for iterate in in_order]),
             biases,
-            fit.HeldOutScores(np.arange(len(y)), scores).calibration(y, costs),
+            fit.HeldOutScores(np.arange(len(y)), scores).calibration(Labels.from_y(y), costs),
             (y, scores),
             self._state.n_passes,
             interrupted,

@@ -36,8 +36,9 @@ typedef struct {
     const int32_t *columns;
     const int64_t *starts;
     size_t n_rows, n_columns;
-    /* What errors cost. */
-    const int64_t *y;
+    /* The topics of rows, row after row, and where those of each row start. */
+    const int64_t *y, *y_starts;
+    /* What errors cost: of each row, and of each of its topics. */
     const float *negative, *positive;
     /* What is learned. */
     float *weights, *biases, *sums;
@@ -47,6 +48,7 @@ typedef struct {
     size_t n_topics;
     /* Of the minibatch: a row of scores, then of slopes, for each of its rows. */
     float *slopes, *common;
+    float *scores; /* of one row */
     /* Of the minibatch: which columns it names, the number of each among them, and gradients. */
     int32_t *number, *named;
     size_t n_named, room;
@@ -117,23 +119,30 @@ static int score(const Workspace *work, int64_t row, float *restrict scores)
 /* Turn a row's scores into the derivative of the loss with respect to each. */
 static void make_slope(const Workspace *work, int64_t row, float *scores)
 {
-    int64_t topic = work->y[row] - work->first_topic;
-    int is_here = topic >= 0 && (size_t)topic < work->n_topics;
-    float own = is_here ? scores[topic] : 0, cost = work->negative[row];
+    size_t n = work->n_topics;
+    int64_t start = work->y_starts[row], end = work->y_starts[row + 1];
+    float cost = work->negative[row];
     if (work->highest) {
         float highest = scores[0];
-        for (size_t i = 1; i < work->n_topics; i++)
+        for (size_t i = 1; i < n; i++)
             highest = scores[i] > highest ? scores[i] : highest;
         work->highest[row] = highest;
-        if (is_here)
-            work->right[row] = own;
     }
-    for (size_t i = 0; i < work->n_topics; i++) {
+    if (start < end)
+        memcpy(work->scores, scores, n * sizeof *scores);
+    for (size_t i = 0; i < n; i++) {
         float error = 1 + scores[i];
         scores[i] = (error > 0 ? error : 0) * cost * 2;
     }
-    if (is_here)
-        scores[topic] = -(1 - own > 0 ? 1 - own : 0) * work->positive[row] * 2;
+    for (int64_t i = start; i < end; i++) {
+        int64_t topic = work->y[i] - work->first_topic;
+        if (topic < 0 || (size_t)topic >= n)
+            continue;
+        float own = work->scores[topic];
+        if (work->right)
+            work->right[row] = own;
+        scores[topic] = -(1 - own > 0 ? 1 - own : 0) * work->positive[i] * 2;
+    }
 }
 
 /* Make room for the gradients of the columns that a row may name besides those before. */
@@ -242,13 +251,14 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
     size_t n = work->n_topics;
     work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
     work->common = malloc(n * sizeof(float));
+    work->scores = malloc(n * sizeof(float));
     work->number = malloc(work->n_columns * sizeof(int32_t) + 1);
-    int done = work->slopes && work->common && work->number ? DONE : NO_MEMORY;
+    int done = work->slopes && work->common && work->scores && work->number ? DONE : NO_MEMORY;
     for (size_t i = 0; work->number && i < work->n_columns; i++)
         work->number[i] = UNNAMED;
     for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
         done = step(work, rows, (size_t)sizes[i]);
-    void *memory[] = {work->slopes, work->common, work->number, work->named, work->gradients};
+    void *memory[] = {work->slopes, work->common, work->scores, work->number, work->named, work->gradients};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
@@ -258,10 +268,21 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
    Python
    --------------------------------------------------------------------------------------------- */
 
-enum { VALUES, COLUMNS, STARTS, Y, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
+enum { VALUES, COLUMNS, STARTS, Y, Y_STARTS, NEGATIVE, POSITIVE, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS,
        HIGHEST, RIGHT, N_ARRAYS };
 
-static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
+static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
+
+/* Whether starts ascend from 0 or more to at most the number of items. */
+static int ascend(const int64_t *starts, size_t n, size_t n_items)
+{
+    if (starts[0] < 0 || starts[n] > (int64_t)n_items)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        if (starts[i] > starts[i + 1])
+            return 0;
+    return 1;
+}
 
 /* Whether the arrays are as long as each other says. */
 static int fit_together(const Py_buffer *arrays, int64_t first_topic)
@@ -272,9 +293,9 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
         if ((size_t)arrays[i].len % item_sizes[i])
             return 0;
     }
-    size_t n_rows = n[Y], n_topics = n[BIASES], n_listed = 0;
-    if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[NEGATIVE] != n_rows ||
-        n[POSITIVE] != n_rows || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
+    size_t n_rows = n[NEGATIVE], n_topics = n[BIASES], n_listed = 0;
+    if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[Y_STARTS] != n_rows + 1 ||
+        n[POSITIVE] != n[Y] || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
         n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics || first_topic < 0)
         return 0;
     for (size_t i = HIGHEST; i <= RIGHT; i++)
@@ -282,12 +303,10 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
             return 0;
     if (!arrays[HIGHEST].obj != !arrays[RIGHT].obj)
         return 0;
-    const int64_t *starts = arrays[STARTS].buf, *sizes = arrays[SIZES].buf;
-    if (starts[0] < 0 || starts[n_rows] > (int64_t)n[VALUES])
+    if (!ascend(arrays[STARTS].buf, n_rows, n[VALUES]) ||
+        !ascend(arrays[Y_STARTS].buf, n_rows, n[Y]))
         return 0;
-    for (size_t i = 0; i < n_rows; i++)
-        if (starts[i] > starts[i + 1])
-            return 0;
+    const int64_t *sizes = arrays[SIZES].buf;
     for (size_t i = 0; i < n[SIZES]; i++) {
         if (sizes[i] < 1 || sizes[i] > MOST_SUMMED)
             return 0;
@@ -297,15 +316,17 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
 }
 
 PyDoc_STRVAR(descend_doc,
-"descend(values, columns, starts, y, negative, positive, rows, sizes, rates, weights, biases, sums,"
+"descend(values, columns, starts, y, y_starts, negative, positive, rows, sizes, rates, weights, biases, sums,"
 " highest, right, first_topic)\n--\n\n"
 "Take a step for each minibatch.\n\n"
 "Parameters\n"
 "----------\n"
 "values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
 "    All rows, as in CSR.\n"
-"y : int64 array; negative, positive : float32 arrays, all of shape (n_rows,)\n"
-"    Topics, and costs of errors on other topics and on the own one.\n"
+"y : int64 array, shape (n_labels,); y_starts : int64 array, shape (n_rows + 1,)\n"
+"    The topics of rows, row after row, and where those of each row start.\n"
+"negative : float32 array, shape (n_rows,); positive : float32 array, shape (n_labels,)\n"
+"    Costs of errors on topics that the row does not have, and on each that it has.\n"
 "rows : int32 array; sizes : int64 array\n"
 "    The rows of one minibatch after the other, and how many each has: at most 128.\n"
 "rates : float32 array, shape (n_columns + 1,)\n"
@@ -323,9 +344,9 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     Py_buffer arrays[N_ARRAYS];
     long long first_topic;
     memset(arrays, 0, sizeof arrays);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*y*w*w*w*z*z*L", arrays + VALUES,
-                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + NEGATIVE,
-                          arrays + POSITIVE, arrays + ROWS, arrays + SIZES, arrays + RATES,
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*y*y*w*w*w*z*z*L", arrays + VALUES,
+                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + Y_STARTS,
+                          arrays + NEGATIVE, arrays + POSITIVE, arrays + ROWS, arrays + SIZES, arrays + RATES,
                           arrays + WEIGHTS, arrays + BIASES, arrays + SUMS, arrays + HIGHEST,
                           arrays + RIGHT, &first_topic))
         return NULL;
@@ -336,9 +357,10 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     }
     Workspace work = {
         .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = arrays[STARTS].buf,
-        .n_rows = (size_t)arrays[Y].len / sizeof(int64_t),
+        .n_rows = (size_t)arrays[NEGATIVE].len / sizeof(float),
         .n_columns = (size_t)arrays[SUMS].len / sizeof(float) - 1,
-        .y = arrays[Y].buf, .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
+        .y = arrays[Y].buf, .y_starts = arrays[Y_STARTS].buf,
+        .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
         .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
         .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),

@@ -22,6 +22,7 @@ from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
 from slugline.text.sparse import row_lengths
@@ -81,11 +82,11 @@ class HeldOutScores(NamedTuple):
     rows: Index  # shape (n_rows,)
     scores: F32  # shape (n_rows, n_topics)
 
-    def calibration(self, y: I64, costs: F32) -> Calibration:
+    def calibration(self, labels: Labels, costs: F32) -> Calibration:
         """Fit a calibration to the scores, given topics and costs of all rows."""
         if not len(self.rows):
             return DEFAULT_CALIBRATION
-        return fit_calibration(self.scores, y[self.rows], costs[self.rows])
+        return fit_calibration(self.scores, labels.topics[self.rows], costs[self.rows])
 
 
 def scale_heldout_scores(scores: F32, share: float) -> F32:
@@ -187,7 +188,7 @@ def fit_linear(
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
     rows = np.flatnonzero(problem.costs > 0)
     training, clean_rows = _Training.from_problem(problem, rows, passes), rows
-    if clean:
+    if clean and not problem.labels.multilabel:
         clean_rows = _without_doubtful(training, rows)
         if len(clean_rows) < len(rows):
             training = _Training.from_problem(problem, clean_rows, passes)
@@ -197,7 +198,7 @@ def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) 
     del parts
     biases[problem.totals(clean_rows) == 0] = ABSENT_SCORE
     heldout = score_heldout_rows(problem, rows, clean_rows, passes)
-    calibration = heldout.calibration(problem.y, problem.costs)
+    calibration = heldout.calibration(problem.labels, problem.costs)
     return FittedLinear(weights, biases, calibration, len(rows) - len(clean_rows), heldout)
 
 
@@ -206,7 +207,7 @@ class LinearProblem:
     """Rows, their topics, what they cost, and the batches that topics are learned in."""
 
     X: sp.csr_array
-    y: I64
+    labels: Labels
     costs: F32
     context: FitContext
     batches: list[slice]
@@ -228,8 +229,9 @@ class LinearProblem:
             width = max(_MIN_TOPICS, limits.max_weights // max(1, X.shape[1]))
             batches = topic_batches(context.n_topics, min(limits.max_topics, width))
         weight = context.sample_weight
-        costs = np.ones(len(y), dtype=np.float32) if weight is None else weight
-        return cls(X, y, costs, context, batches, limits)
+        labels = Labels.from_y(y)
+        costs = np.ones(len(labels), dtype=np.float32) if weight is None else weight
+        return cls(X, labels, costs, context, batches, limits)
 
     def are_few(self, rows: Index) -> bool:
         """Whether rows are so few that they are best calibrated by cross-validation."""
@@ -246,8 +248,7 @@ class LinearProblem:
 
     def totals(self, rows: Index) -> F64:
         """Return the total cost of each topic's rows."""
-        costs = self.costs[rows].astype(np.float64)
-        return np.bincount(self.y[rows], costs, minlength=self.context.n_topics).astype(np.float64)
+        return self.labels.take(rows).totals(self.context.n_topics, self.costs[rows])
 
     def calibration_rows(self, rows: Index, known_topics: Mask | bool = False) -> Index:
         """Return the rows to calibrate on: without topics that have one row, unless known before.
@@ -257,17 +258,19 @@ class LinearProblem:
         rows : int array
         known_topics : bool array, shape (n_topics,), optional
         """
-        is_frequent = np.bincount(self.y[rows], minlength=self.context.n_topics) > 1
-        rows = rows[(is_frequent | known_topics)[self.y[rows]]]
+        if not self.labels.multilabel:
+            y = self.labels.topics[rows]
+            is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
+            rows = rows[(is_frequent | known_topics)[y]]
         most = max(_MIN_CALIBRATION_ROWS, self.limits.max_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
     def sample_costs(self, totals: F64) -> steps.SampleCosts:
         """Return the costs of errors if topics have these totals."""
-        if self.context.weighted_topics:
-            return steps.SampleCosts(self.y, self.costs, self.costs)
-        rarity = steps.topic_rarity(totals)[self.y]
-        return steps.SampleCosts(self.y, self.costs, self.costs * rarity)
+        positive = self.costs[self.labels.rows]
+        if not self.context.weighted_topics:
+            positive = positive * steps.topic_rarity(totals)[self.labels.topics]
+        return steps.SampleCosts(self.labels, self.costs, positive)
 
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
@@ -277,7 +280,7 @@ class LinearProblem:
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
             return np.full(self.X.shape[1] + 1, rate)
-        return rate * steps.term_rates(self.X, self.y, rows)
+        return rate * steps.term_rates(self.X, self.labels, rows)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics, on as many threads as memory allows."""
@@ -352,7 +355,7 @@ class _Training:
 
         highest, right = zip(*self.map_batches(start), strict=True)
         maximum = functools.partial(functools.reduce, np.maximum)
-        return find_doubtful(maximum(highest), maximum(right), self.problem.y[rows])
+        return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics; see `LinearProblem.map_batches`."""
@@ -375,8 +378,10 @@ class _Training:
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
         """Learn from the rows of the topics, and from a sample of the others."""
-        y = self.problem.y[self.rows]
-        is_positive = (topics.start <= y) & (y < topics.stop)
+        labels = self.problem.labels.take(self.rows)
+        is_here = (topics.start <= labels.topics) & (labels.topics < topics.stop)
+        is_positive = np.zeros(len(labels), dtype=bool)
+        is_positive[labels.rows[is_here]] = True
         positives, negatives = self.rows[is_positive], self.rows[~is_positive]
         n_wanted = self.problem.limits.negatives_per_positive * max(1, len(positives))
         n_sampled = min(len(negatives), n_wanted)
@@ -455,7 +460,7 @@ def score_heldout_rows(
         See `LinearProblem.calibration_rows`.
     """
     scored = problem.calibration_rows(rows, known_topics)
-    y, n_topics = problem.y, problem.context.n_topics
+    labels, n_topics = problem.labels, problem.context.n_topics
     in_folds = problem.are_few(rows) or problem.context.cross_validate
     groups = group_equal_rows(problem.X)[rows]
     n_different = len(np.unique(groups))
@@ -464,13 +469,15 @@ def score_heldout_rows(
     n_folds = min(_N_FOLDS if in_folds else _N_PARTS, n_different)
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     parts = [scored[:0]]
-    fold_of = np.full(len(y), -1)
+    fold_of = np.full(len(labels), -1)
     if n_folds > 1:
-        fold_of[rows] = make_folds(y[rows].tolist(), n_folds, problem.context.seed, groups)
+        topics = labels.take(rows).to_topics()
+        fold_of[rows] = make_folds(topics, n_folds, problem.context.seed, groups)
     for fold in range(n_folds if in_folds else 1):
         is_test = (fold_of == fold) == in_folds
         train, test = clean_rows[~is_test[clean_rows]], scored[is_test[scored]]
-        test = test[problem.totals(train)[y[test]] > 0]  # other topics can't be predicted
+        if not labels.multilabel:  # other topics can't be predicted
+            test = test[problem.totals(train)[labels.topics[test]] > 0]
         if len(test):
             parts.append(test)
             part = _fit_and_score(problem, train, test, passes)

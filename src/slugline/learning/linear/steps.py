@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64, Integers
+from slugline.base.arrays import F32, F64, Integers
+from slugline.learning.labels import Labels
 from slugline.text import sparse
 
 try:
@@ -129,10 +130,10 @@ class Minibatches:
 class SampleCosts:
     """Costs of errors on rows."""
 
-    y: I64  # shape (n_rows,): the topic of each row
+    labels: Labels
     # shape (n_rows,): cost of an error in the score of a topic that the row doesn't have.
     negative: F32
-    positive: F32  # shape (n_rows,): cost of an error in the score of the row's topic
+    positive: F32  # shape (n_labels,): cost of an error in the score of a topic that the row has
 
 
 class AdaGradDescent:
@@ -156,7 +157,7 @@ class AdaGradDescent:
     ----------
     highest, right : float32 array, shape (n_rows,)
         Each row's highest score and the score of its topic before the row was first learned from;
-        minus infinity if its topic is none of these.
+        minus infinity if its topic is none of these. Of several topics, one is taken.
 
     References
     ----------
@@ -170,7 +171,7 @@ class AdaGradDescent:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
         self._items = _row_items(weights)
         self._costs, self._learning_rates = costs, rates
-        self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
+        self.highest = np.full(len(costs.labels), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
     def run(
@@ -201,7 +202,8 @@ class AdaGradDescent:
             X.data,
             X.indices.astype(np.int32, copy=False),
             X.indptr.astype(np.int64, copy=False),
-            self._costs.y,
+            self._costs.labels.topics,
+            self._costs.labels.starts,
             self._costs.negative,
             self._costs.positive,
             np.concatenate(parts),
@@ -219,13 +221,15 @@ class AdaGradDescent:
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
         scores: F32 = batch.X @ weights
         scores += self.biases
-        y = self._costs.y[batch.rows]
-        places = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
-        positives = places, y[places] - self.topics.start
+        labels = self._costs.labels
+        places = labels.places(batch.rows)
+        topics, owners = labels.topics[places], labels.take(batch.rows).rows
+        is_here = (topics >= self.topics.start) & (topics < self.topics.stop)
+        positives = owners[is_here], topics[is_here] - self.topics.start
         if is_first:
             self.highest[batch.rows] = scores.max(axis=1)
-            self.right[batch.rows[places]] = scores[positives]
-        slope = self._loss_slope(scores, batch.rows, positives)
+            self.right[batch.rows[positives[0]]] = scores[positives]
+        slope = self._loss_slope(scores, batch.rows, positives, places[is_here])
         gradient: F32 = batch.X.T @ slope
         gradient *= self._step_sizes(batch.columns, gradient)[:, np.newaxis]
         weights -= gradient
@@ -242,11 +246,13 @@ class AdaGradDescent:
         sizes: F32 = np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
         return sizes
 
-    def _loss_slope(self, scores: F32, rows: Integers, positives: tuple[Integers, Integers]) -> F32:
-        """Return the derivative of the loss by each score."""
+    def _loss_slope(
+        self, scores: F32, rows: Integers, positives: tuple[Integers, Integers], labels: Integers
+    ) -> F32:
+        """Return the derivative of the loss by each score; `labels` are those of the positives."""
         slope = np.maximum(1 + scores, 0)
         slope *= self._costs.negative[rows, np.newaxis]
-        costs = self._costs.positive[rows[positives[0]]]
+        costs = self._costs.positive[labels]
         slope[positives] = -np.maximum(1 - scores[positives], 0) * costs
         slope *= np.float32(2)
         return slope
@@ -290,7 +296,7 @@ _PRIOR = 1 / 6
 _MIN_RELEVANCE = 1.0
 
 
-def relevance(X: sp.csr_array, y: I64, rows: Integers) -> F64:
+def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     """Return how far the topics of a term's documents are from those of all; shape (n_columns,).
 
     The Kullback-Leibler divergence, divided by its maximum for equally frequent topics: 0 for a
@@ -299,13 +305,14 @@ def relevance(X: sp.csr_array, y: I64, rows: Integers) -> F64:
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-    y : int array, shape (n_rows,)
+    labels : Labels
     rows : int array
-        The rows to count.
+        The rows to count; one of several topics counts once for each.
     """
-    topics, number = np.unique(y[rows], return_inverse=True)
-    shape = X.shape[0], len(topics)
-    is_topic = sp.csr_array((np.ones(len(rows)), (rows, number)), shape=shape, dtype=np.float32)
+    counted = labels.take(rows)
+    topics, number = np.unique(counted.topics, return_inverse=True)
+    indices, shape = (rows[counted.rows], number), (X.shape[0], len(topics))
+    is_topic = sp.csr_array((np.ones(len(number)), indices), shape=shape, dtype=np.float32)
     is_present = (X.data != 0).astype(np.float32)
     has_term = sp.csr_array((is_present, X.indices, X.indptr), shape=X.shape)
     return relevance_from_counts(has_term.T @ is_topic, np.bincount(number))
@@ -334,7 +341,7 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     return divergence / np.log(max(n_topics, 2))
 
 
-def term_rates(X: sp.csr_array, y: I64, rows: Integers) -> F32:
+def term_rates(X: sp.csr_array, labels: Labels, rows: Integers) -> F32:
     """Return the factor of each term's learning rate, and last that of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
@@ -347,7 +354,7 @@ def term_rates(X: sp.csr_array, y: I64, rows: Integers) -> F32:
     is_counted[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     totals = (squares.T @ is_counted).astype(np.float64)
-    return np.append(learning_rates(relevance(X, y, rows), totals), 1).astype(np.float32)
+    return np.append(learning_rates(relevance(X, labels, rows), totals), 1).astype(np.float32)
 
 
 def learning_rates(relevance: F64, squares: F64) -> F64:

@@ -90,26 +90,29 @@ class RowBlock(NamedTuple):
     columns: I32  # shape (n_nonempty,): columns that have entries, in ascending order
     ends: I64  # shape (n_nonempty,): where the entries of each of these columns end
     n_columns: int
-    y: I32  # shape (n_rows,): the topic number of each row
+    y: I32  # shape (n_labels,): the topic numbers of rows, row after row
     # shape (n_rows,): a hash of each row's text. It decides which rows are held out, so that
     # copies of a text are held out together.
     keys: U64
+    n_labels: I32 | None = None  # shape (n_rows,): how many topics each row has; None if one
 
     @classmethod
-    def from_csr(cls, X: sp.csr_array, y: I32, keys: U64) -> RowBlock:
+    def from_csr(
+        cls, X: sp.csr_array, y: I32, keys: U64, n_labels: I32 | None = None
+    ) -> RowBlock:
         """Return the block of at most `MAX_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
         ends = by_column.indptr[1:][columns].astype(np.int64)
         rows = by_column.indices.astype(np.uint16)
-        return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys)
+        return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys, n_labels)
 
     def to_csc(self) -> sp.csc_array:
         """Return the rows as a CSC array, shape (n_rows, n_columns)."""
         indptr = np.zeros(self.n_columns + 1, dtype=np.int32)
         indptr[self.columns + 1] = np.diff(self.ends, prepend=0)
         arrays = self.values, self.rows.astype(np.int32), indptr.cumsum()
-        return sp.csc_array(arrays, shape=(len(self.y), self.n_columns))
+        return sp.csc_array(arrays, shape=(len(self.keys), self.n_columns))
 
     def take_rows(self, mask: Mask) -> sp.csr_array:
         """Return the rows where `mask`, shape (n_rows,), is true."""
@@ -126,7 +129,7 @@ class RowBlock(NamedTuple):
         """Return the product of the rows with weights, shape (n_rows, n_topics)."""
         if not _has_kernel():
             return np.asarray(self.to_csc() @ weights)
-        scores = np.zeros((len(self.y), weights.shape[1]), dtype=np.float32)
+        scores = np.zeros((len(self.keys), weights.shape[1]), dtype=np.float32)
         kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
         return scores
 
@@ -145,13 +148,30 @@ class RowBlock(NamedTuple):
             sums += self.to_csc().T @ factors
         return sums
 
+    @property
+    def label_rows(self) -> Index:
+        """The row of each topic number, shape (n_labels,)."""
+        rows = np.arange(len(self.keys))
+        return rows if self.n_labels is None else rows.repeat(self.n_labels)
+
     def positives(self, topics: Integers, n_topics: int) -> tuple[Index, Index]:
         """Return the rows of some of `n_topics` topics, and where each row's is in `topics`."""
         places = np.full(n_topics, -1)
         places[topics] = np.arange(len(topics))
         places = places[self.y]
-        rows = np.flatnonzero(places >= 0)
-        return rows, places[rows]
+        labels = np.flatnonzero(places >= 0)
+        return self.label_rows[labels], places[labels]
+
+    def row_means(self, values: F32) -> F32:
+        """Return the mean of the values of each row's topics, shape (n_rows,).
+
+        A row without topics gets the mean of all values.
+        """
+        if self.n_labels is None:
+            return values[self.y]
+        sums = np.bincount(self.label_rows, values[self.y], len(self.keys))
+        means = np.where(self.n_labels > 0, sums / np.maximum(self.n_labels, 1), values.mean())
+        return means.astype(np.float32)
 
 
 def _has_kernel() -> bool:
@@ -185,7 +205,8 @@ def training_counts(
     """
     mask = block.keys >= np.uint64(min_key)
     by_column = np.bincount(block.entry_columns()[mask[block.rows]], minlength=block.n_columns)
-    return add_arrays(into, (by_column, np.bincount(block.y[mask], minlength=n_topics)))
+    y = block.y[mask[block.label_rows]]
+    return add_arrays(into, (by_column, np.bincount(y, minlength=n_topics)))
 
 
 def topic_counts(
@@ -197,7 +218,10 @@ def topic_counts(
     -------
     (float32 array, shape (n_columns, width of `topics`),)
     """
-    is_topic = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
+    n_topics = topics.stop - topics.start
+    is_topic = np.zeros((len(block.keys), n_topics), dtype=np.float32)
+    is_here = (block.y >= topics.start) & (block.y < topics.stop)
+    is_topic[block.label_rows[is_here], block.y[is_here] - topics.start] = 1
     is_topic[block.keys < np.uint64(min_key)] = 0
     ones = block._replace(values=np.ones_like(block.values))
     return (ones.column_sums(is_topic, None if into is None else into[0]),)
@@ -235,8 +259,9 @@ class OneVsRestTargets:
 
     def double_costs(self, block: RowBlock, positives: tuple[Index, Index]) -> F32:
         """Return twice the cost of each row's errors, shape (n_rows, n_topics)."""
-        costs = np.repeat(self.negative_costs[block.y][:, np.newaxis], len(self.topics), axis=1)
-        costs[positives] = self.positive_costs[block.y[positives[0]]]
+        negative = block.row_means(self.negative_costs)
+        costs = np.repeat(negative[:, np.newaxis], len(self.topics), axis=1)
+        costs[positives] = self.positive_costs[self.topics[positives[1]]]
         costs *= np.float32(2)
         return costs
 
