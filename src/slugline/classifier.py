@@ -28,9 +28,11 @@ from slugline.corpus.documents import (
 )
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.sample_weights import row_weights
+from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
+from slugline.model.decision import Average
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
@@ -158,6 +160,9 @@ class TopicClassifier(TextEstimator):
         How often the predictions that `route` gives must be right, unless it is told otherwise.
         Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
         takes up to three times as long, and `route` gives more predictions.
+    optimize : {"micro", "macro", "samples"}, default "micro"
+        Where texts have several topics, the average of F1 that the thresholds of probability are
+        chosen for: over all decisions, of each topic, or of each text.
     text : str or sequence of str, optional
         The column of the text, or several, if `X` is a table: a data frame of pandas or polars, a
         list of mappings, or a mapping of names to columns. Guessed from the names by default.
@@ -211,6 +216,7 @@ class TopicClassifier(TextEstimator):
         n_jobs: int | None = None,
         random_state: int | np.random.Generator | np.random.RandomState | None = 0,
         min_precision: float | None = None,
+        optimize: Average = "micro",
         text: str | Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> None:
@@ -223,13 +229,14 @@ class TopicClassifier(TextEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.min_precision = min_precision
+        self.optimize = optimize
         self.text = text
         self.columns = columns
 
     def fit(
         self,
         X: Texts,
-        y: Iterable[Topic],
+        y: Any,
         sample_weight: npt.ArrayLike | None = None,
         *,
         validation_data: tuple[Texts, Iterable[Topic]] | None = None,
@@ -241,7 +248,9 @@ class TopicClassifier(TextEstimator):
         ----------
         X : iterable of str, or a table if the classifier has `text` or `columns`
         y : iterable of str, int or bool, one for each text
-            Whole floats become integers: 1.0 is 1.
+            Whole floats become integers: 1.0 is 1. Where texts have several topics, or none, a list
+            of topics for each; or an indicator of 0 and 1 (array, sparse array or data frame),
+            shape (n_documents, n_topics), whose columns are the topics.
         sample_weight : float array, shape (n_documents,), optional
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
@@ -284,7 +293,7 @@ class TopicClassifier(TextEstimator):
     def partial_fit(
         self,
         X: Texts,
-        y: Iterable[Topic],
+        y: Any,
         classes: Iterable[Topic] | None = None,
         sample_weight: npt.ArrayLike | None = None,
     ) -> TopicClassifier:
@@ -326,7 +335,10 @@ class TopicClassifier(TextEstimator):
         return self._replace_fitted(fit_stream(source, settings, **options))
 
     def predict_proba(self, X: Texts) -> F32:
-        """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
+        """Return the topics' probabilities, shape (n_documents, n_topics).
+
+        Every row sums to 1, unless texts have several topics.
+        """
         return self._fitted().predict_proba(self._read(X))
 
     def decision_function(self, X: Texts) -> F32:
@@ -335,10 +347,18 @@ class TopicClassifier(TextEstimator):
         With two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+        is_pair = scores.shape[1] == 2 and not self._fitted().multilabel
+        return scores[:, 1] - scores[:, 0] if is_pair else scores
 
     def predict(self, X: Texts) -> npt.NDArray[Any]:
-        """Return the most likely topic of each text, shape (n_documents,)."""
+        """Return the most likely topic of each text, shape (n_documents,).
+
+        Where texts have several topics, a tuple of those given to each, the most likely first; or
+        an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
+        """
+        fitted = self._fitted()
+        if fitted.multilabel:
+            return fitted.predict(self._read(X))
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
@@ -376,7 +396,7 @@ class TopicClassifier(TextEstimator):
         names = self.get_feature_names_out().tolist()
         return self._to_output(self.predict_proba(X), names, X)
 
-    def fit_transform(self, X: Texts, y: Iterable[Topic], **options: Any) -> Any:
+    def fit_transform(self, X: Texts, y: Any, **options: Any) -> Any:
         """Fit to texts and their topics, and return the probabilities of these texts.
 
         They are higher than those of other texts, as the classifier knows the topics: a model that
@@ -388,16 +408,20 @@ class TopicClassifier(TextEstimator):
         """Return the names of the columns of `transform`, shape (n_topics,): the topics."""
         return np.array([str(name) for name in self.topics_.names], dtype=object)
 
-    def score(
-        self, X: Texts, y: Iterable[Topic], sample_weight: npt.ArrayLike | None = None
-    ) -> float:
-        """Return the share of texts whose most likely topic is the true one.
+    def score(self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return the share of texts whose topic is the true one; of several, all of them.
 
         Raises
         ------
         DataError : if there are no documents, or not one topic for each.
         """
-        topics, predicted = to_plain_topics(y), self.predict(X).tolist()
+        fitted = self._fitted()
+        if fitted.multilabel:
+            texts, sets = check_documents(self._read(X), y)
+            topics: list[Any] = [set(topics) for topics in sets]
+            predicted: list[Any] = list(map(set, fitted.predict_sets(texts)))
+        else:
+            topics, predicted = list(to_plain_topics(y)), self.predict(X).tolist()
         if len(topics) != len(predicted) or not topics:
             raise DataError(
                 f"`y` has {len(topics)} topics for {len(predicted)} texts; give one topic for each "
@@ -539,6 +563,7 @@ class TopicClassifier(TextEstimator):
             encoder=None if self.encoder is None else get_encoder(self.encoder),
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
+            optimize=self.optimize,
             columns=check_column_names(self.columns or ()),
         )
 

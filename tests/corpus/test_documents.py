@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus.documents import check_documents, check_texts
+from slugline.corpus.documents import check_texts
+from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError
 
 TEXTS = ["wheat", "goal"]
@@ -108,4 +109,4 @@ def test_documents_that_are_no_sequence_are_an_error_that_names_the_parameter() 
     with pytest.raises(DataError, match=r"^`X` is 5;"):
         check_documents(5, ["grain"])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"^`topics` is 5;"):
-        check_documents(["wheat"], 5, ("texts", "topics"))  # type: ignore[arg-type]
+        check_documents(["wheat"], 5, ("texts", "topics"))

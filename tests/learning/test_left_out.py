@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear.fit import (
@@ -56,8 +57,8 @@ def test_scores_of_a_part_of_the_rows_are_spread_as_those_of_all() -> None:
 
 def test_without_rows_calibration_is_a_usual_one() -> None:
     none = HeldOutScores(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
-    y, costs = np.array([0, 1]), np.ones(2, dtype=np.float32)
-    assert none.calibration(y, costs) == DEFAULT_CALIBRATION
+    labels, costs = Labels.from_y(np.array([0, 1])), np.ones(2, dtype=np.float32)
+    assert none.calibration(labels, costs) == DEFAULT_CALIBRATION
 
 
 @pytest.mark.parametrize(("n_different", "together"), [(9, False), (11, True)])

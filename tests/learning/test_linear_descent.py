@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent
+from slugline.learning.labels import Labels
 from slugline.learning.linear import steps
 from slugline.learning.linear.steps import AdaGradDescent, Minibatches, SampleCosts, topic_rarity
 
@@ -20,7 +21,7 @@ X = sp.random_array((N_ROWS, N_COLUMNS), density=0.2, format="csr", dtype=np.flo
 X.sort_indices()
 Y = RNG.choice(N_TOPICS, N_ROWS, p=[0.4, 0.3, 0.15, 0.1, 0.05])
 COSTS = SampleCosts(
-    Y,
+    Labels.from_y(Y),
     RNG.uniform(0.5, 2, N_ROWS).astype(np.float32),
     RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
 )
@@ -162,15 +163,21 @@ def test_a_run_may_pause_between_passes() -> None:
 @needs_kernel
 @pytest.mark.parametrize("n_topics", [1, 2, 7, 8, 9, 16, 25, 32])
 @pytest.mark.parametrize("n_rows", [1, 64, 500])
+@pytest.mark.parametrize("several", [False, True])
 def test_the_kernel_steps_as_numpy_does(
-    n_topics: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
+    n_topics: int, n_rows: int, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(n_rows)
     X = sp.random_array((n_rows, 300), density=0.1, format="csr", dtype=np.float32, rng=rng)
     X.sort_indices()
+    y: Any = rng.integers(0, n_topics + 4, n_rows)  # some are of no topic of the descent
+    if several:
+        y = sp.csr_array(rng.random((n_rows, n_topics + 4)) < 0.3, dtype=np.float32)
+    labels = Labels.from_y(y)
     costs = SampleCosts(
-        rng.integers(0, n_topics + 4, n_rows),  # some are of no topic of the descent
-        *rng.uniform(0.5, 2, (2, n_rows)).astype(np.float32),
+        labels,
+        rng.uniform(0.5, 2, n_rows).astype(np.float32),
+        rng.uniform(0.5, 2, len(labels.topics)).astype(np.float32),
     )
     learned = []
     for setting in ("1", "0"):
@@ -196,6 +203,7 @@ def arrays(**other: Any) -> list[Any]:
         "columns": np.array([0, 2], dtype=np.int32),
         "starts": np.array([0, 1, 2]),
         "y": np.array([0, 1]),
+        "y_starts": np.array([0, 1, 2]),
         "others": np.ones(2, dtype=np.float32),
         "own": np.ones(2, dtype=np.float32),
         "rows": np.array([1, 0], dtype=np.int32),
@@ -220,6 +228,9 @@ def arrays(**other: Any) -> list[Any]:
         ({"rows": np.array([1, 2], dtype=np.int32)}, "a row that there is not"),
         ({"starts": np.array([0, 1, 3])}, "do not fit together"),
         ({"starts": np.array([0, 3, 2])}, "do not fit together"),
+        ({"y_starts": np.array([0, 1, 3])}, "do not fit together"),
+        ({"y_starts": np.array([0, 3, 2])}, "do not fit together"),
+        ({"y_starts": np.array([0, 2])}, "do not fit together"),
         ({"sizes": np.array([3])}, "do not fit together"),
         ({"sizes": np.array([0, 2])}, "do not fit together"),
         ({"weights": np.zeros((2, 2), dtype=np.float32)}, "do not fit together"),

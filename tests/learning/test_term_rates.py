@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.learning.labels import Labels
 from slugline.learning.linear.steps import relevance, term_rates
 
 # Twelve documents of three topics. The first term is in all of them, the second in one topic, the
@@ -14,6 +15,7 @@ Y = np.repeat([0, 2, 5], [6, 4, 2])
 HAS = np.array([np.ones(12), Y == 2, np.arange(12) == 11, np.zeros(12)]).T
 X = sp.csr_array(HAS * np.arange(1, 13)[:, np.newaxis], dtype=np.float32)
 ROWS = np.arange(12)
+LABELS = Labels.from_y(Y)
 
 
 def expected(has: np.ndarray, y: np.ndarray) -> float:
@@ -27,7 +29,7 @@ def expected(has: np.ndarray, y: np.ndarray) -> float:
 
 
 def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> None:
-    found = relevance(X, Y, ROWS)
+    found = relevance(X, LABELS, ROWS)
     np.testing.assert_allclose(found, [expected(has, Y) for has in HAS.T], atol=1e-12)
     assert found[0] == pytest.approx(0, abs=1e-12)
     assert found[3] == pytest.approx(0, abs=1e-12)
@@ -37,7 +39,7 @@ def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> No
 def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
     y = np.repeat([0, 1], 20)
     seen = np.array([(np.arange(40) < n) for n in (1, 2, 5, 20)]).T
-    few_to_many = relevance(sp.csr_array(seen, dtype=np.float32), y, np.arange(40))
+    few_to_many = relevance(sp.csr_array(seen, dtype=np.float32), Labels.from_y(y), np.arange(40))
     assert (np.diff(few_to_many) > 0).all()
     assert few_to_many[-1] < 1
 
@@ -45,18 +47,22 @@ def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
 def test_only_the_rows_to_learn_from_are_looked_at() -> None:
     some = np.flatnonzero(np.arange(12) % 3)
     for of in (relevance, term_rates):
-        np.testing.assert_allclose(of(X, Y, some), of(X[some], Y[some], np.arange(len(some))))
+        np.testing.assert_allclose(
+            of(X, LABELS, some), of(X[some], LABELS.take(some), np.arange(len(some)))
+        )
 
 
 def test_a_stored_zero_is_no_term() -> None:
     stored = sp.csr_array(np.ones((12, 4), dtype=np.float32))
     stored.data[:] = X.toarray().reshape(-1)
     assert stored.nnz > X.nnz
-    np.testing.assert_allclose(relevance(stored, Y, ROWS), relevance(X, Y, ROWS), atol=1e-12)
+    np.testing.assert_allclose(
+        relevance(stored, LABELS, ROWS), relevance(X, LABELS, ROWS), atol=1e-12
+    )
 
 
 def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
-    rates = term_rates(X, Y, ROWS)
+    rates = term_rates(X, LABELS, ROWS)
     squares = (X**2).sum(axis=0)
     assert squares @ rates[:-1] / squares.sum() == pytest.approx(1)
     assert rates[1] > 1 > rates[0] == rates[3]
@@ -70,6 +76,6 @@ def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
     ids=["one topic", "no entry"],
 )
 def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.ndarray) -> None:
-    rates = term_rates(X, y, ROWS)
+    rates = term_rates(X, Labels.from_y(y), ROWS)
     np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
     assert rates[0] > 0

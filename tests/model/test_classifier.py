@@ -188,6 +188,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "n_jobs": None,
         "random_state": 0,
         "min_precision": None,
+        "optimize": "micro",
         "text": None,
         "columns": None,
     }
@@ -201,7 +202,7 @@ def test_an_unknown_parameter_is_refused() -> None:
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
         "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
-        "random_state, min_precision, text, columns."
+        "random_state, min_precision, optimize, text, columns."
     )
 
 

@@ -16,9 +16,10 @@ from slugline.base.files import PathLike, write_result
 from slugline.base.words import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus, require_one_topic
-from slugline.corpus.documents import Topic, check_documents
+from slugline.corpus.documents import Topic
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
+from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.experiment.run import AnyEvaluation
 from slugline.prediction.files import excel_file

@@ -76,6 +76,19 @@ class Topics:
                 f"{join_first([str(name) for name in self.names], _N_NAMED)}."
             ) from None
 
+    def encode_sets(self, sets: Sequence[tuple[Topic, ...]]) -> Any:
+        """Return rows with a 1 for each topic, float32 CSR array, shape (n_documents, n_topics).
+
+        Raises DataError if a topic isn't among the names.
+        """
+        import scipy.sparse as sp
+
+        rows = np.arange(len(sets)).repeat([len(topics) for topics in sets])
+        numbers = self.encode(topic for topics in sets for topic in topics)
+        shape = len(sets), len(self)
+        ones = np.ones(len(rows), dtype=np.float32)
+        return sp.csr_array((ones, (rows, numbers)), shape=shape)
+
     def decode(self, numbers: Iterable[int]) -> list[Topic]:
         """Return the name of each number."""
         return [self.names[number] for number in numbers]
@@ -150,41 +163,6 @@ _MIN_NUMBER, _MAX_NUMBER = -(1 << 63), (1 << 63) - 1
 _MAX_LENGTH = 1000
 
 
-def check_documents(
-    X: Iterable[str],
-    y: Iterable[Topic],
-    names: tuple[str, str] = ("X", "y"),
-    *,
-    may_be_none: bool = False,
-) -> tuple[list[str], list[Topic]]:
-    """Return texts and topics as lists of equal length; see `check_texts` and `to_plain_topics`.
-
-    Parameters
-    ----------
-    X : iterable of str
-    y : iterable of str or int
-    names : (str, str)
-        The caller's names of the parameters, for messages.
-    may_be_none : bool, default False
-        Whether to accept no documents.
-
-    Raises
-    ------
-    DataError : if there are none, lengths differ, or a topic is not a valid name.
-    """
-    _check_iterable(X, names[0])
-    texts = check_texts(X)
-    topics = to_plain_topics(y, names[1])
-    if len(texts) != len(topics):
-        raise DataError(
-            f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
-        )
-    if not texts and not may_be_none:
-        raise DataError("there are no documents to learn from; give at least two.")
-    check_topic_names(topics)
-    return texts, topics
-
-
 def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     """Return a mapping of topics to descriptions, with plain topics.
 
@@ -212,7 +190,7 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     `name` is the caller's name of the parameter, for messages. Raises DataError if they are not a
     sequence, or one is missing or neither a word nor a whole number.
     """
-    _check_iterable(topics, name)
+    check_iterable(topics, name)
     if isinstance(topics, str | bytes):
         raise DataError(
             f"`{name}` is the single string {short_repr(topics)}; give a list of topics."
@@ -249,7 +227,8 @@ def is_missing(value: Any) -> bool:
     return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
-def _check_iterable(values: Any, name: str) -> None:
+def check_iterable(values: Any, name: str) -> None:
+    """Raise DataError unless values can be iterated over."""
     if not isinstance(values, Iterable):
         raise DataError(
             f"`{name}` is {short_repr(values)}; give a list with one item per document."
@@ -327,7 +306,7 @@ def check_all_str(documents: Sequence[object], first: int = 0) -> None:
 
 def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
     """Return the texts; DataError if they are a single string or not a sequence."""
-    _check_iterable(texts, "X")
+    check_iterable(texts, "X")
     if isinstance(texts, str | bytes):
         raise DataError(
             "the texts are a single string, not a sequence of strings; put brackets around it: "

@@ -14,7 +14,8 @@ import numpy as np
 
 from slugline.base.arrays import F64
 from slugline.base.words import TitledRows, counted
-from slugline.corpus.documents import Topic, check_documents
+from slugline.corpus.documents import Topic
+from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 

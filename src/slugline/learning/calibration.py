@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Meta
 
 from slugline.base.arrays import F32, F64, I64
+from slugline.errors import DataError
 
 # Differences of scores up to this are finite.
 _MAX_SCORE = np.float32(1e38)
@@ -29,6 +30,12 @@ _USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0])
 # Minimisation starts from there, and from a low temperature with a uniform weight of a quarter.
 _STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
+# Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
+# intercept around the common ones. Chosen on training splits.
+_USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
+# Scores of topics that no row had are lower; larger margins say no more.
+_NOT_LEARNED, _MAX_MARGIN = -9.0, 10.0
+_MAX_NEWTON_STEPS, _NEWTON_TOLERANCE, _CURVE_DIGITS = 30, 1e-7, 5
 
 
 def softmax(scores: F32) -> F32:
@@ -173,6 +180,103 @@ class _Loss:
             proba = powers[self._right] / total
             pairs.append((proba, proba * scale * (self._below[self._right] - mean)))
         return pairs
+
+
+class TopicCalibration(NamedTuple):
+    """A logistic curve for each topic, where documents may have several topics.
+
+    Attributes
+    ----------
+    slopes, intercepts : float32 array, shape (n_topics,)
+    """
+
+    slopes: F32
+    intercepts: F32
+
+    def settings(self) -> dict[str, float]:
+        """Return the calibration that is in model files in its place: none."""
+        return Calibration(1.0).settings()
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, F32], biases: F32) -> TopicCalibration:
+        """Return the calibration in a model file; DataError if it doesn't fit the biases."""
+        slopes, intercepts = arrays["slopes"], arrays["intercepts"]
+        if not slopes.shape == intercepts.shape == biases.shape or (slopes <= 0).any():
+            raise DataError("curves of probability that don't fit the topics")
+        return cls(slopes, intercepts)
+
+    def arrays(self) -> dict[str, F32]:
+        """Return the arrays of a model file."""
+        return {"slopes": self.slopes, "intercepts": self.intercepts}
+
+    def proba(self, scores: F32) -> F32:
+        """Return the probability of each topic, shape (n_rows, n_topics)."""
+        return _sigmoid(scores * self.slopes + self.intercepts)
+
+
+def fit_topic_calibration(scores: F32, y: F32, weights: F32 | None = None) -> TopicCalibration:
+    """Return the curves with the highest posterior density for rows that were not learned from.
+
+    First one curve for all topics together; then each topic's own, which is near the common one
+    unless its documents say otherwise.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+        Those of topics that could not be learned are far below 0 and count for nothing.
+    y : float32 array, shape (n_rows, n_topics)
+        1 for each topic of a row.
+    weights : float32 array, shape (n_rows,), optional
+
+    References
+    ----------
+    Platt (2000), Probabilities for SV machines; a normal prior for each topic's deviation from the
+    common curve, as in Gelman et al. (2013), Bayesian data analysis, 16.4.
+    """
+    n_topics = scores.shape[1]
+    row_weights = np.ones(len(scores)) if weights is None else weights.astype(np.float64)
+    cost = np.where(scores > _NOT_LEARNED, row_weights[:, np.newaxis], 0)
+    clipped = scores.clip(-_MAX_MARGIN, _MAX_MARGIN).astype(np.float64)
+    start = np.array(_USUAL_CURVE)
+    common = _fit_curves(clipped.reshape(-1, 1), y.reshape(-1, 1), cost.reshape(-1, 1), start)
+    curves = _fit_curves(clipped, y, cost, common[:, 0]) if n_topics > 1 else common
+    # The last digits depend on the processor, and mean nothing.
+    slopes, intercepts = curves.round(_CURVE_DIGITS).astype(np.float32)
+    return TopicCalibration(slopes, intercepts)
+
+
+def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
+    """Return slope and intercept for each column, shape (2, n_columns), by Newton steps.
+
+    The logarithm of the slope and the intercept have a normal prior around those of `prior`.
+    """
+    moves = np.zeros((2, scores.shape[1]))
+    for _ in range(_MAX_NEWTON_STEPS):
+        slopes = prior[0] * np.exp(moves[0])
+        along = scores * slopes
+        proba = _sigmoid(along + prior[1] + moves[1])
+        error, curvature = cost * (proba - y), cost * proba * (1 - proba)
+        gradient = np.stack([(error * along).sum(axis=0), error.sum(axis=0)]) + moves / _CURVE_PRIOR
+        mixed = (curvature * along).sum(axis=0)
+        first = (curvature * along**2).sum(axis=0) + np.maximum((error * along).sum(axis=0), 0)
+        first, second = (
+            first + 1 / _CURVE_PRIOR[0, 0],
+            curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0],
+        )
+        steps = np.stack(
+            [second * gradient[0] - mixed * gradient[1], first * gradient[1] - mixed * gradient[0]]
+        )
+        steps = (steps / (first * second - mixed**2)).clip(-1, 1)
+        moves -= steps
+        if np.abs(steps).max(initial=0) < _NEWTON_TOLERANCE:
+            break
+    return np.stack([prior[0] * np.exp(moves[0]), prior[1] + moves[1]])
+
+
+def _sigmoid(scores: Any) -> Any:
+    """Return 1 / (1 + exp(-scores)), without overflow, in the type of the scores."""
+    powers = np.exp(-np.abs(scores))
+    return np.where(scores >= 0, 1, powers) / (1 + powers)
 
 
 def fit_inverse_temperature(scores: F32, y: I64, weights: F32 | None = None) -> float:

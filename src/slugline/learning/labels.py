@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers
-
-if TYPE_CHECKING:
-    import scipy.sparse as sp
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +30,7 @@ class Labels:
     multilabel: bool
 
     @classmethod
-    def from_y(cls, y: I64 | sp.csr_array) -> Labels:
+    def from_y(cls, y: Any) -> Labels:
         """Return the labels of topic numbers, shape (n_rows,), or of rows with a 1 per topic."""
         if isinstance(y, np.ndarray):
             return cls(y, np.arange(len(y) + 1), multilabel=False)
@@ -42,24 +40,26 @@ class Labels:
         return len(self.starts) - 1
 
     @property
-    def n_each(self) -> Integers:
+    def n_each(self) -> I64:
         """Number of topics of each row."""
         return np.diff(self.starts)
 
     @cached_property
     def rows(self) -> Index:
         """The row of each label, shape (n_labels,)."""
-        return np.arange(len(self)).repeat(self.n_each)
+        rows: Index = np.arange(len(self)).repeat(self.n_each)
+        return rows
 
-    def places(self, rows: Index) -> Index:
+    def places(self, rows: Integers) -> Integers:
         """Return where the labels of some rows are, one row after the other."""
         if not self.multilabel:
             return rows
         n_each = self.n_each[rows]
         ends = n_each.cumsum()
-        return np.arange(n_each.sum()) + (self.starts[rows] - (ends - n_each)).repeat(n_each)
+        places: I64 = np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
+        return places
 
-    def take(self, rows: Index) -> Labels:
+    def take(self, rows: Integers) -> Labels:
         """Return the labels of some rows."""
         starts = np.concatenate([[0], self.n_each[rows].cumsum()])
         return Labels(self.topics[self.places(rows)], starts, self.multilabel)
@@ -67,7 +67,16 @@ class Labels:
     def totals(self, n_topics: int, weights: F32 | None = None) -> F64:
         """Return the sum of the weights of each topic's rows; by default, their number."""
         of_labels = None if weights is None else weights[self.rows].astype(np.float64)
-        return np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
+        totals: F64 = np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
+        return totals
+
+    def row_means(self, values: F32) -> F32:
+        """Return the mean of the values of each row's labels, 1 for a row without, (n_rows,)."""
+        if not self.multilabel:
+            return values
+        sums = np.bincount(self.rows, values, minlength=len(self))
+        means = np.divide(sums, self.n_each, out=np.ones(len(self)), where=self.n_each > 0)
+        return means.astype(np.float32)
 
     def indicator(self, n_topics: int) -> F32:
         """Return rows with a 1 for each topic, shape (n_rows, n_topics)."""
@@ -81,4 +90,4 @@ class Labels:
         if not self.multilabel:
             return topics
         starts = self.starts.tolist()
-        return [tuple(topics[i:j]) for i, j in zip(starts[:-1], starts[1:], strict=True)]
+        return [tuple(topics[i:j]) for i, j in itertools.pairwise(starts)]

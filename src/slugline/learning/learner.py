@@ -37,19 +37,27 @@ class Learner(Protocol):
     has_epochs: bool
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
-        """Learn from rows and their topics; return the history of epochs, if there are any."""
+        """Learn from rows and their topics; return the history of epochs, if there are any.
+
+        Topics are numbers, or a float32 CSR array with a 1 for each of several topics of a row.
+        """
 
     def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
 
     def predict_proba(self, X: Any) -> F32:
-        """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
+        """Return probabilities, shape (n_rows, n_topics); rows of one topic sum to 1."""
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
 
     def arrays(self) -> dict[str, F32]:
         """Return the learned arrays by name."""
+
+
+def is_multilabel(learner: Learner) -> bool:
+    """Whether a learner has learned from rows that may have several topics."""
+    return getattr(learner, "multilabel", False)
 
 
 @runtime_checkable

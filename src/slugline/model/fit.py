@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -20,12 +21,15 @@ from slugline.corpus import documents
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
 from slugline.corpus.splits import make_folds
+from slugline.corpus.topic_sets import check_documents, is_indicator, is_multilabel, read_indicator
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
+from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
+from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
@@ -176,7 +180,7 @@ def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) 
 
 def fit(
     X: Iterable[str],
-    y: Iterable[Topic],
+    y: Any,
     settings: FitSettings,
     *,
     sample_weight: npt.ArrayLike | None = None,
@@ -185,21 +189,12 @@ def fit(
 ) -> Fitted:
     """Learn from all documents at once; see `TopicClassifier.fit`."""
     described = settings.descriptions
-    texts, names = documents.check_documents(X, y, may_be_none=bool(described))
-    topics = Topics.fit([*names, *described])
-    labels = topics.encode(names)
+    texts, names = check_documents(X, y, may_be_none=bool(described))
     learner = settings.learner
-    if validation_data is not None and not learner.has_epochs:
-        raise OptionError(
-            "`validation_data` is to find the best epoch on, and this learner has no epochs; "
-            "leave it out."
-        )
+    multilabel = is_multilabel(names)
+    topics, labels = _encode(y, names, settings)
     progress = check_progress(progress)
-    if not texts and settings.min_precision is not None:
-        raise OptionError(
-            "`min_precision` needs documents to choose thresholds by, and there are only "
-            "descriptions; leave it out."
-        )
+    _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
     if not texts and settings.encoder is not None:
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = None if validation_data is None else _validation_rows(validation_data, topics)
@@ -211,7 +206,8 @@ def fit(
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
     n_unread = 0
-    if isinstance(learner, LinearLearner) and is_learned_in_parts(texts, blocks, settings):
+    in_parts = is_learned_in_parts(texts, blocks, settings) and not multilabel
+    if isinstance(learner, LinearLearner) and in_parts:
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts, progress)
@@ -244,11 +240,83 @@ def fit(
         dense=dense,
         descriptions={} if dense is None else dict(described),
     )
+    if multilabel:
+        return _with_decision(fitted, heldout, y, labels, words, settings)
     if interrupted:
         return fitted
     if heldout is None and settings.min_precision is not None:
         heldout = _cross_validate(fitted, texts, names, settings, sample_weight)
     return _with_heldout_predictions(fitted, heldout, labels, words, settings.min_precision)
+
+
+def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
+    """Raise OptionError for documents or options that others need."""
+    if has_validation and not settings.learner.has_epochs:
+        raise OptionError(
+            "`validation_data` is to find the best epoch on, and this learner has no epochs; "
+            "leave it out."
+        )
+    if not has_texts and settings.min_precision is not None:
+        raise OptionError(
+            "`min_precision` needs documents to choose thresholds by, and there are only "
+            "descriptions; leave it out."
+        )
+
+
+# What learns one topic for each text only.
+_ONE_TOPIC_OPTIONS = {"tune": "tries", "encoder": "is combined with", "descriptions": "are for"}
+
+
+def _check_multilabel(settings: FitSettings) -> None:
+    """Raise OptionError for settings that don't go with several topics a text."""
+    if not isinstance(settings.learner, LinearLearner):
+        raise OptionError(
+            f"`learner` is a {type(settings.learner).__name__}, which learns one topic for each "
+            "text, and these texts have several; leave it at its default."
+        )
+    for name, verb in _ONE_TOPIC_OPTIONS.items():
+        if getattr(settings, name):
+            raise OptionError(
+                f"`{name}` {verb} models of one topic for each text, and these texts have several; "
+                "leave it out."
+            )
+
+
+def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Any]:
+    """Return all topics, and the labels of documents; see `Learner.fit`."""
+    if not is_multilabel(names):
+        topics = Topics.fit([*names, *settings.descriptions])
+        return topics, topics.encode(names)
+    _check_multilabel(settings)
+    if is_indicator(y):
+        topics = Topics(read_indicator(y)[1])
+    else:
+        topics = Topics.fit(itertools.chain.from_iterable(names))
+    return topics, topics.encode_sets(names)
+
+
+def _with_decision(
+    fitted: Fitted,
+    heldout: HeldOutProba | None,
+    y: Any,
+    labels: Any,
+    words: UnknownWordRate | None,
+    settings: FitSettings,
+) -> Fitted:
+    """Return `fitted` with a rule that gives several topics, and held-out predictions."""
+    sizes, proba = np.diff(labels.indptr), np.zeros((0, len(fitted.topics)), dtype=np.float32)
+    truth = proba
+    if heldout is not None:
+        rows, proba = heldout
+        truth = labels[rows].toarray()
+    decision = TopicDecision.from_proba(proba, truth, sizes, settings.optimize)
+    return replace(
+        fitted,
+        decision=replace(decision, as_indicator=is_indicator(y)),
+        held_out_predictions=HeldOutPredictions.from_decisions(
+            proba, truth, words, settings.min_precision
+        ),
+    )
 
 
 def _dense_head(
@@ -337,7 +405,7 @@ def _validation_rows(
     if not is_pair or len(validation_data) != 2:
         raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
-    texts, topics_of_texts = documents.check_documents(*validation_data, names)
+    texts, topics_of_texts = check_documents(*validation_data, names)
     try:
         return (
             texts,
@@ -358,7 +426,7 @@ def _n_held_out(context: FitContext, n_documents: int, history: History | None) 
 
 def fit_batch(
     X: Iterable[str],
-    y: Iterable[Topic],
+    y: Any,
     settings: FitSettings,
     before: Fitted | None = None,
     *,
@@ -366,7 +434,12 @@ def fit_batch(
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
     """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
-    texts, names = documents.check_documents(X, y)
+    texts, names = check_documents(X, y)
+    if is_multilabel(names):
+        raise OptionError(
+            "learning batch by batch is for one topic for each text, and these texts have several; "
+            "call fit with all of them, or fit_stream."
+        )
     if settings.encoder is not None:
         raise OptionError(
             "what an `encoder` says is learned from all documents at once, not batch by batch; "
@@ -454,10 +527,13 @@ def _context(
     first: bool = False,
     progress: Progress = SILENT,
 ) -> FitContext:
-    weights = topic_weights(settings.class_weight, topics, labels)
+    of_rows = Labels.from_y(labels)
+    weights = topic_weights(settings.class_weight, topics, of_rows.topics)
+    if weights is not None:
+        weights = of_rows.row_means(weights)
     return FitContext(
         n_topics=len(topics),
-        sample_weight=row_weights(len(labels), sample_weight, weights),
+        sample_weight=row_weights(len(of_rows), sample_weight, weights),
         weighted_topics=settings.class_weight is not None,
         seed=settings.random_state,
         first=first,

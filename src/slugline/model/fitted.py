@@ -16,6 +16,7 @@ from slugline.base.checks import short_repr
 from slugline.base.words import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.rows import DataLayout
+from slugline.corpus.topic_sets import split_rows
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.text.features import Features, WordCounts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+    from slugline.model.decision import TopicDecision
     from slugline.model.settings import ClassWeight
     from slugline.model.thresholds import HeldOutPredictions
 
@@ -70,6 +72,8 @@ class Fitted:
         without `min_precision`.
     stream : StreamRecord or None
         None if it did not learn from a stream.
+    decision : TopicDecision or None
+        Which topics to give where documents have several; None where each has one.
     layout : DataLayout or None
         Columns and encoding of the training data, in which later files are expected; None if
         unknown, as after `TopicClassifier.fit`, which gets texts.
@@ -92,6 +96,7 @@ class Fitted:
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     held_out_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None
+    decision: TopicDecision | None = None
     layout: DataLayout | None = None
 
     def __repr__(self) -> str:
@@ -110,6 +115,7 @@ class Fitted:
             learned_from += f", {counted(len(self.descriptions), 'description')}"
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
+            *([("for a text", "several topics, or one")] if self.multilabel else []),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             *([("columns", format_columns(beside))] if beside else []),
             ("learner", repr(self.learner)),
@@ -129,6 +135,11 @@ class Fitted:
         # NumPy's own strings are all as wide as the longest one.
         dtypes: dict[type, Any] = {str: object, bool: np.bool_, int: np.int64}
         return np.array(names, dtype=dtypes[type(names[0])])
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether documents may have several topics."""
+        return self.decision is not None
 
     @property
     def n_learned(self) -> int:
@@ -158,15 +169,37 @@ class Fitted:
         return None if self.dense is None else self.dense.encoder
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
-        """Return the most likely topic of each text, shape (n_documents,)."""
-        return self.classes[self.decision_function(X).argmax(axis=1)]
+        """Return the most likely topic of each text, shape (n_documents,).
+
+        Where documents have several topics, a tuple of those given to each, the most likely first;
+        or an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
+        """
+        if self.decision is None:
+            return self.classes[self.decision_function(X).argmax(axis=1)]
+        if self.decision.as_indicator:
+            return self.decision.given(self.predict_proba(X)).astype(np.int64)
+        sets = self.predict_sets(X)
+        answers = np.empty(len(sets), dtype=object)
+        answers[:] = sets
+        return answers
+
+    def predict_sets(self, X: Iterable[str]) -> list[tuple[Topic, ...]]:
+        """Return the topics given to each text, the most likely first; of a multilabel model."""
+        proba = self.predict_proba(X)
+        if self.decision is None:
+            raise TypeError("the model gives one topic to each text")
+        lists = split_rows(self.decision.given(proba), self.topics.names, proba)
+        return list(map(tuple, lists))
 
     def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest."""
         return self._scores(X)[0]
 
     def predict_proba(self, X: Iterable[str]) -> F32:
-        """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
+        """Return probabilities, shape (n_documents, n_topics).
+
+        Every row sums to 1, unless documents have several topics.
+        """
         return self.predict_with_words(X)[0]
 
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:

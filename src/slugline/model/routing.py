@@ -9,12 +9,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, Index
+from slugline.base.arrays import F32, Index, Mask
 from slugline.base.checks import check_share, check_whole
 from slugline.base.words import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
+from slugline.corpus.topic_sets import split_rows
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import (
     CONFIDENCE,
@@ -30,8 +32,11 @@ N_GUESSES = 3
 
 
 #: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
-#: probability is too low for the topic; the topic has no threshold, so it is never answered alone.
-UnsureKind = Literal["no_text", "no_words", "unknown_words", "low_probability", "no_threshold"]
+#: probability is too low for the topic; the topic has no threshold, so it is never answered alone;
+#: or more topics are likely than any text had that the model learned from.
+UnsureKind = Literal[
+    "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
+]
 
 
 class Unsure(NamedTuple):
@@ -67,6 +72,8 @@ class Unsure(NamedTuple):
             gap = np.float32(self.threshold) - np.float32(self.probability)
             digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
             return f"probability {self.probability:.{digits}f} is under {self.threshold:.{digits}f}"
+        if self.kind == "many_topics":
+            return "too many topics are likely"
         return self.kind.replace("_", " ")
 
 
@@ -76,7 +83,7 @@ class Route(NamedTuple):
     Attributes
     ----------
     topic : str, int or None
-        None if the model is unsure.
+        None if the model is unsure; of several topics the most likely, None if there are none.
     probability : float
         Of the most likely topic, even so.
     reason : Unsure or None
@@ -84,7 +91,7 @@ class Route(NamedTuple):
         The best guesses, the most likely first.
     topics : list of topics, or None
         The set that holds the right topic as often as asked, the most likely first; None without
-        `coverage`.
+        `coverage`. Of a model of several topics a text, those that are given.
     """
 
     topic: Topic | None
@@ -111,7 +118,8 @@ class Routes(NamedTuple):
     ----------
     reasons : list of Unsure or None, one for each text
     sets : list of list of topics, or None
-        One set for each text; None without `coverage`.
+        One set for each text; None without `coverage`. Of a model of several topics a text, the
+        topics that are given: none where it is unsure.
     """
 
     reasons: list[Unsure | None]
@@ -162,6 +170,7 @@ class Router:
             the model was fitted with. With 0, all predictions are given but those for blank texts.
         per_topic : bool, default False
             Keep that promise for each topic that was predicted often, not only for all together.
+            Always so where texts have several topics.
         coverage : float, over 0 and under 1, optional
             How often the set of topics of each text must hold the right one.
 
@@ -174,6 +183,11 @@ class Router:
             check_share("min_precision", min_precision, may_be_0=True)
         if coverage is not None:
             check_share("coverage", coverage)
+        if coverage is not None and fitted.multilabel:
+            raise OptionError(
+                "`coverage` is for models that give one topic to a text, and this one gives "
+                "several; leave it out."
+            )
         n_topics, left_out = len(fitted.topics), fitted.held_out_predictions
         precision = min_precision
         if precision is None and left_out is not None:
@@ -181,7 +195,7 @@ class Router:
         thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
             left_out = _require_held_out(fitted, "min_precision")
-            thresholds = left_out.thresholds(precision, n_topics, per_topic)
+            thresholds = left_out.thresholds(precision, n_topics, per_topic or fitted.multilabel)
             words = left_out.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
@@ -255,12 +269,24 @@ class Router:
         guesses = most_likely(proba, top, self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         return [
-            Route(None if reason else top[0][0], top[0][1], reason, top, topics)
+            Route(self._first(reason, top, topics), top[0][1], reason, top, topics)
             for reason, top, topics in zip(reasons, guesses, chosen, strict=True)
         ]
 
+    def _first(
+        self, reason: Unsure | None, top: list[tuple[Topic, float]], topics: list[Topic] | None
+    ) -> Topic | None:
+        """Return the topic that is given, of several the first."""
+        if reason:
+            return None
+        if self.fitted.multilabel:
+            return next(iter(topics or []), None)
+        return top[0][0]
+
     def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
         """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
+        if self.fitted.decision is not None:
+            return self._judge_several(texts, proba, counts, self.fitted.decision)
         reasons: list[Unsure | None]
         if self.precision is not None and texts:
             reasons = self._reasons(texts, proba, counts)
@@ -269,10 +295,34 @@ class Router:
             reasons = [Unsure("no_text") if blank else None for blank in is_blank]
         return Routes(reasons, self._sets(proba))
 
-    def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[Unsure | None]:
+    def _judge_several(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, decision: TopicDecision
+    ) -> Routes:
+        """Return which of several topics to give, or why none."""
+        reasons: list[Unsure | None] = [None] * len(texts)
+        if self.precision is None:
+            given = decision.given(proba)
+        else:
+            given = proba >= self.thresholds
+            if texts:
+                is_low: Mask = given.sum(axis=1) == 0
+                reasons = self._reasons(texts, proba, counts, is_low)
+        for number, n_given in enumerate(given.sum(axis=1).tolist()):
+            if not texts[number].strip():
+                reasons[number] = Unsure("no_text")
+            elif n_given > max(decision.most, 1):
+                reasons[number] = Unsure("many_topics")
+        given[[reason is not None for reason in reasons]] = False
+        return Routes(reasons, split_rows(given, self.fitted.topics.names, proba))
+
+    def _reasons(
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None
+    ) -> list[Unsure | None]:
+        """Return why predictions are not sure enough; `is_low` is whether a probability is."""
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
-        is_low = highest < thresholds
+        if is_low is None:
+            is_low = highest < thresholds
         is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_unusual(counts)
         reasons: list[Unsure | None] = [None] * len(texts)
         doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))

@@ -9,13 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from slugline.base.checks import check_share, check_whole, count_threads, is_number, option_error
+from slugline.base.checks import (
+    check_choice,
+    check_share,
+    check_whole,
+    count_threads,
+    is_number,
+    option_error,
+)
 from slugline.corpus.documents import Topic
 from slugline.corpus.sample_weights import check_class_weight
+from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decision import AVERAGES, Average
 from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
 from slugline.text.table_columns import check_column_names, learn_columns
 
@@ -62,6 +71,7 @@ class FitSettings:
     encoder: CheckedEncoder | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
+    optimize: Average = "micro"
     columns: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -76,6 +86,7 @@ class FitSettings:
         count_threads(self.n_jobs)
         if self.min_precision is not None:
             check_share("min_precision", self.min_precision)
+        check_choice("optimize", self.optimize, AVERAGES)
         if self.encoder is not None:
             self._check_alone()
         elif self.descriptions:
@@ -100,10 +111,12 @@ class FitSettings:
         self, texts: Sequence[str] = (), topics: Sequence[Any] = ()
     ) -> tuple[Block, ...]:
         """Return the families of terms; documents show of which kinds columns are."""
-        blocks = default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
+        blocks = self.blocks
+        if blocks is None:
+            blocks = default_blocks(self.learner.wants, multilabel=is_multilabel(topics))
         if not self.columns:
-            return blocks
-        return with_columns(blocks, learn_columns(texts, topics, self.columns))
+            return tuple(blocks)
+        return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))
 
     def batch_blocks(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = ()

@@ -172,6 +172,8 @@ MAX_PREDICTIONS = 5000
 _MIN_PER_TOPIC = 100
 # An answer that is more likely wrong than right is not given alone, however good the others are.
 _EVEN = 0.5
+# Less likely topics of a document are never given alone; they are not held for it.
+_LEAST_LIKELY = 0.25
 #: Names of the arrays in a model file.
 ARRAYS = ("topics", "probabilities", "scores")
 # What no probability reaches, though float32 may miss 1.
@@ -217,6 +219,27 @@ class HeldOutPredictions:
         positions, best = np.arange(len(y)), proba.argmax(axis=1)
         scores = set_scores(proba)[positions, y].astype(np.float32)
         return cls(best, proba[positions, best], best == y, scores, words, precision)
+
+    @classmethod
+    def from_decisions(
+        cls, proba: F32, y: F32, words: UnknownWordRate | None, precision: float | None
+    ) -> HeldOutPredictions:
+        """Return a prediction for each topic of a document that is at all likely.
+
+        Their scores are 0 if they are right, else 1: there are no sets that hold the right topic.
+
+        Parameters
+        ----------
+        proba, y : float32 array, shape (n_documents, n_topics)
+            Probabilities, and 1 for each topic of a document.
+        """
+        documents, topics = np.nonzero(proba >= _LEAST_LIKELY)
+        n_chosen = min(len(topics), MAX_PREDICTIONS)
+        chosen = np.linspace(0, len(topics), n_chosen, endpoint=False).astype(np.intp)
+        documents, topics = documents[chosen], topics[chosen]
+        right = y[documents, topics] > 0
+        scores = (~right).astype(np.float32)
+        return cls(topics, proba[documents, topics], right, scores, words, precision)
 
     @classmethod
     def restore(

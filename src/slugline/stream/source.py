@@ -16,9 +16,10 @@ from slugline.base.names import expand_patterns
 from slugline.corpus import labelled, readers, rows
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import columns_note
-from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
+from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.tables import frame_rows
+from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 

@@ -193,14 +193,18 @@ DEFAULT_GROUPS = {
 _LESSON = (Block("words", "multi-hot", max_terms=10_000),)
 
 
-def default_blocks(wants: str) -> tuple[Block, ...]:
+def default_blocks(wants: str, *, multilabel: bool = False) -> tuple[Block, ...]:
     """Return the default term groups for the weighting that a learner `wants`.
 
     Words, bigrams and character n-grams for any text: in no language and at no length did others
-    do better on most of the data sets measured.
+    do better on most of the data sets measured. For several topics a document, which are mostly
+    those of longer texts, also its first words: they did as well or better on all sets of longer
+    texts, by up to 0.6 points.
     """
     if wants == "multi-hot":
         return _LESSON
+    if multilabel:
+        return tuple(DEFAULT_GROUPS.values())
     return tuple(DEFAULT_GROUPS[kind] for kind in ("words", "bigrams", "characters"))
 
 

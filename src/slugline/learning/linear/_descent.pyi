@@ -10,6 +10,7 @@ def descend(
     columns: Array,
     starts: Array,
     y: Array,
+    y_starts: Array,
     negative: Array,
     positive: Array,
     rows: Array,

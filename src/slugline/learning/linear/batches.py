@@ -201,7 +201,9 @@ class LinearStream:
 
     def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
         rows = heldout.rows
-        self._recent = self._recent.append(heldout.scores, problem.labels.topics[rows], problem.costs[rows])
+        self._recent = self._recent.append(
+            heldout.scores, problem.labels.topics[rows], problem.costs[rows]
+        )
         self._n_new += len(rows)
         if self._n_new > _NEW_SHARE * len(self._recent.y):
             self.calibration, self._n_new = self._recent.calibration(self.calibration), 0

@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
-from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.calibration import Calibration, fit_calibration, fit_topic_calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import steps
@@ -54,6 +54,8 @@ _N_FOLDS, _N_PARTS = 4, 3
 _FEW_DIFFERENT = 0.1
 # Probabilities are calibrated on at most so many scores, of fewer rows if topics are many.
 MAX_SCORES, _MIN_CALIBRATION_ROWS = 1 << 18, 500
+# Times so many, where rows have several topics.
+_MORE_SCORES = 1 << 4
 # Topics that are learned at a time, at least.
 _MIN_TOPICS = 8
 
@@ -82,11 +84,15 @@ class HeldOutScores(NamedTuple):
     rows: Index  # shape (n_rows,)
     scores: F32  # shape (n_rows, n_topics)
 
-    def calibration(self, labels: Labels, costs: F32) -> Calibration:
+    def calibration(self, labels: Labels, costs: F32) -> Any:
         """Fit a calibration to the scores, given topics and costs of all rows."""
+        labels = labels.take(self.rows)
+        if labels.multilabel:
+            y = labels.indicator(self.scores.shape[1])
+            return fit_topic_calibration(self.scores, y, costs[self.rows])
         if not len(self.rows):
             return DEFAULT_CALIBRATION
-        return fit_calibration(self.scores, labels.topics[self.rows], costs[self.rows])
+        return fit_calibration(self.scores, labels.topics, costs[self.rows])
 
 
 def scale_heldout_scores(scores: F32, share: float) -> F32:
@@ -152,7 +158,7 @@ class FittedLinear:
 
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
-    calibration: Calibration
+    calibration: Any  # Calibration, or TopicCalibration where rows have several topics
     n_left_out: int  # Rows that were not learned from, as their topic looked wrong
     heldout: HeldOutScores  # The scores that were calibrated on
 
@@ -262,7 +268,10 @@ class LinearProblem:
             y = self.labels.topics[rows]
             is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
             rows = rows[(is_frequent | known_topics)[y]]
-        most = max(_MIN_CALIBRATION_ROWS, self.limits.max_scores // self.context.n_topics)
+        max_scores = self.limits.max_scores
+        if self.labels.multilabel:  # each topic has a curve and a threshold of its own
+            max_scores *= _MORE_SCORES
+        most = max(_MIN_CALIBRATION_ROWS, max_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
     def sample_costs(self, totals: F64) -> steps.SampleCosts:
@@ -461,12 +470,16 @@ def score_heldout_rows(
     """
     scored = problem.calibration_rows(rows, known_topics)
     labels, n_topics = problem.labels, problem.context.n_topics
-    in_folds = problem.are_few(rows) or problem.context.cross_validate
+    in_folds = (
+        problem.are_few(rows)
+        or problem.context.cross_validate
+        or (labels.multilabel and len(rows) <= problem.limits.many_rows)
+    )
     groups = group_equal_rows(problem.X)[rows]
     n_different = len(np.unique(groups))
     if n_different < max(2, _FEW_DIFFERENT * len(rows)):
         groups, n_different = np.arange(len(rows)), len(rows)
-    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, n_different)
+    n_folds = min(_N_FOLDS if in_folds and not labels.multilabel else _N_PARTS, n_different)
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     parts = [scored[:0]]
     fold_of = np.full(len(labels), -1)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
-from slugline.learning.calibration import SETTINGS, Calibration
+from slugline.learning.calibration import SETTINGS, Calibration, TopicCalibration
 from slugline.learning.learner import Options, settings_struct
 from slugline.text import sparse
 
@@ -59,8 +59,8 @@ class LinearLearner(LinearOptions):
     weights : float32 CSR array, shape (n_columns, n_topics)
         Without those too small to matter.
     biases : float32 array, shape (n_topics,)
-    calibration : Calibration
-        How scores become probabilities.
+    calibration : Calibration or TopicCalibration
+        How scores become probabilities; of each topic, where rows have several.
     n_left_out : int
         Number of training documents that were left out.
     left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
@@ -80,7 +80,7 @@ class LinearLearner(LinearOptions):
     )
 
     biases: F32
-    calibration: Calibration
+    calibration: Any
     n_left_out: int
     left_out_: tuple[Index, F32]
     # Either fixed weights, and the table made from them when scores are first asked for; or a
@@ -169,6 +169,11 @@ class LinearLearner(LinearOptions):
     def _set_weights(self, weights: sp.csr_array) -> None:
         self._weights, self._table, self._stream = sparse.SparseRows.from_csr(weights), None, None
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows of several topics."""
+        return isinstance(self.calibration, TopicCalibration)
+
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
         unused: Mask = self._sparse_weights().entries.lengths == 0
@@ -237,7 +242,10 @@ class LinearLearner(LinearOptions):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays for `restore`."""
-        return {**to_arrays(self._sparse_weights()), "biases": self.biases}
+        arrays = {**to_arrays(self._sparse_weights()), "biases": self.biases}
+        if isinstance(self.calibration, TopicCalibration):
+            arrays |= self.calibration.arrays()
+        return arrays
 
     @classmethod
     def restore(
@@ -250,6 +258,8 @@ class LinearLearner(LinearOptions):
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
         learner.calibration = Calibration.restore(settings)
+        if "slopes" in arrays:
+            learner.calibration = TopicCalibration.restore(arrays, learner.biases)
         learner.n_left_out = settings["n_left_out"]
         return learner
 

@@ -97,9 +97,7 @@ class RowBlock(NamedTuple):
     n_labels: I32 | None = None  # shape (n_rows,): how many topics each row has; None if one
 
     @classmethod
-    def from_csr(
-        cls, X: sp.csr_array, y: I32, keys: U64, n_labels: I32 | None = None
-    ) -> RowBlock:
+    def from_csr(cls, X: sp.csr_array, y: I32, keys: U64, n_labels: I32 | None = None) -> RowBlock:
         """Return the block of at most `MAX_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)

@@ -22,8 +22,9 @@ from slugline.corpus.documents import Topic, Topics, check_descriptions, check_t
 from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration
-from slugline.learning.learner import restore
+from slugline.learning.learner import is_multilabel, restore
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decision import TopicDecision
 from slugline.model.file import container, schema
 from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
@@ -108,6 +109,7 @@ _Value = TypeVar("_Value")
 _MOST_BUCKETS = 1 << 26
 # What names of arrays of answers to documents left out begin with.
 _LEFT_OUT = "left_out."
+_THRESHOLDS = "decision.thresholds"
 # The most bytes that a metric takes in a file, besides its name in two places.
 _METRIC_BYTES = 60
 
@@ -182,6 +184,7 @@ def _content(
         or msgspec.UNSET,
         routing=_routing_info(fitted.held_out_predictions),
         stream=schema.StreamInfo(*fitted.stream) if fitted.stream else msgspec.UNSET,
+        decision=_decision_info(fitted.decision),
         layout=_layout_info(fitted.layout),
     )
     _check_buckets(info.blocks)
@@ -191,6 +194,8 @@ def _content(
             arrays[f"idf.{number}"] = idf
     if fitted.dense is not None:
         arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
+    if fitted.decision is not None:
+        arrays[_THRESHOLDS] = fitted.decision.thresholds
     if fitted.held_out_predictions is not None:
         held_out = fitted.held_out_predictions.arrays()
         arrays |= {_LEFT_OUT + name: array for name, array in held_out.items()}
@@ -238,6 +243,23 @@ def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | m
     unknown, most = left_out.words or (None, None)
     alternative = left_out.alternative or msgspec.UNSET
     return schema.RoutingInfo(left_out.precision, unknown, most, alternative)
+
+
+def _decision_info(decision: TopicDecision | None) -> schema.DecisionInfo | msgspec.UnsetType:
+    if decision is None:
+        return msgspec.UNSET
+    return schema.DecisionInfo(
+        decision.at_least_one, decision.most, decision.average, decision.as_indicator
+    )
+
+
+def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
+    info = file.info.decision
+    if info is msgspec.UNSET:
+        return None
+    decision = TopicDecision(file.arrays[_THRESHOLDS], *msgspec.structs.astuple(info))
+    decision.check(len(file.info.topics))
+    return decision
 
 
 def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
@@ -350,6 +372,7 @@ def from_model_file(
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
         held_out_predictions=_restore_held_out(file),
         stream=_stream_record(info),
+        decision=_restore_decision(file),
         layout=_data_layout(info, blocks),
     )
     _check_fit(fitted, file)
@@ -448,13 +471,21 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     elif fitted.descriptions:
         raise DataError("descriptions of topics, and no encoder")
     n_left_out = 0 if fitted.held_out_predictions is None else len(ARRAYS)
-    if len(file.arrays) != n_idf + n_dense + n_left_out + len(fitted.learner.arrays()):
+    n_others = n_idf + n_dense + n_left_out + _check_decision(fitted)
+    if len(file.arrays) != n_others + len(fitted.learner.arrays()):
         raise DataError(f"some arrays are unknown, of {sorted(file.arrays)}")
     # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):
         scores = fitted.learner.decision_function(next(features.read_parts([""])).rows)
     if scores.shape != (1, len(fitted.topics)):
         raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+
+
+def _check_decision(fitted: Fitted) -> int:
+    """Check that a learner of several topics has thresholds; return how many arrays of them."""
+    if is_multilabel(fitted.learner) != fitted.multilabel:
+        raise DataError("several topics by a learner of one, or the reverse")
+    return int(fitted.multilabel)
 
 
 def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:

@@ -82,6 +82,15 @@ class RoutingInfo(msgspec.Struct, frozen=True):
     alternative: tuple[_Share, _Share] | msgspec.UnsetType = msgspec.UNSET
 
 
+class DecisionInfo(msgspec.Struct, frozen=True):
+    """How several topics are given; see `slugline.model.decision`. Thresholds are an array."""
+
+    at_least_one: bool
+    most: _Count
+    average: Literal["micro", "macro", "samples"]
+    as_indicator: bool
+
+
 class StreamInfo(msgspec.Struct, frozen=True):
     """How a model learned from a stream; see `slugline.model.fitted`."""
 
@@ -163,6 +172,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
     #: How it learned, if from a stream, likewise.
     stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
+    #: How several topics are given to a document; left out where each has one.
+    decision: DecisionInfo | msgspec.UnsetType = msgspec.UNSET
     #: Where its data had texts and topics, likewise.
     layout: LayoutInfo | msgspec.UnsetType = msgspec.UNSET
 
@@ -207,6 +218,7 @@ def write_card(info: ModelInfo) -> str:
         f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
         *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream)]),
         *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
+        *([] if info.decision is msgspec.UNSET else [_describe_decision(info.decision)]),
         *_describe_routing(info.routing),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
@@ -261,6 +273,12 @@ def _describe_encoder(encoder: EncoderInfo) -> str:
         f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {encoder.digest}."
     )
+
+
+def _describe_decision(decision: DecisionInfo) -> str:
+    said = "It gives each text several topics, or one, "
+    said += "and at least one." if decision.at_least_one else "or none."
+    return f"{said} Its thresholds are chosen for the {decision.average} average of F1."
 
 
 def _describe_routing(routing: RoutingInfo | msgspec.UnsetType) -> Iterator[str]:

@@ -1,0 +1,181 @@
+"""Several topics for a document, as lists of topics or as an indicator of 0 and 1."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from slugline.base.arrays import Index
+from slugline.base.checks import short_repr
+from slugline.corpus.documents import (
+    Topic,
+    check_iterable,
+    check_texts,
+    check_topic_names,
+    to_plain_topics,
+)
+from slugline.errors import DataError
+
+#: The topics of a document: distinct, in the order given, possibly none.
+TopicSet: TypeAlias = tuple[Topic, ...]
+_COLLECTIONS = (list, tuple, set, frozenset, np.ndarray)
+
+
+def is_indicator(y: Any) -> bool:
+    """Whether `y` has two dimensions: a row for each document, a column for each topic."""
+    return len(getattr(y, "shape", ())) == 2
+
+
+def is_multilabel(topics: Sequence[Any]) -> bool:
+    """Whether checked topics are a tuple for each document, and not one topic."""
+    return len(topics) > 0 and isinstance(topics[0], tuple)
+
+
+def are_topic_sets(y: Any) -> bool:
+    """Whether the first item of a sequence is a list of topics."""
+    is_sequence = isinstance(y, Sequence) and not isinstance(y, str)
+    return (is_sequence or hasattr(y, "__array__")) and any(
+        isinstance(item, _COLLECTIONS) for item in list(y[:1])
+    )
+
+
+def read_indicator(y: Any, name: str = "y") -> tuple[list[TopicSet], list[Topic]]:
+    """Return the topics of each row of an indicator, and all topics.
+
+    Topics are the names of a data frame's columns, or the numbers of an array's.
+
+    Parameters
+    ----------
+    y : array, sparse array or data frame, shape (n_documents, n_topics)
+        True or 1 for each topic of a document, else False or 0.
+    name : str
+        The caller's name of the parameter, for messages.
+
+    Raises
+    ------
+    DataError : if there is another value, or no column.
+    """
+    columns = getattr(y, "columns", None)
+    if hasattr(y, "tocsr"):
+        matrix = y.tocsr()
+        matrix.sum_duplicates()
+        values, (rows, numbers) = matrix.data, matrix.nonzero()
+    else:
+        array = np.asarray(y)
+        if array.dtype.kind == "O":
+            array = _to_numbers(array, name)
+        values, (rows, numbers) = array.ravel(), np.nonzero(array)
+    if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+        odd = values[~np.isin(values, (0, 1))] if values.dtype.kind in "biuf" else values
+        raise DataError(
+            f"`{name}` has {short_repr(odd[0].item())} in it; an array of two dimensions has a 1 "
+            "where a document has a topic, and else a 0."
+        )
+    n_documents, n_topics = y.shape
+    if not n_topics:
+        raise DataError(f"`{name}` has no column; give one for each topic.")
+    topics: list[Topic] = (
+        list(range(n_topics)) if columns is None else to_plain_topics(list(columns), name)
+    )
+    check_topic_names(topics)
+    ends = np.searchsorted(rows, np.arange(n_documents + 1))
+    names = [topics[number] for number in numbers.tolist()]
+    return [tuple(names[i:j]) for i, j in itertools.pairwise(ends)], topics
+
+
+def _to_numbers(array: Any, name: str) -> Any:
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"`{name}` has two dimensions and holds {short_repr(array.flat[0])}; give 0 and 1, or "
+            "a list of topics for each document."
+        ) from None
+
+
+def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
+    """Return the distinct topics of each document, in order; those of a set are sorted.
+
+    Raises
+    ------
+    DataError : if an item is no list of topics, a topic is not valid, or no document has one.
+    """
+    sets: list[TopicSet] = []
+    for row, item in enumerate(y):
+        if not isinstance(item, _COLLECTIONS) or getattr(item, "ndim", 1) != 1:
+            raise DataError(
+                f"`{name}` has {short_repr(item)} in row {row}, counted from 0, where others are "
+                "lists of topics; give a list for each document, empty if it has none."
+            )
+        topics = to_plain_topics(item, f"{name}[{row}]")
+        if isinstance(item, set | frozenset):
+            topics = sorted(topics, key=lambda topic: (isinstance(topic, str), topic))
+        sets.append(tuple(dict.fromkeys(topics)))
+    if not any(sets):
+        raise DataError(f"no document in `{name}` has a topic; give some.")
+    check_topic_names([topic for topics in sets for topic in topics])
+    return sets
+
+
+def check_documents(
+    X: Iterable[str], y: Any, names: tuple[str, str] = ("X", "y"), *, may_be_none: bool = False
+) -> tuple[list[str], list[Any]]:
+    """Return texts, and a topic or a tuple of topics for each, as lists of equal length.
+
+    Parameters
+    ----------
+    X : iterable of str
+    y : iterable of str or int, or of lists of them, or an indicator (see `read_indicator`)
+    names : (str, str)
+        The caller's names of the parameters, for messages.
+    may_be_none : bool, default False
+        Whether to accept no documents.
+
+    Raises
+    ------
+    DataError : if there are none, lengths differ, or a topic is not a valid name.
+    """
+    check_iterable(X, names[0])
+    check_iterable(y, names[1])
+    texts = check_texts(X)
+    topics: list[Any]
+    if is_indicator(y):
+        topics, _ = read_indicator(y, names[1])
+    elif are_topic_sets(y := y.to_list() if hasattr(y, "to_list") else y):
+        topics = check_topic_sets(y, names[1])
+    else:
+        topics = list(to_plain_topics(y, names[1]))
+        check_topic_names(topics)
+    if len(texts) != len(topics):
+        raise DataError(
+            f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
+        )
+    if not texts and not may_be_none:
+        raise DataError("there are no documents to learn from; give at least two.")
+    return texts, topics
+
+
+def to_indicator(sets: Sequence[TopicSet], names: Sequence[Topic]) -> Any:
+    """Return rows with a 1 for each topic, int64 array, shape (n_documents, n_topics)."""
+    number = {name: i for i, name in enumerate(names)}
+    rows = np.zeros((len(sets), len(names)), dtype=np.int64)
+    for row, topics in zip(rows, sets, strict=True):
+        row[[number[topic] for topic in topics]] = 1
+    return rows
+
+
+def split_rows(mask: Any, names: Sequence[Topic], order: Any) -> list[list[Topic]]:
+    """Return the topics where `mask` is true in each row, those of a high `order` first.
+
+    >>> split_rows(np.array([[True, True], [False, False]]), "ab", np.array([[0.5, 0.9], [0, 0]]))
+    [['b', 'a'], []]
+    """
+    lists: list[list[Topic]] = [[] for _ in mask]
+    rows, columns = np.nonzero(mask)
+    sorting: Index = np.lexsort((columns, -order[rows, columns], rows))
+    for row, column in zip(rows[sorting].tolist(), columns[sorting].tolist(), strict=True):
+        lists[row].append(names[column])
+    return lists

@@ -1,0 +1,267 @@
+"""Models that give a text several topics, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import slugline
+from slugline import TopicClassifier
+from slugline.errors import DataError, OptionError
+from slugline.model.decision import TopicDecision
+
+TOPICS = ("grain", "money", "oil")
+WORDS = {"grain": "wheat corn harvest", "money": "dollar rates bank", "oil": "crude barrels opec"}
+
+
+def documents(n: int, seed: int = 0, share: float = 0.4) -> tuple[list[str], list[list[str]]]:
+    """Return texts that have words of each of their topics, and common ones."""
+    rng = np.random.default_rng(seed)
+    texts, topics = [], []
+    for _ in range(n):
+        chosen = [topic for topic in TOPICS if rng.random() < share]
+        words = [word for topic in chosen for word in rng.permutation(WORDS[topic].split())[:2]]
+        texts.append(" ".join([*words, *rng.permutation(["the", "a", "of", "said", "today"])[:3]]))
+        topics.append(chosen)
+    return texts, topics
+
+
+TEXTS, SETS = documents(240)
+NEW_TEXTS, NEW_SETS = documents(120, seed=1)
+INDICATOR = np.array([[topic in topics for topic in TOPICS] for topics in SETS]).astype(int)
+
+
+@pytest.fixture(scope="module")
+def several() -> TopicClassifier:
+    return TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
+
+
+def test_texts_get_all_of_their_topics_and_none_if_they_have_none(several: TopicClassifier) -> None:
+    answers = several.predict(NEW_TEXTS)
+    assert answers.dtype == object
+    right = [set(answer) == set(topics) for answer, topics in zip(answers, NEW_SETS, strict=True)]
+    assert np.mean(right) > 0.95
+    assert () in answers.tolist()
+    assert several.score(NEW_TEXTS, NEW_SETS) == pytest.approx(np.mean(right))
+
+
+def test_the_most_likely_topic_is_first(several: TopicClassifier) -> None:
+    proba = several.predict_proba(NEW_TEXTS)
+    for answer, row in zip(several.predict(NEW_TEXTS), proba, strict=True):
+        likely = [row[TOPICS.index(topic)] for topic in answer]
+        assert likely == sorted(likely, reverse=True)
+
+
+def test_an_indicator_is_answered_by_an_indicator(several: TopicClassifier) -> None:
+    expected = several.predict(NEW_TEXTS)
+    kinds: list[Any] = [
+        INDICATOR,
+        INDICATOR.astype(bool),
+        INDICATOR.tolist() and np.array(INDICATOR, dtype=float),
+        sp.csr_array(INDICATOR),
+        sp.coo_matrix(INDICATOR),
+    ]
+    for y in kinds:
+        model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
+        answers = model.predict(NEW_TEXTS)
+        assert model.classes_.tolist() == [0, 1, 2]
+        assert answers.dtype == np.int64
+        for row, topics in zip(answers, expected, strict=True):
+            assert {TOPICS[i] for i in np.flatnonzero(row)} == set(topics)
+
+
+@pytest.mark.parametrize("frames", [pd, pl])
+def test_the_columns_of_a_data_frame_are_topics(frames: Any) -> None:
+    y = frames.DataFrame({topic: INDICATOR[:, i] for i, topic in enumerate(TOPICS)})
+    model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
+    assert model.classes_.tolist() == list(TOPICS)
+    assert model.predict(NEW_TEXTS).shape == (len(NEW_TEXTS), 3)
+
+
+@pytest.mark.parametrize("series", [pd.Series, pl.Series, list, tuple])
+def test_lists_come_in_any_sequence(series: Any, several: TopicClassifier) -> None:
+    model = TopicClassifier(n_jobs=1).fit(TEXTS, series(SETS))
+    assert model.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
+
+
+def test_a_column_without_documents_is_a_topic_that_is_never_given() -> None:
+    y = np.column_stack([INDICATOR, np.zeros(len(TEXTS), dtype=int)])
+    model = TopicClassifier(n_jobs=1).fit(TEXTS, y)
+    assert model.predict(NEW_TEXTS)[:, 3].sum() == 0
+    assert model.predict_proba(NEW_TEXTS)[:, 3].max() < 0.01
+
+
+def test_where_all_documents_have_a_topic_all_texts_get_one() -> None:
+    some = [i for i, topics in enumerate(SETS) if topics]
+    model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in some], [SETS[i] for i in some])
+    assert all(model.predict([*NEW_TEXTS, "quite another thing", ""]).tolist())
+
+
+def test_scikit_learn_scores_and_searches_indicators() -> None:
+    model = TopicClassifier(n_jobs=1)
+    scores = cross_val_score(model, TEXTS, INDICATOR, scoring="f1_micro", cv=3)
+    assert scores.min() > 0.9
+    search = GridSearchCV(model, {"optimize": ["micro", "macro"]}, scoring="f1_macro", cv=2)
+    assert search.fit(TEXTS, INDICATOR).best_score_ > 0.9
+    predicted = model.fit(TEXTS, INDICATOR).predict(NEW_TEXTS)
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
+    assert f1_score(truth, predicted, average="micro") > 0.95
+
+
+def test_a_file_gives_the_same_answers(several: TopicClassifier, tmp_path: Path) -> None:
+    several.save(tmp_path / "m.slug")
+    loaded = slugline.load(tmp_path / "m.slug")
+    assert loaded.fitted_.multilabel
+    np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), several.predict_proba(NEW_TEXTS))
+    assert loaded.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
+    loaded.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
+    assert "several topics" in loaded.card_
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    for n_jobs in (1, 2):
+        TopicClassifier(n_jobs=n_jobs).fit(TEXTS, SETS).save(tmp_path / f"{n_jobs}.slug")
+    assert (tmp_path / "1.slug").read_bytes() == (tmp_path / "2.slug").read_bytes()
+
+
+def test_probabilities_are_those_of_each_topic_alone(several: TopicClassifier) -> None:
+    texts, sets = documents(2000, seed=2)
+    proba = several.predict_proba(texts)
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in sets])
+    np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.05)
+    assert proba.sum(axis=1).max() > 1.5
+
+
+# Promises -----------------------------------------------------------------------------------------
+
+
+def test_topics_that_are_given_alone_keep_their_promise() -> None:
+    texts, sets = documents(1500, seed=3)
+    rng = np.random.default_rng(0)
+    noisy = [[t for t in topics if rng.random() > 0.1] for topics in sets]
+    model = TopicClassifier(n_jobs=1, min_precision=0.85).fit(texts, noisy)
+    routes = model.route(NEW_TEXTS)
+    given = [
+        (topic, topics)
+        for route, topics in zip(routes, NEW_SETS, strict=True)
+        for topic in route.topics or []
+    ]
+    assert np.mean([topic in topics for topic, topics in given]) >= 0.85
+    unsure = [route for route in routes if route.topic is None]
+    assert unsure
+    assert all(route.reason is not None and len(route.top) == 3 for route in unsure)
+
+
+def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:
+    for route, answer in zip(several.route(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
+        assert route.topics == list(answer)
+        assert route.topic == (answer[0] if answer else None)
+        assert route.reason is None
+        assert route.probability == route.top[0][1]
+
+
+def test_a_text_for_which_more_topics_are_likely_than_any_had_is_unsure() -> None:
+    pairs = [i for i, topics in enumerate(SETS) if len(topics) == 1]
+    model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in pairs], [SETS[i] for i in pairs])
+    (route,) = model.route(["wheat corn harvest crude barrels opec"])
+    assert route.reason is not None
+    assert route.reason.kind == "many_topics"
+    assert route.topics == []
+
+
+def test_blank_texts_are_unsure(several: TopicClassifier) -> None:
+    assert [str(route.reason) for route in several.route(["", "  "])] == ["no text", "no text"]
+
+
+def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifier) -> None:
+    with pytest.raises(OptionError, match="gives several"):
+        several.route(NEW_TEXTS, coverage=0.9)
+
+
+# Thresholds ---------------------------------------------------------------------------------------
+
+
+def test_thresholds_are_half_of_the_f1_that_they_maximise() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.beta(0.3, 0.6, (20_000, 3)).astype(np.float32)
+    y = (rng.random(proba.shape) < proba).astype(np.float32)
+    sizes = y.sum(axis=1).astype(np.int64)
+    for average in ("micro", "macro", "samples"):
+        rule = TopicDecision.from_proba(proba, y, sizes, average)
+        best = f1_score(y, rule.given(proba), average=average, zero_division=1)
+        for move in (-0.1, 0.1):
+            other = rule.with_thresholds(rule.thresholds + np.float32(move))
+            assert f1_score(y, other.given(proba), average=average, zero_division=1) < best
+
+
+def test_without_held_out_documents_there_are_usual_thresholds() -> None:
+    model = TopicClassifier().fit(["wheat", "oil"], [["grain"], ["oil", "grain"]])
+    assert model.fitted_.decision is not None
+    assert (model.fitted_.decision.thresholds > 0.1).all()
+    assert model.predict(["wheat", "oil"]).tolist()[0] == ("grain",)
+
+
+# Bad input ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (np.full((2, 2), 2), "has 2 in it"),
+        (np.array([[0, np.nan], [1, 0]]), "has nan in it"),
+        (np.array([["a", "b"], ["c", "d"]]), "has 'a' in it"),
+        (np.zeros((2, 0)), "has no column"),
+        ([["a"], "b"], "in row 1, counted from 0, where others are lists"),
+        ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
+        ([["a"], [None]], r"`y\[1\]` has no topic"),
+        ([[], []], "no document in `y` has a topic"),
+        ([["a"], [1]], "words and numbers"),
+        ([["a"], [" "]], "is blank"),
+        ([["a"]], "2 texts and 1 topics"),
+        (["a", ["b"]], "topics are words or whole numbers"),
+    ],
+)
+def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        TopicClassifier().fit(["wheat corn", "crude oil"], y)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tune": True}, "`tune`"),
+        ({"learner": "network"}, "NeuralLearner"),
+        ({"optimize": "weighted"}, "optimize"),
+    ],
+)
+def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        TopicClassifier(**options).fit(TEXTS, SETS)
+
+
+def test_batches_are_for_one_topic() -> None:
+    with pytest.raises(OptionError, match="have several"):
+        TopicClassifier().partial_fit(TEXTS, SETS, classes=TOPICS)
+
+
+def test_a_topic_named_twice_counts_once(several: TopicClassifier) -> None:
+    doubled = [[*topics, *topics] for topics in SETS]
+    model = TopicClassifier(n_jobs=1).fit(TEXTS, doubled)
+    assert model.predict(NEW_TEXTS).tolist() == several.predict(NEW_TEXTS).tolist()
+
+
+def test_weights_of_rows_and_topics_count() -> None:
+    weight = np.where([("grain" in topics) for topics in SETS], 0.0, 1.0)
+    model = TopicClassifier(n_jobs=1).fit(TEXTS, SETS, sample_weight=weight)
+    assert model.predict_proba(NEW_TEXTS)[:, 0].max() < 0.05
+    balanced = TopicClassifier(n_jobs=1, class_weight="balanced").fit(TEXTS, SETS)
+    assert balanced.score(NEW_TEXTS, NEW_SETS) > 0.9
