@@ -507,3 +507,51 @@ def test_what_is_not_a_number_is_said_in_plain_words(
     result = run("train", "t.csv", *option)
     assert result.code == 2
     assert f"Invalid value for '{option[0]}': {message}\n" in result.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--topic-separator", "and"],
+            "--topic-separator is 'and'; give what stands between topics, such as ';'.",
+        ),
+        (
+            ["--topic-columns", "gran,corn"],
+            "tags.csv has no column 'gran'; there are 'text', 'topic', 'grain', 'corn'; did you "
+            "mean 'grain'?",
+        ),
+        (
+            ["--topic-separator", ";", "--topic-columns", "grain,corn"],
+            "--topic-separator and --topic-columns are two forms; name one.",
+        ),
+        (
+            ["--topic", "topic", "--topic-columns", "grain,corn"],
+            "--topic names one column, and --topic-columns one for each topic; name one of them.",
+        ),
+    ],
+)
+def test_forms_of_several_topics_that_cannot_be_are_said_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tags.csv").write_text("text,topic,grain,corn\nwheat,grain;corn,1,1\nmaize,corn,0,1\n")
+
+    result = run("compare", "tags.csv", *options)
+
+    assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
+
+
+def test_a_command_that_takes_one_topic_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("tags.csv").write_text("text,topic\nwheat,grain;corn\nmaize,corn\n")
+
+    result = run("compare", "tags.csv", "--topic-separator", ";")
+
+    assert (result.code, result.err) == (
+        1,
+        "slugline: error: the documents of tags.csv have several topics, and `slugline compare` "
+        "takes one topic for each; keep one of them, such as the first.\n",
+    )

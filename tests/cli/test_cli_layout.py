@@ -194,15 +194,17 @@ def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "form",
+    ("form", "line"),
     [
-        TopicForm("array"),
-        TopicForm("separator", " | "),
-        TopicForm("columns", columns=("grain", "corn")),
-        None,
+        (TopicForm("array"), "- several topics: lists\n"),
+        (TopicForm("separator", " | "), "- several topics: separated by ' | '\n"),
+        (TopicForm("columns", columns=("grain", "corn")), "- several topics: columns of 0 and 1\n"),
+        (None, "- topic: Bereich\n- encoding: cp1252\n"),
     ],
 )
-def test_a_model_keeps_the_form_of_several_topics(tickets: Run, form: TopicForm | None) -> None:
+def test_a_model_keeps_the_form_of_several_topics(
+    tickets: Run, form: TopicForm | None, line: str
+) -> None:
     model = load("m.slug")
     assert model.fitted_.layout is not None
     layout = model.fitted_.layout._replace(topic_form=form)
@@ -213,6 +215,7 @@ def test_a_model_keeps_the_form_of_several_topics(tickets: Run, form: TopicForm 
     assert load("n.slug").fitted_.layout == layout
     with zipfile.ZipFile("n.slug") as archive:
         assert (b"topic_form" in archive.read("model.json")) == (form is not None)
+    assert line in tickets("info", "n.slug").out
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,13 @@ from __future__ import annotations
 from slugline.cli.options import command, json_option, model_argument
 from slugline.cli.output import print_json, show
 
+_FORMS = {
+    "array": "lists",
+    "columns": "columns of 0 and 1",
+    "label": "labels on a line",
+    "uris": "URIs after a tab",
+}
+
 
 @command()
 @model_argument
@@ -31,4 +38,9 @@ def info(model: str, as_json: bool) -> None:
                 for column in block.columns or ():
                     kind = TableColumn(*msgspec.structs.astuple(column))
                     show(f"- beside the text: {kind}")
+            form = layout.topic_form
+            if form is not None:
+                show(
+                    f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}"
+                )
             show(f"- encoding: {layout.encoding or 'UTF-8'}")
