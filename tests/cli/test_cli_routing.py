@@ -352,7 +352,7 @@ def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
-    from slugline.experiment.run import route_test
+    from slugline.experiment.run import RoutingResult, route_test
     from slugline.model.routing import Router
 
     texts = [f"wheat {number}" for number in range(100)]
@@ -360,6 +360,7 @@ def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
     routed = route_test(
         Router.from_fitted(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test")
     )
-    assert (routed.n_answered, routed.n_right, routed.precision) == (2, 1, 0.5)
+    assert routed == RoutingResult(n_documents=2, n_answered=2, n_right=1)
+    assert routed.precision == 0.5
     nothing = route_test(Router.from_fitted(fitted), Corpus(["zinc"], ["metal"], "test"))
     assert (nothing.precision, nothing.summary()) == (None, "none answered")

@@ -37,14 +37,16 @@ class EvaluationParts(TableResult):
 
     Attributes
     ----------
-    routing : RoutingResult or None
+    routing : RoutingResult, MultilabelRoutingResult or None
         How many texts it answers and how many of the answers are right, if it was trained for a
         precision.
     against : PairedComparison or None
         The comparison with the model `against`.
     """
 
-    routing: run.RoutingResult | None = field(default=None, kw_only=True)
+    routing: run.RoutingResult | run.MultilabelRoutingResult | None = field(
+        default=None, kw_only=True
+    )
     against: PairedComparison | None = field(default=None, kw_only=True)
 
     def to_records(self) -> list[dict[str, Any]]:
@@ -134,7 +136,7 @@ def evaluate(
     classifier = to_classifier(model)
     # A second model that can't be read is said before the first one has answered.
     other = None if against is None else to_classifier(against, "against")
-    corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
+    corpus = to_corpus(data, text, topic, classifier.fitted_.layout, several=True)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)

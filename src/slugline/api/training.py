@@ -125,7 +125,7 @@ def train(
     ['Konto']
     """
     classifier = check_settings(classifier)
-    corpus, test = _read_both(data, test, classifier, text, topic)
+    corpus, test = _read_both(data, test, classifier, text, topic, several=True)
     experiment = run_experiment(
         classifier, corpus, test=test, test_fraction=test_fraction, progress=progress
     )

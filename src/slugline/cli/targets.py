@@ -14,7 +14,7 @@ from slugline.errors import OptionError, os_errors_as
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
-    from slugline.experiment.run import RoutingResult
+    from slugline.experiment.run import MultilabelRoutingResult, RoutingResult
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
 
@@ -53,7 +53,7 @@ class TestedRouter(NamedTuple):
     """A model's thresholds, and how they do on a test, if there is one."""
 
     router: Router
-    tested: RoutingResult | None
+    tested: RoutingResult | MultilabelRoutingResult | None
 
     @property
     def threshold(self) -> float | None:

@@ -130,7 +130,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
     for option in ("curve", "corrections"):
         if request.has(option):
-            require_one_topic(parts["train"], f"`{option}`")
+            require_one_topic(parts["train"], f"--{option}")
     return TrainingTask(
         *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
     )

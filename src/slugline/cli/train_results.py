@@ -164,15 +164,11 @@ def _headline(experiment: Experiment) -> str:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:
         documents = "their descriptions, without any document,"
-    several = ", several for a text," if _has_several_topics(experiment) else ""
+    several = ", several for a text," if experiment.fitted.multilabel else ""
     return (
         f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
         f"{documents} in {experiment.seconds:.1f} s{end}"
     )
-
-
-def _has_several_topics(experiment: Experiment) -> bool:
-    return experiment.test is not None and experiment.test.multilabel
 
 
 def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
@@ -180,7 +176,7 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     stream = experiment.fitted.stream
     if experiment.evaluation is not None:
         yield from shares(experiment.evaluation)
-        exact = "exact match of " if _has_several_topics(experiment) else ""
+        exact = "exact match of " if experiment.fitted.multilabel else ""
         always = f"{exact}always {experiment.majority_topic!r}"
         yield "baseline", f"{experiment.majority:.3f}", always
     elif stream is not None and stream.n_judged:

@@ -58,11 +58,10 @@ def evaluate(
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
     proba = fitted.predict_proba(corpus.texts)
-    decision = _decision(fitted)
-    if decision is not None:
+    if fitted.decision is not None:
         return MultilabelEvaluation.from_probabilities(
-            *(names, corpus.topics, proba, decision.thresholds),
-            answered=decision.given(proba),
+            *(names, corpus.topics, proba, fitted.decision.thresholds),
+            answered=fitted.decision.given(proba),
             seed=seed,
         )
     number = {name: i for i, name in enumerate(names)}
@@ -70,16 +69,11 @@ def evaluate(
     return Evaluation.from_probabilities(names, np.array(y_true), proba, seed=seed)
 
 
-def _decision(fitted: Fitted) -> Any:
-    return getattr(fitted, "decision", None)
-
-
 def check_same_kind(fitted: Fitted, corpus: Corpus) -> None:
     """Check that a model and a corpus both have one topic a document, or both several."""
-    is_multilabel = _decision(fitted) is not None
-    if not corpus.topics or is_multilabel == corpus.multilabel:
+    if not corpus.topics or fitted.multilabel == corpus.multilabel:
         return
-    if is_multilabel:
+    if fitted.multilabel:
         raise DataError(
             f"the model gives a document several topics, and those of {corpus.name} have one each; "
             "give lists of topics (in a table, `topic_separator`), or use a model of one topic."
@@ -179,9 +173,47 @@ class RoutingResult(NamedTuple):
         return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
 
 
-def route_test(router: Router, corpus: Corpus) -> RoutingResult:
+class MultilabelRoutingResult(NamedTuple):
+    """How many topics a router gave to test documents, and how many of them are right."""
+
+    n_documents: int
+    # Topics that the documents have.
+    n_true: int
+    n_given: int
+    n_right: int
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the topics of documents that were given; None if they have none."""
+        return self.n_right / self.n_true if self.n_true else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the topics given that are right; None if there are none."""
+        return self.n_right / self.n_given if self.n_given else None
+
+    def summary(self) -> str:
+        """Return precision and recall in words."""
+        if self.precision is None:
+            return "no topic given"
+        found = percent(self.recall or 0)
+        right = percent(self.precision)
+        return f"{found} of the topics of documents given, {right} of all topics given right"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "recall": self.recall, "precision": self.precision}
+
+
+def route_test(router: Router, corpus: Corpus) -> RoutingResult | MultilabelRoutingResult:
     """Return how a router does on labelled texts; topics that it doesn't know count as wrong."""
-    topics = [route.topic for route in router.route(corpus.texts)]
+    routes = router.route(corpus.texts)
+    if router.fitted.multilabel:
+        given = [set(map(str, route.topics or ())) for route in routes]
+        n_right = sum(len(a & {*b}) for a, b in zip(given, corpus.topics, strict=True))
+        n_true = sum(map(len, corpus.topics))
+        return MultilabelRoutingResult(len(routes), n_true, sum(map(len, given)), n_right)
+    topics = [route.topic for route in routes]
     answered = [
         str(topic_given) == topic
         for topic_given, topic in zip(topics, corpus.topics, strict=True)

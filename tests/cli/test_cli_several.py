@@ -1,0 +1,138 @@
+"""`slugline train` and `evaluate` on documents with several topics."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slugline
+from slugline.api.evaluation import MultilabelEvaluationResult
+from slugline.classifier import load
+from slugline.evaluation.multilabel import MultilabelEvaluation
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+WORDS = {"grain": "wheat corn harvest", "ship": "vessel port cargo", "bank": "loan bond credit"}
+
+
+def write_documents(path: Path, n: int, seed: int) -> None:
+    """Write documents of up to three topics, with words of each and some of all, and mistakes."""
+    rng = np.random.default_rng(seed)
+    with path.open("w") as file:
+        for _ in range(n):
+            topics = [name for name in WORDS if rng.random() < 0.4]
+            words = [word for name in topics for word in rng.choice(WORDS[name].split(), 2)]
+            words += rng.choice(["said", "the", "of", "new", "year", "pct"], 4).tolist()
+            topics = [name for name in WORDS if (name in topics) != (rng.random() < 0.05)]
+            text = " ".join(rng.permutation(words).tolist())
+            file.write(json.dumps({"text": text, "topics": topics}) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documents(tmp_path / "wires.jsonl", 200, 0)
+    write_documents(tmp_path / "later.jsonl", 60, 1)
+
+
+def test_train_prints_f1_and_exact_match_and_writes_a_report(run: Run) -> None:
+    code, out, _ = run("train", "wires.jsonl", "-o", "wires.slug", "-q", "--mistakes", "miss.csv")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("wires.jsonl: learned 3 topics, several for a text, from 1")
+    names = ["micro-F1", "macro-F1", "per document", "exact match", "baseline", "model", "report"]
+    assert [line.split("  ")[0] for line in lines[1:8]] == names
+    assert "exact match of always '" in lines[5]
+    report = Path("wires.html").read_text()
+    assert '<section id="pairs">' in report
+    assert "F1 over all decisions (micro-F1)" in report
+    with Path("miss.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert all(bool(row["topic"]) != bool(row["predicted"]) for row in rows)
+    assert [*rows[0]] == ["line", "text", "topic", "predicted", "probability"]
+
+
+def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
+    run("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    code, out, _ = run("evaluate", "wires.slug", "later.jsonl", "-q", "--json")
+    model, corpus = load("wires.slug"), slugline.load_corpus("later.jsonl")
+    assert code == 0
+    decision = model.fitted_.decision
+    assert decision is not None
+    proba = model.predict_proba(corpus.texts)
+    expected = MultilabelEvaluation.from_probabilities(
+        ["bank", "grain", "ship"],
+        corpus.topics,
+        proba,
+        decision.thresholds,
+        answered=decision.given(proba),
+    )
+    assert json.loads(out) == json.loads(json.dumps(expected.to_dict()))
+    assert expected.predicted == [tuple(sorted(topics)) for topics in model.predict(corpus.texts)]
+
+
+def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+    run("train", "wires.jsonl", "-o", "new.slug", "-q")
+    run("train", "later.jsonl", "-o", "old.slug", "-q")
+    code, out, _ = run("evaluate", "new.slug", "later.jsonl", "--against", "old.slug", "-q")
+    assert code == 0
+    assert "new.slug and old.slug on the same documents" in out
+    result = slugline.evaluate("new.slug", "later.jsonl", against="old.slug")
+    assert isinstance(result, MultilabelEvaluationResult)
+    assert result.against is not None
+    assert result.against.n_documents == 60
+    assert result.to_records()[0]["topic"] == "bank"
+    assert "better by" in repr(result)
+    assert result.to_dict()["against"]["micro_f1"][0] == pytest.approx(result.micro.f1)
+
+
+def test_train_in_python_gives_the_same_as_on_the_command_line(run: Run) -> None:
+    run("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    corpus = slugline.load_corpus("wires.jsonl")
+    result = slugline.train((corpus.texts, corpus.topics))
+    assert isinstance(result.evaluation, MultilabelEvaluation)
+    result.save("result.html")
+    assert "micro-F1" in repr(result)
+    result.save_model("same.slug")
+    assert load("same.slug").predict_proba(["wheat"]).tolist() == (
+        load("wires.slug").predict_proba(["wheat"]).tolist()
+    )
+
+
+def test_what_fits_one_topic_only_is_said(run: Run, news_slug: Path) -> None:
+    run("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    Path("one.csv").write_text("text,topic\nwheat,grain\nloan,bank\n")
+    code, _, err = run("evaluate", "wires.slug", "one.csv", "-q")
+    assert (code, err) == (
+        1,
+        "slugline: error: the model gives a document several topics, and those of one.csv have "
+        "one each; give lists of topics (in a table, --topic-separator), or use a model of one "
+        "topic.\n",
+    )
+    code, _, err = run("evaluate", news_slug, "later.jsonl", "-q")
+    assert code == 1
+    assert "the model gives each document one topic, and those of later.jsonl have several" in err
+    code, _, err = run("train", "wires.jsonl", "-o", "curve.slug", "-q", "--curve")
+    assert code == 1
+    assert "--curve takes one topic for each" in err
+
+
+def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> None:
+    options = ("--min-precision", "0.8", "-q", "--json")
+    result = json.loads(run("train", "wires.jsonl", "-o", "wires.slug", *options).out)
+    tested = result["routing"]["test"]
+    routes = load("wires.slug").route(slugline.load_corpus("later.jsonl").texts)
+    assert tested["precision"] == tested["n_right"] / tested["n_given"]
+    assert tested["recall"] == tested["n_right"] / tested["n_true"]
+    later = json.loads(run("evaluate", "wires.slug", "later.jsonl", "-q", "--json").out)
+    assert later["routing"]["test"]["n_given"] == sum(len(route.topics or ()) for route in routes)
+    out = run("evaluate", "wires.slug", "later.jsonl", "-q").out
+    assert " % of the topics of documents given, " in out
