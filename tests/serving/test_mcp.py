@@ -139,7 +139,7 @@ def test_answers_are_those_of_the_library(news_slug: Path) -> None:
 
 
 def test_what_can_not_be_answered_is_a_tool_error_that_says_why(news_slug: Path) -> None:
-    takes = "classify takes: texts, model, top, min_precision, explain."
+    takes = "classify takes: texts, model, top, min_precision, explain, columns."
 
     async def talk(client: Client) -> None:
         assert await error(client, "classify", texts=["a"] * 10_001) == (

@@ -82,6 +82,13 @@ def test_words_are_written_in_one_way() -> None:
     assert len(column.terms("x" * 5000)[0]) == len("it=") + 100
 
 
+def test_terms_have_one_line() -> None:
+    column = TableColumn("product\nname")
+    assert column.terms("Card\u2028and\nmore") == ["product name=Card and more"]
+    with pytest.raises(OptionError, match="name"):
+        TableColumn("half \ud800")
+
+
 def test_a_column_of_text_or_ids_is_refused() -> None:
     with pytest.raises(DataError, match=r"'it' has 300 values in 300 documents"):
         learned([f"ticket {number}" for number in range(300)])

@@ -316,7 +316,7 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
     from slugline.explanation.explain import explain
 
-    columns = [column.name for column in fitted.columns]
+    columns = [column.label for column in fitted.columns]
     explanation = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
     return [
         # Halves of characters, which JSON may have in escapes, can't be written.

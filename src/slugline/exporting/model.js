@@ -99,7 +99,7 @@ function keysOf(arrays, number) {
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, DATE = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d))?/;
 
 /** Return the terms of a cell beside the text, as `TableColumn.terms` does. */
-function cellTerms({ name, kind, bins, binNames }, cell, { missing, longest, weekdays, months }) {
+function cellTerms({ label, kind, bins, binNames }, cell, { missing, longest, weekdays, months }) {
   const value = (cell ?? "").trim().split(/\s+/).join(" "), date = DATE.exec(value);
   let found = [];
   if (kind === "number" && NUMBER.test(value)) {
@@ -112,7 +112,7 @@ function cellTerms({ name, kind, bins, binNames }, cell, { missing, longest, wee
     const points = [...value];
     found = [points.length > longest ? `${points.slice(0, longest - 1).join("")}…` : value];
   }
-  return (found.length ? found : [missing]).map((part) => `${name}=${part}`);
+  return (found.length ? found : [missing]).map((part) => `${label}=${part}`);
 }
 
 /** Count the known terms of columns beside the text. */

@@ -335,7 +335,7 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
     """Return what scripts need to make terms of columns beside the text."""
     return {
         "columns": [
-            {"name": c.name, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
+            {"label": c.label, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
             for c in fitted.columns
         ],
         "missing": MISSING,

@@ -157,7 +157,7 @@ class Fitted:
             return []
         terms = self.features.vocabularies_[-1].terms
         return [
-            (c, sorted(t.removeprefix(f"{c.name}=") for t in terms if t.startswith(f"{c.name}=")))
+            (c, sorted(t.removeprefix(f"{c.label}=") for t in terms if t.startswith(f"{c.label}=")))
             if c.kind == WORDS
             else (c, [])
             for c in self.columns

@@ -162,13 +162,6 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class ClassifyOptions(Question, frozen=True, kw_only=True):
     """Options of a classification."""
 
-    columns: Annotated[
-        Cells | list[Cells],
-        Meta(
-            description="Values of the columns beside the text that the model counts, by name; of "
-            "several texts, one object for each. A column that is left out counts as missing."
-        ),
-    ] = {}
     model: ModelName = None
     top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
     min_precision: Annotated[
@@ -179,6 +172,13 @@ class ClassifyOptions(Question, frozen=True, kw_only=True):
         ),
     ] = None
     explain: Annotated[bool, Meta(description="Say which words speak for each answer.")] = False
+    columns: Annotated[
+        Cells | list[Cells],
+        Meta(
+            description="Values of the columns beside the text that the model counts, by name; of "
+            "several texts, one object for each. A column that is left out counts as missing."
+        ),
+    ] = {}
 
 
 class Classification(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from slugline.base.arrays import I64
-from slugline.base.checks import check_choice, is_number, option_error, short_repr
+from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
 from slugline.base.words import counted, nearest
 from slugline.corpus.documents import cells_of, is_missing
 from slugline.errors import DataError, OptionError
@@ -68,8 +68,9 @@ class TableColumn:
     bins: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not 0 < len(self.name) <= MAX_NAME:
-            raise option_error("name", self.name, f"a name of 1 to {MAX_NAME} characters")
+        is_name = isinstance(self.name, str) and 0 < len(self.name) <= MAX_NAME
+        if not is_name or has_surrogates(self.name):
+            raise option_error("name", self.name, f"a name of 1 to {MAX_NAME} whole characters")
         check_choice("kind", self.kind, tuple(_READERS))
         is_ascending = all(first < second for first, second in pairwise(self.bins))
         if len(self.bins) > MAX_BINS or not all(map(is_number, self.bins)) or not is_ascending:
@@ -80,6 +81,11 @@ class TableColumn:
             return f"{self.name} (unused: it tells nothing of the topics)"
         bins = f" in {len(self.bins) + 1} bins" if self.kind == NUMBER else ""
         return f"{self.name} ({self.kind}{bins})"
+
+    @property
+    def label(self) -> str:
+        """The name in one line, with which its terms begin."""
+        return " ".join(self.name.split())
 
     def is_odd(self, cell: Any) -> bool:
         """Whether a cell is not missing, and can't be read as the kind says."""
@@ -104,7 +110,7 @@ class TableColumn:
             values = [self.bin_names()[place] for place in places]
         elif self.kind == DATE:
             values = [part for when in values for part in _date_parts(when)]
-        return [f"{self.name}={value}" for value in values] or [f"{self.name}={MISSING}"]
+        return [f"{self.label}={value}" for value in values or [MISSING]]
 
     def bin_names(self) -> list[str]:
         """Return the name of each bin.

@@ -115,7 +115,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
 
 def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> list[str]:
     """Return the strongest words of the text and columns beside it, for (+1) or against (-1)."""
-    columns = {column.name for column in model.fitted.columns}
+    columns = {column.label for column in model.fitted.columns}
     strongest = [
         share.word
         for share in words
@@ -146,7 +146,7 @@ async def show_classify(request: Request) -> Response:
 async def ask(request: Request) -> Response:
     """Classify the text of the form; it may choose the topic whose words are marked."""
     model = chosen_model(request)
-    form = await read_form(request)
+    form = await read_form(request, len(model.fitted.columns))
     text = _text(form, model)
     if model.fitted.columns:
         names = [column.name for column in model.fitted.columns]

@@ -22,7 +22,6 @@ from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
 from slugline.serving.http.state import app_state, client_address
-from slugline.text.table_columns import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -132,7 +131,7 @@ def link(path: str, query: dict[str, str], **more: object) -> str:
 Handler = Callable[[Request], Awaitable[Response]]
 
 _FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 20 + MAX_COLUMNS
+_MOST_FIELDS = 20
 
 
 def wants_part(request: Request) -> bool:
@@ -140,8 +139,8 @@ def wants_part(request: Request) -> bool:
     return PART in request.headers
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form.
+async def read_form(request: Request, n_columns: int = 0) -> dict[str, str]:
+    """Return the fields of a form, which has one for each of so many columns beside the text.
 
     Raises
     ------
@@ -153,7 +152,9 @@ async def read_form(request: Request) -> dict[str, str]:
     settings = app_state(request).settings
     body = await read_body(request, settings.max_body, settings.timeout)
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS + n_columns
+        )
     except ValueError:
         raise HttpProblem(400, "the form can't be read; load the page again.") from None
     # Browsers send each line break as two characters, however it was pasted.
