@@ -16,6 +16,10 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
+from slugline.cli import options
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.rows import ReadOptions
+from slugline.errors import DataError
 
 pytestmark = pytest.mark.slow
 
@@ -554,4 +558,29 @@ def test_a_command_that_takes_one_topic_says_so(
         1,
         "slugline: error: the documents of tags.csv have several topics, and `slugline compare` "
         "takes one topic for each; keep one of them, such as the first.\n",
+    )
+
+
+def test_a_test_file_has_several_topics_if_training_documents_have_and_only_then(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("several.txt").write_text("__label__grain __label__corn wheat\n")
+    Path("one.txt").write_text("__label__corn maize\n")
+    monkeypatch.setattr(options, "_SEVERAL_TOPICS", ("curve",))
+    parts: list[dict[str, Corpus]] = []
+
+    @options.command("curve")
+    @options.argument("files", "", nargs=2)
+    def curve(files: tuple[str, str]) -> None:
+        parts.append(options.read_parts(files[:1], None, files[1], ReadOptions(), True))
+
+    curve(["several.txt", "one.txt"], standalone_mode=False)
+    with pytest.raises(DataError) as error:
+        curve(["one.txt", "several.txt"], standalone_mode=False)
+
+    assert parts[0]["test"].topics == [("corn",)]
+    assert str(error.value) == (
+        "the documents of several.txt have several topics, and a model of one.txt takes one topic "
+        "for each; keep one of them, such as the first."
     )

@@ -383,13 +383,15 @@ def read_parts(
     from slugline.corpus.topics import note_undocumented
 
     parts = load_parts(data, reading, quiet, [*described])
-    parts["train"] = note_undocumented(parts["train"], described)
+    parts["train"] = train = note_undocumented(parts["train"], described)
+    # If training documents may have several topics, one topic is a list of one elsewhere.
+    reading = reading._replace(several=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            loaded = load_parts(
-                [source], reading, quiet, [*described, *parts["train"].all_topics()]
-            )
+            loaded = load_parts([source], reading, quiet, [*described, *train.all_topics()])
             parts[part] = loaded.get(part, loaded["train"])
+            if not train.multilabel:
+                require_one_topic(parts[part], f"a model of {train.name}")
     for part, corpus in parts.items():
         say_notes(corpus, quiet, several=part == "train" and len(data) > 1)
     return parts
