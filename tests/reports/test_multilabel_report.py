@@ -89,6 +89,7 @@ def test_the_page_has_all_sections_and_says_what_the_numbers_are() -> None:
     assert "30 of the 210 topics that the test documents have are not given." in text
     assert "A test document has 1.2 topics on average and at most 2, and 30 have none" in text
     assert "Log loss" not in text
+    assert "--curve" not in text
 
 
 def test_the_tables_hold_thresholds_and_pairs() -> None:
@@ -162,3 +163,16 @@ def test_with_nothing_given_there_is_no_section_on_probabilities() -> None:
     experiment = trained([("earn",)], [()])
     page = training_page(experiment, evidence=gather_evidence(experiment))
     assert "probabilities" not in Elements(page).sections
+
+
+def test_probabilities_that_agree_on_average_alone_are_not_called_reliable() -> None:
+    row, column = np.indices((400, 4))
+    proba = np.where((row + column) % 2, 0.2, 0.8).astype(np.float32)
+    # Half of the decisions are right, whatever their probability.
+    sets = [tuple(np.array(NAMES)[has].tolist()) for has in (row // 2) % 2 == 0]
+    text = section(training_page(trained(sets, sets, proba)), "probabilities")
+    assert "the two agree on average, but not in all groups. In 15 groups" in text
+    calibrated = (row // 2 + row * column) % 5 < np.round(5 * proba)
+    sets = [tuple(np.array(NAMES)[has].tolist()) for has in calibrated]
+    text = section(training_page(trained(sets, sets, proba)), "probabilities")
+    assert "the two agree, within the error of the test. In 15 groups" in text

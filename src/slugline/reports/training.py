@@ -25,6 +25,8 @@ from slugline.text.blocks import Block
 
 # Sentences on probabilities -----------------------------------------------------------------------
 
+#: How many times the calibration error of perfect probabilities is more than chance.
+MISCALIBRATED = 3
 #: The accuracy for which a threshold is suggested.
 WANTED = 0.95
 #: Shares of the documents, the surest first, whose accuracy is stated.
@@ -40,9 +42,13 @@ def describe_reliability(
     n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
     mean = sum(b.n_documents * b.probability for b in bins) / n
     low, high = wilson(n_right, n)
-    sure = "too sure" if mean > high else "too cautious" if mean < low else None
-    verdict = f"it is {sure}" if sure else "the two agree, within the error of the test"
     error, chance = evaluation.calibration_error, evaluation.chance_error
+    if low <= mean <= high and error > MISCALIBRATED * chance:
+        verdict = "the two agree on average, but not in all groups"
+    elif low <= mean <= high:
+        verdict = "the two agree, within the error of the test"
+    else:
+        verdict = f"it is {'too sure' if mean > high else 'too cautious'}"
     groups = "In one group" if len(bins) == 1 else f"In {len(bins)} groups of equal size"
     return (
         "Of answers with a probability of 80 %, eight in ten should be right. The mean probability "
