@@ -88,7 +88,7 @@ class Route(NamedTuple):
         Of the most likely topic, even so.
     reason : Unsure or None
     top : list of (topic, probability)
-        The best guesses, the most likely first.
+        The best guesses, the most likely first, and up to the last of several topics given.
     topics : list of topics, or None
         The set that holds the right topic as often as asked, the most likely first; None without
         `coverage`. Of a model of several topics a text, those that are given.
@@ -266,11 +266,16 @@ class Router:
         texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
-        guesses = most_likely(proba, top, self.fitted.topics.names)
+        ends = [top] * len(texts)
+        if self.fitted.multilabel and sets is not None:
+            given = self.fitted.topics.encode_sets([*map(tuple, sets)]).toarray() > 0
+            lowest = np.where(given, proba, np.inf).min(axis=1, keepdims=True)
+            ends = np.maximum(top, (proba >= lowest).sum(axis=1)).tolist()
+        guesses = most_likely(proba, max(ends, default=top), self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         return [
-            Route(self._first(reason, top, topics), top[0][1], reason, top, topics)
-            for reason, top, topics in zip(reasons, guesses, chosen, strict=True)
+            Route(self._first(reason, top, topics), top[0][1], reason, top[:end], topics)
+            for reason, top, topics, end in zip(reasons, guesses, chosen, ends, strict=True)
         ]
 
     def _first(

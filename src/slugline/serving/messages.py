@@ -51,7 +51,14 @@ class Word(msgspec.Struct, frozen=True, gc=False):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one text."""
 
-    topic: Annotated[Topic | None, Meta(description="null if the model is unsure.")]
+    topic: Annotated[
+        Topic | None,
+        Meta(description="Of several the most likely; null if there is none, or it is unsure."),
+    ]
+    topics: Annotated[
+        list[Guess] | UnsetType,
+        Meta(description="The topics given; only of a model that gives several to a text."),
+    ] = UNSET
     probability: Annotated[
         float, Meta(ge=0, le=1, description="Of the most likely topic, even if unsure.")
     ]
@@ -78,8 +85,12 @@ def to_results(routes: Sequence[Route], top: int) -> list[Result]:
 
 def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
     guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
+    topics: list[Guess] | UnsetType = UNSET
+    if route.topics is not None:
+        topics = [Guess(name, round_number(p)) for name, p in route.top if name in route.topics]
     return Result(
         topic=route.topic,
+        topics=topics,
         probability=guesses[0].probability,
         reason=str(route.reason) if route.reason else UNSET,
         reason_kind=route.reason.kind if route.reason else UNSET,
@@ -152,6 +163,9 @@ def with_columns(
 
 # Requests and replies -----------------------------------------------------------------------------
 
+Multilabel = Annotated[
+    bool | UnsetType, Meta(description="That a text may get several topics; only if so.")
+]
 ModelName = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
 
 

@@ -56,6 +56,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     topics: list[Topic]
+    multilabel: messages.Multilabel = UNSET
     columns: Annotated[
         list[str] | UnsetType, Meta(description="Columns beside the text that count, if any.")
     ] = UNSET
@@ -206,6 +207,7 @@ async def show_model(request: Request) -> Response:
             name=model.name,
             version=model.digest,
             topics=model.fitted.topics.names,
+            multilabel=model.fitted.multilabel or UNSET,
             columns=[column.name for column in model.fitted.columns] or UNSET,
             n_documents=info.n_documents,
             metrics=info.metrics,

@@ -37,6 +37,7 @@ class TopicList(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: str
     topics: list[Topic]
+    multilabel: messages.Multilabel = msgspec.UNSET
     columns: Annotated[
         list[str] | msgspec.UnsetType,
         Meta(description="Columns beside the text that the model counts, if any, and their kinds."),
@@ -116,7 +117,9 @@ class ModelTools:
         routes = [
             route
             for first in range(0, len(texts), _BATCH)
-            for route in model.route(texts[first : first + _BATCH], request.min_precision)
+            for route in model.route(
+                texts[first : first + _BATCH], request.min_precision, request.top
+            )
         ]
         answers = messages.to_results(routes, request.top)
         if request.explain:
@@ -137,6 +140,7 @@ class ModelTools:
             model=model.name,
             version=model.digest,
             topics=model.fitted.topics.names,
+            multilabel=model.fitted.multilabel or msgspec.UNSET,
             columns=[*map(str, model.fitted.columns)] or msgspec.UNSET,
             n_documents=model.file.info.n_documents,
             min_precision=model.router.precision,
@@ -187,7 +191,8 @@ TOOLS = (
         title="Classify texts",
         description="Tells the topic of each text, with its probability and the next most likely "
         "topics. `topic` is null where the model is unsure; `reason` then says why: ask a person, "
-        "or decide by `top`. Give many texts in one call rather than one at a time. With "
+        "or decide by `top`. Models of several topics give `topics`, perhaps none; others in "
+        "`top` are suggestions. Give many texts in one call rather than one at a time. With "
         "`explain`, each answer comes with the words for and against it.",
         arguments=ClassifyArguments,
         reply=messages.Classification,

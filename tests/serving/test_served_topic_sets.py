@@ -1,0 +1,104 @@
+"""Models that give several topics to a text: the API, corrections, the page and the MCP tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+import slugline
+from server import client, make_state
+from slugline.serving.mcp.tools import ModelTools
+from slugline.serving.model import Models
+from slugline.serving.settings import Limits
+
+WORDS = {
+    "billing": "invoice charged twice money refund",
+    "shipping": "parcel late delivery damaged box",
+    "account": "login password profile forgot locked",
+}
+SETS = [("billing",), ("shipping",), ("account",), ("billing", "shipping"), ("account", "billing")]
+BOTH = "invoice charged twice, parcel late delivery"
+
+
+def text_of(topics: tuple[str, ...], n: int = 0) -> str:
+    return " ".join(f"{WORDS[topic]} {WORDS[topic].split()[n % 5]}" for topic in topics)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of tickets, some of which have two topics, and some none."""
+    path = tmp_path_factory.mktemp("sets") / "tickets.slug"
+    sets = [SETS[n % 5] for n in range(100)] + [()] * 20
+    texts = [f"{text_of(topics, n)} case {n}" for n, topics in enumerate(sets)]
+    slugline.TopicClassifier(random_state=1).fit(texts, sets).save(path)
+    return path
+
+
+@pytest.fixture
+def api(path: Path, tmp_path: Path) -> Iterator[TestClient]:
+    state = make_state(path, "reuters46", corrections=tmp_path / "c.db")
+    with client(state) as found:
+        yield found
+    state.close()
+
+
+def results_of(api: TestClient, *texts: str, **options: Any) -> Any:
+    reply = api.post("/v1/classify", json={"texts": texts, **options})
+    assert reply.status_code == 200, reply.text
+    return reply.json()["results"]
+
+
+# Answers ------------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_the_topics_given_and_suggestions(api: TestClient, path: Path) -> None:
+    two, one, none = results_of(api, BOTH, text_of(("account",)), "nothing to see")
+    assert [guess["topic"] for guess in two["topics"]] == [two["topic"], two["top"][1]["topic"]]
+    assert {guess["topic"] for guess in two["topics"]} == {"billing", "shipping"}
+    assert two["topics"] == two["top"][:2]
+    assert len(two["top"]) == 3
+    assert [guess["topic"] for guess in one["topics"]] == ["account"]
+    assert (none["topic"], none["topics"], "reason" in none) == (None, [], False)
+    fitted = slugline.load(path)
+    assert [guess["probability"] for guess in two["topics"]] == pytest.approx(
+        sorted(fitted.predict_proba([BOTH])[0].tolist(), reverse=True)[:2], abs=1e-6
+    )
+
+
+def test_topics_beyond_top_are_given_too(api: TestClient) -> None:
+    [one] = results_of(api, BOTH, top=1)
+    assert len(one["top"]) == 1
+    assert len(one["topics"]) == 2
+    assert results_of(api, BOTH, "nothing", top=1)[0] == one
+
+
+def test_too_many_topics_are_a_reason(api: TestClient) -> None:
+    [answer] = results_of(api, text_of(("billing", "shipping", "account")))
+    assert (answer["topic"], answer["topics"]) == (None, [])
+    assert (answer["reason"], answer["reason_kind"]) == (
+        "too many topics are likely",
+        "many_topics",
+    )
+    assert len(answer["top"]) == 3
+
+
+def test_a_model_of_one_topic_answers_as_before(api: TestClient) -> None:
+    [answer] = results_of(api, "wheat and corn harvest", model="reuters46", top=1)
+    assert [*answer] == ["topic", "probability", "top"]
+    assert api.get("/v1/models/tickets").json()["multilabel"] is True
+    assert "multilabel" not in api.get("/v1/models/reuters46").json()
+
+
+def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
+    tools = ModelTools(Models.load([str(path), "reuters46"]), Limits(), None)
+    reply: Any = tools.call("classify", {"texts": [BOTH], "top": 3})
+    assert {guess.topic for guess in reply.results[0].topics} == {"billing", "shipping"}
+    assert len(reply.results[0].top) == 3
+    more: Any = tools.call("classify", {"texts": ["wheat"], "top": 5, "model": "reuters46"})
+    assert len(more.results[0].top) == 5
+    topics: Any = tools.call("list_topics", {})
+    assert topics.multilabel
