@@ -105,6 +105,21 @@ def test_tuples_sets_and_arrays_in_data_frames_are_several_topics() -> None:
     ]  # fmt: skip
 
 
+def test_missing_values_in_lists_of_data_frames_are_bad_rows() -> None:
+    for missing in (None, float("nan"), pd.NA, pd.NaT):
+        frame = pd.DataFrame({"text": ["x", "y"], "topics": [["a"], ["a", missing]]})
+        with pytest.raises(DataError, match="1 of 2 rows can't be used: an empty topic"):
+            load_corpus(frame)
+
+
+def test_lists_that_are_nested_too_deeply_are_bad_rows() -> None:
+    deep = "[" * 5000 + "]" * 5000
+    write("a.jsonl", f'{{"text": "x", "topics": ["a"]}}\n{{"text": "y", "topics": {deep}}}\n')
+
+    with pytest.raises(DataError, match="1 of 2 rows can't be used: "):
+        load_corpus("a.jsonl")
+
+
 CSV = "text,topic\nwheat and maize,grain; corn\nnet profit,earn;\nnothing,\nonly wheat,grain\n"
 
 

@@ -17,6 +17,7 @@ import msgspec
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first
 from slugline.corpus.bytes import guess_encoding
+from slugline.corpus.documents import is_missing
 from slugline.errors import DataError, OptionError, os_errors_as
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
@@ -306,7 +307,7 @@ def format_topics(
 
 def topic_name(value: object) -> str:
     """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
-    if value is None or value != value:
+    if is_missing(value):
         return ""
     if isinstance(value, bool):
         return str(value).lower()
