@@ -60,7 +60,9 @@ QUESTIONS = {
     ),
     "How do I go back to yesterday's model?": "howto/rollback",
     "Use it from Python, in a scikit-learn pipeline, in a notebook.": "howto/scikit-learn",
-    "Several topics for one text. Product and sender should count too.": "howto/several-topics",
+    "Several topics for one text. Product and sender should count too.": (
+        "howto/several-topics howto/beside-the-text"
+    ),
     "German, Hindi, Chinese: does it work, do I need the encoder?": "howto/languages",
     "20 million texts, more than memory; a cluster.": "howto/large tutorials/cluster",
     "How many complaints about X did we get each month, really?": "howto/counting",

@@ -15,7 +15,8 @@ import pytest
 import slugline
 from slugline import Corpus, TopicClassifier
 from slugline.corpus.documents import RowText
-from slugline.corpus.loading import read_corpus
+from slugline.corpus.loading import read_corpus, read_texts
+from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import ColumnWarning, DataError, ModelFileError, OptionError
 from slugline.learning.net.learner import NeuralLearner
@@ -234,3 +235,12 @@ def test_lists_of_json_are_values_each(tmp_path: Path) -> None:
         digests.append(classifier.fitted_.data_digest)
     assert digests[0] == digests[1]
     assert classifier.features_.vocabularies_[-1].terms == ["tags=a", "tags=b", "tags=c"]
+
+
+def test_texts_without_topics_bring_their_columns(
+    classifier: TopicClassifier, tmp_path: Path
+) -> None:
+    TEST.drop(columns="topic").to_csv(tmp_path / "new.csv", index=False)
+    rows = read_rows(tmp_path / "new.csv", layout=classifier.fitted_.layout)
+    texts = read_texts(rows).texts
+    assert (classifier.predict_proba(texts) == classifier.predict_proba(TEST)).all()

@@ -18,6 +18,7 @@ from slugline.corpus.columns import (
     known_text_columns,
     peek,
     row_text,
+    row_with_cells,
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
@@ -249,7 +250,7 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     for row in itertools.chain(head, rows):
         cell = row_text(row, columns) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
-            texts.append(cell)
+            texts.append(row_with_cells(row, cell, rows.layout.columns if rows.layout else ()))
             items.append(row)
         else:
             n_skipped += 1
