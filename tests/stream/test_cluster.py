@@ -21,7 +21,7 @@ import pytest
 from slugline.base import clusters
 from slugline.base.clusters import closed
 from slugline.base.progress import SilentProgress
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.stream import cluster, dask_tasks, descents
 from slugline.stream import engine as groups
@@ -136,6 +136,27 @@ def test_any_number_of_workers_learns_the_same_bytes(
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=client) == alone
     assert n_tasks(client) == 0
+
+
+def with_pairs_of_topics(news: News) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Yield batches of texts alone, and of two texts in one, which have both of their topics."""
+    both = [
+        (f"{one} {other}", [a, b]) for (one, a), (other, b) in zip(news, news[7:], strict=False)
+    ]
+    documents = [*((text, [topic]) for text, topic in news), *both, ("of no topic", [])]
+    for first in range(0, len(documents), 25):
+        texts, topics = zip(*documents[first : first + 25], strict=True)
+        yield list(texts), list(topics)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 8])
+def test_several_topics_are_the_same_bytes_on_any_number_of_workers(
+    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    alone = saved(tmp_path, with_pairs_of_topics(news))
+    assert load(tmp_path / "model.slug").fitted_.multilabel
+    client = threads(n_workers)
+    assert saved(tmp_path, with_pairs_of_topics(news), client=client) == alone
 
 
 @pytest.fixture

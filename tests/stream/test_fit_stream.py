@@ -70,6 +70,26 @@ def test_it_learns_the_topics(news: News) -> None:
     assert learned(news, rows_per_block=1000).fitted_.data_digest == compute_digest(texts, topics)
 
 
+def test_several_topics_are_learned_alike_from_batches_and_files(
+    news: News, tmp_path: Path
+) -> None:
+    texts = [f"{one} {other}" for (one, _), (other, _) in zip(news, news[5:], strict=False)]
+    topics = [sorted({a, b}) for (_, a), (_, b) in zip(news, news[5:], strict=False)]
+    rows = [{"text": text, "topics": both} for text, both in zip(texts, topics, strict=True)]
+    path = tmp_path / "news.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    from_file = TopicClassifier(n_jobs=1).fit_stream(path, rows_per_block=20)
+    other = TopicClassifier(n_jobs=2).fit_stream([(texts, topics)], rows_per_block=20)
+    assert learned_bytes(from_file) == learned_bytes(other)
+    assert from_file.score(texts, topics) > 0.9
+    record = from_file.fitted_.stream
+    assert record is not None
+    assert 0 < record.n_right <= record.n_judged < len(texts)
+    assert [block.kind for block in from_file.features_.blocks] == [
+        *("words", "lead", "bigrams", "characters")
+    ]
+
+
 @pytest.mark.parametrize("n_jobs", [2, 8])
 def test_any_number_of_threads_learns_the_same_bytes(news: News, n_jobs: int) -> None:
     assert learned_bytes(learned(news)) == learned_bytes(learned(news, n_jobs))

@@ -326,14 +326,21 @@ def test_files_of_other_columns_are_named_though_read_apart(tmp_path: Path) -> N
         read(paths)
 
 
-def test_documents_with_several_topics_are_an_error_as_yet(tmp_path: Path) -> None:
-    path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"])])
-    with pytest.raises(DataError) as caught:
-        read(path)
-    assert str(caught.value) == (
-        f"the documents of {path} have several topics, and learning from a stream takes one topic "
-        "for each; keep one of them, such as the first."
-    )
+def test_documents_may_have_several_topics(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"]), ("text", [])])
+    batches = [batch for part in DocumentSource(path).partitions() for batch in part.batches()]
+    assert [topics for batch in batches for topics in batch.topics] == [("x", "y"), ()]
+    assert DocumentSource(path).topic_sample == [()]
+
+
+def test_the_first_batch_shows_whether_documents_have_several_topics() -> None:
+    several = DocumentSource([(["one"], [["x"]]), (["two"], [[]])])
+    assert several.topic_sample == [("x",)]
+    texts = [
+        text for part in several.partitions() for batch in part.batches() for text in batch.texts
+    ]
+    assert texts == ["one", "two"]
+    assert DocumentSource([(["one"], ["x"])]).topic_sample == ["x"]
 
 
 def test_the_first_rows_of_the_first_file_show_whether_documents_have_several_topics(

@@ -101,7 +101,7 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
 
     Raises
     ------
-    DataError : if an item is no list of topics, a topic is not valid, or no document has one.
+    DataError : if an item is no list of topics, or a topic is not valid.
     """
     sets: list[TopicSet] = []
     for row, item in enumerate(y):
@@ -114,8 +114,6 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
         if isinstance(item, set | frozenset):
             topics = sorted(topics, key=lambda topic: (isinstance(topic, str), topic))
         sets.append(tuple(dict.fromkeys(topics)))
-    if not any(sets):
-        raise DataError(f"no document in `{name}` has a topic; give some.")
     check_topic_names([topic for topics in sets for topic in topics])
     return sets
 
@@ -155,6 +153,8 @@ def check_documents(
         )
     if not texts and not may_be_none:
         raise DataError("there are no documents to learn from; give at least two.")
+    if is_multilabel(topics) and not any(topics) and not may_be_none:
+        raise DataError(f"no document in `{names[1]}` has a topic; give some.")
     return texts, topics
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +38,7 @@ class TopicDecision:
         Whether predictions are an indicator array, like the topics that were learned from.
     """
 
-    thresholds: F32
+    thresholds: F32 = field(repr=False)
     at_least_one: bool
     most: int
     average: Average = "micro"

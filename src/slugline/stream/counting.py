@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from slugline.base.arrays import F32, I32, I64, U64, Index
 from slugline.corpus.documents import Topic, compute_digest
 from slugline.corpus.labelled import SourceSchema
+from slugline.corpus.topic_sets import is_multilabel
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import Batch
 from slugline.text.blocks import Block, RowWeights, idf
@@ -28,9 +29,10 @@ class CountedBlock(NamedTuple):
     # shape (n_entries,): hash buckets; those of the second family follow those of the first.
     buckets: I32
     lengths: I64  # shape (n_documents * n_families,): number of entries of each document and family
-    y: I32  # shape (n_documents,): the number of each document's topic in `names`
+    y: I32  # shape (n_labels,): the number of each document's topics in `names`
     keys: U64  # shape (n_documents,): a hash of each text
     names: tuple[Topic, ...]  # The topics of these documents
+    n_labels: I32 | None  # shape (n_documents,): how many topics each has; None if one
 
 
 class BlockStatistics(NamedTuple):
@@ -41,6 +43,8 @@ class BlockStatistics(NamedTuple):
     names: list[tuple[bytes, I64]]
     n_documents: list[I64]  # shape (n_seen,) each: documents that have each bucket
     topics: dict[Topic, int]  # Documents of each topic
+    # The smallest and the largest number of topics of a document; None if all have one by kind.
+    sizes: tuple[int, int] | None
 
     @property
     def n_entries(self) -> int:
@@ -70,7 +74,7 @@ def count_batch(
 
 
 def count_terms(
-    texts: Sequence[str], topics: Sequence[Topic], families: Sequence[Block]
+    texts: Sequence[str], topics: Sequence[Any], families: Sequence[Block]
 ) -> tuple[CountedBlock, BlockStatistics]:
     """Count the terms of documents, by hash bucket of each family."""
     columns = [HashedColumns(family.n_buckets or 1, family.kind) for family in families]
@@ -83,8 +87,14 @@ def count_terms(
         part.offset_columns(widths)
     entries = stack.concatenate()
     family_buckets, data, lengths = zip(*map(HashedColumns.buckets_and_names, columns), strict=True)
-    names = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
-    y = np.fromiter((names[topic] for topic in topics), dtype=np.int32, count=len(topics))
+    n_labels = sizes = None
+    labels: Sequence[Topic] = topics
+    if is_multilabel(topics):
+        n_labels = np.fromiter(map(len, topics), dtype=np.int32, count=len(topics))
+        sizes = int(n_labels.min()), int(n_labels.max())
+        labels = [topic for several in topics for topic in several]
+    names = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
+    y = np.fromiter((names[topic] for topic in labels), dtype=np.int32, count=len(labels))
     offsets = np.cumsum([0, *(family.n_buckets or 1 for family in families[:-1])])
     buckets = np.concatenate(list(map(np.add, family_buckets, offsets)))
     block = CountedBlock(
@@ -94,6 +104,7 @@ def count_terms(
         y,
         np.fromiter(map(_key, texts), dtype=np.uint64, count=len(texts)),
         tuple(names),
+        n_labels,
     )
     n_documents = np.bincount(entries.columns, minlength=len(buckets))
     statistics = BlockStatistics(
@@ -101,6 +112,7 @@ def count_terms(
         list(zip(data, lengths, strict=True)),
         np.split(n_documents, np.cumsum(widths)[:-1]),
         dict(zip(names, np.bincount(y).tolist(), strict=True)),
+        sizes,
     )
     return block, statistics
 
@@ -123,15 +135,21 @@ class TermStatistics:
     ----------
     n_documents : list of int64 array, shape (n_buckets,)
         For each family, the documents that have each bucket.
+    sizes : (int, int) or None
+        The smallest and the largest number of topics of a document; None if each has one.
     """
 
     def __init__(self, families: Sequence[Block]) -> None:
         self.families = families
         self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
         self._names: list[list[tuple[I32, bytes, I64]]] = [[] for _ in families]
+        self.sizes: tuple[int, int] | None = None
 
     def add(self, block: BlockStatistics) -> None:
         """Add the statistics of the next block."""
+        if block.sizes is not None:
+            smallest, largest = zip(block.sizes, self.sizes or block.sizes, strict=True)
+            self.sizes = min(smallest), max(largest)
         parts = zip(block.buckets, block.names, block.n_documents, strict=True)
         for number, (buckets, (data, lengths), n_documents) in enumerate(parts):
             totals = self.n_documents[number]
@@ -201,4 +219,5 @@ def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:
     RowWeights(families, widths, idf_values).weigh(entries)
     numbers = np.array([topic_numbers[name] for name in block.names], dtype=np.int32)
     X = SparseRows(entries, sum(widths), len(families)).csr()
-    return RowBlock.from_csr(X, numbers[block.y], np.array(block.keys))
+    n_labels = None if block.n_labels is None else np.array(block.n_labels)
+    return RowBlock.from_csr(X, numbers[block.y], np.array(block.keys), n_labels)

@@ -36,11 +36,14 @@ class RowBlocks:
 
     engine: Engine
     n_columns: int
+    n_rows: int
+    n_training_rows: int  # Those that are not held out
     # shape (n_topics,): rows of each topic, and those of them that are not held out.
     n_all: I64
     n_training: I64
     known_columns: Mask  # shape (n_columns,): columns that occur in rows that are not held out
     min_key: int  # Rows with a lower key are held out
+    multilabel: bool = False  # Whether rows may have several topics
     weights: F64 | None = None  # shape (n_topics,), or None: the user's weights of topics
 
     @property
@@ -71,16 +74,29 @@ class RowBlocks:
         return fit.topic_batches(self.n_topics, -(-self.n_topics // n_batches))
 
 
-def hold_out_rows(engine: Engine, n_columns: int, n_all: I64) -> RowBlocks:
+def hold_out_rows(
+    engine: Engine, n_columns: int, n_rows: int, n_all: I64, *, multilabel: bool = False
+) -> RowBlocks:
     """Return the rows of an engine with a share held out, as large as calibration needs."""
-    n_rows, n_topics = int(n_all.sum()), len(n_all)
-    most = max(_MIN_HELD_OUT, fit.MAX_SCORES // n_topics)
+    n_topics = len(n_all)
+    most = max(_MIN_HELD_OUT, fit.max_scores(fit.MAX_SCORES, multilabel) // n_topics)
     min_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
-    counts, n_training = engine.sum_blocks(sums.training_counts, n_topics, min_key)
-    known_columns = counts > 0
-    if not known_columns.any() or (n_training == n_all).all():  # too few to hold any out
-        return RowBlocks(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
-    return RowBlocks(engine, n_columns, n_all, n_training, known_columns, min_key)
+    counts, n_training, n_left = engine.sum_blocks(sums.training_counts, n_topics, min_key)
+    known_columns, n_training_rows = counts > 0, int(n_left[0])
+    if not known_columns.any() or n_training_rows == n_rows:  # too few to hold any out
+        known_columns, min_key = np.ones(n_columns, dtype=np.bool_), 0
+        n_training, n_training_rows = n_all, n_rows
+    return RowBlocks(
+        engine,
+        n_columns,
+        n_rows,
+        n_training_rows,
+        n_all,
+        n_training,
+        known_columns,
+        min_key,
+        multilabel,
+    )
 
 
 @dataclass(frozen=True)
@@ -97,7 +113,8 @@ class Objective:
     @classmethod
     def from_rows(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
         """Return the objective for training rows, given how many each topic has."""
-        n_rows, weights = int(counts.sum()), rows.topic_weights
+        n_rows = rows.n_training_rows if min_key else rows.n_rows
+        weights = rows.topic_weights
         negative = sums.error_cost(n_rows) * weights
         positive = negative if rows.weights is not None else negative * steps.topic_rarity(counts)
         rates = _term_rates(rows, counts, min_key)
@@ -113,7 +130,7 @@ class Objective:
 
 def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
     """Return the rate of each term: all 1 with many rows, where weights are learned soon enough."""
-    if counts.sum() > steps.MANY_ROWS:
+    if (rows.n_training_rows if min_key else rows.n_rows) > steps.MANY_ROWS:
         return np.ones(rows.n_columns)
     parts = []
     for topics in rows.topic_batches():
@@ -144,9 +161,8 @@ class StreamResult(NamedTuple):
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
     calibration: Calibration
-    # Topics of held-out rows, shape (n_heldout,), and their scores by the first descent, shape
-    # (n_heldout, n_topics).
-    heldout: tuple[I64, F32]
+    # Held-out rows, and their scores by the first descent, shape (n_heldout, n_topics).
+    heldout: tuple[Labels, F32]
     n_passes: int  # Passes over all blocks, for a batch of topics each
     interrupted: bool  # Whether a person stopped it
     n_held_out: int  # Rows that were not learned from, as it was stopped before the second descent
@@ -192,7 +208,7 @@ class StreamTraining:
     def _descend_twice(self) -> None:
         rows = self._rows
         if rows.min_key:
-            self._n_held_out = int((rows.n_all - rows.n_training).sum())
+            self._n_held_out = rows.n_rows - rows.n_training_rows
             tolerance = max(_FIRST_TOLERANCE, self._tolerance)
             self._descend_all(rows.n_training, rows.min_key, tolerance)
         self._is_first, self._n_held_out = False, 0
@@ -278,7 +294,7 @@ class StreamTraining:
         state, descent_state = self._state, None
         first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
-            first = first * objective.n_rows / self._rows.n_training.sum()
+            first = first * objective.n_rows / self._rows.n_training_rows
         start = state.iterates.get(topics.start)
         if state.running is not None and topics == self._batches[state.n_done % len(self._batches)]:
             start, descent_state = state.running
@@ -335,30 +351,36 @@ class StreamTraining:
         in_order = [iterates[topics.start] for topics in self._batches]
         biases = np.concatenate([iterate.biases for iterate in in_order]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = fit.ABSENT_SCORE
-        y, scores = self._heldout_scores()
-        costs = rows.topic_weights.astype(np.float32)[y]
+        labels, scores = self._heldout_scores()
+        costs = labels.row_means(rows.topic_weights.astype(np.float32)[labels.topics])
         return StreamResult(
             steps.hstack_topics([self._sparsify(iterate) for iterate in in_order]),
             biases,
-            fit.HeldOutScores(np.arange(len(y)), scores).calibration(Labels.from_y(y), costs),
-            (y, scores),
+            fit.HeldOutScores(np.arange(len(labels)), scores).calibration(labels, costs),
+            (labels, scores),
             self._state.n_passes,
             interrupted,
             self._n_held_out,
         )
 
-    def _heldout_scores(self) -> tuple[I64, F32]:
+    def _heldout_scores(self) -> tuple[Labels, F32]:
         """Return topics of held-out rows, and their scores by the first descent."""
-        rows = self._rows
+        rows, none = self._rows, np.zeros(0, dtype=np.int64)
         if len(self._state.scores) < len(self._batches):
-            return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
+            labels = Labels(none, np.zeros(1, dtype=np.int64), rows.multilabel)
+            return labels, np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
-        y = np.concatenate(rows.engine.collect(heldout_topics, rows.min_key)).astype(np.int64)
+        y, n_each = map(
+            np.concatenate, zip(*rows.engine.collect(heldout_topics, rows.min_key), strict=True)
+        )
+        starts = np.concatenate([[0], n_each.cumsum()])
+        labels = Labels(y.astype(np.int64), starts, rows.multilabel)
         counts = rows.topic_weights * rows.n_training
         scores[:, counts == 0] = fit.ABSENT_SCORE
-        is_learned = counts[y] > 0  # other topics can't be predicted
-        share = rows.n_training.sum() / rows.n_all.sum()
-        return y[is_learned], fit.scale_heldout_scores(scores[is_learned], float(share))
+        if not rows.multilabel:
+            is_learned = np.flatnonzero(counts[y] > 0)  # other topics can't be predicted
+            labels, scores = labels.take(is_learned), scores[is_learned]
+        return labels, fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
 
 
 def begin_descent(
@@ -389,10 +411,11 @@ def _to_float16(weights: F32) -> F16:
     return write_memmap(parts, weights.shape)
 
 
-def heldout_topics(block: sums.RowBlock, min_key: int) -> I32:
-    """Return the topics of held-out rows."""
-    y: I32 = block.y[block.keys < np.uint64(min_key)]
-    return y
+def heldout_topics(block: sums.RowBlock, min_key: int) -> tuple[I32, I64]:
+    """Return the topics of held-out rows, one row after the other, and how many each has."""
+    is_held_out = block.keys < np.uint64(min_key)
+    n_each = np.bincount(block.label_rows, minlength=len(is_held_out))[is_held_out]
+    return block.y[is_held_out[block.label_rows]], n_each
 
 
 def score_heldout_rows(

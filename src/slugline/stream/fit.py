@@ -21,19 +21,19 @@ from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
-from slugline.learning.linear.learner import LinearLearner, to_arrays
+from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
+from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
-from slugline.stream.descents import StreamTraining, hold_out_rows
+from slugline.stream.descents import StreamResult, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import DocumentSource
-from slugline.text.sparse import SparseRows
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -187,7 +187,8 @@ Dask collection
         engine.set_groups(group_blocks(sizes, terms.n_columns))
         engine.map_blocks(weight_block, weighting)
         n_all = np.array([counts[name] for name in topics.names])
-        rows = hold_out_rows(engine, terms.n_columns, n_all)
+        n_rows, several = documents.n_documents, terms.sizes is not None
+        rows = hold_out_rows(engine, terms.n_columns, n_rows, n_all, multilabel=several)
         rows = replace(rows, weights=_topic_weights(n_all, settings, topics))
         if saved is not None:
             tie_to_documents(saved, engine, documents.n_documents, documents.digest)
@@ -203,16 +204,9 @@ Dask collection
 
         training = StreamTraining(rows, report, tolerance, saved)
         result = training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
-    state = {**learner.options(), **result.calibration.settings(), "n_left_out": 0}
-    arrays = {**to_arrays(SparseRows.from_csr(result.weights)), "biases": result.biases}
-    learner = type(learner).restore(state, arrays)
+    learner = learner.learned(result.weights, result.biases, result.calibration)
     features, columns = features.without(learner.unused_columns())
-    y, scores = result.heldout
-    predictions = None
-    if not result.interrupted:
-        proba = result.calibration.proba(scores)
-        predictions = HeldOutPredictions.from_proba(proba, y, None, settings.min_precision)
-    n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
+    decision, predictions, n_right = _judge(result, settings, terms.sizes)
     return Fitted(
         topics=topics,
         features=features,
@@ -225,10 +219,33 @@ Dask collection
         interrupted=result.interrupted,
         held_out_predictions=predictions,
         stream=StreamRecord(
-            result.n_passes, documents.n_skipped, tuple(n_all.tolist()), len(y), n_right
+            result.n_passes,
+            documents.n_skipped,
+            tuple(n_all.tolist()),
+            len(result.heldout[0]),
+            n_right,
         ),
+        decision=decision,
         layout=documents.layout,
     )
+
+
+def _judge(
+    result: StreamResult, settings: FitSettings, sizes: tuple[int, int] | None
+) -> tuple[TopicDecision | None, HeldOutPredictions | None, int]:
+    """Return how to give several topics, held-out predictions, and how many of them are right."""
+    labels, scores = result.heldout
+    proba = result.calibration.proba(scores)
+    if sizes is None:
+        y, precision = labels.topics, settings.min_precision
+        predictions = HeldOutPredictions.from_proba(proba, y, None, precision)
+        n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
+        return None, None if result.interrupted else predictions, n_right
+    truth = labels.indicator(proba.shape[1])
+    decision = TopicDecision.from_proba(proba, truth, np.array(sizes), settings.optimize)
+    predictions = HeldOutPredictions.from_decisions(proba, truth, None, settings.min_precision)
+    n_right = int((decision.given(proba) == truth).all(axis=1).sum())
+    return decision, None if result.interrupted else predictions, n_right
 
 
 def _make_engine(client: Any, settings: FitSettings, most_in_memory: int) -> Engine:
@@ -257,7 +274,7 @@ def _count_terms(
     engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
 ) -> tuple[TermStatistics, Counter[Topic], list[int]]:
     """Return the terms, the number of documents of each topic, and of entries of each block."""
-    texts, topics = documents.first_block() if settings.columns else ([], [])
+    texts, topics = documents.first_block() if settings.columns else ([], documents.topic_sample)
     # Without a document, an error says so later.
     families = (settings if texts else replace(settings, columns=())).batch_blocks(texts, topics)
     terms = TermStatistics(families)

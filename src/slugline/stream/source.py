@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """The documents of a block, which may be none, and the schemas of files read for it."""
 
     texts: list[str]
-    topics: list[Topic]
+    topics: list[Any]  # a topic of each, or a tuple of topics
     schemas: tuple[labelled.SourceSchema, ...] = ()
 
 
@@ -144,11 +144,11 @@ class _BatchBuilder:
     def __init__(self, rows_per_block: int) -> None:
         self._rows_per_block = rows_per_block
         self.texts: list[str] = []
-        self._topics: list[Topic] = []
+        self._topics: list[Any] = []
         self._n_characters = 0
 
-    def add(self, text: str, topic: Topic) -> bool:
-        """Add a document; return whether the block is full."""
+    def add(self, text: str, topic: Any) -> bool:
+        """Add a document, with a topic or a tuple of topics; return whether the block is full."""
         self.texts.append(text)
         self._topics.append(topic)
         self._n_characters += len(text)
@@ -167,11 +167,6 @@ def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) ->
     builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
     for file in files:
         for document in file:
-            if isinstance(document.topic, tuple):
-                raise DataError(
-                    f"the documents of {file.name} have several topics, and learning from a stream "
-                    "takes one topic for each; keep one of them, such as the first."
-                )
             if builder.add(document.text, document.topic):
                 yield builder.take((*schemas, file.take_schema()))
                 schemas = []
@@ -271,12 +266,15 @@ class DocumentSource:
         self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
+        self._several: bool | None = None
+        self._is_in_memory = False
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
         is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
         if is_paths:
             files = expand_patterns(paths)
-            options = options._replace(several=_has_several_topics(files[0], options))
+            self._several = _has_several_topics(files[0], options)
+            options = options._replace(several=self._several)
             self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
@@ -288,7 +286,7 @@ class DocumentSource:
                     "leave them out."
                 )
             batches = batch_pairs(_check_batches(source), rows_per_block)
-            self._partitions = map(DocumentsInMemory, batches)
+            self._partitions, self._is_in_memory = map(DocumentsInMemory, batches), True
         else:
             raise OptionError(
                 f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
@@ -300,6 +298,13 @@ class DocumentSource:
     def n_skipped(self) -> int:
         """Rows of files that were skipped so far."""
         return self._schemas.n_skipped
+
+    @property
+    def topic_sample(self) -> list[Any]:
+        """The first document's topics, or an example of such, as far as known beforehand."""
+        if self._is_in_memory:
+            return self.first_block()[1][:1]
+        return [()] if self._several else []
 
     @property
     def columns_note(self) -> str:

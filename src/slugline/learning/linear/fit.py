@@ -70,6 +70,11 @@ _NEAR = 1e-3
 _ROWS_AT_ONCE = 4096
 
 
+def max_scores(usual: int, multilabel: bool) -> int:
+    """Return how many scores to calibrate on: more if each topic has a curve of its own."""
+    return usual * _MORE_SCORES if multilabel else usual
+
+
 def default_passes(n_rows: int) -> int:
     """Return the number of passes over so many rows: from 6 over a few hundred down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _MIN_PASSES)
@@ -268,10 +273,8 @@ class LinearProblem:
             y = self.labels.topics[rows]
             is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
             rows = rows[(is_frequent | known_topics)[y]]
-        max_scores = self.limits.max_scores
-        if self.labels.multilabel:  # each topic has a curve and a threshold of its own
-            max_scores *= _MORE_SCORES
-        most = max(_MIN_CALIBRATION_ROWS, max_scores // self.context.n_topics)
+        n_scores = max_scores(self.limits.max_scores, self.labels.multilabel)
+        most = max(_MIN_CALIBRATION_ROWS, n_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
     def sample_costs(self, totals: F64) -> steps.SampleCosts:

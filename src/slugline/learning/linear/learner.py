@@ -156,6 +156,13 @@ class LinearLearner(LinearOptions):
         vars(self).pop("left_out_", None)  # that of an earlier fit
         return n_learned
 
+    def learned(self, weights: sp.csr_array, biases: F32, calibration: Any) -> LinearLearner:
+        """Return a learner with the same options that has learned these weights."""
+        learner = type(self)(**self.options())
+        learner._set_weights(weights)
+        learner.biases, learner.calibration, learner.n_left_out = biases, calibration, 0
+        return learner
+
     def _start_stream(self, n_columns: int, context: FitContext) -> LinearStream:
         from slugline.learning.linear.batches import LinearStream
 

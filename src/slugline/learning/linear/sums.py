@@ -199,12 +199,14 @@ def training_counts(
 
     Returns
     -------
-    (int64 array, shape (n_columns,), int64 array, shape (n_topics,))
+    (int64 array, shape (n_columns,), int64 array, shape (n_topics,), int64 array, shape (1,))
+        Last the number of these rows.
     """
     mask = block.keys >= np.uint64(min_key)
     by_column = np.bincount(block.entry_columns()[mask[block.rows]], minlength=block.n_columns)
     y = block.y[mask[block.label_rows]]
-    return add_arrays(into, (by_column, np.bincount(y, minlength=n_topics)))
+    by_topic = np.bincount(y, minlength=n_topics)
+    return add_arrays(into, (by_column, by_topic, np.array([mask.sum()])))
 
 
 def topic_counts(
