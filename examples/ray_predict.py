@@ -24,13 +24,13 @@ class Topics:
         self._text = text
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
-        """Return the batch with two more columns, topic and probability."""
+        """Return the batch with topic and probability, or topics and probabilities."""
         answers = predict_frame(self._model, batch, self._text)
-        return batch.assign(topic=answers["topic"], probability=answers["probability"])
+        return batch.assign(**{name: answers[name] for name in answers.columns[:2]})
 
 
 def predict(data: Dataset, model: str, text: str = "text", n_workers: int = 2) -> Dataset:
-    """Return the data set with two more columns, topic and probability.
+    """Return the data set with two more columns, topic and probability, or several of each.
 
     Both are missing where there is no text. Slugline must be installed on all machines; the model
     travels to each once, through Ray's object store.

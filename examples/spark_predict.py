@@ -15,23 +15,30 @@ if TYPE_CHECKING:
 
 
 def predict(frame: DataFrame, model: str, text: str = "text") -> DataFrame:
-    """Return the frame with two more columns, topic and probability.
+    """Return the frame with two more columns, topic and probability, or topics and probabilities.
 
     Both are null where there is no text. Slugline must be installed where Spark's Python workers
     run; the model travels there as a broadcast variable, and each worker process loads it once.
     """
-    from pyspark.sql.types import DoubleType, StringType, StructField, StructType
+    from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
 
-    shipped = frame.sparkSession.sparkContext.broadcast(ModelCopy.from_model(model))
+    copy = ModelCopy.from_model(model)
+    shipped = frame.sparkSession.sparkContext.broadcast(copy)
+    more = [StructField("topic", StringType()), StructField("probability", DoubleType())]
+    if copy.fitted().multilabel:
+        more = [
+            StructField("topics", ArrayType(StringType())),
+            StructField("probabilities", ArrayType(DoubleType())),
+        ]
+    names = [field.name for field in more]
 
     def with_topics(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             answers = predict_frame(shipped.value, batch, text)
             # Arrow writes None as null, and NaN as a number.
             answers = answers.astype(object).where(answers.notna(), None)
-            yield batch.assign(topic=answers["topic"], probability=answers["probability"])
+            yield batch.assign(**{name: answers[name] for name in names})
 
-    more = [StructField("topic", StringType()), StructField("probability", DoubleType())]
     return frame.mapInPandas(with_topics, StructType([*frame.schema.fields, *more]))
 
 

@@ -13,7 +13,7 @@ import pytest
 from slugline.classifier import load
 from slugline.corpus.readers import read_rows
 from slugline.model.routing import Router
-from slugline.prediction.files import ParquetAnswers
+from slugline.prediction.files import AnswerColumns, ParquetAnswers
 from slugline.prediction.rows import predict_rows
 
 duckdb = pytest.importorskip("duckdb")
@@ -58,8 +58,8 @@ def test_columns_of_a_parquet_file_are_not_copied_through_the_answers(
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", "goal"])})
     router, lines = Router.from_fitted(load("news.slug").fitted_), io.BytesIO()
     rows = read_rows("in.parquet")
-    names = ("topic", "probability", "error")
-    answers = ParquetAnswers(lines, Path("out.parquet"), rows, names, router)
+    columns = AnswerColumns(["topic", "probability", "error"])
+    answers = ParquetAnswers(lines, Path("out.parquet"), rows, columns, router)
     for batch in predict_rows(router, rows):
         answers.write(batch)
     assert lines.getvalue().count(b"probability") == 2

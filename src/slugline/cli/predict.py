@@ -134,6 +134,11 @@ def predict(
     with --min-precision, also reason and guess, the most likely topic.
     If FILE has a column of that name, the answer's is, say, predicted_topic.
 
+    If MODEL gives several topics to a text, these are "topics" with their
+    "probabilities", and "guesses" the most likely ones, given or not. Files have
+    them in the form in which MODEL's data had them: lists, cells such as
+    grain;wheat, or columns of 0 and 1; then reason, guess and guess_probability.
+
     With a folder for --output, files are answered side by side, each whole or
     not at all. A job that is run again answers only those without answers, and
     those that have changed since; what is done is noted in _slugline.jsonl.
@@ -317,11 +322,18 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     from slugline.explanation.explain import explain
 
     columns = [column.label for column in fitted.columns]
-    explanation = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
+    likeliest = answer.topics[0][0]
+    explained = ((answer.set or None) if fitted.multilabel else None) or [likeliest]
     return [
-        # Halves of characters, which JSON may have in escapes, can't be written.
-        {**reason._asdict(), "word": printable(reason.word), "share": round(reason.share, 6)}
-        for reason in explanation.reasons
+        {
+            **({"topic": topic} if fitted.multilabel else {}),
+            **reason._asdict(),
+            # Halves of characters, which JSON may have in escapes, can't be written.
+            "word": printable(reason.word),
+            "share": round(reason.share, 6),
+        }
+        for topic in explained
+        for reason in explain(fitted, answer.text, topic, most=_N_REASONS).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
 
@@ -343,12 +355,17 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
         from slugline.prediction.files import compact
 
         line["id"] = compact(answer.id)
-    line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
+    if answer.probabilities is None:
+        line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
+    else:  # of several topics
+        line["topics"] = None if answer.reason else answer.set
+        line["probabilities"] = [round(p, 4) for p in answer.probabilities]
     if answer.reason:
         line["reason"] = str(answer.reason)
     if top > 1 or answer.reason:
         guesses = answer.topics if answer.reason else answer.topics[:top]
-        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in guesses]
-    if answer.set is not None:
+        name = "topics" if answer.probabilities is None else "guesses"
+        line[name] = [{"topic": guess, "probability": round(p, 4)} for guess, p in guesses]
+    if answer.set is not None and answer.probabilities is None:
         line["set"] = answer.set
     return line

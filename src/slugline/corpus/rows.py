@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -213,6 +214,7 @@ _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "
 # Between the topics of a document that has several, and the cells of a table; topics in a message.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
+_MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
 
 
 class BadTopicsError(ValueError):
@@ -241,7 +243,10 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
         raise BadTopicsError(f"{describe_type(value)} for a topic")
     name = topic_name(value)
     if form is not None and form.kind == "separator" and isinstance(value, str):
-        return tuple(filter(None, map(str.strip, name.split(form.separator))))
+        parts = [part.strip() for part in name.split(form.separator)]
+        if form.separator == " ":  # as `format_topics` writes labels and URIs
+            parts = [_MARKED.sub(r"\1\2", part) for part in parts]
+        return tuple(filter(None, parts))
     return (name,) if name and form is not None else name
 
 

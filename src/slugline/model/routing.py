@@ -100,6 +100,11 @@ class Route(NamedTuple):
     top: list[tuple[Topic, float]]
     topics: list[Topic] | None = None
 
+    @property
+    def probabilities(self) -> list[float]:
+        """The probabilities of several topics that are given, in their order."""
+        return [probability for topic, probability in self.top if topic in (self.topics or ())]
+
 
 def describe_unsure(route: Route) -> str:
     """Return that a model is unsure of a text, why, and its best guesses.
@@ -209,6 +214,11 @@ class Router:
 
     def __repr__(self) -> str:
         return format_lines("Router", self.summary())
+
+    @property
+    def may_be_unsure(self) -> bool:
+        """Whether answers may lack a topic, which takes a reason and guesses."""
+        return self.precision is not None or self.fitted.multilabel
 
     @property
     def promise(self) -> float:

@@ -214,6 +214,9 @@ def predict_partitions(
     set : list of topics
         With `coverage`; missing if there is no text.
 
+    A model of several topics a text gives `topics` and `probabilities`, a list each, in place of
+    topic and probability; then reason, guess and `guess_probability`.
+
     Raises
     ------
     DataError : if several columns have that name.
@@ -293,15 +296,25 @@ def _frame(routes: Sequence[Route | None], index: Any, router: Router) -> pd.Dat
     def column(values: list[Any], kind: Any = topic_type) -> pd.Series[Any]:
         return pd.Series(values, index=index, dtype=kind)
 
-    columns = {
-        "topic": column([route and route.topic for route in routes]),
-        "probability": column([route and route.probability for route in routes], "float64"),
-    }
-    if router.precision is not None:
+    likeliest = column([route and route.probability for route in routes], "float64")
+    if router.fitted.multilabel:
+        sure = [None if route is None or route.reason else route for route in routes]
+        columns = {
+            "topics": column([route and route.topics for route in sure], "object"),
+            "probabilities": column([route and route.probabilities for route in sure], "object"),
+        }
+    else:
+        columns = {
+            "topic": column([route and route.topic for route in routes]),
+            "probability": likeliest,
+        }
+    if router.may_be_unsure:
         reasons = [Unsure("no_text") if route is None else route.reason for route in routes]
         words = [None if reason is None else str(reason) for reason in reasons]
         columns["reason"] = column(words, pd.Series(["text"]).dtype)
         columns["guess"] = column([route and route.top[0][0] for route in routes])
+    if router.fitted.multilabel:
+        columns["guess_probability"] = likeliest
     if router.coverage is not None:
         columns["set"] = column([route and route.topics for route in routes], "object")
     return pd.DataFrame(columns, index=index)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -19,11 +19,12 @@ from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.corpus import parquet
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.readers import read_dialect
-from slugline.corpus.rows import BadRow, import_reader
+from slugline.corpus.rows import BadRow, TopicForm, format_topics, import_reader
 from slugline.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from slugline.corpus.readers import RowReader
+    from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
     from slugline.prediction.rows import Prediction
 
@@ -31,8 +32,22 @@ if TYPE_CHECKING:
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
+# Columns of a topic and its probability: the answer, or guesses where there may be several topics.
+_ONE_TOPIC, _GUESSES = ("topic", "probability"), ("guess", "guess_probability")
 #: Names of left-out columns that are kept for the message.
 MAX_DROPPED_COLUMNS = 100
+# Between topics in a cell, unless those of the training data had something else between them.
+_SEPARATORS = ";|"
+
+
+class AnswerColumns(NamedTuple):
+    """The columns of answers besides "error", and how several topics of a text are written.
+
+    `form` is None if a text has one topic. Topics with a column each are not among the names.
+    """
+
+    names: list[str]
+    form: TopicForm | None = None
 
 
 class AnswerFile:
@@ -50,8 +65,8 @@ class AnswerFile:
         None for JSON lines.
     unit, has_names : of the input rows
         See `slugline.corpus.readers.RowReader`.
-    names : sequence of str
-        Answer columns besides "error": some of `topic_names`, "reason", "guess" and "set".
+    answers : AnswerColumns
+        See `answer_columns`.
     guards_formulas : bool, default False
         Put apostrophes before such input cells of a table as well.
 
@@ -66,7 +81,7 @@ class AnswerFile:
         file: BinaryIO,
         dialect: TableDialect | None,
         unit: str,
-        names: Sequence[str],
+        answers: AnswerColumns,
         has_names: bool,
         guards_formulas: bool = False,
     ) -> None:
@@ -77,11 +92,12 @@ class AnswerFile:
         self._delimiter = None if dialect is None else dialect.delimiter
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
-        self._answer_names = names
+        self._answer_names, self._form = answers
         self._has_names = has_names
         self._cell = guard_cell if guards_formulas else table_cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
+        self._topic_names: dict[str, str] = {}  # of topics with a column each
         self._fields: list[str] = []
         self._buffered: list[Prediction | BadRow] = []
 
@@ -111,12 +127,16 @@ class AnswerFile:
 
     def _begin(self, columns: dict[str, None]) -> None:
         self._columns = columns
-        self._names = answer_names(columns, self._answer_names)
-        self._fields = [*columns, *self._names.values()]
+        self._topic_names = free_names(columns, self._form.columns if self._form else ())
+        self._names = answer_names([*columns, *self._topic_names.values()], self._answer_names)
+        self._fields = [*columns, *self._answer_fields()]
         if self._table is not None:
             self._table.writerow(map(self._cell, self._fields))
         buffered, self._buffered = self._buffered, []
         self.write(buffered)
+
+    def _answer_fields(self) -> list[str]:
+        return [*self._topic_names.values(), *self._names.values()]
 
     def _put(self, row: dict[str, Any]) -> None:
         if self._table is None:
@@ -140,19 +160,42 @@ class AnswerFile:
             return {self._names["error"]: f"{self._unit} {answer.at}: {answer.problem}"}
         reason = None if answer.reason is None else str(answer.reason)
         cells: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
+        stems = _ONE_TOPIC if self._form is None else _GUESSES
         for number, (topic, probability) in enumerate(answer.topics, 1):
-            topic_name, probability_name = _numbered(number)
-            share: Any = round(probability, 4)
-            if self._delimiter:
-                share = decimal_cell(share, self._delimiter)
-            cells |= {topic_name: topic, probability_name: share}
+            topic_name, probability_name = _numbered(number, stems)
+            cells |= {topic_name: topic, probability_name: self._share(probability)}
         if answer.reason:
             cells["topic"] = None
-        if answer.set is not None:
+        topics: dict[str, Any] = {}
+        if self._form is not None:
+            several = self._several_cells(answer, self._form)
+            topics = {self._topic_names[name]: several.pop(name) for name in self._topic_names}
+            cells |= several
+        elif answer.set is not None:
             cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
         if self._delimiter:
             cells = {name: guard_cell(cell) for name, cell in cells.items()}
-        return {self._names[name]: cells.get(name) for name in self._answer_names}
+        return topics | {self._names[name]: cells.get(name) for name in self._answer_names}
+
+    def _several_cells(self, answer: Prediction, form: TopicForm) -> dict[str, Any]:
+        """Return the topics that are given and their probabilities; None if there is a reason."""
+        if answer.reason:
+            return dict.fromkeys((*form.columns, "topics", "probabilities"))
+        given = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
+        topics: Any = [*given] if self._table is None else [*map(str, given)]
+        cells = format_topics(topics, form)
+        shares = [self._share(given[name]) for name in form.columns if name in given]
+        shares = shares or [*map(self._share, given.values())]
+        return {
+            **(cells if isinstance(cells, dict) else {"topics": cells}),
+            "probabilities": shares
+            if self._table is None
+            else (form.separator or " ").join(map(str, shares)),
+        }
+
+    def _share(self, probability: float) -> Any:
+        share = round(probability, 4)
+        return decimal_cell(share, self._delimiter) if self._delimiter else share
 
 
 def topic_names(n_topics: int) -> list[str]:
@@ -161,7 +204,8 @@ def topic_names(n_topics: int) -> list[str]:
     >>> topic_names(2)
     ['topic', 'probability', 'topic_2', 'probability_2']
     """
-    return [name for number in range(1, n_topics + 1) for name in _numbered(number)]
+    numbers = range(1, n_topics + 1)
+    return [name for number in numbers for name in _numbered(number, _ONE_TOPIC)]
 
 
 def answer_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
@@ -170,9 +214,14 @@ def answer_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
     """
+    return free_names(input_names, (*names, "error"))
+
+
+def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Return a name for each name, which differs from all input columns."""
     used = {name.lower() for name in input_names}
     renamed = {}
-    for name in (*names, "error"):
+    for name in names:
         free = name
         while free in used:
             free = f"predicted_{free}"
@@ -187,9 +236,8 @@ def compact(value: Any) -> Any:
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
 
 
-def _numbered(number: int) -> tuple[str, str]:
-    suffix = "" if number == 1 else f"_{number}"
-    return f"topic{suffix}", f"probability{suffix}"
+def _numbered(number: int, stems: tuple[str, str]) -> list[str]:
+    return [stem if number == 1 else f"{stem}_{number}" for stem in stems]
 
 
 def guard_cell(value: Any) -> Any:
@@ -217,8 +265,8 @@ _ESCAPED = re.compile(
 class ExcelAnswers(AnswerFile):
     """Writes answers to an Excel file."""
 
-    def __init__(self, file: BinaryIO, rows: RowReader, names: Sequence[str]) -> None:
-        super().__init__(file, None, rows.unit, names, rows.has_names)
+    def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
+        super().__init__(file, None, rows.unit, answers, rows.has_names)
         self._table = ExcelTable(file)
         self._cell = self._table.cell
         self._header = read_dialect(rows).columns
@@ -311,14 +359,30 @@ def check_ending(path: Path) -> None:
         _import_openpyxl()
 
 
-def answer_columns(router: Router, top: int) -> list[str]:
-    """Return the names of the columns of answers, besides "error"."""
-    names = topic_names(min(top, len(router.fitted.topics)))
+def answer_columns(router: Router, top: int, *, in_table: bool = True) -> AnswerColumns:
+    """Return the columns of answers, in a table of cells, or else in JSON or Parquet."""
+    fitted, n_topics = router.fitted, min(top, len(router.fitted.topics))
+    if fitted.multilabel:
+        form = _answer_form(fitted, in_table)
+        guesses = [name for i in range(n_topics) for name in _numbered(i + 1, _GUESSES)]
+        topics = [] if form.columns else ["topics"]
+        return AnswerColumns([*topics, "probabilities", "reason", *guesses], form)
+    names = topic_names(n_topics)
     if router.precision is not None:
         names += ["reason", "guess"]
     if router.coverage is not None:
         names.append("set")
-    return names
+    return AnswerColumns(names)
+
+
+def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
+    """Return how to write several topics: as in the training data, if the file has such cells."""
+    form = None if fitted.layout is None else fitted.layout.topic_form
+    if form is not None and (form.columns or (in_table and form.kind != "array")):
+        return form
+    names = "".join(map(str, fitted.topics.names))
+    separator = next((s for s in _SEPARATORS if s not in names), _SEPARATORS[0])
+    return TopicForm("separator", separator) if in_table else TopicForm("array")
 
 
 @contextmanager
@@ -335,24 +399,26 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
     OutputError : if the file can't be written.
     """
     check_ending(path)
-    names = answer_columns(router, top)
+    ending = _ending(path)
+    in_table = ending == ".xlsx" or _DELIMITERS.get(ending) is not None
+    answers = answer_columns(router, top, in_table=in_table)
     try:
         with ExitStack() as stack:
             part = stack.enter_context(whole_file(path))
-            if _ending(path) == ".parquet":
+            if ending == ".parquet":
                 lines = stack.enter_context(fresh_part(path))
-                file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, names, router)
-            elif _ending(path) == ".xlsx":
-                file = ExcelAnswers(part, rows, names)
+                file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, router)
+            elif ending == ".xlsx":
+                file = ExcelAnswers(part, rows, answers)
                 stack.callback(file.close)
             else:
                 if path.suffix.lower() == ".gz":
                     # Without name and time: the same answers give the same bytes.
                     packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                     part = stack.enter_context(packed)  # type: ignore[assignment]
-                delimiter = _DELIMITERS[_ending(path)]
+                delimiter = _DELIMITERS[ending]
                 dialect = None if delimiter is None else answer_dialect(rows, router, delimiter)
-                file = AnswerFile(part, dialect, rows.unit, names, rows.has_names)
+                file = AnswerFile(part, dialect, rows.unit, answers, rows.has_names)
             yield file
             file.finish()
     except OutputError:
@@ -409,9 +475,9 @@ class ParquetAnswers(AnswerFile):
     """
 
     def __init__(
-        self, lines: BinaryIO, target: Path, rows: RowReader, names: Sequence[str], router: Router
+        self, lines: BinaryIO, target: Path, rows: RowReader, answers: AnswerColumns, router: Router
     ) -> None:
-        super().__init__(lines, None, rows.unit, names, rows.has_names)
+        super().__init__(lines, None, rows.unit, answers, rows.has_names)
         self._target = target
         self._input_path = Path(rows.name) if rows.format == "parquet" else None
         is_number = any(isinstance(name, int) for name in router.fitted.topics.names)
@@ -470,6 +536,7 @@ class ParquetAnswers(AnswerFile):
     def _query(self) -> tuple[str, list[Any]]:
         """Return the statement that writes the file, and its parameters."""
         types = {} if self._input_path is not None else self._input_types()
+        types |= dict.fromkeys(self._topic_names.values(), "BIGINT")
         types |= {column: self._type_of(name) for name, column in self._names.items()}
         fields = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
         lines = (
@@ -491,7 +558,7 @@ class ParquetAnswers(AnswerFile):
 
     def _input_types(self) -> dict[str, str]:
         """Return the type of each input column."""
-        answers = set(self._names.values())
+        answers = set(self._answer_fields())
         inputs = [name for name in (*self._fields, *self._kinds) if name not in answers]
         types = {
             name: _TYPES.get(frozenset(self._kinds.get(name, ())), "VARCHAR")
@@ -501,9 +568,11 @@ class ParquetAnswers(AnswerFile):
         return types
 
     def _type_of(self, name: str) -> str:
-        if name.startswith("probability"):
+        if name == "probabilities":
+            return "DOUBLE[]"
+        if name.startswith(("probability", "guess_probability")):
             return "DOUBLE"
-        if name == "set":
+        if name in ("set", "topics"):
             return f"{self._topic_type}[]"
         return self._topic_type if name.startswith(("topic", "guess")) else "VARCHAR"
 

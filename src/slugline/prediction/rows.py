@@ -56,8 +56,11 @@ class Prediction(NamedTuple):
     reason : Unsure or None
         None if the model is sure.
     set : list of topics, or None
-        The set that holds the right topic as often as asked.
+        The set that holds the right topic as often as asked; of a model of several topics a text,
+        those that are given.
     text : str
+    probabilities : list of float, or None
+        Those of `set`, of a model of several topics a text.
     """
 
     at: int | str
@@ -67,6 +70,7 @@ class Prediction(NamedTuple):
     reason: Unsure | None = None
     set: list[Topic] | None = None
     text: str = ""
+    probabilities: list[float] | None = None
 
 
 def predict_batch(
@@ -84,8 +88,14 @@ def predict_batch(
             predictions.append(text)
             continue
         identity = row.values.get(columns.id) if columns.id is not None else None
-        _, _, reason, guesses, topics = next(routes)
-        predictions.append(Prediction(row.at, identity, guesses, row.values, reason, topics, text))
+        route = next(routes)
+        proba = route.probabilities if router.fitted.multilabel else None
+        predictions.append(
+            Prediction(
+                *(row.at, identity, route.top, row.values),
+                *(route.reason, route.topics, text, proba),
+            )
+        )
     return predictions
 
 
@@ -348,7 +358,7 @@ def predict_batches(
         text=options.text,
         id=options.id,
         # What is unsure comes with guesses.
-        top=options.top if router.precision is None else max(options.top, N_GUESSES),
+        top=max(options.top, N_GUESSES) if router.may_be_unsure else options.top,
         n_threads=options.n_threads,
         announce=announce,
     )

@@ -108,11 +108,11 @@ class Upload:
 
     def answer_file(self, file: BinaryIO, router: Router) -> AnswerFile:
         """Return a table of answers to write to: in Excel if the upload is, else CSV."""
-        names = answer_columns(router, 1)
+        columns = answer_columns(router, 1)
         if self.is_excel:
-            return ExcelAnswers(file, self._first_rows, names)
+            return ExcelAnswers(file, self._first_rows, columns)
         return AnswerFile(
-            *(file, self.dialect(router), self.unit, names, self.has_names), guards_formulas=True
+            *(file, self.dialect(router), self.unit, columns, self.has_names), guards_formulas=True
         )
 
     def share_read(self) -> float | None:
