@@ -190,17 +190,31 @@ def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifi
 # Thresholds ---------------------------------------------------------------------------------------
 
 
-def test_thresholds_are_half_of_the_f1_that_they_maximise() -> None:
+@pytest.mark.parametrize("average", ["micro", "macro", "samples"])
+@pytest.mark.parametrize("fewest", [0, 1])
+def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
     rng = np.random.default_rng(0)
     proba = rng.beta(0.3, 0.6, (20_000, 3)).astype(np.float32)
     y = (rng.random(proba.shape) < proba).astype(np.float32)
-    sizes = y.sum(axis=1).astype(np.int64)
-    for average in ("micro", "macro", "samples"):
-        rule = TopicDecision.from_proba(proba, y, sizes, average)
-        best = f1_score(y, rule.given(proba), average=average, zero_division=1)
-        for move in (-0.1, 0.1):
-            other = rule.with_thresholds(rule.thresholds + np.float32(move))
-            assert f1_score(y, other.given(proba), average=average, zero_division=1) < best
+    if fewest:
+        empty = np.flatnonzero(y.max(axis=1) == 0)
+        y[empty, proba[empty].argmax(axis=1)] = 1
+    rule = TopicDecision.from_proba(proba, y, np.array([fewest, 3]), average)
+    best = f1_score(y, rule.given(proba), average=average, zero_division=1)
+    for move in (-0.25, 0.25):
+        other = rule.with_thresholds(rule.thresholds + np.float32(move))
+        assert f1_score(y, other.given(proba), average=average, zero_division=1) < best
+
+
+def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
+    rng = np.random.default_rng(0)
+    proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
+    y = (proba > [0.5, 0.3]).astype(np.float32)
+    many = TopicDecision.from_proba(proba, y, np.array([0, 2]), "micro")
+    y[5:, 1] = 0
+    few = TopicDecision.from_proba(proba, y, np.array([0, 2]), "micro")
+    assert many.thresholds[1] < 0.32
+    assert abs(few.thresholds[1] - few.thresholds[0]) < 0.1
 
 
 def test_without_held_out_documents_there_are_usual_thresholds() -> None:
