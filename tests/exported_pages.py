@@ -30,7 +30,8 @@ _ANSWERS = """(texts) => {
     letters += String.fromCharCode(...bytes.subarray(i, i + 8192));
   }
   const best = answers.map((answer) => answer.order[0]);
-  return [best, answers.map(({ unsure }) => unsure && whyUnsure(unsure)), btoa(letters)];
+  const given = answers.map((answer) => answer.given);
+  return [best, answers.map(({ unsure }) => unsure && whyUnsure(unsure)), btoa(letters), given];
 }"""
 _SPANS = """([texts, topics]) => JSON.parse(texts).map((text, i) => {
   const { row } = classify(page.model, text);
@@ -48,11 +49,14 @@ class Answers(NamedTuple):
         The number of the most likely topic.
     reasons : list of str or None
     proba : float32 array, shape (n_texts, n_topics)
+    given : list of list of int
+        The numbers of the topics given, the most likely first.
     """
 
     best: list[int]
     reasons: list[str | None]
     proba: npt.NDArray[np.float32]
+    given: list[list[int]]
 
 
 class OpenPage(NamedTuple):
@@ -63,9 +67,9 @@ class OpenPage(NamedTuple):
 
     def answers(self, texts: Sequence[str]) -> Answers:
         """Return what it says of texts."""
-        best, reasons, data = self.page.evaluate(_ANSWERS, json.dumps(texts))
+        best, reasons, data, given = self.page.evaluate(_ANSWERS, json.dumps(texts))
         proba = np.frombuffer(base64.b64decode(data), dtype=np.float32)
-        return Answers(best, reasons, proba.reshape(len(texts), -1))
+        return Answers(best, reasons, proba.reshape(len(texts), -1), given)
 
     def spans(
         self, texts: Sequence[str], topics: Sequence[int]

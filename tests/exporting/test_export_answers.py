@@ -51,7 +51,14 @@ def check_answers(opened: OpenPage, texts: list[str]) -> None:
     proba, counts = fitted.predict_with_words(texts)
     assert said.best == proba.argmax(axis=1).tolist()
     assert np.abs(said.proba - proba).max() < 1e-5
-    unsures = router.judge(texts, proba, counts).reasons
+    unsures, sets = router.judge(texts, proba, counts)
+    if fitted.multilabel:
+        names = fitted.topics.names
+        assert [[names[i] for i in given] for given in said.given] == sets
+    else:
+        assert said.given == [
+            [] if unsure else [i] for i, unsure in zip(said.best, unsures, strict=True)
+        ]
     expected = [None if unsure is None else why_unsure(unsure) for unsure in unsures]
     assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
     for ours, theirs in zip(said.reasons, expected, strict=True):
@@ -189,6 +196,22 @@ def scripts(n_topics: int, name: Callable[[int], Topic], n_each: int = 20) -> Do
     return texts, topics
 
 
+def several(n_topics: int, *, at_least_one: bool, n_texts: int = 300) -> Documents:
+    """Give texts of words of their topics, of which there may be none, and of others."""
+    rng = random.Random(n_topics)
+    pools = [script_words(rng, 12) for _ in range(n_topics)]
+    everywhere = script_words(rng, 30)
+    texts, topics = [], []
+    for _ in range(n_texts):
+        chosen = rng.sample(range(n_topics), k=rng.randint(at_least_one, 3))
+        words = [word for topic in chosen for word in rng.choices(pools[topic], k=3)]
+        words += [*rng.choices(everywhere, k=5), rng.choice(rng.choice(pools))]
+        rng.shuffle(words)
+        texts.append(" ".join(words))
+        topics.append([f"topic {topic}" for topic in chosen])
+    return texts, topics  # type: ignore[return-value]
+
+
 VOCABULARIES = [
     Block("words", "tf-idf", weight=2.0, max_terms=200),
     Block("bigrams", "counts", min_count=2),
@@ -203,6 +226,10 @@ MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
     "integers": (scripts(4, lambda i: 10 - 7 * i), {}),
     "two topics": (scripts(2, ["no", "yes"].__getitem__), {}),
     "one word each": ((["oil", "gas", "rye"] * 9, ["a", "b", "b"] * 9), {}),
+    "several": (several(8, at_least_one=True), {}),
+    "several or none": (several(6, at_least_one=False), {"blocks": VOCABULARIES}),
+    "several, unsure": (several(5, at_least_one=True), {"min_precision": 0.9}),
+    "several, by documents": (several(7, at_least_one=False), {"optimize": "samples"}),
     "150 topics": (scripts(150, "topic {}".format, 4), {}),
 }
 
@@ -221,6 +248,14 @@ def test_a_trained_model_says_the_same_in_all_scripts(
     some = asked[:30] + asked[-60:]
     n_topics = len(opened.parts.fitted.topics)
     check_shares(opened, some, [i % n_topics for i in range(len(some))])
+    if name.startswith("several"):
+        given = opened.answers(asked).given
+        assert {*map(len, given)} >= {1, 2}
+        mixed = [f"{texts[i]} {texts[i + 1]} {texts[i + 2]}" for i in range(90)]
+        check_answers(opened, mixed)
+        many = "More topics are likely than any text had that the model learned from."
+        assert many in opened.answers(mixed).reasons
+        assert ([] in opened.answers(["the"]).given) == (name != "several")
     if name == "unsure":
         reasons = {str(_words(reason)) for reason in opened.answers(asked).reasons}
         assert reasons >= {

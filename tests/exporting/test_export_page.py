@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,36 @@ def test_it_fits_a_phone_and_nothing_moves_when_the_answer_comes(page: Page) -> 
         assert page.evaluate(tops, ids) == before
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def test_several_topics_are_chips_with_reasons(browser: Browser, tmp_path: Path) -> None:
+    rng = random.Random(0)
+    words = {"grain": "wheat corn rye", "oil": "crude opec barrels", "money": "dollar bank rates"}
+    texts, topics = [], []
+    for _ in range(200):
+        chosen = rng.sample([*words], k=rng.randint(0, 2))
+        texts.append(" ".join(["the", *(w for t in chosen for w in words[t].split()[:2])]))
+        topics.append(chosen)
+    model = TopicClassifier().fit(texts, topics)
+    model.save(tmp_path / "m.slug")
+    opened = open_page(browser, tmp_path / "m.slug", tmp_path)
+    page, fitted = opened.page, opened.parts.fitted
+    assert page.inner_text("#answer-label") == "Topics"
+    type_in(page, "wheat corn and crude opec")
+
+    chips = page.locator("#answer button")
+    given = fitted.predict_sets(["wheat corn and crude opec"])[0]
+    assert {*given} == {"grain", "oil"}
+    assert chips.locator("bdi").all_inner_texts() == [*given]
+    chips.nth(1).click()
+    assert page.inner_text("#why") == f"Why {given[1]}"
+    assert chips.nth(1).get_attribute("aria-pressed") == "true"
+    assert page.inner_text("#legend").startswith(f"{given[1]} is given from ")
+    page.click("#topics button >> nth=2")
+    assert page.inner_text("#why") == "What speaks for money"
+    assert page.inner_text("#legend").startswith("money is given from ")
+    type_in(page, "the")
+    assert page.inner_text("#answer strong") == "No topic"
 
 
 def test_nothing_is_requested_and_nothing_can_be(browser: Browser, tmp_path: Path) -> None:

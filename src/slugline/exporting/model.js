@@ -51,9 +51,9 @@ async function loadModel(facts, data) {
   const weights = Float32Array.from(arrays.values, (value, i) => value * arrays.scale[arrays.topics[i]]);
   const bounds = new Uint32Array(first + 1);
   for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
-  const { topics: topicOf, biases, thresholds } = arrays;
+  const { topics: topicOf, biases, thresholds, slopes, intercepts } = arrays;
   const characters = makeCharacters(arrays, facts.lowerMany);
-  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, characters };
+  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, characters };
 }
 
 function idfOf(arrays, number) {
@@ -175,11 +175,19 @@ function scale(model, blocks) {
 
 // Rows to answers ----------------------------------------------------------------------------------
 
-/** Answer a text: probabilities of all topics, the topics in their order, and why it is unsure. */
+/** Answer a text: probabilities of all topics in their order, those given, and why it is unsure. */
 function classify(model, text, cells = []) {
   const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-  return { text, row, scores, probabilities, order, unsure: unsureOf(model, row, probabilities, order[0]) };
+  const chosen = chosenOf(model, probabilities, order), unsure = unsureOf(model, row, probabilities, order[0], chosen);
+  return { text, row, scores, probabilities, order, given: unsure ? [] : chosen, unsure };
+}
+
+/** Return the topics that reach their thresholds, the most likely first; of a model of one topic, the best. */
+function chosenOf({ several, isRouted, thresholds }, probabilities, order) {
+  if (!several) return order.slice(0, 1);
+  const chosen = order.filter((topic) => probabilities[topic] >= thresholds[topic]);
+  return chosen.length || isRouted || !several.atLeastOne ? chosen : order.slice(0, 1);
 }
 
 function scoresOf(model, { blocks }) {
@@ -193,8 +201,9 @@ function scoresOf(model, { blocks }) {
   return Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
 }
 
-function probabilitiesOf({ sharpness, doubt, ambiguity, topics }, scores) {
+function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercepts }, scores) {
   let found;
+  if (slopes) return scores.map((score, topic) => sigmoid(round(round(score * slopes[topic]) + intercepts[topic])));
   if (ambiguity) {
     const flat = powers(scores, round(sharpness / 3)), sure = flat.map((power) => power ** 3);
     const inFlat = round(ambiguity) / total(flat), inSure = round(1 - ambiguity) / total(sure);
@@ -204,6 +213,11 @@ function probabilitiesOf({ sharpness, doubt, ambiguity, topics }, scores) {
     found = all.map((power) => power / sum);
   }
   return doubt ? found.map((each) => each * round(1 - doubt) + round(doubt / topics.length)) : found;
+}
+
+function sigmoid(score) {
+  const power = round(Math.exp(-Math.abs(score)));
+  return (score >= 0 ? 1 : power) / round(1 + power);
 }
 
 /** Return what is proportional to softmax, with 1 for the largest score. */
@@ -218,8 +232,9 @@ function total(values) {
 }
 
 /** Return why the model is unsure, like `Unsure` of `slugline.model.routing`; null if it is not. */
-function unsureOf(model, { reading, blocks }, probabilities, best) {
+function unsureOf(model, { reading, blocks }, probabilities, best, chosen) {
   if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
+  if (model.several && chosen.length > model.several.most) return { kind: "many_topics" };
   if (!model.isRouted) return null;
   const words = blocks.find(({ block }) => block.kind === "words");
   const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
@@ -228,7 +243,7 @@ function unsureOf(model, { reading, blocks }, probabilities, best) {
     return { kind: "unknown_words", nUnknown, nWords: n };
   }
   const probability = probabilities[best], threshold = model.thresholds[best];
-  if (probability >= threshold) return null;
+  if (model.several ? chosen.length : probability >= threshold) return null;
   return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
 }
 
@@ -237,6 +252,7 @@ function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
   if (kind === "no_text") return "There is no text.";
   if (kind === "no_words") return "The text has no words.";
   if (kind === "unknown_words") return `The model doesn’t know ${nUnknown} of the ${nWords} words.`;
+  if (kind === "many_topics") return "More topics are likely than any text had that the model learned from.";
   if (kind === "no_threshold") return "The best guess is a topic of which the model is never sure enough.";
   const digits = [0, 1, 2, 3, 4].find((n) => fixed(100 * probability, n) !== fixed(100 * threshold, n)) ?? 5;
   return `The best guess has ${fixed(100 * probability, digits)}\u00a0%, and the model answers from ${

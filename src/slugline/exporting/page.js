@@ -40,10 +40,31 @@ function showAnswer(otherwise) {
   const status = byId("answer");
   byId("bars-title").textContent = unsure ? "Best guesses" : "Most likely topics";
   if (!answer) return status.replaceChildren(...otherwise);
-  const name = unsure ? "Unsure" : model.topics[best];
+  if (answer.given.length && model.several) return status.replaceChildren(chipsOf(answer.given));
+  const isNone = !unsure && !answer.given.length;
+  const name = unsure ? "Unsure" : isNone ? "No topic" : model.topics[best];
   const className = `topic${unsure ? " unsure" : name.length > 24 ? " long" : ""}`;
-  const words = unsure ? whyUnsure(unsure) : `${percent(answer.probabilities[best])} probable`;
+  const words = unsure ? whyUnsure(unsure) : isNone ? reasonOf(best) : `${percent(answer.probabilities[best])} probable`;
   status.replaceChildren(element("strong", { dir: "auto", className }, name), " ", element("span", { className: "soft" }, words));
+}
+
+/** Return several topics that are given, each of which shows its words. */
+function chipsOf(topics) {
+  return element("span", { className: "chips" }, ...topics.map((topic) => {
+    const chip = element("button", { type: "button" }, element("bdi", {}, page.model.topics[topic]),
+      " ", element("span", { className: "soft" }, percent(page.answer.probabilities[topic])));
+    return choosable(chip, topic);
+  }));
+}
+
+/** Return why one of several topics is given or not. */
+function reasonOf(topic) {
+  const { model, answer } = page, isGiven = answer.given.includes(topic);
+  const name = model.topics[topic], threshold = model.thresholds[topic];
+  if (threshold === Infinity) return `The model is never sure enough of ${name} to give it.`;
+  const isReached = answer.probabilities[topic] >= threshold, limit = percent(threshold), share = percent(answer.probabilities[topic]);
+  if (isGiven && !isReached) return `${name} is given as the most likely topic: each text gets one, and none reaches its threshold.`;
+  return `${name} is given from ${limit} on; here it has ${share}${isReached && !isGiven ? ", but the model is unsure of the text" : ""}.`;
 }
 
 function showTopics() {
@@ -68,15 +89,19 @@ function topicRow(topic, answer) {
     return row;
   }
   const button = element("button", { type: "button" }, name, element("b", {}, percent(probability)), bar);
+  return element("li", {}, choosable(button, topic));
+}
+
+function choosable(button, topic) {
   button.setAttribute("aria-pressed", String(topic === page.chosen));
   button.addEventListener("click", () => choose(topic));
   button.dataset.topic = topic;
-  return element("li", {}, button);
+  return button;
 }
 
 function choose(topic) {
   page.chosen = topic;
-  for (const button of byId("topics").querySelectorAll("button")) {
+  for (const button of document.querySelectorAll("button[data-topic]")) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.topic) === topic));
   }
   showWords();
@@ -91,9 +116,10 @@ function showWords() {
   const { reading } = answer.row;
   const spans = sharesOf(model, answer.row, chosen, pointsOf(model, reading, MOST_SHOWN));
   const pieces = piecesOf(placesOf(model, reading, spans));
-  const isAnswer = chosen === answer.order[0] && !answer.unsure;
+  const isAnswer = answer.given.includes(chosen);
   byId("why").replaceChildren(isAnswer ? WHY : "What speaks for", " ", element("bdi", {}, model.topics[chosen]));
   legend.replaceChildren(...(pieces.length ? legendOf() : ["No word of the text counts for this topic or against it."]));
+  if (model.several) legend.prepend(`${reasonOf(chosen)} `);
   if (reading.given.length > MOST_SHOWN) {
     legend.append(" Only the beginning of the text is shown; all of it was read.");
   }

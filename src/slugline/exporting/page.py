@@ -53,6 +53,7 @@ def page_of(parts: ModelParts, model: str) -> str:
     template = template_environment("slugline.exporting", "").get_template("page.html.j2")
     return template.render(
         name=model if model in SHIPPED else Path(model).stem,
+        is_multilabel=parts.fitted.multilabel,
         n_topics=counted(len(parts.fitted.topics), "topic"),
         samples=samples() if model in SHIPPED else (),
         columns=parts.fitted.column_values(),
@@ -81,6 +82,7 @@ def why_unsure(unsure: Unsure) -> str:
         "no_words": "The text has no words.",
         "unknown_words": f"The model doesn’t know {unsure.n_unknown} of the {unsure.n_words} "
         "words.",
+        "many_topics": "More topics are likely than any text had that the model learned from.",
         "no_threshold": "The best guess is a topic of which the model is never sure enough.",
         "low_probability": f"The best guess has {_percent_apart(probability, threshold)}, and the "
         f"model answers from {_percent_apart(threshold, probability)} on.",

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import I64, U8, U64, Integers, Mask
 from slugline.errors import OptionError
-from slugline.learning.calibration import Calibration
+from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file import container
 from slugline.model.file.container import quantize
@@ -261,7 +261,10 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     _add_characters(bundle)
     orders = [_add_terms(bundle, fitted, number) for number in range(len(fitted.features.blocks))]
     _add_weights(bundle, file, orders)
-    bundle.add("thresholds", router.thresholds)
+    bundle.add("thresholds", router.decision_thresholds)
+    if isinstance(calibration, TopicCalibration):
+        bundle.add("slopes", calibration.slopes)
+        bundle.add("intercepts", calibration.intercepts)
     facts = _facts(fitted, calibration, router)
     return ModelParts(fitted, router, file.card, facts, bundle)
 
@@ -306,7 +309,9 @@ def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
     return fitted.learner
 
 
-def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str, Any]:
+def _facts(
+    fitted: Fitted, calibration: Calibration | TopicCalibration, router: Router
+) -> dict[str, Any]:
     blocks = [
         {
             "kind": block.kind,
@@ -328,6 +333,11 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
+        **(
+            {"several": {"atLeastOne": decision.at_least_one, "most": max(decision.most, 1)}}
+            if (decision := fitted.decision)
+            else {}
+        ),
     }
 
 

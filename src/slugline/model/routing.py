@@ -216,6 +216,13 @@ class Router:
         return format_lines("Router", self.summary())
 
     @property
+    def decision_thresholds(self) -> F32:
+        """The probability from which each topic is given, of several or alone."""
+        if self.precision is None and self.fitted.decision is not None:
+            return self.fitted.decision.thresholds
+        return self.thresholds
+
+    @property
     def may_be_unsure(self) -> bool:
         """Whether answers may lack a topic, which takes a reason and guesses."""
         return self.precision is not None or self.fitted.multilabel
