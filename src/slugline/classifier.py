@@ -500,6 +500,7 @@ class TopicClassifier(TextEstimator):
             min_precision=None if heldout is None else heldout.precision,
             text=fitted.layout.text if columns and fitted.layout else None,
             columns=columns or None,
+            optimize="micro" if fitted.decision is None else fitted.decision.average,
         )
         return classifier._replace_fitted(fitted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,3 +103,60 @@ def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
     assert len(more.results[0].top) == 5
     topics: Any = tools.call("list_topics", {})
     assert topics.multilabel
+
+
+# Corrections --------------------------------------------------------------------------------------
+
+
+def test_a_correction_takes_all_right_topics(api: TestClient) -> None:
+    body = {"text": BOTH, "topics": ["billing", "legal ", "billing"], "is_new": True}
+    reply = api.post("/v1/corrections", json=body)
+    assert reply.status_code == 201, reply.text
+    correction = reply.json()
+    assert correction["topics"] == ["billing", "legal"]
+    assert sorted(correction["answer"]) == ["billing", "shipping"]
+    assert ("topic" in correction, correction["is_new"]) == (False, True)
+    none = api.post("/v1/corrections", json={"text": "so what", "topics": []}).json()
+    assert (none["topics"], none["answer"], none["is_new"]) == ([], [], False)
+    lines = [json.loads(line) for line in api.get("/v1/corrections").text.splitlines()]
+    assert [line["topics"] for line in lines] == [["billing", "legal"], []]
+    assert [sorted(line["answer"]) for line in lines] == [["billing", "shipping"], []]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"topic": "billing"},
+            "tickets gives a text several topics; give all that are right as `topics`, a list "
+            "that may be empty.",
+        ),
+        (
+            {"topics": ["grain"], "model": "reuters46"},
+            "reuters46 gives a text one topic; give the right one as `topic`.",
+        ),
+        (
+            {"model": "reuters46"},
+            "reuters46 gives a text one topic; give the right one as `topic`.",
+        ),
+        (
+            {"topics": ["billing", "shiping"]},
+            "there is no topic 'shiping' in tickets; did you mean 'shipping'? If it is new, say so "
+            "(`is_new`).",
+        ),
+        (
+            {"topics": [f"{n} {'x' * 990}" for n in range(40)], "is_new": True},
+            "`topic` has 40 topics of 39,831 bytes in JSON, and may have 32,768; name fewer "
+            "topics.",
+        ),
+        ({"topics": ["billing", " "]}, None),
+        ({"topics": ["billing", ["shipping"]]}, None),
+    ],
+)
+def test_a_wrong_correction_is_refused(
+    api: TestClient, fields: dict[str, Any], message: str | None
+) -> None:
+    reply = api.post("/v1/corrections", json={"text": BOTH, **fields})
+    assert reply.status_code == 422
+    assert message is None or reply.json()["detail"] == message
+    assert api.get("/v1/corrections").text == ""

@@ -114,16 +114,15 @@ def retrain(
     **fit_options: Any,
 ) -> RetrainingResult:
     """Train with documents and corrections; see `train_with_corrections`."""
-    from slugline.corpus.topics import fold_topics, read_topic_map
+    from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics
     from slugline.corrections.learning import train_with_corrections
 
     train, corrections = parts["train"], options.corrections
     if read_options.topic_map is not None:
         names = read_topic_map(read_options.topic_map, read_options.encoding, read_options.format)
-        renamed = [names.get(topic, topic) for topic in corrections.topics]
-        corrections = replace(corrections, topics=renamed)
+        corrections = replace(rename_topics(corrections, names), notes=corrections.notes)
     if read_options.fold_topics:
-        corrections = fold_topics(corrections, train.topics)
+        corrections = fold_topics(corrections, train.all_topics())
     return train_with_corrections(
         classifier,
         train,

@@ -34,6 +34,11 @@ def is_multilabel(topics: Sequence[Any]) -> bool:
     return len(topics) > 0 and isinstance(topics[0], tuple)
 
 
+def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
+    """Return the topics of each document as a tuple, of one if it has a single topic."""
+    return topics if is_multilabel(topics) else [(topic,) for topic in topics]
+
+
 def are_topic_sets(y: Any) -> bool:
     """Whether the first item of a sequence is a list of topics."""
     is_sequence = isinstance(y, Sequence) and not isinstance(y, str)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from slugline.base.arrays import Mask
+from slugline.corpus.topic_sets import TopicSet, as_sets
+from slugline.evaluation.multilabel import indicator_matrix
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
 #: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
 FEWEST = 5
-
-_Topics = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +110,39 @@ class PromiseChange:
 
 
 def topic_changes(
-    topics: Sequence[str],
-    before: Sequence[str],
-    after: Sequence[str],
+    topics: Sequence[Any],
+    before: Sequence[Any],
+    after: Sequence[Any],
     corrected: Sequence[str],
     answered: tuple[int, int],
 ) -> tuple[list[TopicChange], bool, bool]:
     """Return the change of each topic, the most common first, and two things that may be worse.
 
-    These are the accuracy, and the share of documents that are answered.
+    These are the accuracy (the exact match), and the share of documents that are answered.
 
     Parameters
     ----------
-    topics, before, after : sequences of str, one for each test document
-        Its topic, and the answers of the old and the new model.
+    topics, before, after : sequences of str, or of tuples of str, one for each test document
+        Its topic or topics, and the answers of the old and the new model.
     corrected : sequence of str
-        The topic of each correction.
+        The topics of all corrections.
     answered : (int, int)
         How many test documents only the new model answers, and how many only the old one.
     """
-    true, old, new = (np.array(names, dtype=object) for names in (topics, before, after))
-    occurring = Counter(topics)
+    topics, before, after = as_sets(topics), as_sets(before), as_sets(after)
+    flat = itertools.chain.from_iterable
+    occurring = Counter(flat(topics))
     n_corrections = Counter(corrected)
-    all_topics = {*occurring, *before, *after, *n_corrections}
+    all_topics = {*occurring, *flat(before), *flat(after), *n_corrections}
     order = sorted(all_topics, key=lambda topic: (-occurring[topic], topic))
-    rows = [_changes(topic, true, old, new) for topic in order]
-    right = (old == true, new == true)
-    overall = _split(*right)
+    number = {topic: column for column, topic in enumerate(order)}
+    true, old, new = (indicator_matrix(sets, number) for sets in (topics, before, after))
+    columns = [part.T.tocsr() for part in (true, old, new)]
+    rows = [
+        _changes([part[[n]].toarray()[0] for part in columns], before, after)
+        for n in number.values()
+    ]
+    overall = _split(*(np.diff((part != true).tocsr().indptr) == 0 for part in (old, new)))
     worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall, answered])
     changes = [
         TopicChange(topic=topic, n_corrections=n_corrections[topic], is_worse=is_worse, **row)
@@ -175,10 +181,13 @@ def sign_test_p_value(n_better: int, n_worse: int) -> float:
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0
 
 
-def _changes(topic: str, true: _Topics, old: _Topics, new: _Topics) -> dict[str, Any]:
-    has, had, gets = (names == topic for names in (true, old, new))
+def _changes(
+    masks: Sequence[Mask], before: Sequence[TopicSet], after: Sequence[TopicSet]
+) -> dict[str, Any]:
+    has, had, gets = masks
     n_better, n_worse = _split(had == has, gets == has)
-    lost = Counter(new[has & had & ~gets].tolist())
+    rows = np.flatnonzero(has & had & ~gets).tolist()
+    lost = Counter(name for row in rows for name in after[row] if name not in before[row])
     return {
         "n_documents": int(has.sum()),
         "n_found_before": int((has & had).sum()),

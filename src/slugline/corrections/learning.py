@@ -18,6 +18,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
+from slugline.corpus.topic_sets import TopicSet, as_sets
 from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
 from slugline.errors import DataError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
@@ -69,7 +70,7 @@ def to_corpus(
 
     Raises
     ------
-    DataError : if there is none, or they are of several models.
+    DataError : if there is none, they are of several models, or some are to one topic only.
     """
     latest: dict[str, Correction] = {}
     counts: Counter[str] = Counter()
@@ -85,6 +86,12 @@ def to_corpus(
         earlier = latest.pop(key, None)
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
+    topics = [_names(correction.topic) for correction in latest.values()]
+    if len({type(topic) for topic in topics}) > 1:
+        raise DataError(
+            f"{name} holds corrections to one topic and corrections to several, from before and "
+            "after a change of the model; undo those of one kind."
+        )
     if models is None and len(counts) > 1:
         by_model = [f"{model} ({n:,})" for model, n in counts.most_common()]
         raise DataError(
@@ -106,13 +113,19 @@ def to_corpus(
         )
     return Corpus(
         [correction.text for correction in chosen],
-        [str(correction.topic).strip() for correction in chosen],
+        topics,
         name,
         notes=tuple(notes),
         n_skipped=n_blank,
         places=[correction.id for correction in chosen],
         unit="correction",
     )
+
+
+def _names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
+    if isinstance(topic, tuple):
+        return tuple(str(name).strip() for name in topic)
+    return str(topic).strip()
 
 
 @dataclass(frozen=True)
@@ -135,7 +148,7 @@ class TrainingSets:
     @property
     def new_topics(self) -> list[str]:
         """Topics of corrections that no training document has, sorted."""
-        return sorted({*self.corrections.topics} - {*self.base.topics})
+        return sorted({*self.corrections.all_topics()} - {*self.base.all_topics()})
 
     def without(self, rows: Iterable[int]) -> tuple[Corpus, F64]:
         """Return the documents and weights without some corrections, given by number."""
@@ -159,8 +172,14 @@ def merge_corrections(
     Raises
     ------
     OptionError : if the weight is out of its range.
-    DataError : if no test document is left.
+    DataError : if no test document is left, or corrections are of one topic a text where documents
+        may have several, or the reverse.
     """
+    if train.multilabel != corrections.multilabel:
+        raise DataError(
+            f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
+            f"{train.name} has {_kind(train)}; give corrections of a model that learned from it."
+        )
     check_number("correction_weight", weight, over=0)
     corrected = set(map(normalize_spaces, corrections.texts))
     others, is_tested = _uncorrected(train, corrected), _uncorrected(test, corrected)
@@ -184,6 +203,10 @@ def merge_corrections(
         n_replaced=int((~others).sum()),
         n_from_test=int((~is_tested).sum()),
     )
+
+
+def _kind(corpus: Corpus) -> str:
+    return "several topics" if corpus.multilabel else "one topic"
 
 
 def _uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
@@ -339,7 +362,7 @@ def train_with_corrections(
     answered = [_answered(model, names) for model in (before, fitted)]
     changed = [int((one & ~other).sum()) for one, other in (answered[::-1], answered)]
     topics, is_worse, is_smaller = topic_changes(
-        right, old, new, corrections.topics, (changed[0], changed[1])
+        right, old, new, [*corrections.all_topics()], (changed[0], changed[1])
     )
     promises = [Router.from_fitted(model).promise for model in (before, replaced or before)]
     promise = PromiseChange(
@@ -417,8 +440,8 @@ def _refit(
     again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
     again.set_params(min_precision=min_precision)
     if validation is not None:  # some may have a topic that only corrections have
-        topics = set(corpus.topics)
-        validation = validation.take([topic in topics for topic in validation.topics])
+        topics = set(corpus.all_topics())
+        validation = validation.take([topics.issuperset(s) for s in as_sets(validation.topics)])
     timed_fit(again, corpus, validation, progress, sample_weight=weights)
     return again.fitted_
 
@@ -428,11 +451,12 @@ def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     router = Router.from_fitted(fitted)
     if router.precision is None:
         return np.ones(len(texts), dtype=bool)
-    return np.array([route.topic is not None for route in router.route(texts)], dtype=bool)
+    return np.array([route.reason is None for route in router.route(texts)], dtype=bool)
 
 
-def _answers(fitted: Fitted, texts: Sequence[str]) -> list[str]:
-    return [str(topic) for topic in fitted.predict(texts)] if texts else []
+def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
+    predict = fitted.predict_sets if fitted.multilabel else fitted.predict
+    return [_names(topic) for topic in predict(texts)] if texts else []
 
 
 def _corrected_accuracy(
@@ -453,7 +477,7 @@ def _corrected_accuracy(
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 
-def _folds(topics: Sequence[str], n_learned: int, seed: int) -> Iterator[list[int]]:
+def _folds(topics: Sequence[Any], n_learned: int, seed: int) -> Iterator[list[int]]:
     """Yield the numbers of the corrections to hold out at a time."""
     n_folds = min(_N_FOLDS, len(topics))
     folds = make_folds(topics, n_folds, seed) if n_folds > 1 else np.zeros(1, dtype=np.int64)
@@ -461,8 +485,9 @@ def _folds(topics: Sequence[str], n_learned: int, seed: int) -> Iterator[list[in
         yield np.flatnonzero(folds == fold).tolist()
 
 
-def _n_equal(right: Iterable[str], answers: Iterable[str]) -> int:
-    return sum(one == other for one, other in zip(right, answers, strict=True))
+def _n_equal(right: Sequence[Any], answers: Sequence[Any]) -> int:
+    pairs = zip(as_sets(right), as_sets(answers), strict=True)
+    return sum({*one} == {*other} for one, other in pairs)
 
 
 def _describe_loss(change: TopicChange) -> str:

@@ -16,9 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from slugline.base.checks import short_repr
 from slugline.base.files import PathLike, write_ahead
+from slugline.base.words import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
+from slugline.corpus.topic_sets import TopicSet
 from slugline.errors import DataError, StoreError
 
 # Corrections --------------------------------------------------------------------------------------
@@ -27,6 +31,8 @@ from slugline.errors import DataError, StoreError
 MAX_TEXT_BYTES = 16 << 20
 # Characters of a model's name, its digest, and of who corrects.
 _LONGEST = 1000
+# Bytes of a list of topics, in JSON.
+_LONGEST_LIST = 1 << 15
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -38,12 +44,12 @@ class Correction(NamedTuple):
     id : int
         Its number in the file; later ones have larger numbers.
     text : str
-    topic : str or int
-        The right topic, which the model need not know.
-    answer : str or int
-        The topic that the model gave.
+    topic : str or int, or a tuple of them
+        The right topic, which the model need not know; all of them, if texts may have several.
+    answer : str or int, or a tuple of them
+        The topic that the model gave, or its best guess; or those that it gave.
     probability : float, from 0 to 1
-        The model's probability of its answer.
+        The model's probability of its answer, of several topics the most likely.
     model, digest : str
         Name and digest of the model.
     who : str or None
@@ -54,8 +60,8 @@ class Correction(NamedTuple):
 
     id: int
     text: str
-    topic: Topic
-    answer: Topic
+    topic: Topic | TopicSet
+    answer: Topic | TopicSet
     probability: float
     model: str
     digest: str
@@ -81,13 +87,11 @@ def to_cells(correction: Correction) -> tuple[Any, ...]:
             f"`text` has {len(text):,} characters, and the text of a correction may have "
             f"{MAX_TEXT_BYTES:,} bytes; shorten it."
         )
-    names = to_plain_topics([topic], "topic") + to_plain_topics([answer], "answer")
-    check_topic_names(names)
+    cells = [_topic_cell(name, value) for name, value in (("topic", topic), ("answer", answer))]
     if isinstance(probability, bool) or not _is_share(probability):
         raise DataError(f"`probability` is {short_repr(probability)}; give a number from 0 to 1.")
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
     by = None if who is None else _word("who", who)
-    cells = [_to_bytes(name) if isinstance(name, str) else name for name in names]
     return (data, *cells, float(probability), *words, by, at)
 
 
@@ -134,13 +138,35 @@ def _from_bytes(cell: Any) -> str:
     return cell.decode("utf-8", "surrogatepass")
 
 
-def _topic(cell: Any) -> Topic:
-    name = cell if isinstance(cell, int) else _from_bytes(cell)
+_decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
+
+
+def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
+    """Return a topic as bytes or a number; several as text, a list in JSON."""
+    topics = to_plain_topics(value if isinstance(value, tuple) else [value], name)
+    check_topic_names(topics)
+    if not isinstance(value, tuple):
+        return _to_bytes(topics[0]) if isinstance(topics[0], str) else topics[0]
+    cell = msgspec.json.encode(topics)
+    if len(cell) > _LONGEST_LIST:
+        raise DataError(
+            f"`{name}` has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, and may "
+            f"have {_LONGEST_LIST:,}; name fewer topics."
+        )
+    return cell.decode()
+
+
+def _topic(cell: Any) -> Topic | TopicSet:
+    topic: Topic | TopicSet
     try:
-        check_topic_names([name])
-    except DataError as error:
+        if isinstance(cell, str):
+            topic = _decode_list(cell)
+        else:
+            topic = cell if isinstance(cell, int) else _from_bytes(cell)
+        check_topic_names(topic if isinstance(topic, tuple) else [topic])
+    except (DataError, msgspec.DecodeError) as error:
         raise ValueError(str(error)) from error
-    return name
+    return topic
 
 
 # The store ----------------------------------------------------------------------------------------
@@ -158,7 +184,7 @@ _TABLES = (
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
 # A row's text and all other cells.
-_MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 16)
+_MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
 # A page of rows, which are read together, ends after so many rows or bytes of text.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -206,8 +232,8 @@ class CorrectionStore:
         self,
         *,
         text: str,
-        topic: Topic,
-        answer: Topic,
+        topic: Topic | TopicSet,
+        answer: Topic | TopicSet,
         probability: float,
         model: str,
         digest: str,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slugline.base.checks import check_whole
 
 if TYPE_CHECKING:
+    from slugline.corpus.documents import Topic
+    from slugline.corpus.topic_sets import TopicSet
     from slugline.corrections.store import Correction
     from slugline.model.fitted import Fitted
 
@@ -22,7 +24,7 @@ _MOST_KINDS = 100_000
 
 
 class Confusion(NamedTuple):
-    """How often a model answered one topic where another was right."""
+    """How often a model answered one topic where another was right; "" for none of several."""
 
     answer: str
     topic: str
@@ -56,7 +58,10 @@ class CorrectionSummary:
     new_topics : tuple of str
         Topics that the model doesn't know; empty without a model.
     still_wrong : tuple of UnresolvedCorrections
-        The model's answers now; empty without a model.
+        The model's answers now, by each right topic, or topic of several that it still gives;
+        empty without a model.
+    n_asked, n_still_wrong : int
+        Number of corrected texts that the model answered, and that it still answers wrongly.
     """
 
     n_corrections: int
@@ -68,24 +73,14 @@ class CorrectionSummary:
     last: str | None
     new_topics: tuple[str, ...] = ()
     still_wrong: tuple[UnresolvedCorrections, ...] = ()
-
-    @property
-    def n_asked(self) -> int:
-        """Number of corrected texts that the model answered."""
-        return sum(counts.n_asked for counts in self.still_wrong)
-
-    @property
-    def n_still_wrong(self) -> int:
-        """Number of texts that the model still answers wrongly."""
-        return sum(counts.n_wrong for counts in self.still_wrong)
+    n_asked: int = 0
+    n_still_wrong: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
         return asdict(self) | {
             "pairs": [pair._asdict() for pair in self.pairs],
             "new_topics": list(self.new_topics),
-            "n_asked": self.n_asked,
-            "n_still_wrong": self.n_still_wrong,
             "still_wrong": [counts._asdict() for counts in self.still_wrong],
         }
 
@@ -105,14 +100,19 @@ def summarize(
     tally = _Tally()
     n_answered: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
+    n_asked = n_still_wrong = 0
     iterator = tally.counted(corrections)
     if fitted is not None:
         for part in _batches(itertools.islice(iterator, most)):
-            answers = fitted.predict([correction.text for correction in part])
+            predict = fitted.predict_sets if fitted.multilabel else fitted.predict
+            answers = predict([correction.text for correction in part])
             for correction, answer in zip(part, answers, strict=True):
-                topic = str(correction.topic)
-                n_answered[topic] += 1
-                wrong[topic] += str(answer) != topic
+                right, now = _names(correction.topic), _names(answer)
+                n_asked += 1
+                n_still_wrong += now != right
+                for topic in right | now if fitted.multilabel else right:
+                    n_answered[topic] += 1
+                    wrong[topic] += topic in right ^ now
     for _ in iterator:
         pass
     model_topics = None if fitted is None else {str(name) for name in fitted.topics.names}
@@ -128,6 +128,8 @@ def summarize(
         last=tally.last,
         new_topics=() if model_topics is None else tuple(sorted({*tally.topics} - model_topics)),
         still_wrong=tuple(sorted(unresolved, key=lambda entry: (-entry.n_wrong, entry.topic))),
+        n_asked=n_asked,
+        n_still_wrong=n_still_wrong,
     )
 
 
@@ -146,14 +148,19 @@ class _Tally:
         for correction in corrections:
             self.n += 1
             self.first, self.last = self.first or correction.at, correction.at
-            answer, topic = str(correction.answer), str(correction.topic)
-            _count(self.topics, topic)
+            answers, topics = _names(correction.answer), _names(correction.topic)
             _count(self.who, correction.who or "")
-            if answer == topic:
-                self.n_confirmed += 1
-            else:
-                _count(self.pairs, (answer, topic))
+            for topic in topics:
+                _count(self.topics, topic)
+            self.n_confirmed += answers == topics
+            for pair in itertools.product(answers - topics or [""], topics - answers or [""]):
+                if any(pair):
+                    _count(self.pairs, pair)
             yield correction
+
+
+def _names(topic: Topic | TopicSet) -> set[str]:
+    return {*map(str, topic if isinstance(topic, tuple) else (topic,))}
 
 
 def _count(counter: Counter[Any], key: Any) -> None:

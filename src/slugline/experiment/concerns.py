@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have, percent
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import get_encoder
@@ -177,7 +178,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
         warnings.append(f"{test.name}: {note}.")
     topics = {str(name) for name in fitted.topics.names}
-    sets: Any = test.topics if test.multilabel else [(topic,) for topic in test.topics]
+    sets = as_sets(test.topics)
     unknown = [names for names in sets if not topics.issuperset(names)]
     if unknown:
         example = next(name for name in unknown[0] if name not in topics)

@@ -484,9 +484,10 @@ def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     if promise.precision_before or promise.precision_after:
         yield "answered", f"{promise.n_before:,} test texts before, {promise.n_after:,} after"
     low, high = paired.accuracy_interval
+    measure = "accuracy" if paired.micro_f1_interval is None else "exact match"
     yield (
         "test texts",
-        f"accuracy {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
+        f"{measure} {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
         f"difference {paired.accuracy_difference:+z.3f}, 95 % interval {low:+z.3f} to {high:+z.3f}",
     )
     n_topics = sum(change.n_documents > 0 for change in outcome.topics)

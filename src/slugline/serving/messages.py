@@ -238,14 +238,20 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Word]
 
 
+_RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
+
+
 class CorrectionRequest(Question, frozen=True, kw_only=True):
-    """A text, and its right topic, which may be a new one."""
+    """A text, and its right topic, or `topics`, which may be new ones."""
 
     text: Annotated[str, Meta(description="The text that got a wrong answer.")]
     topic: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int,
-        Meta(description="The right topic, which may be a new one."),
-    ]
+        _RightTopic | UnsetType, Meta(description="The right topic, which may be a new one.")
+    ] = UNSET
+    topics: Annotated[
+        Annotated[list[_RightTopic], Meta(max_length=1000)] | UnsetType,
+        Meta(description="All right topics, perhaps none, of a model that gives several."),
+    ] = UNSET
     model: ModelName = None
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
@@ -262,9 +268,10 @@ class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     model: str
     version: str
-    topic: Topic
+    topic: Topic | UnsetType
+    topics: Annotated[list[Topic] | UnsetType, Meta(description="If there may be several.")] = UNSET
     is_new: Annotated[bool, Meta(description="Whether the model doesn't know the topic.")]
-    answer: Annotated[Topic, Meta(description="The model's, or its best guess.")]
+    answer: Annotated[Topic | list[Topic], Meta(description="The model's, or its best guess.")]
     probability: Probability
     at: str
 
@@ -312,13 +319,16 @@ def store_correction(
             f"{model.name} counts columns beside the text, which a correction doesn't keep; "
             "correct the table that it learns from, and train it again."
         )
-    topic, is_new = known_topic(model, request.topic)
-    if is_new and not request.is_new:
-        _check_spelling(model, str(topic))
+    known = dict(known_topic(model, topic) for topic in _right_topics(model, request))
+    for topic, is_new in known.items():
+        if is_new and not request.is_new:
+            _check_spelling(model, str(topic))
+    topics, guess = tuple(known), route.top[0][0]
+    several = model.fitted.multilabel
     correction = store.add(
         text=request.text,
-        topic=topic,
-        answer=route.top[0][0],
+        topic=topics if several else topics[0],
+        answer=tuple(route.topics or [guess] * bool(route.reason)) if several else guess,
         probability=route.probability,
         model=model.name,
         digest=model.digest,
@@ -328,11 +338,26 @@ def store_correction(
         id=correction.id,
         model=model.name,
         version=model.digest,
-        topic=topic,
-        is_new=is_new,
-        answer=correction.answer,
+        topic=UNSET if several else topics[0],
+        topics=list(topics) if several else UNSET,
+        is_new=any(known.values()),
+        answer=list(answer) if isinstance(answer := correction.answer, tuple) else answer,
         probability=round_number(route.probability),
         at=correction.at,
+    )
+
+
+def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
+    """Return the topics of a correction; DataError unless they are as many as the model gives."""
+    if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
+        return request.topics
+    if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
+        return [request.topic]
+    raise DataError(
+        f"{model.name} gives a text several topics; give all that are right as `topics`, a list "
+        "that may be empty."
+        if model.fitted.multilabel
+        else f"{model.name} gives a text one topic; give the right one as `topic`."
     )
 
 

@@ -190,7 +190,10 @@ async def list_corrections(request: Request) -> Response:
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
     for row in store.rows(after=after):
         row = row._replace(probability=messages.round_number(row.probability))
-        yield _encode(replace_surrogates(row._asdict())) + b"\n"
+        fields = row._asdict()
+        if isinstance(row.topic, tuple):
+            fields["topics"] = fields.pop("topic")
+        yield _encode(replace_surrogates(fields)) + b"\n"
 
 
 async def list_models(request: Request) -> Response:

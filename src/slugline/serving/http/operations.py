@@ -133,7 +133,11 @@ def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
     types.append(ProblemDetails)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     # What types alone don't say.
-    components["ClassifyRequest"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
+    for name, one, several in (
+        ("ClassifyRequest", "text", "texts"),
+        ("CorrectionRequest", "topic", "topics"),
+    ):
+        components[name]["oneOf"] = [{"required": [one]}, {"required": [several]}]
     refs = dict(zip(types, schemas, strict=True))
     paths: _Object = {}
     for operation in OPERATIONS:

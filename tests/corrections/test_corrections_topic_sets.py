@@ -1,0 +1,157 @@
+"""Corrections to several topics: stored, summed up, learned from, and held back if harmful."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus
+from slugline.corrections.gate import topic_changes
+from slugline.corrections.learning import merge_corrections, to_corpus
+from slugline.corrections.store import Correction, CorrectionStore
+from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
+from slugline.errors import DataError, StoreError
+
+WORDS = {"a": "alpha apple axe", "b": "beta bread bolt", "c": "coal cup cart"}
+SETS = [("a",), ("b",), ("c",), ("a", "b"), ("b", "c"), ()]
+
+
+def correction(text: str, topics: Any, answer: Any = ("a",), number: int = 1) -> Correction:
+    return Correction(number, text, topics, answer, 0.5, "m", "abc", None, "2026-01-01")
+
+
+def documents(n: int = 120) -> tuple[list[str], list[tuple[str, ...]]]:
+    sets = [SETS[i % 6] for i in range(n)]
+    return [f"{' '.join(map(WORDS.get, topics))} no {i}" for i, topics in enumerate(sets)], sets
+
+
+def test_sets_come_back_as_they_were(tmp_path: Path) -> None:
+    fields = {"probability": 0.5, "model": "m", "digest": "d"}
+    with CorrectionStore(tmp_path / "c.db") as store:
+        for topics, answer in ((("b", "a"), ()), ((3, 1), (1,)), (("ü\"'",), ("x",))):
+            kept = store.add(text="t", topic=topics, answer=answer, **fields)
+            assert (kept.topic, kept.answer) == (topics, answer)
+        assert [row.topic for row in store.rows()] == [("b", "a"), (3, 1), ("ü\"'",)]
+        with pytest.raises(DataError, match="is blank"):
+            store.add(text="t", topic=("a", " "), answer=(), **fields)
+
+
+@pytest.mark.parametrize("cell", ["[", "[[]]", '["a", ""]', '{"a": 1}', '["a\\u0000"]', "[1.5]"])
+def test_a_list_that_was_changed_is_damage(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "c.db"
+    with CorrectionStore(path) as store:
+        store.add(text="t", topic=("a",), answer=(), probability=0, model="m", digest="d")
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE corrections SET topic = ?", (cell,))
+    connection.commit()
+    connection.close()
+    with (
+        CorrectionStore(path) as store,
+        pytest.raises(StoreError, match="is damaged: correction 1 can't be read"),
+    ):
+        list(store.rows())
+
+
+def test_topics_taken_away_and_added_are_summed_up() -> None:
+    texts, sets = documents()
+    fitted = TopicClassifier(random_state=1).fit(texts, sets).fitted_
+    summary = summarize(
+        [
+            correction("alpha apple axe beta bread bolt", ("a",), ("a", "b")),
+            correction("alpha apple axe", ("a", "new"), ("a",)),
+            correction("coal cup cart", ("c",), ("b",)),
+            correction("coal cup cart", ("c",), ("c",)),
+            correction("nothing", (), ()),
+        ],
+        fitted,
+    )
+    assert set(summary.pairs) == {
+        Confusion("b", "", 1),
+        Confusion("", "new", 1),
+        Confusion("b", "c", 1),
+    }
+    assert (summary.n_corrections, summary.n_confirmed) == (5, 2)
+    assert summary.by_topic == {"a": 2, "c": 2, "new": 1}
+    assert (summary.n_asked, summary.n_still_wrong) == (5, 2)
+    assert summary.new_topics == ("new",)
+    assert summary.still_wrong[:2] == (
+        UnresolvedCorrections("b", 1, 1),
+        UnresolvedCorrections("new", 1, 1),
+    )
+
+
+def test_the_gate_counts_each_topic_of_a_document() -> None:
+    topics = [("a", "b")] * 10 + [()] * 10
+    after = [("a", "d")] * 10 + [("d",)] + [()] * 9
+    changes, is_worse, _ = topic_changes(topics, topics, after, ["b"], (0, 0))
+    a, b, d = changes
+    assert (a.topic, a.n_found_after, a.n_better, a.n_worse, a.is_worse) == ("a", 10, 0, 0, False)
+    assert (b.n_found_before, b.n_found_after, b.taken_by, b.is_worse) == (10, 0, "d", True)
+    assert (d.n_documents, d.n_given_after, d.n_worse, d.is_worse) == (0, 11, 11, True)
+    assert is_worse
+
+
+def test_corrections_to_one_topic_and_to_several_are_not_mixed() -> None:
+    with pytest.raises(DataError, match="holds corrections to one topic and corrections to sever"):
+        to_corpus([correction("one", ("a",)), correction("two", "a", "b", 2)], "c.db")
+    corrected = to_corpus([correction("one", ("a", "b"))], "c.db")
+    assert corrected.topics == [("a", "b")]
+    train = Corpus(["x", "y"], ["a", "b"], "news")
+    with pytest.raises(DataError) as caught:
+        merge_corrections(train, train, corrected, 1)
+    assert str(caught.value) == (
+        "c.db has corrections to several topics, and each text of news has one topic; give "
+        "corrections of a model that learned from it."
+    )
+
+
+@pytest.fixture
+def learn(run: Any, tmp_path: Path) -> Any:
+    """Return a function that trains a model again with so many corrections of a text."""
+    lines = [{"text": t, "topics": s} for t, s in zip(*documents(), strict=True)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    trained = run("train", "data.jsonl", "-o", "m.slug", "--seed", 1, "-q")
+    assert trained.code == 0, trained.err
+
+    def learn(text: str, topics: tuple[str, ...], times: int) -> Any:
+        fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
+        with CorrectionStore("c.db") as store:
+            for n in range(times):
+                store.add(text=f"{text} case {n}", topic=topics, answer=("a",), **fields)
+        return run("train", "data.jsonl", "--corrections", "c.db", "-o", "m.slug", "--json", "-q")
+
+    return learn
+
+
+def test_a_model_learns_several_topics_from_corrections(learn: Any) -> None:
+    result = learn("alpha apple axe dune desk", ("a", "d"), 12)
+    assert result.code == 0, result.err
+    learned = json.loads(result.out)["corrections"]
+    assert (learned["new_topics"], learned["passes"]) == (["d"], True)
+    assert learned["now_right"] == {"n_asked": 12, "n_before": 0, "n_after": 12}
+    assert learned["paired"]["micro_f1"][0] > 0.9
+    answers = load("m.slug").predict(["dune desk alpha apple axe", "beta bread bolt"])
+    assert [set(answer) for answer in answers] == [{"a", "d"}, {"b"}]
+
+
+def test_corrections_that_take_a_topic_away_everywhere_are_held_back(learn: Any) -> None:
+    before = Path("m.slug").read_bytes()
+    result = learn("beta bread bolt", (), 200)
+    assert result.code == 1
+    assert not json.loads(result.out)["corrections"]["passes"]
+    assert "topic 'b' got clearly worse: " in result.err
+    assert Path("m.slug").read_bytes() == before
+
+
+def test_exported_corrections_are_documents_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    rows = [{"id": 1, "text": "one", "answer": ["a"], "topics": ["a", "b"]}]
+    rows += [{"id": 2, "text": "two", "answer": [], "topics": []}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert load_corpus(path).topics == [("a", "b"), ()]
