@@ -128,9 +128,8 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
-    for option in ("curve", "corrections"):
-        if request.has(option):
-            require_one_topic(parts["train"], f"--{option}")
+    if request.has("curve"):
+        require_one_topic(parts["train"], "--curve")
     return TrainingTask(
         *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
     )

@@ -87,7 +87,8 @@ def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
     guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
     topics: list[Guess] | UnsetType = UNSET
     if route.topics is not None:
-        topics = [Guess(name, round_number(p)) for name, p in route.top if name in route.topics]
+        shares_given = map(round_number, route.probabilities)
+        topics = [*map(Guess, route.topics, shares_given)]
     return Result(
         topic=route.topic,
         topics=topics,
