@@ -28,7 +28,8 @@ def correction(text: str, topics: Any, answer: Any = ("a",), number: int = 1) ->
 
 def documents(n: int = 120) -> tuple[list[str], list[tuple[str, ...]]]:
     sets = [SETS[i % 6] for i in range(n)]
-    return [f"{' '.join(map(WORDS.get, topics))} no {i * 14 % 1000}" for i, topics in enumerate(sets)], sets
+    words = [" ".join(WORDS[topic] for topic in topics) for topics in sets]
+    return [f"{text} no {i * 14 % 1000}" for i, text in enumerate(words)], sets
 
 
 def test_sets_come_back_as_they_were(tmp_path: Path) -> None:
@@ -123,7 +124,8 @@ def learn(run: Any, tmp_path: Path) -> Any:
         fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
         with CorrectionStore("c.db") as store:
             for n in range(times):
-                store.add(text=f"{text} no {n * 14 % 1000 + 1}", topic=topics, answer=("a",), **fields)
+                corrected = f"{text} no {n * 14 % 1000 + 1}"
+                store.add(text=corrected, topic=topics, answer=("a",), **fields)
         return run("train", "data.jsonl", "--corrections", "c.db", "-o", "m.slug", "--json", "-q")
 
     return learn
