@@ -33,7 +33,7 @@ def documents(n: int = 120) -> tuple[list[str], list[tuple[str, ...]]]:
 
 
 def test_sets_come_back_as_they_were(tmp_path: Path) -> None:
-    fields = {"probability": 0.5, "model": "m", "digest": "d"}
+    fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
     with CorrectionStore(tmp_path / "c.db") as store:
         for topics, answer in ((("b", "a"), ()), ((3, 1), (1,)), (("ü\"'",), ("x",))):
             kept = store.add(text="t", topic=topics, answer=answer, **fields)
