@@ -122,8 +122,8 @@ def fit_warnings(fitted: Fitted) -> list[str]:
     """Return warnings about settings, or how training ended, that cost accuracy."""
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
     warnings = [
-        f"column {short_repr(name)} is unused: it tells no more of the topics than chance would. "
-        "Leave it out."
+        f"column {short_repr(name)} is unused: most of what it seems to tell of the topics is "
+        "chance. Leave it out."
         for name in unused
     ]
     n_topics = len(fitted.topics)

@@ -31,9 +31,12 @@ _N_BINS, _FEW_NUMBERS = 8, 12
 # Share of the cells that must be numbers, or dates, for a column to be of that kind.
 _MOST = 0.8
 # Documents by which a column is judged at most, permutations of their topics, and by how many
-# standard deviations it must tell more of the topics than of permuted ones. Chance alone makes
-# columns worse than useless: on 800 texts, three of random values cost a point of accuracy.
+# standard deviations it must tell more of the topics than of permuted ones. Columns of chance are
+# worse than useless, where texts are few.
 _N_JUDGED, _N_PERMUTATIONS, _LEAD = 20_000, 30, 3.0
+# Share of what a column seems to tell that must be more than chance: a learner can't tell the two
+# apart, and of a column of many rare values in few documents, most is chance.
+_REAL = 0.75
 # From so many cells on, a column of which more than this share occurs nowhere else is refused.
 _ENOUGH_CELLS, _MOST_SINGLE = 50, 0.8
 # Characters of a value in its term.
@@ -57,8 +60,8 @@ class TableColumn:
     ----------
     name : str
     kind : {"words", "number", "date", "unused"}, default "words"
-        A value, a quantile bin, or weekday, hour and month become terms. One that tells nothing of
-        the topics is unused.
+        A value, a quantile bin, or weekday, hour and month become terms. One that tells hardly more
+        of the topics than chance is unused.
     bins : tuple of float, default ()
         Of numbers: the bounds between bins, ascending.
     """
@@ -78,7 +81,7 @@ class TableColumn:
 
     def __str__(self) -> str:
         if self.kind == UNUSED:
-            return f"{self.name} (unused: it tells nothing of the topics)"
+            return f"{self.name} (unused: it tells hardly more than chance)"
         bins = f" in {len(self.bins) + 1} bins" if self.kind == NUMBER else ""
         return f"{self.name} ({self.kind}{bins})"
 
@@ -267,7 +270,9 @@ def _tells_topics(column: TableColumn, texts: Sequence[str], y: I64) -> bool:
 
     random = np.random.default_rng(0)
     chance = [statistic(random.permutation(y)) for _ in range(_N_PERMUTATIONS)]
-    return bool(statistic(y) > np.mean(chance) + _LEAD * np.std(chance))
+    apparent = statistic(y)
+    least = max(_LEAD * float(np.std(chance)), _REAL * apparent)
+    return apparent - float(np.mean(chance)) > least
 
 
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
