@@ -23,6 +23,7 @@ from slugline.comparison.results import (
 from slugline.evaluation.intervals import wilson
 
 MODEL = Model("it", "made up")
+NAMES = ["arts", "earn", "grain"]
 TOPICS = [np.array([0, 1, 2]), np.array([0, 1])]
 FOLDS = [
     FoldResult(0, (0, 1, 1), 2.0, 0.5, peak_mb=90.0),
@@ -32,7 +33,7 @@ FOLDS = [
 
 def combined(error: str | None = None) -> ModelResult:
     folds = FOLDS if error is None else FOLDS[:1]
-    return combine_folds(MODEL, folds, TOPICS, 3, error)
+    return combine_folds(MODEL, folds, TOPICS, NAMES, error)
 
 
 def compared(*models: ModelResult) -> Comparison:
@@ -72,7 +73,7 @@ def test_of_a_model_that_failed_the_folds_before_remain() -> None:
 
 
 def test_memory_and_size_are_none_where_no_fold_has_them() -> None:
-    found = combine_folds(MODEL, [FoldResult(0, (0, 1, 2), 1.0, 1.0)], TOPICS[:1], 3, None)
+    found = combine_folds(MODEL, [FoldResult(0, (0, 1, 2), 1.0, 1.0)], TOPICS[:1], NAMES, None)
     assert (found.peak_mb, found.file_bytes) == (None, None)
 
 
@@ -155,7 +156,7 @@ def test_each_other_model_is_compared_with_the_best() -> None:
 def test_a_plot_leaves_out_what_always_answers_the_same_unless_it_is_alone() -> None:
     same, good = result("majority", "1000"), result("good", "1110", seconds=3.0)
     (mark,) = compared(same, good).marks()
-    assert (mark.name, mark.accuracy, mark.is_best) == ("good", 0.75, True)
+    assert (mark.name, mark.score, mark.is_best) == ("good", 0.75, True)
     assert (mark.seconds, mark.interval) == (3.0, wilson(3, 4))
     assert [mark.name for mark in compared(same).marks()] == ["majority"]
 

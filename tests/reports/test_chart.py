@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slugline.base.plots import ModelMark
 from slugline.evaluation.probabilities import coverage_curve, reliability_curve
 from slugline.reports.chart import Axis, Chart, Key
-from slugline.reports.pictures import accuracy_by_model, coverage_chart, reliability_diagram
+from slugline.reports.pictures import coverage_chart, reliability_diagram, score_by_model
 
 WHOLE = Axis.shares("across"), Axis.shares("up")
 
@@ -177,7 +177,7 @@ CLOSE_MODELS = st.builds(
 @example([ModelMark("m" * 30, 1.0, 0.8, (0.79296875, 0.806640625))])
 @given(st.lists(CLOSE_MODELS, min_size=1, max_size=40))
 def test_nothing_crosses_the_names_of_models_that_are_nearly_alike(models: list[ModelMark]) -> None:
-    svg = parsed(accuracy_by_model(models))
+    svg = parsed(score_by_model(models))
     _, _, width, height = numbers(str(svg.get("viewBox")))
     texts, drawn = text_boxes(svg), drawn_boxes(svg)
     assert len(drawn) == 2 * len(models)

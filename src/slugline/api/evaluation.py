@@ -160,11 +160,11 @@ class ComparisonResult(Comparison, TableResult):
     """
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return accuracy, macro-F1, time, memory and size of each model."""
+        """Return accuracy or micro-F1, macro-F1, time, memory and size of each model."""
         return [
             {
                 "model": model.name,
-                "accuracy": model.accuracy,
+                "micro_f1" if self.multilabel else "accuracy": model.score,
                 "low": model.interval[0],
                 "high": model.interval[1],
                 "macro_f1": model.macro_f1,
@@ -224,7 +224,7 @@ def compare(
     'default'
     """
     comparison = compare_models(
-        to_corpus(data, text, topic),
+        to_corpus(data, text, topic, several=True),
         models,
         CompareSettings(n_folds=n_folds, seed=seed),
         resume=None if resume is None else Path(resume),

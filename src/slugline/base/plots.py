@@ -175,24 +175,24 @@ def _plot_curve(ax: Axes, curve: LabelCurve, colour: str) -> None:
 
 @dataclass(frozen=True)
 class ModelMark:
-    """A model in a plot of accuracies."""
+    """A model in a plot of scores, such as accuracies."""
 
     name: str
     seconds: float
-    accuracy: float
+    score: float
     interval: tuple[float, float]
     is_best: bool = False
 
 
-def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
-    """Draw the accuracy and interval of each model in a row of its own, the first on top."""
+def plot_models(ax: Axes, models: Sequence[ModelMark], score: str = "Accuracy") -> None:
+    """Draw the score and interval of each model in a row of its own, the first on top."""
     for row, model in enumerate(models):
         low, high = model.interval
         ax.errorbar(
-            [model.accuracy],
+            [model.score],
             [row],
-            # At an accuracy of 1, rounding may leave the upper end a little below.
-            xerr=[[max(0, model.accuracy - low)], [max(0, high - model.accuracy)]],
+            # At a score of 1, rounding may leave the upper end a little below.
+            xerr=[[max(0, model.score - low)], [max(0, high - model.score)]],
             fmt="o",
             markersize=5,
             linewidth=1,
@@ -201,7 +201,7 @@ def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
     ax.set_yticks(range(len(models)), [f"{m.name}, {format_seconds(m.seconds)}" for m in models])
     ax.set_ylim(len(models) - 0.4, -0.6)
     ax.set_ylabel("Model, time to train")
-    ax.set_xlabel("Accuracy")
+    ax.set_xlabel(score)
     _mark_percents(ax.xaxis)
 
 

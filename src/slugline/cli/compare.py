@@ -37,8 +37,8 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 @options.reading_options
 @option(
     "--models A,B,...",
-    "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of "
-    "these, or module:name for a scikit-learn pipeline of yours.",
+    "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, encoder, "
+    "tuned, all of these, or module:name for a scikit-learn pipeline of yours.",
     default="all",
 )
 @option("--folds N", "Number of folds.", type=int, default=5)
@@ -81,13 +81,15 @@ def compare(
     from slugline.reports.comparison import format_model
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
-    chosen = choose_models(models.split(","))
+    names = models.split(",")
+    choose_models(names)  # what is unknown is said before anything is read
     sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume, sources)
-    width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), show_progress(quiet) as progress:
         corpus = options.read_parts(data, None, None, reading, quiet)["train"]
+        chosen = choose_models(names, multilabel=corpus.multilabel)
+        width = max(len(model.name) for model in chosen.models)
         comparison = compare_models(
             corpus,
             chosen,

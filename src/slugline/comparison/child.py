@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import importlib
+import itertools
 import os
 import pickle
 import random
@@ -32,6 +33,7 @@ from slugline.base.checks import peak_memory_mb
 from slugline.base.words import nearest, one_line
 from slugline.comparison import process
 from slugline.comparison.models import MODELS, make_model
+from slugline.corpus.topic_sets import is_multilabel, to_indicator
 from slugline.errors import OptionError, SluglineError
 
 # Models of the user -------------------------------------------------------------------------------
@@ -212,7 +214,10 @@ def _messages(
         yield process.ModelIdentity(describe_user_model(job.model, job.seed))
         return
     if job.model in MODELS:
-        make: Callable[[], Any] = partial(make_model, job.model, job.seed, job.n_threads)
+        several = is_multilabel(documents.topics)
+        make: Callable[[], Any] = partial(
+            make_model, job.model, job.seed, job.n_threads, multilabel=several
+        )
     else:
         make = find_user_model(job.model, job.seed)
     last = max(documents.folds)
@@ -233,6 +238,7 @@ def _measure(
 ) -> process.FoldResult:
     train = [row for row, document_fold in enumerate(documents.folds) if document_fold != fold]
     test = [row for row, document_fold in enumerate(documents.folds) if document_fold == fold]
+    names, y = _labels(documents.topics)
     # A fold has the same result whether or not others were measured before it.
     random.seed(seed)
     np.random.seed(seed)
@@ -241,13 +247,14 @@ def _measure(
         os.environ["SLUGLINE_CACHE"] = cache
         model = make()
         started = time.perf_counter()
-        model.fit([documents.texts[row] for row in train], [documents.topics[row] for row in train])
+        topics = y[train] if y.ndim == 2 else y[train].tolist()
+        model.fit([documents.texts[row] for row in train], topics)
         fitted = time.perf_counter()
         answers = model.predict([documents.texts[row] for row in test])
         answered = time.perf_counter()
     return process.FoldResult(
         fold,
-        _numbered(answers, sorted(set(documents.topics)), len(test)),
+        _numbered(answers, names, y[test].shape),
         fitted - started,
         answered - fitted,
         _peak_mb(),
@@ -255,13 +262,28 @@ def _measure(
     )
 
 
-def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:
+def _labels(topics: list[Any]) -> tuple[list[str], Any]:
+    """Return the sorted topics, and those of each document: one, or several as an indicator."""
+    if not is_multilabel(topics):
+        return sorted(set(topics)), np.array(topics, dtype=object)
+    names = sorted(set(itertools.chain.from_iterable(topics)))
+    return names, to_indicator(topics, names)
+
+
+def _numbered(
+    answers: Any, names: list[str], shape: tuple[int, ...]
+) -> tuple[int | tuple[int, ...], ...]:
+    multilabel = len(shape) == 2
+    if hasattr(answers, "toarray"):
+        answers = answers.toarray()
     array = np.asarray(answers, dtype=object)
-    if array.shape != (n_wanted,):
+    if array.shape != shape:
+        due = f"an indicator of shape {shape}" if multilabel else "one topic for each text"
         raise OptionError(
-            f"answers {n_wanted} texts with an array of shape {array.shape}, where one topic for "
-            "each text is due"
+            f"answers {shape[0]} texts with an array of shape {array.shape}, where {due} is due"
         )
+    if multilabel:
+        return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)
     numbers = {name: number for number, name in enumerate(names)}
     return tuple(numbers.get(str(answer), -1) for answer in array)
 

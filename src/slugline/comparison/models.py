@@ -60,6 +60,14 @@ def _words(seed: int) -> Any:
     return make_pipeline(TfidfVectorizer(), LinearSVC(random_state=seed))
 
 
+def _logistic(seed: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, random_state=seed))
+
+
 def _ours(**settings: Any) -> Callable[[int, int], Any]:
     return lambda seed, n_threads: TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
 
@@ -74,6 +82,9 @@ MODELS = {
     "majority": _BuiltinModel("always the most common topic", lambda *_: _majority()),
     "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
     "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _words(seed)),
+    "tfidf-logistic": _BuiltinModel(
+        "TfidfVectorizer, LogisticRegression with C = 10", lambda seed, _: _logistic(seed)
+    ),
     "default": _BuiltinModel("Slugline as it is", _ours()),
     "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
     "ngrams-svc": _BuiltinModel(
@@ -87,12 +98,23 @@ MODELS = {
 }
 
 
-def make_model(name: str, seed: int, n_threads: int) -> Any:
-    """Return a new, unfitted model of `MODELS`."""
-    return MODELS[name].make(seed, n_threads)
+# Models that `ALL` doesn't stand for: of one topic a document, and of several. One that always
+# gives the same topics would give none.
+_NOT_IN_ALL = {False: "tfidf-logistic", True: "majority"}
 
 
-def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
+def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
+    """Return a new, unfitted model of `MODELS`; of several topics, pipelines are one-vs-rest."""
+    model = MODELS[name].make(seed, n_threads)
+    if multilabel and not isinstance(model, TopicClassifier):
+        from sklearn.multiclass import OneVsRestClassifier
+
+        step, classifier = model.steps[-1]
+        model.steps[-1] = (step, OneVsRestClassifier(classifier))
+    return model
+
+
+def choose_models(names: Sequence[str] = (ALL,), *, multilabel: bool = False) -> ModelChoice:
     """Return the models of these names, each once, and notes on those left out.
 
     Parameters
@@ -100,6 +122,8 @@ def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
     names : sequence of str, default ("all",)
         Names of `MODELS`, "all" (with the encoder only if it is installed), or "module:name" for
         any classifier of texts with `fit` and `predict`.
+    multilabel : bool, default False
+        Whether documents have several topics.
 
     Raises
     ------
@@ -120,13 +144,20 @@ def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
             _check_name(name)
             chosen[name] = None
             continue
-        chosen |= dict.fromkeys(MODELS)
+        chosen |= dict.fromkeys(model for model in MODELS if model != _NOT_IN_ALL[multilabel])
         missing = _missing_encoder()
         if missing is not None and "encoder" not in wanted:
             del chosen["encoder"]
             notes.append(f"the model encoder is left out: {missing}")
     if "encoder" in chosen:
         get_encoder("use")
+    is_named = multilabel and chosen.pop("majority", 0) is None
+    if multilabel and (is_named or ALL in wanted):
+        notes.append("the model majority is left out: it takes one topic for each text.")
+    if not chosen:
+        raise OptionError(
+            "`models` names majority alone, which takes one topic for each text; name others."
+        )
     models = [Model(name, MODELS[name].about if name in MODELS else "yours") for name in chosen]
     return ModelChoice(tuple(models), tuple(notes))
 
@@ -176,7 +207,12 @@ def check_corpus(corpus: Corpus) -> None:
 
 
 def check_folds(corpus: Corpus, folds: I64) -> None:
-    """Check that each fold leaves two topics to learn; DataError if not."""
+    """Check that each fold leaves two topics to learn; DataError if not.
+
+    Of several topics a document, one is enough, as documents without it are its opposite.
+    """
+    if corpus.multilabel:
+        return
     topics = np.array(corpus.topics, dtype=object)
     for fold in range(int(folds.max()) + 1):
         remaining = set(topics[folds != fold])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -44,8 +45,9 @@ class FoldResult(msgspec.Struct, frozen=True, tag="fold"):
     """Answers of a model for one fold, after learning from the others."""
 
     fold: int
-    # The index of each answer in the sorted topics; -1 if it is not among them.
-    answers: tuple[int, ...]
+    # The index of each answer in the sorted topics, -1 if it is not among them; or, where documents
+    # have several topics, the indices of all.
+    answers: tuple[int | tuple[int, ...], ...]
     fit_seconds: float
     answer_seconds: float
     # Peak memory in 10^6 bytes; None where the system doesn't report it.
@@ -57,12 +59,18 @@ class FoldResult(msgspec.Struct, frozen=True, tag="fold"):
 Message = ModelIdentity | ModelFailure | FoldResult
 
 
-def is_valid_result(result: FoldResult, n_documents: int, n_topics: int) -> bool:
+def is_valid_result(
+    result: FoldResult, n_documents: int, n_topics: int, *, multilabel: bool = False
+) -> bool:
     """Whether a result read from outside is possible for a fold of that many documents."""
     seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
+    answers: Any = result.answers
+    if any(isinstance(answer, tuple) != multilabel for answer in answers):
+        return False
+    indices = itertools.chain.from_iterable(answers) if multilabel else answers
     return (
-        len(result.answers) == n_documents
-        and all(-1 <= answer < n_topics for answer in result.answers)
+        len(answers) == n_documents
+        and all(multilabel - 1 <= index < n_topics for index in indices)
         and all(math.isfinite(value) and value >= 0 for value in seconds)
         and (result.file_bytes or 0) >= 0
     )
@@ -75,11 +83,11 @@ class FoldedDocuments(NamedTuple):
     """Texts, their topics and their folds."""
 
     texts: list[str]
-    topics: list[str]
+    topics: list[Any]
     folds: list[int]
 
 
-def pack_documents(texts: Sequence[str], topics: Sequence[str], folds: Sequence[int]) -> bytes:
+def pack_documents(texts: Sequence[str], topics: Sequence[Any], folds: Sequence[int]) -> bytes:
     """Return documents for `read_documents`: a line with their size in bytes, then JSON."""
     data = json.dumps([texts, topics, folds]).encode()  # ASCII, whatever halves of characters
     return b"%d\n%s" % (len(data), data)
@@ -91,7 +99,10 @@ def read_documents(stream: BinaryIO) -> FoldedDocuments:
     data = stream.read(wanted)
     if not wanted or len(data) < wanted:
         raise EOFError("the process that compares is gone")
-    return FoldedDocuments(*json.loads(data))
+    texts, topics, folds = json.loads(data)
+    if isinstance(topics[0], list):
+        topics = [*map(tuple, topics)]
+    return FoldedDocuments(texts, topics, folds)
 
 
 # Processes ----------------------------------------------------------------------------------------

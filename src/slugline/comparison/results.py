@@ -18,6 +18,7 @@ from slugline.comparison.models import Model
 from slugline.comparison.process import FoldResult
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
+from slugline.evaluation.multilabel import MultilabelEvaluation, indicator_matrix, micro_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: What the test is called, and by whom it is.
 TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
+
+#: The names of F1 scores, over all decisions, topics and documents.
+F1_NAMES = ("micro_f1", "macro_f1", "f1_per_document")
 
 # Differences of accuracies that are nothing but rounding.
 _ROUNDED = 1e-12
@@ -107,6 +111,8 @@ class ModelResult:
         Size of the saved model; the size of its pickle if it is not Slugline's.
     error : str or None
         Why it failed.
+    evaluation : MultilabelEvaluation or None
+        Over the answers of all folds, if documents have several topics; None if the model failed.
     """
 
     name: str
@@ -119,25 +125,42 @@ class ModelResult:
     peak_mb: float | None = None
     file_bytes: int | None = None
     error: str | None = None
+    evaluation: MultilabelEvaluation | None = field(default=None, repr=False, compare=False)
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers over all documents."""
+        """Share of right answers over all documents; of several topics, all must be right."""
         return sum(self.right) / len(self.right)
 
     @property
+    def score(self) -> float:
+        """The accuracy, or the micro-F1 if documents have several topics."""
+        return self.accuracy if self.evaluation is None else float(self.evaluation.micro.f1)
+
+    @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the accuracy, by Wilson, for the sampling of documents."""
+        """95 % interval of the score, by Wilson or a bootstrap, for the sampling of documents."""
+        if self.evaluation is not None:
+            return self.evaluation.f1_intervals[0]
         return wilson(sum(self.right), len(self.right))
 
     @property
     def accuracies(self) -> list[float]:
         """Share of right answers in each fold."""
+        return [sum(self.right[fold]) / (fold.stop - fold.start) for fold in self._folds]
+
+    @property
+    def scores(self) -> list[float]:
+        """The score in each fold."""
+        if self.evaluation is None:
+            return self.accuracies
+        pair = self.evaluation.true, self.evaluation.answered
+        return [float(micro_scores(*(part[fold] for part in pair)).f1) for fold in self._folds]
+
+    @property
+    def _folds(self) -> list[slice]:
         ends = itertools.accumulate(self.n_documents)
-        return [
-            sum(self.right[end - n : end]) / n
-            for n, end in zip(self.n_documents, ends, strict=True)
-        ]
+        return [slice(end - n, end) for n, end in zip(self.n_documents, ends, strict=True)]
 
     @property
     def fit_time(self) -> float:
@@ -153,28 +176,53 @@ class ModelResult:
 def combine_folds(
     model: Model,
     folds: Sequence[FoldResult],
-    topics: Sequence[I64],
-    n_topics: int,
+    topics: Sequence[Any],
+    names: Sequence[str],
     error: str | None,
 ) -> ModelResult:
-    """Return a model's result from those of its folds and each fold's true topics."""
-    answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
-    pairs = list(zip(answers, topics, strict=False))
-    f1 = None
-    if error is None:
-        f1 = _macro_f1(np.concatenate(topics), np.concatenate(answers), n_topics)
+    """Return a model's result from those of its folds and each fold's true topics.
+
+    These are numbers, or an indicator if documents have several topics.
+    """
+    evaluation, f1 = None, None
+    if len(topics[0].shape) == 2:
+        columns: Any = {number: number for number in range(len(names))}
+        sets: list[Any] = [fold.answers for fold in folds]
+        several = [indicator_matrix(part, columns) for part in sets]
+        wrong = [(part != true).tocsr() for part, true in zip(several, topics, strict=False)]
+        right = [np.diff(part.indptr) == 0 for part in wrong]
+        if error is None:
+            evaluation = _evaluation(names, topics, several)
+            f1 = evaluation.macro_f1
+    else:
+        answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
+        right = [answer == true for answer, true in zip(answers, topics, strict=False)]
+        if error is None:
+            f1 = _macro_f1(np.concatenate(topics), np.concatenate(answers), len(names))
     return ModelResult(
         model.name,
         model.about,
-        tuple(bool(hit) for answer, true in pairs for hit in answer == true),
-        tuple(len(true) for _, true in pairs),
+        tuple(bool(hit) for fold in right for hit in fold),
+        tuple(map(len, right)),
         f1,
         tuple(fold.fit_seconds for fold in folds),
         tuple(fold.answer_seconds for fold in folds),
         max((fold.peak_mb for fold in folds if fold.peak_mb is not None), default=None),
         next((fold.file_bytes for fold in folds if fold.file_bytes is not None), None),
         error,
+        evaluation,
     )
+
+
+def _evaluation(
+    names: Sequence[str], true: Sequence[Any], answered: Sequence[Any]
+) -> MultilabelEvaluation:
+    """Return the metrics of answers without probabilities."""
+    import scipy.sparse as sp
+
+    y_true, y_answered = (sp.vstack(part, format="csr") for part in (true, answered))
+    proba = np.broadcast_to(np.float32(np.nan), y_true.shape)
+    return MultilabelEvaluation([*names], y_true, y_answered, proba, proba[0])
 
 
 def _macro_f1(true: I64, answered: I64, n_topics: int) -> float:
@@ -199,6 +247,8 @@ class Comparison(TitledRows):
         Remarks on the data and the models.
     interrupted : bool
         Whether Ctrl-C ended it before all models were measured.
+    multilabel : bool
+        Whether documents have several topics.
     """
 
     name: str
@@ -212,19 +262,20 @@ class Comparison(TitledRows):
     models: tuple[ModelResult, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    multilabel: bool = False
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        rows = [(m.name, m.error or f"{m.accuracy:.3f}") for m in self.models]
+        rows = [(m.name, m.error or f"{m.score:.3f}") for m in self.models]
         return f"Comparison on {self.name}: {counted(self.n_folds, 'fold')}", rows
 
     @property
     def measured(self) -> list[ModelResult]:
         """The models that answered in all folds, the best first.
 
-        That is the most accurate one; ties are broken by macro-F1 and speed.
+        That is the one with the highest score; ties are broken by macro-F1 and speed.
         """
         measured = [model for model in self.models if model.error is None]
-        return sorted(measured, key=lambda m: (-m.accuracy, -(m.macro_f1 or 0), m.fit_time))
+        return sorted(measured, key=lambda m: (-m.score, -(m.macro_f1 or 0), m.fit_time))
 
     @property
     def best(self) -> ModelResult | None:
@@ -232,25 +283,30 @@ class Comparison(TitledRows):
         return next(iter(self.measured), None)
 
     def behind(self) -> dict[str, AccuracyDifference]:
-        """Return the difference between each other model's accuracy and the best one's."""
+        """Return the difference between each other model's score and the best one's."""
         best = self.best
         if best is None:
             return {}
         others = [model for model in self.measured if model is not best]
-        differences = {m.name: compare_accuracies(m.accuracies, best.accuracies) for m in others}
+        differences = {m.name: compare_accuracies(m.scores, best.scores) for m in others}
         return adjust_p_values(differences)
 
     def plot(self, ax: Axes) -> None:
-        """Draw the accuracy of each model on Matplotlib axes, the best on top."""
-        plot_models(ax, self.marks())
+        """Draw the score of each model on Matplotlib axes, the best on top."""
+        plot_models(ax, self.marks(), self.score_name)
+
+    @property
+    def score_name(self) -> str:
+        """What the scores of models are."""
+        return "Micro-F1" if self.multilabel else "Accuracy"
 
     def marks(self) -> list[ModelMark]:
-        """Return the models for a plot of their accuracies, the best first."""
+        """Return the models for a plot of their scores, the best first."""
         best = self.best
         # Always the same topic is no use, and would push all others into a corner.
         useful = [model for model in self.measured if model.name != "majority"]
         return [
-            ModelMark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
+            ModelMark(m.name, m.fit_time, m.score, m.interval, is_best=m is best)
             for m in useful or self.measured
         ]
 
@@ -277,19 +333,28 @@ class Comparison(TitledRows):
 
 
 def _model_dict(model: ModelResult, behind: AccuracyDifference | None) -> dict[str, Any]:
-    is_whole = model.error is None
-    return {
-        "name": model.name,
-        "about": model.about,
-        "error": model.error,
+    is_whole, evaluation = model.error is None, model.evaluation
+    quality: dict[str, Any] = {
         "accuracy": model.accuracy if is_whole else None,
         "accuracy_interval": list(model.interval) if is_whole else None,
         "macro_f1": model.macro_f1,
         "accuracies": model.accuracies,
+    }
+    if evaluation is not None:
+        averages = evaluation.micro, evaluation.macro, evaluation.samples
+        for name, scores, interval in zip(F1_NAMES, averages, evaluation.f1_intervals, strict=True):
+            quality |= {name: scores.f1, f"{name}_interval": list(interval)}
+        quality["accuracy_interval"] = list(evaluation.interval)
+        quality["micro_f1_by_fold"] = model.scores
+    return {
+        "name": model.name,
+        "about": model.about,
+        "error": model.error,
+        **quality,
         "difference": None
         if behind is None
         else {
-            "accuracy": behind.accuracy,
+            "accuracy" if evaluation is None else "micro_f1": behind.accuracy,
             "interval": None if behind.interval is None else list(behind.interval),
             "p_value": behind.p_value,
         },

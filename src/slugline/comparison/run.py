@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -39,6 +39,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
+from slugline.evaluation.multilabel import indicator_matrix
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.learner import FitContext, choose_learner
@@ -214,7 +215,9 @@ def compare_models(
     EncoderError : if the encoder is asked for and missing.
     """
     settings = settings or CompareSettings()
-    chosen, left_out = models if isinstance(models, ModelChoice) else choose_models(models)
+    if not isinstance(models, ModelChoice):
+        models = choose_models(models, multilabel=corpus.multilabel)
+    chosen, left_out = models
     check_corpus(corpus)
     if settings.n_folds > len(corpus):
         raise OptionError(
@@ -234,7 +237,7 @@ def compare_models(
         name=corpus.name,
         digest=run.digest,
         n_documents=len(corpus),
-        n_topics=len(set(corpus.topics)),
+        n_topics=len(set(corpus.all_topics())),
         n_folds=settings.n_folds,
         seed=settings.seed,
         jobs=settings.jobs,
@@ -242,6 +245,7 @@ def compare_models(
         models=tuple(run.result(model) for model in chosen),
         notes=(*fold_notes(corpus, settings.n_folds), *left_out),
         interrupted=interrupted,
+        multilabel=corpus.multilabel,
     )
 
 
@@ -273,11 +277,14 @@ class _Run:
 
     def __post_init__(self) -> None:
         corpus = self.corpus
-        names = sorted(set(corpus.topics))
-        numbers = {name: number for number, name in enumerate(names)}
-        topics = np.array([numbers[topic] for topic in corpus.topics], dtype=np.int64)
+        self._names = sorted(set(corpus.all_topics()))
+        numbers = {name: number for number, name in enumerate(self._names)}
+        topics: Any
+        if corpus.multilabel:
+            topics = indicator_matrix(corpus.topics, numbers)
+        else:
+            topics = np.array([numbers[topic] for topic in corpus.topics], dtype=np.int64)
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
-        self._n_topics = len(names)
         folds = self.folds.tolist()
         self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)
         self.digest = corpus.digest()
@@ -316,9 +323,10 @@ class _Run:
             seconds = n * estimate_seconds(texts, "use", threads)
             announce(progress, f"encoder: encodes {work}", seconds, advice)
         if n := n_folds.get("tuned", 0):
-            topics = Topics.fit(self.corpus.topics)
+            topics = Topics.fit(self.corpus.all_topics())
             context = FitContext(n_topics=len(topics), n_jobs=threads)
-            y = topics.encode(self.corpus.topics)
+            encode = topics.encode_sets if self.corpus.multilabel else topics.encode
+            y = encode(self.corpus.topics)
             blocks = default_blocks(choose_learner("linear").wants)
             seconds = n * tuning.estimate_seconds(texts, y, blocks, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
@@ -331,7 +339,7 @@ class _Run:
             error = f"interrupted after {len(results)} of {self.settings.n_folds} folds"
         # A record may have folds beyond one that is missing.
         whole = [results[fold] for fold in range(missing[0] if missing else len(results))]
-        return combine_folds(model, whole, self._topics, self._n_topics, error)
+        return combine_folds(model, whole, self._topics, self._names, error)
 
     def _key(self, model: Model) -> str:
         """Return the key of a model's stored results; OptionError if the model can't be found."""
@@ -355,7 +363,10 @@ class _Run:
 
     def _is_right(self, result: process.FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
-        return is_fold and process.is_valid_result(result, len(self._topics[fold]), self._n_topics)
+        return is_fold and process.is_valid_result(
+            *(result, self._topics[fold].shape[0], len(self._names)),
+            multilabel=self.corpus.multilabel,
+        )
 
     def _missing(self, model: Model) -> list[int]:
         return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())

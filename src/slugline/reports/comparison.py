@@ -8,33 +8,39 @@ from slugline.base.words import counted, format_seconds, join_words, percent
 from slugline.comparison.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import number, points, render
-from slugline.reports.pictures import accuracy_by_model
+from slugline.reports.pictures import score_by_model
 
 # Sentences and tables -----------------------------------------------------------------------------
 
 #: Significance level.
 ALPHA = 0.05
-_HEAD = (
-    *("model", "accuracy", "95 % interval", "macro-F1", "behind", "p"),
-    *("fit", "documents/s", "memory", "file"),
+_QUALITY = ("model", "accuracy", "95 % interval", "macro-F1", "behind", "p")
+_MULTILABEL_QUALITY = (
+    *("model", "micro-F1", "95 % interval", "macro-F1", "per document", "all right"),
+    *("behind", "p"),
 )
+_COSTS = ("fit", "documents/s", "memory", "file")
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Return a table of all models, the best first, with dashes for unknown values."""
     behind = comparison.behind()
     rows = [_row(model, behind.get(model.name)) for model in comparison.measured]
-    failed = [[m.name, *["-"] * (len(_HEAD) - 1)] for m in comparison.models if m.error is not None]
-    return [[*_HEAD], *rows, *failed]
+    head = [*(_MULTILABEL_QUALITY if comparison.multilabel else _QUALITY), *_COSTS]
+    failed = [[m.name, *["-"] * (len(head) - 1)] for m in comparison.models if m.error is not None]
+    return [head, *rows, *failed]
 
 
 def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
     low, high = model.interval
+    several = model.evaluation
+    of_several = [] if several is None else [f"{several.samples.f1:.3f}", f"{model.accuracy:.3f}"]
     return [
         model.name,
-        f"{model.accuracy:.3f}",
+        f"{model.score:.3f}",
         f"{low:.3f} to {high:.3f}",
         "-" if model.macro_f1 is None else f"{model.macro_f1:.3f}",
+        *of_several,
         "" if behind is None else f"{-behind.accuracy:.3f}",
         "" if behind is None else _p_value(behind.p_value),
         format_seconds(model.fit_time),
@@ -70,7 +76,8 @@ def format_model(model: ModelResult, width: int) -> str:
         return f"{name}  failed: {model.error}"
     low, high = model.interval
     return (
-        f"{name}  accuracy {model.accuracy:.3f} ({low:.3f} to {high:.3f}), "
+        f"{name}  {'micro-F1' if model.evaluation else 'accuracy'} {model.score:.3f} "
+        f"({low:.3f} to {high:.3f}), "
         f"fit {format_seconds(model.fit_time)}"
     )
 
@@ -86,8 +93,12 @@ def verdict(comparison: Comparison) -> str:
     if best is None:
         return "No model could be measured."
     if not behind:
+        if comparison.multilabel:
+            return f"Only {best.name} was measured: its micro-F1 is {best.score:.3f}."
         return f"Only {best.name} was measured: {percent(best.accuracy)} of its answers are right."
     first = f"{best.name} is right most often: {percent(best.accuracy)}."
+    if comparison.multilabel:
+        first = f"{best.name} has the highest micro-F1: {best.score:.3f}."
     alike = [name for name, d in behind.items() if (d.p_value or 0) >= ALPHA]
     if not alike:
         second = max(behind, key=lambda name: behind[name].accuracy)
@@ -99,6 +110,15 @@ def verdict(comparison: Comparison) -> str:
         f"{first} Its lead over {join_words(alike)} may be chance (p of {ALPHA} or more): among "
         "these, choose by time, memory and size."
     )
+
+
+_ABOUT_ACCURACY = "The interval is Wilson's, over the answers to all documents."
+_ABOUT_F1 = (
+    "Micro-F1 counts every decision alike, macro-F1 every topic, F1 per document every document; "
+    "all right is the share of documents that were given exactly their topics. The interval is "
+    "that of micro-F1, by a bootstrap of documents. Pipelines have a classifier for each topic "
+    "(one-vs-rest)."
+)
 
 
 class TableNotes(NamedTuple):
@@ -114,7 +134,7 @@ def table_notes(comparison: Comparison) -> TableNotes:
     quality = [
         f"Each model was trained {counted(comparison.n_folds, 'time')}, on about "
         f"{number(n - n_test, 0)} documents, and answered the {number(n_test, 0)} others. "
-        "The interval is Wilson's, over the answers to all documents.",
+        + (_ABOUT_F1 if comparison.multilabel else _ABOUT_ACCURACY),
         f"The columns behind and p compare with the best model, fold by fold: {TEST_NAME}. The "
         "smaller p, the less likely is such a difference by chance alone.",
     ]
@@ -145,6 +165,8 @@ def comparison_page(comparison: Comparison) -> str:
         verdict=verdict(comparison),
         failed=failures(comparison),
         notes=table_notes(comparison),
-        picture=accuracy_by_model(comparison.marks()) if comparison.measured else None,
+        picture=score_by_model(comparison.marks(), comparison.score_name)
+        if comparison.measured
+        else None,
         versions=library_versions(),
     )

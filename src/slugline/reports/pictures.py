@@ -140,19 +140,19 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     return chart.svg("Accuracy by number of training documents")
 
 
-def accuracy_by_model(models: Sequence[ModelMark]) -> str:
-    """Return the accuracy of each model with its interval, a row for each, the first on top."""
+def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:
+    """Return the score of each model with its interval, a row for each, the first on top."""
     times = [format_seconds(model.seconds) for model in models]
     names = [f"{shorten(m.name, 26 - len(t))}, {t}" for m, t in zip(models, times, strict=True)]
     chart = Chart(
-        Axis.shares("Accuracy", [end for model in models for end in model.interval], most=3),
+        Axis.shares(score, [end for model in models for end in model.interval], most=3),
         Axis.names("Model, time to train", names),
     )
     for i, model in enumerate(models):
         colour = "best" if model.is_best else "validation"
         chart.line([(end, -i) for end in model.interval], colour, width=1.25)
-        chart.dot((model.accuracy, -i), colour)
-    return chart.svg("Accuracy of each model, and the seconds that training takes")
+        chart.dot((model.score, -i), colour)
+    return chart.svg(f"{score} of each model, and the seconds that training takes")
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
