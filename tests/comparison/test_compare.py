@@ -11,19 +11,27 @@ import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import MODELS, choose_models
+from slugline.comparison.process import FoldResult, is_valid_result
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
+from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import DataError, EncoderError, OptionError, SluglineError
 from slugline.evaluation.intervals import wilson
 from slugline.learning.encoder import encoder
@@ -35,6 +43,7 @@ TWO = CompareSettings(n_folds=2, n_threads=1)
 PIPELINES = """
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
@@ -42,6 +51,7 @@ pipeline = make_pipeline(TfidfVectorizer(), MultinomialNB())
 drawing = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
 drawing_too = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
 numbers = LogisticRegression()
+several = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(SGDClassifier(random_state=0)))
 """
 
 # Of these, nothing imports scikit-learn, which takes most of the time of a process.
@@ -186,6 +196,68 @@ def test_models_answer_as_they_do_in_this_process(corpus: Corpus) -> None:
     assert comparison.behind()["majority"].accuracy == pytest.approx(
         majority.accuracy - default.accuracy
     )
+
+
+@pytest.fixture
+def several(corpus: Corpus) -> Corpus:
+    """Return the news with a second topic for some, and without a topic for others."""
+    topics = corpus.topics
+    sets = [
+        () if row % 11 == 5 else (topic, "short") if len(text) < 60 else (topic,)
+        for row, (text, topic) in enumerate(zip(corpus.texts, topics, strict=True))
+    ]
+    return replace(corpus, topics=sets)
+
+
+def test_models_of_several_topics_answer_as_they_do_in_this_process(
+    several: Corpus, pipelines: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    models = ["default", "tfidf-svc", "pipelines:several", "models:TooFew"]
+    comparison = compare_models(several, models, TWO, resume=record)
+
+    folds = make_folds(several.topics, 2, 0)
+    names = sorted(set(several.all_topics()))
+    texts, y = np.array(several.texts, object), to_indicator(several.topics, names)
+    makers: list[Callable[[], Any]] = [
+        partial(TopicClassifier, n_jobs=1),
+        lambda: make_pipeline(TfidfVectorizer(), OneVsRestClassifier(LinearSVC(random_state=0))),
+    ]
+    for model, make in zip(comparison.models, makers, strict=False):
+        true, answered = [], []
+        for fold in range(2):
+            train, test = folds != fold, folds == fold
+            answered.append(make().fit(texts[train], y[train]).predict(texts[test]))
+            true.append(y[test])
+            micro = f1_score(true[-1], answered[-1], average="micro")
+            assert model.scores[fold] == pytest.approx(micro)
+        evaluation = model.evaluation
+        for average in ("micro", "macro", "samples"):
+            score = f1_score(
+                np.vstack(true),
+                np.vstack(answered),
+                average=average,
+                zero_division=1.0 if average == "samples" else 0.0,
+            )
+            assert getattr(evaluation, average).f1 == pytest.approx(score)
+        assert model.interval[0] < model.score < model.interval[1]
+    assert (comparison.multilabel, comparison.n_topics) == (True, len(names))
+    assert comparison.models[2].error is None
+    assert comparison.models[3].error == (
+        "answers 45 texts with an array of shape (1, 4), where an indicator of shape (45, 4) is due"
+    )
+    first, best = comparison.to_dict()["models"][0], comparison.best
+    assert best is not None
+    assert best.score == max(m.score for m in comparison.measured)
+    assert first["micro_f1"] == comparison.models[0].score
+    assert compare_models(several, models[:3], TWO, resume=record).models == comparison.models[:3]
+
+
+@pytest.mark.parametrize("answers", [(0, 1), ((0, 9), (1,)), ((-1,), ()), ((0,),)])
+def test_answers_of_several_topics_that_can_not_be_are_none(answers: Any) -> None:
+    assert is_valid_result(FoldResult(0, ((0, 2), ()), 1.0, 1.0), 2, 3, multilabel=True)
+    assert not is_valid_result(FoldResult(0, answers, 1.0, 1.0), 2, 3, multilabel=True)
+    assert not is_valid_result(FoldResult(0, ((0,), (1,)), 1.0, 1.0), 2, 3)
 
 
 def test_a_model_has_times_memory_and_the_size_of_its_file(corpus: Corpus, tmp_path: Path) -> None:
@@ -425,7 +497,10 @@ def test_a_model_that_is_not_there_is_told_before_the_work(
 
 
 def test_unknown_names_are_told_with_the_nearest() -> None:
-    names = "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all"
+    names = (
+        "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, encoder, "
+        "tuned, all"
+    )
     with pytest.raises(OptionError) as error:
         choose_models(["defualt"])
     assert str(error.value) == (
@@ -441,8 +516,19 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
 def test_all_are_all_and_each_is_measured_once() -> None:
     chosen, notes = choose_models(["default", "all", "default"])
     assert chosen[0].name == "default"
-    assert sorted(model.name for model in chosen) == sorted(MODELS)
+    assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"tfidf-logistic"})
     assert notes == ()
+
+
+def test_of_several_topics_the_model_that_always_gives_the_same_is_left_out() -> None:
+    note = "the model majority is left out: it takes one topic for each text."
+    for names in (["all"], ["majority", "all"]):
+        chosen, notes = choose_models(names, multilabel=True)
+        assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"majority"})
+        assert notes == (note,)
+    assert choose_models(["default"], multilabel=True).notes == ()
+    with pytest.raises(OptionError, match=r"^`models` names majority alone, which takes one "):
+        choose_models(["majority"], multilabel=True)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,10 @@ def test_times_have_two_digits_that_count(seconds: float, shown: str) -> None:
 
 def test_what_failed_is_told_with_the_reason() -> None:
     assert failures(compared(GOOD, FAILED)) == ["failed has no result: crashed (SIGSEGV)."]
+    sentence = replace(FAILED, error="there is no such file; give another.")
+    assert failures(compared(sentence)) == [
+        "failed has no result: there is no such file; give another."
+    ]
     assert format_model(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
 
 

@@ -15,10 +15,7 @@ from slugline.reports.pictures import score_by_model
 #: Significance level.
 ALPHA = 0.05
 _QUALITY = ("model", "accuracy", "95 % interval", "macro-F1", "behind", "p")
-_MULTILABEL_QUALITY = (
-    *("model", "micro-F1", "95 % interval", "macro-F1", "per document", "all right"),
-    *("behind", "p"),
-)
+_MULTILABEL_QUALITY = (_QUALITY[0], "micro-F1", *_QUALITY[2:4], "per document", *_QUALITY[4:])
 _COSTS = ("fit", "documents/s", "memory", "file")
 
 
@@ -33,8 +30,7 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
 
 def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
     low, high = model.interval
-    several = model.evaluation
-    of_several = [] if several is None else [f"{several.samples.f1:.3f}", f"{model.accuracy:.3f}"]
+    of_several = [] if model.evaluation is None else [f"{model.evaluation.samples.f1:.3f}"]
     return [
         model.name,
         f"{model.score:.3f}",
@@ -84,7 +80,8 @@ def format_model(model: ModelResult, width: int) -> str:
 
 def failures(comparison: Comparison) -> list[str]:
     """Return a sentence for each failed model, with the reason."""
-    return [f"{m.name} has no result: {m.error}." for m in comparison.models if m.error is not None]
+    failed = [(m.name, m.error) for m in comparison.models if m.error is not None]
+    return [f"{name} has no result: {error.rstrip('.')}." for name, error in failed]
 
 
 def verdict(comparison: Comparison) -> str:
@@ -114,10 +111,9 @@ def verdict(comparison: Comparison) -> str:
 
 _ABOUT_ACCURACY = "The interval is Wilson's, over the answers to all documents."
 _ABOUT_F1 = (
-    "Micro-F1 counts every decision alike, macro-F1 every topic, F1 per document every document; "
-    "all right is the share of documents that were given exactly their topics. The interval is "
-    "that of micro-F1, by a bootstrap of documents. Pipelines have a classifier for each topic "
-    "(one-vs-rest)."
+    "Micro-F1 counts every decision alike, macro-F1 every topic, and F1 per document every "
+    "document. The interval is that of micro-F1, by a bootstrap of documents. Pipelines have a "
+    "classifier for each topic (one-vs-rest)."
 )
 
 
