@@ -552,11 +552,11 @@ def test_a_command_that_takes_one_topic_says_so(
     monkeypatch.chdir(tmp_path)
     Path("tags.csv").write_text("text,topic\nwheat,grain;corn\nmaize,corn\n")
 
-    result = run("compare", "tags.csv", "--topic-separator", ";")
+    result = run("curve", "tags.csv", "--topic-separator", ";")
 
     assert (result.code, result.err) == (
         1,
-        "slugline: error: the documents of tags.csv have several topics, and `slugline compare` "
+        "slugline: error: the documents of tags.csv have several topics, and `slugline curve` "
         "takes one topic for each; keep one of them, such as the first.\n",
     )
 

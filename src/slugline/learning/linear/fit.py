@@ -531,7 +531,7 @@ def scores_in_folds(
     float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
     """
     problem = LinearProblem.from_rows(X, y, context)
-    scores = np.full((len(y), context.n_topics), ABSENT_SCORE, dtype=np.float32)
+    scores = np.full((X.shape[0], context.n_topics), ABSENT_SCORE, dtype=np.float32)
     for fold in range(int(folds.max(initial=-1)) + 1):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
         if len(test) and len(train):
