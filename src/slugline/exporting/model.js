@@ -51,9 +51,9 @@ async function loadModel(facts, data) {
   const weights = Float32Array.from(arrays.values, (value, i) => value * arrays.scale[arrays.topics[i]]);
   const bounds = new Uint32Array(first + 1);
   for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
-  const { topics: topicOf, biases, thresholds, slopes, intercepts } = arrays;
+  const { topics: topicOf, biases, thresholds, slopes, intercepts, bend } = arrays;
   const characters = makeCharacters(arrays, facts.lowerMany);
-  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, characters };
+  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, bend, characters };
 }
 
 function idfOf(arrays, number) {
@@ -201,9 +201,14 @@ function scoresOf(model, { blocks }) {
   return Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
 }
 
-function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercepts }, scores) {
+function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercepts, bend }, scores) {
   let found;
-  if (slopes) return scores.map((score, topic) => sigmoid(round(round(score * slopes[topic]) + intercepts[topic])));
+  if (slopes) {
+    return scores.map((score, topic) => {
+      const logit = round(round(score * slopes[topic]) + intercepts[topic]), [low, high, shift] = bend;
+      return sigmoid(round(round(round(high * softplus(logit)) - round(low * softplus(-logit))) + shift));
+    });
+  }
   if (ambiguity) {
     const flat = powers(scores, round(sharpness / 3)), sure = flat.map((power) => power ** 3);
     const inFlat = round(ambiguity) / total(flat), inSure = round(1 - ambiguity) / total(sure);
@@ -213,6 +218,11 @@ function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercep
     found = all.map((power) => power / sum);
   }
   return doubt ? found.map((each) => each * round(1 - doubt) + round(doubt / topics.length)) : found;
+}
+
+/** Return log(1 + exp(score)). */
+function softplus(score) {
+  return round(Math.max(score, 0) + Math.log1p(Math.exp(-Math.abs(score))));
 }
 
 function sigmoid(score) {

@@ -263,8 +263,8 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     _add_weights(bundle, file, orders)
     bundle.add("thresholds", router.decision_thresholds)
     if isinstance(calibration, TopicCalibration):
-        bundle.add("slopes", calibration.slopes)
-        bundle.add("intercepts", calibration.intercepts)
+        for name, array in calibration.arrays().items():
+            bundle.add(name, array)
     facts = _facts(fitted, calibration, router)
     return ModelParts(fitted, router, file.card, facts, bundle)
 
