@@ -8,11 +8,6 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import ColumnTransformer, make_column_transformer
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder
-from sklearn.svm import LinearSVC
 
 from data import load
 from measure import progress, table
@@ -98,42 +93,10 @@ def beside(frame: Frame) -> list[str]:
 # Accuracy -----------------------------------------------------------------------------------------
 
 
-def pipeline(frame: Frame | None) -> Pipeline:
-    """Return words, pairs and characters beside one-hot columns, by scikit-learn."""
-    texts = [
-        (TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), "text"),
-        (TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True), "text"),
-    ]
-    if frame is None:
-        return make_pipeline(make_column_transformer(*texts), LinearSVC())
-    numbers = [name for name in beside(frame) if frame[name].dtype.kind == "f"]
-    words = [name for name in beside(frame) if name not in numbers]
-    columns: ColumnTransformer = make_column_transformer(
-        *texts,
-        (OneHotEncoder(handle_unknown="ignore"), words),
-        (KBinsDiscretizer(8, quantile_method="averaged_inverted_cdf"), numbers),
-    )
-    return make_pipeline(columns, LinearSVC())
-
-
-def plain(frame: Frame) -> Frame:
-    """Return a table in which lists and dates are words, as one-hot columns need them."""
-    changed = {
-        name: [" ".join(cell) for cell in frame[name]] for name in FIELDS if name in frame.columns
-    }
-    if "date" in frame.columns:
-        changed["date"] = [f"{when:%A %H}" for when in frame["date"]]
-    return frame.assign(**changed)
-
-
 def accuracy(*, sets: Sequence[str] = ("reuters", "reuters, 1,000", *MADE), draws: int = 3) -> str:
-    """Compare text alone with text and columns on test sets; made columns are drawn `draws` times.
-
-    (b) is the pipeline with that name in RESULTS.md, and one-hot columns beside it.
-    """
+    """Compare text alone with text and columns; made columns are drawn `draws` times."""
     rows = []
     for name in sets:
-        of_text = ""  # (b) for text alone, the same for all columns
         for kind, splits in _splits(name, draws).items():
             progress(f"{name} {kind}")
             alone, both, truth, used = [], [], [], []
@@ -147,28 +110,15 @@ def accuracy(*, sets: Sequence[str] = ("reuters", "reuters, 1,000", *MADE), draw
                 truth += test.topic.tolist()
             paired = compare_paired(truth, both, alone)
             low, high = (100 * bound for bound in paired.accuracy_interval)
-            train, test = splits[0]
-            of_text = of_text or _score(train, test, None)
             rows.append(
                 [
                     f"{name}, {kind}",
-                    f"{np.mean(used):.3g} of {len(beside(train))}",
+                    f"{np.mean(used):.3g} of {len(columns)}",
                     *(f"{np.mean(np.array(each) == truth):.3f}" for each in (alone, both)),
                     f"{100 * paired.accuracy_difference:+.1f} ({low:+.1f} to {high:+.1f})",
-                    of_text,
-                    _score(train, test, plain(train)),
                 ]
             )
-    return table(
-        ("set, columns", "used", "text", "and columns", "points", "(b) text", "(b) and columns"),
-        rows,
-    )
-
-
-def _score(train: Frame, test: Frame, columns: Frame | None) -> str:
-    """Return the accuracy of (b), with the columns of a table if there is one."""
-    fit = pipeline(columns).fit(plain(train), train.topic)
-    return f"{fit.score(plain(test), test.topic):.3f}"
+    return table(("set, columns", "used", "text", "and columns", "points"), rows)
 
 
 def _splits(name: str, draws: int) -> dict[str, list[tuple[Frame, Frame]]]:

@@ -123,7 +123,7 @@ def fit_warnings(fitted: Fitted) -> list[str]:
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
     warnings = [
         f"column {short_repr(name)} is unused: most of what it seems to tell of the topics is "
-        "chance. Leave it out."
+        "chance. Give more documents, or leave it out."
         for name in unused
     ]
     n_topics = len(fitted.topics)
