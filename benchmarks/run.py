@@ -27,7 +27,7 @@ from measure import FOLDER, progress, record, timed
 SUBJECTS = (
     *("accuracy", "labels", "choices", "lesson", "predicting", "scale"),
     *("audit", "routing", "evaluation", "serving", "corrections", "export"),
-    *("streams", "reproducibility", "simulation", "install", "columns"),
+    *("streams", "reproducibility", "simulation", "install", "columns", "several"),
 )
 #: Left out by `all`, as they take hours or have no table in RESULTS.md.
 NOT_IN_ALL = {

@@ -20,6 +20,8 @@ from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import (
     CONFIDENCE,
+    MIN_PER_TOPIC,
+    MIN_PER_TOPIC_OF_SEVERAL,
     AchievablePrecision,
     HeldOutPredictions,
     highest_score,
@@ -200,7 +202,9 @@ class Router:
         thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
             left_out = _require_held_out(fitted, "min_precision")
-            thresholds = left_out.thresholds(precision, n_topics, per_topic or fitted.multilabel)
+            fewest = MIN_PER_TOPIC_OF_SEVERAL if fitted.multilabel else MIN_PER_TOPIC
+            per_topic |= fitted.multilabel
+            thresholds = left_out.thresholds(precision, n_topics, per_topic, fewest)
             words = left_out.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(

@@ -167,9 +167,12 @@ def highest_score(scores: Floats, coverage: float) -> float:
 
 #: As many say whether a precision is reached to within a third of a point.
 MAX_PREDICTIONS = 5000
-# A topic that was answered less often has no threshold of its own: at a precision of 0.95, 76 right
-# answers in a row are the fewest that pass.
-_MIN_PER_TOPIC = 100
+# Of several topics a document, each of which has a threshold of its own. Each takes ten bytes.
+_MAX_DECISIONS = 20_000
+#: A topic that was answered less often has no threshold of its own: at a precision of 0.95, 76
+#: right answers in a row are the fewest that pass. Of several topics a document, the smaller number
+#: would leave out more of the true ones, as measured on training splits, and be no more right.
+MIN_PER_TOPIC, MIN_PER_TOPIC_OF_SEVERAL = 100, 200
 # An answer that is more likely wrong than right is not given alone, however good the others are.
 _EVEN = 0.5
 # Less likely topics of a document are never given alone; they are not held for it.
@@ -234,7 +237,7 @@ class HeldOutPredictions:
             Probabilities, and 1 for each topic of a document.
         """
         documents, topics = np.nonzero(proba >= _LEAST_LIKELY)
-        n_chosen = min(len(topics), MAX_PREDICTIONS)
+        n_chosen = min(len(topics), _MAX_DECISIONS)
         chosen = np.linspace(0, len(topics), n_chosen, endpoint=False).astype(np.intp)
         documents, topics = documents[chosen], topics[chosen]
         right = y[documents, topics] > 0
@@ -253,7 +256,7 @@ class HeldOutPredictions:
         topics, probabilities, scores = (arrays[name] for name in ARRAYS)
         if not (topics.shape == probabilities.shape == scores.shape == (len(topics),)):
             raise DataError("answers left out whose topics, probabilities and scores don't match")
-        if len(topics) > MAX_PREDICTIONS or topics.dtype != np.uint16:
+        if len(topics) > _MAX_DECISIONS or topics.dtype != np.uint16:
             raise DataError(f"{len(topics):,} answers left out, of type {topics.dtype}")
         if topics.max(initial=0) >= n_topics:
             raise DataError("answers left out with a topic that there is not")
@@ -270,7 +273,9 @@ class HeldOutPredictions:
         columns = (self.topics.astype(np.uint16), self.probabilities, self.scores)
         return dict(zip(ARRAYS, columns, strict=True))
 
-    def thresholds(self, precision: float, n_topics: int, per_topic: bool = False) -> F32:
+    def thresholds(
+        self, precision: float, n_topics: int, per_topic: bool = False, fewest: int = MIN_PER_TOPIC
+    ) -> F32:
         """Return the lowest probability at which a prediction of each topic is given alone.
 
         Parameters
@@ -278,8 +283,10 @@ class HeldOutPredictions:
         precision : float, over 0 and under 1
         n_topics : int
         per_topic : bool, default False
-            Keep the precision for each topic that was predicted a hundred times, if that can be
-            promised, and for all others together. By default, it holds for all topics together.
+            Keep the precision for each topic that was predicted often, if that can be promised, and
+            for all others together. By default, it holds for all topics together.
+        fewest : int, default MIN_PER_TOPIC
+            How often that is.
 
         Returns
         -------
@@ -288,7 +295,7 @@ class HeldOutPredictions:
         """
         thresholds = np.full(n_topics, np.inf, dtype=np.float32)
         if per_topic:
-            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= _MIN_PER_TOPIC)
+            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= fewest)
             for topic in often.tolist():
                 thresholds[topic] = self._threshold(precision, self.topics == topic)
         remaining = np.isinf(thresholds)

@@ -1,0 +1,200 @@
+"""Several topics for a text: accuracy, promises, calibration and time on the ModApte split."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.preprocessing import MultiLabelBinarizer
+from sklearn.svm import LinearSVC
+
+import slugline
+from measure import median_seconds, progress, table
+from slugline import TopicClassifier
+from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.reuters import load_wires
+
+Array = npt.NDArray[Any]
+Documents = tuple[list[str], list[tuple[str, ...]]]
+
+
+def load() -> tuple[Documents, Documents]:
+    """Return training and test documents: texts, and the topics of each."""
+    wires = load_wires("modapte")
+    parts = [(part.texts, [wire.topics for wire in part]) for part in (wires.train, wires.test)]
+    return parts[0], parts[1]
+
+
+# Classifiers --------------------------------------------------------------------------------------
+
+
+def words() -> Pipeline:
+    """Return the pipeline of scikit-learn that many start with."""
+    return make_pipeline(TfidfVectorizer(sublinear_tf=True), OneVsRestClassifier(LinearSVC()))
+
+
+def words_and_characters() -> Pipeline:
+    """Return the pipeline with word pairs and character n-grams."""
+    features = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+    )
+    return make_pipeline(features, OneVsRestClassifier(LinearSVC()))
+
+
+class Thresholds:
+    """A pipeline with a threshold a topic by four folds, shrunk towards a common one.
+
+    Each document gets at least one topic. The folds read the words of all training documents.
+    """
+
+    def fit(self, X: Sequence[str], y: Array) -> Thresholds:
+        """Learn from texts and an indicator of topics."""
+        self.features = TfidfVectorizer(sublinear_tf=True)
+        rows = self.features.fit_transform(X)
+        svm = OneVsRestClassifier(LinearSVC(C=5))
+        folds = KFold(4, shuffle=True, random_state=0)
+        scores = cross_val_predict(svm, rows, y, cv=folds, method="decision_function")
+        self.svm = svm.fit(rows, y)
+        common = _best_threshold(scores.ravel(), y.ravel())
+        counts = y.sum(axis=0)
+        own = [_best_threshold(scores[:, i], y[:, i]) for i in range(y.shape[1])]
+        share = counts / (counts + 8)
+        self.thresholds = share * np.maximum(own, -1) + (1 - share) * common
+        return self
+
+    def predict(self, X: Sequence[str]) -> Array:
+        """Return an indicator."""
+        scores = self.svm.decision_function(self.features.transform(X)) - self.thresholds
+        given = scores > 0
+        given[np.arange(len(given)), scores.argmax(axis=1)] = True
+        return given.astype(int)
+
+
+def _best_threshold(scores: Array, y: Array) -> float:
+    order = np.argsort(-scores)
+    f1 = 2 * np.cumsum(y[order]) / (np.arange(1, len(order) + 1) + y.sum())
+    best = int(f1.argmax())
+    return float(scores[order[best : best + 2]].mean())
+
+
+PEERS: dict[str, Callable[[], Any]] = {
+    "words, one-vs-rest LinearSVC": words,
+    "words 1-2, char_wb 2-5, one-vs-rest LinearSVC": words_and_characters,
+    "words, C = 5, a threshold a topic by four folds": Thresholds,
+}
+
+
+# Benchmarks ---------------------------------------------------------------------------------------
+
+
+def _f1(true: Array, given: Array) -> list[str]:
+    averages = ("micro", "macro", "samples")
+    return [
+        f"{f1_score(true, given, average=average, zero_division=0):.3f}" for average in averages
+    ]
+
+
+def accuracy(*, peers: Sequence[str] = tuple(PEERS), n: int = 0) -> str:
+    """Compare micro-, macro- and per-document F1 on the test documents of the ModApte split.
+
+    Published: micro-F1 of 0.870 (LSTM), 0.890 (BERT base) and 0.907 (BERT large) in DocBERT
+    (Adhikari, Ram, Tang and Lin 2019).
+    """
+    (texts, topics), (test_texts, test_topics) = load()
+    if n:
+        texts, topics = texts[:n], topics[:n]
+    binarizer = MultiLabelBinarizer().fit([*topics, *test_topics])
+    y, true = binarizer.transform(topics), binarizer.transform(test_topics)
+    rows = []
+    for name in peers:
+        progress(name)
+        rows.append([name, *_f1(true, PEERS[name]().fit(texts, y).predict(test_texts))])
+    for average in ("micro", "macro", "samples"):
+        progress(f"Slugline {average}")
+        model = TopicClassifier(optimize=average).fit(texts, topics)
+        given = binarizer.transform(model.predict(test_texts))
+        rows.append([f"Slugline, `optimize` {average}", *_f1(true, given)])
+    progress("Slugline, stream")
+    stream = TopicClassifier().fit_stream([(texts, topics)])
+    rows.append(
+        ["Slugline, `fit_stream`", *_f1(true, binarizer.transform(stream.predict(test_texts)))]
+    )
+    return table(("", "micro-F1", "macro-F1", "F1 per document"), rows)
+
+
+def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> str:
+    """Measure what promises of precision give on the test documents, and calibration.
+
+    The calibration error is that of all decisions with a probability over 0.05, in ten bins.
+    """
+    (texts, topics), (test_texts, test_topics) = load()
+    if n:
+        texts, topics = texts[:n], topics[:n]
+    rows = []
+    for precision in precisions:
+        progress(precision)
+        model = TopicClassifier(min_precision=precision).fit(texts, topics)
+        routes = model.route(test_texts)
+        given = [set(route.topics or ()) for route in routes]
+        n_given = sum(map(len, given))
+        n_right = sum(len(one & {*other}) for one, other in zip(given, test_topics, strict=True))
+        n_unsure = sum(route.reason is not None for route in routes)
+        rows.append(
+            [
+                f"{precision:g}",
+                f"{n_right / n_given:.3f}",
+                f"{n_right / sum(map(len, test_topics)):.3f}",
+                f"{n_unsure / len(routes):.3f}",
+            ]
+        )
+    fitted = model.fitted_
+    assert fitted.decision is not None
+    proba = fitted.predict_proba(test_texts)
+    evaluation = MultilabelEvaluation.from_probabilities(
+        [str(name) for name in fitted.topics.names], test_topics, proba, fitted.decision.thresholds
+    )
+    header = ("promised", "precision", "share of true topics given", "share of texts unsure")
+    return f"{table(header, rows)}\n\nCalibration error: {evaluation.calibration_error:.4f}."
+
+
+def times(*, runs: int = 3) -> str:
+    """Time a fit and predictions of the ModApte split beside one-vs-rest LinearSVC, by turns."""
+    (texts, topics), (test_texts, _) = load()
+    y = MultiLabelBinarizer().fit_transform(topics)
+    fits: dict[str, list[float]] = {"sklearn": [], "slugline": []}
+    predicts: dict[str, list[float]] = {"sklearn": [], "slugline": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(runs):
+            progress(f"run {run + 1}")
+            peer, model = words(), TopicClassifier()
+            fits["sklearn"].append(median_seconds(lambda: peer.fit(texts, y), 1))  # noqa: B023
+            fits["slugline"].append(median_seconds(lambda: model.fit(texts, topics), 1))  # noqa: B023
+            model.save(path := Path(folder, "model.slug"))
+            loaded = slugline.load(path)
+            predicts["sklearn"].append(median_seconds(lambda: peer.predict(test_texts), 1))  # noqa: B023
+            predicts["slugline"].append(median_seconds(lambda: loaded.predict(test_texts), 1))  # noqa: B023
+    rows = []
+    for name, found in (("fit", fits), ("predict", predicts)):
+        median = {who: statistics.median(values) for who, values in found.items()}
+        ratio = median["slugline"] / median["sklearn"]
+        rows.append([name, *(f"{value:.2f} s" for value in median.values()), f"{ratio:.2f}"])
+    return table(("", "words, one-vs-rest LinearSVC", "Slugline", "ratio"), rows)
+
+
+BENCHMARKS = {"accuracy": accuracy, "promise": promise, "times": times}
+QUICK = {
+    "accuracy": {"peers": (next(iter(PEERS)),), "n": 500},
+    "promise": {"precisions": (0.9,), "n": 1000},
+    "times": {"runs": 1},
+}
