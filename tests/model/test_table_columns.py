@@ -14,6 +14,7 @@ import pytest
 
 import slugline
 from slugline import Corpus, TopicClassifier
+from slugline.cli.train_corrections import _read_previous
 from slugline.corpus.documents import RowText
 from slugline.corpus.loading import read_corpus, read_texts
 from slugline.corpus.readers import read_rows
@@ -244,3 +245,11 @@ def test_texts_without_topics_bring_their_columns(
     rows = read_rows(tmp_path / "new.csv", layout=classifier.fitted_.layout)
     texts = read_texts(rows).texts
     assert (classifier.predict_proba(texts) == classifier.predict_proba(TEST)).all()
+
+
+def test_a_model_with_columns_does_not_learn_from_corrections(
+    classifier: TopicClassifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "model.slug")
+    with pytest.raises(OptionError, match="columns beside the text, which corrections don't keep"):
+        _read_previous(tmp_path / "model.slug", None)

@@ -88,6 +88,11 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
     from slugline.model.file.content import load_model
 
     fitted, file = load_model(output)
+    if fitted.columns:
+        raise OptionError(
+            f"{output} counts columns beside the text, which corrections don't keep; correct the "
+            "data that it learns from, or leave --corrections out."
+        )
     precision = file.info.precision
     classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
     # Topics read from files are strings, even those that are numbers in the model.

@@ -223,7 +223,7 @@ def learn_columns(
 ) -> tuple[TableColumn, ...]:
     """Return the kind of each named column beside some texts, and the bins of numbers.
 
-    A column is unused if it tells no more of the topics than it tells of permuted ones.
+    A column is unused if it tells hardly more of the topics than of permuted ones.
 
     Raises
     ------
