@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+PHONE: Any = {"width": 390, "height": 844}
 HOSTILE = '<img src=x onerror="alert(1)"> wheat & corn'
 
 
@@ -363,3 +364,65 @@ def test_nothing_is_wider_than_the_window(browser: Browser, address: str, tmp_pa
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()
+
+
+# Several topics -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server with a model that gives several topics to a text."""
+    from slugline import TopicClassifier
+
+    folder = tmp_path_factory.mktemp("several")
+    words = {"billing": "invoice refund", "shipping": "parcel late", "legal": "contract court"}
+    sets = [("billing",), ("shipping",), ("legal",), ("billing", "shipping")] * 20
+    texts = [" ".join(words[topic] for topic in topics) + f" {n}" for n, topics in enumerate(sets)]
+    TopicClassifier(random_state=1).fit(texts, sets).save(folder / "tickets.slug")
+    with running(folder / "tickets.slug", "--corrections", folder / "c.db") as found:
+        yield str(found)
+
+
+def test_chips_are_taken_away_and_added_by_keyboard(browser: Browser, several: str) -> None:
+    for scheme in ("light", "dark"):
+        with opened(
+            *(browser, several), expected="422", color_scheme=scheme, viewport=PHONE
+        ) as page:
+            page.fill("#text", "invoice refund and parcel late")
+            given = page.get_by_role("group", name="Right topics").locator("#right-topics")
+            given.get_by_role("checkbox", name="shipping").focus()
+            assert not page.is_visible("text=Save the correction")
+            page.keyboard.press("Space")
+            assert page.is_visible("text=Save the correction")
+            page.keyboard.press("Space")
+            assert not page.is_visible("text=Save the correction")
+            page.keyboard.press("Space")
+            page.get_by_label("Another topic").fill("  new   things ")
+            page.keyboard.press("Enter")
+            assert page.inner_text("#said") == "new things is added"
+            assert given.get_by_role("checkbox", name="new things").is_checked()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.get_by_label("Another topic").fill("leagl")
+            page.click("text=Save the correction")  # with what is typed
+            page.wait_for_selector("text=did you mean 'legal'?")
+            page.locator("label", has_text="leagl").click()
+            page.click("text=Save the correction")
+            page.wait_for_selector("text=Saved: the right topics are billing, new things")
+            page.click("#wrong >> text=Undo")
+            page.wait_for_selector("text=Undone")
+            assert given.get_by_role("checkbox", name="shipping").is_checked()
+
+
+def test_a_dropped_file_shows_several_topics_and_filters_by_each(
+    browser: Browser, several: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mails.csv"
+    file.write_text("body\ninvoice refund and parcel late\ncontract court\n")
+    with opened(browser, several, "/table") as page:
+        page.set_input_files("#file", file)
+        page.wait_for_selector("#download:enabled")
+        cells = page.locator("#rows .name").all_inner_texts()
+        assert sorted(cells[0].split(", ")) == ["billing", "shipping"]
+        assert cells[1] == "legal"
+        page.select_option("#topic-filter", "shipping")
+        assert page.locator("#rows tr").count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -160,3 +161,68 @@ def test_a_wrong_correction_is_refused(
     assert reply.status_code == 422
     assert message is None or reply.json()["detail"] == message
     assert api.get("/v1/corrections").text == ""
+
+
+# The page -----------------------------------------------------------------------------------------
+
+
+def ticked(page: str) -> list[str]:
+    return re.findall(r'name="topics" value="([^"]*)" checked', page)
+
+
+def unticked(page: str) -> list[str]:
+    return re.findall(r'type="checkbox" name="topics" value="([^"]*)">', page)
+
+
+def test_the_page_shows_topics_to_take_away_and_suggestions_to_add(api: TestClient) -> None:
+    page = api.post("/", data={"text": BOTH}).text
+    assert sorted(ticked(page)) == ["billing", "shipping"]
+    part = api.post("/", data={"text": BOTH}, headers={"X-Part": "1"}).text
+    said = re.search(r'data-said="(.*)"', part)
+    assert said is not None
+    assert re.fullmatch(r"\w+, .*\d\xa0%; \w+, .*\d\xa0%", said[1])
+    many = api.post("/", data={"text": text_of(("billing", "shipping", "account"))}).text
+    assert "More topics are likely than any text had" in many
+    assert (ticked(many), sorted(unticked(many))) == ([], ["account", "billing", "shipping"])
+    assert "None is probable enough." in api.post("/", data={"text": "nothing to see"}).text
+    one = api.post("/?model=reuters46", data={"text": "wheat and corn harvest"}).text
+    assert 'name="topics"' not in one
+    assert "That’s wrong" in one
+
+
+def test_without_corrections_the_page_shows_topics_alone(path: Path) -> None:
+    page = client(make_state(path)).post("/", data={"text": BOTH}).text
+    assert page.count('<li class="chip">') == 2
+    assert 'name="topics"' not in page
+
+
+def test_a_form_corrects_all_topics_without_a_script(api: TestClient) -> None:
+    data: dict[str, Any] = {"text": BOTH, "topics": ["billing", "acount"], "who": "Ada"}
+    wrong = api.post("/wrong", data=data)
+    assert wrong.status_code == 422
+    assert "did you mean &#39;account&#39;? If it is new, tick the box below." in wrong.text
+    assert ticked(wrong.text) == ["billing", "acount"]
+    saved = api.post("/wrong", data=data | {"topics": ["billing", "account", " "]}).text
+    assert "the right topics are <b><bdi>billing</bdi></b>, <b><bdi>account</bdi></b>." in saved
+    assert "the right topics are none." in api.post("/wrong", data={"text": BOTH}).text
+    [first, second] = [json.loads(line) for line in api.get("/v1/corrections").text.splitlines()]
+    assert (first["topics"], first["who"], second["topics"]) == (["billing", "account"], "Ada", [])
+    listed = api.get("/corrections").text
+    assert "<b><bdi>billing, account</bdi></b>" in listed
+    assert "<b><bdi>no topic</bdi></b>" in listed
+    assert "<td><bdi>shipping</bdi></td><td><bdi>account</bdi></td><td>1</td>" in listed
+    assert "<td><bdi>shipping</bdi></td><td><bdi>–</bdi></td><td>1</td>" in listed
+    assert "still gets <b>2</b> wrong" in listed
+
+
+def test_a_table_gets_several_topics(api: TestClient) -> None:
+    three = text_of(("billing", "shipping", "account"))
+    body = f'text\n"{BOTH}"\nnothing to see\n{three}\n'
+    reply = api.post("/table/answers?name=t.csv", content=body.encode())
+    _, rows, _ = [json.loads(line) for line in reply.text.splitlines()]
+    assert [sorted(row[1]) for row in rows["rows"][:2]] == [["billing", "shipping"], []]
+    assert isinstance(rows["rows"][2][1], str)
+    assert rows["rows"][2][3] == "too many topics are likely"
+    table = api.post("/table/file?name=t.csv", content=body.encode()).text.splitlines()
+    assert table[0] == "text,topics,probabilities,reason,guess,guess_probability,error"
+    assert re.search(r",(billing;shipping|shipping;billing),0\.\d+;0\.\d+,", table[1])

@@ -239,6 +239,8 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[Word]
 
 
+#: Topics that a correction may have.
+MOST_TOPICS = 1000
 _RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
 
 
@@ -250,7 +252,7 @@ class CorrectionRequest(Question, frozen=True, kw_only=True):
         _RightTopic | UnsetType, Meta(description="The right topic, which may be a new one.")
     ] = UNSET
     topics: Annotated[
-        Annotated[list[_RightTopic], Meta(max_length=1000)] | UnsetType,
+        Annotated[list[_RightTopic], Meta(max_length=MOST_TOPICS)] | UnsetType,
         Meta(description="All right topics, perhaps none, of a model that gives several."),
     ] = UNSET
     model: ModelName = None

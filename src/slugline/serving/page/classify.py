@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -27,6 +27,8 @@ from slugline.serving.settings import LimitError
 
 #: Topics that are shown at once; the others are behind a click.
 N_SHOWN = 5
+# Probability from which topics are suggested that aren't given; if it is unsure, all are.
+_LIKELY = 0.05
 # Characters of the text that are shown with marks.
 _MOST_MARKED = 20_000
 # Words that are named on either side, and characters of one of them.
@@ -66,6 +68,8 @@ class Answer(NamedTuple):
         The text with its words marked, perhaps cut (`is_cut`) or not exactly (`is_approximate`).
     words_for, words_against : list of str
         The strongest of them.
+    topics, suggestions : list of Bar
+        Of several topics a text, those given, and others that may be right.
     """
 
     text: str
@@ -79,12 +83,25 @@ class Answer(NamedTuple):
     is_approximate: bool
     words_for: list[str]
     words_against: list[str]
+    topics: list[Bar]
+    suggestions: list[Bar]
+
+    @property
+    def is_chosen_given(self) -> bool:
+        """Whether the topic whose words are marked is one of the answer's."""
+        return self.chosen in (self.topic, *(bar.topic for bar in self.topics))
 
     @property
     def announcement(self) -> str:
         """The prediction in a few words, for screen readers."""
-        if self.topic is None:
+        if self.why_unsure:
             return f"Unsure. {self.why_unsure}"
+        if self.topic is None:
+            return "No topic"
+        if self.topics:
+            return "; ".join(
+                f"{bar.topic}, {whole_percent(bar.probability)}" for bar in self.topics
+            )
         return f"{self.topic}, {whole_percent(self.probability)}"
 
 
@@ -98,18 +115,25 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
     marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
     explanation = explain(model.fitted, text, marked)
     words, _ = explanation.totals(len(explanation.reasons))
+    bars = [Bar(topic, probability, topic == marked) for topic, probability in route.top]
+    topics = [bar for bar in bars if bar.topic in (route.topics or ())]
+    suggestions = [
+        bar for bar in bars[: N_SHOWN + len(topics)] if bar.probability >= _LIKELY or route.reason
+    ]
     return Answer(
         text=text,
         topic=route.topic,
         probability=route.probability,
         why_unsure=why_unsure(route.reason) if route.reason else "",
-        bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
+        bars=bars,
         chosen=marked,
         marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         is_approximate=explanation.is_approximate,
         words_for=_strongest(model, words, +1),
         words_against=_strongest(model, words, -1),
+        topics=topics,
+        suggestions=[bar for bar in suggestions if bar not in topics],
     )
 
 
@@ -185,7 +209,7 @@ def check_text(state: AppState, text: str) -> None:
         raise HttpProblem(422, f"{error}".replace("text 0", "the text")) from None
 
 
-def _text(form: dict[str, str], model: ServedModel) -> str:
+def _text(form: Mapping[str, str], model: ServedModel) -> str:
     """Return the text of the form, or of the sample that was clicked."""
     chosen = form.get("sample", "")
     samples = samples_for(model)

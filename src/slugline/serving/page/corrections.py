@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from msgspec import UNSET
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -15,7 +18,7 @@ from slugline.serving.http.api import corrections_store, keep_correction, parse_
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.guard import to_problem
 from slugline.serving.http.state import AppState, app_state
-from slugline.serving.messages import CorrectionReply, CorrectionRequest
+from slugline.serving.messages import MOST_TOPICS, CorrectionReply, CorrectionRequest
 from slugline.serving.model import ServedModel
 from slugline.serving.page.classify import answer_for, check_text, classify_page
 from slugline.serving.page.page import chosen_model, link, page, read_form, to_sentence, wants_part
@@ -67,6 +70,7 @@ class CorrectionForm(NamedTuple):
 
     text: str
     topic: str = ""
+    topics: Sequence[str] = ()
     saved: CorrectionReply | None = None
     undone: bool = False
     problem: str = ""
@@ -80,7 +84,7 @@ async def correct(request: Request) -> Response:
     model = chosen_model(request)
     state = app_state(request)
     corrections_store(state)  # where none are kept, there is nothing to fill in again
-    form = await read_form(request)
+    form = await read_form(request, MOST_TOPICS)
     text = form.get("text", "")
     try:
         reply = await keep_correction(request, _correction(form, model, state))
@@ -89,7 +93,7 @@ async def correct(request: Request) -> Response:
         message = to_sentence(problem).replace("say so (`is_new`)", "tick the box below")
         return await _show_form(
             *(request, model),
-            CorrectionForm(text, form.get("topic", ""), problem=message),
+            CorrectionForm(text, form.get("topic", ""), _topics(form), problem=message),
             problem.status,
         )
     return await _show_form(request, model, CorrectionForm(text, saved=reply))
@@ -110,18 +114,27 @@ async def undo(request: Request) -> Response:
     return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))
 
 
-def _correction(form: dict[str, str], model: ServedModel, state: AppState) -> CorrectionRequest:
+def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
+    """Return the right topics where there may be several."""
+    return [topic for topic in map(str.strip, form.getlist("topics")) if topic]
+
+
+def _correction(
+    form: ImmutableMultiDict[str, str], model: ServedModel, state: AppState
+) -> CorrectionRequest:
     """Return the correction of a form; HttpProblem 422 if it is invalid."""
     who = form.get("who", "").strip()
     if len(who) > _LONGEST_NAME:
         raise HttpProblem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
     text, typed = form.get("text", ""), form.get("topic", "").strip()
-    if not text.strip() or not typed:
+    several = model.fitted.multilabel
+    if not text.strip() or not (typed or several):
         raise HttpProblem(422, "a correction needs a text and its right topic.")
     check_text(state, text)
     return CorrectionRequest(
         text=text,
-        topic=_parse_topic(typed, model),
+        topic=UNSET if several else _parse_topic(typed, model),
+        topics=[_parse_topic(topic, model) for topic in _topics(form)] if several else UNSET,
         model=model.name,
         who=who or None,
         is_new="is_new" in form,

@@ -54,6 +54,9 @@ def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
     if "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
         numbers.append(KeyNumber(right, "right on documents left out to test"))
+    elif "test_micro_f1" in info.metrics:
+        f1 = f"{info.metrics['test_micro_f1']:.3f}"
+        numbers.append(KeyNumber(f1, "micro-F1 on documents left out to test"))
     if precision is not None:
         share = typeset(f"{100 * precision:g} %")
         numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))

@@ -75,6 +75,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!form.dataset.into) return;
   event.preventDefault();
+  if (form.matches(".sets")) addTopic();
   clearTimeout(pause);
   const sample = event.submitter?.dataset.text;
   if (sample !== undefined) find("#text").value = sample;
@@ -123,6 +124,36 @@ document.addEventListener("input", (event) => {
     : known ? "The model knows this topic." : "A new topic, which the model doesn’t know yet.";
 });
 
+// Tick the topic that was typed, of several that a text may have.
+function addTopic() {
+  const input = find("#right");
+  const topic = input.value.trim().replace(/\s+/g, " ");
+  input.value = find("#right-hint").textContent = "";
+  if (!topic) return;
+  let box = [...document.querySelectorAll("[type=checkbox][name=topics]")].find((each) => each.value === topic);
+  if (!box) {
+    const item = element("li");
+    const label = element("label", undefined, "chip");
+    box = Object.assign(element("input"), { type: "checkbox", name: "topics", value: topic });
+    label.append(box, element("bdi", topic));
+    item.append(label);
+    find("#right-topics").append(item);
+  }
+  box.checked = true;
+  find("#said").textContent = `${topic} is added`;
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.id !== "add") return;
+  addTopic();
+  find("#right").focus();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches(".sets #right") || !event.target.value.trim()) return;
+  event.preventDefault();
+  addTopic();
+});
+
 // Choices that show another page at once ---------------------------------------------------------
 
 document.addEventListener("change", (event) => {
@@ -148,6 +179,9 @@ const element = (name, text, className) => {
   if (className) made.className = className;
   return made;
 };
+
+// The topic of a row, or several; none if it could not be read.
+const topicsOf = (row) => (row[TOPIC] === null ? [] : [row[TOPIC]].flat().map(String));
 
 function tableAddress(path, columns = []) {
   const query = new URLSearchParams(find("#table").dataset.query);
@@ -294,7 +328,7 @@ function showResults() {
   showTopics();
   const topic = find("#topic-filter").value;
   const sure = find("#sure-filter").value;
-  job.view = job.rows.filter((row) => (!topic || String(row[TOPIC]) === topic)
+  job.view = job.rows.filter((row) => (!topic || topicsOf(row).includes(topic))
     && (!sure || sure === (row[ERROR] !== null ? "error" : row[REASON] !== null ? "unsure" : "sure")));
   if (job.order) {
     const sign = job.order === 1 ? 1 : -1;
@@ -309,9 +343,7 @@ function showTopics() {
   if (job.isRunning && select === document.activeElement) return; // it may be open
   const chosen = select.value;
   const counts = new Map();
-  for (const { [TOPIC]: topic } of job.rows) {
-    if (topic !== null) counts.set(topic, (counts.get(topic) || 0) + 1);
-  }
+  for (const topic of job.rows.flatMap(topicsOf)) counts.set(topic, (counts.get(topic) || 0) + 1);
   const options = [...counts].sort((a, b) => b[1] - a[1]).map(([topic, n]) => {
     const option = element("option", `${topic} (${number(n)})`);
     option.value = topic;
@@ -344,7 +376,8 @@ function rowOf(row) {
     topic.classList.add("soft");
     topic.title = row[REASON];
   } else {
-    topic.append(element("bdi", row[TOPIC]));
+    topic.append(...topicsOf(row).flatMap((name) => [", ", element("bdi", name)]).slice(1));
+    if (!topic.hasChildNodes()) topic.append(element("span", "No topic", "soft"));
   }
   const p = element("td", row[P] === null ? "–" : percent(row[P]), "p");
   const text = element("td", undefined, row[ERROR] === null ? "text" : "soft");

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.types import Scope
 
+    from slugline.corpus.documents import Topic
+    from slugline.corpus.topic_sets import TopicSet
     from slugline.serving.model import ServedModel
 
 
@@ -112,8 +115,14 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 def _environment() -> Environment:
     environment = template_environment("slugline.serving.page")
     environment.filters |= {"counted": counted, "percent": whole_percent, "shortened": shorten}
+    environment.filters["topics"] = _topic_text
     environment.globals["link"] = link
     return environment
+
+
+def _topic_text(topics: Topic | TopicSet) -> str:
+    """Return one topic, or several in a line."""
+    return ", ".join(map(str, topics)) or "no topic" if isinstance(topics, tuple) else str(topics)
 
 
 def link(path: str, query: dict[str, str], **more: object) -> str:
@@ -139,8 +148,8 @@ def wants_part(request: Request) -> bool:
     return PART in request.headers
 
 
-async def read_form(request: Request, n_columns: int = 0) -> dict[str, str]:
-    """Return the fields of a form, which has one for each of so many columns beside the text.
+async def read_form(request: Request, n_more: int = 0) -> ImmutableMultiDict[str, str]:
+    """Return the fields of a form, such as one for each of so many columns beside the text.
 
     Raises
     ------
@@ -153,12 +162,12 @@ async def read_form(request: Request, n_columns: int = 0) -> dict[str, str]:
     body = await read_body(request, settings.max_body, settings.timeout)
     try:
         pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS + n_columns
+            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS + n_more
         )
     except ValueError:
         raise HttpProblem(400, "the form can't be read; load the page again.") from None
     # Browsers send each line break as two characters, however it was pasted.
-    return {name: value.replace("\r\n", "\n") for name, value in pairs}
+    return ImmutableMultiDict([(name, value.replace("\r\n", "\n")) for name, value in pairs])
 
 
 def show_problems(handler: Handler) -> Handler:

@@ -224,8 +224,9 @@ async def answer_table(request: Request) -> Response:
 
     The first line has `columns`, those of the `text` (null if the user has to name one), the
     guessed `encoding`, and the `unit` of places. The next ones have `rows`, each a list of place,
-    topic or best guess, probability, reason to be unsure, shortened text and error, and the share
-    that was `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
+    topic (a list of those given, if there may be several) or best guess, probability, reason to be
+    unsure, shortened text and error, and the share that was `read`. The last line has `n_rows`; or
+    `error`, if the rest can't be read.
     """
     state, model, upload = await _receive_upload(request)
     lines = _lines(model, upload)
@@ -315,7 +316,9 @@ def _line(**values: Any) -> bytes:
 def _row(answer: Prediction | BadRow) -> list[Any]:
     if isinstance(answer, BadRow):
         return [answer.at, None, None, None, "", replace_surrogates(answer.problem)]
-    topic, probability = answer.topics[0]
+    topic: Any = answer.topics[0][0]
+    if answer.probabilities is not None and answer.reason is None:
+        topic = answer.set  # those of several that are given
     text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
     reason = None if answer.reason is None else str(answer.reason)
-    return [answer.at, topic, round(probability, 4), reason, text, None]
+    return [answer.at, topic, round(answer.topics[0][1], 4), reason, text, None]
