@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from slugline import (
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explanation.explain import _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
+from slugline.reports.explanation import explanation_page
 from slugline.text.words import tokenize
 from stand_ins import Meanings
 
@@ -433,3 +434,92 @@ def test_the_number_of_threads_changes_nothing(news: list[tuple[str, str]]) -> N
     found = [TopicClassifier(n_jobs=n).fit(texts, topics).explain(TEXT) for n in (1, 3)]
     assert found[0] == found[1]
     assert np.isfinite(found[0].score)
+
+
+# Several topics -----------------------------------------------------------------------------------
+
+
+def several_documents(share: float = 0.4) -> tuple[list[str], list[list[str]]]:
+    rng = np.random.default_rng(0)
+    sets = [[topic for topic in WORDS if rng.random() < share] for _ in range(300)]
+    texts = [
+        " ".join(["the", *(word for topic in topics for word in rng.choice(WORDS[topic], 2))])
+        for topics in sets
+    ]
+    return texts, sets
+
+
+@pytest.fixture(scope="module")
+def several() -> TopicClassifier:
+    return TopicClassifier(n_jobs=1).fit(*several_documents())
+
+
+TWO = "wheat and corn, a loan and a bond"
+
+
+def test_each_topic_that_is_given_is_explained(several: TopicClassifier) -> None:
+    found = explain(several.fitted_, TWO)
+    topics = several.predict([TWO])[0]
+    assert {*topics} == {"grain", "bank"}
+    assert (found.topic, *(other.topic for other in found.others)) == topics
+    for part in (found, *found.others):
+        alone = explain(several.fitted_, TWO, part.topic)
+        assert replace(part, others=()) == alone
+        number = several.classes_.tolist().index(part.topic)
+        assert part.probability == several.predict_proba([TWO])[0, number]
+        assert part.threshold == several.fitted_.decision.thresholds[number]  # type: ignore[union-attr]
+        assert part.score == pytest.approx(several.decision_function([TWO])[0, number])
+        shares = sum(reason.share for reason in part.reasons)
+        assert part.bias + shares == pytest.approx(part.score, abs=1e-6)
+        assert (part.title, part.is_given) == (f"Why {part.topic}", True)
+        assert part.verdict == f"given from {part.threshold:.2f} on"
+        assert part.words()[0].word in WORDS[str(part.topic)]
+    assert [other["topic"] for other in found.to_dict()["others"]] == [*topics[1:]]
+
+
+def test_a_topic_that_is_not_given_is_explained_as_such(several: TopicClassifier) -> None:
+    found = explain(several.fitted_, TWO, "sport")
+    assert (found.is_given, found.title, found.others) == (False, "What speaks for sport", ())
+    assert found.verdict.startswith("not given: probability 0.0")
+    assert f" is under {found.threshold:.2f}" in found.verdict
+    nothing = explain(several.fitted_, "the")
+    assert (nothing.is_given, nothing.others) == (False, ())
+    assert nothing.probability == several.predict_proba(["the"]).max()
+
+
+def test_a_topic_below_its_threshold_is_given_if_each_text_gets_one() -> None:
+    texts, sets = several_documents()
+    each = [(text, topics) for text, topics in zip(texts, sets, strict=True) if topics]
+    model = TopicClassifier(n_jobs=1).fit(*map(list, zip(*each, strict=True)))
+    found = explain(model.fitted_, "the")
+    assert found.probability < (found.threshold or 0)
+    assert (found.is_given, found.verdict) == (True, "given as the most likely topic")
+
+
+def test_a_topic_that_no_precision_reaches_is_never_given(several: TopicClassifier) -> None:
+    never = replace(explain(several.fitted_, TWO, "sport"), threshold=float("inf"))
+    assert never.verdict == "not given: no answer of this topic is sure enough"
+    assert never.to_dict()["threshold"] is None
+    doubt = replace(never, threshold=0.0)
+    assert doubt.verdict == "not given: the model is unsure of the text"
+
+
+def test_several_topics_are_not_set_against_each_other(several: TopicClassifier) -> None:
+    with pytest.raises(OptionError) as error:
+        explain(several.fitted_, TWO, "grain", against="bank")
+    assert str(error.value) == (
+        "`against` compares topics of which a text has one, and this model decides about each "
+        "topic alone; leave it out."
+    )
+
+
+def test_documents_of_several_topics_are_examples_of_each(several: TopicClassifier) -> None:
+    texts, sets = several_documents()
+    found = explain(several.fitted_, TWO, corpus=(texts, sets))
+    for part in (found, *found.others):
+        assert len(part.examples) == 5
+        assert all(part.topic in sets[example.row] for example in part.examples)
+    page = explanation_page(found)
+    assert page.count("The text</span>") == 2
+    assert page.index(f"Why {found.topic}") < page.index(f"Why {found.others[0].topic}")
+    assert f"It is given from {found.threshold:.2f} on." in page

@@ -267,7 +267,8 @@ def explain(
     model : TopicClassifier, or path of a model file
     text : str
     topic : str or int, optional
-        By default the most likely one.
+        By default the most likely one; of several topics that are given, the others are in
+        `others`.
     against : str or int, optional
         Explain why it is `topic` rather than this one.
     examples : Corpus, path, data frame, or pair of texts and topics, optional
@@ -290,6 +291,6 @@ def explain(
         text,
         topic,
         against=against,
-        corpus=None if examples is None else to_corpus(examples, name="examples"),
+        corpus=None if examples is None else to_corpus(examples, name="examples", several=True),
     )
     return ExplanationResult(**field_values(explanation))

@@ -78,6 +78,7 @@ def explain(
 
     The shares of all words and baseline: an empty text add up to the
     model's score. With --json, each word says where it stands in the text.
+    If MODEL gives several topics to a text, each that is given is explained.
 
     For example:
 
@@ -179,7 +180,8 @@ def _is_file(text: str) -> bool:
 def _print(explanation: Explanation, n: int | None) -> None:
     paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     versus = "" if explanation.against is None else f" rather than {explanation.against}"
-    show(f"{explanation.topic}{versus}, probability {explanation.probability:.2f}", "")
+    verdict = explanation.verdict and f", {explanation.verdict}"
+    show(f"{explanation.topic}{versus}, probability {explanation.probability:.2f}{verdict}", "")
     if paint:
         _print_painted(explanation)
     print_table(_rows(explanation, n), left_aligned=(1, 2))
@@ -191,6 +193,9 @@ def _print(explanation: Explanation, n: int | None) -> None:
             for example in explanation.examples
         ]
         print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left_aligned=(1, 2))
+    for other in explanation.others:
+        show("")
+        _print(other, n)
 
 
 def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:

@@ -190,7 +190,9 @@ def _train_again(
     # A corpus has names; the model may have been given integers.
     original_topics = {str(topic): topic for topic in original.topics.names}
 
-    def topics(corpus: Corpus) -> list[Topic]:
+    def topics(corpus: Corpus) -> list[Any]:
+        if corpus.multilabel:
+            return [tuple(original_topics[topic] for topic in names) for names in corpus.topics]
         return [original_topics[topic] for topic in corpus.topics]
 
     again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(

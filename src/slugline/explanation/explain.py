@@ -19,6 +19,7 @@ from slugline.explanation.explanation import Explanation, Reason, TrainingExampl
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
 from slugline.text.features import Features
 from slugline.text.terms import SpanMapper
 from slugline.text.words import Words, find_words, span_text
@@ -83,7 +84,7 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
 
 # Explanations -------------------------------------------------------------------------------------
 
-Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Topic]]
+Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Any]]
 
 # Words and phrases that are listed one by one: more than anybody reads, and few for a machine.
 _MAX_REASONS = 1000
@@ -118,7 +119,7 @@ def explain(
     fitted : Fitted
     text : str
     topic : str or int, optional
-        The predicted one by default.
+        The predicted one by default; of several, each that is given, or else the most likely.
     against : str or int, optional
         Explain the difference of the scores of `topic` and this topic.
     most : int, default 1000
@@ -133,14 +134,25 @@ def explain(
     Raises
     ------
     DataError : if `text` is not a string, or `corpus` holds no documents.
-    OptionError : if the model has no such topic, `against` is `topic`, `most` is not over 0, or the
-        learner is not Slugline's.
+    OptionError : if the model has no such topic, `against` is `topic`, `most` is not over 0, the
+        learner is not Slugline's, or `against` is given of a model of several topics a text.
     """
     check_whole("most", most, 1)
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
+    given, thresholds, others = list[Topic](), None, list[Topic]()
+    if fitted.multilabel:
+        if against is not None:
+            raise OptionError(
+                "`against` compares topics of which a text has one, and this model decides about "
+                "each topic alone; leave it out."
+            )
+        router = Router.from_fitted(fitted)
+        given, thresholds = router.route([text])[0].topics or [], router.decision_thresholds
+        if topic is None and given:
+            topic, *others = given
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
@@ -169,6 +181,12 @@ def explain(
         method=parts.method,
         is_approximate=parts.is_approximate,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
+        threshold=None if thresholds is None else float(thresholds[number]),
+        is_given=names[number] in given if fitted.multilabel else None,
+        others=tuple(
+            explain(fitted, text, other, most=most, split_encoder=split_encoder, corpus=corpus)
+            for other in others
+        ),
     )
 
 
@@ -215,7 +233,7 @@ class _Answer:
             scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
         self.scores, self.proba = scores[0], proba[0]
-        self.best = int(self.scores.argmax())
+        self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 
 
 def _shares(

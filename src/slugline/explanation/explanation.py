@@ -18,6 +18,7 @@ from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
+from slugline.model.routing import format_under
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -177,6 +178,12 @@ class Explanation(TitledRows):
         Whether the shares are not exact, because a mixture's scores were too large to divide.
     examples : tuple of TrainingExample
         The nearest training documents of the topic, if documents were passed.
+    threshold : float or None
+        The probability from which on the topic is given, of a model of several topics a text.
+    is_given : bool or None
+        Whether it is given, likewise.
+    others : tuple of Explanation
+        Those of the other topics that are given, if no topic was named.
     """
 
     text: str = field(repr=False)
@@ -191,11 +198,31 @@ class Explanation(TitledRows):
     method: str
     is_approximate: bool = False
     examples: tuple[TrainingExample, ...] = ()
+    threshold: float | None = None
+    is_given: bool | None = None
+    others: tuple[Explanation, ...] = ()
 
     @property
     def title(self) -> str:
         """Return the title, such as "Why sport, not arts"."""
-        return f"Why {self.topic}" + ("" if self.against is None else f", not {self.against}")
+        beginning = "What speaks for" if self.is_given is False else "Why"
+        against = "" if self.against is None else f", not {self.against}"
+        return f"{beginning} {self.topic}{against}"
+
+    @property
+    def verdict(self) -> str:
+        """Whether one of several topics is given and why; empty if a text has one topic."""
+        if self.threshold is None:
+            return ""
+        if math.isinf(self.threshold):
+            return "not given: no answer of this topic is sure enough"
+        is_over = np.float32(self.probability) >= np.float32(self.threshold)
+        if self.is_given:
+            why = f"from {self.threshold:.2f} on" if is_over else "as the most likely topic"
+            return f"given {why}"
+        if is_over:
+            return "not given: the model is unsure of the text"
+        return f"not given: {format_under(self.probability, self.threshold)}"
 
     def words(self) -> list[WordShare]:
         """Return the share of each word, the strongest first, and that of unlisted ones last."""
@@ -258,7 +285,13 @@ class Explanation(TitledRows):
             **({"is_approximate": True} if self.is_approximate else {}),
             "reasons": [reason._asdict() for reason in self.reasons],
             **({"examples": [e._asdict() for e in self.examples]} if self.examples else {}),
+            **({} if self.is_given is None else self._decision()),
         }
+
+    def _decision(self) -> dict[str, Any]:
+        threshold = self.threshold if np.isfinite(self.threshold or 0) else None
+        others = [other.to_dict() for other in self.others]
+        return {"given": self.is_given, "threshold": threshold, "others": others}
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         return self.title, self.summary()
@@ -328,7 +361,11 @@ def nearest_documents(
     DataError : if texts and topics differ in length, or there are no documents.
     """
     documents, names = check_documents(texts, topics, ("corpus", "corpus"))
-    rows = [row for row, name in enumerate(names) if str(name) == str(topic)]
+    rows = [
+        row
+        for row, name in enumerate(names)
+        if str(topic) in map(str, name if isinstance(name, tuple) else [name])
+    ]
     parts = [np.zeros(0)]
     for X in fitted.features.transform_parts([documents[row] for row in rows]):
         lengths = np.sqrt(np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64)).ravel()

@@ -70,13 +70,17 @@ class Unsure(NamedTuple):
         if self.kind == "no_threshold":
             return f"probability {self.probability:.2f}; no answer of this topic is sure enough"
         if self.kind == "low_probability":
-            # Rounded to where they differ, as float32.
-            gap = np.float32(self.threshold) - np.float32(self.probability)
-            digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
-            return f"probability {self.probability:.{digits}f} is under {self.threshold:.{digits}f}"
+            return format_under(self.probability, self.threshold)
         if self.kind == "many_topics":
             return "too many topics are likely"
         return self.kind.replace("_", " ")
+
+
+def format_under(probability: float, threshold: float) -> str:
+    """Return that a probability is under a threshold, rounded to where they differ, as float32."""
+    gap = np.float32(threshold) - np.float32(probability)
+    digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
+    return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
 
 
 class Route(NamedTuple):

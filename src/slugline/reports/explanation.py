@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from slugline.explanation.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
@@ -28,17 +29,24 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
 
     `unsure` says that the model gives no answer, and why.
     """
-    words, totals = explanation.totals(N_WORDS)
-    most = max((abs(word.share) for word in words), default=0)
     return render(
         "explanation.html.j2",
-        explanation=explanation,
         unsure=unsure,
-        topic=str(explanation.topic),
-        against=None if explanation.against is None else str(explanation.against),
-        marked=explanation.to_html(N_CHARACTERS),
         is_cut=len(explanation.text) > N_CHARACTERS,
-        rows=[
+        parts=[*map(_part, (explanation, *explanation.others))],
+    )
+
+
+def _part(explanation: Explanation) -> dict[str, Any]:
+    """Return what the page says of one topic."""
+    words, totals = explanation.totals(N_WORDS)
+    most = max((abs(word.share) for word in words), default=0)
+    return {
+        "explanation": explanation,
+        "topic": str(explanation.topic),
+        "against": None if explanation.against is None else str(explanation.against),
+        "marked": explanation.to_html(N_CHARACTERS),
+        "rows": [
             {
                 "label": format_word(word),
                 "share": format_share(word.share),
@@ -47,13 +55,13 @@ def explanation_page(explanation: Explanation, unsure: str = "") -> str:
             }
             for word in words
         ],
-        heading=_heading(len(explanation.words())),
-        totals=[(name, format_share(share)) for name, share in totals],
-        examples=[
+        "heading": _heading(len(explanation.words())),
+        "totals": [(name, format_share(share)) for name, share in totals],
+        "examples": [
             (example, example.text[:_N_EXAMPLE] + ("…" if len(example.text) > _N_EXAMPLE else ""))
             for example in explanation.examples
         ],
-    )
+    }
 
 
 def _heading(n_words: int) -> str:
