@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,28 @@ def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> Non
     assert later["routing"]["test"]["n_given"] == sum(len(route.topics or ()) for route in routes)
     out = run("evaluate", "wires.slug", "later.jsonl", "-q").out
     assert " % of the topics of documents given, " in out
+
+
+def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
+    run("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    text = "wheat corn harvest vessel port cargo"
+    code, out, err = run("explain", "wires.slug", text, "-q", "--html", "why.html")
+    given = load("wires.slug").predict([text])[0]
+    assert (code, err, {*given}) == (0, "", {"grain", "ship"})
+    headings = [line for line in out.splitlines() if ", given from " in line]
+    assert [heading.split(",")[0] for heading in headings] == [*given]
+    page = Path("why.html").read_text()
+    assert all(f"Why {topic}" in page for topic in given)
+    code, out, _ = run("explain", "wires.slug", text, "--topic", "bank", "-q")
+    assert re.match(r"bank, probability 0\.\d\d, not given: probability 0\.\d+ is under 0", out)
+    code, _, err = run("explain", "wires.slug", text, "--not", "bank")
+    assert (code, err) == (
+        2,
+        "slugline: error: --not compares topics of which a text has one, and this model decides "
+        "about each topic alone; leave it out.\n",
+    )
+
+    code, out, err = run("check", "wires.slug", "wires.jsonl", "-q")
+    assert (code, err) == (0, "")
+    assert out.startswith("wires.slug: identical; 1")
+    assert run("check", "wires.slug", "later.jsonl", "-q").code == 1

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from conftest import WORDS
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
@@ -433,3 +434,49 @@ def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
 
     assert [each.what for each in retrain(slug, corpus).differences] == ["learner.biases"]
+
+
+def several_documents(n: int = 200) -> Corpus:
+    rng = np.random.default_rng(0)
+    sets = [tuple(topic for topic in WORDS if rng.random() < 0.4) for _ in range(n)]
+    texts = [
+        " ".join(["the", *(word for topic in topics for word in rng.choice(WORDS[topic], 2))])
+        for topics in sets
+    ]
+    return Corpus(texts, sets, "several.jsonl")
+
+
+@pytest.mark.parametrize("average", ["micro", "macro"])
+def test_a_model_of_several_topics_is_the_same_again(average: Any, tmp_path: Path) -> None:
+    corpus = several_documents()
+    classifier = TopicClassifier(optimize=average, min_precision=0.8)
+    path = train(tmp_path / "several.slug", corpus, classifier)
+    retraining = retrain(path, corpus)
+    assert retraining.differences == ()
+    assert retraining.not_measured == ()
+    other = several_documents(199)
+    with pytest.raises(DataError, match="are not the 161 that"):
+        retrain(path, other)
+
+
+def test_a_model_that_learned_from_an_indicator_is_the_same_again(tmp_path: Path) -> None:
+    corpus = several_documents()
+    numbers = {topic: str(number) for number, topic in enumerate(WORDS)}
+    indicator = np.array([[topic in topics for topic in WORDS] for topics in corpus.topics])
+    TopicClassifier().fit(corpus.texts, indicator).save(tmp_path / "several.slug")
+    named = [tuple(numbers[topic] for topic in topics) for topics in corpus.topics]
+    retraining = retrain(tmp_path / "several.slug", Corpus(corpus.texts, named))
+    assert retraining.differences == ()
+
+
+def test_a_card_says_how_several_topics_are_given(tmp_path: Path) -> None:
+    model = TopicClassifier().fit(several_documents().texts, several_documents().topics)
+    model.save(tmp_path / "several.slug")
+    card = container.read(tmp_path / "several.slug").card
+    thresholds = model.fitted_.decision.thresholds  # type: ignore[union-attr]
+    assert (
+        "It gives each text several topics, or one, or none. Its thresholds, from "
+        f"{thresholds.min():.2f} to {thresholds.max():.2f} by topic, are chosen for the micro "
+        "average of F1."
+    ) in card
+    assert "always names one" not in card

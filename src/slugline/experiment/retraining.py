@@ -15,10 +15,10 @@ from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import Topic
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import evaluate, stored_metrics
+from slugline.model.decision import TopicDecision
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fitted import Fitted
@@ -128,7 +128,7 @@ def retrain(
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
     now = content.to_model_file(
-        replace(again, layout=original.layout),
+        replace(again, layout=original.layout, decision=_decision_as(original, again)),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         precision=info.precision,
@@ -202,6 +202,13 @@ def _train_again(
         progress=progress,
     )
     return again.fitted_
+
+
+def _decision_as(original: Fitted, again: Fitted) -> TopicDecision | None:
+    """Return the new decision, in the form in which the original got its topics."""
+    if again.decision is None or original.decision is None:
+        return again.decision
+    return replace(again.decision, as_indicator=original.decision.as_indicator)
 
 
 def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDifference, ...]:

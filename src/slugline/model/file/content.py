@@ -202,7 +202,7 @@ def _content(
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = container.dequantize(container.quantize(arrays, precision), precision)
-    return schema.ModelFile(info, arrays, terms, schema.write_card(info))
+    return schema.ModelFile(info, arrays, terms, schema.write_card(info, arrays.get(_THRESHOLDS)))
 
 
 def _block_info(block: Block, n_terms: int) -> schema.BlockInfo:
@@ -220,7 +220,8 @@ def _restore_block(info: schema.BlockInfo) -> Block:
 def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema.ModelFile:
     """Return the content of a file with other metrics."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
-    return replace(file, info=info, card=schema.write_card(info))
+    card = schema.write_card(info, file.arrays.get(_THRESHOLDS))
+    return replace(file, info=info, card=card)
 
 
 def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:

@@ -208,8 +208,8 @@ class ModelFile:
 # The card -----------------------------------------------------------------------------------------
 
 
-def write_card(info: ModelInfo) -> str:
-    """Return the card of a model."""
+def write_card(info: ModelInfo, thresholds: npt.NDArray[Any] | None = None) -> str:
+    """Return the card of a model; `thresholds` are those of a model of several topics a text."""
     figures = [f"- {_words(name)}: {_format_number(value)}" for name, value in info.metrics.items()]
     sections = [
         "# Topic classifier",
@@ -218,7 +218,11 @@ def write_card(info: ModelInfo) -> str:
         f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
         *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream)]),
         *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
-        *([] if info.decision is msgspec.UNSET else [_describe_decision(info.decision)]),
+        *(
+            []
+            if info.decision is msgspec.UNSET
+            else [_describe_decision(info.decision, thresholds)]
+        ),
         *_describe_routing(info.routing),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
@@ -275,10 +279,13 @@ def _describe_encoder(encoder: EncoderInfo) -> str:
     )
 
 
-def _describe_decision(decision: DecisionInfo) -> str:
+def _describe_decision(decision: DecisionInfo, thresholds: npt.NDArray[Any] | None) -> str:
     said = "It gives each text several topics, or one, "
     said += "and at least one." if decision.at_least_one else "or none."
-    return f"{said} Its thresholds are chosen for the {decision.average} average of F1."
+    spread = ""
+    if thresholds is not None and thresholds.size:
+        spread = f", from {thresholds.min():.2f} to {thresholds.max():.2f} by topic,"
+    return f"{said} Its thresholds{spread} are chosen for the {decision.average} average of F1."
 
 
 def _describe_routing(routing: RoutingInfo | msgspec.UnsetType) -> Iterator[str]:
@@ -306,7 +313,8 @@ def _describe_limits(info: ModelInfo) -> str:
         knows = "the words and topics of its training data"
     else:
         knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    if info.routing is msgspec.UNSET or info.routing.min_precision is None:
+    is_sure = info.routing is msgspec.UNSET or info.routing.min_precision is None
+    if is_sure and (info.decision is msgspec.UNSET or info.decision.at_least_one):
         but = " only, and always names one of its\ntopics, however foreign the text."
     else:
         but = " only. Of a text about something else,\nit may be sure of a topic all the same."
