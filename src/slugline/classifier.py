@@ -307,15 +307,16 @@ class TopicClassifier(TextEstimator):
         Parameters
         ----------
         X : iterable of str
-        y : iterable of str or int, one for each text
+        y : iterable of str or int, one for each text, or several as in `fit`
         classes : iterable of str or int, optional
-            All topics of all batches, needed in the first call of a classifier without `fit`.
+            All topics of all batches, needed in the first call of a classifier without `fit`,
+            unless `y` is an indicator, which has a column for each.
         sample_weight : float array, shape (n_documents,), optional
 
         Raises
         ------
-        DataError : if there are no documents, not one topic for each, or one that is not among
-            `classes`.
+        DataError : if there are no documents, not one topic for each (or several, where batches
+            before had them), or one that is not among `classes`.
         OptionError : if the learner, or blocks with a vocabulary, can't learn from batches, or
             options need all documents at once.
         """

@@ -64,6 +64,22 @@ def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
     assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
 
 
+def test_several_topics_are_learned_in_parts_with_thresholds_and_promises() -> None:
+    texts = [f"{text} {TEXTS[n * 7 % 300]}" if n % 3 else text for n, text in enumerate(TEXTS)]
+    sets = [{topic, TOPICS[n * 7 % 300]} if n % 3 else {topic} for n, topic in enumerate(TOPICS)]
+    steps: Any = Steps()
+    classifier = TopicClassifier(min_precision=0.9).fit(texts, sets, progress=steps)
+    assert steps.shares == [0.2, 0.4, 0.6, 0.8, 1.0]
+    both = classifier.predict(["wheat and barley, the bank and the yen", *NEW])
+    assert list(map(set, both)) == [{"grain", "money"}, {"grain"}, {"trade"}, {"money"}]
+    decision, held_out = classifier.fitted_.decision, classifier.fitted_.held_out_predictions
+    assert decision is not None
+    assert (decision.at_least_one, decision.most) == (True, 2)
+    assert held_out is not None
+    assert len(held_out) >= 300
+    assert classifier.route(NEW)[0].topics == ["grain"]
+
+
 def test_few_documents_are_learned_from_at_once() -> None:
     steps: Any = Steps()
     TopicClassifier().fit(TEXTS[::2], TOPICS[::2], progress=steps)

@@ -224,6 +224,73 @@ def test_without_held_out_documents_there_are_usual_thresholds() -> None:
     assert model.predict(["wheat", "oil"]).tolist()[0] == ("grain",)
 
 
+# Batches ------------------------------------------------------------------------------------------
+
+
+def micro_f1(model: TopicClassifier) -> float:
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
+    answers = [set(topics) for topics in model.fitted_.predict_sets(NEW_TEXTS)]
+    predicted = np.array([[topic in answer for topic in TOPICS] for answer in answers])
+    return float(f1_score(truth, predicted, average="micro"))
+
+
+def in_batches(size: int, y: Any = SETS) -> TopicClassifier:
+    model = TopicClassifier(n_jobs=1)
+    for i in range(0, len(TEXTS), size):
+        model.partial_fit(TEXTS[i : i + size], y[i : i + size], TOPICS if y is SETS else None)
+    return model
+
+
+@pytest.mark.parametrize("size", [240, 80, 7])
+def test_batches_of_any_size_teach_several_topics(size: int) -> None:
+    model = in_batches(size)
+    assert micro_f1(model) > 0.95
+    assert () in model.predict(NEW_TEXTS).tolist()
+    assert model.n_documents_ == 240
+    decision = model.fitted_.decision
+    assert decision is not None
+    assert (decision.at_least_one, decision.most) == (False, max(map(len, SETS)))
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
+    proba = model.predict_proba(NEW_TEXTS)
+    np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.08)
+
+
+def test_an_indicator_in_batches_is_answered_by_an_indicator() -> None:
+    model = in_batches(80, INDICATOR)
+    assert model.classes_.tolist() == [0, 1, 2]
+    expected = [
+        {TOPICS.index(topic) for topic in answer} for answer in in_batches(80).predict(TEXTS)
+    ]
+    assert [set(np.flatnonzero(row)) for row in model.predict(TEXTS)] == expected
+
+
+def test_a_first_batch_may_have_no_topics_at_all() -> None:
+    texts = [text for text, topics in zip(TEXTS, SETS, strict=True) if not topics]
+    model = TopicClassifier(n_jobs=1).partial_fit(texts, [[] for _ in texts], TOPICS)
+    assert set(model.predict(NEW_TEXTS)) == {()}
+    model.partial_fit(TEXTS, SETS)
+    assert micro_f1(model) > 0.9
+
+
+def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> None:
+    several.save(tmp_path / "m.slug")
+    before = several.fitted_.predict_proba(NEW_TEXTS)
+    loaded = slugline.load(tmp_path / "m.slug")
+    loaded.partial_fit(["brent tanker", "brent cargo", "crude brent"], [["oil"]] * 3)
+    # Three documents teach a word, and hardly move curves and thresholds.
+    assert loaded.predict_proba(["brent"])[0, 2] > several.predict_proba(["brent"])[0, 2] + 0.1
+    np.testing.assert_allclose(loaded.predict_proba(NEW_TEXTS), before, atol=0.15)
+    assert several.fitted_.decision is not None
+    assert loaded.fitted_.decision is not None
+    old, new = several.fitted_.decision.thresholds, loaded.fitted_.decision.thresholds
+    np.testing.assert_allclose(new, old, atol=0.02)
+    assert micro_f1(loaded) > 0.95
+    loaded.save(tmp_path / "on.slug")
+    again = slugline.load(tmp_path / "on.slug")
+    # Weights that are too small to matter are not in the file.
+    np.testing.assert_allclose(again.predict_proba(TEXTS), loaded.predict_proba(TEXTS), atol=0.02)
+
+
 # Bad input ----------------------------------------------------------------------------------------
 
 
@@ -262,9 +329,28 @@ def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) 
         TopicClassifier(**options).fit(TEXTS, SETS)
 
 
-def test_batches_are_for_one_topic() -> None:
-    with pytest.raises(OptionError, match="have several"):
-        TopicClassifier().partial_fit(TEXTS, SETS, classes=TOPICS)
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (["oil", "oil"], "earlier batches had a list of topics for each text"),
+        ([["oil"], ["soy"]], "soy"),
+        ([["oil"]], "2 texts and 1 topics"),
+        ([], "2 texts and 0 topics"),
+    ],
+)
+def test_a_batch_of_another_form_or_topic_is_refused(
+    y: Any, words: str, several: TopicClassifier
+) -> None:
+    model = TopicClassifier.from_fitted(several.fitted_)
+    with pytest.raises(DataError, match=words):
+        model.partial_fit(["crude oil", "oil"], y)
+    assert model.fitted_ is several.fitted_
+
+
+def test_a_batch_of_several_topics_after_one_topic_is_refused() -> None:
+    model = TopicClassifier().partial_fit(["crude", "wheat"], ["oil", "grain"], ["oil", "grain"])
+    with pytest.raises(DataError, match="earlier batches had one topic for each text"):
+        model.partial_fit(["crude oil"], [["oil"]])
 
 
 def test_a_topic_named_twice_counts_once(several: TopicClassifier) -> None:

@@ -58,8 +58,8 @@ def is_learned_in_parts(
 
 
 def rows_in_parts(
-    texts: Sequence[str], labels: I64, features: Features, context: FitContext
-) -> Iterator[tuple[Any, I64, FitContext]]:
+    texts: Sequence[str], labels: Any, features: Features, context: FitContext
+) -> Iterator[tuple[Any, Any, FitContext]]:
     """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
 
     The features are always those of the parts that were learned from.
@@ -206,7 +206,7 @@ def fit(
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
     n_unread = 0
-    in_parts = is_learned_in_parts(texts, blocks, settings) and not multilabel
+    in_parts = is_learned_in_parts(texts, blocks, settings)
     if isinstance(learner, LinearLearner) and in_parts:
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
@@ -241,7 +241,8 @@ def fit(
         descriptions={} if dense is None else dict(described),
     )
     if multilabel:
-        return _with_decision(fitted, heldout, y, labels, words, settings)
+        as_indicator = is_indicator(y)
+        return _with_decision(fitted, heldout, labels, words, settings, as_indicator=as_indicator)
     if interrupted:
         return fitted
     if heldout is None and settings.min_precision is not None:
@@ -298,25 +299,52 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
 def _with_decision(
     fitted: Fitted,
     heldout: HeldOutProba | None,
-    y: Any,
     labels: Any,
     words: UnknownWordRate | None,
     settings: FitSettings,
+    *,
+    as_indicator: bool,
 ) -> Fitted:
     """Return `fitted` with a rule that gives several topics, and held-out predictions."""
-    sizes, proba = np.diff(labels.indptr), np.zeros((0, len(fitted.topics)), dtype=np.float32)
-    truth = proba
-    if heldout is not None:
-        rows, proba = heldout
-        truth = labels[rows].toarray()
-    decision = TopicDecision.from_proba(proba, truth, sizes, settings.optimize)
+    if heldout is None:
+        proba, truth = _recent_proba(fitted.learner, len(fitted.topics))
+    else:
+        proba, truth = heldout[1], labels[heldout[0]].toarray()
+    decision = TopicDecision.from_proba(proba, truth, np.diff(labels.indptr), settings.optimize)
     return replace(
         fitted,
-        decision=replace(decision, as_indicator=is_indicator(y)),
+        decision=replace(decision, as_indicator=as_indicator),
         held_out_predictions=HeldOutPredictions.from_decisions(
             proba, truth, words, settings.min_precision
         ),
     )
+
+
+def _recent_proba(learner: Any, n_topics: int) -> tuple[F32, F32]:
+    """Return the latest held-out probabilities after parts or batches, and the topics of rows."""
+    if not hasattr(learner, "recent_"):
+        return (nothing := np.zeros((0, n_topics), dtype=np.float32)), nothing
+    return learner.calibration.proba(learner.recent_.scores), learner.recent_.y
+
+
+def _next_decision(
+    before: Fitted, learner: Any, labels: Any, settings: FitSettings, *, as_indicator: bool
+) -> TopicDecision:
+    """Return the rule after one more batch: if recent scores are few, near the one before."""
+    rule, sizes = before.decision, np.diff(labels.indptr)
+    share, heldout = learner.recent_.share, _recent_proba(learner, len(before.topics))
+    if rule is not None:
+        sizes = np.append(sizes, [rule.at_least_one * rule.most, rule.most])
+        if learner.calibration is getattr(
+            before.learner, "calibration", None
+        ):  # too few scores are new
+            share, heldout = 0.0, (heldout[0][:0], heldout[1][:0])
+    decision = TopicDecision.from_proba(*heldout, sizes, settings.optimize)
+    if rule is None:
+        return replace(decision, as_indicator=as_indicator)
+    moved = np.float32(share) * (decision.thresholds - rule.thresholds)
+    decision = decision.with_thresholds(rule.thresholds + moved)
+    return replace(decision, as_indicator=rule.as_indicator)
 
 
 def _dense_head(
@@ -434,24 +462,33 @@ def fit_batch(
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
     """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
-    texts, names = check_documents(X, y)
-    if is_multilabel(names):
-        raise OptionError(
-            "learning batch by batch is for one topic for each text, and these texts have several; "
-            "call fit with all of them, or fit_stream."
-        )
+    texts, names = check_documents(X, y, may_be_none=True)
+    multilabel = is_multilabel(names)
+    if not texts:
+        raise DataError("there are no documents to learn from; give at least one.")
     if settings.encoder is not None:
         raise OptionError(
             "what an `encoder` says is learned from all documents at once, not batch by batch; "
             "call fit, or leave the encoder out."
         )
     if before is None:
+        if multilabel:
+            _check_multilabel(settings)
+        if classes is None and is_indicator(y):
+            classes = read_indicator(y)[1]
         before = _before_first_batch(settings, classes, texts, names)
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
-    labels = before.topics.encode(names)
+    elif multilabel != before.multilabel:
+        form = "a list of topics" if before.multilabel else "one topic"
+        raise DataError(
+            f"earlier batches had {form} for each text, and `y` has another form; give it in the "
+            "same form, or call fit."
+        )
+    topics = before.topics
+    labels: Any = topics.encode_sets(names) if multilabel else topics.encode(names)
     if settings.class_weight == "balanced":
         raise OptionError(
             "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
@@ -462,7 +499,10 @@ def fit_batch(
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
     rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
     learner.partial_fit(rows, labels, replace(context, moved=moved))
-    digest = documents.compute_digest(texts, names)
+    digest, decision = documents.compute_digest(texts, names), None
+    if multilabel:
+        indicator = is_indicator(y)
+        decision = _next_decision(before, learner, labels, settings, as_indicator=indicator)
     return replace(
         before,
         features=features,
@@ -474,6 +514,7 @@ def fit_batch(
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
+        decision=decision,
         held_out_predictions=None,  # they were answered by other weights
         stream=None,
     )

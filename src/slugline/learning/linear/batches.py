@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers
-from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.calibration import (
+    Calibration,
+    TopicCalibration,
+    fit_calibration,
+    fit_topic_calibration,
+)
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
 
@@ -18,7 +24,8 @@ from slugline.learning.linear import fit, steps
 _SQUARED_SUM_OF_LEARNED = 3.0
 # Topics that are learned at a time: while room is made for new columns, this many take it twice.
 _TOPICS_AT_A_TIME = 32
-# The calibration moves away from the one before as the rows become this many.
+# The calibration moves away from the one before as the rows become this many; times the topics, if
+# each has a curve of its own.
 _ENOUGH_ROWS = 50
 # It is fitted again when this share of the latest rows is new, as that takes longer than learning
 # from a few rows.
@@ -33,7 +40,7 @@ class LinearStream:
     weights : float32 CSR array, shape (n_columns, n_topics)
         To start from.
     biases : float32 array, shape (n_topics,)
-    calibration : Calibration
+    calibration : Calibration or TopicCalibration
     passes : int or None
         Passes over the rows of a batch; by default, their number decides.
     seed : int
@@ -44,7 +51,7 @@ class LinearStream:
         self,
         weights: sp.csr_array,
         biases: F32,
-        calibration: Calibration,
+        calibration: Any,
         *,
         passes: int | None = None,
         seed: int = 0,
@@ -61,16 +68,27 @@ class LinearStream:
         self._totals = np.zeros(len(biases))
         # Rows learned from: unknown for the weights of a finished model.
         self._n_learned = np.inf
-        self._recent, self._n_new = _RecentScores.empty(len(biases)), 0
+        multilabel = isinstance(calibration, TopicCalibration)
+        enough = _ENOUGH_ROWS * (len(biases) if multilabel else 1)
+        self.recent, self._n_new = RecentScores.empty(len(biases), multilabel, enough), 0
 
     @classmethod
     def empty(
-        cls, n_columns: int, n_topics: int, *, passes: int | None = None, seed: int = 0
+        cls,
+        n_columns: int,
+        n_topics: int,
+        *,
+        multilabel: bool = False,
+        passes: int | None = None,
+        seed: int = 0,
     ) -> LinearStream:
         """Return a stream that has not learned yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
-        stream = cls(weights, biases, fit.DEFAULT_CALIBRATION, passes=passes, seed=seed)
+        recent = RecentScores.empty(n_topics, multilabel, 1 if multilabel else _ENOUGH_ROWS)
+        calibration = recent.fit() if multilabel else fit.DEFAULT_CALIBRATION
+        stream = cls(weights, biases, calibration, passes=passes, seed=seed)
+        stream.recent = recent
         stream._is_first, stream._n_learned = True, 0
         for sums in stream._sums:
             sums.fill(fit.INITIAL_SQUARED_SUM)
@@ -200,41 +218,68 @@ class LinearStream:
         return fit.HeldOutScores(rows, self.decision_function(renormalized))
 
     def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
-        rows = heldout.rows
-        self._recent = self._recent.append(
-            heldout.scores, problem.labels.topics[rows], problem.costs[rows]
-        )
+        rows, labels = heldout.rows, problem.labels.take(heldout.rows)
+        y = labels.indicator(len(self.biases)) if labels.multilabel else labels.topics
+        self.recent = self.recent.append(heldout.scores, y, problem.costs[rows])
         self._n_new += len(rows)
-        if self._n_new > _NEW_SHARE * len(self._recent.y):
-            self.calibration, self._n_new = self._recent.calibration(self.calibration), 0
+        if self._n_new > _NEW_SHARE * len(self.recent.y):
+            self.calibration, self._n_new = self.recent.calibration(self.calibration), 0
 
 
 @dataclass(frozen=True)
-class _RecentScores:
-    """Scores of the latest rows before they were learned from."""
+class RecentScores:
+    """Scores of the latest rows before they were learned from.
+
+    Attributes
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+    y : int array, shape (n_rows,), or float32 array, shape (n_rows, n_topics)
+        The topic of each row, or a 1 for each of several.
+    costs : float32 array, shape (n_rows,)
+    enough : int
+        Number of rows from which on what was chosen on others before counts for nothing.
+    """
 
     scores: F32
-    y: I64
+    y: Any
     costs: F32
+    enough: int
 
     @classmethod
-    def empty(cls, n_topics: int) -> _RecentScores:
+    def empty(cls, n_topics: int, multilabel: bool, enough: int) -> RecentScores:
+        """Return the scores of no rows."""
         scores, costs = np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.float32)
-        return cls(scores, np.zeros(0, dtype=np.int64), costs)
+        return cls(scores, scores if multilabel else np.zeros(0, dtype=np.int64), costs, enough)
 
-    def append(self, scores: F32, y: I64, costs: F32) -> _RecentScores:
+    def append(self, scores: F32, y: Any, costs: F32) -> RecentScores:
         """Return the latest of these and more, as many as calibration uses."""
-        latest = slice(-max(1, fit.MAX_SCORES // scores.shape[1]), None)
-        return _RecentScores(
+        n_scores = fit.max_scores(fit.MAX_SCORES, self.y.ndim > 1)
+        latest = slice(-max(1, n_scores // scores.shape[1]), None)
+        return RecentScores(
             np.concatenate([self.scores, scores])[latest],
             np.concatenate([self.y, y])[latest],
             np.concatenate([self.costs, costs])[latest],
+            self.enough,
         )
 
-    def calibration(self, before: Calibration) -> Calibration:
+    @property
+    def share(self) -> float:
+        """How much they count beside what was chosen before, up to 1."""
+        return min(1.0, len(self.y) / self.enough)
+
+    def fit(self) -> Any:
+        """Return the calibration that fits them alone."""
+        function: Any = fit_topic_calibration if self.y.ndim > 1 else fit_calibration
+        return function(self.scores, self.y, self.costs)
+
+    def calibration(self, before: Any) -> Any:
         """Return the calibration that fits them; if they are few, near the one before."""
-        share = min(1.0, len(self.y) / _ENOUGH_ROWS)
-        fitted = fit_calibration(self.scores, self.y, self.costs)
+        share, fitted = self.share, self.fit()
+        if isinstance(fitted, TopicCalibration):
+            pairs = zip(fitted, before, strict=True)
+            return TopicCalibration(
+                *(np.float32(share) * new + np.float32(1 - share) * old for new, old in pairs)
+            )
         return Calibration(
             float(fitted.inverse_temperature**share * before.inverse_temperature ** (1 - share)),
             share * fitted.uniform_weight + (1 - share) * before.uniform_weight,

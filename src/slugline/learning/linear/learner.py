@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
 
     from slugline.learning.learner import FitContext
-    from slugline.learning.linear.batches import LinearStream
+    from slugline.learning.linear.batches import LinearStream, RecentScores
 
 # Up to so many weights make a dense table, which is faster.
 _MAX_DENSE = 1 << 24
@@ -65,6 +65,8 @@ class LinearLearner(LinearOptions):
         Number of training documents that were left out.
     left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
         After `fit`: rows and their held-out scores; not saved in files.
+    recent_ : RecentScores
+        After batches or parts: scores of the latest rows before they were learned from, likewise.
 
     Examples
     --------
@@ -83,6 +85,7 @@ class LinearLearner(LinearOptions):
     calibration: Any
     n_left_out: int
     left_out_: tuple[Index, F32]
+    recent_: RecentScores
     # Either fixed weights, and the table made from them when scores are first asked for; or a
     # stream, which can learn on.
     _weights: sparse.SparseRows | None = None
@@ -105,12 +108,13 @@ class LinearLearner(LinearOptions):
         scores are kept from call to call, but not in a model file.
         """
         X = sparse.check_csr(X)
-        stream = self._start_stream(X.shape[1], context)
+        stream = self._start_stream(X.shape[1], context, not isinstance(y, np.ndarray))
         if context.moved is not None:
             stream.widen(context.moved, X.shape[1])
         stream.learn(sparse.check_csr(X, stream.n_columns), y, context)
         self._weights, self._table, self._stream = None, None, stream
         self.biases, self.calibration = stream.biases, stream.calibration
+        self.recent_ = stream.recent
         if context.first:
             self.n_left_out = 0
 
@@ -139,13 +143,17 @@ class LinearLearner(LinearOptions):
             for X, y, context in parts:
                 if stream is None:
                     stream = LinearStream.empty(
-                        X.shape[1], context.n_topics, passes=self.passes or 1, seed=context.seed
+                        X.shape[1],
+                        context.n_topics,
+                        multilabel=not isinstance(y, np.ndarray),
+                        passes=self.passes or 1,
+                        seed=context.seed,
                     )
                 elif context.moved is not None:
                     moved = context.moved
                     stream.widen(moved, X.shape[1])
                 stream.learn(X, y, context, undo=False)
-                n_learned, n_columns, moved = n_learned + len(y), X.shape[1], None
+                n_learned, n_columns, moved = n_learned + X.shape[0], X.shape[1], None
         except KeyboardInterrupt:
             if not n_learned:
                 raise
@@ -153,6 +161,7 @@ class LinearLearner(LinearOptions):
             context.progress.note(INTERRUPTED.format(outcome))
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
+        self.recent_ = stream.recent
         vars(self).pop("left_out_", None)  # that of an earlier fit
         return n_learned
 
@@ -163,12 +172,12 @@ class LinearLearner(LinearOptions):
         learner.biases, learner.calibration, learner.n_left_out = biases, calibration, 0
         return learner
 
-    def _start_stream(self, n_columns: int, context: FitContext) -> LinearStream:
+    def _start_stream(self, n_columns: int, context: FitContext, multilabel: bool) -> LinearStream:
         from slugline.learning.linear.batches import LinearStream
 
         options: Any = {"passes": self.passes, "seed": context.seed}
         if context.first:
-            return LinearStream.empty(n_columns, context.n_topics, **options)
+            return LinearStream.empty(n_columns, context.n_topics, multilabel=multilabel, **options)
         if self._stream is None:
             return LinearStream(self.weights, self.biases, self.calibration, **options)
         return self._stream.copy()

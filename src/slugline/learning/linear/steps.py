@@ -280,7 +280,7 @@ def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     totals : array, shape (n_topics,)
         The number of rows of each topic, or their total cost.
     """
-    mean = totals.sum() / np.count_nonzero(totals)
+    mean = totals.sum() / np.count_nonzero(totals) if totals.any() else 1.0
     rarity = mean / np.where(totals > 0, np.minimum(totals, mean), mean)
     return (rarity**_RARITY_POWER).astype(np.float32)
 
