@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.corrections.gate import topic_changes
 from slugline.corrections.learning import merge_corrections, to_corpus
+from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
 from slugline.errors import DataError, StoreError
@@ -112,6 +114,14 @@ def test_corrections_to_one_topic_and_to_several_are_not_mixed() -> None:
     )
 
 
+def correct(text: str, topics: tuple[str, ...], times: int) -> None:
+    fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
+    with CorrectionStore("c.db") as store:
+        for n in range(times):
+            corrected = f"{text} no {n * 14 % 1000 + 1}"
+            store.add(text=corrected, topic=topics, answer=("a",), **fields)
+
+
 @pytest.fixture
 def learn(run: Any, tmp_path: Path) -> Any:
     """Return a function that trains a model again with so many corrections of a text."""
@@ -121,11 +131,7 @@ def learn(run: Any, tmp_path: Path) -> Any:
     assert trained.code == 0, trained.err
 
     def learn(text: str, topics: tuple[str, ...], times: int) -> Any:
-        fields: dict[str, Any] = {"probability": 0.5, "model": "m", "digest": "d"}
-        with CorrectionStore("c.db") as store:
-            for n in range(times):
-                corrected = f"{text} no {n * 14 % 1000 + 1}"
-                store.add(text=corrected, topic=topics, answer=("a",), **fields)
+        correct(text, topics, times)
         return run("train", "data.jsonl", "--corrections", "c.db", "-o", "m.slug", "--json", "-q")
 
     return learn
@@ -149,6 +155,25 @@ def test_corrections_that_take_a_topic_away_everywhere_are_held_back(learn: Any)
     assert not json.loads(result.out)["corrections"]["passes"]
     assert "topic 'b' got clearly worse: " in result.err
     assert Path("m.slug").read_bytes() == before
+
+
+@pytest.mark.usefixtures("learn")
+def test_a_server_learns_several_topics_by_itself() -> None:
+    log: list[str] = []
+    correct("alpha apple axe dune desk", ("a", "d"), 12)
+    loop = RetrainingLoop("m.slug", ["data.jsonl"], "c.db", 12, log.append, pauses=(0.05, 1))
+    loop.start()
+    until = time.monotonic() + 120
+    while loop.state()["last"] is None and time.monotonic() < until:
+        time.sleep(0.05)
+    last = loop.state()["last"]
+    loop.stop()
+    assert (last["outcome"], last["new_topics"]) == ("replaced", ["d"]), log
+    assert (
+        "12 are right after learning from the others, 0 before; exact match on" in last["message"]
+    )
+    [answer] = load("m.slug").predict(["dune desk alpha apple axe"])
+    assert set(answer) == {"a", "d"}
 
 
 def test_exported_corrections_are_documents_like_others(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 
 import slugline
 from server import client, make_state
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import DataError
 from slugline.serving.mcp.tools import ModelTools
 from slugline.serving.model import Models
 from slugline.serving.settings import Limits
@@ -104,6 +106,16 @@ def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
     assert len(more.results[0].top) == 5
     topics: Any = tools.call("list_topics", {})
     assert topics.multilabel
+
+
+def test_agents_correct_all_topics(path: Path, tmp_path: Path) -> None:
+    with CorrectionStore(tmp_path / "c.db") as store:
+        tools = ModelTools(Models.load([str(path)]), Limits(), store)
+        reply: Any = tools.call("add_correction", {"text": BOTH, "topics": ["account"]})
+        assert (reply.topics, sorted(reply.answer)) == (["account"], ["billing", "shipping"])
+        with pytest.raises(DataError, match="tickets gives a text several topics; give all"):
+            tools.call("add_correction", {"text": BOTH, "topic": "account"})
+        assert [row.topic for row in store.rows()] == [("account",)]
 
 
 # Corrections --------------------------------------------------------------------------------------

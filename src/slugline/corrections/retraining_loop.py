@@ -255,6 +255,7 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
             last = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {last}"}
     now, (after, before) = taught["now_right"], taught["paired"]["accuracy"]
+    measure = "exact match" if "micro_f1" in taught["paired"] else "accuracy"
     figures = {
         "n_texts": taught["n_texts"],
         "now_right": now,
@@ -267,7 +268,7 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
         return {"outcome": "held back", "message": message} | figures
     message = (
         f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
-        f"after learning from the others, {now['n_before']:,} before; accuracy on test texts "
+        f"after learning from the others, {now['n_before']:,} before; {measure} on test texts "
         f"{before:.3f} before, {after:.3f} after; `slugline rollback {model}` goes back"
     )
     return {"outcome": "replaced", "message": message} | figures
