@@ -222,8 +222,8 @@ TOOLS = (
         title="Keep a correction",
         description="Keeps the right topic of a text that the model got wrong, for the next time "
         "that it is trained; its answers don't change until then. Use it only if a person has "
-        "said, or you know for certain, what the right topic is. If the model gives several topics, "
-        "give all that are right as `topics` instead of `topic`. A topic that the model doesn't "
+        "said, or you know for certain, what the right topic is. If the model gives several, give "
+        "all that are right as `topics` instead of `topic`. A topic that the model doesn't "
         "have is kept as a new one; if it is spelled much like another one, say `is_new`. `who` is "
         "the name of who says so.",
         arguments=messages.CorrectionRequest,
