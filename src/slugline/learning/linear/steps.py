@@ -331,7 +331,7 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     n_columns, n_topics = counts.shape
     pairs = counts.tocoo()  # a value for each term and topic that occur together
     terms, share = pairs.row, (sizes / sizes.sum())[pairs.col]
-    prior = _PRIOR * n_topics
+    prior = _PRIOR * max(1, n_topics)
     total = np.bincount(terms, pairs.data, n_columns) + prior
     ratio = (pairs.data / share + prior) / total[terms]
     divergence = np.bincount(terms, share * ratio * np.log(ratio), n_columns).astype(np.float64)
