@@ -475,7 +475,7 @@ def test_a_card_says_how_several_topics_are_given(tmp_path: Path) -> None:
     card = container.read(tmp_path / "several.slug").card
     thresholds = model.fitted_.decision.thresholds  # type: ignore[union-attr]
     assert (
-        "It gives each text several topics, or one, or none. Its thresholds, from "
+        "It gives each text none, one or several topics. Its thresholds, from "
         f"{thresholds.min():.2f} to {thresholds.max():.2f} by topic, are chosen for the micro "
         "average of F1."
     ) in card

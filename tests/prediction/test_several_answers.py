@@ -15,7 +15,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_corpus
-from slugline.prediction.cluster import predict_frame
+from slugline.prediction.cluster import predict_frame, predict_partitions
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import ModelCopy
 
@@ -196,6 +196,26 @@ def test_a_precision_gives_only_sure_topics_and_says_why_there_are_none(run: Run
     run("predict", "m.slug", "new.csv", "-q", "--min-precision", 0.9, "-o", "out.jsonl")
     written = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert [row["topics"] for row in written] == [row["topics"] for row in [*answers, last]]
+
+
+def test_dask_gives_lists_and_parquet_holds_them(tmp_path: Path) -> None:
+    dask = pytest.importorskip("dask.dataframe")
+    pa = pytest.importorskip("pyarrow")
+    model = TopicClassifier(n_jobs=1).fit(*map(list, zip(*TRAIN, strict=True)))
+    frame = pd.DataFrame({"text": TEXTS})
+    answers = predict_partitions(model, dask.from_pandas(frame, npartitions=3))
+
+    expected = predict_frame(ModelCopy.from_model(model), frame)
+    pd.testing.assert_frame_equal(answers.compute(scheduler="sync"), expected)
+    types = [pa.list_(pa.string()), pa.list_(pa.float64()), pa.string(), pa.string(), pa.float64()]
+    answers.to_parquet(
+        tmp_path / "out",
+        write_index=False,
+        schema=pa.schema([*zip(answers.columns, types, strict=True)]),
+        compute_kwargs={"scheduler": "sync"},
+    )
+    written = pd.read_parquet(tmp_path / "out")
+    assert [*map(list, written["topics"])] == expected["topics"].tolist()
 
 
 def test_data_frames_get_lists() -> None:

@@ -115,7 +115,7 @@ class Fitted:
             learned_from += f", {counted(len(self.descriptions), 'description')}"
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
-            *([("for a text", "several topics, or one")] if self.multilabel else []),
+            *([("for a text", "one or several topics")] if self.multilabel else []),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             *([("columns", format_columns(beside))] if beside else []),
             ("learner", repr(self.learner)),

@@ -215,7 +215,8 @@ def predict_partitions(
         With `coverage`; missing if there is no text.
 
     A model of several topics a text gives `topics` and `probabilities`, a list each, in place of
-    topic and probability; then reason, guess and `guess_probability`.
+    topic and probability; then reason, guess and `guess_probability`. Dask can't infer the type of
+    lists: give `to_parquet` the `schema` of all columns.
 
     Raises
     ------

@@ -280,8 +280,8 @@ def _describe_encoder(encoder: EncoderInfo) -> str:
 
 
 def _describe_decision(decision: DecisionInfo, thresholds: npt.NDArray[Any] | None) -> str:
-    said = "It gives each text several topics, or one, "
-    said += "and at least one." if decision.at_least_one else "or none."
+    none = "" if decision.at_least_one else "none, "
+    said = f"It gives each text {none}one or several topics."
     spread = ""
     if thresholds is not None and thresholds.size:
         spread = f", from {thresholds.min():.2f} to {thresholds.max():.2f} by topic,"
