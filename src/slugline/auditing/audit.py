@@ -6,21 +6,28 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 
 from slugline.auditing import evidence
 from slugline.auditing.evidence import Neighbours, OddText
-from slugline.auditing.suspicion import TopicEvidence, compare_copies, error_probabilities
+from slugline.auditing.suspicion import (
+    SetEvidence,
+    TopicEvidence,
+    compare_copies,
+    error_probabilities,
+)
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.words import percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
+from slugline.corpus.topic_sets import split_rows
 from slugline.errors import DataError
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.text.blocks import default_blocks
 from slugline.text.features import Features
@@ -97,6 +104,9 @@ _DOUBTED = 0.08
 _N_LEAD, _LONG_WORD = 48, 100
 # Weight of the evidence in the order of documents whose suspicion is equal.
 _TIE = 1e-9
+#: The probability from which on a topic of several is changed.
+PROBABLE = 0.5
+AnyEvidence: TypeAlias = TopicEvidence | SetEvidence
 # How many times as long as reading its texts an audit takes, on average.
 _READINGS = 30
 
@@ -129,10 +139,11 @@ class Audit:
     n_train: int  # number of training documents
     suspicion: F64  # shape (n_documents,): probability that the topic is wrong
     order: Index  # shape (n_documents,): the documents, the most suspect first
-    likely: list[str]  # the topic that each document probably has if its topic is wrong
+    # The topic that each document probably has if its topic is wrong; of several, all of them.
+    likely: list[Any]
     nearest: Neighbours
     topics: Topics
-    evidence: TopicEvidence
+    evidence: AnyEvidence
     copies: Copies
     alike: list[SimilarTopics]
     odd: list[OddText]
@@ -204,8 +215,8 @@ def _audit(
     X = features.fit_transform(corpus.texts)
     work = f"each of {len(corpus):,} documents is compared with all others"
     announce(progress, work, _READINGS * (time.perf_counter() - started))
-    topics = Topics.fit(corpus.topics)
-    y = topics.encode(corpus.topics)
+    topics = Topics.fit(corpus.all_topics())
+    y: Any = (topics.encode_sets if corpus.multilabel else topics.encode)(corpus.topics)
     progress.update("comparing texts", 1 / n_steps)
     same = evidence.number_identical(corpus.texts)
     pairs = evidence.find_near_pairs(X, seed)
@@ -220,12 +231,20 @@ def _audit(
     copies = evidence.group_members(evidence.number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
-    judged = _can_judge(y, groups)
+    can_judge = _can_judge(y, groups)
+    judged = np.zeros(0, dtype=bool) if corpus.multilabel else can_judge[y]
+    has = y.toarray() > 0 if corpus.multilabel else None
+
+    def collect(scores: F32) -> AnyEvidence:
+        if has is None:
+            return TopicEvidence(scores, shares, y)
+        sets = evidence.number_equal(map(frozenset, corpus.topics))
+        return SetEvidence(scores, shares, has, sets, can_judge, seed)
 
     def most_suspect(scores: F32) -> Mask:
-        suspicion = _suspicion(TopicEvidence(scores, shares, y), judged, copies, seed)
-        is_suspect = np.zeros(len(y), dtype=bool)
-        is_suspect[np.argsort(-suspicion, kind="stable")[: int(_DOUBTED * len(y))]] = True
+        suspicion = _suspicion(collect(scores), judged, copies, seed)
+        is_suspect = np.zeros(len(corpus), dtype=bool)
+        is_suspect[np.argsort(-suspicion, kind="stable")[: int(_DOUBTED * len(corpus))]] = True
         return is_suspect
 
     leads = _leads(corpus.texts, X, n_jobs)
@@ -233,15 +252,15 @@ def _audit(
         *(X, leads, y, context, groups, most_suspect),
         lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )
-    by_topic = TopicEvidence(scores, shares, y)
+    by_topic = collect(scores)
     suspicion = _suspicion(by_topic, judged, copies, seed)
     words = _words(X, features)
     return Audit(
         corpus=corpus,
         n_train=n_train,
         suspicion=suspicion,
-        order=np.argsort(-(suspicion + _TIE * by_topic.against(y)), kind="stable"),
-        likely=_likely_topics(by_topic, topics, copies, suspicion),
+        order=np.argsort(-(suspicion + _TIE * by_topic.against(by_topic.y)), kind="stable"),
+        likely=_likely_topics(by_topic, corpus.topics, topics, copies, suspicion),
         nearest=nearest,
         topics=topics,
         evidence=by_topic,
@@ -251,7 +270,11 @@ def _audit(
             [rows for rows in evidence.group_members(groups) if len(set(same[rows].tolist())) > 1],
             _find_leaks(X, n_train, same, pairs),
         ),
-        alike=find_similar_topics([str(name) for name in topics.names], y[judged], scores[judged]),
+        alike=find_similar_topics(
+            [str(name) for name in topics.names],
+            # Of several topics, those that go together would look alike.
+            *((by_topic.y[:0], scores[:0]) if corpus.multilabel else (y[judged], scores[judged])),
+        ),
         odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, copies, groups),
         lines=evidence.find_shared_lines(corpus.texts),
         features=features,
@@ -280,7 +303,7 @@ def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
 def _check(corpus: Corpus) -> None:
     if not len(corpus):
         raise DataError(f"{corpus.name} holds no documents; an audit needs some of two topics.")
-    if len(set(corpus.topics)) == 1:
+    if len(set(corpus.topics)) == 1 and corpus.topics[0] != ():
         raise DataError(
             f"{corpus.name}: every document has the topic {short_repr(corpus.topics[0])}, so that "
             "none can be wrong; give documents of two topics, and check which column holds the "
@@ -301,7 +324,9 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return X
 
 
-def _suspicion(by_topic: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
+def _suspicion(by_topic: AnyEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
+    if isinstance(by_topic, SetEvidence):
+        return compare_copies(by_topic.errors.max(axis=1), by_topic.y, copies)
     scores, shares, y = by_topic.scores, by_topic.shares, by_topic.y
     probability = np.full(len(y), 0.5)
     if judged.any():
@@ -313,24 +338,44 @@ def _suspicion(by_topic: TopicEvidence, judged: Mask, copies: Sequence[Index], s
     return compare_copies(probability, y, copies)
 
 
-def _can_judge(y: I64, groups: Index) -> Mask:
-    """Return which documents have a topic that others, not only their copies, have too."""
-    pairs = np.unique(np.stack([y, groups], axis=1), axis=0)
-    n_groups = np.bincount(pairs[:, 0], minlength=int(y.max()) + 1)
-    judged: Mask = n_groups[y] > 1
-    return judged
+def _can_judge(y: Any, groups: Index) -> Mask:
+    """Return which topics several documents have that are not only copies."""
+    labels = Labels.from_y(y)
+    pairs = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
+    can_judge: Mask = np.bincount(pairs[:, 0]) > 1
+    return can_judge
 
 
 def _likely_topics(
-    by_topic: TopicEvidence, topics: Topics, copies: Sequence[Index], suspicion: F64
-) -> list[str]:
-    """Return the topic of the best supported copy with another topic, or else by the evidence."""
-    y, likely = by_topic.y, by_topic.likely(by_topic.y)
+    by_topic: AnyEvidence,
+    labels: Sequence[Any],
+    topics: Topics,
+    copies: Sequence[Index],
+    suspicion: F64,
+) -> list[Any]:
+    """Return the topic of the best supported copy with another topic, or else by the evidence.
+
+    Of several topics, doubtful ones are taken away and missing ones added, at least one.
+    """
+    y = by_topic.y
+    if isinstance(by_topic, SetEvidence):
+        is_changed = by_topic.errors >= PROBABLE
+        is_changed[np.arange(len(y)), by_topic.errors.argmax(axis=1)] = True
+        names = [str(name) for name in topics.names]
+        sets = split_rows(by_topic.has ^ is_changed, names, by_topic.strength)
+        likely: list[Any] = [
+            (*[name for name in old if name in new], *[name for name in new if name not in old])
+            for new, old in zip(sets, labels, strict=True)
+        ]
+    else:
+        numbers = by_topic.likely(y).tolist()
+        likely = [str(name) for name in topics.decode(numbers)]
     for rows in copies:
         by_support = rows[np.argsort(suspicion[rows], kind="stable")]
         best = by_support[0]
-        likely[rows[y[rows] != y[best]]] = y[best]
-    return [str(name) for name in topics.decode(likely.tolist())]
+        for row in rows[y[rows] != y[best]].tolist():
+            likely[row] = labels[best]
+    return likely
 
 
 def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:

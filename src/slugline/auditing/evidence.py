@@ -6,7 +6,7 @@ import functools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,7 @@ from scipy.special import bdtr
 from slugline.base.arrays import F32, F64, I64, U64, Index, Integers, Mask
 from slugline.base.words import counted
 from slugline.corpus.splits import make_folds
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import scores_in_folds
 from slugline.text.sparse import boundaries, ranges, row_lengths
@@ -44,9 +45,9 @@ def number_identical(texts: Sequence[str]) -> Index:
     return number_equal(" ".join(text.casefold().split()) for text in texts)
 
 
-def number_equal(texts: Iterable[str]) -> Index:
+def number_equal(texts: Iterable[Any]) -> Index:
     """Return a number for each text, the same for equal ones."""
-    numbers: dict[str, int] = {}
+    numbers: dict[Any, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
@@ -174,8 +175,13 @@ class Neighbours(NamedTuple):
     # Shape (n_rows, 10): the part of the cosine by rare terms; 0 where there is no document.
     cosine: F32
 
-    def shares(self, y: I64, n_topics: int) -> F32:
+    def shares(self, y: Any, n_topics: int) -> F32:
         """Return each topic's share of the sum of cosines, shape (n_rows, n_topics)."""
+        if not isinstance(y, np.ndarray):  # several topics: shares may add up to more than 1
+            ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
+            near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
+            sums = (sp.csr_array(near, shape=(len(self.rows), y.shape[0])) @ y).toarray()
+            return np.asarray(sums / np.maximum(self.cosine.sum(axis=1, keepdims=True), 1e-9))
         shares = np.zeros((len(self.rows), n_topics), dtype=np.float32)
         owner = np.arange(len(self.rows)).repeat(self.rows.shape[1])
         np.add.at(shares, (owner, y[self.rows].ravel()), self.cosine.ravel())
@@ -183,15 +189,17 @@ class Neighbours(NamedTuple):
         return np.divide(shares, total, out=shares, where=total > 0)
 
 
-def assign_folds(y: I64, groups: Index, seed: int) -> I64:
+def assign_folds(y: Any, groups: Index, seed: int) -> I64:
     """Return the fold of each row; rows of a group share it."""
-    return make_folds(y.tolist(), min(N_FOLDS, len(np.unique(groups))), seed, groups)
+    return make_folds(
+        Labels.from_y(y).to_topics(), min(N_FOLDS, len(np.unique(groups))), seed, groups
+    )
 
 
 def heldout_scores(
     X: sp.csr_array,
     leads: sp.csr_array,
-    y: I64,
+    y: Any,
     context: FitContext,
     groups: Index,
     suspects: Callable[[F32], Mask],
@@ -208,7 +216,7 @@ def heldout_scores(
     X : float32 CSR array, shape (n_rows, n_columns)
     leads : float32 CSR array, shape (n_rows, n_lead_columns)
         Rows of the beginnings of the texts, which often show the topic of a long one best.
-    y : int array, shape (n_rows,)
+    y : int array, shape (n_rows,), or CSR array with a 1 for each topic of a row
     context : FitContext
     groups : int array, shape (n_rows,)
         Rows of a group don't judge each other.
@@ -217,7 +225,7 @@ def heldout_scores(
     on_round : callable, optional
         Called with the number of each round, from 0, before it begins.
     """
-    is_used = np.ones(len(y), dtype=bool)
+    is_used = np.ones(X.shape[0], dtype=bool)
     by_frequency = frequency_scores(X, y, context.n_topics, assign_folds(y, groups, context.seed))
     total = np.zeros_like(by_frequency)
     for number, rows in enumerate((X, leads, X)):
@@ -231,7 +239,7 @@ def heldout_scores(
     return total
 
 
-def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
+def frequency_scores(X: sp.csr_array, y: Any, n_topics: int, folds: I64) -> F32:
     """Return held-out scores by the frequency of terms in each topic, shape (n_rows, n_topics).
 
     The mean of each row is 0, and the standard deviation of all scores 0.1.
@@ -241,7 +249,7 @@ def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
     Multinomial naive Bayes: Manning, Raghavan, Schuetze (2008), Introduction to IR, 13.2;
     with equal priors.
     """
-    scores = np.zeros((len(y), n_topics), dtype=np.float32)
+    scores = np.zeros((X.shape[0], n_topics), dtype=np.float32)
     for fold in range(N_FOLDS):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         scores[test] = (X[test] @ _log_odds(X[train], y[train], n_topics)).toarray()
@@ -252,21 +260,23 @@ def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
     return scores * np.float32(_FREQUENCY_SHARE / deviation) if deviation > 0 else scores
 
 
-def topic_indicators(y: I64, n_topics: int) -> sp.csr_array:
-    """Return a 1 in the column of each row's topic, shape (n_rows, n_topics)."""
-    ones = np.ones(len(y), dtype=np.float32)
-    return sp.csr_array((ones, y, np.arange(len(y) + 1)), shape=(len(y), n_topics))
+def topic_indicators(y: Any, n_topics: int) -> sp.csr_array:
+    """Return a 1 in the column of each row's topics, shape (n_rows, n_topics)."""
+    labels = Labels.from_y(y)
+    ones = np.ones(len(labels.topics), dtype=np.float32)
+    return sp.csr_array((ones, labels.topics, labels.starts), shape=(len(labels), n_topics))
 
 
-def _log_odds(X: sp.csr_array, y: I64, n_topics: int) -> sp.csr_array:
+def _log_odds(X: sp.csr_array, y: Any, n_topics: int) -> sp.csr_array:
     """Return the weights of terms, less those of a term that the topic doesn't have."""
     weights = (X.T.tocsr() @ topic_indicators(y, n_topics)).tocsr()
     weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
     return weights
 
 
-def _log_totals(X: sp.csr_array, y: I64, n_topics: int) -> F32:
-    totals = np.bincount(y, X.sum(axis=1), minlength=n_topics) / _SMOOTHING
+def _log_totals(X: sp.csr_array, y: Any, n_topics: int) -> F32:
+    labels = Labels.from_y(y)
+    totals = np.bincount(labels.topics, X.sum(axis=1)[labels.rows], n_topics) / _SMOOTHING
     return np.log(totals + X.shape[1]).astype(np.float32)
 
 
@@ -334,7 +344,7 @@ class OddText(NamedTuple):
 
 def find_odd_texts(
     texts: Sequence[str],
-    topics: Sequence[str],
+    topics: Sequence[Any],
     words: sp.csr_array,
     copies: Sequence[Index],
     groups: Index,
@@ -391,7 +401,7 @@ def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
 
 
 def _of_many_topics(
-    topics: Sequence[str], copies: Sequence[Index], n_words: Integers
+    topics: Sequence[Any], copies: Sequence[Index], n_words: Integers
 ) -> Iterator[OddText]:
     for rows in copies:
         n_topics = len({topics[row] for row in rows.tolist()})

@@ -17,10 +17,14 @@ import scipy.sparse as sp
 
 from slugline.auditing.audit import Audit
 from slugline.auditing.evidence import topic_indicators
+from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.words import join_words
+from slugline.corpus.corpus import Corpus
 from slugline.corpus.formats import decimal_cell
+from slugline.corpus.rows import TopicForm, format_topics
+from slugline.corpus.topic_sets import join_topics
 from slugline.prediction.files import excel_file, guard_cell
 
 #: Documents in a table to review, if fewer are probably wrong.
@@ -46,8 +50,8 @@ class Finding:
     at: int | str  # its place in the source
     part: str  # "train" or "test"
     suspicion: float  # probability that its topic is wrong
-    topic: str
-    likely: str
+    topic: Any  # several are a tuple
+    likely: Any
     reasons: list[str]
     # A document to compare: a copy with another topic, or the nearest one of the likely topic.
     beside: int | None
@@ -133,7 +137,7 @@ class Findings:
         part = "test " if self.audit.is_test(row) else ""
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
-    def spans(self, row: int, topic: str, likely: str) -> list[Span]:
+    def spans(self, row: int, topic: Any, likely: Any) -> list[Span]:
         """Return spans of the words of a document that speak most for one of two topics.
 
         A weight over 0 is for `likely`, and under 0 for `topic`: the log of the word's frequency
@@ -147,19 +151,27 @@ class Findings:
             spans += [(match.start(), match.end(), weight) for match in matches]
         return sorted(spans)
 
-    def _word_weights(self, row: int, topic: str, likely: str) -> dict[str, float]:
+    def _word_weights(self, row: int, topic: Any, likely: Any) -> dict[str, float]:
         words = self.audit.words
         entries = slice(words.indptr[row], words.indptr[row + 1])
         columns, values = words.indices[entries], words.data[entries]
         if not len(columns):
             return {}
-        numbers = self.audit.topics.encode([topic, likely])
+        numbers = self.audit.topics.encode(
+            [topic, likely] if isinstance(topic, str) else [*topic, *likely]
+        )
         counts = self._by_topic[:, numbers][columns].toarray()
-        y = self.audit.evidence.y[self._copies.get(row, np.array([row]))]
-        n_copies = np.array([np.count_nonzero(y == number) for number in numbers])
+        n_copies = self._is_topic[self._copies.get(row, np.array([row]))][:, numbers].sum(axis=0)
+        n_copies = n_copies.astype(np.int64)
         counts -= values[:, np.newaxis] * n_copies
         shares = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
-        weights = values * (shares[:, 1] - shares[:, 0])
+        if isinstance(topic, str):
+            weights = values * (shares[:, 1] - shares[:, 0])
+        else:  # topics that stay cancel out
+            usual = np.asarray(self._by_topic[columns].sum(axis=1)) / self._totals.sum()
+            shares -= np.log(usual + _SMOOTHING)[:, np.newaxis]
+            n = len(topic)
+            weights = values * (shares[:, n:].sum(axis=1) - shares[:, :n].sum(axis=1))
         order = np.argsort(weights, kind="stable")
         strongest = [*order[::-1][:_N_WORDS], *order[:_N_WORDS]]
         terms = {int(n): self.audit.features.term(int(columns[n])) for n in strongest if weights[n]}
@@ -168,8 +180,14 @@ class Findings:
     @cached_property
     def _by_topic(self) -> sp.csc_array:
         """Return the sum of each word's weights in each topic, shape (n_words, n_topics)."""
-        is_topic = topic_indicators(self.audit.evidence.y, len(self.audit.topics))
-        return (self.audit.words.T.tocsr() @ is_topic).tocsc()
+        return (self.audit.words.T.tocsr() @ self._is_topic).tocsc()
+
+    @cached_property
+    def _is_topic(self) -> sp.csr_array:
+        evidence = self.audit.evidence
+        if isinstance(evidence, SetEvidence):
+            return sp.csr_array(evidence.has.astype(np.float32))
+        return topic_indicators(evidence.y, len(self.audit.topics))
 
     @cached_property
     def _totals(self) -> F64:
@@ -189,20 +207,47 @@ class Findings:
     def _nearest(self, row: int) -> int | None:
         """Return the nearest document of the likely topic, or else of another topic."""
         audit = self.audit
-        near = [n for n in audit.nearest.rows[row].tolist() if n >= 0]
-        alike = [n for n in near if audit.corpus.topics[n] == audit.likely[row]]
-        other = [n for n in near if audit.corpus.topics[n] != audit.corpus.topics[row]]
+        near, topics = [n for n in audit.nearest.rows[row].tolist() if n >= 0], audit.corpus.topics
+        alike = [n for n in near if topics[n] == audit.likely[row]]
+        if audit.corpus.multilabel:
+            added, removed = self._changes(row)
+            alike += [n for n in near if {*added} & {*topics[n]}]
+            near = [n for n in near if not {*removed} & {*topics[n]}]
+        other = [n for n in near if topics[n] != topics[row]]
         return next(iter([*alike, *other]), None)
 
+    def _changes(self, row: int) -> tuple[list[str], list[str]]:
+        """Return the topics that a document probably lacks, and those that it has wrongly."""
+        topics, likely = self.audit.corpus.topics[row], self.audit.likely[row]
+        return [t for t in likely if t not in topics], [t for t in topics if t not in likely]
+
+    def _by_changes(self, row: int) -> list[str]:
+        near = self.audit.nearest.rows[row]
+        near = near[near >= 0].tolist()
+        reasons = []
+        for changes, verdict, words in zip(
+            self._changes(row), ("missing", "wrong"), ("are", "are not"), strict=True
+        ):
+            for topic in changes:
+                n = sum(topic in self.audit.corpus.topics[other] for other in near)
+                reasons.append(
+                    f"{topic} is {verdict}, probably: the words {words} those of its documents; of "
+                    f"the {len(near)} nearest documents, {n or 'none'} {_has(n)} it"
+                )
+        return reasons
+
     def _reasons(self, row: int) -> list[str]:
-        reasons = [*self._by_copies(row), *self._by_scores(row), *self._by_nearest(row)]
+        if self.audit.corpus.multilabel:
+            reasons = [*self._by_copies(row), *self._by_changes(row)]
+        else:
+            reasons = [*self._by_copies(row), *self._by_scores(row), *self._by_nearest(row)]
         return reasons + self._odd.get(row, [])
 
     def _by_copies(self, row: int) -> list[str]:
         topics, y, others = self.audit.corpus.topics, self.audit.evidence.y, self._others(row)
         different = others[y[others] != y[row]]
         if len(different):
-            names = [f"{topics[n]} ({self.place(n)})" for n in different.tolist()]
+            names = [f"{join_topics(topics[n])} ({self.place(n)})" for n in different.tolist()]
             return [f"the same text stands under {join_words(names, _N_PLACES)}"]
         if len(others):
             places = join_words([self.place(n) for n in others.tolist()], _N_PLACES)
@@ -237,6 +282,10 @@ def _are(n: int) -> str:
     return "is" if n < 2 else "are"
 
 
+def _has(n: int) -> str:
+    return "has" if n < 2 else "have"
+
+
 # Files --------------------------------------------------------------------------------------------
 
 #: The decisions of a reviewer.
@@ -254,8 +303,22 @@ _DIGITS, _LETTER = 16, "d"
 _MAX_CHARACTERS = 32_000
 
 
-def text_digest(text: str, topic: str) -> str:
-    """Return a short digest of a text and its topic."""
+def review_form(corpus: Corpus) -> TopicForm | None:
+    """Return how several topics are written in a table to review; None if documents have one."""
+    if not corpus.multilabel:
+        return None
+    form = None if corpus.layout is None else corpus.layout.topic_form
+    return form if form and form.kind == "separator" else TopicForm("separator", ";")
+
+
+def _cell(topics: Any, form: TopicForm | None) -> Any:
+    """Return one topic or several as a cell; a separator alone stands for none."""
+    return topics if form is None else format_topics(topics, form) or form.separator
+
+
+def text_digest(text: str, topic: Any) -> str:
+    """Return a short digest of a text and its topic, or its several topics."""
+    topic = topic if isinstance(topic, str) else "\0".join(topic)
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
     return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
 
@@ -289,13 +352,14 @@ def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None 
     """
     names = [*map(column_name, REVIEW_COLUMNS)]
     lines = [dict(zip(names, REVIEW_COLUMNS, strict=True))]
+    form = review_form(findings.audit.corpus)
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]
         lines.append(
             {
                 "decision": "",
-                "new_topic": finding.likely,
-                "topic": finding.topic,
+                "new_topic": _cell(finding.likely, form),
+                "topic": _cell(finding.topic, form),
                 "suspicion": decimal_cell(f"{finding.suspicion:.4f}", delimiter),
                 "reasons": "; ".join(finding.reasons),
                 "text": text[:_MAX_CHARACTERS],

@@ -18,19 +18,29 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.auditing.evidence import assign_folds
-from slugline.auditing.findings import DECISIONS, column_name, text_digest
+from slugline.auditing.evidence import N_FOLDS
+from slugline.auditing.findings import DECISIONS, column_name, review_form, text_digest
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
 from slugline.corpus.bytes import detect_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import Topics, check_topic_names
+from slugline.corpus.documents import check_topic_names
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
-from slugline.corpus.rows import BadRow, ReadOptions, SourceRow, join_advice, translate_os_errors
+from slugline.corpus.rows import (
+    BadRow,
+    ReadOptions,
+    SourceRow,
+    TopicForm,
+    format_topics,
+    join_advice,
+    read_topics,
+    translate_os_errors,
+)
+from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
@@ -75,7 +85,7 @@ class Repair:
 
     corpus: Corpus  # the documents that were not dropped
     # The new topic of each original document; None for those that were dropped.
-    topics: list[str | None]
+    topics: list[Any]
     new_topics: list[str]  # topics that no document had before
     # Number of decisions.
     n_relabelled: int
@@ -184,7 +194,8 @@ def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -
     rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
         rows.setdefault(str(place), []).append(row)
-    topics: list[str | None] = list(corpus.topics)
+    topics: list[Any] = list(corpus.topics)
+    form = review_form(corpus)
     places: dict[int, str] = {}
     applied = decisions.for_part(part)
     for decision in applied:
@@ -197,7 +208,9 @@ def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -
             )
         places[row] = decision.place
         if decision.action != "keep":
-            topics[row] = decision.new_topic if decision.action == "relabel" else None
+            topics[row] = (
+                read_topics(decision.new_topic, form) if decision.action == "relabel" else None
+            )
     is_left = [topic is not None for topic in topics]
     if not any(is_left):
         raise DataError(f"{decisions.table} drops every document of {corpus.name}; keep some.")
@@ -208,7 +221,7 @@ def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -
         topics=[topic for topic in topics if topic is not None],
         places=list(itertools.compress(corpus.numbered_places(), is_left)),
     )
-    new = sorted(set(repaired.topics) - set(corpus.topics))
+    new = sorted(set(repaired.all_topics()) - set(corpus.all_topics()))
     return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
 
 
@@ -234,7 +247,7 @@ Values = dict[str, Any]
 
 
 def whole_rows(
-    sources: Sequence[str], corpus: Corpus, topics: Sequence[str | None], options: ReadOptions
+    sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
 ) -> tuple[list[Values], TableDialect] | None:
     """Return documents with all columns of their files, under new topics; how the first is written.
 
@@ -246,8 +259,8 @@ def whole_rows(
     sources : sequence of str
         The sources of the corpus.
     corpus : Corpus
-    topics : sequence of str or None
-        The new topic of each document; None for those to leave out.
+    topics : sequence of str, tuple of str, or None
+        The new topic of each document, or its topics; None for those to leave out.
     options : ReadOptions
         Those the corpus was read with.
 
@@ -260,13 +273,17 @@ def whole_rows(
             return None
     relabelled: list[Values] = []
     row_number, places, dialect = 0, corpus.numbered_places(), None
+    layout = corpus.layout if corpus.multilabel else options.layout
+    form = None if layout is None else layout.topic_form
     for source in sources:
         rows = read_rows(
             source, format=options.format, encoding=options.encoding, layout=options.layout
         )
         dialect = dialect or read_dialect(rows)
         head = peek(rows)
-        column = find_both_columns(rows.name, head, options.text, options.topic, options.layout)[1]
+        column = ""
+        if form is None or form.kind != "columns":
+            column = find_both_columns(rows.name, head, options.text, options.topic, layout)[1]
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
@@ -276,11 +293,20 @@ def whole_rows(
             new = topics[row_number]
             row_number += 1
             if new is not None and isinstance(row, SourceRow):
-                is_same = str(row.values.get(column)).strip() == new
-                relabelled.append({**row.values} if is_same else {**row.values, column: new})
+                relabelled.append({**row.values, **_topic_cells(row.values, column, new, form)})
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
     return relabelled, dialect or TableDialect()
+
+
+def _topic_cells(
+    values: Mapping[str, Any], column: str, new: Any, form: TopicForm | None
+) -> Values:
+    """Return the cells of a row that a new topic, or several, change."""
+    if isinstance(new, str):
+        return {} if str(values.get(column)).strip() == new else {column: new}
+    written = format_topics(new, form)
+    return written if isinstance(written, dict) else {column: written}
 
 
 def to_csv(rows: Sequence[Values], dialect: TableDialect) -> bytes:
@@ -350,7 +376,7 @@ class Gain:
 
 def measure_gain(
     corpus: Corpus,
-    topics: Sequence[str | None],
+    topics: Sequence[Any],
     groups: Index,
     *,
     seed: int = 0,
@@ -365,8 +391,8 @@ def measure_gain(
     Parameters
     ----------
     corpus : Corpus
-    topics : sequence of str or None
-        The new topic of each document; None for those that were dropped.
+    topics : sequence of str, tuple of str, or None
+        The new topic of each document, or its topics; None for those that were dropped.
     groups : int array, shape (n_documents,)
         Documents of a group, such as copies, share a fold.
     seed, n_jobs, progress
@@ -377,12 +403,11 @@ def measure_gain(
     DataError : if documents are too few to be learned from.
     """
     is_left = np.array([topic is not None for topic in topics])
-    before = np.array(corpus.topics, dtype=object)
-    after = np.array([topic or "" for topic in topics], dtype=object)
+    before, after = np.empty((2, len(corpus)), dtype=object)
+    before[:], after[:] = corpus.topics, ["" if topic is None else topic for topic in topics]
     if len(np.unique(groups)) < 2 or not is_left.any():
         raise DataError("the documents are too few to be tested on; add some.")
-    names = Topics.fit([*corpus.topics, *filter(None, topics)])
-    folds = assign_folds(names.encode(before), groups, seed)
+    folds = make_folds(corpus.topics, min(N_FOLDS, len(np.unique(groups))), seed, groups)
     n_folds = int(folds.max()) + 1
     right = np.zeros((2, len(corpus)), dtype=bool)
     with closing(check_progress(progress)) as progress:
@@ -392,7 +417,10 @@ def measure_gain(
                 train = np.flatnonzero((folds != fold) & usable)
                 progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
                 predicted = _predict(corpus.texts, y, train, test, seed, n_jobs)
-                right[number, test] = predicted == after[test]
+                right[number, test] = [
+                    answer == topic if isinstance(topic, str) else {*answer} == {*topic}
+                    for answer, topic in zip(predicted, after[test], strict=True)
+                ]
     right_before, right_after = right[:, is_left]
     return Gain(
         n_tested=int(is_left.sum()),
@@ -410,11 +438,13 @@ def _predict(
     test: Index,
     seed: int,
     n_jobs: int | None,
-) -> npt.NDArray[np.object_]:
-    """Return the topics that the default classifier predicts for the test documents."""
+) -> Sequence[Any]:
+    """Return the topic or topics that the default classifier gives to the test documents."""
     if not len(test):
-        return np.zeros(0, dtype=object)
+        return []
     settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
     fitted = fit([texts[row] for row in train], topics[train].tolist(), settings)
+    if fitted.multilabel:
+        return fitted.predict_sets([texts[row] for row in test])
     proba = fitted.predict_proba([texts[row] for row in test])
-    return np.array([fitted.topics.names[best] for best in proba.argmax(axis=1)], dtype=object)
+    return [fitted.topics.names[best] for best in proba.argmax(axis=1)]

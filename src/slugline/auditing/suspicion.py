@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from slugline.base.arrays import F32, F64, I64, Index
+from slugline.base.arrays import F32, F64, I64, Index, Mask
 
 # Weight of the best other topic's score, beside 1 for that of the document's topic: the other score
 # shows where the text belongs, but not if it belongs nowhere, or to two topics.
@@ -102,15 +103,62 @@ def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     against, wrong = evidence.against(y), evidence.against(drawn)[drawn != y]
     if not len(wrong):
         return np.zeros(len(y))
+    return _false_discovery_rates(against, wrong, against)
+
+
+@dataclass(frozen=True)
+class SetEvidence:
+    """Evidence of other documents for topics, where documents have several, or none."""
+
+    scores: F32  # shape (n_rows, n_topics): held-out scores
+    shares: F32  # shape (n_rows, n_topics): the share of the nearest documents with each topic
+    has: Mask  # shape (n_rows, n_topics): whether documents have topics
+    y: I64  # shape (n_rows,): a number for each set of topics
+    judged: Mask  # shape (n_topics,): whether other documents show what a topic is
+    seed: int
+
+    @cached_property
+    def strength(self) -> F64:
+        """The evidence for each topic of each document, on no scale."""
+        return _bend(self.scores) + _NEAREST * self.shares
+
+    @cached_property
+    def errors(self) -> F64:
+        """The probability that documents have topics wrongly, or lack them, (n_rows, n_topics).
+
+        What documents have is compared with topics of others, drawn at random, and the best topic
+        that each lacks with topics that documents have.
+        """
+        rows, columns = np.nonzero(self.has & self.judged)
+        drawn = np.random.default_rng(self.seed).permutation(columns)
+        is_wrong = ~self.has[rows, drawn]
+        right, wrong = self.strength[rows, columns], self.strength[rows, drawn][is_wrong]
+        lacks = ~self.has & self.judged
+        best = np.max(self.strength, axis=1, where=lacks, initial=-np.inf)[lacks.any(axis=1)]
+        errors = np.zeros(self.has.shape)
+        if len(wrong):
+            errors[rows, columns] = _false_discovery_rates(-right, -wrong, -right)
+        if len(best) and len(right):
+            errors[lacks] = _false_discovery_rates(best, right, self.strength[lacks])
+        return errors
+
+    def against(self, _y: I64) -> F64:
+        """Return the strongest evidence against each document's topics, shape (n_rows,)."""
+        signed = np.where(self.has, -self.strength, self.strength)
+        return np.max(signed, axis=1, where=self.judged, initial=-1e3)
+
+
+def _false_discovery_rates(against: F64, wrong: F64, at: F64) -> F64:
+    """Return the probability of being wrong `at` values, by all values and those of wrong ones."""
     n_above = [int(np.sum(against > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
-    shares = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(y)
+    shares = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(against)
     share = min(_MOST_WRONG, float(shares.min()))
-    ratio = _log_density_ratio(against, wrong)
+    ratio = _log_density_ratio(against, wrong, at)
     return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
 
 
-def _log_density_ratio(against: F64, wrong: F64) -> F64:
-    """Return the log of the density of `wrong` over that of `against`, at each of `against`."""
+def _log_density_ratio(against: F64, wrong: F64, at: F64) -> F64:
+    """Return the log of the density of `wrong` over that of `against`, at each of `at`."""
     values = np.concatenate([against, wrong])
     is_wrong = np.concatenate([np.zeros(len(against)), np.ones(len(wrong))])
     inputs = np.stack([np.ones_like(values), values], axis=1)
@@ -120,7 +168,7 @@ def _log_density_ratio(against: F64, wrong: F64) -> F64:
         slope = inputs.T @ (is_wrong - p) - _PENALTY * weights
         curvature = (inputs.T * (p * (1 - p))) @ inputs + _PENALTY * np.eye(2)
         weights += np.clip(np.linalg.solve(curvature, slope), -5, 5)
-    odds = weights[0] + weights[1] * against
+    odds = weights[0] + weights[1] * at
     return np.asarray(odds + np.log(len(against) / len(wrong)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,7 +196,7 @@ def _repair(
     n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
-    warn(_of_new_topic(str(path), new, corpus.topics) for new in repair.new_topics)
+    warn(_of_new_topic(str(path), new, corpus.all_topics()) for new in repair.new_topics)
     gained = _gain_of(corpus, repair, settings) if gain else None
     written = "" if output is None else _write_documents(output, corpus, repair, data, reading)
     said = {
@@ -217,7 +217,7 @@ def _repair(
         show(f"{len(repair.corpus):,} documents{written}: {output}")
 
 
-def _of_new_topic(path: str, topic: str, topics: list[str]) -> str:
+def _of_new_topic(path: str, topic: str, topics: Iterable[str]) -> str:
     near = nearest(topic, set(topics))
     question = f"; did you mean {near}?" if near else ""
     return f"{path}: no document had the topic {topic!r} before{question}"
@@ -263,7 +263,7 @@ def _gain_of_dropping(report: Audit, settings: dict[str, Any]) -> Gain | None:
 
 
 def _measured(
-    corpus: Corpus, after: list[str | None], groups: Index, settings: dict[str, Any]
+    corpus: Corpus, after: list[Any], groups: Index, settings: dict[str, Any]
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
     from slugline.auditing.repair import measure_gain
@@ -327,6 +327,7 @@ def _write(
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
+    from slugline.corpus.topic_sets import join_topics
     from slugline.reports.audit import LEAST_SUSPICION, headline, other_findings
     from slugline.reports.page import shorten
 
@@ -342,7 +343,8 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
             start = " ".join(findings.audit.corpus.texts[item.row][:400].split())
             at = f"test {item.at}" if item.part == "test" else str(item.at)
             excerpt = shorten(start, _N_CHARACTERS)
-            table.append([at, f"{item.suspicion:.2f}", item.topic, item.likely, excerpt])
+            names = join_topics(item.topic), join_topics(item.likely)
+            table.append([at, f"{item.suspicion:.2f}", *names, excerpt])
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(findings.audit):
         show(line)

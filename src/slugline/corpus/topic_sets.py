@@ -39,6 +39,15 @@ def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
     return topics if is_multilabel(topics) else [(topic,) for topic in topics]
 
 
+def join_topics(topics: Topic | TopicSet) -> str:
+    """Return one topic, or several, in words.
+
+    >>> join_topics("grain"), join_topics(("grain", "corn")), join_topics(())
+    ('grain', 'grain, corn', 'no topic')
+    """
+    return ", ".join(map(str, topics)) or "no topic" if isinstance(topics, tuple) else str(topics)
+
+
 def are_topic_sets(y: Any) -> bool:
     """Whether the first item of a sequence is a list of topics."""
     is_sequence = isinstance(y, Sequence) and not isinstance(y, str)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
 from slugline.base.words import counted, join_words, one_line, percent
+from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, shorten
 
@@ -32,6 +33,7 @@ def headline(audit: Audit) -> str:
     n_wrong = len(audit.suspects())
     verdict = (
         f"{n_wrong:,} probably {'has' if n_wrong == 1 else 'have'} a wrong topic"
+        + (", or lack one" if audit.corpus.multilabel else "")
         if n_wrong
         else "no topic is more likely wrong than right"
     )
@@ -121,6 +123,7 @@ class _Card:
     """A suspect, and the document to show beside it."""
 
     finding: Finding
+    likely: str
     suspect: _Side
     other: _Side | None
 
@@ -159,13 +162,15 @@ def _card(findings: Findings, row: int) -> _Card:
     finding = findings[row]
     beside = finding.beside
     other = None if beside is None else _side(findings, beside, finding)
-    return _Card(finding, _side(findings, row, finding), other)
+    return _Card(finding, join_topics(finding.likely), _side(findings, row, finding), other)
 
 
 def _side(findings: Findings, row: int, finding: Finding) -> _Side:
     corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
     spans = findings.spans(row, topic, likely) if topic != likely else []
-    return _Side(findings.place(row), corpus.topics[row], _excerpt(corpus.texts[row], spans))
+    return _Side(
+        findings.place(row), join_topics(corpus.topics[row]), _excerpt(corpus.texts[row], spans)
+    )
 
 
 def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
@@ -183,12 +188,11 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
 
 def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
     topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
+    topic, test_topic = join_topics(topics[leak.row]), join_topics(topics[leak.test_row])
     return (
         findings.place(leak.test_row),
         findings.place(leak.row),
         "identical" if leak.likeness == 1 else f"{percent(leak.likeness, 0)} of terms",
-        topics[leak.row]
-        if topics[leak.row] == topics[leak.test_row]
-        else f"{topics[leak.test_row]}, but {topics[leak.row]} in training",
+        topic if topic == test_topic else f"{test_topic}, but {topic} in training",
         one_line(texts[leak.test_row], _N_SHORT),
     )
