@@ -42,3 +42,25 @@ def labelled(n: int, n_wrong: int, seed: int = 0) -> tuple[list[str], list[str],
     for row in wrong:
         topics[row] = str(rng.choice([name for name in names if name != topics[row]]))
     return texts, topics, wrong
+
+
+def labelled_sets(n: int, n_wrong: int) -> tuple[list[str], list[tuple[str, ...]], dict[int, str]]:
+    """Return texts of no, one or two topics, and rows with a topic dropped or added: which one."""
+    rng = np.random.default_rng(1)
+    names = list(WORDS)
+    texts, sets = [], []
+    for number in range(n):
+        n_topics = 1 + number % 2 if number % 10 else 0
+        topics = rng.choice(names, n_topics, replace=False).tolist()
+        words = [word for topic in topics for word in rng.choice(WORDS[topic], 5)]
+        texts.append(" ".join(rng.permutation([*words, *rng.choice(COMMON, 7), f"n{number}"])))
+        sets.append(tuple(topics))
+    changed: dict[int, str] = {}
+    for row in rng.choice(np.flatnonzero([len(s) > 0 for s in sets]), n_wrong, replace=False):
+        if len(changed) % 2:
+            changed[int(row)], *others = sets[row]
+            sets[row] = tuple(others)
+        else:
+            changed[int(row)] = next(name for name in names if name not in sets[row])
+            sets[row] += (changed[int(row)],)
+    return texts, sets, changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labelled_texts import labelled
+from labelled_texts import WORDS, labelled, labelled_sets
 from slugline.auditing.audit import Audit, _leads, audit_corpus, group_copies
 from slugline.auditing.evidence import Neighbours, OddText
 from slugline.auditing.findings import Findings, ranking_lines
@@ -23,8 +24,8 @@ from slugline.text.blocks import default_blocks
 from slugline.text.features import Features
 
 
-def audited(texts: list[str], topics: list[str], **options: object) -> Audit:
-    return audit_corpus(Corpus(texts, topics, "news.csv"), n_jobs=1, **options)  # type: ignore[arg-type]
+def audited(texts: list[str], topics: Sequence[Any], **options: object) -> Audit:
+    return audit_corpus(Corpus(texts, [*topics], "news.csv"), n_jobs=1, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,60 @@ def test_wrong_topics_come_first_and_their_own_topic_is_found(
     assert set(audit.suspects().tolist()) == set(wrong)
     _, right, _ = labelled(240, 0)
     assert [audit.likely[row] for row in wrong] == [right[row] for row in wrong]
+
+
+def test_of_several_topics_wrong_and_missing_ones_come_first_and_are_named() -> None:
+    texts, sets, changed = labelled_sets(300, 24)
+    audit = audited(texts, sets)
+    assert set(audit.order[:24].tolist()) == set(changed)
+    findings = Findings(audit)
+    for row, topic in changed.items():
+        finding = findings[row]
+        is_added = topic in sets[row]
+        assert (topic in finding.likely) != is_added
+        assert finding.topic == sets[row]
+        verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
+        (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
+        assert reason.startswith(
+            f"{topic} is {verdict}, probably: the words {words} those of its documents; of the 10 "
+        )
+        # Words of a topic that is missing speak for the likely topics.
+        weights = {
+            texts[row][start:end]: weight
+            for start, end, weight in findings.spans(row, finding.topic, finding.likely)
+        }
+        of_topic = [weight for word, weight in weights.items() if word in WORDS[topic]]
+        assert is_added or (of_topic and min(of_topic) > 0)
+    right = [row for row in range(300) if row not in changed]
+    assert audit.suspicion[right].max() < audit.suspicion[[*changed]].min()
+    assert findings.to_dict(1)["suspects"][0]["topic"] in sets
+
+
+def test_of_copies_with_other_topics_the_better_supported_ones_are_likely() -> None:
+    texts, sets, _ = labelled_sets(120, 0)
+    assert len(sets[1]) == 2
+    audit = audited([*texts, texts[1], texts[2]], [*sets, sets[1][:1], sets[2]])
+    assert audit.n_contradicting == 1
+    assert audit.likely[120] == sets[1]
+    names = ", ".join(sets[1])
+    assert f"the same text stands under {names} (document 2)" in Findings(audit)[120].reasons
+
+
+def test_a_topic_of_one_document_is_not_judged() -> None:
+    texts, sets, _ = labelled_sets(120, 0)
+    audit = audited(texts, [("rare",), *sets[1:]])
+    column = [*audit.topics.names].index("rare")
+    assert not audit.evidence.errors[:, column].any()  # type: ignore[union-attr]
+
+
+def test_repair_of_several_topics_is_worth_something() -> None:
+    texts, sets, changed = labelled_sets(300, 120)
+    corpus, likely = Corpus(texts, [*sets], "news"), list[Any](sets)
+    for row, topic in changed.items():
+        likely[row] = tuple({*sets[row]} ^ {topic})
+    likely[5] = None
+    gain = measure_gain(corpus, likely, np.arange(300), n_jobs=1)
+    assert (gain.n_tested, gain.n_better > gain.n_worse) == (299, True)
 
 
 def test_all_documents_are_ordered_by_suspicion_and_have_their_words(

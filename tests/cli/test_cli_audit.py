@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from labelled_texts import labelled
+from labelled_texts import labelled, labelled_sets
 from slugline import load_corpus
 
 pytestmark = pytest.mark.slow
@@ -412,6 +412,62 @@ def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
 
 
 # The newswires ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["separator", "columns", "array"])
+def test_topics_are_added_and_taken_away_in_the_form_of_the_data(
+    run: Run, tmp_path: Path, form: str
+) -> None:
+    texts, sets, changed = labelled_sets(200, 12)
+    names = ["bank", "grain", "sport"]
+    options = {
+        "separator": ["--topic-separator", "|"],
+        "columns": ["--topic-columns", ",".join(names)],
+        "array": [],
+    }[form]
+    if form == "array":
+        name = "tags.jsonl"
+        items = [{"text": t, "topics": s, "n": 1} for t, s in zip(texts, sets, strict=True)]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, items)))
+    else:
+        name, is_cell = "tags.csv", form == "separator"
+        cells = [["|".join(s)] if is_cell else [int(n in s) for n in names] for s in sets]
+        rows = [[text, *topics] for text, topics in zip(texts, cells, strict=True)]
+        with (tmp_path / name).open("w", newline="") as file:
+            csv.writer(file).writerows([["text", *(["topic"] if is_cell else names)], *rows])
+
+    result = run("audit", name, *options, "--review", "review.csv", "-o", "audit.html", "-q")
+    assert result.code == 0
+    assert "probably have a wrong topic, or lack one" in result.out
+    review(tmp_path, *["relabel"] * 12)
+    done = run("audit", name, *options, "--decisions", "review.csv", "-o", f"new-{name}", "-q")
+    assert (done.code, done.err) == (0, "")
+
+    again = run("audit", f"new-{name}", *options, "--ranking", "ranking.jsonl", "-q")
+    assert again.code == 0
+    ranking = [json.loads(line) for line in (tmp_path / "ranking.jsonl").read_text().splitlines()]
+    first = 1 if form == "array" else 2
+    repaired = {item["at"] - first: {*item["topic"]} for item in ranking}
+    expected = [{*topics} ^ {changed.get(row, "")} - {""} for row, topics in enumerate(sets)]
+    assert repaired == dict(enumerate(expected))
+    if form == "array":
+        assert json.loads((tmp_path / f"new-{name}").read_text().splitlines()[0])["n"] == 1
+
+
+def test_a_topic_with_the_separator_in_it_can_not_be_reviewed(run: Run, tmp_path: Path) -> None:
+    texts, sets, _ = labelled_sets(60, 0)
+    lines = [
+        json.dumps({"text": text, "topics": [topic.replace("a", ";") for topic in topics]})
+        for text, topics in zip(texts, sets, strict=True)
+    ]
+    (tmp_path / "tags.jsonl").write_text("\n".join(lines))
+
+    result = run("audit", "tags.jsonl", "--review", "review.csv", "-q")
+
+    assert result.code == 1
+    assert re.search(
+        r"topic '(b;nk|gr;in)' has ';' in its name, which separates topics", result.err
+    )
 
 
 @pytest.mark.usefixtures("reuters_data")
