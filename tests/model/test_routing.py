@@ -757,7 +757,7 @@ def test_which_answers_are_right_follows_from_scores() -> None:
         {"probabilities": np.array([0.9, 1.5], dtype=np.float32)},
         {"probabilities": np.array([0.9, np.nan], dtype=np.float32)},
         {"scores": np.array([0, -1], dtype=np.float32)},
-        {name: np.repeat(array, MAX_PREDICTIONS) for name, array in GOOD.items()},
+        {name: np.repeat(array, 4 * MAX_PREDICTIONS) for name, array in GOOD.items()},
     ],
     ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],
 )
