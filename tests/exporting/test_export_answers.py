@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +241,10 @@ def test_a_trained_model_says_the_same_in_all_scripts(
 ) -> None:
     (texts, topics), how = MADE[name]
     path = tmp_path / "made.slug"
-    TopicClassifier(**how).fit(texts, topics).save(path)
+    classifier = TopicClassifier(**how).fit(texts, topics)
+    if decision := classifier.fitted_.decision:  # so that three topics are too many
+        classifier.fitted_ = replace(classifier.fitted_, decision=replace(decision, most=1))
+    classifier.save(path)
     opened = open_page(browser, path, tmp_path)
     known = " ".join(texts).split()
     asked = texts[:100] + many_texts(200, 2, known)
@@ -253,7 +257,7 @@ def test_a_trained_model_says_the_same_in_all_scripts(
         assert {*map(len, given)} >= {1, 2}
         mixed = [f"{texts[i]} {texts[i + 1]} {texts[i + 2]}" for i in range(90)]
         check_answers(opened, mixed)
-        many = "More topics are likely than any text had that the model learned from."
+        many = "Far more topics are likely than any text had that the model learned from."
         assert many in opened.answers(mixed).reasons
         assert ([] in opened.answers(["the"]).given) == (name != "several")
     if name == "unsure":

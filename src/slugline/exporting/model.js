@@ -262,7 +262,7 @@ function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
   if (kind === "no_text") return "There is no text.";
   if (kind === "no_words") return "The text has no words.";
   if (kind === "unknown_words") return `The model doesn’t know ${nUnknown} of the ${nWords} words.`;
-  if (kind === "many_topics") return "More topics are likely than any text had that the model learned from.";
+  if (kind === "many_topics") return "Far more topics are likely than any text had that the model learned from.";
   if (kind === "no_threshold") return "The best guess is a topic of which the model is never sure enough.";
   const digits = [0, 1, 2, 3, 4].find((n) => fixed(100 * probability, n) !== fixed(100 * threshold, n)) ?? 5;
   return `The best guess has ${fixed(100 * probability, digits)}\u00a0%, and the model answers from ${

@@ -82,7 +82,7 @@ def why_unsure(unsure: Unsure) -> str:
         "no_words": "The text has no words.",
         "unknown_words": f"The model doesn’t know {unsure.n_unknown} of the {unsure.n_words} "
         "words.",
-        "many_topics": "More topics are likely than any text had that the model learned from.",
+        "many_topics": "Far more topics are likely than any text had that the model learned from.",
         "no_threshold": "The best guess is a topic of which the model is never sure enough.",
         "low_probability": f"The best guess has {_percent_apart(probability, threshold)}, and the "
         f"model answers from {_percent_apart(threshold, probability)} on.",

@@ -334,7 +334,7 @@ def _facts(
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
         **(
-            {"several": {"atLeastOne": decision.at_least_one, "most": max(decision.most, 1)}}
+            {"several": {"atLeastOne": decision.at_least_one, "most": decision.most_given}}
             if (decision := fitted.decision)
             else {}
         ),

@@ -75,7 +75,9 @@ class TopicDecision:
             return rule
         is_topic = y > 0
         rules = [rule.with_thresholds(np.full_like(rule.thresholds, t)) for t in _TRIED]
-        common = max(rules, key=lambda rule: _average_f1(rule.given(proba), is_topic, average))
+        best = max(rules, key=lambda rule: _average_f1(rule.given(proba), is_topic, average))
+        share = _share(is_topic.sum())
+        common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
         return common.with_thresholds(_thresholds_by_topic(common, proba, is_topic))
 
     def with_thresholds(self, thresholds: F32) -> TopicDecision:
@@ -83,6 +85,11 @@ class TopicDecision:
         return TopicDecision(
             thresholds, self.at_least_one, self.most, self.average, self.as_indicator
         )
+
+    @property
+    def most_given(self) -> int:
+        """The largest number of topics of a document about which nothing is odd."""
+        return 2 * max(self.most, 1)
 
     def given(self, proba: F32) -> Mask:
         """Return which topics each document gets, shape (n_documents, n_topics)."""
@@ -107,6 +114,11 @@ def _average_f1(given: Mask, y: Mask, average: Average) -> float:
     return float(f1.mean())
 
 
+def _share(n_documents: int) -> np.float32:
+    """Return how much what so many documents say counts beside what is usual."""
+    return np.float32(n_documents / (n_documents + _PRIOR_DOCUMENTS))
+
+
 def _thresholds_by_topic(rule: TopicDecision, proba: F32, y: Mask) -> F32:
     """Return each topic's threshold of the best F1, given those of the topics before."""
     thresholds, most_likely = rule.thresholds.copy(), proba.argmax(axis=1)
@@ -119,7 +131,6 @@ def _thresholds_by_topic(rule: TopicDecision, proba: F32, y: Mask) -> F32:
         right = (given & y[:, topic, np.newaxis]).sum(axis=0)
         f1 = 2 * right / np.maximum(given.sum(axis=0) + n_documents, 1)
         best = _TRIED[f1 >= f1.max()].mean()
-        share = n_documents / (n_documents + _PRIOR_DOCUMENTS)
-        thresholds[topic] += share * (best - thresholds[topic])
+        thresholds[topic] += _share(n_documents) * (best - thresholds[topic])
         n_given = n_others + (of_topic >= thresholds[topic])
     return thresholds

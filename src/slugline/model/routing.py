@@ -35,7 +35,7 @@ N_GUESSES = 3
 
 #: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
 #: probability is too low for the topic; the topic has no threshold, so it is never answered alone;
-#: or more topics are likely than any text had that the model learned from.
+#: or more than twice as many topics are likely as any text had that the model learned from.
 UnsureKind = Literal[
     "no_text", "no_words", "unknown_words", "low_probability", "no_threshold", "many_topics"
 ]
@@ -340,7 +340,7 @@ class Router:
         for number, n_given in enumerate(given.sum(axis=1).tolist()):
             if not texts[number].strip():
                 reasons[number] = Unsure("no_text")
-            elif n_given > max(decision.most, 1):
+            elif n_given > decision.most_given:
                 reasons[number] = Unsure("many_topics")
         given[[reason is not None for reason in reasons]] = False
         return Routes(reasons, split_rows(given, self.fitted.topics.names, proba))
