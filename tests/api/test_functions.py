@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import slugline
+from conftest import WORDS
 from labelled_texts import labelled
 from slugline.errors import DataError
 
@@ -170,6 +171,23 @@ def test_suggestions_are_a_sequence_and_a_table_to_fill_in(
     table.to_csv(tmp_path / "label.csv", index=False)
     both = slugline.load_corpus(tmp_path / "label.csv", text="text", topic="topic")
     assert set(both.topics) == {"bank"}
+
+
+def test_records_of_an_explanation_name_each_of_several_topics(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sets = [[topic for topic in WORDS if rng.random() < 0.4] for _ in range(200)]
+    texts = [" ".join(w for t in topics for w in rng.choice(WORDS[t], 2)) for topics in sets]
+    classifier = slugline.TopicClassifier(n_jobs=1).fit(texts, sets)
+    result = slugline.explain(
+        classifier, "wheat corn loan bond", examples=slugline.Corpus(texts, [*map(tuple, sets)])
+    )
+
+    given = classifier.predict(["wheat corn loan bond"])[0]
+    assert [*dict.fromkeys(record["topic"] for record in result.to_records())] == [*given]
+    assert len(given) == 2
+    assert [*result.to_records()[0]] == ["topic", "word", "n_places", "share"]
+    page = result.save(tmp_path / "why.html").read_text()
+    assert all(f"Why {topic}" in page for topic in given)
 
 
 def results(corpus: slugline.Corpus, trained: Any) -> dict[str, Any]:

@@ -244,3 +244,21 @@ def test_a_table_gets_several_topics(api: TestClient) -> None:
     table = api.post("/table/file?name=t.csv", content=body.encode()).text.splitlines()
     assert table[0] == "text,topics,probabilities,reason,guess,guess_probability,error"
     assert re.search(r",(billing;shipping|shipping;billing),0\.\d+;0\.\d+,", table[1])
+
+
+# Reasons ------------------------------------------------------------------------------------------
+
+
+def test_an_explanation_says_whether_the_topic_is_given(api: TestClient, path: Path) -> None:
+    thresholds = slugline.load(path).fitted_.decision.thresholds  # type: ignore[union-attr]
+    for number, (topic, given) in enumerate(
+        [("account", False), ("billing", True), ("shipping", True)]
+    ):
+        found = api.post("/v1/explain", json={"text": BOTH, "topic": topic}).json()
+        assert (found["given"], found["threshold"]) == (given, pytest.approx(thresholds[number]))
+        assert (found["probability"] >= found["threshold"]) == given
+    reply = api.post("/v1/explain", json={"text": BOTH, "topic": "billing", "against": "account"})
+    assert reply.status_code == 422
+    assert "this model decides about each topic alone" in reply.text
+    plain = api.post("/v1/explain", json={"text": "wheat", "model": "reuters46"}).json()
+    assert not {"given", "threshold"} & {*plain}

@@ -243,8 +243,14 @@ class ExplanationResult(Explanation, TableResult):
     """
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return words and phrases, the strongest first, with their shares in the score."""
-        return [word._asdict() for word in self.words()]
+        """Return words and phrases, the strongest first, with their shares in the score.
+
+        Of several topics, those of each that is explained, with the topic.
+        """
+        if self.is_given is None:
+            return [word._asdict() for word in self.words()]
+        parts = (self, *self.others)
+        return [{"topic": part.topic} | word._asdict() for part in parts for word in part.words()]
 
     def _page(self) -> str:
         from slugline.reports.explanation import explanation_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -236,6 +237,12 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
     n_words: int
     method: str
     is_approximate: bool | UnsetType = UNSET
+    given: Annotated[
+        bool | UnsetType, Meta(description="Whether the topic is given; only if there are several.")
+    ] = UNSET
+    threshold: Annotated[
+        float | UnsetType, Meta(description="From which probability on; missing if it never is.")
+    ] = UNSET
     reasons: list[Word]
 
 
@@ -286,6 +293,7 @@ def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationRep
     """Return the explanation of a score; OptionError if the model doesn't have the topic."""
     [text], _ = with_columns(model, [request.text], request.columns)
     explanation = explain(model.fitted, text, request.topic, against=request.against)
+    threshold = math.inf if explanation.threshold is None else explanation.threshold
     return ExplanationReply(
         model=model.name,
         version=model.digest,
@@ -297,6 +305,8 @@ def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationRep
         n_words=explanation.n_words,
         method=explanation.method,
         is_approximate=explanation.is_approximate or UNSET,
+        given=UNSET if explanation.is_given is None else explanation.is_given,
+        threshold=round_number(threshold) if math.isfinite(threshold) else UNSET,
         reasons=to_words(explanation),
     )
 
