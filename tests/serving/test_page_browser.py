@@ -401,7 +401,10 @@ def test_chips_are_taken_away_and_added_by_keyboard(browser: Browser, several: s
             page.keyboard.press("Enter")
             assert page.inner_text("#said") == "new things is added"
             assert given.get_by_role("checkbox", name="new things").is_checked()
+            page.get_by_label("Another topic").fill("Donaudampfschifffahrt" * 9)
+            page.click("#add")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.locator("label", has_text="Donaudampf").click()
             page.get_by_label("Another topic").fill("leagl")
             page.click("text=Save the correction")  # with what is typed
             page.wait_for_selector("text=did you mean 'legal'?")

@@ -79,6 +79,15 @@ def test_an_answer_has_the_topics_given_and_suggestions(api: TestClient, path: P
     )
 
 
+def test_each_topic_that_is_given_has_its_own_reasons(api: TestClient) -> None:
+    [answer] = results_of(api, BOTH, explain=True)
+    words = {guess["topic"]: guess["reasons"][0]["word"] for guess in answer["topics"]}
+    assert words["billing"] in WORDS["billing"]
+    assert words["shipping"] in WORDS["shipping"]
+    assert answer["reasons"] == answer["topics"][0]["reasons"]
+    assert [[*guess] for guess in answer["top"]] == [["topic", "probability"]] * 3
+
+
 def test_topics_beyond_top_are_given_too(api: TestClient) -> None:
     [one] = results_of(api, BOTH, top=1)
     assert len(one["top"]) == 1

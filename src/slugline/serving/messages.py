@@ -33,13 +33,6 @@ N_REASONS = 20
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Guess(msgspec.Struct, frozen=True, gc=False):
-    """A topic, and its probability."""
-
-    topic: Topic
-    probability: Probability
-
-
 class Word(msgspec.Struct, frozen=True, gc=False):
     """A word or phrase, where it stands in the text, and what it adds to the score."""
 
@@ -47,6 +40,17 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     start: Annotated[int | None, Meta(description="In characters; null for what is no word.")]
     end: int | None
     share: Annotated[float, Meta(description="Under 0 if it speaks against the topic.")]
+
+
+class Guess(msgspec.Struct, frozen=True, gc=False):
+    """A topic, and its probability."""
+
+    topic: Topic
+    probability: Probability
+    reasons: Annotated[
+        list[Word] | UnsetType,
+        Meta(description="Words for and against it, of several topics given, with `explain`."),
+    ] = UNSET
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,14 +107,22 @@ def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
 def with_reasons(
     model: ServedModel, texts: Sequence[str], results: Sequence[Result]
 ) -> list[Result]:
-    """Return results with the strongest words for and against each one's most likely topic."""
-    return [
-        msgspec.structs.replace(
-            result,
-            reasons=to_words(explain(model.fitted, text, result.top[0].topic, most=N_REASONS)),
-        )
-        for text, result in zip(texts, results, strict=True)
-    ]
+    """Return results with the strongest words for and against the most likely topic of each.
+
+    Several topics that are given have their own.
+    """
+    explained = []
+    for text, result in zip(texts, results, strict=True):
+        guesses = [] if result.topics is UNSET else result.topics
+        best = result.top[0].topic
+        reasons = {
+            name: to_words(explain(model.fitted, text, name, most=N_REASONS))
+            for name in {best, *(guess.topic for guess in guesses)}
+        }
+        topics = [msgspec.structs.replace(guess, reasons=reasons[guess.topic]) for guess in guesses]
+        changes = {} if result.topics is UNSET else {"topics": topics}
+        explained.append(msgspec.structs.replace(result, reasons=reasons[best], **changes))
+    return explained
 
 
 def to_words(explanation: Explanation) -> list[Word]:
