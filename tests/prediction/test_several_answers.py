@@ -127,6 +127,18 @@ def test_cells_have_labels_and_uris_as_in_their_own_files(form: str, cell: str, 
     assert {*cells_of("out.csv")[-1]["topics"].split()} == {*cell.split()}
 
 
+@pytest.mark.parametrize("form", ["label", "uris"])
+def test_labels_of_the_input_are_written_as_json(form: str, run: Run) -> None:
+    save_model(form)
+    run("predict", "m.slug", DATA[form][0], "-q", "-o", "out.csv")
+
+    prefix = "" if form == "label" else "http://a.org/"
+    for row, (_, topics) in zip(cells_of("out.csv"), TRAIN, strict=True):
+        several = json.loads(row["topic"]) if row["topic"].startswith("[") else [row["topic"]]
+        assert several == [f"{prefix}{topic}" for topic in topics]
+        assert row["topics"]
+
+
 def test_probabilities_stand_in_the_order_of_the_topics(run: Run) -> None:
     model = save_model("separator")
     write_texts()

@@ -394,9 +394,11 @@ def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
 
 
 def table_cell(value: Any) -> Any:
-    """Return a value as a cell of a table: null is an empty cell, true as in JSON."""
+    """Return a value as a cell of a table: null is an empty cell, true and lists as in JSON."""
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
+    if isinstance(value, list):  # such as several labels of a line
+        return msgspec.json.encode(value).decode()
     return str(value).lower() if isinstance(value, bool) else value
 
 
