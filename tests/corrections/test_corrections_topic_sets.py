@@ -71,6 +71,7 @@ def test_topics_taken_away_and_added_are_summed_up() -> None:
             correction("coal cup cart", ("c",), ("b",)),
             correction("coal cup cart", ("c",), ("c",)),
             correction("nothing", (), ()),
+            correction("nothing", ("x", "y"), ("c",)),
         ],
         fitted,
     )
@@ -78,11 +79,14 @@ def test_topics_taken_away_and_added_are_summed_up() -> None:
         Confusion("b", "", 1),
         Confusion("", "new", 1),
         Confusion("b", "c", 1),
+        Confusion("c", "", 1),
+        Confusion("", "x", 1),
+        Confusion("", "y", 1),
     }
-    assert (summary.n_corrections, summary.n_confirmed) == (5, 2)
-    assert summary.by_topic == {"a": 2, "c": 2, "new": 1}
-    assert (summary.n_asked, summary.n_still_wrong) == (5, 2)
-    assert summary.new_topics == ("new",)
+    assert (summary.n_corrections, summary.n_confirmed) == (6, 2)
+    assert summary.by_topic == {"a": 2, "c": 2, "new": 1, "x": 1, "y": 1}
+    assert (summary.n_asked, summary.n_still_wrong) == (6, 3)
+    assert summary.new_topics == ("new", "x", "y")
     assert summary.still_wrong[:2] == (
         UnresolvedCorrections("b", 1, 1),
         UnresolvedCorrections("new", 1, 1),

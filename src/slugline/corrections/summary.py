@@ -24,7 +24,7 @@ _MOST_KINDS = 100_000
 
 
 class Confusion(NamedTuple):
-    """How often a model answered one topic where another was right; "" for none of several."""
+    """How often a model answered one topic where another was right; of several, "" for none."""
 
     answer: str
     topic: str
@@ -153,8 +153,11 @@ class _Tally:
             for topic in topics:
                 _count(self.topics, topic)
             self.n_confirmed += answers == topics
-            for pair in itertools.product(answers - topics or [""], topics - answers or [""]):
-                if any(pair):
+            wrong, missing = answers - topics, topics - answers
+            if len(wrong) == len(missing) == 1:
+                _count(self.pairs, (*wrong, *missing))
+            else:
+                for pair in (*((name, "") for name in wrong), *(("", name) for name in missing)):
                     _count(self.pairs, pair)
             yield correction
 
