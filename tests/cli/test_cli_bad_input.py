@@ -550,6 +550,7 @@ def test_a_command_that_takes_one_topic_says_so(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "_SEVERAL_TOPICS", frozenset())
     Path("tags.csv").write_text("text,topic\nwheat,grain;corn\nmaize,corn\n")
 
     result = run("curve", "tags.csv", "--topic-separator", ";")

@@ -121,9 +121,40 @@ def test_what_fits_one_topic_only_is_said(run: Run, news_slug: Path) -> None:
     code, _, err = run("evaluate", news_slug, "later.jsonl", "-q")
     assert code == 1
     assert "the model gives each document one topic, and those of later.jsonl have several" in err
-    code, _, err = run("train", "wires.jsonl", "-o", "curve.slug", "-q", "--curve")
-    assert code == 1
-    assert "--curve takes one topic for each" in err
+
+
+def test_curves_are_of_micro_f1_and_suggestions_have_several_guesses(run: Run) -> None:
+    trained = run("train", "wires.jsonl", "-o", "wires.slug", "-q", "--curve", "--json")
+    assert trained.code == 0
+    drawn = run("curve", "wires.jsonl", "--draws", 1, "-q")
+    assert (drawn.code, drawn.err) == (0, "")
+    assert drawn.out.splitlines()[0].endswith("to test on; percentages are micro-F1")
+    assert "The intervals show the chance in " in drawn.out
+    assert "test documents (bootstrap)." in drawn.out
+    data = json.loads(trained.out)
+    last = data["curve"]["curves"][0]["points"][-1]
+    assert last["micro_f1"] == data["evaluation"]["micro"]["f1"]
+    Path("new.txt").write_text("wheat corn harvest vessel port cargo\nloan\n")
+    suggested = run("suggest", "wires.slug", "new.txt", "-n", 2, "--json", "-q")
+    guesses = {item["text"]: item["guess"] for item in json.loads(suggested.out)}
+    assert {*guesses["wheat corn harvest vessel port cargo"]} == {"grain", "ship"}
+
+
+@pytest.mark.parametrize("form", ["separator", "columns"])
+def test_suggestions_have_columns_to_fill_in_as_the_data_have(run: Run, form: str) -> None:
+    options = ["--topic-separator", "|"] if form == "separator" else ["--topic-columns", "oil,tea"]
+    rows = {"separator": ["text,tags", "petrol,oil", "cup,tea", "cup petrol,oil|tea"]}
+    rows["columns"] = ["text,oil,tea", "petrol,1,0", "cup,0,1", "cup petrol,1,1"]
+    head, *others = rows[form]
+    Path("tags.csv").write_text("\n".join([head, *others * 5]))
+    Path("new.csv").write_text("text\ncup petrol\n")
+    named = ["--topic", "tags"] if form == "separator" else []
+    assert run("train", "tags.csv", *options, *named, "-o", "t.slug", "-q").code == 0
+    head, row = run("suggest", "t.slug", "new.csv", "-q").out.splitlines()
+    blank = ["tags"] if form == "separator" else ["oil", "tea"]
+    assert head.split(",") == [*blank, "text", "guess", "probability"]
+    guess = row.split(",")[len(blank) + 1]
+    assert {*guess.split("|" if form == "separator" else ";")} == {"oil", "tea"}
 
 
 def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> None:

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from scipy import stats
+from sklearn.metrics import f1_score
 
+from labelled_texts import labelled_sets
 from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import (
@@ -84,6 +88,39 @@ def test_the_same_seed_gives_the_same_curves_and_another_one_others() -> None:
     corpus = numbered(a=50, b=50)
     assert recorded(corpus, seed=3)[1] == recorded(corpus, seed=3)[1]
     assert recorded(corpus, seed=3)[1] != recorded(corpus, seed=4)[1]
+
+
+def test_of_several_topics_points_are_micro_f1() -> None:
+    texts, sets, _ = labelled_sets(200, 0)
+    seen: list[Any] = []
+
+    class Spy:
+        """A contender that gives grain and sport to all texts, and bank to none."""
+
+        def fit(self, X: list[str], y: Any) -> None:
+            seen.append(y)
+
+        def predict(self, X: list[str]) -> Any:
+            return np.tile([0, 1, 1], (len(X), 1))
+
+    train, test = Corpus(texts[:120], [*sets[:120]], "n"), Corpus(texts[120:], [*sets[120:]], "n")
+    contenders: Any = {"spy": Spy, "ours": TopicClassifier, "baseline": baseline}
+    curves = learning_curves(train, test, contenders, n_draws=2)
+    spy, ours, pipeline = curves.curves
+    names = ["bank", "grain", "sport"]
+    true = to_indicator(test.topics, names)
+    expected = f1_score(true, np.tile([0, 1, 1], (80, 1)), average="micro", zero_division=0)
+    assert [point.accuracy for point in spy.points] == pytest.approx([expected] * len(spy.points))
+    low, high = spy.points[-1].interval
+    assert low < expected < high
+    assert (low, high) != wilson(round(expected * 80), 80)
+    assert np.array_equal(seen[len(spy.points) - 1], to_indicator(train.topics, names))
+    assert ours.points[-1].accuracy > 0.9
+    assert pipeline.points[-1].accuracy > 0.9
+    assert (curves.score_name, curves.n_topics) == ("Micro-F1", 3)
+    point = curves.to_dict()["curves"][0]["points"][-1]
+    assert (point["micro_f1"], point["micro_f1s"]) == (spy.points[-1].accuracy, [expected])
+    assert "accuracy" not in point
 
 
 def test_a_rare_topic_gives_all_that_it_has_and_a_note_says_so() -> None:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labelled_texts import labelled_sets
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.experiment import suggest as module
 from slugline.experiment.suggest import Suggestion, suggest
+from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
 from stand_ins import Meanings
 
@@ -183,6 +185,26 @@ def test_with_an_encoder_documents_are_alike_if_their_rows_are(
 def test_doubt_is_1_less_the_lead_of_the_best_guess() -> None:
     proba = np.array([[0.5, 0.5, 0], [0.7, 0.1, 0.2], [0, 0, 1]], dtype=np.float32)
     assert module._doubt(proba) == pytest.approx([1, 0.5, 0], abs=1e-6)
+
+
+def test_of_several_topics_decisions_near_their_thresholds_are_doubtful() -> None:
+    thresholds = np.array([0.5, 0.2], dtype=np.float32)
+    decision = TopicDecision(thresholds, at_least_one=True, most=2)
+    proba = np.array([[0.5, 0.2], [0.8, 0.2], [0, 1], [0.5, 0]], dtype=np.float32)
+    # Odds of 4 are 4 times those of the threshold.
+    assert module._doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)
+
+
+def test_texts_between_topics_are_suggested_and_guesses_are_the_topics_given() -> None:
+    texts, sets, _ = labelled_sets(200, 0)
+    fitted = TopicClassifier(n_jobs=1).fit(texts, sets).fitted_
+    clear = [f"wheat corn crop barley n{number}" for number in range(20)]
+    documents = [*clear, "wheat and goal", "the loan of a coach", "rate of the seed"]
+    suggestions = suggest(fitted, documents, 6)
+    assert {20, 21, 22} <= {each.row for each in suggestions}
+    for each in suggestions:
+        assert each.topic == fitted.predict_sets([each.text])[0]
+        assert each.probability == pytest.approx(float(fitted.predict_proba([each.text]).max()))
 
 
 def test_one_suggestion_is_the_least(fitted: Fitted) -> None:

@@ -190,7 +190,7 @@ class CurveResult(LearningCurves, TableResult):
                 "classifier": curve.name,
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
-                "accuracy": point.accuracy,
+                self.score_key: point.accuracy,
                 "low": point.interval[0],
                 "high": point.interval[1],
             }
@@ -243,7 +243,7 @@ def curve(
     """
     classifier = check_settings(classifier)
     curves = learning_curves(
-        *_read_both(data, test, classifier, text, topic),
+        *_read_both(data, test, classifier, text, topic, several=True),
         classifiers_to_compare(classifier, with_baseline=baseline),
         n_draws=n_draws,
         seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,

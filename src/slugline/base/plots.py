@@ -143,7 +143,7 @@ class LabelCurve:
     expected: tuple[int, float, float, float] | None = None
 
 
-def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
+def plot_labels(ax: Axes, curves: Sequence[LabelCurve], score: str = "Accuracy") -> None:
     """Draw lines with bands by number of documents, and dashes to the forecasts."""
     for curve, colour in zip(
         curves, itertools.cycle((_VALIDATION, _BEST, _TRAINING)), strict=False
@@ -151,7 +151,7 @@ def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
         _plot_curve(ax, curve, colour)
     ax.set_xscale("log")
     ax.set_xlabel("Training documents")
-    ax.set_ylabel("Accuracy")
+    ax.set_ylabel(score)
     _mark_powers(ax.xaxis, (1, 2, 5), lambda n: f"{n:,.0f}")
     _mark_percents(ax.yaxis)
     ax.legend(frameon=False, loc="lower right")

@@ -128,7 +128,7 @@ def _print(curves: LearningCurves) -> None:
     show(
         f"{curves.name}: {counted(curves.n_topics, 'topic')}, "
         f"{counted(curves.n_train, 'document')} to learn from, {counted(curves.n_test, 'other')} "
-        "to test on"
+        "to test on" + ("; percentages are micro-F1" if curves.multilabel else "")
     )
     print_table(curve_rows(curves), left_aligned=())
     show(describe_intervals(curves))

@@ -327,7 +327,7 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 # Documents ----------------------------------------------------------------------------------------
 
 # Commands for texts with several topics.
-_SEVERAL_TOPICS = frozenset({"audit", "check", "compare", "evaluate", "explain", "train"})
+_SEVERAL_TOPICS = frozenset({"audit", "check", "compare", "curve", "evaluate", "explain", "train"})
 
 
 def load_parts(

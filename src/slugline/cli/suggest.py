@@ -137,14 +137,20 @@ def _table(
 
     columns = list(dict.fromkeys(name for row in inputs for name in row))
     is_alike = layout is not None and {*layout.text} <= {*columns}
-    topic = layout.topic if layout is not None and is_alike else "topic"
-    columns = [name for name in columns if name != topic]
-    names = answer_names([topic, *columns], ["guess", "probability"])
+    topics = [layout.topic if layout is not None and is_alike else "topic"]
+    form = None if layout is None else layout.topic_form
+    if form is not None and form.kind == "columns":
+        topics = [*form.columns]
+    columns = [name for name in columns if name not in topics]
+    names = answer_names([*topics, *columns], ["guess", "probability"])
     file = io.BytesIO()
     writer = table_writer(file, dialect)
-    writer.writerow([topic, *columns, names["guess"], names["probability"]])
+    writer.writerow([*topics, *columns, names["guess"], names["probability"]])
     for chosen, row in zip(suggestions, inputs, strict=True):
         cells = (table_cell(row.get(name)) for name in columns)
         probability = decimal_cell(f"{chosen.probability:.4f}", dialect.delimiter)
-        writer.writerow(["", *cells, guard_cell(chosen.topic), probability])
+        guess = chosen.topic
+        if isinstance(guess, tuple):
+            guess = ((form and form.separator) or ";").join(map(str, guess))
+        writer.writerow([*[""] * len(topics), *cells, guard_cell(guess), probability])
     return file.getvalue()

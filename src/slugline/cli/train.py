@@ -78,7 +78,7 @@ class TrainingTask(NamedTuple):
 def _prepare(request: TrainRequest) -> TrainingTask:
     """Check the options' values, and read the documents."""
     from slugline.classifier import TopicClassifier
-    from slugline.corpus.corpus import Corpus, require_one_topic
+    from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
     from slugline.model.file.container import check_precision
 
@@ -128,8 +128,6 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
-    if request.has("curve"):
-        require_one_topic(parts["train"], "--curve")
     return TrainingTask(
         *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
     )

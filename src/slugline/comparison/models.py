@@ -14,7 +14,7 @@ from slugline.base.words import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError
-from slugline.experiment.curve import baseline
+from slugline.experiment.curve import baseline, one_vs_rest
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 
@@ -106,12 +106,7 @@ _NOT_IN_ALL = {False: "tfidf-logistic", True: "majority"}
 def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False) -> Any:
     """Return a new, unfitted model of `MODELS`; of several topics, pipelines are one-vs-rest."""
     model = MODELS[name].make(seed, n_threads)
-    if multilabel and not isinstance(model, TopicClassifier):
-        from sklearn.multiclass import OneVsRestClassifier
-
-        step, classifier = model.steps[-1]
-        model.steps[-1] = (step, OneVsRestClassifier(classifier))
-    return model
+    return one_vs_rest(model) if multilabel else model
 
 
 def choose_models(names: Sequence[str] = (ALL,), *, multilabel: bool = False) -> ModelChoice:

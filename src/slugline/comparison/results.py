@@ -192,7 +192,10 @@ def combine_folds(
         wrong = [(part != true).tocsr() for part, true in zip(several, topics, strict=False)]
         right = [np.diff(part.indptr) == 0 for part in wrong]
         if error is None:
-            evaluation = _evaluation(names, topics, several)
+            import scipy.sparse as sp
+
+            whole = (sp.vstack(part, format="csr") for part in (topics, several))
+            evaluation = MultilabelEvaluation.from_answers(names, *whole)
             f1 = evaluation.macro_f1
     else:
         answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
@@ -212,17 +215,6 @@ def combine_folds(
         error,
         evaluation,
     )
-
-
-def _evaluation(
-    names: Sequence[str], true: Sequence[Any], answered: Sequence[Any]
-) -> MultilabelEvaluation:
-    """Return the metrics of answers without probabilities."""
-    import scipy.sparse as sp
-
-    y_true, y_answered = (sp.vstack(part, format="csr") for part in (true, answered))
-    proba = np.broadcast_to(np.float32(np.nan), y_true.shape)
-    return MultilabelEvaluation([*names], y_true, y_answered, proba, proba[0])
 
 
 def _macro_f1(true: I64, answered: I64, n_topics: int) -> float:

@@ -279,6 +279,14 @@ class MultilabelEvaluation(TitledRows):
         given.resize(len(y_true), len(number))
         return cls([*number], indicator_matrix(y_true, number), given, proba, thresholds, seed)
 
+    @classmethod
+    def from_answers(
+        cls, topics: Sequence[str], true: csr_array, answered: csr_array
+    ) -> MultilabelEvaluation:
+        """Return the evaluation of answers without probabilities; see the attributes."""
+        proba = np.broadcast_to(np.float32(np.nan), true.shape)
+        return cls([*topics], true, answered, proba, proba[0])
+
     @property
     def n_documents(self) -> int:
         """Number of test documents."""

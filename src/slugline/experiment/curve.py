@@ -21,8 +21,10 @@ from slugline.base.words import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import rank_within_topics
+from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import EncoderWarning
-from slugline.evaluation.intervals import Z_95, wilson
+from slugline.evaluation.intervals import Z_95, Interval, wilson
+from slugline.evaluation.multilabel import MultilabelEvaluation, indicator_matrix
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
 from slugline.learning.encoder.encoder import get_encoder
 
@@ -50,7 +52,10 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Accuracy after learning from `n_labels` documents of each topic."""
+    """Accuracy after learning from `n_labels` documents of each topic.
+
+    If documents have several topics, micro-F1 takes the place of accuracy.
+    """
 
     # Labels per topic; None for all.
     n_labels: int | None
@@ -59,6 +64,8 @@ class CurvePoint:
     # One for each draw of documents.
     accuracies: tuple[float, ...]
     n_test: int
+    # The interval of a single micro-F1, by a bootstrap, where documents have several topics.
+    f1_interval: Interval | None = None
 
     @property
     def accuracy(self) -> float:
@@ -69,6 +76,8 @@ class CurvePoint:
     def interval(self) -> tuple[float, float]:
         """A 95 % interval: of the mean over draws by Student's t; of a single draw by Wilson."""
         n = len(self.accuracies)
+        if n == 1 and self.f1_interval is not None:
+            return self.f1_interval
         if n == 1:
             return wilson(round(self.accuracy * self.n_test), self.n_test)
         from scipy.stats import t
@@ -108,6 +117,8 @@ class LearningCurves(TitledRows):
         Remarks on the data.
     interrupted : bool
         Whether Ctrl-C ended it, so that points or draws are missing.
+    multilabel : bool
+        Whether documents have several topics, and points are micro-F1.
     """
 
     name: str
@@ -117,6 +128,17 @@ class LearningCurves(TitledRows):
     curves: tuple[LearningCurve, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    multilabel: bool = False
+
+    @property
+    def score_name(self) -> str:
+        """What the points measure."""
+        return "Micro-F1" if self.multilabel else "Accuracy"
+
+    @property
+    def score_key(self) -> str:
+        """The same as a name in JSON and tables."""
+        return "micro_f1" if self.multilabel else "accuracy"
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [
@@ -128,7 +150,9 @@ class LearningCurves(TitledRows):
 
     def plot(self, ax: Axes) -> None:
         """Draw the curves on Matplotlib axes."""
-        plot_labels(ax, [_drawn_curve(curve) for curve in self.curves if curve.points])
+        plot_labels(
+            ax, [_drawn_curve(curve) for curve in self.curves if curve.points], self.score_name
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return all points and forecasts as plain data for JSON."""
@@ -139,7 +163,7 @@ class LearningCurves(TitledRows):
                 "n_train": self.n_train,
                 "n_test": self.n_test,
             },
-            "curves": [_curve_dict(curve) for curve in self.curves],
+            "curves": [_curve_dict(curve, self.score_key) for curve in self.curves],
             "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
@@ -162,7 +186,7 @@ def _labels(point: CurvePoint) -> str:
     return "all" if point.n_labels is None else f"{point.n_labels:,} per topic"
 
 
-def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
+def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
     doubled = curve.doubled
     return {
         "name": curve.name,
@@ -170,10 +194,10 @@ def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
             {
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
-                "accuracy": point.accuracy,
-                "accuracy_interval": list(point.interval),
+                score: point.accuracy,
+                f"{score}_interval": list(point.interval),
                 "interval_of": "draws" if len(point.accuracies) > 1 else "test documents",
-                "accuracies": list(point.accuracies),
+                "accuracies" if score == "accuracy" else "micro_f1s": list(point.accuracies),
             }
             for point in curve.points
         ],
@@ -181,7 +205,7 @@ def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
         if doubled is None
         else {
             "n_documents": doubled.n_documents,
-            "accuracy": doubled.accuracy,
+            score: doubled.accuracy,
             "range": [doubled.low, doubled.high],
         },
     }
@@ -196,6 +220,16 @@ def baseline(seed: int | None = None) -> Classifier:
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
+
+
+def one_vs_rest(model: Any) -> Any:
+    """Return a model for several topics: a pipeline gets a classifier for each."""
+    if hasattr(model, "steps"):
+        from sklearn.multiclass import OneVsRestClassifier
+
+        step, classifier = model.steps[-1]
+        model.steps[-1] = (step, OneVsRestClassifier(classifier))
+    return model
 
 
 def classifiers_to_compare(
@@ -254,34 +288,36 @@ def learning_curves(
     if test is None:
         check_two_documents(corpus, "test on", "test")
         train, test = corpus.split(test_fraction, seed)
-    check_some_known(train.topics, test)
+    check_some_known([*train.all_topics()], test)
     factories = contenders or classifiers_to_compare(TopicClassifier())
     run = _CurveFits(train, test, factories, n_draws, seed)
     with closing(check_progress(progress)) as progress:
         interrupted = run.measure(progress)
     return LearningCurves(
         name=corpus.name,
-        n_topics=len(set(train.topics)),
+        n_topics=len(set(train.all_topics())),
         n_train=len(train),
         n_test=len(test),
         curves=tuple(LearningCurve(name, run.points(name)) for name in factories),
         notes=tuple(_notes(train, test)),
         interrupted=interrupted,
+        multilabel=train.multilabel,
     )
 
 
 def _notes(train: Corpus, test: Corpus) -> Iterator[str]:
     counts = train.topic_counts()
-    if untested := sorted(set(counts) - set(test.topics)):
+    test_topics = set(test.all_topics())
+    if untested := sorted(set(counts) - test_topics):
         yield (
             f"{len(untested)} of {len(counts)} topics, such as {short_repr(untested[0])}, "
             f"{have(len(untested))} too few documents to be tested, and can only be learned."
         )
-    if unlearned := sorted(set(test.topics) - set(counts)):
+    if unlearned := sorted(test_topics - set(counts)):
         yield (
             f"{counted(len(unlearned), 'topic')} of the test documents, such as "
             f"{short_repr(unlearned[0])}, {'is' if len(unlearned) == 1 else 'are'} never learned: "
-            "those documents count as wrong."
+            + ("they are missed." if train.multilabel else "those documents count as wrong.")
         )
     least, most = min(counts.values()), max(counts.values())
     if least < most:
@@ -301,6 +337,7 @@ class _CurveFits:
     n_draws: int
     seed: int
     _accuracies: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
+    _intervals: dict[tuple[str, int | None], Interval] = field(default_factory=dict)
 
     def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C ended it early, with some results."""
@@ -326,7 +363,10 @@ class _CurveFits:
     def points(self, name: str) -> tuple[CurvePoint, ...]:
         """Return the points of a classifier, as far as they have been measured."""
         return tuple(
-            CurvePoint(n, len(self._drawn(n, 0)), tuple(self._accuracies[name, n]), len(self.test))
+            CurvePoint(
+                *(n, len(self._drawn(n, 0)), tuple(self._accuracies[name, n]), len(self.test)),
+                self._intervals.get((name, n)),
+            )
             for n in self._sizes
             if (name, n) in self._accuracies
         )
@@ -335,11 +375,30 @@ class _CurveFits:
         chosen = self._drawn(n, draw)
         texts = [self.train.texts[row] for row in chosen]
         classifier = self.contenders[name]()
+        if self.train.multilabel:
+            evaluation = self._evaluate(one_vs_rest(classifier), texts, chosen)
+            if draw == 0 and (n is None or self.n_draws == 1):
+                self._intervals[name, n] = evaluation.f1_intervals[0]
+            return float(evaluation.micro.f1)
         # Of few labels, an encoder may well be left out: that is what the curve is to show.
         with warnings.catch_warnings(action="ignore", category=EncoderWarning):
             classifier.fit(texts, [self.train.topics[row] for row in chosen])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
+
+    def _evaluate(
+        self, classifier: Classifier, texts: list[str], chosen: Index
+    ) -> MultilabelEvaluation:
+        from scipy.sparse import csr_array
+
+        train, test = self.train.topics, self.test.topics
+        names = sorted({*self.train.all_topics(), *self.test.all_topics()})
+        number = {name: column for column, name in enumerate(names)}
+        y = to_indicator([train[row] for row in chosen], names)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
+            classifier.fit(texts, y)
+            answers = csr_array(classifier.predict(self.test.texts), dtype=bool)
+        return MultilabelEvaluation.from_answers(names, indicator_matrix(test, number), answers)
 
     def _drawn(self, n: int | None, draw: int) -> Index:
         """Return the rows of the documents that a draw learns from."""

@@ -17,7 +17,9 @@ from slugline.base.checks import check_whole
 from slugline.base.progress import Progress, announce, check_progress
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
+from slugline.corpus.topic_sets import TopicSet, split_rows
 from slugline.errors import DataError
+from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
 from slugline.text.features import Features
 
@@ -38,17 +40,22 @@ _N_EACH = 10
 _TYPICALITY = 0.5
 # Dimensions in which the candidates are grouped.
 _N_DIMENSIONS = 100
+# The least distance of a probability from 0 and 1.
+_SURE = 1e-6
 # Two documents are near duplicates if the cosine of their rows is at least this.
 _SAME = 0.9
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A document to label: its row, its text, and the most likely topic with its probability."""
+    """A document to label: its row, its text, and the most likely topic with its probability.
+
+    A model of several topics gives a tuple; the probability is that of the most likely one.
+    """
 
     row: int
     text: str
-    topic: Topic
+    topic: Topic | TopicSet
     probability: float
 
 
@@ -62,7 +69,8 @@ def suggest(
 ) -> list[Suggestion]:
     """Return `n` documents to label, or fewer if not as many differ, the best groups first.
 
-    Documents are ranked by margin sampling times information density. The first ten times `n` are
+    Documents are ranked by margin sampling times information density; of several topics, by the
+    number of decisions near their thresholds in place of the margin. The first ten times `n` are
     clustered by weighted k-means, and each cluster suggests its central document. Near duplicates
     are suggested once, blank texts never. Similarity is that of the encoder's rows, which stay in
     the cache, or of terms in the documents themselves, as a model of few labels knows few.
@@ -113,9 +121,13 @@ def suggest(
     candidates = transform([documents[row] for row in best])
     chosen = best[_spread(candidates, scores, n, seed)].tolist()
     proba = fitted.predict_proba([documents[row] for row in chosen])
+    names = fitted.topics.names
+    guesses: list[Any] = [names[guess] for guess in proba.argmax(axis=1)]
+    if fitted.decision is not None:
+        guesses = [*map(tuple, split_rows(fitted.decision.given(proba), names, proba))]
     return [
-        Suggestion(row, documents[row], fitted.topics.names[guess], float(row_proba[guess]))
-        for row, guess, row_proba in zip(chosen, proba.argmax(axis=1), proba, strict=True)
+        Suggestion(row, documents[row], guess, float(most))
+        for row, guess, most in zip(chosen, guesses, proba.max(axis=1), strict=True)
     ]
 
 
@@ -177,7 +189,8 @@ def _most_doubtful(
         block_texts = [texts[row] for row in block]
         typicality = np.maximum(transform(block_texts) @ typical, 0) ** _TYPICALITY
         best = np.concatenate([best, block])
-        scores = np.concatenate([scores, _doubt(fitted.predict_proba(block_texts)) * typicality])
+        doubt = _doubt(fitted.predict_proba(block_texts), fitted.decision)
+        scores = np.concatenate([scores, doubt * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
         best, scores = best[order], scores[order]
         n_done = start + len(block)
@@ -185,8 +198,18 @@ def _most_doubtful(
     return best, scores
 
 
-def _doubt(proba: F32) -> F64:
-    """Return 1 minus the margin between the two likeliest topics."""
+def _doubt(proba: F32, decision: TopicDecision | None = None) -> F64:
+    """Return 1 minus the margin between the two likeliest topics.
+
+    Of several topics, the sum over all of min(r, 1 / r), where r is the ratio of the odds to those
+    of the threshold: a decision near its threshold counts nearly 1, a clear one nearly 0.
+    """
+    if decision is not None:
+        from scipy.special import logit
+
+        pair = proba.astype(np.float64), decision.thresholds.astype(np.float64)
+        logits = [logit(part.clip(_SURE, 1 - _SURE)) for part in pair]
+        return np.asarray(np.exp(-np.abs(logits[0] - logits[1])).sum(axis=1))
     if proba.shape[1] == 1:
         return np.ones(len(proba))
     second, first = np.partition(proba, -2, axis=1)[:, -2:].T

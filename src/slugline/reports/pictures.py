@@ -120,7 +120,7 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(measured))]
     chart = Chart(
         Axis.logarithms("Training documents", sizes),
-        Axis.shares("Accuracy", itertools.chain(*intervals)),
+        Axis.shares(curves.score_name, itertools.chain(*intervals)),
         [Key(c.name, colour) for c, colour in zip(measured, colours, strict=True)],
     )
     dodge = 1.0
@@ -137,7 +137,7 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
         chart.line(measurements, colour)
         for point in measurements:
             chart.dot(point, colour)
-    return chart.svg("Accuracy by number of training documents")
+    return chart.svg(f"{curves.score_name} by number of training documents")
 
 
 def score_by_model(models: Sequence[ModelMark], score: str = "Accuracy") -> str:

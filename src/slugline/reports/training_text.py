@@ -390,7 +390,8 @@ def _cells(curve: LearningCurve, place: int) -> list[str]:
 def describe_intervals(curves: LearningCurves) -> str:
     """Return a sentence on the intervals."""
     n_draws = max(len(p.accuracies) for curve in curves.curves for p in curve.points)
-    single = f"the chance in {counted(curves.n_test, 'test document')} (Wilson)"
+    single = f"the chance in {counted(curves.n_test, 'test document')} "
+    single += "(bootstrap)" if curves.multilabel else "(Wilson)"
     if n_draws == 1:
         return f"The intervals show {single}."
     return (
