@@ -107,6 +107,17 @@ def test_where_all_documents_have_a_topic_all_texts_get_one() -> None:
     assert all(model.predict([*NEW_TEXTS, "quite another thing", ""]).tolist())
 
 
+def test_a_single_document_without_topics_does_not_make_texts_have_none() -> None:
+    some = [i for i, topics in enumerate(SETS) if topics]
+    texts, sets = [TEXTS[i] for i in some], [SETS[i] for i in some]
+    model = TopicClassifier(n_jobs=1).fit([*texts, "the a of"], [*sets, []])
+    assert model.fitted_.decision is not None
+    assert model.fitted_.decision.at_least_one
+    half = TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
+    assert half.fitted_.decision is not None
+    assert not half.fitted_.decision.at_least_one
+
+
 def test_scikit_learn_scores_and_searches_indicators() -> None:
     model = TopicClassifier(n_jobs=1)
     scores = cross_val_score(model, TEXTS, INDICATOR, scoring="f1_micro", cv=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ AVERAGES: tuple[Average, ...] = ("micro", "macro", "samples")
 # A topic's own threshold counts as much as the common one with so many documents. Chosen on
 # training splits, like the thresholds that are tried.
 _PRIOR_DOCUMENTS = 20
+# If fewer documents have none, no topic is an exception.
+_NEARLY_ALL = 0.98
 _USUAL, _TRIED = 0.5, np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
@@ -28,8 +30,8 @@ class TopicDecision:
     thresholds : float32 array, shape (n_topics,)
         The probability from which on each topic is given.
     at_least_one : bool
-        Whether a document gets its most likely topic if none reaches its threshold, as all
-        documents that were learned from have a topic.
+        Whether a document gets its most likely topic if none reaches its threshold: if all
+        documents that were learned from have a topic, or so many that F1 is higher by it.
     most : int
         The largest number of topics of a document that was learned from.
     average : {"micro", "macro", "samples"}
@@ -74,7 +76,14 @@ class TopicDecision:
         if not y.any():
             return rule
         is_topic = y > 0
-        rules = [rule.with_thresholds(np.full_like(rule.thresholds, t)) for t in _TRIED]
+        choices = [True] if rule.at_least_one else [False, True]
+        if is_topic.any(axis=1).mean() > _NEARLY_ALL:
+            choices.reverse()  # of two that are as good, the first one counts
+        rules = [
+            replace(rule, at_least_one=always, thresholds=np.full_like(rule.thresholds, threshold))
+            for always in choices
+            for threshold in _TRIED
+        ]
         best = max(rules, key=lambda rule: _average_f1(rule.given(proba), is_topic, average))
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)

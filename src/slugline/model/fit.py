@@ -344,7 +344,8 @@ def _next_decision(
         return replace(decision, as_indicator=as_indicator)
     moved = np.float32(share) * (decision.thresholds - rule.thresholds)
     decision = decision.with_thresholds(rule.thresholds + moved)
-    return replace(decision, as_indicator=rule.as_indicator)
+    always = decision.at_least_one if share == 1 else rule.at_least_one
+    return replace(decision, at_least_one=always, as_indicator=rule.as_indicator)
 
 
 def _dense_head(
