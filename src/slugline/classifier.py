@@ -133,12 +133,14 @@ class TopicClassifier(TextEstimator):
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
-        less accurate on every data set measured. An object has options of its own:
-        `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a `Mixture` of several.
+        less accurate on every data set measured. Both learn several topics for a text. An object
+        has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
+        `Mixture` of several learners, of one topic for each text.
     encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
-        as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
-        languages, of the extra "encoder". See `docs/explanation/encoder.md`.
+        as held-out documents show it useful, in models of one topic for each text. "use" is the
+        Universal Sentence Encoder for 16 languages, of the extra "encoder". See
+        `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
         document of its topic, which need not have any. `fit([], [])` learns from descriptions
@@ -239,7 +241,7 @@ class TopicClassifier(TextEstimator):
         y: Any,
         sample_weight: npt.ArrayLike | None = None,
         *,
-        validation_data: tuple[Texts, Iterable[Topic]] | None = None,
+        validation_data: tuple[Texts, Any] | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from texts and their topics.

@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import log_softmax, softmax
 from slugline.learning.net.optimizers import (
+    BinaryCrossentropy,
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
     get_loss,
@@ -162,8 +163,41 @@ def test_an_unknown_loss_is_an_error() -> None:
     with pytest.raises(OptionError) as caught:
         get_loss("mse")
     assert str(caught.value) == (
-        "`loss` is 'mse'; give one of categorical_crossentropy, sparse_categorical_crossentropy."
+        "`loss` is 'mse'; give one of binary_crossentropy, categorical_crossentropy, "
+        "sparse_categorical_crossentropy."
     )
+
+
+# Several topics for a row -------------------------------------------------------------------------
+
+SEVERAL = (RNG.random((N_ROWS, N_TOPICS)) < 0.4).astype(int)
+
+
+def test_the_loss_of_several_topics_is_the_sum_of_those_of_each() -> None:
+    loss = BinaryCrossentropy()
+    y = loss.check_targets(SEVERAL, N_ROWS, N_TOPICS)
+    scores = SCORES.astype(np.float64)
+    proba = 1 / (1 + np.exp(-scores))
+    expected = -np.where(SEVERAL, np.log(proba), np.log(1 - proba)).sum(axis=1)
+    values = loss.values(loss.log_proba(SCORES), y)
+    np.testing.assert_allclose(values, expected, rtol=1e-3)
+    assert values.dtype == np.float32
+    gradient = loss.gradient(np.exp(loss.log_proba(SCORES)), y)
+    np.testing.assert_allclose(gradient, proba - SEVERAL, atol=1e-6)
+    right = ((scores > 0) == SEVERAL).all(axis=1)
+    assert loss.hits(loss.log_proba(SCORES), y).tolist() == right.tolist()
+
+
+def test_scores_that_are_infinitely_wrong_have_a_finite_loss() -> None:
+    loss = BinaryCrossentropy()
+    log_proba = loss.log_proba(np.array([[1e30]], dtype=np.float32))
+    assert 10 < loss.values(log_proba, np.array([[False]]))[0] < 20
+
+
+@pytest.mark.parametrize("y", [SEVERAL[:, :2], SEVERAL * 2, TOPICS], ids=["narrow", "two", "one"])
+def test_targets_of_several_topics_are_rows_of_0_and_1(y: np.ndarray) -> None:
+    with pytest.raises(DataError, match="needs rows of 0 and 1 of shape"):
+        BinaryCrossentropy().check_targets(y, N_ROWS, N_TOPICS)
 
 
 def test_an_infinite_loss_counts_nothing_for_a_topic_of_no_probability() -> None:

@@ -206,7 +206,7 @@ def test_softmax_bears_scores_of_any_size() -> None:
         ({"units": 0}, "`units` is 0; give a whole number of at least 1."),
         (
             {"units": 3, "activation": "tanh"},
-            "`activation` is 'tanh'; give one of linear, relu, softmax.",
+            "`activation` is 'tanh'; give one of linear, relu, softmax, sigmoid.",
         ),
         ({"units": 3, "l2": -0.1}, "`l2` is -0.1; give a number of at least 0."),
         ({"units": 3, "l2": np.inf}, "`l2` is inf; give a number of at least 0."),
@@ -289,3 +289,24 @@ def test_no_rows_are_an_error(method: str, purpose: str) -> None:
     with pytest.raises(DataError) as caught:
         getattr(small_net(), method)(X[:0], Y[:0])
     assert str(caught.value) == f"there are no rows to {purpose}; give at least one."
+
+
+def test_a_net_of_several_topics_ends_in_sigmoid_with_its_own_loss() -> None:
+    net = Network([Dense(16, "relu"), Dense(4, "sigmoid")], optimizer=RMSprop(0.01), seed=1)
+    assert net.loss == "binary_crossentropy"
+    y = np.eye(4, dtype=int)[np.arange(12) % 4] | np.eye(4, dtype=int)[np.arange(12) // 3]
+    X = sp.csr_array(y.astype(np.float32))
+    history = net.fit(X, y, epochs=300, batch_size=4)
+    assert history["loss"][-1] < history["loss"][0] / 4
+    assert net.evaluate(X, y).accuracy == 1
+    np.testing.assert_array_equal(net.predict(X) > 0.5, y)
+    with pytest.raises(OptionError, match="`class_weight` is for rows of one topic"):
+        net.fit(X, y, class_weight={0: 2.0})
+
+
+@pytest.mark.parametrize(
+    ("last", "loss"), [("softmax", "binary_crossentropy"), ("sigmoid", "categorical_crossentropy")]
+)
+def test_a_loss_goes_with_the_last_layer(last: str, loss: str) -> None:
+    with pytest.raises(OptionError, match=f"the loss {loss} doesn't go with {last}"):
+        Network([Dense(4, last)], loss=loss)

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import slugline
-from slugline import TopicClassifier
+from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
 from slugline.model.decision import TopicDecision
 from slugline.model.routing import Router
@@ -152,6 +152,66 @@ def test_probabilities_are_those_of_each_topic_alone(several: TopicClassifier) -
     truth = np.array([[topic in topics for topic in TOPICS] for topics in sets])
     np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.05)
     assert proba.sum(axis=1).max() > 1.5
+
+
+# Nets ---------------------------------------------------------------------------------------------
+
+NET = NeuralLearner(hidden=(16,), learning_rate=0.01, batch_size=16, epochs=40)
+
+
+@pytest.fixture(scope="module")
+def net() -> TopicClassifier:
+    texts, sets = documents(400)
+    return TopicClassifier(learner=NET, n_jobs=1, min_precision=0.8).fit(texts, sets)
+
+
+def test_a_net_gives_several_topics_or_none(net: TopicClassifier) -> None:
+    assert micro_f1(net) > 0.95
+    assert () in net.predict(NEW_TEXTS).tolist()
+    assert net.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
+    assert net.history_ is not None
+    assert net.history_["val_loss"][0] > net.history_["val_loss"][-1]
+    assert net.history_["val_accuracy"][-1] > 0.9
+    assert net.route(NEW_TEXTS[:1])[0].topics is not None
+
+
+def test_the_probabilities_of_a_net_are_calibrated_on_validation_rows() -> None:
+    rng = np.random.default_rng(0)
+    texts, sets = documents(1500, seed=5)
+    # A fifth of topics is missing: the net is to be no surer than that.
+    noisy = [[topic for topic in topics if rng.random() < 0.8] for topics in sets]
+    model = TopicClassifier(learner=NET, n_jobs=1).fit(texts[:1200], noisy[:1200])
+    proba = model.predict_proba(texts[1200:])
+    assert proba[proba > 0.5].mean() == pytest.approx(0.8, abs=0.07)
+
+
+def test_a_file_with_a_net_gives_the_same_answers(net: TopicClassifier, tmp_path: Path) -> None:
+    net.save(tmp_path / "m.slug")
+    loaded = slugline.load(tmp_path / "m.slug")
+    np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), net.predict_proba(NEW_TEXTS))
+    assert loaded.predict(NEW_TEXTS).tolist() == net.predict(NEW_TEXTS).tolist()
+    loaded.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
+    learner = loaded.learner_
+    arrays = learner.arrays() | {"slopes": np.ones(2, dtype=np.float32)}
+    with pytest.raises(DataError, match="curves of probability"):
+        NeuralLearner.restore(learner.settings(), arrays)
+
+
+def test_a_net_finds_its_best_epoch_on_documents_of_several_topics() -> None:
+    model = TopicClassifier(learner=NET, n_jobs=1)
+    model.fit(TEXTS, SETS, validation_data=(NEW_TEXTS, NEW_SETS))
+    assert micro_f1(model) > 0.95
+    with pytest.raises(DataError, match="training documents have a list of topics"):
+        model.fit(TEXTS, SETS, validation_data=(["wheat"], ["grain"]))
+    with pytest.raises(DataError, match="training documents have one topic"):
+        model.fit(["wheat", "oil"] * 9, ["a", "b"] * 9, validation_data=(["wheat"], [["a"]]))
+
+
+def test_a_net_learns_several_topics_from_all_documents_at_once(net: TopicClassifier) -> None:
+    for model in (TopicClassifier(learner=NET), TopicClassifier.from_fitted(net.fitted_)):
+        with pytest.raises(OptionError, match="not batch by batch"):
+            model.partial_fit(TEXTS, SETS, TOPICS)
 
 
 # Promises -----------------------------------------------------------------------------------------
@@ -338,7 +398,7 @@ def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
     ("options", "words"),
     [
         ({"tune": True}, "`tune`"),
-        ({"learner": "network"}, "NeuralLearner"),
+        ({"learner": Mixture([LinearLearner(), NeuralLearner()])}, "Mixture, which learns one"),
         ({"optimize": "weighted"}, "optimize"),
     ],
 )
@@ -350,7 +410,7 @@ def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) 
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        (["oil", "oil"], "earlier batches had a list of topics for each text"),
+        (["oil", "oil"], "earlier batches have a list of topics for each text"),
         ([["oil"], ["soy"]], "soy"),
         ([["oil"]], "2 texts and 1 topics"),
         ([], "2 texts and 0 topics"),
@@ -367,7 +427,7 @@ def test_a_batch_of_another_form_or_topic_is_refused(
 
 def test_a_batch_of_several_topics_after_one_topic_is_refused() -> None:
     model = TopicClassifier().partial_fit(["crude", "wheat"], ["oil", "grain"], ["oil", "grain"])
-    with pytest.raises(DataError, match="earlier batches had one topic for each text"):
+    with pytest.raises(DataError, match="earlier batches have one topic for each text"):
         model.partial_fit(["crude oil"], [["oil"]])
 
 

@@ -222,7 +222,7 @@ class TopicCalibration(NamedTuple):
         """Return the probability of each topic, shape (n_rows, n_topics)."""
         logits = scores * self.slopes + self.intercepts
         low, high, shift = self.bend
-        return _sigmoid(high * np.logaddexp(0, logits) - low * np.logaddexp(0, -logits) + shift)
+        return sigmoid(high * np.logaddexp(0, logits) - low * np.logaddexp(0, -logits) + shift)
 
 
 def fit_topic_calibration(scores: F32, y: F32, weights: F32 | None = None) -> TopicCalibration:
@@ -271,7 +271,7 @@ def _fit_bend(logits: F64, y: F32, cost: F64) -> F64:
     def loss(parameters: F64) -> tuple[float, F64]:
         low, high = np.exp(parameters[:2])
         bent = low * log_proba - high * log_rest + parameters[2]
-        error = weights * (_sigmoid(bent) - right)
+        error = weights * (sigmoid(bent) - right)
         total = weights @ (np.logaddexp(0, bent) - right * bent)
         slopes = np.array([error @ log_proba * low, -error @ log_rest * high, error.sum()])
         return float(total + parameters @ parameters / 2), slopes + parameters
@@ -289,7 +289,7 @@ def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
     for _ in range(_MAX_NEWTON_STEPS):
         slopes = prior[0] * np.exp(moves[0])
         along = scores * slopes
-        proba = _sigmoid(along + prior[1] + moves[1])
+        proba = sigmoid(along + prior[1] + moves[1])
         error, curvature = cost * (proba - y), cost * proba * (1 - proba)
         gradient = np.stack([(error * along).sum(axis=0), error.sum(axis=0)]) + moves / _CURVE_PRIOR
         mixed = (curvature * along).sum(axis=0)
@@ -308,7 +308,7 @@ def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
     return np.stack([prior[0] * np.exp(moves[0]), prior[1] + moves[1]])
 
 
-def _sigmoid(scores: Any) -> Any:
+def sigmoid(scores: Any) -> Any:
     """Return 1 / (1 + exp(-scores)), without overflow, in the type of the scores."""
     powers = np.exp(-np.abs(scores))
     return np.where(scores >= 0, 1, powers) / (1 + powers)

@@ -184,7 +184,7 @@ def fit(
     settings: FitSettings,
     *,
     sample_weight: npt.ArrayLike | None = None,
-    validation_data: tuple[Iterable[str], Iterable[Topic]] | None = None,
+    validation_data: tuple[Iterable[str], Any] | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Learn from all documents at once; see `TopicClassifier.fit`."""
@@ -197,7 +197,9 @@ def fit(
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
     if not texts and settings.encoder is not None:
         return _fit_descriptions(settings.encoder, topics, settings, progress)
-    validation = None if validation_data is None else _validation_rows(validation_data, topics)
+    validation = (
+        None if validation_data is None else _validation_rows(validation_data, topics, multilabel)
+    )
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.chosen_blocks(texts, names), None
     if settings.tune:
@@ -270,7 +272,7 @@ _ONE_TOPIC_OPTIONS = {"tune": "tries", "encoder": "is combined with", "descripti
 
 def _check_multilabel(settings: FitSettings) -> None:
     """Raise OptionError for settings that don't go with several topics a text."""
-    if not isinstance(settings.learner, LinearLearner):
+    if not hasattr(type(settings.learner), "multilabel"):
         raise OptionError(
             f"`learner` is a {type(settings.learner).__name__}, which learns one topic for each "
             "text, and these texts have several; leave it at its default."
@@ -283,17 +285,32 @@ def _check_multilabel(settings: FitSettings) -> None:
             )
 
 
+def _labels(topics: Topics, names: Sequence[Any]) -> Any:
+    """Return the labels of documents with these topics; see `Learner.fit`."""
+    return topics.encode_sets(names) if is_multilabel(names) else topics.encode(names)
+
+
+def _check_form(multilabel: bool, names: Sequence[Any], first: str, other: str) -> None:
+    """Raise DataError if there is a list of topics for each text in one place alone."""
+    if multilabel != is_multilabel(names):
+        form = "a list of topics" if multilabel else "one topic"
+        raise DataError(
+            f"{first} have {form} for each text, and {other} has another form; give it in the "
+            "same form."
+        )
+
+
 def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Any]:
     """Return all topics, and the labels of documents; see `Learner.fit`."""
     if not is_multilabel(names):
         topics = Topics.fit([*names, *settings.descriptions])
-        return topics, topics.encode(names)
+        return topics, _labels(topics, names)
     _check_multilabel(settings)
     if is_indicator(y):
         topics = Topics(read_indicator(y)[1])
     else:
         topics = Topics.fit(itertools.chain.from_iterable(names))
-    return topics, topics.encode_sets(names)
+    return topics, _labels(topics, names)
 
 
 def _with_decision(
@@ -427,20 +444,18 @@ def _fit_descriptions(
 
 
 def _validation_rows(
-    validation_data: tuple[Iterable[str], Iterable[Topic]], topics: Topics
-) -> tuple[list[str], I64, str]:
+    validation_data: tuple[Iterable[str], Any], topics: Topics, multilabel: bool
+) -> tuple[list[str], Any, str]:
     """Return the validation texts, their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
     if not is_pair or len(validation_data) != 2:
         raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
     texts, topics_of_texts = check_documents(*validation_data, names)
+    _check_form(multilabel, topics_of_texts, "training documents", f"`{names[1]}`")
     try:
-        return (
-            texts,
-            topics.encode(topics_of_texts),
-            documents.compute_digest(texts, topics_of_texts),
-        )
+        labels = _labels(topics, topics_of_texts)
+        return texts, labels, documents.compute_digest(texts, topics_of_texts)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
 
@@ -472,9 +487,14 @@ def fit_batch(
             "what an `encoder` says is learned from all documents at once, not batch by batch; "
             "call fit, or leave the encoder out."
         )
+    if multilabel:
+        _check_multilabel(settings)
+        if not isinstance(settings.learner, LinearLearner):
+            raise OptionError(
+                "a net learns several topics for each text from all documents at once, not batch "
+                "by batch; call fit, or use a LinearLearner."
+            )
     if before is None:
-        if multilabel:
-            _check_multilabel(settings)
         if classes is None and is_indicator(y):
             classes = read_indicator(y)[1]
         before = _before_first_batch(settings, classes, texts, names)
@@ -482,14 +502,9 @@ def fit_batch(
         before.topics.names
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
-    elif multilabel != before.multilabel:
-        form = "a list of topics" if before.multilabel else "one topic"
-        raise DataError(
-            f"earlier batches had {form} for each text, and `y` has another form; give it in the "
-            "same form, or call fit."
-        )
-    topics = before.topics
-    labels: Any = topics.encode_sets(names) if multilabel else topics.encode(names)
+    else:
+        _check_form(before.multilabel, names, "earlier batches", "`y`")
+    labels = _labels(before.topics, names)
     if settings.class_weight == "balanced":
         raise OptionError(
             "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "

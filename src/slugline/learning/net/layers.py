@@ -21,7 +21,9 @@ _PREDICT_ROWS = 4096
 #: Largest output of a hidden unit when predicting: far over that of any real net, and far enough
 #: under the limit of float32 that sums weighted by up to a billion can't overflow.
 MAX_SIGNAL = np.float32(1e18)
-_ACTIVATIONS = ("linear", "relu", "softmax")
+_ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid")
+# Of the last layer: of one topic for each row, and of several.
+_PROBABILITIES = ("softmax", "sigmoid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Dense:
     Parameters
     ----------
     units : int
-    activation : {"linear", "relu", "softmax"}, default "linear"
-        The last layer must have softmax, and no other layer may.
+    activation : {"linear", "relu", "softmax", "sigmoid"}, default "linear"
+        The last layer must have softmax, or sigmoid if rows may have several topics, and no other
+        layer may have one of them.
     l2 : float, default 0.0
         Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
@@ -64,12 +67,12 @@ class LossAndAccuracy(NamedTuple):
 
 
 class DenseStack:
-    """A stack of dense layers that ends in softmax over the topics: all that predicting needs.
+    """A stack of dense layers that ends in probabilities of topics: all that predicting needs.
 
     Parameters
     ----------
     layers : sequence of Dense
-        The last one is `Dense(n_topics, "softmax")`.
+        The last one is `Dense(n_topics, "softmax")`; "sigmoid" if rows may have several topics.
 
     Attributes
     ----------
@@ -78,21 +81,30 @@ class DenseStack:
 
     Raises
     ------
-    OptionError : if the last layer lacks softmax or has dropout, or another layer has softmax.
+    OptionError : if the last layer lacks softmax or sigmoid or has dropout, or another layer has
+        one of them.
     """
 
     def __init__(self, layers: Sequence[Dense]) -> None:
         self.layers = tuple(layers)
         self.weights: list[F32] = []
-        if not self.layers or self.layers[-1].activation != "softmax":
+        if not self.layers or self.layers[-1].activation not in _PROBABILITIES:
             raise OptionError(
                 "the last layer does not return probabilities; end the stack with "
                 'Dense(n_topics, "softmax").'
             )
-        if any(layer.activation == "softmax" for layer in self.layers[:-1]):
-            raise OptionError('a layer before the last one has softmax; use "relu" there.')
+        for layer in self.layers[:-1]:
+            if layer.activation in _PROBABILITIES:
+                raise OptionError(
+                    f'a layer before the last one has {layer.activation}; use "relu" there.'
+                )
         if self.layers[-1].dropout:
             raise OptionError("the last layer has dropout, which would drop topics; remove it.")
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether rows may have several topics."""
+        return self.layers[-1].activation == "sigmoid"
 
     @property
     def n_topics(self) -> int:

@@ -7,22 +7,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
+from slugline.learning.calibration import TopicCalibration
+from slugline.learning.labels import Labels
 from slugline.learning.learner import Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 
 if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
+    from slugline.learning.linear.batches import RecentScores
     from slugline.learning.net.optimizers import Optimizer
     from slugline.learning.net.training import History
 
 
 # A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3
+# Lower scores of validation rows say no more. Calibration takes far lower ones for topics that
+# could not be learned.
+_LEAST_SCORE = np.float32(-8.5)
 #: Largest width of a hidden layer. Wider ones are typing errors.
 MAX_WIDTH = 100_000
 
@@ -83,6 +90,10 @@ class NeuralLearner(NeuralOptions):
     network : Network
     n_epochs : int
         Number of epochs it was trained for; each call of `partial_fit` is one.
+    calibration : TopicCalibration or None
+        Where rows have several topics: how scores become probabilities, by validation rows.
+    recent_ : RecentScores
+        After `fit`, likewise: the scores of validation rows; not saved in files.
 
     Examples
     --------
@@ -99,14 +110,16 @@ class NeuralLearner(NeuralOptions):
 
     network: Network
     n_epochs: int
+    calibration: Any = None
+    recent_: RecentScores
     _in_batches = False
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History:
         """Learn from rows and their topics; return the history of the search for the best epoch."""
         from slugline.learning.net.training import catch_interrupt
 
-        self._in_batches = False
-        self.network = self._network(context)
+        self._in_batches, self.calibration = False, None
+        self.network = self._network(context, multilabel=not isinstance(y, np.ndarray))
         if context.validation_data is not None:
             return self._search(X, y, context.sample_weight, context.validation_data, context)
         X, y, context = _drop_zero_weights(X, y, context)
@@ -126,7 +139,7 @@ class NeuralLearner(NeuralOptions):
         """
         if context.first:
             self.network = self._network(context)
-            self.n_epochs = 0
+            self.n_epochs, self.calibration = 0, None
         elif not self._in_batches:
             # A net from `fit` or a file may be in use elsewhere.
             self.network = copy.deepcopy(self.network)
@@ -141,12 +154,19 @@ class NeuralLearner(NeuralOptions):
         self.n_epochs += 1
 
     def decision_function(self, X: Any) -> F32:
-        """Return scores before softmax, shape (n_rows, n_topics)."""
+        """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
-        return self.network.predict(X)
+        if self.calibration is None:
+            return self.network.predict(X)
+        return self.calibration.proba(self.decision_function(X))
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows of several topics."""
+        return self.calibration is not None
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -155,8 +175,9 @@ class NeuralLearner(NeuralOptions):
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
     def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of each layer in turn."""
-        return {str(number): array for number, array in enumerate(self.network.weights)}
+        """Return weights and biases of each layer in turn, and the calibration's, if any."""
+        numbered = {str(number): array for number, array in enumerate(self.network.weights)}
+        return numbered | (self.calibration.arrays() if self.multilabel else {})
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
@@ -164,11 +185,15 @@ class NeuralLearner(NeuralOptions):
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
         n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
-        if len(arrays) != 2 * n_layers:
-            raise DataError(f"{len(arrays)} arrays where a net of {n_layers} layers has two each")
-        learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
-        learner.network.start_from([arrays[str(number)] for number in range(len(arrays))])
+        weights = [arrays[str(number)] for number in range(2 * n_layers) if str(number) in arrays]
+        if len(weights) != 2 * n_layers:
+            raise DataError(f"{len(weights)} arrays where a net of {n_layers} layers has two each")
+        multilabel = "slopes" in arrays
+        learner.network = Network(learner._layers(len(weights[-1]), multilabel))
+        learner.network.start_from(weights)
         _check_shapes(learner.network)
+        if multilabel:
+            learner.calibration = TopicCalibration.restore(arrays, weights[-1])
         return learner
 
     def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
@@ -176,7 +201,7 @@ class NeuralLearner(NeuralOptions):
         anew = self.network.fresh()
         retraining = anew.fit(
             X,
-            y,
+            _targets(y),
             epochs=self.n_epochs,
             batch_size=self.batch_size,
             sample_weight=context.sample_weight,
@@ -190,7 +215,7 @@ class NeuralLearner(NeuralOptions):
     def _search_on_a_part(self, X: Any, y: I64, context: FitContext) -> History:
         from slugline.corpus.splits import hold_out
 
-        heldout = hold_out(y.tolist(), self.validation_fraction, context.seed)
+        heldout = hold_out(Labels.from_y(y).to_topics(), self.validation_fraction, context.seed)
         weight = None if context.sample_weight is None else context.sample_weight[~heldout]
         return self._search(X[~heldout], y[~heldout], weight, (X[heldout], y[heldout]), context)
 
@@ -202,29 +227,36 @@ class NeuralLearner(NeuralOptions):
         validation_data: tuple[Any, I64],
         context: FitContext,
     ) -> History:
+        from slugline.learning.linear.batches import RecentScores
         from slugline.learning.net.training import EarlyStopping
 
+        validation_rows, validation_targets = validation_data[0], _targets(validation_data[1])
         history = self.network.fit(
             X,
-            y,
+            _targets(y),
             epochs=self.epochs,
             batch_size=self.batch_size,
-            validation_data=validation_data,
+            validation_data=(validation_rows, validation_targets),
             sample_weight=weight,
             early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
             progress=context.progress,
         )
         self.n_epochs = history.best_epoch
+        if self.network.multilabel:
+            scores = np.maximum(self.network.decision_function(validation_rows), _LEAST_SCORE)
+            truth, costs = validation_targets.astype(np.float32), np.ones(len(scores), np.float32)
+            self.recent_ = RecentScores(scores, truth, costs, enough=1)
+            self.calibration = self.recent_.fit()
         return history
 
-    def _network(self, context: FitContext) -> Network:
-        layers = self._layers(context.n_topics)
+    def _network(self, context: FitContext, multilabel: bool = False) -> Network:
+        layers = self._layers(context.n_topics, multilabel)
         return Network(layers, optimizer=self._optimizer(), seed=context.seed)
 
-    def _layers(self, n_topics: int) -> list[Dense]:
+    def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
         widths = (max(64, n_topics),) if self.hidden is None else self.hidden
         hidden = [Dense(units, "relu", self.l2, self.dropout) for units in widths]
-        return [*hidden, Dense(n_topics, "softmax")]
+        return [*hidden, Dense(n_topics, "sigmoid" if multilabel else "softmax")]
 
     def _optimizer(self) -> Optimizer:
         from slugline.learning.net.optimizers import get_optimizer
@@ -233,6 +265,11 @@ class NeuralLearner(NeuralOptions):
         if self.learning_rate is not None:
             optimizer.learning_rate = self.learning_rate
         return optimizer
+
+
+def _targets(y: Any) -> Any:
+    """Return topics in the form that the net's loss takes."""
+    return y if isinstance(y, np.ndarray) else y.toarray() > 0
 
 
 def _drop_zero_weights(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32
-from slugline.learning.calibration import softmax
+from slugline.errors import OptionError
+from slugline.learning.calibration import sigmoid, softmax
 from slugline.learning.net.layers import Dense, DenseStack, LossAndAccuracy, glorot_uniform
 from slugline.text.sparse import check_csr
 
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
 
 class Network(DenseStack):
-    """A stack of dense layers that ends in softmax over the topics; see `DenseStack`.
+    """A stack of dense layers that ends in probabilities of topics; see `DenseStack`.
 
     Parameters
     ----------
     layers : sequence of Dense
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
-    loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}
-        The first is the default and takes integer topics; the second takes one-hot rows.
+    loss : str
+        "sparse_categorical_crossentropy" is the default after softmax and takes integer topics;
+        "categorical_crossentropy" takes one-hot rows. After sigmoid it is "binary_crossentropy",
+        which takes rows with a 1 for each of several topics.
     seed : int, default 0
         Determines the initial weights, the order of the batches, and dropout.
 
@@ -47,12 +50,18 @@ class Network(DenseStack):
         layers: Sequence[Dense],
         *,
         optimizer: str | Optimizer = "rmsprop",
-        loss: str = "sparse_categorical_crossentropy",
+        loss: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(layers)
         self.optimizer = optimizer
-        self.loss = loss
+        usual = "binary" if self.multilabel else "sparse_categorical"
+        self.loss = loss or f"{usual}_crossentropy"
+        if self.multilabel != (self.loss == "binary_crossentropy"):
+            raise OptionError(
+                f"the loss {self.loss} doesn't go with {self.layers[-1].activation} in the last "
+                "layer; leave it out."
+            )
         self.seed = seed
         self._trainer: Trainer | None = None
 
@@ -96,7 +105,7 @@ class Network(DenseStack):
         Parameters
         ----------
         X : CSR or dense matrix, shape (n_rows, n_inputs)
-        y : integer array, shape (n_rows,), or one-hot rows, shape (n_rows, n_topics)
+        y : integer array, shape (n_rows,), or rows of shape (n_rows, n_topics)
         validation_data : (X, y), optional
             Rows to evaluate on after every epoch.
         sample_weight : float array, shape (n_rows,), optional
@@ -128,8 +137,9 @@ class Network(DenseStack):
         return fit_loop(self._trainer, X, y, weight, validation_data, fit_options)
 
     def predict(self, X: Any) -> F32:
-        """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
-        return softmax(self.decision_function(X))
+        """Return probabilities, shape (n_rows, n_topics); after softmax, rows sum to 1."""
+        scores = self.decision_function(X)
+        return sigmoid(scores) if self.multilabel else softmax(scores)
 
     def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
         """Return mean loss and accuracy on rows with labels in the form that the loss expects."""

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, I32, I64, Index, Integers
+from slugline.base.arrays import F32, I32, I64, Index, Integers, Mask
 from slugline.base.checks import check_choice
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
+from slugline.learning.calibration import log_softmax
 
 
 class Loss(Protocol):
@@ -19,6 +20,12 @@ class Loss(Protocol):
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
         """Return `y` in the form that the other methods expect; DataError if that is impossible."""
+
+    def log_proba(self, scores: F32) -> F32:
+        """Return log-probabilities of scores."""
+
+    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
+        """Return which rows are answered right."""
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row in nats (natural-log units), given log-probabilities."""
@@ -30,7 +37,24 @@ class Loss(Protocol):
         """Return the topic numbers of the rows."""
 
 
-class CategoricalCrossentropy:
+class _OneTopic:
+    """Losses of rows that have one topic each."""
+
+    def log_proba(self, scores: F32) -> F32:
+        """Return log-probabilities of scores, by softmax."""
+        return log_softmax(scores)
+
+    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
+        """Return for which rows the topic is the most likely one."""
+        hits: Mask = log_proba.argmax(axis=1) == self.topics(y)
+        return hits
+
+    def topics(self, y: npt.NDArray[Any]) -> I64:
+        """Return the topic numbers of the rows."""
+        raise NotImplementedError
+
+
+class CategoricalCrossentropy(_OneTopic):
     """-sum(y * log(p)) for targets `y` that are distributions over topics, such as one-hot rows."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> F32:
@@ -64,7 +88,7 @@ class CategoricalCrossentropy:
         return y.argmax(axis=1)
 
 
-class SparseCategoricalCrossentropy:
+class SparseCategoricalCrossentropy(_OneTopic):
     """-log(p[y]) for targets `y` that are integer topics."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Integers:
@@ -97,7 +121,48 @@ class SparseCategoricalCrossentropy:
         return y.astype(np.int64, copy=False)
 
 
-_LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossentropy]] = {
+class BinaryCrossentropy:
+    """-sum(y * log(p) + (1 - y) * log(1 - p)) for rows with a 1 for each of several topics."""
+
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Mask:
+        """Return `y` as a bool array of shape (n_rows, n_topics)."""
+        targets = np.asarray(y)
+        if targets.shape != (n_rows, n_topics) or not np.isin(targets, (0, 1)).all():
+            raise DataError(
+                f"`y` has shape {targets.shape}, but binary_crossentropy needs rows of 0 and 1 of "
+                f"shape {(n_rows, n_topics)}."
+            )
+        return targets.astype(bool)
+
+    def log_proba(self, scores: F32) -> F32:
+        """Return log-probabilities of scores, by sigmoid; below 0 by 1e-7, as in Keras."""
+        logs: F32 = -np.logaddexp(np.float32(0), -scores)
+        return np.minimum(logs, np.float32(-1e-7))
+
+    def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
+        """Return for which rows all topics, and no others, have a probability over a half."""
+        hits: Mask = ((log_proba > np.log(0.5)) == y).all(axis=1)
+        return hits
+
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the loss of each row."""
+        values: F32 = -np.where(y, log_proba, np.log1p(-np.exp(log_proba))).sum(axis=1)
+        return values
+
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the derivative by the scores: p - y."""
+        proba -= y
+        return proba
+
+    def topics(self, y: npt.NDArray[Any]) -> I64:  # noqa: ARG002
+        """Raise OptionError: there are several."""
+        raise OptionError(
+            "`class_weight` is for rows of one topic; give `sample_weight`, one for each row."
+        )
+
+
+_LOSSES: dict[str, Any] = {
+    "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
 }
@@ -106,7 +171,8 @@ _LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossen
 def get_loss(name: str) -> Loss:
     """Return the loss called `name`, or raise OptionError."""
     check_choice("loss", name, tuple(_LOSSES))
-    return _LOSSES[name]()
+    loss: Loss = _LOSSES[name]()
+    return loss
 
 
 # Optimizers ---------------------------------------------------------------------------------------

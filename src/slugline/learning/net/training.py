@@ -27,7 +27,6 @@ from slugline.base.progress import INTERRUPTED, SILENT, Progress
 from slugline.base.words import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, TrainingError
-from slugline.learning.calibration import log_softmax
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy
 from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
 
@@ -80,9 +79,9 @@ class Trainer:
         Both are from before the update. If the loss is not finite, there is no update.
         """
         signals, masks = self._forward(X)
-        log_proba = log_softmax(signals.pop())
+        log_proba = self.loss.log_proba(signals.pop())
         values = self.loss.values(log_proba, y)
-        n_right = int(np.count_nonzero(log_proba.argmax(axis=1) == self.loss.topics(y)))
+        n_right = int(np.count_nonzero(self.loss.hits(log_proba, y)))
         delta = self.loss.gradient(np.exp(log_proba, out=log_proba), y)
         if weight is not None:
             values = values * weight
@@ -99,8 +98,8 @@ class Trainer:
         if not len(scores):
             raise DataError("there are no rows to evaluate; give at least one.")
         targets = self.loss.check_targets(y, len(scores), self.network.n_topics)
-        values = self.loss.values(log_softmax(scores), targets)
-        hits = scores.argmax(axis=1) == self.loss.topics(targets)
+        log_proba = self.loss.log_proba(scores)
+        values, hits = self.loss.values(log_proba, targets), self.loss.hits(log_proba, targets)
         mean = float(values.mean(dtype=np.float64))
         return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
