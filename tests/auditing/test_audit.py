@@ -58,7 +58,7 @@ def test_of_several_topics_wrong_and_missing_ones_come_first_and_are_named() -> 
         verdict, words = ("wrong", "are not") if is_added else ("missing", "are")
         (reason,) = [reason for reason in finding.reasons if reason.startswith(f"{topic} is ")]
         assert reason.startswith(
-            f"{topic} is {verdict}, probably: the words {words} those of its documents; of the 10 "
+            f"{topic} is {verdict}, probably: the words {words} those of its documents; nearest "
         )
         # Words of a topic that is missing speak for the likely topics.
         weights = {

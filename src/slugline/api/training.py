@@ -190,7 +190,7 @@ class CurveResult(LearningCurves, TableResult):
                 "classifier": curve.name,
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
-                self.score_key: point.accuracy,
+                "micro_f1" if self.multilabel else "accuracy": point.accuracy,
                 "low": point.interval[0],
                 "high": point.interval[1],
             }

@@ -25,7 +25,7 @@ from slugline.base.progress import Progress, announce, check_progress
 from slugline.base.words import percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
-from slugline.corpus.topic_sets import split_rows
+from slugline.corpus.topic_sets import join_topics, split_rows
 from slugline.errors import DataError
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
@@ -304,8 +304,9 @@ def _check(corpus: Corpus) -> None:
     if not len(corpus):
         raise DataError(f"{corpus.name} holds no documents; an audit needs some of two topics.")
     if len(set(corpus.topics)) == 1 and corpus.topics[0] != ():
+        topic = short_repr(join_topics(corpus.topics[0]))
         raise DataError(
-            f"{corpus.name}: every document has the topic {short_repr(corpus.topics[0])}, so that "
+            f"{corpus.name}: every document has the topic {topic}, so that "
             "none can be wrong; give documents of two topics, and check which column holds the "
             "topic."
         )

@@ -231,8 +231,8 @@ class Findings:
             for topic in changes:
                 n = sum(topic in self.audit.corpus.topics[other] for other in near)
                 reasons.append(
-                    f"{topic} is {verdict}, probably: the words {words} those of its documents; of "
-                    f"the {len(near)} nearest documents, {n or 'none'} {_has(n)} it"
+                    f"{topic} is {verdict}, probably: the words {words} those of its documents; "
+                    f"nearest documents that have it: {n} of {len(near)}"
                 )
         return reasons
 
@@ -280,10 +280,6 @@ class Findings:
 
 def _are(n: int) -> str:
     return "is" if n < 2 else "are"
-
-
-def _has(n: int) -> str:
-    return "has" if n < 2 else "have"
 
 
 # Files --------------------------------------------------------------------------------------------

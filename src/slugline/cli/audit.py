@@ -31,6 +31,8 @@ _SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv", ".xlsx"), "--output"
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 # Characters of a text in the table on screen.
 _N_CHARACTERS = 48
+# Characters of several topics there.
+_N_TOPICS = 40
 # Suspicion from which on a document is dropped where nobody has decided.
 _DROPPED = 0.5
 
@@ -343,7 +345,7 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
             start = " ".join(findings.audit.corpus.texts[item.row][:400].split())
             at = f"test {item.at}" if item.part == "test" else str(item.at)
             excerpt = shorten(start, _N_CHARACTERS)
-            names = join_topics(item.topic), join_topics(item.likely)
+            names = [shorten(join_topics(names), _N_TOPICS) for names in (item.topic, item.likely)]
             table.append([at, f"{item.suspicion:.2f}", *names, excerpt])
         print_table(table, left_aligned=(0, 2, 3, 4))
     for line in other_findings(findings.audit):

@@ -52,20 +52,14 @@ def _naive_bayes() -> Any:
     return make_pipeline(CountVectorizer(), MultinomialNB())
 
 
-def _words(seed: int) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    return make_pipeline(TfidfVectorizer(), LinearSVC(random_state=seed))
-
-
-def _logistic(seed: int) -> Any:
+def _words(seed: int, *, logistic: bool = False) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
 
-    return make_pipeline(TfidfVectorizer(), LogisticRegression(C=10, random_state=seed))
+    classifier = LogisticRegression(C=10) if logistic else LinearSVC()
+    return make_pipeline(TfidfVectorizer(), classifier.set_params(random_state=seed))
 
 
 def _ours(**settings: Any) -> Callable[[int, int], Any]:
@@ -83,7 +77,8 @@ MODELS = {
     "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", lambda *_: _naive_bayes()),
     "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", lambda seed, _: _words(seed)),
     "tfidf-logistic": _BuiltinModel(
-        "TfidfVectorizer, LogisticRegression with C = 10", lambda seed, _: _logistic(seed)
+        "TfidfVectorizer, LogisticRegression with C = 10",
+        lambda seed, _: _words(seed, logistic=True),
     ),
     "default": _BuiltinModel("Slugline as it is", _ours()),
     "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),

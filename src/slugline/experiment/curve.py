@@ -135,11 +135,6 @@ class LearningCurves(TitledRows):
         """What the points measure."""
         return "Micro-F1" if self.multilabel else "Accuracy"
 
-    @property
-    def score_key(self) -> str:
-        """The same as a name in JSON and tables."""
-        return "micro_f1" if self.multilabel else "accuracy"
-
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [
             (f"{curve.name}, {_labels(point)}", f"{point.accuracy:.3f}")
@@ -163,7 +158,10 @@ class LearningCurves(TitledRows):
                 "n_train": self.n_train,
                 "n_test": self.n_test,
             },
-            "curves": [_curve_dict(curve, self.score_key) for curve in self.curves],
+            "curves": [
+                _curve_dict(curve, "micro_f1" if self.multilabel else "accuracy")
+                for curve in self.curves
+            ],
             "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
