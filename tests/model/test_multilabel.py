@@ -109,8 +109,10 @@ def test_where_all_documents_have_a_topic_all_texts_get_one() -> None:
 
 def test_a_single_document_without_topics_does_not_make_texts_have_none() -> None:
     some = [i for i, topics in enumerate(SETS) if topics]
-    texts, sets = [TEXTS[i] for i in some], [SETS[i] for i in some]
-    model = TopicClassifier(n_jobs=1).fit([*texts, "the a of"], [*sets, []])
+    # Twenty texts say nothing of their topic.
+    texts = [TEXTS[i] for i in some] + [f"the a of {n}" for n in range(21)]
+    sets = [SETS[i] for i in some] + [["grain"]] * 20 + [[]]
+    model = TopicClassifier(n_jobs=1).fit(texts, sets)
     assert model.fitted_.decision is not None
     assert model.fitted_.decision.at_least_one
     half = TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
