@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,9 +103,12 @@ def test_the_kernel_scores_as_scipy_does(
     found = score_rows(table, rows)
     assert found.shape == (n_rows, n_topics)
     assert found.tobytes() == (rows.csr() @ table).tobytes()
+    few = sp.csr_array(table)
+    assert score_rows(few, rows).tobytes() == found.tobytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUGLINE_KERNEL", "0")
         assert score_rows(table, rows).tobytes() == found.tobytes()
+        np.testing.assert_allclose(score_rows(few, rows), found, atol=1e-5)
 
 
 # What doesn't fit -------------------------------------------------------------------------------
@@ -154,6 +158,42 @@ def test_rows_that_do_not_fit_are_not_scored(
     table, scores = np.ones((n_columns, 2), dtype="f4"), np.zeros(shape, dtype="f4")
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
         sparse.kernel.add_products(VALUES, COLUMNS, np.array(lengths), n_each, table, scores)
+    assert str(caught.value) == message
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"lengths": np.array([4])}, "arrays that do not fit together"),
+        ({"topics": np.zeros(1, dtype="i4")}, "arrays that do not fit together"),
+        (
+            {"lengths": np.array([1, 2]), "scores": np.zeros((3, 1), dtype="f4")},
+            "arrays that do not fit together",
+        ),
+        ({"starts": np.array([0, 1, 2])}, "a column or weight that there is not"),
+        ({"starts": np.array([0, 1, 2, 3])}, "a column or weight that there is not"),
+        ({"starts": np.array([0, 2, 1, 2])}, "a column or weight that there is not"),
+        ({"starts": np.array([-1, 0, 1, 2])}, "a column or weight that there is not"),
+        ({"topics": np.array([0, 2], dtype="i4")}, "a column or weight that there is not"),
+        ({"topics": np.array([0, -1], dtype="i4")}, "a column or weight that there is not"),
+        ({"starts": np.zeros(0, dtype=np.int64)}, "a column or weight that there is not"),
+    ],
+)
+def test_few_weights_that_do_not_fit_are_not_added(changed: dict[str, Any], message: str) -> None:
+    arrays: dict[str, Any] = {
+        "values": VALUES,
+        "columns": COLUMNS,
+        "lengths": np.array([3]),
+        "weights": np.ones(2, dtype="f4"),
+        "topics": np.array([0, 1], dtype="i4"),
+        "starts": np.array([0, 1, 1, 2]),
+        "scores": np.zeros((1, 2), dtype="f4"),
+    }
+    sparse.kernel.add_sparse_products(*arrays.values())
+    assert arrays["scores"].tolist() == [[1, 1]]
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
+        sparse.kernel.add_sparse_products(*(arrays | changed).values())
     assert str(caught.value) == message
 
 

@@ -196,6 +196,14 @@ typedef struct {
     size_t n_entries, n_columns, n_topics;
 } Work;
 
+/* A table of which few weights are stored. */
+typedef struct {
+    const float *weights;
+    const int32_t *topics;
+    const int64_t *starts; /* of the weights of each column */
+    size_t n_weights;
+} Sparse;
+
 static inline const float *weights_of(const Work *work, size_t entry)
 {
     return work->table + (size_t)work->columns[entry] * work->n_topics;
@@ -302,7 +310,84 @@ done:
     return result;
 }
 
+/* Sum up the weights of the terms of one row, which are few for each term; 0 if one is nowhere. */
+static int add_sparse_row(const Work *work, const Sparse *sparse, size_t at, size_t stop,
+                          float *restrict scores)
+{
+    for (; at < stop; at++) {
+        int64_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
+        if (first < 0 || first > last || (uint64_t)last > sparse->n_weights)
+            return 0;
+#ifdef __GNUC__
+        if (at + AHEAD < stop) {
+            int64_t later = sparse->starts[work->columns[at + AHEAD]];
+            __builtin_prefetch(sparse->weights + later);
+            __builtin_prefetch(sparse->topics + later);
+        }
+#endif
+        float value = work->values[at];
+        for (int64_t i = first; i < last; i++) {
+            if ((size_t)(uint32_t)sparse->topics[i] >= work->n_topics)
+                return 0;
+            scores[sparse->topics[i]] += value * sparse->weights[i];
+        }
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(add_sparse_products_doc,
+"add_sparse_products(values, columns, lengths, weights, topics, starts, scores)\n--\n\n"
+"Do the same with a table of which few weights are stored, as in CSR; each row has one part.\n\n"
+"Parameters\n"
+"----------\n"
+"values, columns, lengths\n"
+"    As for `add_products`.\n"
+"weights : float32 array; topics : int32 array; starts : int64 array, shape (n_columns + 1,)\n"
+"    The weights that are stored, column after column, and where those of each start.\n"
+"scores : float32 array, shape (n_rows, n_topics)\n"
+"    Changed in place.");
+
+static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer lent[7];
+    PyObject *result = NULL;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*w*", lent, lent + 1, lent + 2, lent + 3,
+                          lent + 4, lent + 5, lent + 6))
+        return NULL;
+    const int64_t *lengths = lent[2].buf;
+    size_t n_rows = (size_t)lent[2].len / sizeof *lengths;
+    size_t n_scores = (size_t)lent[6].len / sizeof(float), n_starts = (size_t)lent[5].len / 8;
+    Work work = {.values = lent[0].buf, .columns = lent[1].buf,
+                 .n_entries = (size_t)lent[0].len / sizeof(float),
+                 .n_columns = n_starts ? n_starts - 1 : 0,
+                 .n_topics = n_rows ? n_scores / n_rows : 0};
+    Sparse sparse = {.weights = lent[3].buf, .topics = lent[4].buf, .starts = lent[5].buf,
+                     .n_weights = (size_t)lent[3].len / sizeof(float)};
+    if (lent[0].len != lent[1].len || lent[3].len != lent[4].len
+        || n_scores != n_rows * work.n_topics
+        || !add_up(lengths, n_rows, (int64_t)work.n_entries)) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    PyThreadState *state = begin(work.n_entries);
+    int ok = are_columns(&work);
+    float *scores = lent[6].buf;
+    for (size_t row = 0, at = 0; ok && row < n_rows; row++, scores += work.n_topics) {
+        size_t stop = at + (size_t)lengths[row];
+        ok = add_sparse_row(&work, &sparse, at, stop, scores);
+        at = stop;
+    }
+    end(state);
+    result = ok ? Py_BuildValue("") : fail("a column or weight that there is not");
+done:
+    release(lent, 7);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"add_sparse_products", add_sparse_products, METH_VARARGS, add_sparse_products_doc},
     {"weigh", weigh, METH_VARARGS, weigh_doc},
     {"add_products", add_products, METH_VARARGS, add_products_doc},
     {NULL, NULL, 0, NULL},

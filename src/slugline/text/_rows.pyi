@@ -10,6 +10,16 @@ def weigh(
     blocks: tuple[tuple[int, Floats | None, float], ...],
     /,
 ) -> None: ...
+def add_sparse_products(
+    values: Floats,
+    columns: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.integer],
+    weights: Floats,
+    topics: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int64],
+    scores: Floats,
+    /,
+) -> None: ...
 def add_products(
     values: Floats,
     columns: npt.NDArray[np.int32],

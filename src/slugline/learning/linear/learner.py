@@ -292,6 +292,8 @@ def score_table(weights: sparse.SparseRows) -> F32 | sp.csr_array:
 def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
     if isinstance(X, sparse.SparseRows):
+        if not isinstance(table, np.ndarray) and sparse.has_kernel():
+            return _score_with_few_weights(table, X)
         is_float32 = isinstance(table, np.ndarray) and table.dtype == np.float32
         if is_float32 and table.flags.c_contiguous and sparse.has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
@@ -302,6 +304,22 @@ def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -
         X = X.csr()
     scores = X @ table
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
+
+
+def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
+    """Return the same for a table that stores few weights."""
+    values, columns, lengths = X.entries
+    scores = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
+    sparse.kernel.add_sparse_products(
+        values,
+        columns,
+        lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
+        table.data,
+        table.indices.astype(np.int32, copy=False),
+        table.indptr.astype(np.int64),
+        scores,
+    )
+    return scores
 
 
 def to_arrays(weights: sparse.SparseRows) -> dict[str, npt.NDArray[Any]]:
