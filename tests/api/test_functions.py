@@ -341,19 +341,12 @@ def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) ->
         call(corpus)
 
 
-def test_data_with_several_topics_are_an_error_where_one_is_needed(corpus: slugline.Corpus) -> None:
+def test_an_audit_takes_no_test_of_another_kind(corpus: slugline.Corpus) -> None:
     several = slugline.Corpus(TEXTS, [(topic,) for topic in TOPICS], "tags")
-
-    with pytest.raises(DataError) as error:
-        slugline.curve(several)
-    with pytest.raises(DataError) as in_test:
-        slugline.audit(corpus, test=several)
-
-    assert (
-        str(error.value)
-        == str(in_test.value)
-        == (
-            "the documents of tags have several topics, and this function takes one topic for "
-            "each; keep one of them, such as the first."
+    for data, test in ((corpus, several), (several, corpus)):
+        with pytest.raises(DataError) as error:
+            slugline.audit(data, test=test)
+        assert str(error.value) == (
+            f"of {data.name} and {test.name}, one has several topics for each text, and the other "
+            "one topic; give both in the same form."
         )
-    )

@@ -295,6 +295,11 @@ def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = No
 def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
     if test is None:
         return replace(corpus, places=corpus.numbered_places())
+    if corpus.multilabel != test.multilabel:
+        raise DataError(
+            f"of {corpus.name} and {test.name}, one has several topics for each text, and the "
+            "other one topic; give both in the same form."
+        )
     places = [*corpus.numbered_places(), *test.numbered_places()]
     texts, topics = corpus.texts + test.texts, corpus.topics + test.topics
     return replace(corpus, texts=texts, topics=topics, places=places)
