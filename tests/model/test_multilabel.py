@@ -352,6 +352,15 @@ def test_a_first_batch_may_have_no_topics_at_all() -> None:
     assert micro_f1(model) > 0.9
 
 
+def test_a_loaded_model_learns_on_for_the_average_that_it_was_fitted_for(tmp_path: Path) -> None:
+    TopicClassifier(n_jobs=1, optimize="macro").fit(TEXTS, SETS).save(tmp_path / "m.slug")
+    loaded = slugline.load(tmp_path / "m.slug")
+    assert loaded.optimize == "macro"
+    loaded.partial_fit(NEW_TEXTS, NEW_SETS)
+    assert loaded.fitted_.decision is not None
+    assert loaded.fitted_.decision.average == "macro"
+
+
 def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> None:
     several.save(tmp_path / "m.slug")
     before = several.fitted_.predict_proba(NEW_TEXTS)

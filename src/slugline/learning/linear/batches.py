@@ -27,6 +27,8 @@ _TOPICS_AT_A_TIME = 32
 # The calibration moves away from the one before as the rows become this many; times the topics, if
 # each has a curve of its own.
 _ENOUGH_ROWS = 50
+# Times so many scores are used for curves of each topic. More take longer than learning.
+_MORE_SCORES = 4
 # It is fitted again when this share of the latest rows is new, as that takes longer than learning
 # from a few rows.
 _NEW_SHARE = 0.02
@@ -253,7 +255,7 @@ class RecentScores:
 
     def append(self, scores: F32, y: Any, costs: F32) -> RecentScores:
         """Return the latest of these and more, as many as calibration uses."""
-        n_scores = fit.max_scores(fit.MAX_SCORES, self.y.ndim > 1)
+        n_scores = fit.MAX_SCORES * (_MORE_SCORES if self.y.ndim > 1 else 1)
         latest = slice(-max(1, n_scores // scores.shape[1]), None)
         return RecentScores(
             np.concatenate([self.scores, scores])[latest],
