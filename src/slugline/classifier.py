@@ -32,7 +32,6 @@ from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
-from slugline.model.decision import Average
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
@@ -218,7 +217,7 @@ class TopicClassifier(TextEstimator):
         n_jobs: int | None = None,
         random_state: int | np.random.Generator | np.random.RandomState | None = 0,
         min_precision: float | None = None,
-        optimize: Average = "micro",
+        optimize: str = "micro",
         text: str | Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> None:

@@ -193,3 +193,21 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("wires.slug: identical; 1")
     assert run("check", "wires.slug", "later.jsonl", "-q").code == 1
+
+
+def test_the_f1_that_thresholds_are_chosen_for_can_be_named(run: Run) -> None:
+    train = ("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    assert run(*train, "--optimize", "macro")[0] == 0
+    decision = load("wires.slug").fitted_.decision
+    assert decision is not None
+    assert decision.average == "macro"
+    assert run("train", "--stream", *train[1:], "--optimize", "samples")[0] == 0
+    decision = load("wires.slug").fitted_.decision
+    assert decision is not None
+    assert decision.average == "samples"
+    code, _, error = run(*train, "--optimize", "f1")
+    assert (code, "--optimize is 'f1'; give one of micro, macro, samples." in error) == (2, True)
+    Path("one.csv").write_text("text,topic\nwheat rose,grain\nport closed,ship\n")
+    code, _, error = run("train", "one.csv", *train[2:], "--optimize", "macro")
+    assert code == 2
+    assert "--optimize chooses how several topics are given, and these documents have one" in error

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 _ALIKE = """
     batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding
     epochs fold_topics format hidden id l2 learn_every learn_from learner learning_rate max_size
-    min_precision num_words optimizer output overwrite patience per_topic quantize report seeds
-    skip_bad_rows strict test test_fraction text top to topic topic_columns topic_separator tune
-    validation validation_fraction weighting
+    min_precision num_words optimize optimizer output overwrite patience per_topic quantize report
+    seeds skip_bad_rows strict test test_fraction text top to topic topic_columns topic_separator
+    tune validation validation_fraction weighting
 """.split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {

@@ -114,6 +114,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         n_jobs=request.threads,
         random_state=request.seed,
         min_precision=request.min_precision,
+        optimize=request.optimize or "micro",
         columns=request.columns or None,
     )
     quantize = request.quantize
@@ -128,6 +129,11 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
+    if request.optimize is not None and not parts["train"].multilabel:
+        raise OptionError(
+            "`optimize` chooses how several topics are given, and these documents have one each; "
+            "leave it out."
+        )
     return TrainingTask(
         *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
     )

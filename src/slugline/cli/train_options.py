@@ -46,6 +46,7 @@ class TrainRequest:
     num_words: int | None = None
     tune: bool = False
     min_precision: float | None = None
+    optimize: str | None = None
     balanced: bool = False
     curve: bool = False
     baseline: bool = False
@@ -181,6 +182,13 @@ _OPTIONS = (
         "of other texts, `predict` says that it is unsure.",
         type=float,
     ),
+    _learning(
+        "--optimize AVERAGE",
+        "Where texts have several topics, the F1 that thresholds are chosen for: over all "
+        "decisions, of each topic, or of each text.",
+        values=("micro", "macro", "samples"),
+        show_default="micro",
+    ),
     _learning("--balanced", "Give every topic the same total weight."),
     _testing(
         "--curve",
@@ -313,11 +321,11 @@ STREAM_ENGINES = ("stream", "workers", "scheduler")
 #: Options that say how to learn or to store a model; without any, a model is trained as before.
 SETTINGS = (
     *("learner", "encoder", "topics", "weighting", "num_words", "validation", "tune"),
-    *("min_precision", "balanced", "quantize", "max_size", "seed"),
+    *("min_precision", "optimize", "balanced", "quantize", "max_size", "seed"),
 )
 _STREAMABLE = (
     *("data", "output", "text", "topic", "columns", "format", "skip_bad_rows", "encoding"),
-    *("topic_separator", "topic_columns", "min_precision"),
+    *("topic_separator", "topic_columns", "min_precision", "optimize"),
     *("balanced", "seed", "threads", "quiet", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
@@ -400,7 +408,7 @@ RULES = (
             *("text", "topic", "columns", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
             *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
-            *("topic_separator", "topic_columns"),
+            *("topic_separator", "topic_columns", "optimize"),
         ),
         "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
         "DATA.",

@@ -78,6 +78,7 @@ def _fit(request: TrainRequest) -> Experiment:
         n_jobs=request.threads,
         random_state=request.seed,
         min_precision=request.min_precision,
+        optimize=request.optimize or "micro",
         columns=request.columns or None,
     )
     options: dict[str, Any] = {

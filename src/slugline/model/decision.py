@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.errors import DataError
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
-Average = Literal["micro", "macro", "samples"]
-AVERAGES: tuple[Average, ...] = ("micro", "macro", "samples")
+AVERAGES = ("micro", "macro", "samples")
 # A topic's own threshold counts as much as the common one with so many documents. Chosen on
 # training splits, like the thresholds that are tried.
 _PRIOR_DOCUMENTS = 20
@@ -43,11 +41,11 @@ class TopicDecision:
     thresholds: F32 = field(repr=False)
     at_least_one: bool
     most: int
-    average: Average = "micro"
+    average: str = "micro"
     as_indicator: bool = False
 
     @classmethod
-    def from_proba(cls, proba: F32, y: F32, sizes: I64, average: Average) -> TopicDecision:
+    def from_proba(cls, proba: F32, y: F32, sizes: I64, average: str) -> TopicDecision:
         """Choose thresholds by held-out predictions.
 
         First one threshold for all topics, which gives the best average; then, topic by topic, the
@@ -115,7 +113,7 @@ class TopicDecision:
             raise DataError("thresholds that don't fit the topics, or are no probabilities")
 
 
-def _average_f1(given: Mask, y: Mask, average: Average) -> float:
+def _average_f1(given: Mask, y: Mask, average: str) -> float:
     """Return the average F1; 1 for a document without topics that gets none."""
     axis = {"micro": None, "macro": 0, "samples": 1}[average]
     right, total = (given & y).sum(axis), given.sum(axis) + y.sum(axis)

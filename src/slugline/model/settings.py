@@ -24,7 +24,7 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import AVERAGES, Average
+from slugline.model.decision import AVERAGES
 from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
 from slugline.text.table_columns import check_column_names, learn_columns
 
@@ -71,7 +71,7 @@ class FitSettings:
     encoder: CheckedEncoder | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
-    optimize: Average = "micro"
+    optimize: str = "micro"
     columns: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -249,9 +249,8 @@ def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | m
 def _decision_info(decision: TopicDecision | None) -> schema.DecisionInfo | msgspec.UnsetType:
     if decision is None:
         return msgspec.UNSET
-    return schema.DecisionInfo(
-        decision.at_least_one, decision.most, decision.average, decision.as_indicator
-    )
+    facts = {name: getattr(decision, name) for name in schema.DecisionInfo.__struct_fields__}
+    return msgspec.convert(facts, schema.DecisionInfo)
 
 
 def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
