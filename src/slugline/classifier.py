@@ -28,7 +28,7 @@ from slugline.corpus.documents import (
 )
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.sample_weights import row_weights
-from slugline.corpus.topic_sets import check_documents
+from slugline.corpus.topic_sets import check_documents, sets_with_parents
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
@@ -171,6 +171,10 @@ class TopicClassifier(TextEstimator):
         Columns beside the text that count, such as `["product"]`; `X` is then a table. Words,
         numbers and dates are told apart by the training data; see `docs/howto/beside-the-text.md`.
         For predictions, a table may lack some of them, with a warning.
+    topic_path : str, optional
+        What separates the parts of topics that are paths: "/" of "sport/football". A text then
+        counts for all parents of its topics as well, no topic is more probable than its parent, and
+        answers are the deepest topics that are sure enough; see `docs/howto/topic-trees.md`.
 
     Attributes
     ----------
@@ -220,6 +224,7 @@ class TopicClassifier(TextEstimator):
         optimize: str = "micro",
         text: str | Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
+        topic_path: str | None = None,
     ) -> None:
         self.learner = learner
         self.encoder = encoder
@@ -233,6 +238,7 @@ class TopicClassifier(TextEstimator):
         self.optimize = optimize
         self.text = text
         self.columns = columns
+        self.topic_path = topic_path
 
     def fit(
         self,
@@ -321,6 +327,8 @@ class TopicClassifier(TextEstimator):
         OptionError : if the learner, or blocks with a vocabulary, can't learn from batches, or
             options need all documents at once.
         """
+        if self.topic_path is not None:
+            raise OptionError("`topic_path` needs all documents at once; call fit.")
         before = getattr(self, "fitted_", None)
         settings = self._settings(before.learner if before else choose_learner(self.learner))
         if before is not None and not isinstance(self.random_state, int | np.integer):
@@ -420,8 +428,9 @@ class TopicClassifier(TextEstimator):
         fitted = self._fitted()
         if fitted.multilabel:
             texts, sets = check_documents(self._read(X), y)
-            topics: list[Any] = [set(topics) for topics in sets]
-            predicted: list[Any] = list(map(set, fitted.predict_sets(texts)))
+            topics = sets_with_parents(sets, fitted.separator)
+            predicted = sets_with_parents(fitted.predict_sets(texts), fitted.separator)
+            topics, predicted = list(map(set, topics)), list(map(set, predicted))
         else:
             topics, predicted = list(to_plain_topics(y)), self.predict(X).tolist()
         if len(topics) != len(predicted) or not topics:
@@ -503,6 +512,7 @@ class TopicClassifier(TextEstimator):
             text=fitted.layout.text if columns and fitted.layout else None,
             columns=columns or None,
             optimize="micro" if fitted.decision is None else fitted.decision.average,
+            topic_path=fitted.separator,
         )
         return classifier._replace_fitted(fitted)
 
@@ -568,6 +578,7 @@ class TopicClassifier(TextEstimator):
             min_precision=self.min_precision,
             optimize=self.optimize,
             columns=check_column_names(self.columns or ()),
+            topic_path=self.topic_path,
         )
 
     def _scores(self, X: Texts) -> F32:

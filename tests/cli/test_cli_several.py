@@ -211,3 +211,78 @@ def test_the_f1_that_thresholds_are_chosen_for_can_be_named(run: Run) -> None:
     code, _, error = run("train", "one.csv", *train[2:], "--optimize", "macro")
     assert code == 2
     assert "--optimize chooses how several topics are given, and these documents have one" in error
+
+
+def write_paths(path: Path, n: int, seed: int, more: str = "") -> None:
+    """Write documents whose topics are paths, some of which end at the parent."""
+    rng = np.random.default_rng(seed)
+    names = ["trade/grain", "trade/ship", "bank", "trade"]
+    words = {f"trade/{name}": words for name, words in WORDS.items()} | {"bank": WORDS["bank"]}
+    words["trade"] = "export tariff customs"
+    lines = ["text,topic"]
+    for _ in range(n):
+        topic = str(rng.choice(names))
+        lines.append(f"{' '.join([*rng.choice(words[topic].split(), 3), 'said the'])},{topic}")
+    path.write_text("\n".join([*lines, more]) + "\n")
+
+
+def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> None:
+    write_paths(Path("paths.csv"), 160, 0)
+    write_paths(Path("after.csv"), 60, 1)
+    code, out, err = run("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
+    assert (code, "learned 4 topics, several for a text" in out) == (0, True), err
+    code, out, _ = run("evaluate", "paths.slug", "after.csv")
+    assert code == 0
+    levels = out[out.index("depth of topics") :].splitlines()[1:3]
+    assert [line.split()[:2] for line in levels] == [["1", "2"], ["2", "2"]]
+    assert run("check", "paths.slug", "paths.csv")[0] == 0
+    assert run("predict", "paths.slug", "after.csv", "-o", "answers.csv", "-q")[0] == 0
+    with Path("answers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    right = [row["topic"] == row["topics"] for row in rows]
+    assert np.mean(right) > 0.9
+    assert {"trade", "trade/grain"} <= {row["topics"] for row in rows}
+
+
+def test_new_names_are_given_to_whole_paths_before_parents_are_added(run: Run) -> None:
+    write_paths(Path("paths.csv"), 160, 0)
+    Path("names.csv").write_text("from,to\ntrade/ship,freight/sea\ntrade,business\n")
+    options = ("--topic-path", "/", "--map-topics", "names.csv", "-o", "paths.slug", "-q")
+    assert run("train", "paths.csv", *options)[0] == 0
+    names = ["bank", "business", "freight", "freight/sea", "trade", "trade/grain"]
+    assert load("paths.slug").classes_.tolist() == names
+
+
+@pytest.mark.parametrize("path", ["trade//grain", "/trade", "trade/"])
+def test_a_path_with_an_empty_part_is_a_bad_row(run: Run, path: str) -> None:
+    write_paths(Path("paths.csv"), 60, 0, f"wheat,{path}")
+    options = ("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
+    code, _, err = run(*options)
+    assert code != 0
+    assert f"1 of 61 rows can't be used: an empty part in the path '{path}' (line 62)" in err
+    assert run(*options, "--skip-bad-rows")[0] == 0
+    assert run("train", "paths.csv", "-o", "paths.slug", "-q")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--topic-path", "x"),
+            "--topic-path is 'x'; give what stands between the parts of a path",
+        ),
+        (("--topic-path", "/", "--stream"), "--topic-path can't be used with --stream"),
+        (
+            ("--topic-path", "/", "--corrections", "paths.csv"),
+            "--topic-path can't be used with --corrections, which takes topics as they are written",
+        ),
+        (("--topic-path", "/", "--curve"), "--topic-path can't be used with --curve"),
+    ],
+)
+def test_wrong_options_for_paths_are_refused(
+    run: Run, options: tuple[str, ...], message: str
+) -> None:
+    write_paths(Path("paths.csv"), 60, 0)
+    code, _, err = run("train", "paths.csv", *options, "-o", "paths.slug")
+    assert code != 0
+    assert message in err

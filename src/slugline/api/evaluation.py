@@ -20,6 +20,7 @@ from slugline.base.progress import Progress
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
+from slugline.corpus.topics import add_parents
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
@@ -137,6 +138,7 @@ def evaluate(
     # A second model that can't be read is said before the first one has answered.
     other = None if against is None else to_classifier(against, "against")
     corpus = to_corpus(data, text, topic, classifier.fitted_.layout, several=True)
+    corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)

@@ -24,6 +24,8 @@ from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
+from slugline.corpus.topics import add_parents
+from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.run import Experiment, route_test, run_experiment
@@ -145,10 +147,10 @@ def _read_both(
     """Return the documents to learn from and to test on, with the classifier's columns."""
     text = text or (classifier.text if are_sources(data) else None)
     columns = tuple(classifier.columns or ())
-    return (
-        to_corpus(data, text, topic, several=several, columns=columns),
-        to_test_corpus(test, text, topic, columns, several),
-    )
+    corpus = to_corpus(data, text, topic, several=several, columns=columns)
+    test = to_test_corpus(test, text, topic, columns, several)
+    path = classifier.topic_path
+    return add_parents(corpus, path), test and add_parents(test, path)
 
 
 def fit_stream(
@@ -242,6 +244,8 @@ def curve(
     [1, 2, 5, None]
     """
     classifier = check_settings(classifier)
+    if classifier.topic_path is not None:
+        raise OptionError("curves take topics as they are; leave `topic_path` out.")
     curves = learning_curves(
         *_read_both(data, test, classifier, text, topic, several=True),
         classifiers_to_compare(classifier, with_baseline=baseline),

@@ -11,6 +11,7 @@ from slugline.cli.options import command, option
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
 from slugline.cli.targets import check_target, print_routing, routing_entry, tested_router
 from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topics import add_parents
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
@@ -58,8 +59,9 @@ def evaluate(
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
-    parts = options.load_parts(data, reading._replace(layout=fitted.layout), quiet, topics)
-    corpus = parts.get("test", parts["train"])
+    reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
+    parts = options.load_parts(data, reading, quiet, topics)
+    corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     options.say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))

@@ -233,6 +233,9 @@ format_option = _reading(
 encoding_option = _reading(
     "--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected"
 )
+topic_path_option = _reading(
+    "--topic-path TEXT", "Topics are paths: count parents, too, as with / of sport/football."
+)
 test_option = option("--test FILE", "Labelled texts to test on.", show_default="a part of DATA")
 mistakes = functools.partial(
     option,

@@ -33,8 +33,8 @@ _ALIKE = """
     batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding
     epochs fold_topics format hidden id l2 learn_every learn_from learner learning_rate max_size
     min_precision num_words optimize optimizer output overwrite patience per_topic quantize report
-    seeds skip_bad_rows strict test test_fraction text top to topic topic_columns topic_separator
-    tune validation validation_fraction weighting
+    seeds skip_bad_rows strict test test_fraction text top to topic topic_columns topic_path
+    topic_separator tune validation validation_fraction weighting
 """.split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -266,6 +266,11 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
         thresholds = dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False))
         ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
         print_table([(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)])
+        if levels := evaluation.levels():
+            heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
+            cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
+            show()
+            print_table([heads, *cells])
         if pairs := evaluation.pairs(_N_MISTAKES):
             show("", "most common pairs")
         for pair in pairs:

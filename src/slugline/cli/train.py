@@ -79,7 +79,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     """Check the options' values, and read the documents."""
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
-    from slugline.corpus.topics import read_descriptions
+    from slugline.corpus.topics import add_parents, read_descriptions
     from slugline.model.file.container import check_precision
 
     corrections = None
@@ -116,6 +116,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         min_precision=request.min_precision,
         optimize=request.optimize or "micro",
         columns=request.columns or None,
+        topic_path=request.topic_path,
     )
     quantize = request.quantize
     if corrections is not None and corrections.previous is not None:
@@ -129,6 +130,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
+    parts = {part: add_parents(c, request.topic_path) for part, c in parts.items()}
     if request.optimize is not None and not parts["train"].multilabel:
         raise OptionError(
             "`optimize` chooses how several topics are given, and these documents have one each; "

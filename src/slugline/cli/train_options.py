@@ -37,6 +37,7 @@ class TrainRequest:
     check: str | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
     columns: Sequence[str] = ()
+    topic_path: str | None = None
     test: str | None = None
     test_fraction: float | None = None
     learner: str = "linear"
@@ -139,6 +140,7 @@ _OPTIONS = (
     click.option("--check", hidden=True),
     options.reading_options,
     options.column_option,
+    options.topic_path_option,
     options.test_option,
     _testing(
         "--test-fraction SHARE",
@@ -308,7 +310,8 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
     def wrapper(**values: Any) -> None:
         net = {name: values.pop(name) for name in NET_OPTIONS}
         net = {name: value for name, value in net.items() if value is not None}
-        values["reading"] = values["reading"]._replace(columns=values["columns"])
+        beside = {name: values[name] for name in ("columns", "topic_path")}
+        values["reading"] = values["reading"]._replace(**beside)
         function(TrainRequest(**values, net_options=net))
 
     return options.add_options(wrapper, _OPTIONS)
@@ -408,7 +411,7 @@ RULES = (
             *("text", "topic", "columns", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
             *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
-            *("topic_separator", "topic_columns", "optimize"),
+            *("topic_separator", "topic_columns", "topic_path", "optimize"),
         ),
         "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
         "DATA.",
@@ -430,6 +433,12 @@ RULES = (
         ("curve",),
         "{option} learns from DATA alone; leave it or {other} out.",
         excludes=("corrections",),
+    ),
+    Rule(
+        ("topic_path",),
+        "{option} can't be used with {other}, which takes topics as they are written; leave one of "
+        "them out.",
+        excludes=("curve", "corrections"),
     ),
     Rule(
         ("encoder",),

@@ -41,6 +41,7 @@ from slugline.corpus.rows import (
     read_topics,
     separator_warnings,
 )
+from slugline.corpus.topic_sets import empty_part
 from slugline.errors import DataError, OptionError
 
 # Kinds of faults that a message names, places of each, and sources.
@@ -258,7 +259,9 @@ class LabelledRows:
             if not self._may_mix:
                 return BadRow(document.at, _SEVERAL, _SEVERAL_ADVICE)
             layout = layout._replace(form=_form_of_lists(self._rows))
-        topics = document.topics()
+        topics, separator = document.topics(), self._options.topic_path
+        if separator is not None and (path := empty_part(topics, separator)) is not None:
+            return BadRow(document.at, f"an empty part in the path {short_repr(path)}")
         if layout.example is None and topics:
             layout = layout._replace(example=topics[0])
         self._layout = layout

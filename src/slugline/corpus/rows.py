@@ -62,6 +62,7 @@ class ReadOptions(NamedTuple):
     topic_map: Path | None = None
     topic_separator: str | None = None
     topic_columns: str | Sequence[str] | None = None
+    topic_path: str | None = None  # what separates the parts of topics that are paths
     columns: Sequence[str] = ()  # those beside the text to read
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
@@ -84,14 +85,11 @@ class ReadOptions(NamedTuple):
         Raises OptionError if it is none, or two are named.
         """
         separator, columns = self.topic_separator, self.topic_columns
+        check_separator("topic_path", self.topic_path)
         if separator is not None and columns is not None:
             raise OptionError("`topic_separator` and `topic_columns` are two forms; name one.")
         if separator is not None:
-            if not separator or any(map(str.isalnum, separator)):
-                raise OptionError(
-                    f"`topic_separator` is {short_repr(separator)}; give what stands between "
-                    "topics, such as ';'."
-                )
+            check_separator("topic_separator", separator)
             return TopicForm("separator", separator)
         if columns is None:
             return None
@@ -109,8 +107,19 @@ class ReadOptions(NamedTuple):
         return TopicForm("columns", columns=names)
 
 
-#: Those of the `ReadOptions` that users give.
-USER_OPTIONS = ReadOptions._fields[:-3]
+#: Those of the `ReadOptions` that all readers of labelled texts have.
+USER_OPTIONS = ReadOptions._fields[:-4]
+
+
+def check_separator(name: str, separator: Any) -> None:
+    """Raise OptionError unless a separator is None, or characters that aren't letters or digits."""
+    is_text = isinstance(separator, str) and separator
+    if separator is not None and (not is_text or any(map(str.isalnum, separator))):
+        example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
+        raise OptionError(
+            f"`{name}` is {short_repr(separator)}; give what stands between {example[0]}, such as "
+            f"{example[1]!r}."
+        )
 
 
 class TopicOptions(TypedDict, total=False):

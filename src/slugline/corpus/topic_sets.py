@@ -172,6 +172,47 @@ def check_documents(
     return texts, topics
 
 
+def empty_part(topics: Iterable[Any], separator: str) -> str | None:
+    """Return the first topic that is a path with an empty part, such as "sport//football"."""
+    paths = (topic for topic in topics if isinstance(topic, str))
+    return next((p for p in paths if not all(map(str.strip, p.split(separator)))), None)
+
+
+def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
+    """Return topics that are paths, and all their parents first.
+
+    Raises DataError if a part of a path is empty.
+
+    >>> with_parents(["sport/football", "arts"], "/")
+    ('sport', 'sport/football', 'arts')
+    """
+    paths = list(topics)
+    if (path := empty_part(paths, separator)) is not None:
+        raise DataError(
+            f"topic {short_repr(path)} is a path with an empty part; write a name on each side of "
+            f"{separator!r}."
+        )
+    family: list[Topic] = []
+    for topic in paths:
+        line = [topic]
+        while parent := parent_of(line[0], separator):
+            line.insert(0, parent)
+        family += line
+    return tuple(dict.fromkeys(family))
+
+
+def sets_with_parents(topics: Sequence[Any], separator: str | None) -> list[Any]:
+    """Return the topics of documents, as `with_parents` does those of one."""
+    return (
+        list(topics) if separator is None else [with_parents(t, separator) for t in as_sets(topics)]
+    )
+
+
+def parent_of(topic: Topic, separator: str) -> str:
+    """Return the parent of a topic that is a path; an empty string if it has none."""
+    return topic.rpartition(separator)[0].strip() if isinstance(topic, str) else ""
+
+
 def to_indicator(sets: Sequence[TopicSet], names: Sequence[Topic]) -> Any:
     """Return rows with a 1 for each topic, int64 array, shape (n_documents, n_topics)."""
     number = {name: i for i, name in enumerate(names)}

@@ -14,6 +14,7 @@ from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, separator_warnings
+from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError
 
 # Topics that a message names, and spellings of each.
@@ -97,6 +98,14 @@ def _replace(corpus: Corpus, names: Mapping[str, str]) -> list[Any]:
     if corpus.multilabel:
         return [tuple(dict.fromkeys(names.get(t, t) for t in topics)) for topics in corpus.topics]
     return [names.get(topic, topic) for topic in corpus.topics]
+
+
+def add_parents(corpus: Corpus, separator: str | None) -> Corpus:
+    """Return the corpus with all parents of topics that are paths; as it is without a separator.
+
+    Raises DataError if a part of a path is empty.
+    """
+    return replace(corpus, topics=sets_with_parents(corpus.topics, separator))
 
 
 def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:

@@ -20,7 +20,7 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
 from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
-from slugline.errors import DataError, TrainingError
+from slugline.errors import DataError, OptionError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
 from slugline.model.file.content import load_model
@@ -339,6 +339,11 @@ def train_with_corrections(
     DataError : if nothing can be set aside, or no test document is left.
     OptionError : if the weight is out of its range.
     """
+    if classifier.topic_path is not None:
+        raise OptionError(
+            "corrections don't know of parents, which `topic_path` adds to topics; correct the "
+            "data that the model learns from, or leave `topic_path` out."
+        )
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
     if test is None:
         check_two_documents(train, "test on", "test")

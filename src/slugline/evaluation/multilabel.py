@@ -221,6 +221,8 @@ class MultilabelEvaluation(TitledRows):
         The probabilities from which topics are given.
     seed : int
         Of bootstrap intervals.
+    separator : str or None
+        What separates the parts of topics that are paths; None if they are no paths.
     """
 
     topics: list[str]
@@ -229,6 +231,7 @@ class MultilabelEvaluation(TitledRows):
     proba: Floats = field(compare=False)
     thresholds: Floats = field(compare=False)
     seed: int = 0
+    separator: str | None = None
 
     @classmethod
     def from_probabilities(
@@ -240,6 +243,7 @@ class MultilabelEvaluation(TitledRows):
         *,
         answered: Mask | None = None,
         seed: int = 0,
+        separator: str | None = None,
     ) -> MultilabelEvaluation:
         """Return the evaluation of probabilities.
 
@@ -254,6 +258,7 @@ class MultilabelEvaluation(TitledRows):
         answered : bool array, shape (n_documents, n_topics), optional
             Which topics are given, if not those whose probability reaches the threshold.
         seed : int, default 0
+        separator : str, optional
 
         Raises
         ------
@@ -277,7 +282,8 @@ class MultilabelEvaluation(TitledRows):
             number[name] = len(number)
         given = csr_array(proba >= thresholds if answered is None else answered)
         given.resize(len(y_true), len(number))
-        return cls([*number], indicator_matrix(y_true, number), given, proba, thresholds, seed)
+        true = indicator_matrix(y_true, number)
+        return cls([*number], true, given, proba, thresholds, seed, separator)
 
     @classmethod
     def from_answers(
@@ -409,6 +415,15 @@ class MultilabelEvaluation(TitledRows):
         """Return the metrics of each topic, in the order of `topics`."""
         return topic_metrics(self.topics, *count_decisions(self.true, self.answered, axis=0))
 
+    def levels(self) -> list[tuple[int, int, Scores]]:
+        """Return depths of paths, from 1, their numbers of topics and micro-averages, if any."""
+        if self.separator is None:
+            return []
+        depth = np.array([topic.count(self.separator) for topic in self.topics]) + 1
+        parts = [np.flatnonzero(depth == n) for n in range(1, depth.max() + 1)]
+        scores = (micro_scores(self.true[:, part], self.answered[:, part]) for part in parts)
+        return list(zip(itertools.count(1), map(len, parts), scores, strict=False))
+
     def pairs(self, most: int = 10) -> list[TopicPair]:
         """Return the pairs of topics that most documents have together, in truth or in answers."""
         from scipy.sparse import triu
@@ -448,6 +463,7 @@ class MultilabelEvaluation(TitledRows):
         averages = zip(
             names, (self.micro, self.macro, self.samples), self.f1_intervals, strict=True
         )
+        levels = [{"depth": n, "n_topics": m} | f._asdict() for n, m, f in self.levels()]
         thresholds = [*self.thresholds.tolist(), *[None] * (len(self.topics) - self.n_known)]
         return {
             "n_documents": self.n_documents,
@@ -479,6 +495,7 @@ class MultilabelEvaluation(TitledRows):
                 for topic, threshold in zip(self.per_topic(), thresholds, strict=True)
             ],
             "pairs": [pair._asdict() for pair in self.pairs()],
+            **({"levels": levels} if levels else {}),
         }
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:

@@ -15,6 +15,7 @@ from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import evaluate, stored_metrics
@@ -122,6 +123,7 @@ def retrain(
             f"{path}: it learned batch by batch, and how documents were cut into batches is not "
             "kept; only a model that learned from all of them at once can be checked."
         )
+    train = add_parents(train, original.separator)
     if test is None and info.test_fraction is not None:
         train, test = train.split(info.test_fraction, info.seed)
     _check_documents(path, info, train)

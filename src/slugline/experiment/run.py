@@ -17,6 +17,8 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, all_of, counted, have, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import sets_with_parents
+from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
@@ -52,6 +54,7 @@ def evaluate(
         corpus has several, or the reverse.
     """
     fitted = to_fitted(model)
+    corpus = add_parents(corpus, fitted.separator)
     names = [str(name) for name in fitted.topics.names]
     check_same_kind(fitted, corpus)
     check_some_known(names, corpus)
@@ -63,6 +66,7 @@ def evaluate(
             *(names, corpus.topics, proba, fitted.decision.thresholds),
             answered=fitted.decision.given(proba),
             seed=seed,
+            separator=fitted.separator,
         )
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
@@ -209,7 +213,8 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult | MultilabelRout
     """Return how a router does on labelled texts; topics that it doesn't know count as wrong."""
     routes = router.route(corpus.texts)
     if router.fitted.multilabel:
-        given = [set(map(str, route.topics or ())) for route in routes]
+        sets = [tuple(map(str, route.topics or ())) for route in routes]
+        given = list(map(set, sets_with_parents(sets, router.fitted.separator)))
         n_right = sum(len(a & {*b}) for a, b in zip(given, corpus.topics, strict=True))
         n_true = sum(map(len, corpus.topics))
         return MultilabelRoutingResult(len(routes), n_true, sum(map(len, given)), n_right)

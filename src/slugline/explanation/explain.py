@@ -13,6 +13,7 @@ from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.words import counted, nearest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
+from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError, OptionError
 from slugline.explanation import attribution
 from slugline.explanation.explanation import Explanation, Reason, TrainingExample, nearest_documents
@@ -153,6 +154,7 @@ def explain(
         given, thresholds = router.route([text])[0].topics or [], router.decision_thresholds
         if topic is None and given:
             topic, *others = given
+        [given] = sets_with_parents([tuple(given)], fitted.separator)
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
@@ -232,6 +234,8 @@ class _Answer:
             self.encoded = encoded[0].astype(np.float64)
             scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
+        if fitted.decision is not None:
+            proba = fitted.decision.limited(proba)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 

@@ -178,9 +178,12 @@ function scale(model, blocks) {
 /** Answer a text: probabilities of all topics in their order, those given, and why it is unsure. */
 function classify(model, text, cells = []) {
   const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
+  const parents = model.several?.parents ?? []; // [topic, its parent], parents first
+  for (const [topic, parent] of parents) probabilities[topic] = Math.min(probabilities[topic], probabilities[parent]);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   const chosen = chosenOf(model, probabilities, order), unsure = unsureOf(model, row, probabilities, order[0], chosen);
-  return { text, row, scores, probabilities, order, given: unsure ? [] : chosen, unsure };
+  const above = new Set(parents.filter(([topic]) => chosen.includes(topic)).map(([, parent]) => parent));
+  return { text, row, scores, probabilities, order, given: unsure ? [] : chosen.filter((topic) => !above.has(topic)), unsure };
 }
 
 /** Return the topics that reach their thresholds, the most likely first; of a model of one topic, the best. */

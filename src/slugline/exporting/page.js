@@ -64,7 +64,7 @@ function reasonOf(topic) {
   if (threshold === Infinity) return `The model is never sure enough of ${name} to give it.`;
   const isReached = answer.probabilities[topic] >= threshold, limit = percent(threshold), share = percent(answer.probabilities[topic]);
   if (isGiven && !isReached) return `${name} is given as the most likely topic: each text gets one, and none reaches its threshold.`;
-  return `${name} is given from ${limit} on; here it has ${share}${isReached && !isGiven ? ", but the model is unsure of the text" : ""}.`;
+  return `${name} is given from ${limit} on; here it has ${share}${isReached && answer.unsure ? ", but the model is unsure of the text" : ""}.`;
 }
 
 function showTopics() {

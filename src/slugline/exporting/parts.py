@@ -20,6 +20,7 @@ from slugline.base.arrays import I64, U8, U64, Integers, Mask
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decision import TopicDecision
 from slugline.model.file import container
 from slugline.model.file.container import quantize
 from slugline.model.file.content import from_model_file, model_path, to_model_file
@@ -333,12 +334,14 @@ def _facts(
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
-        **(
-            {"several": {"atLeastOne": decision.at_least_one, "most": decision.most_given}}
-            if (decision := fitted.decision)
-            else {}
-        ),
+        **({} if fitted.decision is None else {"several": _several_facts(fitted.decision)}),
     }
+
+
+def _several_facts(decision: TopicDecision) -> dict[str, Any]:
+    """Return what scripts need to give several topics."""
+    most, parents = decision.most_given, decision.parents
+    return {"atLeastOne": decision.at_least_one, "most": most, "parents": parents}
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
+from slugline.corpus.documents import Topic
+from slugline.corpus.topic_sets import parent_of
 from slugline.errors import DataError
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
 AVERAGES = ("micro", "macro", "samples")
+#: The columns of topics that are paths, and of their parents, which come first.
+Parents: TypeAlias = tuple[tuple[int, int], ...]
 # A topic's own threshold counts as much as the common one with so many documents. Chosen on
 # training splits, like the thresholds that are tried.
 _PRIOR_DOCUMENTS = 20
@@ -36,6 +42,10 @@ class TopicDecision:
         The F1 that thresholds are chosen for.
     as_indicator : bool
         Whether predictions are an indicator array, like the topics that were learned from.
+    separator : str or None
+        What separates the parts of topics that are paths; None if they are no paths.
+    parents : tuple of (int, int)
+        The columns of each topic that has a parent, and of its parent, which comes first.
     """
 
     thresholds: F32 = field(repr=False)
@@ -43,9 +53,13 @@ class TopicDecision:
     most: int
     average: str = "micro"
     as_indicator: bool = False
+    separator: str | None = None
+    parents: Parents = ()
 
     @classmethod
-    def from_proba(cls, proba: F32, y: F32, sizes: I64, average: str) -> TopicDecision:
+    def from_proba(
+        cls, proba: F32, y: F32, sizes: I64, average: str, parents: Parents = ()
+    ) -> TopicDecision:
         """Choose thresholds by held-out predictions.
 
         First one threshold for all topics, which gives the best average; then, topic by topic, the
@@ -59,6 +73,8 @@ class TopicDecision:
         sizes : int array, shape (n_documents,)
             Number of topics of all documents that were learned from.
         average : {"micro", "macro", "samples"}
+        parents : tuple of (int, int), optional
+            See `TopicDecision`; `proba` is then limited in place.
 
         References
         ----------
@@ -70,7 +86,9 @@ class TopicDecision:
             len(sizes) > 0 and bool(sizes.min()),
             int(sizes.max(initial=0)),
             average,
+            parents=parents,
         )
+        proba = rule.limited(proba)
         if not y.any():
             return rule
         is_topic = y > 0
@@ -85,13 +103,11 @@ class TopicDecision:
         best = max(rules, key=lambda rule: _average_f1(rule.given(proba), is_topic, average))
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
-        return common.with_thresholds(_thresholds_by_topic(common, proba, is_topic))
+        return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
 
     def with_thresholds(self, thresholds: F32) -> TopicDecision:
         """Return the rule with other thresholds."""
-        return TopicDecision(
-            thresholds, self.at_least_one, self.most, self.average, self.as_indicator
-        )
+        return replace(self, thresholds=thresholds)
 
     @property
     def most_given(self) -> int:
@@ -106,11 +122,47 @@ class TopicDecision:
             mask[empty, proba[empty].argmax(axis=1)] = True
         return mask
 
+    def raised(self, thresholds: F32) -> F32:
+        """Return thresholds of which no topic's is under that of its parent.
+
+        As its probability isn't over its parent's, it is never given without it.
+        """
+        thresholds = thresholds.copy()
+        for topic, parent in self.parents:
+            thresholds[topic] = max(thresholds[topic], thresholds[parent])
+        return thresholds
+
+    def limited(self, proba: F32) -> F32:
+        """Return probabilities of which no topic's is over that of its parent; changes `proba`."""
+        for topic, parent in self.parents:
+            np.minimum(proba[:, topic], proba[:, parent], out=proba[:, topic])
+        return proba
+
+    def deepest(self, mask: Mask) -> Mask:
+        """Return which topics are given without a topic under them that is given as well."""
+        deepest = mask.copy()
+        for topic, parent in self.parents:
+            deepest[:, parent] &= ~mask[:, topic]
+        return deepest
+
     def check(self, n_topics: int) -> None:
         """Raise DataError unless it fits so many topics; files are not trusted."""
         in_range = (self.thresholds > 0) & (self.thresholds <= 1)
         if self.thresholds.shape != (n_topics,) or not in_range.all():
             raise DataError("thresholds that don't fit the topics, or are no probabilities")
+        if (self.raised(self.thresholds) != self.thresholds).any():
+            raise DataError("a threshold of a topic that is under that of its parent")
+
+
+def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
+    """Return `TopicDecision.parents` of topics; none without a separator.
+
+    >>> find_parents(["arts", "sport", "sport/football"], "/")
+    ((2, 1),)
+    """
+    column = {name: number for number, name in enumerate(names)} if separator else {}
+    pairs = [(n, column.get(parent_of(name, str(separator)), n)) for name, n in column.items()]
+    return tuple((number, parent) for number, parent in pairs if parent < number)
 
 
 def _average_f1(given: Mask, y: Mask, average: str) -> float:

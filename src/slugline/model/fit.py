@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import count_threads, option_error
 from slugline.base.progress import SILENT, Progress, announce, check_progress
-from slugline.corpus import documents
+from slugline.corpus import documents, topic_sets
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
 from slugline.corpus.splits import make_folds
@@ -29,7 +29,7 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.model.decision import TopicDecision
+from slugline.model.decision import TopicDecision, find_parents
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
@@ -190,6 +190,8 @@ def fit(
     """Learn from all documents at once; see `TopicClassifier.fit`."""
     described = settings.descriptions
     texts, names = check_documents(X, y, may_be_none=bool(described))
+    names = topic_sets.sets_with_parents(names, settings.topic_path)
+    y = y if settings.topic_path is None else names
     learner = settings.learner
     multilabel = is_multilabel(names)
     topics, labels = _encode(y, names, settings)
@@ -198,7 +200,9 @@ def fit(
     if not texts and settings.encoder is not None:
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = (
-        None if validation_data is None else _validation_rows(validation_data, topics, multilabel)
+        None
+        if validation_data is None
+        else _validation_rows(validation_data, topics, multilabel, settings.topic_path)
     )
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.chosen_blocks(texts, names), None
@@ -327,10 +331,11 @@ def _with_decision(
         proba, truth = _recent_proba(fitted.learner, len(fitted.topics))
     else:
         proba, truth = heldout[1], labels[heldout[0]].toarray()
-    decision = TopicDecision.from_proba(proba, truth, np.diff(labels.indptr), settings.optimize)
+    sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
+    decision = TopicDecision.from_proba(proba, truth, sizes, settings.optimize, parents)
     return replace(
         fitted,
-        decision=replace(decision, as_indicator=as_indicator),
+        decision=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
         held_out_predictions=HeldOutPredictions.from_decisions(
             proba, truth, words, settings.min_precision
         ),
@@ -444,7 +449,10 @@ def _fit_descriptions(
 
 
 def _validation_rows(
-    validation_data: tuple[Iterable[str], Any], topics: Topics, multilabel: bool
+    validation_data: tuple[Iterable[str], Any],
+    topics: Topics,
+    multilabel: bool,
+    separator: str | None,
 ) -> tuple[list[str], Any, str]:
     """Return the validation texts, their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
@@ -452,6 +460,7 @@ def _validation_rows(
         raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
     texts, topics_of_texts = check_documents(*validation_data, names)
+    topics_of_texts = topic_sets.sets_with_parents(topics_of_texts, separator)
     _check_form(multilabel, topics_of_texts, "training documents", f"`{names[1]}`")
     try:
         labels = _labels(topics, topics_of_texts)

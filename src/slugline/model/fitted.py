@@ -142,6 +142,11 @@ class Fitted:
         return self.decision is not None
 
     @property
+    def separator(self) -> str | None:
+        """What separates the parts of topics that are paths; None if they are no paths."""
+        return None if self.decision is None else self.decision.separator
+
+    @property
     def n_learned(self) -> int:
         """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
@@ -184,11 +189,15 @@ class Fitted:
         return answers
 
     def predict_sets(self, X: Iterable[str]) -> list[tuple[Topic, ...]]:
-        """Return the topics given to each text, the most likely first; of a multilabel model."""
+        """Return the topics given to each text, the most likely first; of a multilabel model.
+
+        Of topics that are paths, the deepest ones.
+        """
         proba = self.predict_proba(X)
         if self.decision is None:
             raise TypeError("the model gives one topic to each text")
-        lists = split_rows(self.decision.given(proba), self.topics.names, proba)
+        given = self.decision.deepest(self.decision.given(proba))
+        lists = split_rows(given, self.topics.names, proba)
         return list(map(tuple, lists))
 
     def decision_function(self, X: Iterable[str]) -> F32:
@@ -205,9 +214,11 @@ class Fitted:
     def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the probabilities of texts, and how many words they have; reads each text once."""
         if self.dense is None:
-            return self._answer(self.learner.predict_proba, X)
-        scores, words = self._scores(X)
-        return self.dense.predict_proba(scores), words
+            proba, words = self._answer(self.learner.predict_proba, X)
+        else:
+            scores, words = self._scores(X)
+            proba = self.dense.predict_proba(scores)
+        return (proba if self.decision is None else self.decision.limited(proba)), words
 
     def _scores(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         if self.dense is None:

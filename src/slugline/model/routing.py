@@ -97,7 +97,8 @@ class Route(NamedTuple):
         The best guesses, the most likely first, and up to the last of several topics given.
     topics : list of topics, or None
         The set that holds the right topic as often as asked, the most likely first; None without
-        `coverage`. Of a model of several topics a text, those that are given.
+        `coverage`. Of a model of several topics a text, those that are given; of paths, the
+        deepest.
     """
 
     topic: Topic | None
@@ -209,6 +210,8 @@ class Router:
             fewest = MIN_PER_TOPIC_OF_SEVERAL if fitted.multilabel else MIN_PER_TOPIC
             per_topic |= fitted.multilabel
             thresholds = left_out.thresholds(precision, n_topics, per_topic, fewest)
+            if fitted.decision is not None:
+                thresholds = fitted.decision.raised(thresholds)
             words = left_out.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
@@ -343,6 +346,7 @@ class Router:
             elif n_given > decision.most_given:
                 reasons[number] = Unsure("many_topics")
         given[[reason is not None for reason in reasons]] = False
+        given = decision.deepest(given)
         return Routes(reasons, split_rows(given, self.fitted.topics.names, proba))
 
     def _reasons(

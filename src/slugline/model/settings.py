@@ -18,6 +18,7 @@ from slugline.base.checks import (
     option_error,
 )
 from slugline.corpus.documents import Topic
+from slugline.corpus.rows import check_separator
 from slugline.corpus.sample_weights import check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError
@@ -73,12 +74,14 @@ class FitSettings:
     min_precision: float | None = None
     optimize: str = "micro"
     columns: Sequence[str] = ()
+    topic_path: str | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None:
             check_blocks(self.blocks)
         check_class_weight(self.class_weight)
         check_column_names(self.columns)
+        check_separator("topic_path", self.topic_path)
         if not isinstance(self.tune, bool | np.bool_) and (
             not is_number(self.tune) or self.tune < 0
         ):

@@ -263,9 +263,8 @@ def _check_settings(settings: FitSettings) -> LinearLearner:
             f"`learner` is a {type(settings.learner).__name__}, and fit_stream learns a linear "
             "one; use fit, or leave it at its default."
         )
-    unsupported = {"tune": settings.tune, "encoder": settings.encoder is not None}
-    for name, is_set in unsupported.items():
-        if is_set:
+    for name in ("tune", "encoder", "topic_path"):
+        if getattr(settings, name):
             raise OptionError(f"`{name}` needs all documents at once; use fit, or leave it out.")
     return settings.learner
 

@@ -24,7 +24,7 @@ from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import is_multilabel, restore
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import TopicDecision
+from slugline.model.decision import TopicDecision, find_parents
 from slugline.model.file import container, schema
 from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
@@ -258,6 +258,8 @@ def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
     if info is msgspec.UNSET:
         return None
     decision = TopicDecision(file.arrays[_THRESHOLDS], *msgspec.structs.astuple(info))
+    parents = find_parents(file.info.topics, info.separator)
+    decision = replace(decision, parents=parents)
     decision.check(len(file.info.topics))
     return decision
 

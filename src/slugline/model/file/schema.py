@@ -82,13 +82,14 @@ class RoutingInfo(msgspec.Struct, frozen=True):
     alternative: tuple[_Share, _Share] | msgspec.UnsetType = msgspec.UNSET
 
 
-class DecisionInfo(msgspec.Struct, frozen=True):
+class DecisionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """How several topics are given; see `slugline.model.decision`. Thresholds are an array."""
 
     at_least_one: bool
     most: _Count
     average: Literal["micro", "macro", "samples"]
     as_indicator: bool
+    separator: _Name | None = None
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -282,6 +283,8 @@ def _describe_encoder(encoder: EncoderInfo) -> str:
 def _describe_decision(decision: DecisionInfo, thresholds: npt.NDArray[Any] | None) -> str:
     none = "" if decision.at_least_one else "none, "
     said = f"It gives each text {none}one or several topics."
+    if decision.separator is not None:
+        said += f" Topics are paths, with {decision.separator!r} between their parts."
     spread = ""
     if thresholds is not None and thresholds.size:
         spread = f", from {thresholds.min():.2f} to {thresholds.max():.2f} by topic,"

@@ -1,0 +1,212 @@
+"""Topics that are paths: a text counts for all parents of its topics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import slugline
+from slugline import Corpus, TopicClassifier
+from slugline.corrections.learning import train_with_corrections
+from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.decision import TopicDecision, find_parents
+from slugline.model.file import container
+from slugline.model.file.content import to_model_file
+from slugline.model.routing import Router
+
+WORDS = {
+    "sport": "athlete stadium medal coach season",
+    "sport/football": "goal striker pitch league penalty",
+    "sport/tennis": "serve racket court volley set",
+    "economy/banks": "loan credit branch interest deposit",
+    "economy/trade": "tariff export customs goods import",
+    "arts": "painting museum gallery opera novel",
+}
+
+
+def documents(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Return texts of few words of their topic, some of its relatives, and of others by mistake."""
+    rng = np.random.default_rng(seed)
+    texts, topics = [], []
+    for _ in range(n):
+        topic = rng.choice([*WORDS])
+        relatives = [name for name in WORDS if name.split("/")[0] == topic.split("/")[0]]
+        pools = [topic, topic, rng.choice(relatives), rng.choice([*WORDS])]
+        words = [rng.choice(WORDS[pool].split()) for pool in pools]
+        texts.append(" ".join([*words, *rng.choice(["the", "a", "of", "said"], 3)]))
+        topics.append(str(topic))
+    return texts, topics
+
+
+TEXTS, PATHS = documents(400)
+NEW_TEXTS, NEW_PATHS = documents(200, seed=1)
+NAMES = ["arts", "economy", "economy/banks", "economy/trade", "sport", *list(WORDS)[1:3]]
+
+
+@pytest.fixture(scope="module")
+def tree() -> TopicClassifier:
+    return TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1).fit(TEXTS, PATHS)
+
+
+def columns_of(classifier: TopicClassifier) -> list[tuple[int, int]]:
+    names = classifier.classes_.tolist()
+    return [(i, names.index(n.rpartition("/")[0])) for i, n in enumerate(names) if "/" in n]
+
+
+def test_no_topic_is_more_probable_than_its_parent(tree: TopicClassifier) -> None:
+    assert tree.classes_.tolist() == NAMES
+    proba = tree.predict_proba(NEW_TEXTS)
+    alone = tree.learner_.predict_proba(tree.features_.transform(NEW_TEXTS))
+    assert any((alone[:, child] > alone[:, parent]).any() for child, parent in columns_of(tree))
+    for child, parent in columns_of(tree):
+        assert (proba[:, child] <= proba[:, parent]).all()
+
+
+@pytest.mark.parametrize("min_precision", [0, 0.8])
+def test_no_topic_is_given_without_its_parent(tree: TopicClassifier, min_precision: float) -> None:
+    router = Router.from_fitted(tree.fitted_, min_precision)
+    proba = np.random.default_rng(0).random((500, 7), dtype=np.float32)
+    decision = tree.fitted_.decision
+    assert decision is not None
+    proba = decision.limited(proba)
+    for child, parent in columns_of(tree):
+        assert router.decision_thresholds[child] >= router.decision_thresholds[parent]
+        given = decision.given(proba)
+        assert not (given[:, child] & ~given[:, parent]).any()
+
+
+def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
+    parents = find_parents(["a", "a/b", "a/b/c", "d"], "/")
+    assert parents == ((1, 0), (2, 1))
+    thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
+    rule = TopicDecision(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
+    assert rule.raised(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
+    proba = rule.limited(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
+    assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]
+    # The parent is given if none reaches its threshold, though all of the branch are as probable.
+    rule = rule.with_thresholds(rule.raised(thresholds))
+    assert rule.given(proba).tolist() == [[True, False, False, False]]
+    every = np.ones((1, 4), dtype=bool)
+    assert rule.deepest(every).tolist() == [[False, False, True, True]]
+
+
+def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
+    tree: TopicClassifier,
+) -> None:
+    texts = ["goal striker league penalty", "tariff customs export loan credit deposit branch"]
+    assert tree.predict(texts)[0] == ("sport/football",)
+    proba = tree.predict_proba(["medal coach stadium athlete"])
+    assert proba[0, NAMES.index("sport")] > 0.5
+    assert tree.predict(["medal coach stadium athlete"]).tolist() == [("sport",)]
+    sets = tree.predict(NEW_TEXTS)
+    assert not any("sport" in topics and "sport/tennis" in topics for topics in sets)
+    [route] = Router.from_fitted(tree.fitted_, 0).route(texts[:1])
+    assert (route.topic, route.topics) == ("sport/football", ["sport/football"])
+    assert [topic for topic, _ in route.top[:2]] == ["sport", "sport/football"]
+
+
+def test_parents_need_not_be_written_and_may_be(tree: TopicClassifier) -> None:
+    full = [[path.split("/")[0], path] for path in PATHS]
+    again = TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1).fit(TEXTS, full)
+    assert np.array_equal(again.predict_proba(NEW_TEXTS), tree.predict_proba(NEW_TEXTS))
+    indicator = pd.get_dummies(pd.Series(PATHS))
+    again.fit(TEXTS, indicator)
+    assert np.array_equal(again.predict_proba(NEW_TEXTS), tree.predict_proba(NEW_TEXTS))
+    new = [[path.split("/")[0], path] for path in NEW_PATHS]
+    scores = tree.score(NEW_TEXTS, new), tree.score(NEW_TEXTS, [[path] for path in NEW_PATHS])
+    assert scores[0] == scores[1] > 0.5
+
+
+def test_an_explanation_says_that_the_parent_is_given_too(tree: TopicClassifier) -> None:
+    parent = tree.explain("goal striker league penalty", "sport")
+    assert parent.is_given
+    assert parent.probability == tree.predict_proba(["goal striker league penalty"])[0, 4]
+
+
+def test_a_file_keeps_the_separator_and_a_clone_learns_the_same(
+    tree: TopicClassifier, tmp_path: Path
+) -> None:
+    tree.save(tmp_path / "tree.slug")
+    loaded = slugline.load(tmp_path / "tree.slug")
+    assert loaded.topic_path == "/"
+    assert np.array_equal(loaded.predict_proba(NEW_TEXTS), tree.predict_proba(NEW_TEXTS))
+    assert loaded.predict(NEW_TEXTS).tolist() == tree.predict(NEW_TEXTS).tolist()
+    assert "Topics are paths, with '/' between their parts." in loaded.card_
+    several = TopicClassifier(n_jobs=1).fit(TEXTS, [[path] for path in PATHS])
+    several.save(tmp_path / "several.slug")
+    assert b'"separator"' not in container.pack(to_model_file(several.fitted_))
+    assert slugline.load(tmp_path / "several.slug").topic_path is None
+
+
+def test_a_file_whose_thresholds_would_give_a_topic_without_its_parent_is_refused(
+    tree: TopicClassifier, tmp_path: Path
+) -> None:
+    content = to_model_file(tree.fitted_)
+    thresholds = content.arrays["decision.thresholds"].copy()
+    thresholds[NAMES.index("sport")] = 0.99
+    arrays = {**content.arrays, "decision.thresholds": thresholds}
+    container.write(tmp_path / "odd.slug", replace(content, arrays=arrays))
+    with pytest.raises(ModelFileError, match="threshold of a topic that is under"):
+        slugline.load(tmp_path / "odd.slug")
+
+
+@pytest.mark.parametrize("path", ["sport//football", "/sport", "sport/", "sport/ /x"])
+def test_a_path_with_an_empty_part_is_refused(path: str) -> None:
+    with pytest.raises(DataError, match="is a path with an empty part; write a name on each side"):
+        TopicClassifier(topic_path="/").fit(TEXTS, [path, *PATHS[1:]])
+
+
+@pytest.mark.parametrize("separator", ["", "ab", 3])
+def test_a_separator_has_no_letters(separator: Any) -> None:
+    with pytest.raises(OptionError, match=r"`topic_path` is .* between the parts of a path"):
+        TopicClassifier(topic_path=separator).fit(TEXTS, PATHS)
+
+
+def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
+    classifier = TopicClassifier(topic_path="/")
+    with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
+        classifier.partial_fit(TEXTS, PATHS, classes=NAMES)
+    pd.DataFrame({"text": TEXTS, "topic": PATHS}).to_csv(tmp_path / "news.csv", index=False)
+    with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
+        classifier.fit_stream(tmp_path / "news.csv")
+    with pytest.raises(OptionError, match="curves take topics as they are"):
+        slugline.curve((TEXTS, PATHS), classifier=classifier)
+    corpus = Corpus(TEXTS, PATHS)
+    with pytest.raises(OptionError, match="corrections don't know of parents"):
+        train_with_corrections(classifier, corpus, corpus)
+
+
+def test_a_net_learns_paths_and_gets_those_to_validate_on() -> None:
+    net = NeuralLearner(hidden=(16,), epochs=4)
+    fits = [
+        TopicClassifier(topic_path="/", learner=net, n_jobs=1).fit(
+            TEXTS, PATHS, validation_data=(NEW_TEXTS, [[*path] for path in paths])
+        )
+        for paths in ([[p] for p in NEW_PATHS], [[p.split("/")[0], p] for p in NEW_PATHS])
+    ]
+    proba = [fit.predict_proba(NEW_TEXTS) for fit in fits]
+    assert np.array_equal(proba[0], proba[1])
+    assert all((proba[0][:, i] <= proba[0][:, j]).all() for i, j in columns_of(fits[0]))
+
+
+def test_training_and_evaluation_measure_by_level() -> None:
+    classifier = TopicClassifier(topic_path="/", n_jobs=1)
+    result = slugline.train((TEXTS, PATHS), classifier=classifier)
+    evaluation = slugline.evaluate(result.classifier, (NEW_TEXTS, NEW_PATHS))
+    levels = evaluation.to_dict()["levels"]
+    assert [(level["depth"], level["n_topics"]) for level in levels] == [(1, 3), (2, 4)]
+    given = classifier.fitted_.decision.given(  # type: ignore[union-attr]
+        classifier.predict_proba(NEW_TEXTS)
+    )
+    roots = [0, 1, 4]
+    truth = np.array([[path.split("/")[0] == NAMES[i] for i in roots] for path in NEW_PATHS])
+    right, n_given = (truth & given[:, roots]).sum(), given[:, roots].sum()
+    assert levels[0]["precision"] == pytest.approx(right / n_given)
+    assert levels[0]["recall"] == pytest.approx(right / truth.sum())
+    assert levels[0]["f1"] > levels[1]["f1"] > 0.5
