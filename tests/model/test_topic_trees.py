@@ -129,6 +129,12 @@ def test_an_explanation_says_that_the_parent_is_given_too(tree: TopicClassifier)
     assert parent.probability == tree.predict_proba(["goal striker league penalty"])[0, 4]
 
 
+def test_documents_of_subtopics_are_examples_of_the_parent(tree: TopicClassifier) -> None:
+    corpus = Corpus(TEXTS, PATHS)
+    examples = tree.explain("goal striker league penalty", "sport", corpus=corpus).examples
+    assert "sport/football" in {PATHS[TEXTS.index(example.text)] for example in examples}
+
+
 def test_a_file_keeps_the_separator_and_a_clone_learns_the_same(
     tree: TopicClassifier, tmp_path: Path
 ) -> None:

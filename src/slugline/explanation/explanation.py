@@ -15,7 +15,7 @@ import numpy as np
 from slugline.base.arrays import F64
 from slugline.base.words import TitledRows, counted
 from slugline.corpus.documents import Topic
-from slugline.corpus.topic_sets import check_documents
+from slugline.corpus.topic_sets import check_documents, sets_with_parents
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import format_under
@@ -361,6 +361,7 @@ def nearest_documents(
     DataError : if texts and topics differ in length, or there are no documents.
     """
     documents, names = check_documents(texts, topics, ("corpus", "corpus"))
+    names = sets_with_parents(names, fitted.separator)
     rows = [
         row
         for row, name in enumerate(names)
