@@ -244,6 +244,15 @@ def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> No
     assert {"trade", "trade/grain"} <= {row["topics"] for row in rows}
 
 
+def test_a_net_of_paths_is_checked_with_its_validation_documents(run: Run) -> None:
+    write_paths(Path("paths.csv"), 80, 0)
+    write_paths(Path("after.csv"), 40, 1)
+    net = ("--learner", "network", "--epochs", "2", "--validation", "after.csv", "-q")
+    assert run("train", "paths.csv", "--topic-path", "/", *net, "-o", "net.slug")[0] == 0
+    code, _, err = run("check", "net.slug", "paths.csv", "--validation", "after.csv")
+    assert code == 0, err
+
+
 def test_new_names_are_given_to_whole_paths_before_parents_are_added(run: Run) -> None:
     write_paths(Path("paths.csv"), 160, 0)
     Path("names.csv").write_text("from,to\ntrade/ship,freight/sea\ntrade,business\n")
@@ -261,6 +270,7 @@ def test_a_path_with_an_empty_part_is_a_bad_row(run: Run, path: str) -> None:
     assert code != 0
     assert f"1 of 61 rows can't be used: an empty part in the path '{path}' (line 62)" in err
     assert run(*options, "--skip-bad-rows")[0] == 0
+    assert run("check", "paths.slug", "paths.csv", "--skip-bad-rows")[0] == 0
     assert run("train", "paths.csv", "-o", "paths.slug", "-q")[0] == 0
 
 

@@ -47,7 +47,8 @@ def check(
     from slugline.model.file.content import load_model
 
     options.check_model_first("check", model, data[0])
-    reading = reading._replace(layout=load_model(model)[0].layout)
+    fitted, _ = load_model(model)
+    reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
     parts = options.read_parts(data, validation, test, reading, quiet)
     with show_progress(quiet) as progress:
         retraining = retrain(

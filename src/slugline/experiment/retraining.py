@@ -124,6 +124,7 @@ def retrain(
             "kept; only a model that learned from all of them at once can be checked."
         )
     train = add_parents(train, original.separator)
+    validation = validation and add_parents(validation, original.separator)
     if test is None and info.test_fraction is not None:
         train, test = train.split(info.test_fraction, info.seed)
     _check_documents(path, info, train)
