@@ -390,6 +390,7 @@ def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> N
         (np.array([[0, np.nan], [1, 0]]), "has nan in it"),
         (np.array([["a", "b"], ["c", "d"]]), "has 'a' in it"),
         (np.zeros((2, 0)), "has no column"),
+        ([[1, 1, 0], [0, 0, 1]], r"make it an array: np.array\(y\)"),
         ([["a"], "b"], "in row 1, counted from 0, where others are lists"),
         ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
         ([["a"], [None]], r"`y\[1\]` has no topic"),

@@ -118,6 +118,7 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
     DataError : if an item is no list of topics, or a topic is not valid.
     """
     sets: list[TopicSet] = []
+    n_repeated = 0
     for row, item in enumerate(y):
         if not isinstance(item, _COLLECTIONS) or getattr(item, "ndim", 1) != 1:
             raise DataError(
@@ -128,6 +129,12 @@ def check_topic_sets(y: Iterable[Any], name: str = "y") -> list[TopicSet]:
         if isinstance(item, set | frozenset):
             topics = sorted(topics, key=lambda topic: (isinstance(topic, str), topic))
         sets.append(tuple(dict.fromkeys(topics)))
+        n_repeated += len(topics) - len(sets[-1])
+    if n_repeated and {*itertools.chain(*sets)} <= {0, 1}:
+        raise DataError(
+            f"`{name}` has lists of 0 and 1; if each is a column for each topic, make it an array: "
+            f"np.array({name})."
+        )
     check_topic_names([topic for topics in sets for topic in topics])
     return sets
 
