@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "CheckpointError",
     "ClusterError",
+    "ColumnWarning",
     "DataError",
     "DownloadError",
     "EncoderError",

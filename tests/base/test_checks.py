@@ -112,7 +112,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         {
             "X": [None, 5],
             "y": [
-                *(None, 5, "grain", [None, *TOPICS[1:]], [NAN, *TOPICS[1:]], [[1]] * 10),
+                *(None, 5, "grain", [None, *TOPICS[1:]], [NAN, *TOPICS[1:]], [[[1]]] * 10),
                 *([0.5] * 10, [b"a"] * 10, np.array([[topic] for topic in TOPICS])),
             ],
             "sample_weight": [

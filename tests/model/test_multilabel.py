@@ -231,9 +231,23 @@ def test_topics_that_are_given_alone_keep_their_promise() -> None:
         for topic in route.topics or []
     ]
     assert np.mean([topic in topics for topic, topics in given]) >= 0.85
-    unsure = [route for route in routes if route.topic is None]
+    unsure = [route for route in routes if route.reason is not None]
     assert unsure
     assert all(route.reason is not None and len(route.top) == 3 for route in unsure)
+
+
+def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
+    lunches = [f"lunch menu {n}" for n in range(60)]
+    model = TopicClassifier(n_jobs=1, min_precision=0.9)
+    model.fit([*TEXTS, *lunches], [*SETS, *([[]] * 60)])
+    (none,) = model.route(["lunch menu"])
+    assert (none.topics, none.reason) == ([], None)
+    decision = model.fitted_.decision
+    assert decision is not None
+    proba = np.array([[0.05, 0.04, 0], [0.05, 0.06, 0]], dtype=np.float32)
+    assert decision.is_surely_none(proba, 0.9).tolist() == [True, False]
+    always = replace(decision, at_least_one=True)
+    assert not always.is_surely_none(proba, 0.9).any()
 
 
 def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:

@@ -256,8 +256,13 @@ function unsureOf(model, { reading, blocks }, probabilities, best, chosen) {
     return { kind: "unknown_words", nUnknown, nWords: n };
   }
   const probability = probabilities[best], threshold = model.thresholds[best];
-  if (model.several ? chosen.length : probability >= threshold) return null;
+  if (model.several ? chosen.length || isSurelyNone(model.several, probabilities) : probability >= threshold) return null;
   return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
+}
+
+/** Whether a text has no topic, like `TopicDecision.is_surely_none`. */
+function isSurelyNone({ atLeastOne, precision }, probabilities) {
+  return !atLeastOne && probabilities.reduce((none, probability) => none * (1 - probability), 1) >= precision;
 }
 
 /** Return why the model is unsure, as `why_unsure` does in Python. */

@@ -334,14 +334,18 @@ def _facts(
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
-        **({} if fitted.decision is None else {"several": _several_facts(fitted.decision)}),
+        **({} if fitted.decision is None else {"several": _several_facts(fitted.decision, router)}),
     }
 
 
-def _several_facts(decision: TopicDecision) -> dict[str, Any]:
+def _several_facts(decision: TopicDecision, router: Router) -> dict[str, Any]:
     """Return what scripts need to give several topics."""
-    most, parents = decision.most_given, decision.parents
-    return {"atLeastOne": decision.at_least_one, "most": most, "parents": parents}
+    return {
+        "atLeastOne": decision.at_least_one,
+        "most": decision.most_given,
+        "parents": decision.parents,
+        "precision": router.precision,
+    }
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:

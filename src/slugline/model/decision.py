@@ -22,7 +22,9 @@ Parents: TypeAlias = tuple[tuple[int, int], ...]
 _PRIOR_DOCUMENTS = 20
 # If fewer documents have none, no topic is an exception.
 _NEARLY_ALL = 0.98
-_USUAL, _TRIED = 0.5, np.arange(0.2, 0.81, 0.025, dtype=np.float32)
+# The threshold without held-out documents.
+_USUAL = 0.5
+_TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +64,9 @@ class TopicDecision:
     ) -> TopicDecision:
         """Choose thresholds by held-out predictions.
 
-        First one threshold for all topics, which gives the best average; then, topic by topic, the
-        one with the best F1 of that topic, as far from the common one as its documents are many.
-        The most likely topic is given anyway if all documents have one: that moves thresholds up.
+        First, a common threshold that maximizes the average F1; then one per topic that maximizes
+        its F1, shrunk towards the common one the fewer documents it has. The most likely topic is
+        given anyway if all documents have one, which moves thresholds up.
 
         Parameters
         ----------
@@ -121,6 +123,14 @@ class TopicDecision:
             empty = np.flatnonzero(~mask.any(axis=1))
             mask[empty, proba[empty].argmax(axis=1)] = True
         return mask
+
+    def is_surely_none(self, proba: F32, precision: float) -> Mask:
+        """Return which documents have no topic with a probability of `precision`, (n_documents,).
+
+        Topics count as independent. Where every document has a topic, none are.
+        """
+        none: Mask = (1 - proba.astype(np.float64)).prod(axis=1) >= precision
+        return none & (not self.at_least_one)
 
     def raised(self, thresholds: F32) -> F32:
         """Return thresholds of which no topic's is under that of its parent.

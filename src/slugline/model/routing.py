@@ -338,7 +338,9 @@ class Router:
         else:
             given = proba >= self.thresholds
             if texts:
-                is_low: Mask = given.sum(axis=1) == 0
+                is_low: Mask = (given.sum(axis=1) == 0) & ~decision.is_surely_none(
+                    proba, self.precision
+                )
                 reasons = self._reasons(texts, proba, counts, is_low)
         for number, n_given in enumerate(given.sum(axis=1).tolist()):
             if not texts[number].strip():
