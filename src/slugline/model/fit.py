@@ -289,7 +289,7 @@ def _check_multilabel(settings: FitSettings) -> None:
             )
 
 
-def _labels(topics: Topics, names: Sequence[Any]) -> Any:
+def _encode_topics(topics: Topics, names: Sequence[Any]) -> Any:
     """Return the labels of documents with these topics; see `Learner.fit`."""
     return topics.encode_sets(names) if is_multilabel(names) else topics.encode(names)
 
@@ -308,13 +308,13 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
     """Return all topics, and the labels of documents; see `Learner.fit`."""
     if not is_multilabel(names):
         topics = Topics.fit([*names, *settings.descriptions])
-        return topics, _labels(topics, names)
+        return topics, _encode_topics(topics, names)
     _check_multilabel(settings)
     if is_indicator(y):
         topics = Topics(read_indicator(y)[1])
     else:
         topics = Topics.fit(itertools.chain.from_iterable(names))
-    return topics, _labels(topics, names)
+    return topics, _encode_topics(topics, names)
 
 
 def _with_decision(
@@ -345,7 +345,8 @@ def _with_decision(
 def _recent_proba(learner: Any, n_topics: int) -> tuple[F32, F32]:
     """Return the latest held-out probabilities after parts or batches, and the topics of rows."""
     if not hasattr(learner, "recent_"):
-        return (nothing := np.zeros((0, n_topics), dtype=np.float32)), nothing
+        empty = np.zeros((0, n_topics), dtype=np.float32)
+        return empty, empty
     return learner.calibration.proba(learner.recent_.scores), learner.recent_.y
 
 
@@ -463,7 +464,7 @@ def _validation_rows(
     topics_of_texts = topic_sets.sets_with_parents(topics_of_texts, separator)
     _check_form(multilabel, topics_of_texts, "training documents", f"`{names[1]}`")
     try:
-        labels = _labels(topics, topics_of_texts)
+        labels = _encode_topics(topics, topics_of_texts)
         return texts, labels, documents.compute_digest(texts, topics_of_texts)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
