@@ -514,7 +514,7 @@ def fit_batch(
         raise DataError("`classes` differ from those of the first call; leave them out.")
     else:
         _check_form(before.multilabel, names, "earlier batches", "`y`")
-    labels = _labels(before.topics, names)
+    labels = _encode_topics(before.topics, names)
     if settings.class_weight == "balanced":
         raise OptionError(
             "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
