@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +138,17 @@ def test_tables_are_answered_by_their_columns(model: Path, tmp_path: Path) -> No
     slugline.predict_files(model, tmp_path / "in.jsonl", tmp_path / "out", progress=None)
     answers = (tmp_path / "out" / "in.jsonl").read_text().splitlines()
     assert [json.loads(answer)["topic"] for answer in answers] == TOPICS
+
+
+def test_values_of_an_unused_column_are_noted(run: Callable[..., Any], tmp_path: Path) -> None:
+    texts = [RowText(TOPICS[n % 3], {"sender": "ab"[n % 2]}) for n in range(60)]
+    topics = [TOPICS[n % 3] for n in range(60)]
+    path = tmp_path / "unused.slug"
+    slugline.TopicClassifier(columns=["sender"]).fit(texts, topics).save(path)
+    note = "the model doesn't use 'sender': hardly better than chance in its training"
+    result = run("explain", path, "loan", "--column", "sender=a")
+    assert (result.code, result.err) == (0, f"{note}\n")
+    assert result.out.startswith("loan, probability")
+    with client(make_state(path)) as api:
+        assert classify(api, text="loan", columns={"sender": "a"}).json()["note"] == note
+        assert "note" not in classify(api, text="loan").json()

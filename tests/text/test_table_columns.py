@@ -116,6 +116,25 @@ def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
     assert not with_columns(default_blocks("log-tf-idf"), columns)[-1].is_unused
 
 
+def test_each_of_several_topics_counts_by_itself() -> None:
+    # Hardly two documents have the same topics; one of these is the product's, one everyone's.
+    random = np.random.default_rng(0)
+    products = random.choice(["card", "loan", "app"], 300).tolist()
+    tags = random.integers(0, 20, (300, 2)).tolist()
+    topics = [
+        ("all", *dict.fromkeys([product, *map(str, pair)]))
+        for product, pair in zip(products, tags, strict=True)
+    ]
+    texts = [
+        RowText("", {"product": product.title(), "sender": sender})
+        for product, sender in zip(products, random.choice(["a", "b", "c"], 300), strict=True)
+    ]
+    columns = learn_columns(texts, topics, ["product", "sender"])
+    assert [column.kind for column in columns] == ["words", "unused"]
+    without_topics = learn_columns(texts, [()] * 300, ["product"])
+    assert [column.kind for column in without_topics] == ["unused"]
+
+
 def test_an_unknown_column_is_named_with_the_nearest() -> None:
     texts = texts_with("product", ["Card", "Loan"])
     with pytest.raises(DataError, match="no column 'prodct'; there are 'product'; did you mean"):

@@ -131,10 +131,10 @@ def explain(
 
 def _read_cells(fitted: Fitted, text: str, values: Sequence[str], quiet: bool) -> str:
     """Return the text with the values of columns beside it, such as product=Card."""
-    from slugline.text.table_columns import odd_cells, odd_cells_note
+    from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
     cells: dict[str, str] = {}
-    known = [column.name for column in fitted.columns]
+    known = [column.name for column in fitted.features.table_columns]
     for value in values:
         name = next((n for n in known if value.startswith(f"{n}=")), None)
         if name is None:
@@ -145,8 +145,10 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str], quiet: bool) -
             )
         cells[name] = value.removeprefix(f"{name}=")
     row = RowText(text, cells) if known else text
-    if note := odd_cells_note(odd_cells([row], fitted.columns).values()):
-        say(note, quiet=quiet)
+    remarks = odd_cells([row], fitted.columns).values()
+    for note in (odd_cells_note(remarks), unused_note(cells, fitted.features.table_columns)):
+        if note:
+            say(note, quiet=quiet)
     return row
 
 

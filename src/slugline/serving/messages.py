@@ -19,7 +19,7 @@ from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
-from slugline.text.table_columns import odd_cells, odd_cells_note
+from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
 # Results ------------------------------------------------------------------------------------------
 
@@ -171,8 +171,11 @@ def with_columns(
     if not known:
         return list(texts), UNSET
     documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
-    note = odd_cells_note(odd_cells(documents, model.fitted.columns).values())
-    return documents, note or UNSET
+    notes = [
+        odd_cells_note(odd_cells(documents, model.fitted.columns).values()),
+        unused_note((name for row in rows for name in row), model.fitted.features.table_columns),
+    ]
+    return documents, "; ".join(filter(None, notes)) or UNSET
 
 
 # Requests and replies -----------------------------------------------------------------------------

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 
-from slugline.base.arrays import I64
+from slugline.base.arrays import I64, Integers
 from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
 from slugline.base.words import counted, nearest
-from slugline.corpus.documents import cells_of, is_missing
+from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
+from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, OptionError
-from slugline.text.sparse import boundaries, row_lengths
+from slugline.text.sparse import boundaries, count_matrix, row_lengths
 from slugline.text.words import PADDING, Words, hash_spans
 
 #: Kinds of columns.
@@ -219,11 +220,18 @@ def check_column_names(names: Any) -> tuple[str, ...]:
 
 
 def learn_columns(
-    texts: Sequence[str], topics: Sequence[Hashable], names: Sequence[str]
+    texts: Sequence[str], topics: Sequence[Topic] | Sequence[TopicSet], names: Sequence[str]
 ) -> tuple[TableColumn, ...]:
     """Return the kind of each named column beside some texts, and the bins of numbers.
 
     A column is unused if it tells hardly more of the topics than of permuted ones.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    topics : sequence of str or int, or of tuples of them
+        The topic of each text, or all its topics.
+    names : sequence of str
 
     Raises
     ------
@@ -242,8 +250,12 @@ def learn_columns(
             )
         raise DataError(f"the documents have no column {short_repr(name)}; {advice}")
     columns = [_learn_column(name, [cells_of(text).get(name) for text in texts]) for name in names]
-    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
-    y = np.array([numbers[topic] for topic in topics], dtype=np.int64)
+    y: Any
+    if is_multilabel(topics):
+        y = Topics.fit(chain.from_iterable(as_sets(topics))).encode_sets(as_sets(topics))
+    else:
+        numbers = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
+        y = np.array([numbers[topic] for topic in topics], dtype=np.int64)
     chosen = np.random.default_rng(0).permutation(len(texts))[:_N_JUDGED]
     sample, y = [texts[i] for i in chosen.tolist()], y[chosen]
     return tuple(
@@ -252,14 +264,21 @@ def learn_columns(
     )
 
 
-def _tells_topics(column: TableColumn, texts: Sequence[str], y: I64) -> bool:
-    """Return whether terms of a column tell more of the topics than of permuted ones.
-
-    By the G statistic of each term's documents, summed over terms.
-    """
+def _tells_topics(column: TableColumn, texts: Sequence[str], y: Any) -> bool:
+    """Return whether terms of a column tell more of the topics than of permuted ones."""
     words = find_column_terms(texts, [column])
-    terms = words.distinct[1]
-    rows = np.arange(len(texts)).repeat(row_lengths(words.indptr))
+    make_statistic = _topic_statistic if isinstance(y, np.ndarray) else _set_statistic
+    statistic = make_statistic(words.distinct[1], words.indptr, y)
+    random = np.random.default_rng(0)
+    chance = [statistic(y[random.permutation(len(texts))]) for _ in range(_N_PERMUTATIONS)]
+    apparent = statistic(y)
+    least = max(_LEAD * float(np.std(chance)), _REAL * apparent)
+    return apparent - float(np.mean(chance)) > least
+
+
+def _topic_statistic(terms: Integers, indptr: I64, y: I64) -> Callable[[I64], float]:
+    """Return the G statistic of each term's documents, summed over terms, as a function of `y`."""
+    rows = np.arange(len(y)).repeat(row_lengths(indptr))
     n_topics = int(y.max(initial=0)) + 1
     expected = np.outer(np.bincount(terms), np.bincount(y, minlength=n_topics) / len(y)).ravel()
 
@@ -268,11 +287,27 @@ def _tells_topics(column: TableColumn, texts: Sequence[str], y: I64) -> bool:
         at = np.flatnonzero(counts)
         return float(counts[at] @ np.log(counts[at] / expected[at]))
 
-    random = np.random.default_rng(0)
-    chance = [statistic(random.permutation(y)) for _ in range(_N_PERMUTATIONS)]
-    apparent = statistic(y)
-    least = max(_LEAD * float(np.std(chance)), _REAL * apparent)
-    return apparent - float(np.mean(chance)) > least
+    return statistic
+
+
+def _set_statistic(terms: Integers, indptr: I64, y: Any) -> Callable[[Any], float]:
+    """Return the G statistic of each term and topic, summed, as a function of rows of topics."""
+    from scipy.special import rel_entr
+
+    X = count_matrix(terms, indptr, int(terms.max(initial=-1)) + 1).astype(np.float64)
+    sizes, shares = X.sum(axis=0), y.mean(axis=0, dtype=np.float64)
+    # A topic of all documents can't be told.
+    usable = np.flatnonzero(shares < 1)
+    absent = np.log1p(-shares[usable])
+
+    def statistic(y: Any) -> float:
+        counts = (X.T @ y[:, usable]).tocoo()
+        n, share = sizes[counts.row], shares[usable][counts.col]
+        gains = rel_entr(counts.data, n * share) + rel_entr(n - counts.data, n * (1 - share))
+        # Where a term has no document of a topic, all its documents are without it.
+        return float(np.sum(gains + n * absent[counts.col]) - sizes.sum() * absent.sum())
+
+    return statistic
 
 
 def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
@@ -358,3 +393,10 @@ def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str,
 def odd_cells_note(remarks: Iterable[str]) -> str:
     """Return a note on remarks of `odd_cells`; empty if there are none."""
     return f"{joined}: counted as missing" if (joined := "; ".join(remarks)) else ""
+
+
+def unused_note(names: Iterable[str], columns: Sequence[TableColumn]) -> str:
+    """Return a note on the named columns that are unused; empty if there are none."""
+    unused = {column.name for column in columns if column.kind == UNUSED}
+    listed = ", ".join(short_repr(name) for name in dict.fromkeys(names) if name in unused)
+    return listed and f"the model doesn't use {listed}: hardly better than chance in its training"
