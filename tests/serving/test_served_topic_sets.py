@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 import slugline
 from server import client, make_state
+from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.serving.mcp.tools import ModelTools
@@ -188,6 +189,46 @@ def test_a_wrong_correction_is_refused(
     assert reply.status_code == 422
     assert message is None or reply.json()["detail"] == message
     assert api.get("/v1/corrections").text == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "topic", "separator"),
+    [
+        (TopicForm("separator", ";"), "legal;tax", ";"),
+        (TopicForm("separator", " "), "legal tax", " "),
+        (TopicForm("label"), "legal tax", " "),
+        (TopicForm("uris"), "legal tax", " "),
+    ],
+)
+def test_the_separator_of_the_data_is_in_no_topic(
+    path: Path, tmp_path: Path, form: TopicForm, topic: str, separator: str
+) -> None:
+    classifier = slugline.load(path)
+    layout = DataLayout(("text",), "topics", topic_form=form)
+    classifier.fitted_ = replace(classifier.fitted_, layout=layout)
+    classifier.save(tmp_path / "tickets.slug")
+    message = (
+        f"topic {topic!r} has {separator!r} in its name, which separates topics in the data of "
+        "tickets; give it another name."
+    )
+    wrong: dict[str, Any] = {"text": BOTH, "topics": ["billing", topic]}
+    state = make_state(tmp_path / "tickets.slug", corrections=tmp_path / "c.db")
+    api = client(state)
+
+    reply = api.post("/v1/corrections", json=wrong | {"is_new": True})
+    assert (reply.status_code, reply.json()["detail"]) == (422, message)
+    page = api.post("/wrong", data=wrong | {"is_new": "1"})
+    assert page.status_code == 422
+    assert "separates topics in the data of tickets" in page.text
+    assert api.get("/v1/corrections").text == ""
+    right = {"text": BOTH, "topics": ["billing", "tax"], "is_new": True}
+    assert api.post("/v1/corrections", json=right).status_code == 201
+    state.close()
+    with CorrectionStore(tmp_path / "d.db") as store:
+        tools = ModelTools(Models.load([str(tmp_path / "tickets.slug")]), Limits(), store)
+        with pytest.raises(DataError) as error:
+            tools.call("add_correction", wrong | {"is_new": True})
+    assert str(error.value) == message
 
 
 # The page -----------------------------------------------------------------------------------------

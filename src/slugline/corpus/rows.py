@@ -35,6 +35,12 @@ class TopicForm(NamedTuple):
     separator: str = ""  # between the topics of a cell
     columns: tuple[str, ...] = ()  # of 0 and 1, one for each topic
 
+    def splits(self, topic: str) -> bool:
+        """Whether a topic has in its name what separates topics in this form."""
+        if self.kind in ("array", "columns"):
+            return False
+        return self.separator in topic if self.separator else len(topic.split()) != 1
+
 
 class DataLayout(NamedTuple):
     """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out.
@@ -247,7 +253,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
         topics = [topic_name(item) for item in value]
         if not all(topics) or any("\0" in topic for topic in topics):
             raise BadTopicsError("an empty topic, or one with a NUL character, in a list of topics")
-        return tuple(topics)
+        return tuple(sorted(topics) if isinstance(value, set | frozenset) else topics)
     if isinstance(value, msgspec.Raw | dict):
         raise BadTopicsError(f"{describe_type(value)} for a topic")
     name = topic_name(value)
@@ -310,7 +316,7 @@ def format_topics(
         return {column: int(column in topics) for column in form.columns}
     separator = form.separator or " "
     for topic in topics:
-        if separator in topic or (not form.separator and len(topic.split()) != 1):
+        if form.splits(topic):
             raise DataError(
                 f"topic {short_repr(topic)} has {short_repr(separator)} in its name, which "
                 "separates topics; rename it, or write the topics as a list, in JSON."

@@ -348,7 +348,14 @@ def store_correction(
             "correct the table that it learns from, and train it again."
         )
     known = dict(known_topic(model, topic) for topic in _right_topics(model, request))
+    layout = model.fitted.layout
+    form = None if layout is None else layout.topic_form
     for topic, is_new in known.items():
+        if form is not None and form.splits(str(topic)):
+            raise DataError(
+                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
+                f"separates topics in the data of {model.name}; give it another name."
+            )
         if is_new and not request.is_new:
             _check_spelling(model, str(topic))
     topics, guess = tuple(known), route.top[0][0]
