@@ -105,6 +105,15 @@ def test_tuples_sets_and_arrays_in_data_frames_are_several_topics() -> None:
     ]  # fmt: skip
 
 
+def test_sets_in_data_frames_are_in_the_order_of_their_names() -> None:
+    names = [f"topic {n:02}" for n in range(40)]
+    cells = pd.Series([set(names), frozenset(names[::-1])])
+
+    topics = load_corpus(pd.DataFrame({"text": TEXTS[:2], "topics": cells})).topics
+
+    assert topics == [tuple(names)] * 2
+
+
 def test_missing_values_in_lists_of_data_frames_are_bad_rows() -> None:
     for missing in (None, float("nan"), pd.NA, pd.NaT):
         frame = pd.DataFrame({"text": ["x", "y"], "topics": [["a"], ["a", missing]]})
@@ -135,6 +144,14 @@ def test_a_separator_splits_the_cells_of_tables() -> None:
         )
     frame = pd.read_csv("a.csv", keep_default_na=False)
     assert load_corpus(frame, topic_separator=";").topics == TOPICS
+
+
+def test_a_separator_that_separates_nothing_is_noted() -> None:
+    write("a.csv", CSV)
+    note = "'|' separates topics in no cell of 'topic'; check the separator"
+
+    assert load_corpus("a.csv", topic_separator="|").notes[-1] == note
+    assert not any("in no cell" in note for note in load_corpus("a.csv", topic_separator=";").notes)
 
 
 def test_a_separator_is_not_assumed() -> None:
@@ -335,6 +352,21 @@ def test_later_files_are_read_in_the_form_of_the_training_data() -> None:
     assert read_corpus("c.txt", ReadOptions(layout=separated)).topics == ["grain", "corn"]
     write("d.csv", CSV.replace("nothing,", "nothing,rye"))
     assert read_corpus("d.csv", ReadOptions(layout=columns)).topics[1:3] == ["earn;", "rye"]
+
+
+def test_a_file_without_some_columns_of_the_training_data_says_which() -> None:
+    layout = load_corpus(write("a.csv", COLUMNS), topic_columns="grain,corn,earn,rye").layout
+    write("b.csv", "text,grain,corn\nwheat,1,0\nprofit,0,0\n")
+
+    with pytest.raises(DataError) as error:
+        read_corpus("b.csv", ReadOptions(layout=layout))
+
+    assert str(error.value) == (
+        "b.csv has no column for 'earn', 'rye', topics in the model's training data; there are "
+        "'text', 'grain', 'corn'; name those of the topics with `topic_columns`."
+    )
+    options = ReadOptions(layout=layout, topic_columns="grain,corn")
+    assert read_corpus("b.csv", options).topics == [("grain",), ()]
 
 
 NAMES = st.text(

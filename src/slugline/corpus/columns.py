@@ -141,6 +141,14 @@ def find_both_columns(
     if texts and topic is not None:
         return texts, topic
     if layout is not None and topic is None and texts == layout.text:
+        if layout.topic_form is not None and layout.topic_form.columns:
+            there = column_names(head)
+            absent = [column for column in layout.topic_form.columns if column not in there]
+            raise DataError(
+                f"{name} has no column for {format_list(absent)}, "
+                f"{'topics' if len(absent) > 1 else 'a topic'} in the model's training data; there "
+                f"are {format_list(there)}; name those of the topics with `topic_columns`."
+            )
         raise DataError(
             f"{name} has no column {short_repr(layout.topic)}, the topic in the model's training "
             f"data; there are {format_list(column_names(head))}; name the topic's with `topic`."

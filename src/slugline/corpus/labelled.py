@@ -433,15 +433,18 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     example = None if layout is None else layout.example
     if example is None or layout is None:
         raise DataError(f"{rows.name} has no document with a topic; check how topics are written.")
-    notes += _absent_notes(layout.form, documents)
+    notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
         data_layout = DataLayout(*layout[:2], rows.encoding, skip_bad_rows, *layout[-2:])
     return _Source(rows.name, rows.unit, documents, example, len(bad), notes, data_layout)
 
 
-def _absent_notes(form: TopicForm | None, documents: Sequence[Document]) -> list[str]:
-    """Return notes on columns of topics that no document has, and topics that each document has."""
+def _form_notes(
+    layout: SourceLayout, documents: Sequence[Document], separator: str | None
+) -> list[str]:
+    """Return notes on topics that no document has, or each has, and a separator of none."""
+    form = layout.form
     if form is None:
         return []
     counts = Counter(topic for document in documents for topic in document.topics())
@@ -452,6 +455,11 @@ def _absent_notes(form: TopicForm | None, documents: Sequence[Document]) -> list
         notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
     if shared:
         notes.append(f"every document has these topics: {format_list(shared)}; check the data")
+    if separator is not None and all(len(document.topics()) < 2 for document in documents):
+        notes.append(
+            f"{separator!r} separates topics in no cell of {short_repr(layout.topic)}; check the "
+            "separator"
+        )
     return notes
 
 

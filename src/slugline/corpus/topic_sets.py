@@ -17,6 +17,7 @@ from slugline.corpus.documents import (
     check_topic_names,
     to_plain_topics,
 )
+from slugline.corpus.rows import topic_flag
 from slugline.errors import DataError
 
 #: The topics of a document: distinct, in the order given, possibly none.
@@ -104,9 +105,11 @@ def _to_numbers(array: Any, name: str) -> Any:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError):
+        flags = (value for value in array.flat if topic_flag(str(value).lower()) is None)
+        odd = next(flags, array.flat[0])
         raise DataError(
-            f"`{name}` has two dimensions and holds {short_repr(array.flat[0])}; give 0 and 1, or "
-            "a list of topics for each document."
+            f"`{name}` has two dimensions and holds {short_repr(odd)}; give 0 and 1, or a list of "
+            "topics for each document."
         ) from None
 
 
@@ -170,7 +173,8 @@ def check_documents(
         check_topic_names(topics)
     if len(texts) != len(topics):
         raise DataError(
-            f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
+            f"there are {len(texts)} texts and {len(topics)} topics; give "
+            f"{'topics' if is_multilabel(topics) else 'one topic'} for each text."
         )
     if not texts and not may_be_none:
         raise DataError("there are no documents to learn from; give at least two.")
