@@ -28,14 +28,19 @@ from slugline.corpus.documents import (
 )
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.sample_weights import row_weights
-from slugline.corpus.topic_sets import check_documents, sets_with_parents
+from slugline.corpus.topic_sets import (
+    are_topic_sets,
+    check_documents,
+    is_indicator,
+    sets_with_parents,
+)
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
-from slugline.model.fit import fit, fit_batch
+from slugline.model.fit import check_form, fit, fit_batch
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Route, Router
 from slugline.model.settings import FitSettings, draw_seed
@@ -419,15 +424,30 @@ class TopicClassifier(TextEstimator):
         return np.array([str(name) for name in self.topics_.names], dtype=object)
 
     def score(self, X: Texts, y: Any, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return the share of texts whose topic is the true one; of several, all of them.
+        """Return the accuracy; where texts have several topics, the subset accuracy.
+
+        That is the share of texts given exactly their topics.
 
         Raises
         ------
-        DataError : if there are no documents, or not one topic for each.
+        DataError : if there are no documents, or not one topic for each, or topics in another form
+            than those that were learned.
         """
         fitted = self._fitted()
-        if fitted.multilabel:
-            texts, sets = check_documents(self._read(X), y)
+        if fitted.multilabel or is_indicator(y) or are_topic_sets(y):
+            texts, sets = check_documents(self._read(X), y, may_be_none=True)
+            check_form(
+                *(fitted.topics, y, sets, "training documents"),
+                multilabel=fitted.multilabel,
+                separator=fitted.separator,
+            )
+            is_word = isinstance(fitted.topics.names[0], str)
+            odd = [t for topics in sets for t in topics if isinstance(t, str) != is_word]
+            if odd:
+                raise DataError(
+                    f"`y` has the topic {odd[0]!r}, and topics of training documents are "
+                    f"{'words' if is_word else 'numbers'}; give such."
+                )
             topics = sets_with_parents(sets, fitted.separator)
             predicted = sets_with_parents(fitted.predict_sets(texts), fitted.separator)
             topics, predicted = list(map(set, topics)), list(map(set, predicted))

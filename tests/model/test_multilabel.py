@@ -55,6 +55,61 @@ def test_texts_get_all_of_their_topics_and_none_if_they_have_none(several: Topic
     assert several.score(NEW_TEXTS, NEW_SETS) == pytest.approx(np.mean(right))
 
 
+def test_a_score_takes_topics_in_the_form_that_was_learned(several: TopicClassifier) -> None:
+    array = TopicClassifier(n_jobs=1).fit(TEXTS, INDICATOR)
+    one = TopicClassifier(n_jobs=1).fit(TEXTS[:40], ["a", "b"] * 20)
+    several_form = "training documents have a list of topics for each text, and `y` has another"
+    one_form = "training documents have one topic for each text, and `y` has another form"
+    advice = "topic of training documents; give a column for each topic, or lists of topics."
+    words = "`y` has the topic 'grain', and topics of training documents are numbers; give such."
+    numbers = "`y` has the topic 1, and topics of training documents are words; give such."
+    n = len(TEXTS)
+    for model, y, message in [
+        (several, INDICATOR, f"`y` has no column 'grain', which is a {advice}"),
+        (several, [[1]] * n, numbers),
+        (array, [["grain"]] * n, words),
+        (array, INDICATOR[:, :2], f"`y` has no column 2, which is a {advice}"),
+        (array, np.hstack([INDICATOR] * 2), f"`y` has a column 3, which is no {advice}"),
+        (several, ["grain"] * n, several_form),
+        (array, [1] * n, several_form),
+        (one, [["a"]] * n, one_form),
+        (one, INDICATOR, one_form),
+    ]:
+        with pytest.raises(DataError) as error:
+            model.score(TEXTS, y)
+        assert str(error.value).startswith(message)
+    frame = pd.DataFrame({topic: INDICATOR[:, i] for i, topic in enumerate(TOPICS)})
+    assert several.score(TEXTS, frame[[*TOPICS[::-1]]]) == several.score(TEXTS, SETS)
+    assert array.score(TEXTS, INDICATOR) == several.score(TEXTS, SETS)
+    places = [[TOPICS.index(topic) for topic in topics] for topics in SETS]
+    assert array.score(TEXTS, places) == several.score(TEXTS, SETS)
+    assert 0 <= several.score(["the a of said"] * 2, [[], []]) <= 1
+
+
+def test_a_later_batch_has_the_columns_of_earlier_ones() -> None:
+    model = TopicClassifier(n_jobs=1).partial_fit(TEXTS, INDICATOR)
+    with pytest.raises(DataError, match="`y` has no column 2, which is a topic of earlier batches"):
+        model.partial_fit(TEXTS, INDICATOR[:, :2])
+    assert model.partial_fit(TEXTS, INDICATOR).fitted_.n_batches == 2
+
+
+def test_missing_cells_of_an_indicator_are_shown() -> None:
+    y = pd.DataFrame(INDICATOR, columns=list(TOPICS)).astype("Int64")
+    y.iloc[3, 1] = pd.NA
+    with pytest.raises(DataError, match="`y` has two dimensions and holds <NA>; give 0 and 1"):
+        TopicClassifier().fit(TEXTS, y)
+    odd = np.array([[0, True, np.bool_(1)], ["1", 1.0, "x"]], dtype=object)
+    with pytest.raises(DataError, match="`y` has two dimensions and holds 'x'; give 0 and 1"):
+        TopicClassifier().fit(TEXTS[:2], odd)
+
+
+def test_lists_are_as_many_as_texts() -> None:
+    with pytest.raises(DataError) as error:
+        TopicClassifier().fit(TEXTS, SETS[1:])
+    message = "there are 240 texts and 239 topics; give topics for each text."
+    assert str(error.value) == message
+
+
 def test_the_most_likely_topic_is_first(several: TopicClassifier) -> None:
     proba = several.predict_proba(NEW_TEXTS)
     for answer, row in zip(several.predict(NEW_TEXTS), proba, strict=True):

@@ -294,14 +294,51 @@ def _encode_topics(topics: Topics, names: Sequence[Any]) -> Any:
     return topics.encode_sets(names) if is_multilabel(names) else topics.encode(names)
 
 
-def _check_form(multilabel: bool, names: Sequence[Any], first: str, other: str) -> None:
-    """Raise DataError if there is a list of topics for each text in one place alone."""
-    if multilabel != is_multilabel(names):
+def check_form(
+    topics: Topics,
+    y: Any,
+    names: Sequence[Any],
+    first: str,
+    other: str = "`y`",
+    *,
+    multilabel: bool,
+    separator: str | None = None,
+) -> None:
+    """Raise DataError unless documents have topics in the form of those that were learned.
+
+    Parameters
+    ----------
+    topics : Topics
+        Those that were learned.
+    y, names
+        The topics of the other documents, as the caller gave them and as `check_documents` did.
+    first, other : str
+        The documents learned from, and the others, for messages.
+    multilabel : bool
+        Whether the first ones have a list of topics for each text.
+    separator : str, optional
+        What separates the parts of topics that are paths.
+    """
+    if names and multilabel != is_multilabel(names):
         form = "a list of topics" if multilabel else "one topic"
         raise DataError(
             f"{first} have {form} for each text, and {other} has another form; give it in the "
             "same form."
         )
+    if not multilabel:
+        return
+    if is_indicator(y):
+        columns = read_indicator(y)[1]
+        family = [*itertools.chain(*topic_sets.sets_with_parents([tuple(columns)], separator))]
+        absent = [topic for topic in topics.names if topic not in family]
+        more = [column for column in columns if separator is None and column not in topics.names]
+        if absent or more:
+            found = "no column" if absent else "a column"
+            raise DataError(
+                f"{other} has {found} {[*absent, *more][0]!r}, which is "
+                f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
+                "lists of topics."
+            )
 
 
 def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Any]:
@@ -462,7 +499,11 @@ def _validation_rows(
     names = ("validation_data[0]", "validation_data[1]")
     texts, topics_of_texts = check_documents(*validation_data, names)
     topics_of_texts = topic_sets.sets_with_parents(topics_of_texts, separator)
-    _check_form(multilabel, topics_of_texts, "training documents", f"`{names[1]}`")
+    check_form(
+        *(topics, validation_data[1], topics_of_texts, "training documents", f"`{names[1]}`"),
+        multilabel=multilabel,
+        separator=separator,
+    )
     try:
         labels = _encode_topics(topics, topics_of_texts)
         return texts, labels, documents.compute_digest(texts, topics_of_texts)
@@ -513,7 +554,7 @@ def fit_batch(
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
     else:
-        _check_form(before.multilabel, names, "earlier batches", "`y`")
+        check_form(before.topics, y, names, "earlier batches", multilabel=before.multilabel)
     labels = _encode_topics(before.topics, names)
     if settings.class_weight == "balanced":
         raise OptionError(
