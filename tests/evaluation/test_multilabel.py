@@ -264,3 +264,33 @@ def test_what_does_not_fit_is_an_error(
 ) -> None:
     with pytest.raises(DataError, match=message):
         MultilabelEvaluation.from_probabilities(["a", "b"], sets, proba, thresholds)
+
+
+def test_topics_without_test_documents_do_not_pull_macro_f1_down() -> None:
+    names, half = [f"t{number:02}" for number in range(50)], np.full(50, 0.5, dtype=np.float32)
+    proba = np.zeros((40, 50), dtype=np.float32)
+    proba[:, 0] = 1
+    all_right = MultilabelEvaluation.from_probabilities(names, [("t00",)] * 40, proba, half)
+    assert all_right.macro == (1, 1, 1)
+    assert all_right.f1_intervals[1] == all_right.interval
+    proba[0, :2] = 0, 1  # one topic more, which is given wrongly
+    one_wrong = MultilabelEvaluation.from_probabilities(names, [("t00",)] * 40, proba, half)
+    assert one_wrong.macro_f1 == pytest.approx(78 / 79 / 2)
+    low, high = one_wrong.f1_intervals[1]
+    assert low <= one_wrong.macro_f1 <= high
+    true, answered = (part[:, :2] for part in dense(one_wrong))
+    assert one_wrong.macro_f1 == pytest.approx(metrics.f1_score(true, answered, average="macro"))
+
+
+def test_the_interval_holds_macro_f1_where_all_resamples_lack_missed_topics() -> None:
+    # One topic is right, and 60 others have one document each, which is missed.
+    names = [f"t{number:02}" for number in range(61)]
+    proba = np.zeros((160, 61), dtype=np.float32)
+    proba[:100, 0] = 1
+    y_true = [("t00",)] * 100 + [(name,) for name in names[1:]]
+    evaluation = MultilabelEvaluation.from_probabilities(
+        names, y_true, proba, np.full(61, 0.5, dtype=np.float32)
+    )
+    low, high = evaluation.f1_intervals[1]
+    assert low <= evaluation.macro_f1 == pytest.approx(1 / 61)
+    assert high > low

@@ -43,6 +43,8 @@ def bootstrap(
 ) -> list[Interval]:
     """Return the bias-corrected 95 % percentile intervals of statistics of a test set.
 
+    Each interval holds the statistic of the test set itself.
+
     Documents with the same topic and prediction are of one kind, and resampling draws the number of
     documents of each kind. Resamples lack some rare topics, as the test set itself does; the share
     of resamples with a lower statistic than the test set corrects that bias.
@@ -74,7 +76,8 @@ def _interval(values: F64, measured: float) -> Interval:
     n_lower = np.count_nonzero((values < measured) & ~is_equal) + np.count_nonzero(is_equal) / 2
     shift = 2 * ndtri(min(max(n_lower / n, 0.5 / n), 1 - 0.5 / n))
     low, high = np.quantile(values, ndtr([shift - Z_95, shift + Z_95])).tolist()
-    return Interval(low, high)
+    # Where every resample is on one side of the test set, no correction is enough.
+    return Interval(min(low, measured), max(high, measured))
 
 
 def _resample(counts: Integers, seed: int, n_resamples: int) -> Iterator[I64]:

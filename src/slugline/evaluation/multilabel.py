@@ -71,12 +71,16 @@ def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
 
 
 def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
-    """Return the means over all topics; a ratio of 0 to 0 counts as 0.
+    """Return the means over the topics that are true or predicted at all; 0 if there are none.
 
-    See `micro_scores` for the parameters.
+    A ratio of 0 to 0 counts as 0. scikit-learn's `f1_score(average="macro")` also counts each
+    topic that is neither true nor predicted as 0, unless `labels` leaves it out. See `micro_scores`
+    for the parameters.
     """
-    scores = precision_recall_f1(*count_decisions(true, predicted, axis=0))
-    return Scores(*(float(score.mean()) for score in scores))
+    counts = count_decisions(true, predicted, axis=0)
+    occurs = counts[1] + counts[2] > 0
+    scores = precision_recall_f1(*(count[occurs] for count in counts))
+    return Scores(*(float(score.sum() / max(1, len(score))) for score in scores))
 
 
 def samples_scores(true: csr_array, predicted: csr_array) -> Scores:
@@ -300,7 +304,7 @@ class MultilabelEvaluation(TitledRows):
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows, over which macro averages are taken."""
+        """Number of topics that the classifier knows."""
         return self.proba.shape[1]
 
     @property
@@ -336,7 +340,7 @@ class MultilabelEvaluation(TitledRows):
 
     @cached_property
     def macro(self) -> Scores:
-        """Means over all topics of the classifier; see `macro_scores`."""
+        """Means over the topics of the classifier that are true or given; see `macro_scores`."""
         return macro_scores(*(part[:, : self.n_known] for part in (self.true, self.answered)))
 
     @cached_property
@@ -346,7 +350,7 @@ class MultilabelEvaluation(TitledRows):
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over all topics of the classifier."""
+        """Mean F1 over the topics of the classifier that are true or given at all."""
         return float(self.macro.f1)
 
     @cached_property
@@ -559,8 +563,8 @@ def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:
 class ResampledF1:
     """Micro-, macro- and per-document F1 of test sets, from their number of documents of a kind.
 
-    A test set that lacks a topic of the kinds says nothing about its F1, which is then left out of
-    the mean: as 0, it would pull down the macro-F1 of every resample.
+    As in `macro_scores`, the mean leaves out topics that a test set lacks: as 0, they would pull
+    down the macro-F1 of every resample.
 
     Parameters
     ----------
@@ -576,8 +580,6 @@ class ResampledF1:
         right, of_true, of_predicted = self._sizes
         self._f1 = precision_recall_f1(right, of_true, of_predicted, undefined=1.0).f1
         self._known = known
-        occurs = (self._parts[1] + self._parts[2]).sum(axis=0) > 0
-        self._share_occurring = np.mean(occurs[known])
 
     def __call__(self, counts: I64) -> F64:
         """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
@@ -585,6 +587,5 @@ class ResampledF1:
         totals = [(part.T @ counts.T)[self._known] for part in self._parts]
         n_occurring = np.count_nonzero(totals[1] + totals[2], axis=0)
         macro = precision_recall_f1(*totals).f1.sum(axis=0) / np.maximum(n_occurring, 1)
-        macro *= self._share_occurring
         samples = counts @ self._f1 / counts.sum(axis=1)
         return np.stack([micro, macro, samples], axis=1)

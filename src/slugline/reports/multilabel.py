@@ -91,9 +91,8 @@ def _added(evaluation: MultilabelEvaluation) -> str:
 def _f1(evaluation: MultilabelEvaluation) -> str:
     _, macro, samples = evaluation.f1_intervals
     return (
-        f"The mean F1 is {_with_interval(evaluation.macro_f1, macro)} over all "
-        f"{counted(evaluation.n_known, 'topic')} that the classifier knows (macro-F1; one that is "
-        "neither there nor given counts as 0), and "
+        f"The mean F1 is {_with_interval(evaluation.macro_f1, macro)} over the topics of the "
+        "classifier that a test document has or is given (macro-F1), and "
         f"{_with_interval(evaluation.samples.f1, samples)} over documents (one without topics that "
         "is given none counts as 1)."
     )
