@@ -305,6 +305,22 @@ def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
     assert not always.is_surely_none(proba, 0.9).any()
 
 
+def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None:
+    fitted = TopicClassifier(n_jobs=1, min_precision=0.5).fit(TEXTS, SETS).fitted_
+    left_out = fitted.held_out_predictions
+    assert left_out is not None
+    assert len(left_out) > 1
+    summary = dict(Router.from_fitted(fitted).summary())
+    assert " % given by probability alone, " in summary["on left-out likely topics"]
+    about = rf"reaches it by {len(left_out):,} likely topics of training documents left out of"
+    with pytest.raises(OptionError, match=rf"{about} the fit\. .* % of the likely topics; ask"):
+        Router.from_fitted(fitted, 0.9999)
+    hopeless = replace(fitted, held_out_predictions=replace(left_out, precision=0.9999))
+    router = Router.from_fitted(hopeless)
+    assert router.note.endswith("With a `min_precision` of 0, it gives topics without a promise.")
+    assert dict(router.summary())["can be promised"].endswith(" % of the likely topics")
+
+
 def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:
     for route, answer in zip(several.route(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
         assert route.topics == list(answer)

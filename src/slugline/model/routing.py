@@ -215,8 +215,8 @@ class Router:
             words = left_out.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
-                    f"`min_precision` is {precision:g}, and no threshold reaches it by the answers "
-                    f"to {_describe_documents(left_out)}. {_describe_best(left_out)}"
+                    f"`min_precision` is {precision:g}, and no threshold reaches it by "
+                    f"{_describe_answers(fitted, left_out)}. {_describe_best(fitted, left_out)}"
                 )
         highest = None
         if coverage is not None:
@@ -249,10 +249,11 @@ class Router:
         if self.precision is None or self.promise:
             return ""
         left_out = _require_held_out(self.fitted, "min_precision")
+        usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
         return (
             f"unsure of every text: no threshold reaches the precision of {self.precision:g} that "
-            f"it was trained for, by the answers to {_describe_documents(left_out)}. "
-            f"{_describe_best(left_out)} With a `min_precision` of 0, it answers every text."
+            f"it was trained for, by {_describe_answers(self.fitted, left_out)}. "
+            f"{_describe_best(self.fitted, left_out)} With a `min_precision` of 0, it {usual}."
         )
 
     @property
@@ -277,16 +278,21 @@ class Router:
         if not len(finite):
             left_out = _require_held_out(self.fitted, "min_precision")
             best, coverage = left_out.best_precision()
-            share = percent(coverage, 0)
-            promise = f"{best:g}, for {share} of the texts" if best else "no precision"
+            share = f"{percent(coverage, 0)} of the {_unit(self.fitted)}"
+            promise = f"{best:g}, for {share}" if best else "no precision"
             return [("from probability", "none reaches it"), ("can be promised", promise)]
         precision, coverage = self.achieved
         low, high = finite.min(), finite.max()
         from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
-        answered = (
-            f"{percent(coverage)} answered by probability alone, {percent(precision)} of them right"
-        )
-        return [("from probability", from_on), ("on left-out texts", answered)]
+        answered = "given" if self.fitted.multilabel else "answered"
+        return [
+            ("from probability", from_on),
+            (
+                f"on left-out {_unit(self.fitted)}",
+                f"{percent(coverage)} {answered} by probability alone, {percent(precision)} of "
+                "them right",
+            ),
+        ]
 
     def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
         """Return the prediction for each text with `top` guesses, or why the model is unsure."""
@@ -432,11 +438,19 @@ def _require_held_out(fitted: Fitted, option: str) -> HeldOutPredictions:
     )
 
 
-def _describe_documents(left_out: HeldOutPredictions) -> str:
-    return f"{counted(len(left_out), 'training document')} left out of the fit"
+def _unit(fitted: Fitted) -> str:
+    """Return what the held-out predictions are about: of several topics, each likely one."""
+    return "likely topics" if fitted.multilabel else "texts"
 
 
-def _describe_best(left_out: HeldOutPredictions) -> str:
+def _describe_answers(fitted: Fitted, left_out: HeldOutPredictions) -> str:
+    n = len(left_out)
+    if fitted.multilabel:
+        return f"{counted(n, 'likely topic')} of training documents left out of the fit"
+    return f"the answers to {counted(n, 'training document')} left out of the fit"
+
+
+def _describe_best(fitted: Fitted, left_out: HeldOutPredictions) -> str:
     """Return which precision can be promised, in sentences."""
     best, coverage = left_out.best_precision()
     if not best:
@@ -445,6 +459,6 @@ def _describe_best(left_out: HeldOutPredictions) -> str:
             "their topics can't be told apart; give more documents."
         )
     return (
-        f"The best that can be promised is {best:g}, for {percent(coverage, 0)} of the texts; ask "
-        "for that or less, or give more documents."
+        f"The best that can be promised is {best:g}, for {percent(coverage, 0)} of the "
+        f"{_unit(fitted)}; ask for that or less, or give more documents."
     )
