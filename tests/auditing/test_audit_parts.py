@@ -43,6 +43,7 @@ from slugline.auditing.findings import (
     Findings,
     column_name,
     ranking_lines,
+    review_form,
     review_table,
     text_digest,
 )
@@ -506,6 +507,13 @@ def test_decisions_that_say_nothing(
     with pytest.raises(DataError) as raised:
         read_decisions(table(tmp_path, decision))
     assert message in str(raised.value)
+
+
+def test_a_relabel_of_several_topics_without_any_says_how_to_write_none(tmp_path: Path) -> None:
+    corpus = replace(CORPUS, topics=[("sport",), ("sport", "bank"), ()])
+    path = table(tmp_path, ("relabel", "", 1))
+    with pytest.raises(DataError, match="which is empty; write one, or ';' alone for no topic, or"):
+        read_decisions(path, form=review_form(corpus))
 
 
 def test_a_part_that_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from slugline.api.result import Data, TableResult, to_corpus, to_test_corpus
 from slugline.auditing.audit import Audit, audit_corpus
-from slugline.auditing.findings import FEWEST_TO_REVIEW, Findings, review_table
+from slugline.auditing.findings import FEWEST_TO_REVIEW, Findings, review_form, review_table
 from slugline.auditing.repair import apply_decisions, read_decisions
 from slugline.base.progress import Progress
 from slugline.corpus.corpus import Corpus
@@ -61,7 +61,7 @@ class AuditResult(TableResult):
         """
         n_train, n_test = self.audit.n_train, len(self.audit) - self.audit.n_train
         train = self.audit.corpus.take([True] * n_train + [False] * n_test)
-        return apply_decisions(train, read_decisions(decisions)).corpus
+        return apply_decisions(train, read_decisions(decisions, form=review_form(train))).corpus
 
     def _page(self) -> str:
         from slugline.reports.audit import audit_page

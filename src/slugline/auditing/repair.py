@@ -93,16 +93,19 @@ class Repair:
     n_kept: int
 
 
-def read_decisions(path: str | Path, encoding: str | None = None) -> Decisions:
+def read_decisions(
+    path: str | Path, encoding: str | None = None, form: TopicForm | None = None
+) -> Decisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    Its encoding is detected; `encoding` is the one to use if that is in doubt. Raises DataError if
-    it can't be read, lacks a column, or has an unknown decision; the message names the line. Raises
-    OptionError if there is no such encoding.
+    Its encoding is detected; `encoding` is the one to use if that is in doubt. `form` is that of
+    `review_form`, if documents have several topics. Raises DataError if it can't be read, lacks a
+    column, or has an unknown decision; the message names the line. Raises OptionError if there is
+    no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
     rows = read_rows(path, format=kind, encoding=_choose_encoding(Path(path), encoding))
-    decisions = (_parse_decision(rows, row) for row in _check_rows(rows))
+    decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return Decisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
 
 
@@ -148,7 +151,7 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
     return good
 
 
-def _parse_decision(rows: RowReader, row: SourceRow) -> Decision | None:
+def _parse_decision(rows: RowReader, row: SourceRow, form: TopicForm | None) -> Decision | None:
     values, place = row.values, f"{rows.unit} {row.at}"
     where = f"{rows.name}, {place}"
     action = _cell(values, "decision").casefold()
@@ -162,9 +165,10 @@ def _parse_decision(rows: RowReader, row: SourceRow) -> Decision | None:
     new_topic = _cell(values, "new_topic")
     if action == "relabel":
         if not new_topic:
+            none = f", or {form.separator!r} alone for no topic" if form else ""
             raise DataError(
                 f"{where}: relabel needs a topic in the column new_topic, which is empty; write "
-                "one, or decide otherwise."
+                f"one{none}, or decide otherwise."
             )
         check_topic_names([new_topic])
     part = _cell(values, "part") or _PARTS[0]

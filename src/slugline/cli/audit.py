@@ -184,13 +184,14 @@ def _repair(
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
+    from slugline.auditing.findings import review_form
     from slugline.auditing.repair import apply_decisions, read_decisions
 
     if output is None and not gain:
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
-    decided = read_decisions(path, reading.encoding)
+    decided = read_decisions(path, reading.encoding, review_form(corpus))
     warn([f"{path}: {decided.note}"] if decided.note else [])
     if not decided.items:
         warn([f"{path}: no decision is filled in; was the table saved?"])
