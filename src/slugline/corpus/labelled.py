@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
-from slugline.base.words import join_first, join_words, percent
+from slugline.base.words import counted, join_first, join_words, percent
 from slugline.corpus.columns import (
     check_exists_column,
     column_names,
@@ -56,6 +56,7 @@ _ROWS_PER_REPORT = 1024
 _N_TOPIC = 1000
 # Topics of a document from which on they are probably not separated as they should be.
 _MANY_TOPICS = 100
+_NO_TOPIC = "a document of no topic"
 _SEVERAL = "several topics, where the first 100 rows of the data have one each"
 _SEVERAL_ADVICE = "put a document with several among these"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
@@ -329,7 +330,7 @@ def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
         return "a topic twice in one document, where it counts once"
     if n_distinct > _MANY_TOPICS:
         return f"more than {_MANY_TOPICS} topics for one document; check what separates them"
-    return "" if topics else "no topic, which is learned as well"
+    return "" if topics else _NO_TOPIC
 
 
 def _is_number(topic: str) -> bool:
@@ -498,11 +499,20 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
     lines = [
-        f"{remark} ({unit}{'s' if len(ats) > 1 else ''} {join_first([*map(str, ats)], _N_PLACES)})"
+        f"{_count_remark(remark, len(ats))} ({unit}{'s' if len(ats) > 1 else ''} "
+        f"{join_first([*map(str, ats)], _N_PLACES)})"
         for remark, ats in places.items()
     ]
     n_more = len(lines) - _N_FAULTS
     return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
+
+
+def _count_remark(remark: str, n: int) -> str:
+    """Return a remark on `n` documents; of documents without topics, with their number."""
+    if remark != _NO_TOPIC:
+        return remark
+    have, them = ("has", "it") if n == 1 else ("have", "these")
+    return f"{counted(n, 'document')} {have} no topic; the model learns from {them}, too"
 
 
 # Streams ------------------------------------------------------------------------------------------
