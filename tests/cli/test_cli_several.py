@@ -167,7 +167,7 @@ def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> Non
     later = json.loads(run("evaluate", "wires.slug", "later.jsonl", "-q", "--json").out)
     assert later["routing"]["test"]["n_given"] == sum(len(route.topics or ()) for route in routes)
     out = run("evaluate", "wires.slug", "later.jsonl", "-q").out
-    assert " % of the topics of documents given, " in out
+    assert re.search(r"recall \d+\.\d % of the topics that .*, precision \d+\.\d % of the", out)
 
 
 def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
@@ -193,6 +193,24 @@ def test_explain_and_check_take_models_of_several_topics(run: Run) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("wires.slug: identical; 1")
     assert run("check", "wires.slug", "later.jsonl", "-q").code == 1
+
+
+def test_what_a_stream_measures_is_named_the_exact_match(run: Run) -> None:
+    train = ("train", "wires.jsonl", "--stream", "-o", "wires.slug", "-q")
+    code, out, err = run(*train)
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"exact match  0\.\d+  95 % interval .* at first", out.splitlines()[1])
+    held_out = json.loads(run(*train, "--json").out)["held_out"]
+    assert {*held_out} == {"n_documents", "exact_match", "interval"}
+
+
+def test_one_topic_is_not_called_several(run: Run) -> None:
+    Path("one.jsonl").write_text(
+        '{"text": "wheat corn", "topics": ["grain"]}\n{"text": "port", "topics": []}\n' * 30
+    )
+    code, out, err = run("train", "one.jsonl", "-o", "one.slug", "-q")
+    assert code == 0, err
+    assert out.startswith("one.jsonl: learned 1 topic from ")
 
 
 def test_the_f1_that_thresholds_are_chosen_for_can_be_named(run: Run) -> None:

@@ -164,7 +164,7 @@ def _headline(experiment: Experiment) -> str:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:
         documents = "their descriptions, without any document,"
-    several = ", several for a text," if experiment.fitted.multilabel else ""
+    several = ", several for a text," if fitted.multilabel and len(fitted.topics) > 1 else ""
     return (
         f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
         f"{documents} in {experiment.seconds:.1f} s{end}"
@@ -180,7 +180,8 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         always = f"{exact}always {experiment.majority_topic!r}"
         yield "baseline", f"{experiment.majority:.3f}", always
     elif stream is not None and stream.n_judged:
-        yield "accuracy", f"{stream.accuracy:.3f}", _heldout_words(stream)
+        name = "exact match" if experiment.fitted.multilabel else "accuracy"
+        yield name, f"{stream.accuracy:.3f}", _heldout_words(stream)
 
 
 def _heldout_words(stream: StreamRecord) -> str:

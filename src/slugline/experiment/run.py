@@ -200,9 +200,10 @@ class MultilabelRoutingResult(NamedTuple):
         """Return precision and recall in words."""
         if self.precision is None:
             return "no topic given"
-        found = percent(self.recall or 0)
-        right = percent(self.precision)
-        return f"{found} of the topics of documents given, {right} of all topics given right"
+        return (
+            f"recall {percent(self.recall or 0)} of the topics that documents have, "
+            f"precision {percent(self.precision)} of the topics given"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -357,7 +358,7 @@ class Experiment(TitledRows):
         if stream is None:
             result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
         else:
-            result["held_out"] = _heldout_dict(stream)
+            result["held_out"] = _heldout_dict(stream, fitted.multilabel)
             result["n_passes"] = stream.n_passes
             result["interrupted"] = fitted.interrupted
         if self.evaluation is not None:
@@ -371,13 +372,16 @@ class Experiment(TitledRows):
         return result | {"warnings": list(self.warnings), "seconds": self.seconds}
 
 
-def _heldout_dict(stream: StreamRecord) -> dict[str, Any] | None:
-    """Return the accuracy on the texts that a stream held out; None if there are none."""
+def _heldout_dict(stream: StreamRecord, multilabel: bool) -> dict[str, Any] | None:
+    """Return the accuracy on the texts that a stream held out; None if there are none.
+
+    Of several topics, it is the exact match.
+    """
     if not stream.n_judged:
         return None
     return {
         "n_documents": stream.n_judged,
-        "accuracy": stream.accuracy,
+        "exact_match" if multilabel else "accuracy": stream.accuracy,
         "interval": list(wilson(stream.n_right, stream.n_judged)),
     }
 
