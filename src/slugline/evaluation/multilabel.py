@@ -77,9 +77,9 @@ def macro_scores(true: csr_array, predicted: csr_array) -> Scores:
     topic that is neither true nor predicted as 0, unless `labels` leaves it out. See `micro_scores`
     for the parameters.
     """
-    counts = count_decisions(true, predicted, axis=0)
-    occurs = counts[1] + counts[2] > 0
-    scores = precision_recall_f1(*(count[occurs] for count in counts))
+    right, of_true, of_predicted = count_decisions(true, predicted, axis=0)
+    occurs = of_true + of_predicted > 0
+    scores = precision_recall_f1(right[occurs], of_true[occurs], of_predicted[occurs])
     return Scores(*(float(score.sum() / max(1, len(score))) for score in scores))
 
 
