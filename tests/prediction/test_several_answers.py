@@ -90,6 +90,23 @@ SEVERAL = {
 }
 
 
+def test_a_topic_without_a_column_in_the_training_data_gets_one(run: Run) -> None:
+    layout = save_model("columns").fitted_.layout
+    texts = [*(text for text, _ in TRAIN), *["court lawyer judge"] * 20]
+    sets = [*(tuple(topics) for _, topics in TRAIN), *[("legal",)] * 20]
+    model = TopicClassifier(n_jobs=1).fit(texts, sets)
+    model.fitted_ = replace(model.fitted_, layout=layout)
+    model.save("m.slug")
+    write_texts("court lawyer judge")
+
+    assert run("predict", "m.slug", "new.csv", "-q", "-o", "out.csv").code == 0
+
+    with Path("out.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert rows[-1]["legal"] == "1"
+    assert [*rows[0]][2:].index("legal") == len(WORDS)
+
+
 @pytest.mark.parametrize(
     ("form", "ending"), [(form, ending) for form, endings in SEVERAL.items() for ending in endings]
 )

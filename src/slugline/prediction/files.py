@@ -378,10 +378,12 @@ def answer_columns(router: Router, top: int, *, in_table: bool = True) -> Answer
 def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
     """Return how to write several topics: as in the training data, if the file has such cells."""
     form = None if fitted.layout is None else fitted.layout.topic_form
-    if form is not None and (form.columns or (in_table and form.kind != "array")):
+    names = [*map(str, fitted.topics.names)]
+    if form is not None and form.columns:  # corrections may have added topics
+        return form._replace(columns=(*dict.fromkeys([*form.columns, *names]),))
+    if form is not None and in_table and form.kind != "array":
         return form
-    names = "".join(map(str, fitted.topics.names))
-    separator = next((s for s in _SEPARATORS if s not in names), _SEPARATORS[0])
+    separator = next((s for s in _SEPARATORS if s not in "".join(names)), _SEPARATORS[0])
     return TopicForm("separator", separator) if in_table else TopicForm("array")
 
 
