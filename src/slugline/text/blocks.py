@@ -199,7 +199,7 @@ def default_blocks(wants: str, *, multilabel: bool = False) -> tuple[Block, ...]
     Words, bigrams and character n-grams for any text: in no language and at no length did others
     do better on most of the data sets measured. For several topics a document, which are mostly
     those of longer texts, also its first words: they did as well or better on all sets of longer
-    texts, by up to 0.6 points.
+    texts.
     """
     if wants == "multi-hot":
         return _LESSON
