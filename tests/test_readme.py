@@ -33,7 +33,7 @@ def test_the_example_in_python_prints_what_the_readme_says() -> None:
     (example,) = blocks("pycon")
     test = doctest.DocTestParser().get_doctest(example, {}, "README", None, 0)
 
-    assert doctest.DocTestRunner().run(test) == doctest.TestResults(failed=0, attempted=9)
+    assert doctest.DocTestRunner().run(test) == doctest.TestResults(failed=0, attempted=15)
     assert Path("tickets.slug").is_file()
     assert Path("report.html").is_file()
 
