@@ -85,6 +85,8 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
     record = from_file.fitted_.stream
     assert record is not None
     assert 0 < record.n_right <= record.n_judged < len(texts)
+    from_file.save(tmp_path / "news.slug")
+    assert f"{record.n_right} got exactly their topics." in load(tmp_path / "news.slug").card_
     assert [block.kind for block in from_file.features_.blocks] == [
         *("words", "lead", "bigrams", "characters")
     ]

@@ -217,7 +217,7 @@ def write_card(info: ModelInfo, thresholds: npt.NDArray[Any] | None = None) -> s
         f"Made by Slugline {info.versions['slugline']} from {_describe_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
-        *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream)]),
+        *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream, info.decision)]),
         *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
         *(
             []
@@ -259,16 +259,17 @@ def _describe_precision(info: ModelInfo) -> str:
     return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
 
 
-def _describe_stream(stream: StreamInfo) -> str:
+def _describe_stream(stream: StreamInfo, decision: DecisionInfo | msgspec.UnsetType) -> str:
     said = (
         f"It learned from a stream, in {stream.n_passes:,} passes over blocks of rows, and left no "
         "document out as wrong."
     )
     if not stream.n_judged:
         return said
+    theirs = "their topic" if decision is msgspec.UNSET else "exactly their topics"
     return (
         f"{said} Of {counted(stream.n_judged, 'document')} that were held out at first, "
-        f"{stream.n_right:,} got their topic."
+        f"{stream.n_right:,} got {theirs}."
     )
 
 
