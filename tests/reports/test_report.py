@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from page_elements import Elements
 from slugline.errors import SluglineError
 from slugline.experiment.lesson import (
     LESSON,
@@ -115,35 +115,6 @@ def result() -> NotebookResult:
 @pytest.fixture(scope="module")
 def page(result: NotebookResult) -> str:
     return notebook_page(result)
-
-
-class Elements(HTMLParser):
-    """Collects what a page consists of; fails on an element that is closed out of turn."""
-
-    VOID = frozenset({"meta", "br"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.text += data
 
 
 # The page ---------------------------------------------------------------------------------------
