@@ -171,13 +171,13 @@ def test_rows_that_do_not_fit_are_not_scored(
             {"lengths": np.array([1, 2]), "scores": np.zeros((3, 1), dtype="f4")},
             "arrays that do not fit together",
         ),
-        ({"starts": np.array([0, 1, 2])}, "a column or weight that there is not"),
-        ({"starts": np.array([0, 1, 2, 3])}, "a column or weight that there is not"),
-        ({"starts": np.array([0, 2, 1, 2])}, "a column or weight that there is not"),
-        ({"starts": np.array([-1, 0, 1, 2])}, "a column or weight that there is not"),
+        ({"starts": np.array([0, 1, 2], dtype="i4")}, "a column or weight that there is not"),
+        ({"starts": np.array([0, 1, 2, 3], dtype="i4")}, "a column or weight that there is not"),
+        ({"starts": np.array([0, 2, 1, 2], dtype="i4")}, "a column or weight that there is not"),
+        ({"starts": np.array([-1, 0, 1, 2], dtype="i4")}, "a column or weight that there is not"),
         ({"topics": np.array([0, 2], dtype="i4")}, "a column or weight that there is not"),
         ({"topics": np.array([0, -1], dtype="i4")}, "a column or weight that there is not"),
-        ({"starts": np.zeros(0, dtype=np.int64)}, "a column or weight that there is not"),
+        ({"starts": np.zeros(0, dtype="i4")}, "a column or weight that there is not"),
     ],
 )
 def test_few_weights_that_do_not_fit_are_not_added(changed: dict[str, Any], message: str) -> None:
@@ -187,7 +187,7 @@ def test_few_weights_that_do_not_fit_are_not_added(changed: dict[str, Any], mess
         "lengths": np.array([3]),
         "weights": np.ones(2, dtype="f4"),
         "topics": np.array([0, 1], dtype="i4"),
-        "starts": np.array([0, 1, 1, 2]),
+        "starts": np.array([0, 1, 1, 2], dtype="i4"),
         "scores": np.zeros((1, 2), dtype="f4"),
     }
     sparse.kernel.add_sparse_products(*arrays.values())

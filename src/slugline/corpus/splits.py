@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Index, Integers, Mask
-from slugline.corpus.documents import Topic
+from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _is_sparse(topics: Any) -> bool:
 
 
 def _are_several(topics: Any) -> bool:
-    return _is_sparse(topics) or (len(topics) > 0 and isinstance(topics[0], tuple))
+    return _is_sparse(topics) or is_multilabel(topics)
 
 
 def _n_documents(topics: Any) -> int:
@@ -169,11 +170,7 @@ def _indicators(topics: Any) -> sp.csr_array:
     import scipy.sparse as sp
 
     if not _is_sparse(topics):
-        numbers = {name: n for n, name in enumerate(sorted(set(itertools.chain(*topics))))}
-        columns = [numbers[name] for name in itertools.chain(*topics)]
-        ends = np.cumsum([0, *map(len, topics)])
-        shape = len(topics), len(numbers)
-        topics = sp.csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+        topics = Topics.fit(itertools.chain.from_iterable(topics)).encode_sets(topics)
     is_empty = np.diff(topics.indptr) == 0
     return sp.csr_array(sp.hstack([topics, sp.csr_array(is_empty[:, np.newaxis])], format="csr"))
 

@@ -57,8 +57,8 @@ def are_topic_sets(y: Any) -> bool:
     )
 
 
-def read_indicator(y: Any, name: str = "y") -> tuple[list[TopicSet], list[Topic]]:
-    """Return the topics of each row of an indicator, and all topics.
+def read_indicator(y: Any, name: str = "y") -> list[TopicSet]:
+    """Return the topics of each row of an indicator.
 
     Topics are the names of a data frame's columns, or the numbers of an array's.
 
@@ -73,7 +73,6 @@ def read_indicator(y: Any, name: str = "y") -> tuple[list[TopicSet], list[Topic]
     ------
     DataError : if there is another value, or no column.
     """
-    columns = getattr(y, "columns", None)
     if hasattr(y, "tocsr"):
         matrix = y.tocsr()
         matrix.sum_duplicates()
@@ -89,16 +88,23 @@ def read_indicator(y: Any, name: str = "y") -> tuple[list[TopicSet], list[Topic]
             f"`{name}` has {short_repr(odd[0].item())} in it; an array of two dimensions has a 1 "
             "where a document has a topic, and else a 0."
         )
-    n_documents, n_topics = y.shape
+    topics = indicator_topics(y, name)
+    ends = np.searchsorted(rows, np.arange(y.shape[0] + 1))
+    names = [topics[number] for number in numbers.tolist()]
+    return [tuple(names[i:j]) for i, j in itertools.pairwise(ends)]
+
+
+def indicator_topics(y: Any, name: str = "y") -> list[Topic]:
+    """Return the topics of an indicator's columns; DataError if there are none, or odd names."""
+    n_topics = y.shape[1]
     if not n_topics:
         raise DataError(f"`{name}` has no column; give one for each topic.")
+    columns = getattr(y, "columns", None)
     topics: list[Topic] = (
         list(range(n_topics)) if columns is None else to_plain_topics(list(columns), name)
     )
     check_topic_names(topics)
-    ends = np.searchsorted(rows, np.arange(n_documents + 1))
-    names = [topics[number] for number in numbers.tolist()]
-    return [tuple(names[i:j]) for i, j in itertools.pairwise(ends)], topics
+    return topics
 
 
 def _to_numbers(array: Any, name: str) -> Any:
@@ -165,7 +171,7 @@ def check_documents(
     texts = check_texts(X)
     topics: list[Any]
     if is_indicator(y):
-        topics, _ = read_indicator(y, names[1])
+        topics = read_indicator(y, names[1])
     elif are_topic_sets(y := y.to_list() if hasattr(y, "to_list") else y):
         topics = check_topic_sets(y, names[1])
     else:

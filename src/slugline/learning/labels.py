@@ -54,14 +54,14 @@ class Labels:
         """Return where the labels of some rows are, one row after the other."""
         if not self.multilabel:
             return rows
-        n_each = self.n_each[rows]
+        n_each = self.starts[rows + 1] - self.starts[rows]
         ends = n_each.cumsum()
         places: I64 = np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
         return places
 
     def take(self, rows: Integers) -> Labels:
         """Return the labels of some rows."""
-        starts = np.concatenate([[0], self.n_each[rows].cumsum()])
+        starts = np.concatenate([[0], (self.starts[rows + 1] - self.starts[rows]).cumsum()])
         return Labels(self.topics[self.places(rows)], starts, self.multilabel)
 
     def totals(self, n_topics: int, weights: F32 | None = None) -> F64:

@@ -21,7 +21,12 @@ from slugline.corpus import documents, topic_sets
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
 from slugline.corpus.splits import make_folds
-from slugline.corpus.topic_sets import check_documents, is_indicator, is_multilabel, read_indicator
+from slugline.corpus.topic_sets import (
+    check_documents,
+    indicator_topics,
+    is_indicator,
+    is_multilabel,
+)
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder
@@ -328,7 +333,7 @@ def check_form(
     if not multilabel:
         return
     if is_indicator(y):
-        columns = read_indicator(y)[1]
+        columns = indicator_topics(y)
         family = [*itertools.chain(*topic_sets.sets_with_parents([tuple(columns)], separator))]
         absent = [topic for topic in topics.names if topic not in family]
         more = [column for column in columns if separator is None and column not in topics.names]
@@ -348,7 +353,7 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
         return topics, _encode_topics(topics, names)
     _check_multilabel(settings)
     if is_indicator(y):
-        topics = Topics(read_indicator(y)[1])
+        topics = Topics(indicator_topics(y))
     else:
         topics = Topics.fit(itertools.chain.from_iterable(names))
     return topics, _encode_topics(topics, names)
@@ -547,7 +552,7 @@ def fit_batch(
             )
     if before is None:
         if classes is None and is_indicator(y):
-            classes = read_indicator(y)[1]
+            classes = indicator_topics(y)
         before = _before_first_batch(settings, classes, texts, names)
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names

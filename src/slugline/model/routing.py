@@ -302,8 +302,10 @@ class Router:
         reasons, sets = self.judge(texts, proba, counts)
         ends = [top] * len(texts)
         if self.fitted.multilabel and sets is not None:
-            given = self.fitted.topics.encode_sets([*map(tuple, sets)]).toarray() > 0
-            lowest = np.where(given, proba, np.inf).min(axis=1, keepdims=True)
+            rows = [row for row, topics in enumerate(sets) if topics]
+            last = self.fitted.topics.encode(sets[row][-1] for row in rows)
+            lowest = np.full((len(texts), 1), np.inf, dtype=np.float32)
+            lowest[rows, 0] = proba[rows, last]
             ends = np.maximum(top, (proba >= lowest).sum(axis=1)).tolist()
         guesses = most_likely(proba, max(ends, default=top), self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)

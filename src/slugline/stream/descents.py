@@ -57,6 +57,10 @@ class RowBlocks:
         squares: F64 = self.engine.sum_blocks(sums.column_squares)[0]
         return squares
 
+    def n_learned(self, min_key: int) -> int:
+        """Return how many rows a descent learns from: all, or those that are not held out."""
+        return self.n_training_rows if min_key else self.n_rows
+
     @property
     def topic_weights(self) -> F64:
         """The weight of each topic's rows."""
@@ -113,8 +117,7 @@ class Objective:
     @classmethod
     def from_rows(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
         """Return the objective for training rows, given how many each topic has."""
-        n_rows = rows.n_training_rows if min_key else rows.n_rows
-        weights = rows.topic_weights
+        n_rows, weights = rows.n_learned(min_key), rows.topic_weights
         negative = sums.error_cost(n_rows) * weights
         positive = negative if rows.weights is not None else negative * steps.topic_rarity(counts)
         rates = _term_rates(rows, counts, min_key)
@@ -130,7 +133,7 @@ class Objective:
 
 def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
     """Return the rate of each term: all 1 with many rows, where weights are learned soon enough."""
-    if (rows.n_training_rows if min_key else rows.n_rows) > steps.MANY_ROWS:
+    if rows.n_learned(min_key) > steps.MANY_ROWS:
         return np.ones(rows.n_columns)
     parts = []
     for topics in rows.topic_batches():

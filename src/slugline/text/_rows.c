@@ -200,7 +200,7 @@ typedef struct {
 typedef struct {
     const float *weights;
     const int32_t *topics;
-    const int64_t *starts; /* of the weights of each column */
+    const int32_t *starts; /* of the weights of each column */
     size_t n_weights;
 } Sparse;
 
@@ -315,18 +315,18 @@ static int add_sparse_row(const Work *work, const Sparse *sparse, size_t at, siz
                           float *restrict scores)
 {
     for (; at < stop; at++) {
-        int64_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
-        if (first < 0 || first > last || (uint64_t)last > sparse->n_weights)
+        int32_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
+        if (first < 0 || first > last || (size_t)last > sparse->n_weights)
             return 0;
 #ifdef __GNUC__
         if (at + AHEAD < stop) {
-            int64_t later = sparse->starts[work->columns[at + AHEAD]];
+            int32_t later = sparse->starts[work->columns[at + AHEAD]];
             __builtin_prefetch(sparse->weights + later);
             __builtin_prefetch(sparse->topics + later);
         }
 #endif
         float value = work->values[at];
-        for (int64_t i = first; i < last; i++) {
+        for (int32_t i = first; i < last; i++) {
             if ((size_t)(uint32_t)sparse->topics[i] >= work->n_topics)
                 return 0;
             scores[sparse->topics[i]] += value * sparse->weights[i];
@@ -342,7 +342,7 @@ PyDoc_STRVAR(add_sparse_products_doc,
 "----------\n"
 "values, columns, lengths\n"
 "    As for `add_products`.\n"
-"weights : float32 array; topics : int32 array; starts : int64 array, shape (n_columns + 1,)\n"
+"weights : float32 array; topics : int32 array; starts : int32 array, shape (n_columns + 1,)\n"
 "    The weights that are stored, column after column, and where those of each start.\n"
 "scores : float32 array, shape (n_rows, n_topics)\n"
 "    Changed in place.");
@@ -358,7 +358,7 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
         return NULL;
     const int64_t *lengths = lent[2].buf;
     size_t n_rows = (size_t)lent[2].len / sizeof *lengths;
-    size_t n_scores = (size_t)lent[6].len / sizeof(float), n_starts = (size_t)lent[5].len / 8;
+    size_t n_scores = (size_t)lent[6].len / sizeof(float), n_starts = (size_t)lent[5].len / sizeof(int32_t);
     Work work = {.values = lent[0].buf, .columns = lent[1].buf,
                  .n_entries = (size_t)lent[0].len / sizeof(float),
                  .n_columns = n_starts ? n_starts - 1 : 0,

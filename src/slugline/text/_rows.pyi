@@ -16,7 +16,7 @@ def add_sparse_products(
     lengths: npt.NDArray[np.integer],
     weights: Floats,
     topics: npt.NDArray[np.int32],
-    starts: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int32],
     scores: Floats,
     /,
 ) -> None: ...

@@ -316,7 +316,7 @@ def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
         lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
         table.data,
         table.indices.astype(np.int32, copy=False),
-        table.indptr.astype(np.int64),
+        table.indptr.astype(np.int32, copy=False),
         scores,
     )
     return scores

@@ -311,8 +311,6 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     """
     counted = labels.take(rows)
     topics, number = np.unique(counted.topics, return_inverse=True)
-    if not len(topics):
-        return np.zeros(X.shape[1])
     indices, shape = (rows[counted.rows], number), (X.shape[0], len(topics))
     is_topic = sp.csr_array((np.ones(len(number)), indices), shape=shape, dtype=np.float32)
     is_present = (X.data != 0).astype(np.float32)

@@ -158,7 +158,8 @@ class RowBlock(NamedTuple):
         places[topics] = np.arange(len(topics))
         places = places[self.y]
         labels = np.flatnonzero(places >= 0)
-        return self.label_rows[labels], places[labels]
+        rows = labels if self.n_labels is None else self.label_rows[labels]
+        return rows, places[labels]
 
     def row_means(self, values: F32) -> F32:
         """Return the mean of the values of each row's topics, shape (n_rows,).
