@@ -74,7 +74,7 @@ def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
         corpus.topics,
         proba,
         decision.thresholds,
-        answered=decision.given(proba),
+        answered=decision.decide(proba),
     )
     assert json.loads(out) == json.loads(json.dumps(expected.to_dict()))
     assert expected.predicted == [tuple(sorted(topics)) for topics in model.predict(corpus.texts)]

@@ -365,10 +365,10 @@ def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
         empty = np.flatnonzero(y.max(axis=1) == 0)
         y[empty, proba[empty].argmax(axis=1)] = 1
     rule = TopicDecision.from_proba(proba, y, np.array([fewest, 3]), average)
-    best = f1_score(y, rule.given(proba), average=average, zero_division=1)
+    best = f1_score(y, rule.decide(proba), average=average, zero_division=1)
     for move in (-0.25, 0.25):
         other = rule.with_thresholds(rule.thresholds + np.float32(move))
-        assert f1_score(y, other.given(proba), average=average, zero_division=1) < best
+        assert f1_score(y, other.decide(proba), average=average, zero_division=1) < best
 
 
 def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:

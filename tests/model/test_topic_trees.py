@@ -77,7 +77,7 @@ def test_no_topic_is_given_without_its_parent(tree: TopicClassifier, min_precisi
     proba = decision.limited(proba)
     for child, parent in columns_of(tree):
         assert router.decision_thresholds[child] >= router.decision_thresholds[parent]
-        given = decision.given(proba)
+        given = decision.decide(proba)
         assert not (given[:, child] & ~given[:, parent]).any()
 
 
@@ -91,7 +91,7 @@ def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
     assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]
     # The parent is given if none reaches its threshold, though all of the branch are as probable.
     rule = rule.with_thresholds(rule.raised(thresholds))
-    assert rule.given(proba).tolist() == [[True, False, False, False]]
+    assert rule.decide(proba).tolist() == [[True, False, False, False]]
     every = np.ones((1, 4), dtype=bool)
     assert rule.deepest(every).tolist() == [[False, False, True, True]]
 
@@ -207,7 +207,7 @@ def test_training_and_evaluation_measure_by_level() -> None:
     evaluation = slugline.evaluate(result.classifier, (NEW_TEXTS, NEW_PATHS))
     levels = evaluation.to_dict()["levels"]
     assert [(level["depth"], level["n_topics"]) for level in levels] == [(1, 3), (2, 4)]
-    given = classifier.fitted_.decision.given(  # type: ignore[union-attr]
+    given = classifier.fitted_.decision.decide(  # type: ignore[union-attr]
         classifier.predict_proba(NEW_TEXTS)
     )
     roots = [0, 1, 4]

@@ -64,7 +64,7 @@ def evaluate(
     if fitted.decision is not None:
         return MultilabelEvaluation.from_probabilities(
             *(names, corpus.topics, proba, fitted.decision.thresholds),
-            answered=fitted.decision.given(proba),
+            answered=fitted.decision.decide(proba),
             seed=seed,
             separator=fitted.separator,
         )

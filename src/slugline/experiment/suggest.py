@@ -124,7 +124,7 @@ def suggest(
     names = fitted.topics.names
     guesses: list[Any] = [names[guess] for guess in proba.argmax(axis=1)]
     if fitted.decision is not None:
-        guesses = [*map(tuple, split_rows(fitted.decision.given(proba), names, proba))]
+        guesses = [*map(tuple, split_rows(fitted.decision.decide(proba), names, proba))]
     return [
         Suggestion(row, documents[row], guess, float(most))
         for row, guess, most in zip(chosen, guesses, proba.max(axis=1), strict=True)

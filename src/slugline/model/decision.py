@@ -102,7 +102,7 @@ class TopicDecision:
             for always in choices
             for threshold in _TRIED
         ]
-        best = max(rules, key=lambda rule: _average_f1(rule.given(proba), is_topic, average))
+        best = max(rules, key=lambda rule: _average_f1(rule.decide(proba), is_topic, average))
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
         return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
@@ -116,7 +116,7 @@ class TopicDecision:
         """The largest number of topics of a document about which nothing is odd."""
         return 2 * max(self.most, 1)
 
-    def given(self, proba: F32) -> Mask:
+    def decide(self, proba: F32) -> Mask:
         """Return which topics each document gets, shape (n_documents, n_topics)."""
         mask: Mask = proba >= self.thresholds
         if self.at_least_one:

@@ -182,7 +182,7 @@ class Fitted:
         if self.decision is None:
             return self.classes[self.decision_function(X).argmax(axis=1)]
         if self.decision.as_indicator:
-            return self.decision.given(self.predict_proba(X)).astype(np.int64)
+            return self.decision.decide(self.predict_proba(X)).astype(np.int64)
         sets = self.predict_sets(X)
         answers = np.empty(len(sets), dtype=object)
         answers[:] = sets
@@ -196,7 +196,7 @@ class Fitted:
         proba = self.predict_proba(X)
         if self.decision is None:
             raise TypeError("the model gives one topic to each text")
-        given = self.decision.deepest(self.decision.given(proba))
+        given = self.decision.deepest(self.decision.decide(proba))
         lists = split_rows(given, self.topics.names, proba)
         return list(map(tuple, lists))
 

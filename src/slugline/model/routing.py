@@ -342,7 +342,7 @@ class Router:
         """Return which of several topics to give, or why none."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is None:
-            given = decision.given(proba)
+            given = decision.decide(proba)
         else:
             given = proba >= self.thresholds
             if texts:

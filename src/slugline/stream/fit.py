@@ -244,7 +244,7 @@ def _judge(
     truth = labels.indicator(proba.shape[1])
     decision = TopicDecision.from_proba(proba, truth, np.array(sizes), settings.optimize)
     predictions = HeldOutPredictions.from_decisions(proba, truth, None, settings.min_precision)
-    n_right = int((decision.given(proba) == truth).all(axis=1).sum())
+    n_right = int((decision.decide(proba) == truth).all(axis=1).sum())
     return decision, None if result.interrupted else predictions, n_right
 
 
