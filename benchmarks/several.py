@@ -53,7 +53,7 @@ def words_and_characters() -> Pipeline:
 
 
 class Thresholds:
-    """A pipeline with a threshold a topic by four folds, shrunk towards a common one.
+    """A pipeline with a threshold per topic by four folds, shrunk towards a common one.
 
     Each document gets at least one topic. The folds read the words of all training documents.
     """
@@ -91,7 +91,7 @@ def _best_threshold(scores: Array, y: Array) -> float:
 PEERS: dict[str, Callable[[], Any]] = {
     "words, one-vs-rest LinearSVC": words,
     "words 1-2, char_wb 2-5, one-vs-rest LinearSVC": words_and_characters,
-    "words, C = 5, a threshold a topic by four folds": Thresholds,
+    "words, C = 5, a threshold per topic by four folds": Thresholds,
 }
 
 

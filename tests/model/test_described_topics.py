@@ -90,7 +90,7 @@ def test_a_description_is_one_more_document_to_the_encoder() -> None:
     assert described(descriptions=None).fit(*few).classes_.tolist() == ["grain"]
     classifier = described().fit(*few)
     assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
-    # Two documents a topic are few, and words are new.
+    # Two documents per topic are few, and words are new.
     rows = [row for topic in DESCRIBED for row in np.flatnonzero(np.array(TOPICS) == topic)[:2]]
     classifier = described().fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
     assert classifier.score(TEXTS, TOPICS) == 1

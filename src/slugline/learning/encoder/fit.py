@@ -270,7 +270,7 @@ def fit_dense_head(
     """Fit weights and biases, and choose the penalty by the log loss of held-out rows.
 
     Rows are held out in groups with at most one row of each topic. A single row's topic would have
-    one row less than the others, and lower scores: with five rows a topic, that misleads.
+    one row less than the others, and lower scores: with five rows per topic, that misleads.
 
     Parameters
     ----------

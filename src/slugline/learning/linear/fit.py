@@ -45,7 +45,7 @@ INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
 _MARGIN = 1.0
 # Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
 _EXPECTED_DOUBTFUL = 0.03
-# With fewer rows a topic, the scores that rows get before they are learned from say little.
+# With fewer rows per topic, the scores that rows get before they are learned from say little.
 _MIN_ROWS_PER_TOPIC = 10
 # Each of few rows is scored by a fit without its fold. Of more rows, one part is scored by a fit of
 # the others.
