@@ -139,7 +139,7 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 ORDER = (
     *("__main__", "cli", "api", "serving", "reports", "corrections", "comparison", "experiment"),
     *("classifier", "exporting", "stream", "explanation", "auditing", "prediction", "model"),
-    *("learning", "text", "corpus", "reuters", "evaluation", "base", "errors", "_version"),
+    *("learning", "text", "evaluation", "corpus", "reuters", "base", "errors", "_version"),
 )
 COMMAND_LINE_AND_HTTP = {"__main__", "cli", "serving"}
 SOURCES = sorted(path for path in ROOT.rglob("*.py") if path.stat().st_size)

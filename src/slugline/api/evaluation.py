@@ -21,7 +21,7 @@ from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.topics import add_parents
-from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.evaluation import BaseEvaluation, Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
 from slugline.experiment import run
@@ -33,7 +33,7 @@ from slugline.model.routing import Router
 
 
 @dataclass(frozen=True, repr=False)
-class EvaluationParts(TableResult):
+class EvaluationParts(BaseEvaluation, TableResult):
     """The parts of an evaluation that not every one has; `to_records` has a row for each topic.
 
     Attributes
@@ -52,13 +52,12 @@ class EvaluationParts(TableResult):
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and number of documents of each topic."""
-        return topic_records(self)  # type: ignore[arg-type]
+        return topic_records(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
-        metrics: dict[str, Any] = super(TableResult, self).to_dict()  # type: ignore[misc]
         parts = {"routing": self.routing, "against": self.against}
-        return metrics | {name: part.to_dict() for name, part in parts.items() if part}
+        return super().to_dict() | {name: part.to_dict() for name, part in parts.items() if part}
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, metrics = super()._title_and_rows()

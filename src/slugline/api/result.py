@@ -21,7 +21,7 @@ from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
-from slugline.experiment.run import AnyEvaluation
+from slugline.evaluation.evaluation import BaseEvaluation
 from slugline.prediction.files import excel_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
@@ -212,6 +212,6 @@ def field_values(result: Any) -> dict[str, Any]:
     return {field.name: getattr(result, field.name) for field in fields(result)}
 
 
-def topic_records(evaluation: AnyEvaluation) -> list[dict[str, Any]]:
+def topic_records(evaluation: BaseEvaluation) -> list[dict[str, Any]]:
     """Return precision, recall, F1 and number of documents of each topic."""
     return [asdict(metrics) for metrics in evaluation.per_topic()]

@@ -16,9 +16,10 @@ from slugline.base.plots import ModelMark, plot_models
 from slugline.base.words import TitledRows, counted
 from slugline.comparison.models import Model
 from slugline.comparison.process import FoldResult
+from slugline.corpus.documents import Topics
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
-from slugline.evaluation.multilabel import MultilabelEvaluation, indicator_matrix, micro_scores
+from slugline.evaluation.multilabel import MultilabelEvaluation, micro_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,9 +187,9 @@ def combine_folds(
     """
     evaluation, f1 = None, None
     if len(topics[0].shape) == 2:
-        columns: Any = {number: number for number in range(len(names))}
+        columns = Topics(range(len(names)))
         sets: list[Any] = [fold.answers for fold in folds]
-        several = [indicator_matrix(part, columns) for part in sets]
+        several = [columns.encode_sets(part, bool) for part in sets]
         wrong = [(part != true).tocsr() for part, true in zip(several, topics, strict=False)]
         right = [np.diff(part.indptr) == 0 for part in wrong]
         if error is None:

@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
-import numpy as np
 
 from slugline._version import __version__
 from slugline.base.arrays import I64
@@ -39,7 +38,6 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
-from slugline.evaluation.multilabel import indicator_matrix
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.learner import FitContext, choose_learner
@@ -277,13 +275,13 @@ class _Run:
 
     def __post_init__(self) -> None:
         corpus = self.corpus
-        self._names = sorted(set(corpus.all_topics()))
-        numbers = {name: number for number, name in enumerate(self._names)}
-        topics: Any
-        if corpus.multilabel:
-            topics = indicator_matrix(corpus.topics, numbers)
-        else:
-            topics = np.array([numbers[topic] for topic in corpus.topics], dtype=np.int64)
+        names = Topics.fit(corpus.all_topics())
+        self._names = [str(name) for name in names.names]
+        topics = (
+            names.encode_sets(corpus.topics, bool)
+            if corpus.multilabel
+            else names.encode(corpus.topics)
+        )
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
         folds = self.folds.tolist()
         self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)

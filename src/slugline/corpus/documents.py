@@ -76,8 +76,8 @@ class Topics:
                 f"{join_first([str(name) for name in self.names], _N_NAMED)}."
             ) from None
 
-    def encode_sets(self, sets: Sequence[tuple[Topic, ...]]) -> Any:
-        """Return rows with a 1 for each topic, float32 CSR array, shape (n_documents, n_topics).
+    def encode_sets(self, sets: Sequence[tuple[Topic, ...]], dtype: Any = np.float32) -> Any:
+        """Return rows with a 1 for each topic, a CSR array, shape (n_documents, n_topics).
 
         Raises DataError if a topic isn't among the names.
         """
@@ -86,7 +86,7 @@ class Topics:
         rows = np.arange(len(sets)).repeat([len(topics) for topics in sets])
         numbers = self.encode(topic for topics in sets for topic in topics)
         shape = len(sets), len(self)
-        ones = np.ones(len(rows), dtype=np.float32)
+        ones = np.ones(len(rows), dtype=dtype)
         return sp.csr_array((ones, (rows, numbers)), shape=shape)
 
     def decode(self, numbers: Iterable[int]) -> list[Topic]:

@@ -6,13 +6,14 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from slugline.base.arrays import Mask
+from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import TopicSet, as_sets
-from slugline.evaluation.multilabel import indicator_matrix
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
@@ -135,12 +136,12 @@ def topic_changes(
     n_corrections = Counter(corrected)
     all_topics = {*occurring, *flat(before), *flat(after), *n_corrections}
     order = sorted(all_topics, key=lambda topic: (-occurring[topic], topic))
-    number = {topic: column for column, topic in enumerate(order)}
-    true, old, new = (indicator_matrix(sets, number) for sets in (topics, before, after))
-    columns = [part.T.tocsr() for part in (true, old, new)]
+    encode = partial(Topics(order).encode_sets, dtype=bool)
+    true, old, new = map(encode, (topics, before, after))
+    columns = [part.tocsc() for part in (true, old, new)]
     rows = [
-        _changes([part[[n]].toarray()[0] for part in columns], before, after)
-        for n in number.values()
+        _changes([part[:, [n]].toarray()[:, 0] for part in columns], before, after)
+        for n in range(len(order))
     ]
     overall = _split(*(np.diff((part != true).tocsr().indptr) == 0 for part in (old, new)))
     worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall, answered])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,35 +45,66 @@ def topic_metrics(
         Number of documents of each topic that are predicted right, that have the topic, and for
         which it is predicted.
     """
-    return [
-        TopicMetrics(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
-        for name, r, t, p in zip(topics, right, true, predicted, strict=True)
-    ]
+    scores = precision_recall_f1(right, true, predicted, undefined=math.nan)
+    columns = (column.tolist() for column in (true, *scores))
+    return [TopicMetrics(*row) for row in zip(topics, *columns, strict=True)]
 
 
-def count_by_topic(topics: Integers, counts: Integers, n_topics: int) -> Integers:
-    """Return the number of documents of each topic, shape (n_sets, n_topics).
+class Scores(NamedTuple):
+    """Precision, recall and F1: averages, or arrays with one of each for a topic or document."""
+
+    precision: Any
+    recall: Any
+    f1: Any
+
+
+def precision_recall_f1(
+    right: Integers, true: Integers, predicted: Integers, undefined: float = 0.0
+) -> Scores:
+    """Return precision, recall and F1 of counts of decisions; `undefined` where it is 0 to 0.
 
     Parameters
     ----------
-    topics : int array, shape (n_kinds,)
-        The topic of each kind of document.
+    right, true, predicted : int arrays of one shape
+        Topics that are predicted right, that are true, and that are predicted.
+    undefined : float, default 0
+        As scikit-learn's `zero_division`.
+    """
+    return Scores(
+        _ratio(right, predicted, undefined),
+        _ratio(right, true, undefined),
+        f1_scores(right, true, predicted, undefined),
+    )
+
+
+def f1_scores(right: Integers, true: Integers, predicted: Integers, undefined: float = 0.0) -> F64:
+    """Return F1, the harmonic mean of precision and recall; see `precision_recall_f1`."""
+    return _ratio(2 * right, true + predicted, undefined)
+
+
+def count_by_topic(
+    true: Integers, predicted: Integers, counts: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """Return the right, true and predicted documents of each topic, shape (n_sets, n_topics) each.
+
+    Parameters
+    ----------
+    true, predicted : int arrays, shape (n_kinds,)
+        The topics of each kind of document.
     counts : int array, shape (n_sets, n_kinds)
         Number of documents of each kind, in several test sets.
-    n_topics : int
     """
     from scipy.sparse import csr_array
 
-    shape = len(topics), n_topics
-    indicators = csr_array((np.ones_like(topics), (np.arange(len(topics)), topics)), shape=shape)
-    totals: Integers = (indicators.T @ counts.T).T
-    return totals
+    shape = len(true), int(max(true.max(), predicted.max())) + 1
 
+    def total(topics: Integers, counts: Integers) -> Integers:
+        ones, rows = np.ones_like(topics), np.arange(len(topics))
+        indicators = csr_array((ones, (rows, topics)), shape=shape)
+        totals: Integers = (indicators.T @ counts.T).T
+        return totals
 
-def f1_scores(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return F1, the harmonic mean of precision and recall; 0 for topics that don't occur."""
-    scores: F64 = 2 * right / np.maximum(true + predicted, 1)
-    return scores
+    return total(true, counts * (true == predicted)), total(true, counts), total(predicted, counts)
 
 
 def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
@@ -92,8 +124,8 @@ def weighted_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     return mean
 
 
-def _ratio(part: int, whole: int) -> float:
-    return float(part / whole) if whole else math.nan
+def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
+    return np.divide(part, whole, out=np.full(np.shape(part), undefined), where=whole > 0)
 
 
 # Predictions --------------------------------------------------------------------------------------
@@ -197,8 +229,78 @@ def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
 TOP = (2, 3, 5, 10)
 
 
+class BaseEvaluation(TitledRows, ABC):
+    """The metrics that do not depend on whether a document has one topic or several."""
+
+    topics: list[str]
+
+    @property
+    @abstractmethod
+    def n_documents(self) -> int:
+        """Number of test documents."""
+
+    @property
+    @abstractmethod
+    def n_right(self) -> int:
+        """Number of documents that are given exactly their topics."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the documents that are given exactly their topics."""
+        return self.n_right / self.n_documents
+
+    @property
+    def interval(self) -> Interval:
+        """Wilson's 95 % interval of the accuracy."""
+        return wilson(self.n_right, self.n_documents)
+
+    def per_topic(self) -> list[TopicMetrics]:
+        """Return the metrics of each topic, in the order of `topics`."""
+        return topic_metrics(self.topics, *self._totals())
+
+    @abstractmethod
+    def _totals(self) -> tuple[I64, I64, I64]:
+        """Return the right, true and predicted documents of each topic; see `topic_metrics`."""
+
+    @property
+    @abstractmethod
+    def _decisions(self) -> tuple[Floats, Mask]:
+        """The probabilities that count for calibration, and whether each one's topic is right."""
+
+    @property
+    def _answers(self) -> tuple[Floats, Mask]:
+        """The probabilities of the topics given, and whether each one is right."""
+        return self._decisions
+
+    @property
+    def calibration_error(self) -> float:
+        """Mean difference of probability and share of right decisions; see `calibration_error`."""
+        proba, right = self._decisions
+        return probabilities.calibration_error(proba, right) if len(proba) else math.nan
+
+    @property
+    def chance_error(self) -> float:
+        """The calibration error of perfect probabilities; see `chance_error`."""
+        bins = self.reliability()
+        return probabilities.chance_error(bins) if bins else math.nan
+
+    def reliability(self) -> list[probabilities.Bin]:
+        """Return the `reliability_curve`; no bins without decisions."""
+        proba, right = self._decisions
+        return probabilities.reliability_curve(proba, right) if len(proba) else []
+
+    def coverage(self) -> probabilities.CoverageCurve | None:
+        """Return the `coverage_curve` of the topics given; None without any."""
+        proba, right = self._answers
+        return probabilities.coverage_curve(proba, right) if len(proba) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metrics as plain data for JSON; an undefined ratio is None."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, repr=False)
-class Evaluation(TitledRows):
+class Evaluation(BaseEvaluation):
     """The metrics of a classifier on test documents.
 
     Attributes
@@ -268,13 +370,8 @@ class Evaluation(TitledRows):
 
     @property
     def n_right(self) -> int:
-        """Return the number of right predictions."""
+        """Number of right predictions."""
         return int(np.trace(self.confusion))
-
-    @property
-    def accuracy(self) -> float:
-        """Return the share of right predictions."""
-        return self.n_right / self.n_documents
 
     @property
     def predicted(self) -> list[str]:
@@ -282,11 +379,6 @@ class Evaluation(TitledRows):
         if self.predictions is None:
             return []
         return [self.topics[number] for number in self.predictions.predicted.tolist()]
-
-    @property
-    def interval(self) -> Interval:
-        """Wilson's 95 % interval of the accuracy."""
-        return wilson(self.n_right, self.n_documents)
 
     @property
     def macro_f1(self) -> float:
@@ -326,29 +418,10 @@ class Evaluation(TitledRows):
         return math.nan if predictions is None else float(predictions.squared_error.mean())
 
     @property
-    def calibration_error(self) -> float:
-        """Mean difference of probability and accuracy; see `calibration_error`."""
+    def _decisions(self) -> tuple[F64, Mask]:
         if self.predictions is None:
-            return math.nan
-        return probabilities.calibration_error(self.predictions.probability, self.predictions.right)
-
-    @property
-    def chance_error(self) -> float:
-        """The calibration error of perfect probabilities; see `chance_error`."""
-        bins = self.reliability()
-        return probabilities.chance_error(bins) if bins else math.nan
-
-    def reliability(self) -> list[probabilities.Bin]:
-        """Return the `reliability_curve`; no bins without predictions."""
-        if self.predictions is None:
-            return []
-        return probabilities.reliability_curve(self.predictions.probability, self.predictions.right)
-
-    def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve`; None without predictions."""
-        if self.predictions is None:
-            return None
-        return probabilities.coverage_curve(self.predictions.probability, self.predictions.right)
+            return np.zeros(0), np.zeros(0, dtype=bool)
+        return self.predictions.probability, self.predictions.right
 
     def top_k(self, k: int) -> float:
         """Return the share of documents whose true topic is among the `k` most probable."""
@@ -362,12 +435,7 @@ class Evaluation(TitledRows):
         """Those of 2, 3, 5 and 10 under the number of topics; none without predictions."""
         return [k for k in TOP if k < self.n_known] if self.predictions is not None else []
 
-    def per_topic(self) -> list[TopicMetrics]:
-        """Return the metrics of each topic, in the order of `topics`."""
-        return topic_metrics(self.topics, *self._totals())
-
-    def _totals(self) -> tuple[I64, ...]:
-        """Return the right, true and predicted documents of each topic; see `topic_metrics`."""
+    def _totals(self) -> tuple[I64, I64, I64]:
         return np.diag(self.confusion), self.confusion.sum(axis=1), self.confusion.sum(axis=0)
 
     @cached_property
@@ -378,15 +446,11 @@ class Evaluation(TitledRows):
             return [self.interval] * 2
         kinds = np.nonzero(self.confusion)
         # Of thousands of topics, few may occur.
-        occurring, codes = np.unique(np.concatenate(kinds), return_inverse=True)
-        n, (true, predicted) = len(occurring), np.split(codes, 2)
+        _, codes = np.unique(np.concatenate(kinds), return_inverse=True)
+        true, predicted = np.split(codes, 2)
 
         def f1_means(counts: I64) -> F64:
-            totals = (
-                count_by_topic(true, counts * (true == predicted), n),
-                count_by_topic(true, counts, n),
-                count_by_topic(predicted, counts, n),
-            )
+            totals = count_by_topic(true, predicted, counts)
             return np.stack([macro_f1(*totals), weighted_f1(*totals)], axis=1)
 
         return bootstrap(self.confusion[kinds], f1_means, seed=self.seed)

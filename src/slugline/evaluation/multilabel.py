@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
-from slugline.base.words import TitledRows, counted
+from slugline.base.words import counted
+from slugline.corpus.documents import Topics
 from slugline.errors import DataError
 from slugline.evaluation import probabilities
-from slugline.evaluation.evaluation import TopicMetrics, none_if_nan, topic_metrics
-from slugline.evaluation.intervals import Interval, bootstrap, wilson
+from slugline.evaluation.evaluation import (
+    BaseEvaluation,
+    Scores,
+    f1_scores,
+    none_if_nan,
+    precision_recall_f1,
+)
+from slugline.evaluation.intervals import Interval, bootstrap
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -25,37 +32,6 @@ if TYPE_CHECKING:
 TopicSets = Sequence[tuple[str, ...]]
 
 # Precision, recall and F1 -------------------------------------------------------------------------
-
-
-class Scores(NamedTuple):
-    """Precision, recall and F1: averages, or arrays with one of each for a topic or document."""
-
-    precision: Any
-    recall: Any
-    f1: Any
-
-
-def precision_recall_f1(
-    right: Integers, true: Integers, predicted: Integers, undefined: float = 0.0
-) -> Scores:
-    """Return precision, recall and F1 of counts of decisions; `undefined` where it is 0 to 0.
-
-    Parameters
-    ----------
-    right, true, predicted : int arrays of one shape
-        Topics that are predicted right, that are true, and that are predicted.
-    undefined : float, default 0
-        As scikit-learn's `zero_division`.
-    """
-    return Scores(
-        _ratio(right, predicted, undefined),
-        _ratio(right, true, undefined),
-        _ratio(2 * right, true + predicted, undefined),
-    )
-
-
-def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
-    return np.divide(part, whole, out=np.full(np.shape(part), undefined), where=whole > 0)
 
 
 def micro_scores(true: csr_array, predicted: csr_array) -> Scores:
@@ -210,7 +186,7 @@ class TopicMistake(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class MultilabelEvaluation(TitledRows):
+class MultilabelEvaluation(BaseEvaluation):
     """The metrics of a classifier of several topics on test documents.
 
     Attributes
@@ -281,13 +257,11 @@ class MultilabelEvaluation(TitledRows):
             )
         if not ((proba >= 0) & (proba <= 1 + probabilities.ROUNDED)).all():
             raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
-        number = {topic: column for column, topic in enumerate(topics)}
-        for name in sorted(set(itertools.chain(*y_true)) - number.keys()):
-            number[name] = len(number)
+        names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         given = csr_array(proba >= thresholds if answered is None else answered)
-        given.resize(len(y_true), len(number))
-        true = indicator_matrix(y_true, number)
-        return cls([*number], true, given, proba, thresholds, seed, separator)
+        given.resize(len(y_true), len(names))
+        true = Topics(names).encode_sets(y_true, bool)
+        return cls(names, true, given, proba, thresholds, seed, separator)
 
     @classmethod
     def from_answers(
@@ -322,16 +296,6 @@ class MultilabelEvaluation(TitledRows):
     def n_right(self) -> int:
         """Number of documents that are given exactly their topics."""
         return int(np.count_nonzero(self.right))
-
-    @property
-    def accuracy(self) -> float:
-        """The exact match: the share of documents that are given exactly their topics."""
-        return self.n_right / self.n_documents
-
-    @property
-    def interval(self) -> Interval:
-        """Wilson's 95 % interval of the exact match."""
-        return wilson(self.n_right, self.n_documents)
 
     @cached_property
     def micro(self) -> Scores:
@@ -390,34 +354,12 @@ class MultilabelEvaluation(TitledRows):
         return self.proba[rows, columns], _look_up(self.true, rows, columns)
 
     @property
-    def calibration_error(self) -> float:
-        """The `calibration_error` over decisions with a probability over 0.05; NaN without any."""
-        proba, is_true = self._decisions
-        return probabilities.calibration_error(proba, is_true) if len(proba) else math.nan
-
-    @property
-    def chance_error(self) -> float:
-        """The calibration error of perfect probabilities; see `chance_error`."""
-        bins = self.reliability()
-        return probabilities.chance_error(bins) if bins else math.nan
-
-    def reliability(self) -> list[probabilities.Bin]:
-        """Return the `reliability_curve` of decisions with a probability over 0.05."""
-        proba, is_true = self._decisions
-        return probabilities.reliability_curve(proba, is_true) if len(proba) else []
-
-    def coverage(self) -> probabilities.CoverageCurve | None:
-        """Return the `coverage_curve` of the topics given; None if there are none."""
+    def _answers(self) -> tuple[Floats, Mask]:
         rows, columns = self.answered.nonzero()
-        if not len(rows):
-            return None
-        return probabilities.coverage_curve(
-            self.proba[rows, columns], _look_up(self.true, rows, columns)
-        )
+        return self.proba[rows, columns], _look_up(self.true, rows, columns)
 
-    def per_topic(self) -> list[TopicMetrics]:
-        """Return the metrics of each topic, in the order of `topics`."""
-        return topic_metrics(self.topics, *count_decisions(self.true, self.answered, axis=0))
+    def _totals(self) -> tuple[I64, I64, I64]:
+        return count_decisions(self.true, self.answered, axis=0)
 
     def levels(self) -> list[tuple[int, int, Scores]]:
         """Return depths of paths, from 1, their numbers of topics and micro-averages, if any."""
@@ -517,23 +459,6 @@ class MultilabelEvaluation(TitledRows):
 # Indicators ---------------------------------------------------------------------------------------
 
 
-def indicator_matrix(sets: TopicSets, number: Mapping[str, int]) -> csr_array:
-    """Return whether each document has a topic, sparse bool, shape (n_documents, n_topics).
-
-    Parameters
-    ----------
-    sets : sequence of tuples of str
-    number : mapping of each topic to its column
-    """
-    from scipy.sparse import csr_array
-
-    columns = [sorted({number[name] for name in names}) for names in sets]
-    indices = np.array([*itertools.chain(*columns)], dtype=np.int32)
-    ends = np.cumsum([0, *map(len, columns)], dtype=np.int32)
-    values = np.ones(len(indices), dtype=bool)
-    return csr_array((values, indices, ends), shape=(len(sets), len(number)))
-
-
 def _to_sets(indicators: csr_array, topics: Sequence[str]) -> list[tuple[str, ...]]:
     columns = np.split(indicators.indices, indicators.indptr[1:-1])
     return [tuple(topics[column] for column in row.tolist()) for row in columns]
@@ -578,14 +503,14 @@ class ResampledF1:
         self._parts = [part.astype(np.int64) for part in parts]
         self._sizes = [part.sum(axis=1) for part in self._parts]
         right, of_true, of_predicted = self._sizes
-        self._f1 = precision_recall_f1(right, of_true, of_predicted, undefined=1.0).f1
+        self._f1 = f1_scores(right, of_true, of_predicted, undefined=1.0)
         self._known = known
 
     def __call__(self, counts: I64) -> F64:
         """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
-        micro = precision_recall_f1(*(counts @ sizes for sizes in self._sizes)).f1
+        micro = f1_scores(*(counts @ sizes for sizes in self._sizes))
         totals = [(part.T @ counts.T)[self._known] for part in self._parts]
         n_occurring = np.count_nonzero(totals[1] + totals[2], axis=0)
-        macro = precision_recall_f1(*totals).f1.sum(axis=0) / np.maximum(n_occurring, 1)
+        macro = f1_scores(*totals).sum(axis=0) / np.maximum(n_occurring, 1)
         samples = counts @ self._f1 / counts.sum(axis=1)
         return np.stack([micro, macro, samples], axis=1)

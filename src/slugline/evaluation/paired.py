@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Mask
+from slugline.corpus.documents import Topics
 from slugline.errors import DataError
 from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
-from slugline.evaluation.multilabel import ResampledF1, count_kinds, indicator_matrix
+from slugline.evaluation.multilabel import ResampledF1, count_kinds
 
 
 @dataclass(frozen=True)
@@ -130,45 +133,51 @@ def compare_paired(
             f"there are {len(y_true)} topics and {len(first)} and {len(second)} answers; "
             "give an answer of both classifiers for each topic, and at least one."
         )
-    if isinstance(y_true[0], tuple):
-        return _compare_sets((y_true, first, second), classes, seed)
-    numbers = {topic: n for n, topic in enumerate(dict.fromkeys([*y_true, *first, *second]))}
-    true, *predicted = np.array([[numbers[topic] for topic in y] for y in (y_true, first, second)])
-    seen = [_merge_unknown(true, numbers, topics) for topics in classes or (numbers, numbers)]
-    kinds, counts = np.unique([*seen, *predicted], axis=1, return_counts=True)
-    is_right = kinds[:2] == kinds[2:]
+    count = _count_sets if isinstance(y_true[0], tuple) else _count_topics
+    is_right, counts, scores = count((y_true, first, second), classes)
 
     def differences(counts: I64) -> F64:
         right = counts @ is_right.T / len(y_true)
-        f1 = [_macro_f1(counts, *kinds[i::2]) for i in (0, 1)]
-        return np.stack([right[:, 0] - right[:, 1], f1[0] - f1[1]], axis=1)
+        return np.column_stack([right[:, 0] - right[:, 1], scores[0](counts) - scores[1](counts)])
 
-    accuracy_interval, f1_interval = bootstrap(counts, differences, seed=seed)
-    first_f1, second_f1 = (_macro_f1(counts[np.newaxis], *kinds[i::2]) for i in (0, 1))
+    accuracy_interval, *f1_intervals = bootstrap(counts, differences, seed=seed)
+    f1 = (score(counts[np.newaxis])[0].tolist() for score in scores)
+    macro, *micro = zip(*f1, f1_intervals, strict=True)
+    one, other = is_right
+    kinds = one & other, one & ~other, ~one & other, ~one & ~other
+    n_both, n_first, n_second, n_neither = (int(counts[kind].sum()) for kind in kinds)
     return PairedComparison(
-        *_count_right(is_right, counts),
-        *(float(first_f1[0]), float(second_f1[0])),
-        *(accuracy_interval, f1_interval),
+        *(n_both, n_first, n_second, n_neither),
+        *(*macro[:2], accuracy_interval, macro[2]),
+        *itertools.chain(*micro),
     )
 
 
-def _count_right(is_right: Mask, counts: I64) -> tuple[int, int, int, int]:
-    """Return the documents that both, only the first, only the second, and neither get right."""
-    one, other = is_right
-    parts = one & other, one & ~other, ~one & other, ~one & ~other
-    both, first, second, neither = (int(counts[part].sum()) for part in parts)
-    return both, first, second, neither
+# Returns scores, shape (n_sets, n_scores), of the counts of each kind of document, shape
+# (n_sets, n_kinds): the macro-F1, and where documents have several topics also the micro-F1.
+_F1 = Callable[[I64], F64]
 
 
-def _compare_sets(
-    sets: tuple[Sequence[Any], Sequence[Any], Sequence[Any]],
-    classes: tuple[Collection[Any], Collection[Any]] | None,
-    seed: int,
-) -> PairedComparison:
-    """Return the comparison for true topics and two predictions, tuples of topics."""
+def _count_topics(
+    topics: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
+) -> tuple[Mask, I64, list[_F1]]:
+    """Return which kinds of documents each classifier gets right, their counts, and the F1 of each.
+
+    The first of the `topics` are true, the others predicted.
+    """
+    numbers = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*topics)))}
+    true, *predicted = np.array([[numbers[topic] for topic in y] for y in topics])
+    seen = [_merge_unknown(true, numbers, known) for known in classes or (numbers, numbers)]
+    kinds, counts = np.unique([*seen, *predicted], axis=1, return_counts=True)
+    return kinds[:2] == kinds[2:], counts, [partial(_macro_f1, *kinds[i::2]) for i in (0, 1)]
+
+
+def _count_sets(
+    sets: Sequence[Sequence[Any]], classes: tuple[Collection[Any], Collection[Any]] | None
+) -> tuple[Mask, I64, list[_F1]]:
+    """Return the same where documents have several topics."""
     names = dict.fromkeys(name for part in sets for topics in part for name in topics)
-    numbers = {name: number for number, name in enumerate(names)}
-    indicators = [indicator_matrix(part, numbers) for part in sets]
+    indicators = [Topics([*names]).encode_sets(part, bool) for part in sets]
     rows, counts = count_kinds(*indicators)
     true, *predicted = (part[rows] for part in indicators)
     is_right = np.array([np.diff((true != part).tocsr().indptr) == 0 for part in predicted])
@@ -176,35 +185,21 @@ def _compare_sets(
         ResampledF1(true, part, np.array([name in known for name in names], dtype=bool))
         for part, known in zip(predicted, classes or (names, names), strict=True)
     ]
+    return is_right, counts, [partial(_macro_and_micro_f1, score) for score in scores]
 
-    def differences(counts: I64) -> F64:
-        right = counts @ is_right.T / len(sets[0])
-        f1 = scores[0](counts) - scores[1](counts)
-        return np.column_stack([right[:, 0] - right[:, 1], f1[:, :2]])
 
-    accuracy_interval, micro_interval, macro_interval = bootstrap(counts, differences, seed=seed)
-    first, second = (score(counts[np.newaxis])[0].tolist() for score in scores)
-    return PairedComparison(
-        *_count_right(is_right, counts),
-        *(first[1], second[1], accuracy_interval, macro_interval),
-        *(first[0], second[0], micro_interval),
-    )
+def _macro_f1(true: I64, predicted: I64, counts: I64) -> F64:
+    return macro_f1(*count_by_topic(true, predicted, counts))[:, np.newaxis]
+
+
+def _macro_and_micro_f1(scores: ResampledF1, counts: I64) -> F64:
+    return scores(counts)[:, [1, 0]]
 
 
 def _merge_unknown(true: I64, numbers: Mapping[Any, int], classes: Collection[Any]) -> I64:
     """Return the true topics with one number for all that a classifier doesn't know."""
     is_known = np.array([topic in classes for topic in numbers])
     return np.where(is_known[true], true, len(numbers))
-
-
-def _macro_f1(counts: I64, true: I64, predicted: I64) -> F64:
-    """Return the macro-F1 of several test sets; see `count_by_topic` for the parameters."""
-    n_topics = int(max(true.max(), predicted.max())) + 1
-    return macro_f1(
-        count_by_topic(true, counts * (predicted == true), n_topics),
-        count_by_topic(true, counts, n_topics),
-        count_by_topic(predicted, counts, n_topics),
-    )
 
 
 def mcnemar(n_first: int, n_second: int) -> float:

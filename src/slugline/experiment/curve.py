@@ -20,11 +20,12 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topics
 from slugline.corpus.splits import rank_within_topics
 from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import EncoderWarning
 from slugline.evaluation.intervals import Z_95, Interval, wilson
-from slugline.evaluation.multilabel import MultilabelEvaluation, indicator_matrix
+from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
 from slugline.learning.encoder.encoder import get_encoder
 
@@ -391,12 +392,12 @@ class _CurveFits:
 
         train, test = self.train.topics, self.test.topics
         names = sorted({*self.train.all_topics(), *self.test.all_topics()})
-        number = {name: column for column, name in enumerate(names)}
         y = to_indicator([train[row] for row in chosen], names)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
             classifier.fit(texts, y)
             answers = csr_array(classifier.predict(self.test.texts), dtype=bool)
-        return MultilabelEvaluation.from_answers(names, indicator_matrix(test, number), answers)
+        truth = Topics(names).encode_sets(test, bool)
+        return MultilabelEvaluation.from_answers(names, truth, answers)
 
     def _drawn(self, n: int | None, draw: int) -> Index:
         """Return the rows of the documents that a draw learns from."""
