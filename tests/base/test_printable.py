@@ -108,7 +108,7 @@ def test_a_name_of_several_lines_stays_in_its_line(run: Run, tmp_path: Path) -> 
 def test_a_message_of_the_log_is_one_line() -> None:
     code = (
         "import sys; from slugline.cli.output import log_to_standard_error;"
-        "log_to_standard_error(False).warning('%s is damaged', sys.argv[1])"
+        "log_to_standard_error().warning('%s is damaged', sys.argv[1])"
     )
     command = [sys.executable, "-c", code, f"a\n{EVIL}.slug"]
     done = subprocess.run(command, capture_output=True, check=True, text=True)

@@ -574,7 +574,7 @@ def test_a_test_file_has_several_topics_if_training_documents_have_and_only_then
     @options.command("curve")
     @options.argument("files", "", nargs=2)
     def curve(files: tuple[str, str]) -> None:
-        parts.append(options.read_parts(files[:1], None, files[1], ReadOptions(), True))
+        parts.append(options.read_parts(files[:1], None, files[1], ReadOptions()))
 
     curve(["several.txt", "one.txt"], standalone_mode=False)
     with pytest.raises(DataError) as error:

@@ -29,7 +29,7 @@ def streams(monkeypatch: pytest.MonkeyPatch, *, out: io.StringIO, err: io.String
 @pytest.mark.parametrize("kind", [Terminal, io.StringIO])
 def test_parameters_become_flags(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
     stream = streams(monkeypatch, out=io.StringIO(), err=kind())
-    with show_progress(quiet=False) as progress:
+    with show_progress() as progress:
         progress.update("reading")
         progress.note("see `text`")
         progress.warning("see `n_jobs`")
@@ -39,7 +39,7 @@ def test_parameters_become_flags(kind: type[io.StringIO], monkeypatch: pytest.Mo
 
 def test_quiet_shows_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = streams(monkeypatch, out=io.StringIO(), err=io.StringIO())
-    with show_progress(quiet=True) as progress:
+    with show_progress(hidden=True) as progress:
         progress.update("reading")
         progress.note("a note")
         progress.warning("odd")
@@ -50,7 +50,7 @@ def test_the_bar_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     stream = streams(monkeypatch, out=io.StringIO(), err=Terminal())
 
     def interrupted() -> None:
-        with show_progress(quiet=False) as progress:
+        with show_progress() as progress:
             progress.update("reading", 0.5)
             raise KeyboardInterrupt
 
@@ -79,7 +79,7 @@ def test_a_command_that_prints_answers_has_a_bar_only_beside_them(
 ) -> None:
     stream = streams(monkeypatch, out=out(), err=err())
     monkeypatch.setenv("TERM", term)
-    with show_progress(quiet=False, bar_only=True) as progress:
+    with show_progress(bar_only=True) as progress:
         progress.update("predicting", 0.25, "5,000 documents  2,500 a second")
     assert ("5,000 documents" in stream.getvalue()) == has_bar
     assert bool(stream.getvalue()) == has_bar

@@ -14,7 +14,14 @@ from slugline.base.files import write_result
 from slugline.base.words import counted, nearest, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
-from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
+from slugline.cli.output import (
+    explain_interrupt,
+    print_json,
+    print_table,
+    show,
+    show_progress,
+    warn,
+)
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
@@ -75,7 +82,6 @@ def audit(
     gain: bool,
     seed: int,
     threads: int | None,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.
@@ -94,23 +100,19 @@ def audit(
         from slugline.model.file.content import load_model
 
         reading = reading._replace(layout=load_model(like)[0].layout)
-    parts = options.read_parts(data, None, test, reading, quiet)
+    parts = options.read_parts(data, None, test, reading)
     train, others = parts["train"], _numbered_on(parts, test)
     settings: dict[str, Any] = {"seed": seed, "n_jobs": threads}
-    try:
-        with show_progress(quiet) as progress:
-            settings["progress"] = progress
-            if decisions is not None:
-                _repair(train, data, reading, decisions, output, gain, settings, as_json)
-                return
-            from slugline.auditing.audit import audit_corpus
-            from slugline.auditing.findings import Findings
+    with explain_interrupt(lambda: "interrupted"), show_progress() as progress:
+        settings["progress"] = progress
+        if decisions is not None:
+            _repair(train, data, reading, decisions, output, gain, settings, as_json)
+            return
+        from slugline.auditing.audit import audit_corpus
+        from slugline.auditing.findings import Findings
 
-            report = audit_corpus(train, others, **settings)
-            gained = _gain_of_dropping(report, settings) if gain else None
-    except KeyboardInterrupt:
-        say("interrupted", quiet=quiet)
-        raise
+        report = audit_corpus(train, others, **settings)
+        gained = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
     delimiter = "," if review is None else _delimiter(data[0], reading)
     files = _write(findings, output, ranking, review, delimiter)

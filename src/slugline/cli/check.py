@@ -36,7 +36,6 @@ def check(
     test: str | None,
     validation: str | None,
     threads: int | None,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Train again as MODEL was, and say whether the result is the same, byte for byte.
@@ -49,8 +48,8 @@ def check(
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
-    parts = options.read_parts(data, validation, test, reading, quiet)
-    with show_progress(quiet) as progress:
+    parts = options.read_parts(data, validation, test, reading)
+    with show_progress() as progress:
         retraining = retrain(
             model,
             parts["train"],
@@ -61,13 +60,13 @@ def check(
         )
     if retraining.not_measured:
         names = ", ".join(retraining.not_measured)
-        say(f"{model}: not measured again: {names}; for that, give the --test file", quiet=quiet)
+        say(f"{model}: not measured again: {names}; for that, give the --test file")
     if as_json:
         print_json(retraining.to_dict())
     else:
         _print(retraining)
     if not retraining.is_identical:
-        say(f"{model}: {_likely_cause(retraining)}", quiet=quiet)
+        say(f"{model}: {_likely_cause(retraining)}")
         raise click.exceptions.Exit(1)
 
 

@@ -62,7 +62,6 @@ def compare(
     jobs: int,
     seed: int,
     threads: int | None,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Measure several models on the same folds: how good they are, and what they take.
@@ -86,8 +85,8 @@ def compare(
     sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume, sources)
-    with _folder_for(output, sources), show_progress(quiet) as progress:
-        corpus = options.read_parts(data, None, None, reading, quiet)["train"]
+    with _folder_for(output, sources), show_progress() as progress:
+        corpus = options.read_parts(data, None, None, reading)["train"]
         chosen = choose_models(names, multilabel=corpus.multilabel)
         width = max(len(model.name) for model in chosen.models)
         comparison = compare_models(
@@ -101,7 +100,7 @@ def compare(
         if output is not None:
             _write(comparison, output)
     for note in comparison.notes:
-        say(f"{comparison.name}: {note}", quiet=quiet)
+        say(f"{comparison.name}: {note}")
     if comparison.interrupted:
         warn(["interrupted: these are the models measured so far"])
     if as_json:

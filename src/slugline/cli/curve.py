@@ -55,7 +55,6 @@ def curve(
     plot: Path | None,
     seed: int,
     threads: int | None,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Learn from more and more labels per topic, and show how accuracy grows.
@@ -80,8 +79,8 @@ def curve(
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
     reading = reading._replace(columns=columns)
-    parts = options.read_parts(data, None, test, reading, quiet)
-    with show_progress(quiet) as progress:
+    parts = options.read_parts(data, None, test, reading)
+    with show_progress() as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
@@ -97,7 +96,7 @@ def curve(
             progress=progress,
         )
     for note in curves.notes:
-        say(f"{curves.name}: {note}", quiet=quiet)
+        say(f"{curves.name}: {note}")
     if curves.interrupted:
         warn(["interrupted: these are the points so far, some of fewer draws"])
     if plot is not None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from slugline.base.words import percent
@@ -40,9 +38,7 @@ def check_encoder(name: str | None) -> None:
     get_encoder(name)
 
 
-def advise(
-    classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None, quiet: bool
-) -> None:
+def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:
     """Recommend an encoder where words are too few to learn from, or held-out documents say so."""
     from slugline.learning.linear.learner import LinearLearner
 
@@ -55,15 +51,13 @@ def advise(
         if evaluation and typical <= MORE_DOCUMENTS and evaluation.interval.high < ACCURATE:
             say(
                 f"{train.name}: {percent(evaluation.accuracy)} of the held-out documents are right "
-                f"by words alone; a sentence encoder would probably help: {_installation()}",
-                quiet=quiet,
+                f"by words alone; a sentence encoder would probably help: {_installation()}"
             )
         return
     say(
         f"{train.name}: few documents per topic; a sentence encoder would probably help a lot: "
         f"{_installation()} (with ten per topic, +18 points of accuracy on average over 15 sets of "
-        "short texts, +14 on English ones)",
-        quiet=quiet,
+        "short texts, +14 on English ones)"
     )
 
 
@@ -76,16 +70,3 @@ def _installation() -> str:
     except EncoderError:
         return 'pip install "slugline[encoder]", then --encoder use'
     return "--encoder use"
-
-
-@contextmanager
-def explain_interrupt(classifier: TopicClassifier) -> Iterator[None]:
-    """Say after Ctrl-C that nothing was saved but encoded texts, which stay in the cache."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        message = "interrupted; nothing was saved"
-        if classifier.encoder is not None:
-            message += " but texts that were encoded, which need not be encoded again"
-        say(message)
-        raise

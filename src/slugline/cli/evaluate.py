@@ -35,7 +35,6 @@ def evaluate(
     mistakes: Path | None,
     against: str | None,
     seed: int,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
@@ -60,9 +59,9 @@ def evaluate(
     second = load_model(against) if against is not None else None
     topics = [str(name) for name in fitted.topics.names]
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)
-    parts = options.load_parts(data, reading, quiet, topics)
+    parts = options.load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
-    options.say_notes(corpus, quiet, several=len(data) > 1)
+    options.say_notes(corpus, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:

@@ -71,7 +71,6 @@ def explain(
     data: Sequence[str],
     split_encoder: bool,
     html: Path | None,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Say which words of a text speak for a topic and against it, and how much each counts.
@@ -93,28 +92,27 @@ def explain(
     if html is not None:
         check_target("--html", html, [model, *data])
     fitted, _ = load_model(model)
-    text = _read_cells(fitted, _read(text, quiet), columns, quiet)
+    text = _read_cells(fitted, _read(text), columns)
     corpus = None
     if data:
         reading = ReadOptions(skip_bad_rows=True, layout=fitted.layout)
-        corpus = options.load_parts(data, reading, quiet)["train"]
+        corpus = options.load_parts(data, reading)["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
-            say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)
+            say(f"{corpus.name}: skipped {skipped} without a text or a topic to use")
     explanation = find(
         fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
     )
     if not explanation.reasons:
-        say("the model knows none of the words; this is its answer for an empty text", quiet=quiet)
+        say("the model knows none of the words; this is its answer for an empty text")
     if explanation.n_unlisted:
         say(
             f"the text has {counted(explanation.n_words, 'word')}; only the "
             f"{len(explanation.spans()):,} strongest places are listed one by one; "
-            f"{explanation.n_unlisted:,} others are summed up",
-            quiet=quiet,
+            f"{explanation.n_unlisted:,} others are summed up"
         )
     if data and not explanation.examples:
-        say(f"{' '.join(data)}: no document of {explanation.topic} is like the text", quiet=quiet)
+        say(f"{' '.join(data)}: no document of {explanation.topic} is like the text")
     route = Router.from_fitted(fitted).route([text])[0] if topic is against is None else None
     unsure = "" if route is None or route.reason is None else describe_unsure(route)
     if html is not None:
@@ -129,7 +127,7 @@ def explain(
         _print(explanation, number)
 
 
-def _read_cells(fitted: Fitted, text: str, values: Sequence[str], quiet: bool) -> str:
+def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
     """Return the text with the values of columns beside it, such as product=Card."""
     from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
@@ -148,22 +146,21 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str], quiet: bool) -
     remarks = odd_cells([row], fitted.columns).values()
     for note in (odd_cells_note(remarks), unused_note(cells, fitted.features.table_columns)):
         if note:
-            say(note, quiet=quiet)
+            say(note)
     return row
 
 
-def _read(text: str, quiet: bool) -> str:
+def _read(text: str) -> str:
     """Return the text, from standard input if it is a dash; DataError if it is too long."""
     if text != "-":
         if len(text) < _LONGEST_PATH and _is_file(text):
             say(
                 f"explaining the words {text!r}, not what is in the file of that name; for that, "
-                f"give it as standard input: - < {text}",
-                quiet=quiet,
+                f"give it as standard input: - < {text}"
             )
         return text
     if sys.stdin.isatty():
-        say("reading the text that you type; Ctrl-D ends it", quiet=quiet)
+        say("reading the text that you type; Ctrl-D ends it")
     data = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise DataError(

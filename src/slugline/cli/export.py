@@ -21,7 +21,7 @@ from slugline.model.file.content import model_path
 )
 @precision_option
 @quiet_option
-def export(model: str, output: Path | None, min_precision: float | None, quiet: bool) -> None:
+def export(model: str, output: Path | None, min_precision: float | None) -> None:
     """Write a model as one HTML file that answers in the browser, offline.
 
     Nothing else is needed, neither Python nor a server: open the file, or send
@@ -43,7 +43,7 @@ def export(model: str, output: Path | None, min_precision: float | None, quiet: 
         warn([f"{model} is {parts.router.note}"])
     data = page_of(parts, model).encode("utf-8", "backslashreplace")
     write_result(path, data, "page")
-    say(f"wrote {path}, {_size(data)}; open it in a browser", quiet=quiet)
+    say(f"wrote {path}, {_size(data)}; open it in a browser")
     if len(data) >= LARGE_PAGE:
         slow = f"{path} has {_size(data)}, which takes long to send and to open"
         warn([f"{slow}; train with --max-size for a smaller one."])

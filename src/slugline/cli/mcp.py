@@ -26,9 +26,7 @@ from slugline.errors import OptionError
 )
 @precision_option
 @quiet_option
-def mcp(
-    models: Sequence[str], allow_corrections: Path | None, min_precision: float | None, quiet: bool
-) -> None:
+def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: float | None) -> None:
     """Give agents models as tools: classify, explain, list topics, and correct if allowed.
 
     Speaks the Model Context Protocol over standard input and output, for
@@ -49,7 +47,7 @@ def mcp(
             'install it with pip install "slugline[mcp]".'
         ) from None
 
-    log_to_standard_error(quiet, ("mcp",))
+    log_to_standard_error(("mcp",))
     if sys.stdin.isatty():
-        say("waiting for a client, which is to start this command itself; see -h", quiet=quiet)
+        say("waiting for a client, which is to start this command itself; see -h")
     run(list(models), allow_corrections, min_precision)

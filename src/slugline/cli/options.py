@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
+from slugline.cli.output import QUIET, say, show_progress
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
@@ -276,7 +277,12 @@ precision_option = option(
     type=float,
     show_default="what MODEL was trained for",
 )
-quiet_option = option("--quiet -q", "No messages on standard error but warnings.")
+quiet_option = option(
+    "--quiet -q",
+    "No messages on standard error but warnings.",
+    expose_value=False,
+    callback=lambda context, _, value: context.meta.update({QUIET: value}),
+)
 json_option = option("--json as_json", "Print the results as JSON.")
 
 _READING_OPTIONS = (
@@ -334,13 +340,13 @@ _SEVERAL_TOPICS = frozenset({"audit", "check", "compare", "curve", "evaluate", "
 
 
 def load_parts(
-    data: Sequence[str], reading: ReadOptions, quiet: bool, known_topics: Iterable[str] = ()
+    data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
 ) -> dict[str, Corpus]:
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
     With --fold-topics, topics that `known_topics` has in any spelling get that spelling.
     """
-    parts = _read_parts(data, reading, quiet)
+    parts = _read_parts(data, reading)
     if reading.topic_map is not None:
         names = topics.read_topic_map(reading.topic_map, reading.encoding, reading.format)
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
@@ -356,18 +362,17 @@ def load_parts(
     return parts
 
 
-def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[str, Corpus]:
-    from slugline.cli.output import show_progress
+def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
 
     if len(data) == 1 and data[0] in NAMED_CORPORA and not reading.describes_source():
-        with show_progress(quiet) as progress:
+        with show_progress() as progress:
             return load_splits(data[0], progress=progress)
     for name in data:
         near = None if "." in name else nearest(name, NAMED_CORPORA, 0.8)
         if near not in (None, name) and not Path(name).exists():
             raise DataError(f"{name} is not a file, folder or known data set; did you mean {near}?")
-    with show_progress(quiet) as progress:
+    with show_progress() as progress:
         return {"train": read_corpus(data, reading, progress)}
 
 
@@ -376,7 +381,6 @@ def read_parts(
     validation: str | None,
     test: str | None,
     reading: ReadOptions,
-    quiet: bool,
     described: Iterable[str] = (),
 ) -> dict[str, Corpus]:
     """Return the training documents and, if there are files or parts for them, the others.
@@ -385,27 +389,25 @@ def read_parts(
     """
     from slugline.corpus.topics import note_undocumented
 
-    parts = load_parts(data, reading, quiet, [*described])
+    parts = load_parts(data, reading, [*described])
     parts["train"] = train = note_undocumented(parts["train"], described)
     # If training documents may have several topics, one topic is a list of one elsewhere.
     reading = reading._replace(several=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            loaded = load_parts([source], reading, quiet, [*described, *train.all_topics()])
+            loaded = load_parts([source], reading, [*described, *train.all_topics()])
             parts[part] = loaded.get(part, loaded["train"])
             if not train.multilabel:
                 require_one_topic(parts[part], f"a model of {train.name}")
     for part, corpus in parts.items():
-        say_notes(corpus, quiet, several=part == "train" and len(data) > 1)
+        say_notes(corpus, several=part == "train" and len(data) > 1)
     return parts
 
 
-def say_notes(corpus: Corpus, quiet: bool, *, several: bool) -> None:
+def say_notes(corpus: Corpus, *, several: bool) -> None:
     """Say what was decided while reading; notes on some of several files name these themselves."""
-    from slugline.cli.output import say
-
     for note in corpus.notes:
-        say(note if several else f"{corpus.name}: {note}", quiet=quiet)
+        say(note if several else f"{corpus.name}: {note}")
 
 
 # Sizes --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +84,18 @@ def _flag(match: re.Match[str]) -> str:
 
 #: The exit status after Ctrl-C.
 INTERRUPTED = 130
+#: Where click's context says whether --quiet was given.
+QUIET = "slugline.quiet"
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs prints nothing on standard error but warnings."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.meta.get(QUIET, False)
 
 
 def log_to_standard_error(
-    quiet: bool, noisy: Iterable[str] = (), formatter: logging.Formatter | None = None
+    noisy: Iterable[str] = (), formatter: logging.Formatter | None = None
 ) -> logging.Logger:
     """Log to standard error, or warnings alone; of the libraries named, these in any case.
 
@@ -96,7 +104,7 @@ def log_to_standard_error(
     import logging
 
     logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
+        level=logging.WARNING if is_quiet() else logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
     for name in noisy:
@@ -121,9 +129,9 @@ def show(*lines: str) -> None:
         click.echo(printable(line, keep="\t"))
 
 
-def say(message: str, *, quiet: bool = False) -> None:
+def say(message: str) -> None:
     """Print a message that is not a result."""
-    if not quiet:
+    if not is_quiet():
         click.echo(printable(name_flags(message), keep=""), err=True)
 
 
@@ -168,13 +176,15 @@ def exit_if_interrupted(*results: Any) -> None:
 
 
 @contextmanager
-def show_progress(quiet: bool, *, bar_only: bool = False, delay: float = 0.0) -> Iterator[Progress]:
+def show_progress(
+    *, hidden: bool = False, bar_only: bool = False, delay: float = 0.0
+) -> Iterator[Progress]:
     """Yield what shows progress on standard error, in the command line's words.
 
     Parameters
     ----------
-    quiet : bool
-        Show warnings alone.
+    hidden : bool, default False
+        Show warnings alone, as with --quiet.
     bar_only : bool, default False
         For a command that prints answers as it goes: nothing off a terminal, and no bar on one that
         shows the answers too.
@@ -183,9 +193,19 @@ def show_progress(quiet: bool, *, bar_only: bool = False, delay: float = 0.0) ->
     """
     from slugline.base.progress import progress_on
 
-    quiet = quiet or (bar_only and not has_onlooker())
+    quiet = hidden or is_quiet() or (bar_only and not has_onlooker())
     with closing(progress_on(quiet=quiet, wording=name_flags, delay=delay)) as progress:
         yield progress
+
+
+@contextmanager
+def explain_interrupt(message: Callable[[], str]) -> Iterator[None]:
+    """Say after Ctrl-C what there is, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(message())
+        raise
 
 
 def has_onlooker() -> bool:

@@ -117,7 +117,6 @@ def predict(
     workers: int | None,
     scheduler: str | None,
     overwrite: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
@@ -159,10 +158,14 @@ def predict(
         )
     predict_options = PredictOptions(**options)
     if output is not None and _is_folder(output):
-        from slugline.cli.predict_folder import FolderRun, predict_folder
+        from slugline.cli.predict_folder import predict_folder
 
-        run = FolderRun(workers, scheduler, overwrite, quiet)
-        predict_folder(*_model_and_files(model, files, quiet), Path(output), predict_options, run)
+        predict_folder(
+            *(*_model_and_files(model, files), Path(output), predict_options),
+            workers=workers,
+            scheduler=scheduler,
+            overwrite=overwrite,
+        )
         return
     _check_no_folder(
         files,
@@ -173,9 +176,9 @@ def predict(
             "--overwrite": overwrite or None,
         },
     )
-    model, files = _model_and_files(model, files, quiet)
+    model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
-    _predict_file(model, files[0], path, predict_options, explain, quiet)
+    _predict_file(model, files[0], path, predict_options, explain)
 
 
 def _is_folder(output: str) -> bool:
@@ -201,9 +204,7 @@ def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> Non
         )
 
 
-def _model_and_files(
-    first: str | None, others: Sequence[str], quiet: bool
-) -> tuple[str, list[str]]:
+def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, list[str]]:
     """Return MODEL and FILE, either of which may be left out.
 
     Raises
@@ -222,14 +223,13 @@ def _model_and_files(
         )
     say(
         f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
-        "name your own with slugline predict MODEL FILE",
-        quiet=quiet,
+        "name your own with slugline predict MODEL FILE"
     )
     return DEFAULT, [first or "-"]
 
 
 def _predict_file(
-    model: str, file: str, output: Path | None, options: PredictOptions, explain: bool, quiet: bool
+    model: str, file: str, output: Path | None, options: PredictOptions, explain: bool
 ) -> None:
     from slugline.prediction.rows import make_router, predict_batches, strict_error
 
@@ -242,21 +242,19 @@ def _predict_file(
     if router.note:
         warn([f"{model} is {router.note}"])
     if _is_typed(file):  # before the first line is read to find the format
-        say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
+        say("reading a text from each line that you type; Ctrl-D ends it")
     rows = read_rows(
         file, format=options.format, fallback="txt", encoding=options.encoding, layout=fitted.layout
     )
     if rows.note:
-        say(f"{rows.name}: {rows.note}", quiet=quiet)
-    batches = predict_batches(
-        router, rows, options, lambda note: say(f"{rows.name}: {note}", quiet=quiet)
-    )
+        say(f"{rows.name}: {rows.note}")
+    batches = predict_batches(router, rows, options, lambda note: say(f"{rows.name}: {note}"))
     n_rows, n_bad, began = 0, 0, time.monotonic()
     undecoded: list[BadRow] = []
     lines = _Lines(rows.unit, options.top, fitted if explain else None)
     with (
         _writer(output, rows, router, lines) as write,
-        show_progress(quiet or _is_typed(file), bar_only=output is None, delay=_DELAY) as progress,
+        show_progress(hidden=_is_typed(file), bar_only=output is None, delay=_DELAY) as progress,
     ):
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
@@ -271,12 +269,12 @@ def _predict_file(
             detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
             progress.update("predicting", rows.share_read(), detail)
     if not n_rows:
-        say(f"{rows.name} holds no documents", quiet=quiet)
+        say(f"{rows.name} holds no documents")
     if n_bad:
         summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
         if undecoded:
             summary += f" ({undecoded[0].problem}: {join_advice(undecoded)})"
-        say(f'{rows.name}: {summary}; the {_places(output)} "error" say why', quiet=quiet)
+        say(f'{rows.name}: {summary}; the {_places(output)} "error" say why')
         raise click.exceptions.Exit(1)
 
 

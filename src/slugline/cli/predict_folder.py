@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from slugline.base.words import counted
-from slugline.cli.output import say, show_progress
+from slugline.cli.output import explain_interrupt, say, show_progress
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
     from slugline.prediction.rows import PredictOptions
 
 
-class FolderRun(NamedTuple):
-    """How to run a job, which changes no answer."""
-
-    workers: int | None
-    scheduler: str | None
-    overwrite: bool
-    quiet: bool
-
-
 def predict_folder(
-    model: str, files: Sequence[str], out: Path, options: PredictOptions, run: FolderRun
+    model: str,
+    files: Sequence[str],
+    out: Path,
+    options: PredictOptions,
+    *,
+    workers: int | None,
+    scheduler: str | None,
+    overwrite: bool,
 ) -> None:
     """Write a file of answers for each file.
 
@@ -35,34 +33,31 @@ def predict_folder(
     ------
     SluglineError : see `slugline.prediction.job.predict_files`; also if a file has no answers.
     """
-    if run.scheduler is not None and run.workers is not None:
+    if scheduler is not None and workers is not None:
         raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
     from slugline.base.clusters import unlogged
     from slugline.prediction.job import predict_files
 
-    with unlogged(), show_progress(run.quiet) as progress:
-        try:
-            result = predict_files(
-                *(model, files, out, options),
-                overwrite=run.overwrite,
-                n_workers=run.workers,
-                client=run.scheduler,
-                progress=progress,
-            )
-        except KeyboardInterrupt:
-            say("interrupted: the same command goes on from there.", quiet=run.quiet)
-            raise
-    _finish(result, out, run.quiet)
+    message = "interrupted: the same command goes on from there."
+    with unlogged(), explain_interrupt(lambda: message), show_progress() as progress:
+        result = predict_files(
+            *(model, files, out, options),
+            overwrite=overwrite,
+            n_workers=workers,
+            client=scheduler,
+            progress=progress,
+        )
+    _finish(result, out)
 
 
-def _finish(result: JobResult, out: Path, quiet: bool) -> None:
+def _finish(result: JobResult, out: Path) -> None:
     speed = result.n_rows / max(result.seconds, 1e-3)
     text = f"{out}: answers to {counted(result.n_files, 'file')}"
     if result.n_files:
         text += f", {result.n_rows:,} rows in {result.seconds:,.1f} s, {speed:,.0f} a second"
     if result.n_there:
         text += f"; {result.n_there:,} had them before"
-    say(text, quiet=quiet)
+    say(text)
     if result.failed:
         files = counted(result.n_files + len(result.failed), "file")
         raise SluglineError(
@@ -71,5 +66,5 @@ def _finish(result: JobResult, out: Path, quiet: bool) -> None:
         )
     if result.n_bad:
         rows, files = counted(result.n_bad, "row"), counted(result.n_bad_files, "file")
-        say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
+        say(f'{rows} of {files} could not be classified; "error" there says why')
         raise click.exceptions.Exit(1)

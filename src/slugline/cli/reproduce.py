@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @option("--out DIR", "Folder for report.html.", type=Path, default=Path("reproduce-out"))
 @option("--seed N", "The first seed.", type=click.IntRange(min=0), default=0)
 @output_options
-def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> None:
+def reproduce(seeds: int, out: Path, seed: int, as_json: bool) -> None:
     """Run every step of the Keras newswire lesson and show its numbers beside ours.
 
     For example:
@@ -36,7 +36,7 @@ def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> N
     from slugline.reports.page import write_page
 
     _check_folder(out)
-    with show_progress(quiet) as progress:
+    with show_progress() as progress:
         result = run(seeds, seed, progress)
     if as_json:
         print_json(result.to_dict())
@@ -44,7 +44,7 @@ def reproduce(seeds: int, out: Path, seed: int, quiet: bool, as_json: bool) -> N
         _print(result)
     report = write_page(notebook_page(result), out / "report.html")
     if as_json:
-        say(f"report  {report}", quiet=quiet)
+        say(f"report  {report}")
     else:
         show(f"report  {report}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -83,9 +82,7 @@ def _type(hint: Any, meta: Any) -> Any:
 )
 @option("--insecure", "Let other machines in without a token.", show_envvar=True)
 @quiet_option
-def serve(
-    models: Sequence[str], token_file: Path | None, insecure: bool, quiet: bool, **settings: Any
-) -> None:
+def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
     """Put models behind HTTP, with a page for people at / and the API's description at /docs.
 
     Listens on this machine only, unless told otherwise. A changed model file
@@ -113,6 +110,6 @@ def serve(
     if not insecure:
         chosen.check_is_guarded()
     is_json = chosen.log_format == "json"
-    log = log_to_standard_error(quiet, ("asyncio",), JsonFormatter() if is_json else None)
-    tell = log.info if is_json else partial(say, quiet=quiet)
+    log = log_to_standard_error(("asyncio",), JsonFormatter() if is_json else None)
+    tell = log.info if is_json else say
     run(chosen, list(models), lambda address: tell(f"listening at {address}"))

@@ -48,7 +48,6 @@ def suggest(
     encoding: str | None,
     output: Path | None,
     seed: int,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Choose the texts that MODEL would learn most from, spread over what it knows least.
@@ -74,20 +73,18 @@ def suggest(
     rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=fitted.layout)
     unlabelled = read_texts(rows, text)
     for note in filter(None, (rows.note, unlabelled.note)):
-        say(f"{rows.name}: {note}", quiet=quiet)
+        say(f"{rows.name}: {note}")
     if unlabelled.n_skipped:
         warn(
             [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
         )
     n_texts = len(unlabelled.texts)
-    with show_progress(quiet) as progress:
+    with show_progress() as progress:
         suggestions = find(fitted, unlabelled.texts, number, seed=seed, progress=progress)
     if len(suggestions) < min(number, n_texts):
         differ = "differs" if len(suggestions) == 1 else "differ"
         say(
-            f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be "
-            "suggested",
-            quiet=quiet,
+            f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be suggested"
         )
     if as_json:
         print_json(

@@ -7,9 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from slugline.cli.encoder import advise, check_encoder, explain_interrupt
+from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.options import command, read_parts, read_size
-from slugline.cli.output import exit_if_interrupted, name_flags, say, show_progress, warn
+from slugline.cli.output import (
+    exit_if_interrupted,
+    explain_interrupt,
+    name_flags,
+    say,
+    show_progress,
+    warn,
+)
 from slugline.cli.targets import check_target, tested_router
 from slugline.cli.train_options import (
     NUM_WORDS,
@@ -125,9 +132,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     if corrections is not None and corrections.replaced is not None:
         reading = reading._replace(layout=corrections.replaced.layout)
     if request.data:
-        parts = read_parts(
-            *(request.data, request.validation, request.test), *(reading, request.quiet, described)
-        )
+        parts = read_parts(*(request.data, request.validation, request.test), *(reading, described))
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
     parts = {part: add_parents(c, request.topic_path) for part, c in parts.items()}
@@ -182,7 +187,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
     from slugline.experiment.run import run_experiment
 
     parts, retraining = task.parts, None
-    with explain_interrupt(task.classifier), show_progress(request.quiet) as progress:
+    with explain_interrupt(lambda: _interrupted(task.classifier)), show_progress() as progress:
         if task.corrections is None:
             experiment = run_experiment(
                 *(task.classifier, parts["train"], parts.get("validation"), parts.get("test")),
@@ -205,8 +210,16 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
         notes=tuple(map(name_flags, experiment.notes)),
     )
     warn(experiment.warnings)
-    advise(task.classifier, parts["train"], experiment.evaluation, request.quiet)
+    advise(task.classifier, parts["train"], experiment.evaluation)
     return experiment, retraining
+
+
+def _interrupted(classifier: TopicClassifier) -> str:
+    """Return that nothing was saved but encoded texts, which stay in the cache."""
+    message = "interrupted; nothing was saved"
+    if classifier.encoder is not None:
+        message += " but texts that were encoded, which need not be encoded again"
+    return message
 
 
 def _train_untested(request: TrainRequest, task: TrainingTask) -> None:
@@ -230,14 +243,15 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     from slugline.reports.training import training_page
 
     experiment, retraining = _fit(request, task)
-    quiet = request.quiet or experiment.n_learned < _MANY
+    takes_seconds = experiment.n_learned >= _MANY
     if retraining is not None:
         from slugline.cli.train_corrections import check_retraining
 
         fitted = check_retraining(retraining, request)
         fitted = replace(fitted, layout=experiment.fitted.layout)
         experiment = replace(experiment, fitted=fitted)
-    say("saving the model", quiet=quiet)
+    if takes_seconds:
+        say("saving the model")
     try:
         experiment, smaller = save_model(
             experiment,
@@ -257,7 +271,8 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     results = TrainingResults(
         *(experiment, request.output, routing, task.report, smaller, curves, retraining)
     )
-    say("choosing examples for the report", quiet=quiet)
+    if takes_seconds:
+        say("choosing examples for the report")
     evidence = gather_evidence(experiment)
     threshold = routing.threshold if routing else None
     try:
@@ -279,7 +294,7 @@ def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurve
     classifier, parts = task.classifier, task.parts
     if classifier.tune:  # the settings that were found are used, and not searched for again
         classifier = TopicClassifier.from_fitted(classifier.fitted_)
-    with show_progress(request.quiet) as progress:
+    with show_progress() as progress:
         return learning_curves(
             parts["train"],
             parts.get("test"),

@@ -56,7 +56,6 @@ class TrainRequest:
     seed: int = 0
     threads: int | None = None
     mistakes: Path | None = None
-    quiet: bool = False
     as_json: bool = False
     validation: str | None = None
     #: The options of the net that were given.
@@ -329,7 +328,7 @@ SETTINGS = (
 _STREAMABLE = (
     *("data", "output", "text", "topic", "columns", "format", "skip_bad_rows", "encoding"),
     *("topic_separator", "topic_columns", "min_precision", "optimize"),
-    *("balanced", "seed", "threads", "quiet", "as_json", "checkpoint", *STREAM_ENGINES),
+    *("balanced", "seed", "threads", "as_json", "checkpoint", *STREAM_ENGINES),
 )
 _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
 _IN_MEMORY = (

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.cli.output import exit_if_interrupted, say, show_progress, warn
+from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
 from slugline.cli.targets import check_not_read, check_target, tested_router
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.errors import OptionError
@@ -94,8 +94,10 @@ def _fit(request: TrainRequest) -> Experiment:
     name = " ".join(request.data)
     with (
         _clean_up_on_sigterm(),
-        _explain_interrupt(request.checkpoint),
-        show_progress(request.quiet) as progress,
+        explain_interrupt(
+            lambda: f"interrupted: no model is written. {_resume_hint(request.checkpoint)}".rstrip()
+        ),
+        show_progress() as progress,
         _dask_client(request) as client,
     ):
         return run_stream(classifier, files, name, progress=progress, **options, **client)
@@ -129,17 +131,6 @@ def _clean_up_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _explain_interrupt(checkpoint: Path | None) -> Iterator[None]:
-    """Say after Ctrl-C, where there is no model yet, how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = _resume_hint(checkpoint)
-        say(f"interrupted: no model is written. {again}".rstrip())
-        raise
 
 
 def _resume_hint(checkpoint: Path | None) -> str:
