@@ -31,6 +31,7 @@ from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,
     check_documents,
+    check_form,
     is_indicator,
     sets_with_parents,
 )
@@ -40,7 +41,7 @@ from slugline.learning.learner import Learner, choose_learner
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
-from slugline.model.fit import check_form, fit, fit_batch
+from slugline.model.fit import fit, fit_batch
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Route, Router
 from slugline.model.settings import FitSettings, draw_seed

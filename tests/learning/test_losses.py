@@ -184,8 +184,14 @@ def test_the_loss_of_several_topics_is_the_sum_of_those_of_each() -> None:
     assert values.dtype == np.float32
     gradient = loss.gradient(np.exp(loss.log_proba(SCORES)), y)
     np.testing.assert_allclose(gradient, proba - SEVERAL, atol=1e-6)
+    smooth = loss.check_targets(SEVERAL * 0.8 + 0.1, N_ROWS, N_TOPICS)
+    expected = -(np.log(proba) * smooth + np.log(1 - proba) * (1 - smooth)).sum(axis=1)
+    np.testing.assert_allclose(loss.values(loss.log_proba(SCORES), smooth), expected, rtol=1e-3)
+    gradient = loss.gradient(np.exp(loss.log_proba(SCORES)), smooth)
+    np.testing.assert_allclose(gradient, proba - smooth, atol=1e-6)
     right = ((scores > 0) == SEVERAL).all(axis=1)
-    assert loss.hits(loss.log_proba(SCORES), y).tolist() == right.tolist()
+    for labels in (y, smooth):
+        assert loss.hits(loss.log_proba(SCORES), labels).tolist() == right.tolist()
 
 
 def test_scores_that_are_infinitely_wrong_have_a_finite_loss() -> None:
@@ -195,8 +201,8 @@ def test_scores_that_are_infinitely_wrong_have_a_finite_loss() -> None:
 
 
 @pytest.mark.parametrize("y", [SEVERAL[:, :2], SEVERAL * 2, TOPICS], ids=["narrow", "two", "one"])
-def test_targets_of_several_topics_are_rows_of_0_and_1(y: np.ndarray) -> None:
-    with pytest.raises(DataError, match="needs rows of 0 and 1 of shape"):
+def test_targets_of_several_topics_are_rows_of_numbers_from_0_to_1(y: np.ndarray) -> None:
+    with pytest.raises(DataError, match="needs rows of numbers from 0 to 1 of shape"):
         BinaryCrossentropy().check_targets(y, N_ROWS, N_TOPICS)
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.errors import OptionError
-from slugline.learning.calibration import Calibration
+from slugline.errors import DataError, OptionError
+from slugline.learning.calibration import Calibration, log_odds
 from slugline.learning.learner import FitContext, Learner, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
 
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -132,3 +133,60 @@ def test_a_mixture_of_nothing_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
         Mixture([])
     assert str(caught.value) == "`learners` is []; give a list of one or more learner objects."
+
+
+# Several topics for a row -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def several() -> Mixture:
+    y = sp.csr_array((RNG.random((60, 3)) < 0.4).astype(np.float32))
+    nets = Mixture([NeuralLearner((4,), epochs=2), ShallowLearner(4, epochs=2)])
+    mixture = Mixture([LinearLearner(), nets], shares=[1, 3], inverse_temperature=1.5)
+    mixture.fit(X, y, CONTEXT)
+    return mixture
+
+
+def test_scores_of_several_topics_are_log_odds_of_the_mean(several: Mixture) -> None:
+    assert several.multilabel
+    first, other = (part.predict_proba(X).astype(np.float64) for part in several.learners)
+    mean = 0.25 * first + 0.75 * other
+    odds = mean / (1 - mean)
+    np.testing.assert_allclose(several.decision_function(X), np.log(odds), rtol=1e-4, atol=1e-5)
+    expected = odds**1.5 / (1 + odds**1.5)
+    np.testing.assert_allclose(several.predict_proba(X), expected, rtol=1e-4)
+    again = copy.deepcopy(several)
+    again.fit(X, Y, CONTEXT)
+    assert not again.multilabel
+
+
+def test_a_mixture_of_several_topics_is_restored_with_its_calibration(several: Mixture) -> None:
+    mixture = copy.deepcopy(several)
+    assert mixture.calibration is not None
+    slopes = np.array([0.5, 1, 2], np.float32)
+    mixture.calibration = mixture.calibration._replace(slopes=slopes)
+    again = restore(mixture.settings(), mixture.arrays())
+    assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
+    assert not np.array_equal(again.predict_proba(X), several.predict_proba(X))
+
+
+def test_learners_that_do_not_fit_one_another_are_refused(several: Mixture) -> None:
+    arrays = several.arrays()
+    for odd, message in [
+        ({"slopes": np.ones(2, np.float32)}, "curves of probability that don't fit the topics"),
+        ({"slopes": np.zeros(3, np.float32)}, "curves of probability that don't rise"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            restore(several.settings(), arrays | odd)
+    for names in (["slopes"], [name for name in arrays if name.startswith("0.s")]):
+        fewer = {name: array for name, array in arrays.items() if name not in names}
+        with pytest.raises(DataError, match="a mixture of learners of one topic and of several"):
+            restore(several.settings(), fewer)
+
+
+def test_probabilities_of_0_and_1_have_finite_log_odds() -> None:
+    odds = log_odds(np.array([0, 0.5, 1], np.float32))
+    assert np.isfinite(odds).all()
+    assert odds[1] == 0
+    assert odds[0] < -80
+    assert odds[2] > 13

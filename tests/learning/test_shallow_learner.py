@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
-from slugline.learning.learner import FitContext
+from slugline.learning.learner import FitContext, is_multilabel
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import RowAdaGrad
@@ -108,6 +108,30 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     assert str(caught.value) == (
         "layers have shapes (40, 16), (15,) and (16, 3), which do not match 16 units"
     )
+
+
+def test_several_topics_of_a_row_are_learned_by_sigmoid_and_each_label_is_smoothed() -> None:
+    rng = np.random.default_rng(3)
+    sets = np.stack([topic == Y for topic in range(3)], axis=1) | (rng.random((240, 3)) < 0.2)
+    sets[:9] = False
+    layers = [Dense(16, "relu", dropout=0.5), Dense(3, "sigmoid")]
+    by_hand = Network(layers, optimizer=RowAdaGrad(n_steps=16), seed=5)
+    smoothed = 0.7 * sets + 0.1 * sets.sum(axis=1, keepdims=True)
+    by_hand.fit(X * _INPUT_SCALE, smoothed, epochs=8, batch_size=_BATCH_SIZE)
+
+    learner = ShallowLearner(units=16, epochs=8, label_smoothing=0.3)
+    learner.fit(X, sp.csr_array(sets.astype(np.float32)), CONTEXT)
+
+    scores = by_hand.decision_function(X * _INPUT_SCALE)
+    np.testing.assert_allclose(learner.decision_function(X), scores, rtol=1e-3, atol=1e-5)
+    proba = learner.predict_proba(X)
+    np.testing.assert_allclose(proba, 1 / (1 + np.exp(-scores)), rtol=1e-3)
+    assert is_multilabel(learner)
+    again = ShallowLearner.restore(learner.settings(), learner.arrays())
+    assert np.array_equal(again.predict_proba(X), proba)
+    learner.fit(X, Y, CONTEXT)
+    assert not is_multilabel(learner)
+    np.testing.assert_allclose(learner.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
 
 
 def test_ctrl_c_leaves_no_half_trained_net() -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import slugline
-from slugline import LinearLearner, Mixture, NeuralLearner, TopicClassifier
+from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
 from slugline.model.decision import TopicDecision
 from slugline.model.routing import Router
@@ -465,7 +465,97 @@ def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> N
     np.testing.assert_allclose(again.predict_proba(TEXTS), loaded.predict_proba(TEXTS), atol=0.02)
 
 
+# Nets without validation rows, and mixtures -------------------------------------------------------
+
+MIXTURE = Mixture([LinearLearner(), ShallowLearner(epochs=8)])
+
+
+@pytest.fixture(scope="module")
+def mixture() -> TopicClassifier:
+    texts, sets = documents(400)
+    return TopicClassifier(learner=MIXTURE, n_jobs=1, min_precision=0.8).fit(texts, sets)
+
+
+def test_a_mixture_gives_several_topics_or_none(mixture: TopicClassifier) -> None:
+    assert micro_f1(mixture) > 0.95
+    assert () in mixture.predict(NEW_TEXTS).tolist()
+    assert mixture.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
+    assert Router.from_fitted(mixture.fitted_).promise
+
+
+def test_a_file_with_a_mixture_gives_the_same_answers(
+    mixture: TopicClassifier, tmp_path: Path
+) -> None:
+    mixture.save(tmp_path / "m.slug")
+    loaded = slugline.load(tmp_path / "m.slug")
+    expected = mixture.predict_proba(NEW_TEXTS)
+    np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), expected)
+    assert loaded.predict(NEW_TEXTS).tolist() == mixture.predict(NEW_TEXTS).tolist()
+    assert loaded.route(NEW_TEXTS) == mixture.route(NEW_TEXTS)
+    loaded.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
+
+
+def test_a_mixture_says_which_words_count_for_each_topic(mixture: TopicClassifier) -> None:
+    found = mixture.explain("wheat corn and crude barrels", "oil")
+    assert {reason.word for reason in found.reasons[:2]} == {"crude", "barrels"}
+    total = sum(reason.share for reason in found.reasons)
+    assert total == pytest.approx(found.score - found.bias, abs=1e-4)
+
+
+@pytest.mark.parametrize("learner", [ShallowLearner(epochs=30), MIXTURE], ids=["net", "mixture"])
+def test_probabilities_of_nets_are_calibrated_on_documents_left_out(learner: Any) -> None:
+    rng = np.random.default_rng(0)
+    texts, sets = documents(900, seed=5)
+    # A fifth of topics is missing: nets that have learned which ones are to be no surer than that.
+    noisy = [[topic for topic in topics if rng.random() < 0.8] for topics in sets]
+    model = TopicClassifier(learner=learner, n_jobs=1).fit(texts[:600], noisy[:600])
+    proba = model.predict_proba(texts[600:])
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in noisy[600:]])
+    likely = proba > 0.5
+    assert proba[likely].mean() == pytest.approx(truth[likely].mean(), abs=0.05)
+    assert model.fitted_.held_out_predictions is not None
+    assert len(model.fitted_.held_out_predictions) > 400
+
+
+def test_copies_of_a_text_are_left_out_together() -> None:
+    rng = np.random.default_rng(2)
+    texts = [" ".join(rng.permutation([*"abcdefghijklmnop"])[:6]) for _ in range(60)] * 3
+    noise = [[topic for topic in TOPICS if rng.random() < 0.4] for _ in range(60)] * 3
+    model = TopicClassifier(learner=ShallowLearner(epochs=30), n_jobs=1).fit(texts, noise)
+    # By copies, they would be as good as certain.
+    assert np.quantile(model.predict_proba(texts), 0.9) < 0.8
+
+
+@pytest.mark.parametrize("n_documents", [1, 2, 4])
+def test_a_mixture_learns_from_a_few_documents(n_documents: int) -> None:
+    sets = [["oil"], [], ["oil", "grain"], ["grain"]][:n_documents]
+    texts = ["crude", "the", "crude wheat", "wheat"][:n_documents]
+    model = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(texts, sets)
+    assert model.predict_proba(texts).shape[0] == n_documents
+    assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
+
+
+def test_a_mixture_knows_paths_and_indicators() -> None:
+    paths = [[f"all/{topic}" for topic in topics] for topics in SETS]
+    tree = TopicClassifier(learner=MIXTURE, topic_path="/", n_jobs=1).fit(TEXTS, paths)
+    proba = tree.predict_proba(NEW_TEXTS)
+    assert (proba[:, 1:] <= proba[:, :1]).all()
+    array = TopicClassifier(learner=MIXTURE, n_jobs=1).fit(TEXTS, INDICATOR)
+    assert f1_score(INDICATOR, array.predict(TEXTS), average="micro") > 0.95
+
+
 # Bad input ----------------------------------------------------------------------------------------
+
+
+class OneTopicLearner:
+    """A learner of the user's that knows nothing of several topics."""
+
+    wants, has_epochs = "counts", False
+    fit = decision_function = predict_proba = settings = arrays = lambda *_: None
+
+
+ONE_TOPIC: Any = OneTopicLearner()
 
 
 @pytest.mark.parametrize(
@@ -495,7 +585,8 @@ def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
     ("options", "words"),
     [
         ({"tune": True}, "`tune`"),
-        ({"learner": Mixture([LinearLearner(), NeuralLearner()])}, "Mixture, which learns one"),
+        ({"learner": ONE_TOPIC}, "`learner` is a OneTopicLearner, which learns one"),
+        ({"learner": Mixture([LinearLearner(), Mixture([ONE_TOPIC])])}, "`learner` has a"),
         ({"optimize": "weighted"}, "optimize"),
     ],
 )

@@ -12,6 +12,7 @@ from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.corpus.documents import (
     Topic,
+    Topics,
     check_iterable,
     check_texts,
     check_topic_names,
@@ -187,6 +188,53 @@ def check_documents(
     if is_multilabel(topics) and not any(topics) and not may_be_none:
         raise DataError(f"no document in `{names[1]}` has a topic; give some.")
     return texts, topics
+
+
+def check_form(
+    topics: Topics,
+    y: Any,
+    names: Sequence[Any],
+    first: str,
+    other: str = "`y`",
+    *,
+    multilabel: bool,
+    separator: str | None = None,
+) -> None:
+    """Raise DataError unless documents have topics in the form of those that were learned.
+
+    Parameters
+    ----------
+    topics : Topics
+        Those that were learned.
+    y, names
+        The topics of the other documents, as the caller gave them and as `check_documents` did.
+    first, other : str
+        The documents learned from, and the others, for messages.
+    multilabel : bool
+        Whether the first ones have a list of topics for each text.
+    separator : str, optional
+        What separates the parts of topics that are paths.
+    """
+    if names and multilabel != is_multilabel(names):
+        form = "a list of topics" if multilabel else "one topic"
+        raise DataError(
+            f"{first} have {form} for each text, and {other} has another form; give it in the "
+            "same form."
+        )
+    if not multilabel:
+        return
+    if is_indicator(y):
+        columns = indicator_topics(y)
+        family = [*itertools.chain(*sets_with_parents([tuple(columns)], separator))]
+        absent = [topic for topic in topics.names if topic not in family]
+        more = [column for column in columns if separator is None and column not in topics.names]
+        if absent or more:
+            found = "no column" if absent else "a column"
+            raise DataError(
+                f"{other} has {found} {[*absent, *more][0]!r}, which is "
+                f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
+                "lists of topics."
+            )
 
 
 def empty_part(topics: Iterable[Any], separator: str) -> str | None:

@@ -15,7 +15,13 @@ import numpy as np
 from slugline.base.arrays import F64, I32, Floats, Integers
 from slugline.base.checks import short_repr
 from slugline.errors import OptionError
-from slugline.learning.calibration import Calibration, softmax
+from slugline.learning.calibration import (
+    LEAST_COMPLEMENT,
+    Calibration,
+    TopicCalibration,
+    sigmoid,
+    softmax,
+)
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -167,7 +173,7 @@ def _slopes(low: F64, high: F64, before: F64, after: F64) -> F64:
 
 
 class _Mixture(Attribution):
-    """The logarithm of a mean of probabilities is divided among the learners' scores.
+    """The logarithm of a mean of probabilities, or its log-odds, is divided among learners' scores.
 
     Each score of each learner gets the integral of its gradient along a straight path from the
     scores of an empty text to those of the row; the learner divides that among the columns.
@@ -179,7 +185,7 @@ class _Mixture(Attribution):
     """
 
     def __init__(self, mixture: Mixture, parts: list[Attribution], n_per_learner: int) -> None:
-        self._parts = parts
+        self._parts, self._multilabel = parts, mixture.multilabel
         self._calibrations = [_calibration(learner) for learner in mixture.learners]
         self._weights = np.array(mixture.shares) / sum(mixture.shares)
         self._max_panels = max(_MIN_PANELS, n_per_learner // (_N_NODES * len(parts[0].base)))
@@ -221,7 +227,11 @@ class _Mixture(Attribution):
         return np.asarray(sum(gradient @ (part.top - part.base) for part, gradient in pairs))
 
     def _scores(self, at: F64) -> F64:
-        return np.log(np.maximum(self._mean(self._interpolate(at)), _TINY))
+        mean = self._mean(self._interpolate(at))
+        scores: F64 = np.log(np.maximum(mean, _TINY))
+        if self._multilabel:
+            scores -= np.log(np.maximum(1 - mean, LEAST_COMPLEMENT))
+        return scores
 
     def _mean(self, scores: list[Any]) -> F64:
         """Return the mean probabilities of rows of scores of each learner."""
@@ -247,6 +257,9 @@ class _Mixture(Attribution):
             scores = self._interpolate(at.reshape(-1, 1))
             mean = self._mean(scores)
             weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
+            if self._multilabel:
+                rest = 1 - mean
+                weights += np.where(rest > LEAST_COMPLEMENT, factors / np.maximum(rest, _TINY), 0)
             weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
             learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
             for calibration, learner_scores, share, parts in learners:
@@ -255,15 +268,23 @@ class _Mixture(Attribution):
         return [np.concatenate(parts) for parts in integrals]
 
 
-def _calibration(learner: Learner) -> Calibration:
+def _calibration(learner: Any) -> Any:
     """Return the calibration that turns the learner's scores into probabilities."""
     if isinstance(learner, LinearLearner):
         return learner.calibration
-    return Calibration(learner.inverse_temperature if isinstance(learner, Mixture) else 1.0)
+    factor = learner.inverse_temperature if isinstance(learner, Mixture) else 1.0
+    if learner.multilabel:
+        return learner.calibration._replace(slopes=learner.calibration.slopes * np.float32(factor))
+    return Calibration(factor)
 
 
-def _gradient(calibration: Calibration, scores: Any, weights: F64) -> F64:
+def _gradient(calibration: Any, scores: Any, weights: F64) -> F64:
     """Return the gradient of each row's sum of probabilities times weights."""
+    if isinstance(calibration, TopicCalibration):
+        proba, low_to_high = calibration.proba(scores), sigmoid(calibration.logits(scores))
+        low, high, _ = calibration.bend
+        bent = high * low_to_high + low * (1 - low_to_high)
+        return weights * proba * (1 - proba) * bent * calibration.slopes
     total = np.zeros_like(scores)
     for share, factor in _softmaxes(calibration):
         proba = softmax(scores * factor)

@@ -33,6 +33,11 @@ _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 # Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
 # intercept around the common ones. Chosen on training splits.
 _USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
+#: The usual slope and intercept of log-odds. Of a topic that could be learned, lower ones than the
+#: last say no more.
+LOG_ODDS_CURVE, LEAST_LOG_ODDS = (1.0, 0.0), -8.5
+#: Smaller complements of probabilities are mostly rounding errors of float32.
+LEAST_COMPLEMENT = 2.0**-20
 # Scores of topics that no row had are lower; larger margins say no more.
 _NOT_LEARNED, _MAX_MARGIN = -9.0, 10.0
 # The log-odds, of a hundredth, from which on a topic is at all likely.
@@ -199,6 +204,12 @@ class TopicCalibration(NamedTuple):
     intercepts: F32
     bend: F32
 
+    @classmethod
+    def of_log_odds(cls, n_topics: int) -> TopicCalibration:
+        """Return the curves by which scores are the log-odds of probabilities."""
+        slopes, intercepts = np.tile(np.array(LOG_ODDS_CURVE, np.float32), (n_topics, 1)).T.copy()
+        return cls(slopes, intercepts, np.array([1, 1, 0], np.float32))
+
     def settings(self) -> dict[str, float]:
         """Return the calibration that is in model files in its place: none."""
         return Calibration(1.0).settings()
@@ -218,14 +229,20 @@ class TopicCalibration(NamedTuple):
         """Return the arrays of a model file."""
         return self._asdict()
 
+    def logits(self, scores: F32) -> F32:
+        """Return the log-odds of each topic before the bend, shape (n_rows, n_topics)."""
+        return scores * self.slopes + self.intercepts
+
     def proba(self, scores: F32) -> F32:
         """Return the probability of each topic, shape (n_rows, n_topics)."""
-        logits = scores * self.slopes + self.intercepts
+        logits = self.logits(scores)
         low, high, shift = self.bend
         return sigmoid(high * np.logaddexp(0, logits) - low * np.logaddexp(0, -logits) + shift)
 
 
-def fit_topic_calibration(scores: F32, y: F32, weights: F32 | None = None) -> TopicCalibration:
+def fit_topic_calibration(
+    scores: F32, y: F32, weights: F32 | None = None, usual: tuple[float, float] = _USUAL_CURVE
+) -> TopicCalibration:
     """Return the curves with the highest posterior density for rows that were not learned from.
 
     First one curve for all topics together; then each topic's own, which is near the common one
@@ -239,6 +256,8 @@ def fit_topic_calibration(scores: F32, y: F32, weights: F32 | None = None) -> To
     y : float32 array, shape (n_rows, n_topics)
         1 for each topic of a row.
     weights : float32 array, shape (n_rows,), optional
+    usual : (float, float)
+        The usual slope and intercept; by default, of a linear learner's scores.
 
     References
     ----------
@@ -250,7 +269,7 @@ def fit_topic_calibration(scores: F32, y: F32, weights: F32 | None = None) -> To
     row_weights = np.ones(len(scores)) if weights is None else weights.astype(np.float64)
     cost = np.where(scores > _NOT_LEARNED, row_weights[:, np.newaxis], 0)
     clipped = scores.clip(-_MAX_MARGIN, _MAX_MARGIN).astype(np.float64)
-    start = np.array(_USUAL_CURVE)
+    start = np.array(usual)
     common = _fit_curves(clipped.reshape(-1, 1), y.reshape(-1, 1), cost.reshape(-1, 1), start)
     curves = _fit_curves(clipped, y, cost, common[:, 0]) if n_topics > 1 else common
     bend = _fit_bend(clipped * curves[0] + curves[1], y, cost)
@@ -311,6 +330,12 @@ def sigmoid(scores: Any) -> Any:
     """Return 1 / (1 + exp(-scores)), without overflow, in the type of the scores."""
     powers = np.exp(-np.abs(scores))
     return np.where(scores >= 0, 1, powers) / (1 + powers)
+
+
+def log_odds(proba: F32) -> F32:
+    """Return log(p / (1 - p)), finite for all probabilities."""
+    least = np.finfo(np.float32).tiny
+    return np.log(np.maximum(proba, least)) - np.log(np.maximum(1 - proba, LEAST_COMPLEMENT))
 
 
 def fit_inverse_temperature(scores: F32, y: I64, weights: F32 | None = None) -> float:

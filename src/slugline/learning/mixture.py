@@ -11,8 +11,9 @@ import numpy as np
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, is_number, option_error
-from slugline.learning.calibration import Sharpness, softmax
-from slugline.learning.learner import Learner
+from slugline.errors import DataError
+from slugline.learning.calibration import Sharpness, TopicCalibration, log_odds, softmax
+from slugline.learning.learner import Learner, is_multilabel
 
 if TYPE_CHECKING:
     from slugline.learning.learner import FitContext
@@ -36,7 +37,13 @@ class Mixture:
     shares : sequence of float, optional
         Weight of each learner, over 0; equal by default.
     inverse_temperature : float, default 1.0
-        Power to which the mean is raised; over 1 makes probabilities more extreme.
+        Power to which the mean is raised; over 1 makes probabilities more extreme. Where rows have
+        several topics, a factor of the mean's log-odds.
+
+    Attributes
+    ----------
+    calibration : TopicCalibration or None
+        Where rows have several topics: how the mean's log-odds become probabilities.
 
     Examples
     --------
@@ -46,6 +53,7 @@ class Mixture:
 
     wants = "log-tf-idf"
     settings_type = _MixtureSettings
+    calibration: TopicCalibration | None = None
 
     def __init__(
         self,
@@ -61,6 +69,8 @@ class Mixture:
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
         """Fit each learner; return the history of the first that has epochs, if there is one."""
+        several = not isinstance(y, np.ndarray)
+        self.calibration = TopicCalibration.of_log_odds(context.n_topics) if several else None
         histories = [
             learner.fit(X, y, replace(context, seed=context.seed + number))
             for number, learner in enumerate(self.learners)
@@ -76,17 +86,29 @@ class Mixture:
         return f"Mixture({', '.join(said)})"
 
     def decision_function(self, X: Any) -> F32:
-        """Return logarithms of the mean probabilities, shape (n_rows, n_topics)."""
+        """Return logarithms of the mean probabilities, shape (n_rows, n_topics).
+
+        Where rows have several topics, these are their log-odds.
+        """
         total = sum(self.shares)
         weighted = [
             np.float32(share / total) * learner.predict_proba(X)
             for share, learner in zip(self.shares, self.learners, strict=True)
         ]
-        return np.log(np.maximum(np.sum(weighted, axis=0), np.finfo(np.float32).tiny))
+        mean: F32 = np.sum(weighted, axis=0)
+        if self.multilabel:
+            return log_odds(mean)
+        return np.log(np.maximum(mean, np.finfo(np.float32).tiny))
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
-        return softmax(self.decision_function(X) * np.float32(self.inverse_temperature))
+        scores = self.decision_function(X) * np.float32(self.inverse_temperature)
+        return softmax(scores) if self.calibration is None else self.calibration.proba(scores)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows of several topics."""
+        return self.calibration is not None
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -98,8 +120,12 @@ class Mixture:
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of each learner, under names that begin with its number."""
-        return {
+        """Return the arrays of each learner, under names that begin with its number.
+
+        Those of the calibration, if any, are beside them.
+        """
+        arrays = {} if self.calibration is None else self.calibration.arrays()
+        return arrays | {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)
             for name, array in learner.arrays().items()
@@ -121,7 +147,14 @@ class Mixture:
             restore(part, by_part.get(str(number), {}))
             for number, part in enumerate(settings["learners"])
         ]
-        return cls(learners, settings.get("shares"), settings.get("sharpness", 1.0))
+        mixture = cls(learners, settings.get("shares"), settings.get("sharpness", 1.0))
+        several = "slopes" in arrays
+        if any(is_multilabel(learner) != several for learner in learners):
+            raise DataError("a mixture of learners of one topic and of several")
+        if several:
+            first: Any = learners[0]
+            mixture.calibration = TopicCalibration.restore(arrays, first.calibration.slopes)
+        return mixture
 
 
 def _check_learners(learners: Any) -> list[Learner]:

@@ -11,8 +11,11 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
+from slugline.learning.calibration import TopicCalibration
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Options, settings_struct
 from slugline.learning.net.layers import Dense
+from slugline.learning.net.learner import NetLearner
 from slugline.learning.net.network import Network
 from slugline.text.sparse import check_csr
 
@@ -34,7 +37,7 @@ class ShallowOptions(Options):
     ] = 0.0
 
 
-class ShallowLearner(ShallowOptions):
+class ShallowLearner(ShallowOptions, NetLearner):
     """A net to mix with a linear classifier, because the two err on different documents.
 
     Its learning rates fall to 0 by the end, so no rows are held out to find the best epoch.
@@ -59,23 +62,24 @@ class ShallowLearner(ShallowOptions):
     has_epochs = False
     settings_type = settings_struct("shallow", ShallowOptions, {})
 
-    network: Network
-
     def fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
-        from slugline.corpus.documents import one_hot
         from slugline.learning.net.optimizers import RowAdaGrad
 
         X = check_csr(X) * _INPUT_SCALE
+        labels, n_topics = Labels.from_y(y), context.n_topics
+        several = labels.multilabel
+        self.calibration = TopicCalibration.of_log_odds(n_topics) if several else None
         n_steps = self.epochs * -(-X.shape[0] // _BATCH_SIZE)
         self.network = Network(
-            self._layers(context.n_topics),
+            self._layers(n_topics, several),
             optimizer=RowAdaGrad(n_steps=n_steps),
-            loss="categorical_crossentropy",
+            loss=None if several else "categorical_crossentropy",
             seed=context.seed,
         )
-        targets = one_hot(y, context.n_topics) * np.float32(1 - self.label_smoothing)
-        targets += np.float32(self.label_smoothing / context.n_topics)
+        targets = labels.indicator(n_topics) * np.float32(1 - self.label_smoothing)
+        shares = labels.n_each * np.float32(self.label_smoothing / n_topics)
+        targets += shares[:, np.newaxis].astype(np.float32)
         history = self.network.fit(
             X,
             targets,
@@ -89,22 +93,15 @@ class ShallowLearner(ShallowOptions):
         # Scale the weights too, so that predicting need not scale rows.
         self.network.weights[0] *= _INPUT_SCALE
 
-    def decision_function(self, X: Any) -> F32:
-        """Return scores before softmax, shape (n_rows, n_topics)."""
-        return self.network.decision_function(X)
-
-    def predict_proba(self, X: Any) -> F32:
-        """Return probabilities, shape (n_rows, n_topics)."""
-        return self.network.predict(X)
-
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
         return {"kind": "shallow", **self.options()}
 
     def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of both layers."""
+        """Return weights and biases of both layers, and the arrays of the calibration, if any."""
         names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
-        return dict(zip(names, self.network.weights, strict=True))
+        arrays = dict(zip(names, self.network.weights, strict=True))
+        return arrays | (self.calibration.arrays() if self.multilabel else {})
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> ShallowLearner:
@@ -119,9 +116,12 @@ class ShallowLearner(ShallowOptions):
                 f"layers have shapes {hidden.shape}, {biases.shape} and {out.shape}, which do not "
                 f"match {units} units"
             )
-        learner.network = Network(learner._layers(len(out_biases)))
+        several = "slopes" in arrays
+        learner.calibration = TopicCalibration.restore(arrays, out_biases) if several else None
+        learner.network = Network(learner._layers(len(out_biases), several))
         learner.network.start_from([hidden, biases, out, out_biases])
         return learner
 
-    def _layers(self, n_topics: int) -> list[Dense]:
-        return [Dense(self.units, "relu", dropout=self.dropout), Dense(n_topics, "softmax")]
+    def _layers(self, n_topics: int, several: bool) -> list[Dense]:
+        hidden = Dense(self.units, "relu", dropout=self.dropout)
+        return [hidden, Dense(n_topics, "sigmoid" if several else "softmax")]

@@ -23,12 +23,19 @@ from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, t
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import (
     check_documents,
+    check_form,
     indicator_topics,
     is_indicator,
     is_multilabel,
 )
 from slugline.errors import DataError, OptionError
-from slugline.learning.calibration import Calibration
+from slugline.learning.calibration import (
+    LEAST_LOG_ODDS,
+    LOG_ODDS_CURVE,
+    Calibration,
+    fit_topic_calibration,
+    log_odds,
+)
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
@@ -131,6 +138,7 @@ def _cross_validate(
     names: Sequence[Topic],
     settings: FitSettings,
     sample_weight: npt.ArrayLike | None,
+    progress: Progress,
 ) -> HeldOutProba:
     """Return the probabilities of models that learn anew, with the same settings."""
     settings_of_parts = replace(
@@ -139,36 +147,55 @@ def _cross_validate(
         blocks=fitted.features.blocks,
         tune=False,
         min_precision=None,
+        cross_validate=False,
     )
-    labels = fitted.topics.encode(names)
+    labels, several = _encode_topics(fitted.topics, names), is_multilabel(names)
     weight = None if sample_weight is None else np.asarray(sample_weight)
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
     copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
-    for fold in _folds(labels, copies, settings.random_state):
-        training = np.flatnonzero(~np.isin(copies, copies[fold]))
-        fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
-        if not len(fold):
-            continue
-        other = fit(
-            [texts[i] for i in training.tolist()],
-            [names[i] for i in training.tolist()],
-            settings_of_parts,
-            sample_weight=None if weight is None else weight[training],
-        )
-        rows.append(fold)
-        parts.append(_probabilities(other, [texts[i] for i in fold.tolist()], fitted.topics.names))
+    with closing(progress):
+        for number, fold in enumerate(_folds(labels, copies, settings.random_state)):
+            progress.update("predicting documents left out", number / _N_FOLDS)
+            training = np.flatnonzero(~np.isin(copies, copies[fold]))
+            learned = [names[i] for i in training.tolist()]
+            if not several:
+                fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
+            if not len(fold) or (several and not any(learned)):
+                continue
+            other = fit(
+                [texts[i] for i in training.tolist()],
+                learned,
+                settings_of_parts,
+                sample_weight=None if weight is None else weight[training],
+            )
+            rows.append(fold)
+            held_out = [texts[i] for i in fold.tolist()]
+            parts.append(_probabilities(other, held_out, fitted.topics.names))
     return np.concatenate(rows), np.concatenate(parts)
 
 
-def _folds(labels: I64, copies: Index, seed: int) -> list[Index]:
+def _recalibrate(
+    learner: Any, heldout: HeldOutProba, labels: Any, weight: F32 | None
+) -> HeldOutProba:
+    """Calibrate a learner of several topics by probabilities of it; return these calibrated."""
+    rows, proba = heldout
+    # Topics that a part of the documents does not have got 0, and others are at all likely.
+    scores = np.where(proba > 0, np.maximum(log_odds(proba), LEAST_LOG_ODDS), log_odds(proba))
+    learner.calibration = fit_topic_calibration(
+        scores, labels[rows].toarray(), None if weight is None else weight[rows], LOG_ODDS_CURVE
+    )
+    return rows, learner.calibration.proba(scores)
+
+
+def _folds(labels: Any, copies: Index, seed: int) -> list[Index]:
     """Return the rows of each fold, with copies of a text in one fold."""
-    n_documents = len(labels)
+    n_documents = len(copies)
     if len(np.unique(copies)) < _N_FOLDS:
         return []
     if n_documents > _MANY:
         order = np.random.default_rng(seed).permutation(n_documents)
         return [np.sort(order[:MAX_PREDICTIONS])]
-    folds = make_folds(labels.tolist(), _N_FOLDS, seed, copies)
+    folds = make_folds(Labels.from_y(labels).to_topics(), _N_FOLDS, seed, copies)
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
 
 
@@ -253,11 +280,15 @@ def fit(
     )
     if multilabel:
         as_indicator = is_indicator(y)
+        has_none = heldout is None and not hasattr(learner, "recent_")
+        if has_none and settings.cross_validate and not interrupted:
+            heldout = _cross_validate(fitted, texts, names, settings, sample_weight, progress)
+            heldout = _recalibrate(learner, heldout, labels, context.sample_weight)
         return _with_decision(fitted, heldout, labels, words, settings, as_indicator=as_indicator)
     if interrupted:
         return fitted
     if heldout is None and settings.min_precision is not None:
-        heldout = _cross_validate(fitted, texts, names, settings, sample_weight)
+        heldout = _cross_validate(fitted, texts, names, settings, sample_weight, progress)
     return _with_heldout_predictions(fitted, heldout, labels, words, settings.min_precision)
 
 
@@ -281,11 +312,13 @@ _ONE_TOPIC_OPTIONS = {"tune": "tries", "encoder": "is combined with", "descripti
 
 def _check_multilabel(settings: FitSettings) -> None:
     """Raise OptionError for settings that don't go with several topics a text."""
-    if not hasattr(type(settings.learner), "multilabel"):
-        raise OptionError(
-            f"`learner` is a {type(settings.learner).__name__}, which learns one topic for each "
-            "text, and these texts have several; leave it at its default."
-        )
+    for learner in _single_learners(settings.learner):
+        if not hasattr(type(learner), "multilabel"):
+            verb = "is" if learner is settings.learner else "has"
+            raise OptionError(
+                f"`learner` {verb} a {type(learner).__name__}, which learns one topic "
+                "for each text, and these texts have several; leave it at its default."
+            )
     for name, verb in _ONE_TOPIC_OPTIONS.items():
         if getattr(settings, name):
             raise OptionError(
@@ -294,56 +327,15 @@ def _check_multilabel(settings: FitSettings) -> None:
             )
 
 
+def _single_learners(learner: Any) -> list[Any]:
+    """Return a learner, or those in a mixture."""
+    parts = getattr(learner, "learners", None)
+    return [learner] if parts is None else [*itertools.chain(*map(_single_learners, parts))]
+
+
 def _encode_topics(topics: Topics, names: Sequence[Any]) -> Any:
     """Return the labels of documents with these topics; see `Learner.fit`."""
     return topics.encode_sets(names) if is_multilabel(names) else topics.encode(names)
-
-
-def check_form(
-    topics: Topics,
-    y: Any,
-    names: Sequence[Any],
-    first: str,
-    other: str = "`y`",
-    *,
-    multilabel: bool,
-    separator: str | None = None,
-) -> None:
-    """Raise DataError unless documents have topics in the form of those that were learned.
-
-    Parameters
-    ----------
-    topics : Topics
-        Those that were learned.
-    y, names
-        The topics of the other documents, as the caller gave them and as `check_documents` did.
-    first, other : str
-        The documents learned from, and the others, for messages.
-    multilabel : bool
-        Whether the first ones have a list of topics for each text.
-    separator : str, optional
-        What separates the parts of topics that are paths.
-    """
-    if names and multilabel != is_multilabel(names):
-        form = "a list of topics" if multilabel else "one topic"
-        raise DataError(
-            f"{first} have {form} for each text, and {other} has another form; give it in the "
-            "same form."
-        )
-    if not multilabel:
-        return
-    if is_indicator(y):
-        columns = indicator_topics(y)
-        family = [*itertools.chain(*topic_sets.sets_with_parents([tuple(columns)], separator))]
-        absent = [topic for topic in topics.names if topic not in family]
-        more = [column for column in columns if separator is None and column not in topics.names]
-        if absent or more:
-            found = "no column" if absent else "a column"
-            raise DataError(
-                f"{other} has {found} {[*absent, *more][0]!r}, which is "
-                f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
-                "lists of topics."
-            )
 
 
 def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Any]:

@@ -75,6 +75,8 @@ class FitSettings:
     optimize: str = "micro"
     columns: Sequence[str] = ()
     topic_path: str | None = None
+    # Whether to fit learners without held-out predictions again for them, where they are needed.
+    cross_validate: bool = True
 
     def __post_init__(self) -> None:
         if self.blocks is not None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
-from slugline.learning.calibration import TopicCalibration
+from slugline.learning.calibration import LEAST_LOG_ODDS, TopicCalibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import Options, settings_struct
 from slugline.learning.net.layers import Dense
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 # A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3
-# Lower scores of validation rows say no more. Calibration takes far lower ones for topics that
-# could not be learned.
-_LEAST_SCORE = np.float32(-8.5)
 #: Largest width of a hidden layer. Wider ones are typing errors.
 MAX_WIDTH = 100_000
 
@@ -61,7 +58,36 @@ class NeuralOptions(Options):
     learning_rate: Annotated[float, Meta(gt=0, description="Size of a step.")] | None = None
 
 
-class NeuralLearner(NeuralOptions):
+class NetLearner:
+    """Scores and probabilities of a learner that is a net.
+
+    Attributes
+    ----------
+    network : Network
+    calibration : TopicCalibration or None
+        Where rows have several topics: how scores become probabilities.
+    """
+
+    network: Network
+    calibration: Any = None
+
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> F32:
+        """Return probabilities, shape (n_rows, n_topics)."""
+        if self.calibration is None:
+            return self.network.predict(X)
+        return self.calibration.proba(self.decision_function(X))
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows of several topics."""
+        return self.calibration is not None
+
+
+class NeuralLearner(NeuralOptions, NetLearner):
     """A net of dense layers, trained for its best number of epochs.
 
     Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
@@ -108,9 +134,7 @@ class NeuralLearner(NeuralOptions):
         "network", NeuralOptions, {"n_epochs": Annotated[int, Meta(ge=0)]}
     )
 
-    network: Network
     n_epochs: int
-    calibration: Any = None
     recent_: RecentScores
     _in_batches = False
 
@@ -152,21 +176,6 @@ class NeuralLearner(NeuralOptions):
             self.network.start_from(before)
             raise
         self.n_epochs += 1
-
-    def decision_function(self, X: Any) -> F32:
-        """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
-        return self.network.decision_function(X)
-
-    def predict_proba(self, X: Any) -> F32:
-        """Return probabilities, shape (n_rows, n_topics)."""
-        if self.calibration is None:
-            return self.network.predict(X)
-        return self.calibration.proba(self.decision_function(X))
-
-    @property
-    def multilabel(self) -> bool:
-        """Whether it has learned from rows of several topics."""
-        return self.calibration is not None
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -243,7 +252,7 @@ class NeuralLearner(NeuralOptions):
         )
         self.n_epochs = history.best_epoch
         if self.network.multilabel:
-            scores = np.maximum(self.network.decision_function(validation_rows), _LEAST_SCORE)
+            scores = np.maximum(self.decision_function(validation_rows), LEAST_LOG_ODDS)
             truth, costs = validation_targets.astype(np.float32), np.ones(len(scores), np.float32)
             self.recent_ = RecentScores(scores, truth, costs, enough=1)
             self.calibration = self.recent_.fit()

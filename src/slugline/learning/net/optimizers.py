@@ -122,17 +122,20 @@ class SparseCategoricalCrossentropy(_OneTopic):
 
 
 class BinaryCrossentropy:
-    """-sum(y * log(p) + (1 - y) * log(1 - p)) for rows with a 1 for each of several topics."""
+    """-sum(y * log(p) + (1 - y) * log(1 - p)) for rows with a 1 for each of several topics.
 
-    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Mask:
-        """Return `y` as a bool array of shape (n_rows, n_topics)."""
+    Numbers between 0 and 1 are smoothed labels.
+    """
+
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
+        """Return `y` as a bool array of shape (n_rows, n_topics); as it is if it is smoothed."""
         targets = np.asarray(y)
-        if targets.shape != (n_rows, n_topics) or not np.isin(targets, (0, 1)).all():
+        if targets.shape != (n_rows, n_topics) or not ((targets >= 0) & (targets <= 1)).all():
             raise DataError(
-                f"`y` has shape {targets.shape}, but binary_crossentropy needs rows of 0 and 1 of "
-                f"shape {(n_rows, n_topics)}."
+                f"`y` has shape {targets.shape}, but binary_crossentropy needs rows of numbers "
+                f"from 0 to 1 of shape {(n_rows, n_topics)}."
             )
-        return targets.astype(bool)
+        return targets.astype(bool if np.isin(targets, (0, 1)).all() else np.float32)
 
     def log_proba(self, scores: F32) -> F32:
         """Return log-probabilities of scores, by sigmoid; below 0 by 1e-7, as in Keras."""
@@ -141,12 +144,13 @@ class BinaryCrossentropy:
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
         """Return for which rows all topics, and no others, have a probability over a half."""
-        hits: Mask = ((log_proba > np.log(0.5)) == y).all(axis=1)
+        hits: Mask = ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
         return hits
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row."""
-        values: F32 = -np.where(y, log_proba, np.log1p(-np.exp(log_proba))).sum(axis=1)
+        log_rest, others = np.log1p(-np.exp(log_proba)), np.subtract(1, y, dtype=np.float32)
+        values: F32 = -(y * log_proba + others * log_rest).sum(axis=1)
         return values
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
