@@ -61,6 +61,15 @@ def test_train_prints_f1_and_exact_match_and_writes_a_report(run: Run) -> None:
     assert [*rows[0]] == ["line", "text", "topic", "predicted", "probability"]
 
 
+def test_settings_are_searched_by_f1(run: Run) -> None:
+    out = run("train", "wires.jsonl", "--tune", "--optimize", "macro", "-o", "wires.slug").out
+    assert "macro-F1 by cross-validation, " in out
+    assert "has a macro-F1 of 0." in Path("wires.html").read_text()
+    tuning = json.loads(run("train", "wires.jsonl", "-q", "--tune", "--json").out)["tuning"]
+    assert all(0 < trial["micro_f1"] <= 1 for trial in tuning["trials"])
+    assert "identical" in run("check", "wires.slug", "wires.jsonl", "-q").out
+
+
 def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
     run("train", "wires.jsonl", "-o", "wires.slug", "-q")
     code, out, _ = run("evaluate", "wires.slug", "later.jsonl", "-q", "--json")

@@ -571,10 +571,12 @@ def test_a_model_that_takes_long_is_announced_before_any_model_starts(
 
     for module in ("comparison.run", "learning.tuning"):
         monkeypatch.setattr(f"slugline.{module}.estimate_seconds", lambda *_: seconds)
-    corpus = Corpus(["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"], "six")
-    with pytest.raises(StartedError):
-        compare_models(corpus, ["majority", name], TWO, progress=Notes())
-    assert said == notes
+    texts, topics = ["a b", "a c", "a d", "e f", "e g", "e h"], [*"xxxyyy"]
+    for corpus in (Corpus(texts, topics, "six"), Corpus(texts, [(t, "z") for t in topics], "six")):
+        said.clear()
+        with pytest.raises(StartedError):
+            compare_models(corpus, ["tfidf-svc", name], TWO, progress=Notes())
+        assert said == notes
 
 
 def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(

@@ -371,6 +371,16 @@ def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
         assert f1_score(y, other.decide(proba), average=average, zero_division=1) < best
 
 
+def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
+    proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
+    y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
+    rule = TopicDecision(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
+    f1, best = rule.with_common_threshold(proba, y)
+    assert f1 == 1
+    assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
+    assert best.given(proba).tolist() == y.tolist()
+
+
 def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
     rng = np.random.default_rng(0)
     proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
@@ -584,7 +594,6 @@ def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"tune": True}, "`tune`"),
         ({"learner": ONE_TOPIC}, "`learner` is a OneTopicLearner, which learns one"),
         ({"learner": Mixture([LinearLearner(), Mixture([ONE_TOPIC])])}, "`learner` has a"),
         ({"optimize": "weighted"}, "optimize"),

@@ -546,6 +546,17 @@ def test_the_search_is_told_of_as_on_the_screen(
     assert f"{len(trials)} candidate{'s' * (len(trials) > 1)} compared" in page
 
 
+def test_the_search_for_several_topics_is_told_by_f1() -> None:
+    candidates = [Candidate((Block("words"),), passes=passes) for passes in (None, 2)]
+    trials = [SearchResult(candidate, 0.8, 0.5, 1.0, is_better=True) for candidate in candidates]
+    tuning = Tuning(tuple(trials), interrupted=False, metric="macro-F1")
+    experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
+    assert section_texts(experiment)["tuning"] == (
+        "The best of the 2 ways tried: words, 2 passes. In cross-validation on the training "
+        "documents, it has a macro-F1 of 0.80 and the default 0.80."
+    )
+
+
 @pytest.mark.parametrize(
     ("n", "said"),
     [

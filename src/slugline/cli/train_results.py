@@ -213,5 +213,7 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
-        yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
+        metric = "" if fitted.tuning.metric == "accuracy" else f"{fitted.tuning.metric} "
+        untuned = f"{metric}by cross-validation, {first.score:.3f} untuned"
+        yield "tuned", f"{best.score:.3f}", untuned
         yield "", "", fitted.tuning.outcome

@@ -320,11 +320,12 @@ class _Run:
         if n := n_folds.get("encoder", 0):
             seconds = n * estimate_seconds(texts, "use", threads)
             announce(progress, f"encoder: encodes {work}", seconds, advice)
-        if (n := n_folds.get("tuned", 0)) and not self.corpus.multilabel:
-            topics = Topics.fit(self.corpus.topics)
+        if n := n_folds.get("tuned", 0):
+            multilabel, topics = self.corpus.multilabel, Topics.fit(self.corpus.all_topics())
             context = FitContext(n_topics=len(topics), n_jobs=threads)
-            y = topics.encode(self.corpus.topics)
-            blocks = default_blocks(choose_learner("linear").wants)
+            encode: Any = topics.encode_sets if multilabel else topics.encode
+            y = encode(self.corpus.topics)
+            blocks = default_blocks(choose_learner("linear").wants, multilabel=multilabel)
             seconds = n * tuning.estimate_seconds(texts, y, blocks, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 

@@ -67,6 +67,21 @@ def log_softmax(scores: F32) -> F32:
     return shifted
 
 
+def log_losses(scores: F32, y: Any) -> F32:
+    """Return the log loss of each row, in nats.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+        Before softmax; log-odds, if rows have several topics.
+    y : int array, shape (n_rows,), or float32 array, shape (n_rows, n_topics)
+        The topic of each row, or a 1 for each of several, whose losses are added.
+    """
+    if y.ndim > 1:
+        return (np.logaddexp(np.float32(0), scores) - y * scores).sum(axis=1)
+    return -log_softmax(scores)[np.arange(len(y)), y]
+
+
 class Calibration(NamedTuple):
     """A mixture of softmax at two temperatures and the uniform distribution.
 
@@ -338,16 +353,16 @@ def log_odds(proba: F32) -> F32:
     return np.log(np.maximum(proba, least)) - np.log(np.maximum(1 - proba, LEAST_COMPLEMENT))
 
 
-def fit_inverse_temperature(scores: F32, y: I64, weights: F32 | None = None) -> float:
+def fit_inverse_temperature(scores: F32, y: Any, weights: F32 | None = None) -> float:
     """Return the inverse temperature, between 1/7 and 55, with the lowest mean log loss.
 
-    `scores` are those of rows that were not learned from, shape (n_rows, n_topics).
+    Parameters are those of `log_losses`, of rows that were not learned from.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_factor: float) -> float:
-        log_proba = log_softmax(scores * np.float32(np.exp(log_factor)))
-        return -float(np.average(log_proba[np.arange(len(y)), y], weights=weights))
+        losses = log_losses(scores * np.float32(np.exp(log_factor)), y)
+        return float(np.average(losses, weights=weights))
 
     minimum = minimize_scalar(loss, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-2})
     return float(np.exp(minimum.x))

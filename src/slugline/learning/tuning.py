@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, I64, Mask
+from slugline.base.arrays import F32, Mask
 from slugline.base.progress import SILENT, Progress
 from slugline.base.words import percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
-from slugline.learning.calibration import fit_inverse_temperature, log_softmax
+from slugline.learning.calibration import fit_inverse_temperature, log_losses, log_odds, sigmoid
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.fit import default_passes
 from slugline.learning.linear.learner import LinearLearner
@@ -32,8 +33,8 @@ from slugline.text.terms import COLUMNS
 BUDGET = 200_000
 
 _N_FOLDS = 3
-# A candidate is better if its accuracy is no lower, and its log loss lower by this many standard
-# errors: among many, some are just lucky with the documents at hand.
+# A candidate is better if its accuracy, or F1, is no lower, and its log loss lower by this many
+# standard errors: among many, some are just lucky with the documents at hand.
 _LEAD = 2.0
 # Multiplications of each number in the rows in one pass, forward and backward.
 _PRODUCTS = 2
@@ -93,25 +94,32 @@ class Candidate:
         return f"{words} with labels smoothed by {smoothing:g}" if smoothing else words
 
 
+class Metric(NamedTuple):
+    """A metric of several topics by its name, and its function of probabilities and truth."""
+
+    name: str
+    function: Callable[[F32, F32], float]
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """The cross-validated results of a candidate, and whether it became the best.
 
     `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units),
-    at the best `inverse_temperature`.
+    at the best `inverse_temperature`. Of several topics, it is the sum over all topics.
     """
 
     candidate: Candidate
-    accuracy: float
+    score: float
     log_loss: float
     inverse_temperature: float
     is_better: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, metric: str) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
         return {
             "way": str(self.candidate),
-            "accuracy": self.accuracy,
+            metric.replace("-", "_").lower(): self.score,
             "log_loss": self.log_loss,
             "sharpness": self.inverse_temperature,
             "is_better": self.is_better,
@@ -124,15 +132,19 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Results of a search, of which the first is the default; `interrupted` if Ctrl-C ended it."""
+    """Results of a search, of which the first is the default; `interrupted` if Ctrl-C ended it.
+
+    `metric` is what their scores are: accuracy, or an F1 of several topics at the best threshold.
+    """
 
     trials: tuple[SearchResult, ...]
     interrupted: bool
+    metric: str = "accuracy"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
         return {
-            "trials": [trial.to_dict() for trial in self.trials],
+            "trials": [trial.to_dict(self.metric) for trial in self.trials],
             "best": str(self.best.candidate),
             "interrupted": self.interrupted,
         }
@@ -157,21 +169,23 @@ class Tuning:
 
 def tune(
     texts: Sequence[str],
-    y: I64,
+    y: Any,
     blocks: tuple[Block, ...],
     context: FitContext,
     *,
     budget: float = BUDGET,
     n_jobs: int | None = None,
+    metric: Metric | None = None,
 ) -> Tuning:
     """Search for the best term groups, regularisation, nets and their share, in this order.
 
     The search is deterministic: `budget` counts multiplications for each term of a document, not
     time, and a candidate that would exceed it is skipped. Ctrl-C ends the search after the current
-    one. `blocks` are the term groups to start from.
+    one. `blocks` are the term groups to start from. `metric` judges several topics a document, for
+    which `y` is as in `Learner.fit`, beside the log loss; of one topic, accuracy does.
     """
     start = Candidate(blocks)
-    validation = _CrossValidation(texts, y, context, n_jobs, start)
+    validation = _CrossValidation(texts, y, context, n_jobs, start, metric)
     search = _Search(validation, budget, context.progress)
     with catch_interrupt(context.progress, "this candidate") as interrupt:
         search.evaluate(start)
@@ -179,11 +193,12 @@ def tune(
             if interrupt.requested:
                 break
             search.evaluate(candidate)
-    return Tuning(tuple(search.trials), interrupt.requested)
+    name = {} if metric is None else {"metric": metric.name}
+    return Tuning(tuple(search.trials), interrupt.requested, **name)
 
 
 def estimate_seconds(
-    texts: Sequence[str], y: I64, blocks: tuple[Block, ...], context: FitContext
+    texts: Sequence[str], y: Any, blocks: tuple[Block, ...], context: FitContext
 ) -> float:
     """Return at most about how long a search takes, measured with a sample; 0 for few texts."""
     if len(texts) < _N_LOOKED_AT:
@@ -206,7 +221,7 @@ class _Search:
 
     def __init__(self, validation: _CrossValidation, budget: float, progress: Progress) -> None:
         self.best: Candidate
-        self._accuracy = 0.0
+        self._score = 0.0
         self._losses: F32
         self.trials: list[SearchResult] = []
         self._validation = validation
@@ -221,18 +236,16 @@ class _Search:
             return
         self._budget -= work
         scores, inverse_temperature = self._validation.scores(candidate)
-        y, weights = self._validation.y, self._validation.weights
-        accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
-        log_proba = log_softmax(scores * np.float32(inverse_temperature))
-        losses = -log_proba[np.arange(len(y)), y] * (weights / weights.mean())
-        is_better = not self.trials or (accuracy >= self._accuracy and self._is_led_by(losses))
+        scores *= np.float32(inverse_temperature)
+        score, losses = self._validation.judge(scores)
+        is_better = not self.trials or (score >= self._score and self._is_led_by(losses))
         if is_better:
-            self.best, self._accuracy, self._losses = candidate, accuracy, losses
+            self.best, self._score, self._losses = candidate, score, losses
         log_loss = float(losses.mean(dtype=np.float64))
-        result = SearchResult(candidate, accuracy, log_loss, inverse_temperature, is_better)
+        result = SearchResult(candidate, score, log_loss, inverse_temperature, is_better)
         self.trials.append(result)
         mark = "best so far" if is_better else ""
-        self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
+        self._progress.note(f"{score:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
 
     def _is_led_by(self, losses: F32) -> bool:
         lead = (self._losses - losses).astype(np.float64)
@@ -271,15 +284,18 @@ class _CrossValidation:
     def __init__(
         self,
         texts: Sequence[str],
-        y: I64,
+        y: Any,
         context: FitContext,
         n_jobs: int | None,
         start: Candidate,
+        metric: Metric | None = None,
     ) -> None:
-        self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
+        self._texts, self._y, self._context, self._n_jobs = texts, y, context, n_jobs
+        self._metric, self._n, labels = metric, len(texts), Labels.from_y(y)
+        self._truth: Any = labels.indicator(context.n_topics) if labels.multilabel else y
         weights = context.sample_weight
-        self.weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
-        folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
+        self._weights = np.ones(self._n, dtype=np.float32) if weights is None else weights
+        folds = make_folds(labels.to_topics(), min(_N_FOLDS, self._n), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._rows: dict[tuple[Block, ...], list[_FoldRows]] = {}
         self._proba: dict[_Key, F32] = {}
@@ -287,20 +303,30 @@ class _CrossValidation:
 
     def scores(self, candidate: Candidate) -> tuple[F32, float]:
         """Return scores, shape (n_documents, n_topics), and the best inverse temperature."""
-        mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
+        mean = np.zeros((self._n, self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(candidate):
             if key not in self._proba:
                 self._proba[key] = self._predict(candidate.blocks, learner, key)
             mean += np.float32(share) * self._proba[key]
-        scores = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        several = self._truth.ndim > 1
+        scores = log_odds(mean) if several else np.log(np.maximum(mean, np.finfo(np.float32).tiny))
         if candidate.net is None:  # a linear classifier's probabilities are calibrated
             return scores, 1.0
-        return scores, fit_inverse_temperature(scores, self.y, self.weights)
+        return scores, fit_inverse_temperature(scores, self._truth, self._weights)
+
+    def judge(self, scores: F32) -> tuple[float, F32]:
+        """Return accuracy, or the metric of several topics, and the loss of each document."""
+        losses = log_losses(scores, self._truth) * (self._weights / self._weights.mean())
+        if self._metric is None:
+            is_right = scores.argmax(axis=1) == self._truth
+            return float(np.average(is_right, weights=self._weights)), losses
+        counts = self._weights > 0
+        return self._metric.function(sigmoid(scores[counts]), self._truth[counts]), losses
 
     def work(self, candidate: Candidate) -> float:
         """Return the multiplications that a candidate takes, per term of the first candidate."""
         n_passes = sum(
-            _products(learner, self._context.n_topics, len(self.y))
+            _products(learner, self._context.n_topics, self._n)
             for key, learner, _ in _parts(candidate)
             if key not in self._proba
         )
@@ -311,7 +337,7 @@ class _CrossValidation:
         return self._fold_rows(blocks)[0].train.nnz
 
     def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> F32:
-        proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
+        proba = np.empty((self._n, self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
         for number, heldout in enumerate(self._folds):
             context = replace(
@@ -321,7 +347,7 @@ class _CrossValidation:
                 progress=SILENT,
             )
             rows = self._fold_rows(blocks)[number]
-            learner.fit(rows.train, self.y[~heldout], context)
+            learner.fit(rows.train, self._y[~heldout], context)
             proba[heldout] = learner.predict_proba(rows.test)
         return proba
 

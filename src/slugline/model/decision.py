@@ -94,18 +94,23 @@ class TopicDecision:
         if not y.any():
             return rule
         is_topic = y > 0
-        choices = [True] if rule.at_least_one else [False, True]
-        if is_topic.any(axis=1).mean() > _NEARLY_ALL:
-            choices.reverse()  # of two that are as good, the first one counts
-        rules = [
-            replace(rule, at_least_one=always, thresholds=np.full_like(rule.thresholds, threshold))
-            for always in choices
-            for threshold in _TRIED
-        ]
-        best = max(rules, key=lambda rule: _average_f1(rule.decide(proba), is_topic, average))
+        _, best = rule.with_common_threshold(proba, is_topic)
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
         return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
+
+    def with_common_threshold(self, proba: F32, y: Mask) -> tuple[float, TopicDecision]:
+        """Return the highest average F1 by one threshold for all topics, and that rule."""
+        choices = [True] if self.at_least_one else [False, True]
+        if y.any(axis=1).mean() > _NEARLY_ALL:
+            choices.reverse()  # of two that are as good, the first one counts
+        rules = [
+            replace(self, at_least_one=always, thresholds=np.full_like(self.thresholds, threshold))
+            for always in choices
+            for threshold in _TRIED
+        ]
+        pairs = ((_average_f1(rule.decide(proba), y, self.average), rule) for rule in rules)
+        return max(pairs, key=lambda pair: pair[0])
 
     def with_thresholds(self, thresholds: F32) -> TopicDecision:
         """Return the rule with other thresholds."""

@@ -52,7 +52,7 @@ from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from slugline.learning.net.training import History
-    from slugline.learning.tuning import Tuning
+    from slugline.learning.tuning import Metric, Tuning
 
 
 # Rows in parts ------------------------------------------------------------------------------------
@@ -239,7 +239,8 @@ def fit(
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.chosen_blocks(texts, names), None
     if settings.tune:
-        tuning = _tune(texts, labels, blocks, context, settings)
+        metric = _f1_metric(labels, topics, settings) if multilabel else None
+        tuning = _tune(texts, labels, blocks, context, settings, metric)
         blocks, learner = tuning.best.candidate.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
@@ -307,7 +308,7 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
 
 
 # What learns one topic for each text only.
-_ONE_TOPIC_OPTIONS = {"tune": "tries", "encoder": "is combined with", "descriptions": "are for"}
+_ONE_TOPIC_OPTIONS = {"encoder": "is combined with", "descriptions": "are for"}
 
 
 def _check_multilabel(settings: FitSettings) -> None:
@@ -649,10 +650,11 @@ def _context(
 
 def _tune(
     texts: Sequence[str],
-    labels: I64,
+    labels: Any,
     blocks: tuple[Block, ...],
     context: FitContext,
     settings: FitSettings,
+    metric: Metric | None,
 ) -> Tuning:
     from slugline.learning.tuning import BUDGET, estimate_seconds, tune
 
@@ -661,4 +663,19 @@ def _tune(
         work = f"`tune` tries up to 18 ways to learn from {len(texts):,} texts"
         announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
     budget = BUDGET if settings.tune is True else settings.tune
-    return tune(texts, labels, blocks, context, budget=budget, n_jobs=settings.n_jobs)
+    n_jobs = settings.n_jobs
+    return tune(texts, labels, blocks, context, budget=budget, n_jobs=n_jobs, metric=metric)
+
+
+def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
+    """Return the F1 to tune for: of the best common threshold."""
+    from slugline.learning.tuning import Metric
+
+    none, sizes = np.zeros((0, len(topics)), dtype=np.float32), np.diff(labels.indptr)
+    parents = find_parents(topics.names, settings.topic_path)
+    rule = TopicDecision.from_proba(none, none, sizes, settings.optimize, parents)
+
+    def f1(proba: F32, y: F32) -> float:
+        return rule.with_common_threshold(rule.limited(proba), y > 0)[0]
+
+    return Metric(f"{settings.optimize}-F1", f1)

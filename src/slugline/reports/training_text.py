@@ -137,10 +137,15 @@ def _sizes(topics: Sequence[TopicMetrics]) -> str:
 def _tuning(tuning: Tuning) -> str:
     default, best = tuning.trials[0], tuning.best
     it = "the default" if best is default else "it"
-    compared = "" if best is default else f" and the default {percent(default.accuracy)}"
+    several = tuning.metric != "accuracy"
+    values = [
+        number(result.score) if several else percent(result.score) for result in (best, default)
+    ]
+    compared = "" if best is default else f" and the default {values[1]}"
+    verb, end = (f"has a {tuning.metric} of", "") if several else ("gets", " right")
     return (
         f"{tuning.outcome[0].upper()}{tuning.outcome[1:]}. In cross-validation on the training "
-        f"documents, {it} gets {percent(best.accuracy)} right{compared}."
+        f"documents, {it} {verb} {values[0]}{end}{compared}."
     )
 
 
