@@ -378,7 +378,7 @@ def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
     f1, best = rule.with_common_threshold(proba, y)
     assert f1 == 1
     assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
-    assert best.given(proba).tolist() == y.tolist()
+    assert best.decide(proba).tolist() == y.tolist()
 
 
 def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
