@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -22,7 +20,7 @@ from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import BaseEvaluation
-from slugline.prediction.files import excel_file
+from slugline.prediction.files import table_file
 
 #: Labelled texts: a corpus, what `load_corpus` reads, or a pair of texts and topics.
 Data = Corpus | Source | Sequence[Source] | tuple[Iterable[str], Iterable[Topic]]
@@ -95,14 +93,9 @@ class TableResult(TitledRows):
 
     def _table(self, delimiter: str | None = ",") -> bytes:
         """Return the table as CSV, or Excel if there is no delimiter."""
-        records, file = self.to_records(), io.StringIO()
+        records = self.to_records()
         columns = [*records[0]] if records else []
-        if delimiter is None:
-            return excel_file([columns, *(record.values() for record in records)])
-        writer = csv.DictWriter(file, columns, lineterminator="\n", delimiter=delimiter)
-        writer.writeheader()
-        writer.writerows(records)
-        return file.getvalue().encode("utf-8-sig", "backslashreplace")
+        return table_file([columns, *(record.values() for record in records)], delimiter)
 
 
 def to_corpus(

@@ -31,7 +31,6 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.text.blocks import default_blocks
 from slugline.text.features import Features
-from slugline.text.sparse import ranges
 
 # Similar topics -----------------------------------------------------------------------------------
 
@@ -254,7 +253,7 @@ def _audit(
     )
     by_topic = collect(scores)
     suspicion = _suspicion(by_topic, judged, copies, seed)
-    words = _words(X, features)
+    words = X[:, : features.vocabularies_[0].n_columns]  # words come first
     return Audit(
         corpus=corpus,
         n_train=n_train,
@@ -398,15 +397,3 @@ def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> lis
         if test_row not in leaks or leaks[test_row].likeness < likeness:
             leaks[test_row] = Leak(row, test_row, likeness)
     return [leaks[row] for row in sorted(leaks)]
-
-
-def _words(X: sp.csr_array, features: Features) -> sp.csr_array:
-    """Return the columns of the words, which come first."""
-    n_words = features.vocabularies_[0].n_columns
-    # Columns ascend, so a row's words are its first entries.
-    n_before = np.concatenate([[0], np.cumsum(X.indices < n_words)])
-    starts = X.indptr[:-1]
-    lengths = n_before[X.indptr[1:]] - n_before[starts]
-    chosen = ranges(starts, lengths)
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    return sp.csr_array((X.data[chosen], X.indices[chosen], indptr), (X.shape[0], n_words))

@@ -176,17 +176,15 @@ class Neighbours(NamedTuple):
     cosine: F32
 
     def shares(self, y: Any, n_topics: int) -> F32:
-        """Return each topic's share of the sum of cosines, shape (n_rows, n_topics)."""
-        if not isinstance(y, np.ndarray):  # several topics: shares may add up to more than 1
-            ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
-            near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
-            sums = (sp.csr_array(near, shape=(len(self.rows), y.shape[0])) @ y).toarray()
-            return np.asarray(sums / np.maximum(self.cosine.sum(axis=1, keepdims=True), 1e-9))
-        shares = np.zeros((len(self.rows), n_topics), dtype=np.float32)
-        owner = np.arange(len(self.rows)).repeat(self.rows.shape[1])
-        np.add.at(shares, (owner, y[self.rows].ravel()), self.cosine.ravel())
-        total = shares.sum(axis=1, keepdims=True)
-        return np.divide(shares, total, out=shares, where=total > 0)
+        """Return each topic's share of the sum of cosines, shape (n_rows, n_topics).
+
+        Where documents have several topics, shares may add up to more than 1.
+        """
+        ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
+        near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
+        cosines = sp.csr_array(near, shape=(len(self.rows), len(self.rows)))
+        sums = (cosines @ topic_indicators(y, n_topics)).toarray()
+        return np.asarray(sums / np.maximum(self.cosine.sum(axis=1, keepdims=True), 1e-9))
 
 
 def assign_folds(y: Any, groups: Index, seed: int) -> I64:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +23,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.formats import decimal_cell
 from slugline.corpus.rows import TopicForm, format_topics
 from slugline.corpus.topic_sets import join_topics
-from slugline.prediction.files import excel_file, guard_cell
+from slugline.prediction.files import guard_cell, table_file
 
 #: Documents in a table to review, if fewer are probably wrong.
 FEWEST_TO_REVIEW = 100
@@ -197,6 +195,10 @@ class Findings:
         rows = self._copies.get(row)
         return np.zeros(0, dtype=np.intp) if rows is None else rows[rows != row]
 
+    def _near(self, row: int) -> list[int]:
+        """Return the nearest documents."""
+        return [near for near in self.audit.nearest.rows[row].tolist() if near >= 0]
+
     def _copy(self, row: int) -> int | None:
         """Return the best supported copy of a document with another topic, if any."""
         y, suspicion = self.audit.evidence.y, self.audit.suspicion
@@ -207,7 +209,7 @@ class Findings:
     def _nearest(self, row: int) -> int | None:
         """Return the nearest document of the likely topic, or else of another topic."""
         audit = self.audit
-        near, topics = [n for n in audit.nearest.rows[row].tolist() if n >= 0], audit.corpus.topics
+        near, topics = self._near(row), audit.corpus.topics
         alike = [n for n in near if topics[n] == audit.likely[row]]
         if audit.corpus.multilabel:
             added, removed = self._changes(row)
@@ -222,9 +224,7 @@ class Findings:
         return [t for t in likely if t not in topics], [t for t in topics if t not in likely]
 
     def _by_changes(self, row: int) -> list[str]:
-        near = self.audit.nearest.rows[row]
-        near = near[near >= 0].tolist()
-        reasons = []
+        near, reasons = self._near(row), []
         for changes, verdict, words in zip(
             self._changes(row), ("missing", "wrong"), ("are", "are not"), strict=True
         ):
@@ -265,8 +265,7 @@ class Findings:
         return []
 
     def _by_nearest(self, row: int) -> list[str]:
-        near = self.audit.nearest.rows[row]
-        near = near[near >= 0].tolist()
+        near = self._near(row)
         topics, likely = self.audit.corpus.topics, self.audit.likely[row]
         n_same = sum(topics[n] == topics[row] for n in near)
         n_likely = sum(topics[n] == likely for n in near)
@@ -344,29 +343,18 @@ def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None 
     """Return documents as CSV, or Excel if there is no delimiter, to write decisions into.
 
     These are in the first column. The second one has the likely topic for `relabel`, to be changed
-    if it is wrong. CSV is UTF-8 with a byte-order mark, which spreadsheets need.
+    if it is wrong. See `REVIEW_COLUMNS` and `table_file`.
     """
-    names = [*map(column_name, REVIEW_COLUMNS)]
-    lines = [dict(zip(names, REVIEW_COLUMNS, strict=True))]
+    rows_of_cells: list[Sequence[Any]] = [REVIEW_COLUMNS]
     form = review_form(findings.audit.corpus)
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]
-        lines.append(
-            {
-                "decision": "",
-                "new_topic": _cell(finding.likely, form),
-                "topic": _cell(finding.topic, form),
-                "suspicion": decimal_cell(f"{finding.suspicion:.4f}", delimiter),
-                "reasons": "; ".join(finding.reasons),
-                "text": text[:_MAX_CHARACTERS],
-                "part": finding.part,
-                "at": str(finding.at),
-                "digest": text_digest(text, finding.topic),
-            }
+        shown = text[:_MAX_CHARACTERS]
+        suspicion = decimal_cell(f"{finding.suspicion:.4f}", delimiter)
+        topics = _cell(finding.likely, form), _cell(finding.topic, form)
+        reasons, digest = "; ".join(finding.reasons), text_digest(text, finding.topic)
+        shown = shown if delimiter is None else guard_cell(shown)
+        rows_of_cells.append(
+            ("", *topics, suspicion, reasons, shown, finding.part, str(finding.at), digest)
         )
-    if delimiter is None:
-        return excel_file([line[name] for name in names] for line in lines)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, names, lineterminator="\n", delimiter=delimiter)
-    writer.writerows(line | {"text": guard_cell(line["text"])} for line in lines)
-    return table.getvalue().encode("utf-8-sig", "backslashreplace")
+    return table_file(rows_of_cells, delimiter)

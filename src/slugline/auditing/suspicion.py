@@ -43,18 +43,12 @@ class TopicEvidence:
 
     def likely(self, y: I64) -> I64:
         """Return the likeliest topic other than `y` of each document, shape (n_rows,)."""
-        scores = self.scores + np.float32(_NEAREST) * self.shares
-        scores[np.arange(len(y)), y] = -np.inf
-        return scores.argmax(axis=1)
+        return _best_other(self.scores + np.float32(_NEAREST) * self.shares, y)
 
     def against(self, y: I64) -> F64:
         """Return the evidence against topic `y` of each document, on no scale, shape (n_rows,)."""
-        rows = np.arange(len(y))
-        scores = self.scores.copy()
-        score = _bend(scores[rows, y])
-        scores[rows, y] = -np.inf
-        best = scores.argmax(axis=1)
-        lead = _OTHER * _bend(scores[rows, best]) - score
+        rows, best = np.arange(len(y)), _best_other(self.scores, y)
+        lead = _OTHER * _bend(self.scores[rows, best]) - _bend(self.scores[rows, y])
         return lead - _NEAREST * self.shares[rows, y] - _CONFUSED * self._confusion(y, best)
 
     def _confusion(self, y: I64, best: I64) -> F64:
@@ -64,12 +58,8 @@ class TopicEvidence:
         their own counts.
         """
         n_rows, n_topics = self.scores.shape
-        rows = np.arange(n_rows)
-        scores = self.scores.copy()
-        score = scores[rows, self.y]
-        scores[rows, self.y] = -np.inf
-        over = scores.argmax(axis=1)
-        is_under = score < scores[rows, over]
+        rows, over = np.arange(n_rows), _best_other(self.scores, self.y)
+        is_under = self.scores[rows, self.y] < self.scores[rows, over]
         pairs = np.bincount(
             self.y[is_under] * n_topics + over[is_under], minlength=n_topics * n_topics
         ).reshape(n_topics, n_topics)
@@ -79,6 +69,13 @@ class TopicEvidence:
         together = pairs[y, best] - itself + _PRIOR * by_chance
         of_all = (pairs.sum(axis=1)[y] - itself + _PRIOR) * by_chance
         return np.asarray(np.maximum(np.log(together / of_all), 0))
+
+
+def _best_other(scores: F32, y: I64) -> I64:
+    """Return the topic other than `y` that has the highest score, shape (n_rows,)."""
+    others = scores.copy()
+    others[np.arange(len(y)), y] = -np.inf
+    return others.argmax(axis=1)
 
 
 def _bend(scores: F32) -> F64:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from slugline.base.arrays import Mask
 from slugline.corpus.documents import Topics
-from slugline.corpus.topic_sets import TopicSet, as_sets
+from slugline.corpus.topic_sets import as_sets
+from slugline.evaluation.multilabel import count_decisions
+from slugline.text.sparse import row_lengths
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
@@ -138,17 +139,24 @@ def topic_changes(
     order = sorted(all_topics, key=lambda topic: (-occurring[topic], topic))
     encode = partial(Topics(order).encode_sets, dtype=bool)
     true, old, new = map(encode, (topics, before, after))
-    columns = [part.tocsc() for part in (true, old, new)]
-    rows = [
-        _changes([part[:, [n]].toarray()[:, 0] for part in columns], before, after)
-        for n in range(len(order))
-    ]
-    overall = _split(*(np.diff((part != true).tocsr().indptr) == 0 for part in (old, new)))
-    worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall, answered])
-    changes = [
-        TopicChange(topic=topic, n_corrections=n_corrections[topic], is_worse=is_worse, **row)
-        for topic, row, is_worse in zip(order, rows, worse, strict=False)
-    ]
+    found_before, n_documents, given_before = count_decisions(true, old, axis=0)
+    found_after, _, given_after = count_decisions(true, new, axis=0)
+    was_wrong, is_wrong = (true != old).tocsr(), (true != new).tocsr()
+    n_better, n_worse = (was_wrong > is_wrong).sum(axis=0), (is_wrong > was_wrong).sum(axis=0)
+    was_right, is_right = (row_lengths(wrong.indptr) == 0 for wrong in (was_wrong, is_wrong))
+    overall = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
+    by_topic = zip(n_better.tolist(), n_worse.tolist(), strict=True)
+    worse = clearly_worse([*by_topic, overall, answered])
+    takers: list[Counter[str]] = [Counter() for _ in order]
+    for row, column in zip(*(true.multiply(old) > new).nonzero(), strict=True):
+        takers[column].update(name for name in after[row] if name not in before[row])
+    counts = found_before, found_after, given_before, given_after, n_better, n_worse
+    fields = (
+        *(order, n_documents.tolist(), [n_corrections[topic] for topic in order]),
+        *(count.tolist() for count in counts),
+        [taken.most_common(1)[0][0] if taken else None for taken in takers],
+    )
+    changes = [TopicChange(*values) for values in zip(*fields, worse[:-2], strict=True)]
     return changes, worse[-2], worse[-1]
 
 
@@ -180,30 +188,6 @@ def sign_test_p_value(n_better: int, n_worse: int) -> float:
     from scipy.special import bdtr
 
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0
-
-
-def _changes(
-    masks: Sequence[Mask], before: Sequence[TopicSet], after: Sequence[TopicSet]
-) -> dict[str, Any]:
-    has, had, gets = masks
-    n_better, n_worse = _split(had == has, gets == has)
-    rows = np.flatnonzero(has & had & ~gets).tolist()
-    lost = Counter(name for row in rows for name in after[row] if name not in before[row])
-    return {
-        "n_documents": int(has.sum()),
-        "n_found_before": int((has & had).sum()),
-        "n_found_after": int((has & gets).sum()),
-        "n_given_before": int(had.sum()),
-        "n_given_after": int(gets.sum()),
-        "n_better": n_better,
-        "n_worse": n_worse,
-        "taken_by": lost.most_common(1)[0][0] if lost else None,
-    }
-
-
-def _split(before: Mask, after: Mask) -> tuple[int, int]:
-    """Return how many are right only after, and how many only before."""
-    return int((after & ~before).sum()), int((before & ~after).sum())
 
 
 def _f1(n_found: int, n_named: int) -> float:

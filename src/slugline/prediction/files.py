@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import gzip
 import io
@@ -330,6 +331,18 @@ def excel_file(rows: Iterable[Iterable[Any]]) -> bytes:
             table.writerow(map(table.cell, row))
         table.save()
     return file.getvalue()
+
+
+def table_file(rows: Iterable[Iterable[Any]], delimiter: str | None) -> bytes:
+    """Return rows of values as CSV, or as an Excel file if there is no delimiter.
+
+    CSV is UTF-8 with a byte-order mark, which spreadsheets need.
+    """
+    if delimiter is None:
+        return excel_file(rows)
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n", delimiter=delimiter).writerows(rows)
+    return table.getvalue().encode("utf-8-sig", "backslashreplace")
 
 
 def _import_openpyxl() -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slugline.base.files import file_sha256, file_state
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import DataError, OptionError, SluglineError
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
@@ -116,6 +116,10 @@ class ServedModel:
 # All models of a server ---------------------------------------------------------------------------
 
 
+class UnknownModelError(DataError):
+    """A request for a model that the server doesn't have."""
+
+
 class Models:
     """Models by name. A request keeps its model when another version replaces it.
 
@@ -158,14 +162,19 @@ class Models:
         """Return all models, in their order."""
         return list(self._models.values())
 
-    def get(self, name: str | None) -> ServedModel | None:
-        """Return the model of a name, the default one for None, or None if there is none."""
-        return self.default if name is None else self._models.get(name)
+    def get(self, name: str | None) -> ServedModel:
+        """Return the model of a name, the default one for None.
 
-    def unknown(self, name: str | None) -> str:
-        """Return the message that there is no model of a name, and which there are."""
-        names = ", ".join(self._models)
-        return f"there is no model {str(name)[:100]!r}; there are: {names}."
+        Raises
+        ------
+        UnknownModelError : if there is none.
+        """
+        if name is None:
+            return self.default
+        if name not in self._models:
+            names = ", ".join(self._models)
+            raise UnknownModelError(f"there is no model {name[:100]!r}; there are: {names}.")
+        return self._models[name]
 
     def refresh(self, *, even_refused: bool = False) -> list[str]:
         """Read the files that have changed; return the names of the models that were replaced.

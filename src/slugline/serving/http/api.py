@@ -17,12 +17,11 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
-from slugline.model.routing import N_GUESSES, Route
+from slugline.model.routing import Route
 from slugline.serving import messages
 from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
-from slugline.serving.settings import LimitError
 
 # Requests and replies -----------------------------------------------------------------------------
 
@@ -101,7 +100,7 @@ async def classify(request: Request) -> Response:
     state = app_state(request)
     body = parse_json(await _json(request, state), _classify)
     texts = _texts(body)
-    _check(state, texts, explain=body.explain, top=body.top)
+    state.settings.limits.check(texts, explain=body.explain, top=body.top)
     model = find_model(request, body.model)
     texts, note = messages.with_columns(model, texts, body.columns)
     if state.settings.log_texts:
@@ -140,7 +139,7 @@ async def explain_text(request: Request) -> Response:
     """Explain which words speak for a topic."""
     state = app_state(request)
     body = parse_json(await _json(request, state), _explain)
-    _check(state, [body.text], explain=True)
+    state.settings.limits.check([body.text], explain=True)
     model = find_model(request, body.model)
     reply = await in_time(state.run(messages.explain_score, model, body), state)
     return json_response(reply)
@@ -150,7 +149,7 @@ async def correct(request: Request) -> Response:
     """Store a correction; it is on disk when the reply comes."""
     state = app_state(request)
     body = parse_json(await _json(request, state), _correct)
-    _check(state, [body.text])
+    state.settings.limits.check([body.text])
     return json_response(await keep_correction(request, body), 201)
 
 
@@ -263,12 +262,8 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def find_model(request: Request, name: str | None) -> ServedModel:
-    """Return a model by its name, also for the reply's headers; HttpProblem 404 if unknown."""
-    models = app_state(request).models
-    model = models.get(name)
-    if model is None:
-        raise HttpProblem(404, models.unknown(name))
-    request.state.model = model
+    """Return a model by its name, also for the reply's headers; see `Models.get`."""
+    request.state.model = model = app_state(request).models.get(name)
     return model
 
 
@@ -323,10 +318,3 @@ def _texts(body: ClassifyRequest) -> list[str]:
     if isinstance(body.texts, list) and body.text is msgspec.UNSET:
         return body.texts
     raise HttpProblem(422, "give either `text` or `texts`.")
-
-
-def _check(state: AppState, texts: list[str], explain: bool = False, top: int = N_GUESSES) -> None:
-    try:
-        state.settings.limits.check(texts, explain=explain, top=top)
-    except LimitError as error:
-        raise HttpProblem(422, f"{error}", index=error.index) from None

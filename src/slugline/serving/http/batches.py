@@ -87,11 +87,7 @@ class Metrics:
             status = status // 100 * 100
         self._memory[self._own + self._requests[operation, model, status]] += 1
 
-    def observe(self, name: str, value: float) -> None:
-        """Add a value to a histogram."""
-        self.observe_all(name, (value,))
-
-    def observe_all(self, name: str, values: Sequence[float]) -> None:
+    def observe(self, name: str, *values: float) -> None:
         """Add values to a histogram."""
         edges = _HISTOGRAMS[name][1]
         first = self._own + self._first[name]
@@ -320,7 +316,7 @@ class BatchQueue:
         metrics.observe("batch_size", len(routes))
         metrics.add("documents_total", len(routes))
         metrics.add("unsure_total", sum(route.reason is not None for route in routes))
-        metrics.observe_all("confidence", [route.probability for route in routes])
+        metrics.observe("confidence", *(route.probability for route in routes))
 
 
 def _n_texts(batch: _Batch) -> int:

@@ -19,6 +19,7 @@ from slugline.errors import SluglineError, StoreError
 from slugline.serving.http.batches import PAGE
 from slugline.serving.http.bodies import HttpProblem, busy_problem, content_length, problem_response
 from slugline.serving.http.state import client_address
+from slugline.serving.model import UnknownModelError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -264,7 +265,8 @@ def to_problem(error: Exception, scope: Scope) -> HttpProblem:
         _log.error("corrections can't be kept: %s", error)
         return HttpProblem(503, f"{error}", headers={"Retry-After": "10"})
     if isinstance(error, SluglineError):
-        return HttpProblem(422, f"{error}")
+        status = 404 if isinstance(error, UnknownModelError) else 422
+        return HttpProblem(status, f"{error}", index=getattr(error, "index", None))
     request_id = scope["state"]["request_id"]
     _log.error(
         *("request %s to %s failed", request_id, _path(scope)),

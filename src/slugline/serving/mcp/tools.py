@@ -13,7 +13,7 @@ from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.serving import messages
-from slugline.serving.model import Models, ServedModel
+from slugline.serving.model import Models
 from slugline.serving.settings import Limits
 
 # Requests and replies -----------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class ModelTools:
     def classify(self, request: ClassifyArguments) -> messages.Classification:
         """Classify texts."""
         self.limits.check(request.texts, explain=request.explain, top=request.top)
-        model = self.model(request.model)
+        model = self.models.get(request.model)
         texts, note = messages.with_columns(model, request.texts, request.columns)
         routes = [
             route
@@ -131,11 +131,11 @@ class ModelTools:
     def explain(self, request: messages.ExplainRequest) -> messages.ExplanationReply:
         """Explain which words speak for a topic."""
         self.limits.check([request.text], explain=True)
-        return messages.explain_score(self.model(request.model), request)
+        return messages.explain_score(self.models.get(request.model), request)
 
     def list_topics(self, request: ListTopicsArguments) -> TopicList:
         """List the topics of a model."""
-        model = self.model(request.model)
+        model = self.models.get(request.model)
         return TopicList(
             model=model.name,
             version=model.digest,
@@ -151,16 +151,9 @@ class ModelTools:
         if self.store is None:
             raise DataError("no corrections are taken here; start with --allow-corrections FILE.")
         self.limits.check([request.text])
-        model = self.model(request.model)
+        model = self.models.get(request.model)
         [route] = model.route([request.text])
         return messages.store_correction(self.store, model, request, route)
-
-    def model(self, name: str | None) -> ServedModel:
-        """Return a model by its name, the first one for None; DataError if there is none."""
-        model = self.models.get(name)
-        if model is None:
-            raise DataError(self.models.unknown(name))
-        return model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,34 +51,25 @@ class Upload:
     ----------
     name : str
         The user's name for it.
+    file : temporary file
+    source : RowReader
+        What is known of it from the first rows, such as its format.
     columns : list of str
         Those of the first rows; empty if the format has no names for them.
     text : sequence of str, or None
         The columns that hold the text; None if unknown, and none if columns have no names.
-    encoding : str or None
-        The detected encoding; None for UTF-8.
-    has_names : bool
-        Whether its columns have names.
-    unit : str
-        The word for a row: "line", "item" or "row".
-    is_excel : bool
-        Whether it is an Excel file.
     """
 
     name: str
+    file: Any
+    source: RowReader
     columns: list[str]
     text: Sequence[str] | None
-    encoding: str | None
-    has_names: bool
-    unit: str
-    is_excel: bool
-    _file: Any
-    _first_rows: RowReader
     _rows: RowReader | None = None
 
     def close(self) -> None:
         """Delete the file."""
-        self._file.close()
+        self.file.close()
 
     def answers(self, router: Router) -> Iterator[list[Prediction | BadRow]]:
         """Yield the predictions for some rows at a time.
@@ -87,11 +78,10 @@ class Upload:
         ------
         DataError : if the file can't be read further, or has too many rows.
         """
-        text = self.text or None
         n_rows = 0
         try:
-            self._rows = read_rows(self._file.name, encoding=self.encoding)
-            for batch in predict_rows(router, self._rows, text=text, limits=_LIMITS):
+            self._rows = read_rows(self.file.name, encoding=self.source.encoding)
+            for batch in predict_rows(router, self._rows, text=self.text or None, limits=_LIMITS):
                 if n_rows >= _MOST_ROWS:
                     raise DataError(
                         f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
@@ -100,19 +90,25 @@ class Upload:
                 yield batch
                 n_rows += len(batch)
         except SluglineError as error:
-            raise DataError(_for_people(error, self._file.name, self.name)) from error
+            raise DataError(_for_people(error, self.file.name, self.name)) from error
+
+    @property
+    def is_excel(self) -> bool:
+        """Whether it is an Excel file."""
+        return self.source.format == "xlsx"
 
     def dialect(self, router: Router) -> TableDialect:
         """Return how to write a CSV file of answers."""
-        return answer_dialect(self._first_rows, router, ",")
+        return answer_dialect(self.source, router, ",")
 
     def answer_file(self, file: BinaryIO, router: Router) -> AnswerFile:
         """Return a table of answers to write to: in Excel if the upload is, else CSV."""
-        columns = answer_columns(router, 1)
+        source, columns = self.source, answer_columns(router, 1)
         if self.is_excel:
-            return ExcelAnswers(file, self._first_rows, columns)
+            return ExcelAnswers(file, source, columns)
         return AnswerFile(
-            *(file, self.dialect(router), self.unit, columns, self.has_names), guards_formulas=True
+            *(file, self.dialect(router), source.unit, columns, source.has_names),
+            guards_formulas=True,
         )
 
     def share_read(self) -> float | None:
@@ -168,20 +164,10 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
 def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) -> Upload:
     rows = read_rows(file.name, layout=model.fitted.layout)
     head = peek(rows)
-    columns: Sequence[str] = ()
-    if rows.has_names:
-        columns = find_columns(name, head, text or None, layout=rows.layout)[0]
-    return Upload(
-        name=name,
-        columns=column_names(head) if rows.has_names else [],
-        text=None if rows.has_names and not columns else columns,
-        encoding=rows.encoding,
-        has_names=rows.has_names,
-        unit=rows.unit,
-        is_excel=rows.format == "xlsx",
-        _file=file,
-        _first_rows=rows,
-    )
+    if not rows.has_names:
+        return Upload(name, file, rows, [], ())
+    columns = find_columns(name, head, text or None, layout=rows.layout)[0]
+    return Upload(name, file, rows, column_names(head), columns or None)
 
 
 def _for_people(error: SluglineError, path: str, name: str) -> str:
@@ -277,7 +263,8 @@ async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> As
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     columns = [replace_surrogates(name) for name in upload.columns]
     text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
-    yield _line(columns=columns, text=text, encoding=upload.encoding, unit=upload.unit)
+    source = upload.source
+    yield _line(columns=columns, text=text, encoding=source.encoding, unit=source.unit)
     if upload.text is None:
         return
     n_rows = 0
