@@ -17,7 +17,6 @@ from slugline.stream.engine import (
     group_blocks,
     split_group,
     sum_group,
-    sum_group_storing,
 )
 from slugline.text.words import map_in_order
 
@@ -65,15 +64,17 @@ def doubled(block: Any, more: float, into: Arrays | None = None) -> Arrays:
 
 def test_a_group_is_added_up_and_keeps_what_its_blocks_keep() -> None:
     blocks = [np.array([1.0]), np.array([2.0])]
-    assert sum_group(doubled, zip(blocks), (1.0,))[0] == [8]
+    (total,), _ = sum_group(doubled, zip(blocks), (1.0,))
+    assert total == [8]
     zeros = (np.zeros(1),)
-    assert sum_group(doubled, zip(blocks), (1.0,), zeros)[0] == [8]
+    (total,), _ = sum_group(doubled, zip(blocks), (1.0,), zeros)
+    assert total == [8]
 
     def keeping(block: Any, into: Arrays | None = None) -> Any:
         return doubled(block, 0.0, into), float(block[0])
 
-    total, kept = sum_group_storing(keeping, blocks, ())
-    assert (total[0].tolist(), kept) == ([6], [1, 2])
+    (total,), kept = sum_group(keeping, zip(blocks), (), stores=True)
+    assert (total.tolist(), kept) == ([6], [1, 2])
 
 
 def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:

@@ -237,7 +237,10 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
-    assert read(packed)[:2] == ([FilePartition((str(packed),), ReadOptions(several=False))], ROWS)
+    assert read(packed)[:2] == (
+        [FilePartition(ReadOptions(several=False), paths=(str(packed),))],
+        ROWS,
+    )
     found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
     assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS

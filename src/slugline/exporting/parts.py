@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import I64, U8, U64, Integers, Mask
+from slugline.base.arrays import I64, U8, U64, Integers
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.linear.learner import LinearLearner
@@ -35,8 +35,7 @@ from slugline.text.words import TRANSLATION, character_classes
 
 # Packed arrays ------------------------------------------------------------------------------------
 
-_BITS = 7
-_MOST_BYTES = 10  # of a 64-bit number
+_BITS = 7  # of a number, in each of its bytes
 
 
 class PackedBundle(NamedTuple):
@@ -83,19 +82,14 @@ def varints(numbers: Integers) -> bytes:
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
     """
-    remaining = numbers.ravel().astype(np.uint64)
-    columns: list[U8] = []
-    used: list[Mask] = []
-    more = np.ones(len(remaining), dtype=bool)
-    while more.any() and len(columns) < _MOST_BYTES:
-        low = (remaining & np.uint64(0x7F)).astype(np.uint8)
-        remaining = remaining >> np.uint64(_BITS)
-        used.append(more)
-        more = more & (remaining > 0)
-        columns.append(np.where(more, low | np.uint8(0x80), low))
-    if not columns:
-        return b""
-    return np.stack(columns, axis=1)[np.stack(used, axis=1)].tobytes()
+    n_bits = max(1, int(numbers.max(initial=0)).bit_length())
+    shifts = np.arange(0, n_bits, _BITS, dtype=np.uint64)
+    groups = numbers.ravel().astype(np.uint64)[:, np.newaxis] >> shifts
+    has_byte = groups > 0
+    has_byte[:, 0] = True
+    data = (groups & np.uint64(0x7F)).astype(np.uint8)
+    data[:, :-1] |= has_byte[:, 1:] * np.uint8(0x80)
+    return data[has_byte].tobytes()
 
 
 def runs_of(table: U8) -> I64:

@@ -25,7 +25,7 @@ from slugline.base.clusters import connected, is_lost
 from slugline.errors import ClusterError, DataError, SluglineError
 from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.dask_tasks import DaskTasks, Future, release
-from slugline.stream.engine import Engine, assign_workers, split_group, sum_group, sum_group_storing
+from slugline.stream.engine import Engine, assign_workers, split_group, sum_group
 from slugline.stream.source import DaskPartition, Partition, make_portable
 from slugline.stream.topic_parallel import MAX_LOSSES, TopicParallelEngine, plan_workers
 
@@ -104,14 +104,14 @@ def sum_blocks(
 ) -> Arrays:
     """Return the sum of a function over blocks with their stored values, added to `before`."""
     pairs = zip(blocks) if stored is None else zip(blocks, stored, strict=True)
-    return sum_group(function, pairs, shared, _copy(before))
+    return sum_group(function, pairs, shared, _copy(before))[0]
 
 
 def sum_blocks_storing(
     function: BlockFunction, shared: tuple[Any, ...], blocks: list[Any], before: Arrays | None
 ) -> tuple[Arrays, list[Any]]:
     """Return such a sum, and the value to store for each block."""
-    return sum_group_storing(function, blocks, shared, _copy(before))
+    return sum_group(function, zip(blocks), shared, _copy(before), stores=True)
 
 
 def _copy(arrays: Arrays | None) -> Arrays | None:

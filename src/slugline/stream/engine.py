@@ -134,29 +134,21 @@ def sum_group(
     blocks: Iterable[tuple[Any, ...]],
     shared: tuple[Any, ...],
     into: Arrays | None = None,
-) -> Arrays:
+    *,
+    stores: bool = False,
+) -> tuple[Arrays, list[Any]]:
     """Return the sum of a function over tuples of a block and its stored value, if any.
 
-    See `BlockSums.sum_blocks`; `into` is what to add to.
+    If it `stores`, the function also returns a value to store for each block; these come second.
+    See `BlockSums`; `into` is what to add to.
     """
-    total: Any = into
-    for block in blocks:
-        total = function(*block, *shared, into=total)
-    return total
-
-
-def sum_group_storing(
-    function: BlockFunction,
-    blocks: Iterable[Any],
-    shared: tuple[Any, ...],
-    into: Arrays | None = None,
-) -> tuple[Arrays, list[Any]]:
-    """Return such a sum, and the value to store for each block."""
     total: Any = into
     values = []
     for block in blocks:
-        total, value = function(block, *shared, into=total)
-        values.append(value)
+        total = function(*block, *shared, into=total)
+        if stores:
+            total, value = total
+            values.append(value)
     return total, values
 
 

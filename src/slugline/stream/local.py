@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import F16
 from slugline.errors import OutputError, os_errors_as
 from slugline.learning.linear.sums import Arrays, BlockFunction
-from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group, sum_group_storing
+from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
 from slugline.stream.source import Batch, Partition
 from slugline.text.words import map_in_order
 
@@ -184,23 +184,13 @@ class LocalEngine(Engine):
         self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None
     ) -> Arrays:
         """Return the sum of a function over all blocks; see `BlockSums`."""
-
-        def work(group: slice, buffer: Arrays | None) -> tuple[Arrays, list[Any]]:
-            blocks = self._read_group(group)
-            pairs = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
-            return sum_group(function, pairs, shared, buffer), []
-
-        return self._sum(work, into)[0]
+        return self._sum(function, shared, stored, into)[0]
 
     def sum_blocks_storing(
         self, function: BlockFunction, *shared: Any, into: Arrays | None = None
     ) -> tuple[Arrays, Any]:
         """Return such a sum, and the values to store for blocks; see `BlockSums`."""
-
-        def work(group: slice, buffer: Arrays | None) -> tuple[Arrays, list[Any]]:
-            return sum_group_storing(function, self._read_group(group), shared, buffer)
-
-        return self._sum(work, into)
+        return self._sum(function, shared, None, into, stores=True)
 
     def topic_parallel(self, n_columns: int, width: int, n_tasks: int) -> None:
         """Return None: descents run one after another, each on all threads."""
@@ -212,19 +202,29 @@ class LocalEngine(Engine):
         return map_in_order(work, range(len(self._store)), self._n_threads)
 
     def _sum(
-        self, work: Callable[[slice, Arrays | None], tuple[Arrays, list[Any]]], into: Arrays | None
+        self,
+        function: BlockFunction,
+        shared: tuple[Any, ...],
+        stored: Any,
+        into: Arrays | None,
+        *,
+        stores: bool = False,
     ) -> tuple[Arrays, list[Any]]:
-        """Sum groups; `work` returns the sum of one, for which it has a buffer, and its values."""
+        """Return the sum over all groups, and the values that it `stores` for blocks."""
         pool = BufferPool()
         if into is not None:  # buffers of the same shapes are likely to be wanted again
             pool = self._pool
             pool.reset(into)
+
+        def work(group: slice) -> tuple[Arrays, list[Any]]:
+            blocks = self._read_group(group)
+            pairs = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
+            return sum_group(function, pairs, shared, pool.take(), stores=stores)
+
         total, values = TreeSum(pool), list[Any]()
-        for arrays, group_values in map_in_order(
-            lambda group: work(group, pool.take()), self._groups, self._n_threads, n_waiting=0
-        ):
-            total.append(arrays)
-            values.extend(group_values)
+        for sums, stored_values in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
+            total.append(sums)
+            values.extend(stored_values)
         return total.result(), values
 
     def _read_group(self, group: slice) -> Iterator[Any]:

@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import pickle
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
@@ -39,17 +40,22 @@ class Batch(NamedTuple):
     schemas: tuple[labelled.SourceSchema, ...] = ()
 
 
-class Partition(Protocol):
-    """Some consecutive documents of a source."""
+@dataclass(frozen=True)
+class Partition(ABC):
+    """Some consecutive documents of a source.
 
-    @property
-    def is_local(self) -> bool:
-        """Whether only this process can read it; if not, it can be pickled and read elsewhere."""
+    Attributes
+    ----------
+    is_local : bool
+        Whether only this process can read it; if not, it can be pickled and read elsewhere.
+    paths : tuple of str
+        The files that must exist where it is read.
+    """
 
-    @property
-    def paths(self) -> Sequence[str]:
-        """The files that must exist where it is read."""
+    is_local: bool = field(default=False, kw_only=True)
+    paths: tuple[str, ...] = field(default=(), kw_only=True)
 
+    @abstractmethod
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time.
 
@@ -60,13 +66,11 @@ class Partition(Protocol):
 
 
 @dataclass(frozen=True)
-class FilePartition:
+class FilePartition(Partition):
     """Whole files, one after another."""
 
-    paths: tuple[str, ...]
     options: rows.ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
-    is_local: bool = False
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
@@ -81,11 +85,10 @@ class FilePartition:
 
 
 @dataclass(frozen=True)
-class FileRange:
+class FileRange(Partition):
     """A range of the rows of a Parquet file, or of the bytes of a JSONL file."""
 
     read: Callable[[str, int, int], readers.RowReader]
-    path: str
     # Where it starts, and where the next one does.
     first: int
     end: int
@@ -93,27 +96,21 @@ class FileRange:
     layout: labelled.SourceLayout
     options: rows.ReadOptions
     rows_per_block: int
-    is_local: bool = False
-
-    @property
-    def paths(self) -> Sequence[str]:
-        """The file."""
-        return (self.path,)
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        reader = self.read(self.path, self.first, self.end)
+        [path] = self.paths
+        reader = self.read(path, self.first, self.end)
         file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
         return read_batches([file], self.rows_per_block)
 
 
 @dataclass(frozen=True)
-class DocumentsInMemory:
+class DocumentsInMemory(Partition):
     """One batch of documents."""
 
     batch: Batch
-    is_local: bool = True
-    paths: tuple[str, ...] = ()
+    is_local: bool = field(default=True, kw_only=True)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batch."""
@@ -121,12 +118,10 @@ class DocumentsInMemory:
 
 
 @dataclass(frozen=True)
-class SerializedDocuments:
+class SerializedDocuments(Partition):
     """One batch of documents in few bytes, which come from this process or one that it trusts."""
 
     data: bytes
-    is_local: bool = False
-    paths: tuple[str, ...] = ()
 
     @classmethod
     def from_batch(cls, batch: Batch) -> SerializedDocuments:
@@ -367,7 +362,7 @@ def _file_partitions(
     for file in files:
         size = _estimate_size(file, options)
         if merged and (size is None or n_merged + size > MAX_MERGED_BYTES):
-            yield FilePartition(tuple(merged), options, rows_per_block)
+            yield FilePartition(options, rows_per_block, paths=tuple(merged))
             merged, n_merged = [], 0
         if size is not None and size <= MAX_MERGED_BYTES:
             merged.append(file)
@@ -376,9 +371,9 @@ def _file_partitions(
             yield from ranges
         else:
             is_local = size is None or size > MAX_UNSPLIT_BYTES
-            yield FilePartition((file,), options, rows_per_block, is_local)
+            yield FilePartition(options, rows_per_block, is_local=is_local, paths=(file,))
     if merged:
-        yield FilePartition(tuple(merged), options, rows_per_block)
+        yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
 
 def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
@@ -425,7 +420,9 @@ def _split_file(file: str, size: int, options: rows.ReadOptions, n_rows: int) ->
         return []
     _, layout = labelled.read_layout(readers.read_rows(file, format=form), options)
     return [
-        FileRange(read, file, first, end, (first, end) == bounds[-1], layout, options, n_rows)
+        FileRange(
+            *(read, first, end, (first, end) == bounds[-1], layout, options, n_rows), paths=(file,)
+        )
         for first, end in bounds
     ]
 
@@ -453,7 +450,7 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
 
 
 @dataclass(frozen=True)
-class DaskPartition:
+class DaskPartition(Partition):
     """A partition of a Dask collection."""
 
     number: int  # Counted from 0, for messages
@@ -461,8 +458,6 @@ class DaskPartition:
     rows_per_block: int
     delayed: Any = None  # What computes it
     data: Any = None  # The computed result
-    is_local: bool = False
-    paths: tuple[str, ...] = ()
 
     def batches(self) -> Iterator[Batch]:
         """Compute it in this process if need be, and yield the documents, a block at a time."""
