@@ -14,7 +14,8 @@ from slugline.cli.app import COMMANDS
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
 from slugline.corrections.learning import DEFAULT_WEIGHT
 from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
-from slugline.learning.encoder.encoder import MAX_TOKENS, MAX_WIDTH
+from slugline.learning.encoder import e5, universal
+from slugline.learning.encoder.encoder import MAX_WIDTH
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.thresholds import CONFIDENCE, MAX_PREDICTIONS
@@ -97,7 +98,8 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert f"up to {n_passages} passages" in words_of("explanation/comparison.md")
 
     encoder = words_of("explanation/encoder.md")
-    assert f"Only the first {MAX_TOKENS} tokens" in encoder
+    assert f"Only the first {universal.MAX_TOKENS} tokens" in encoder
+    assert f"The first {e5.MAX_TOKENS} tokens" in encoder
     assert f"1 to {MAX_WIDTH:,} columns" in encoder
 
     many = words_of("howto/many-files.md")

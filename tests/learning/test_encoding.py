@@ -164,6 +164,43 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
 
 
+def test_long_texts_are_encoded_in_smaller_batches() -> None:
+    letters = Letters()
+    texts = [f"{number}{'a' * size}" for number, size in enumerate([50_000, *[5_000] * 5, 9, 9])]
+    encode(texts, letters)
+    assert letters.calls == [1, 3, 4]
+
+
+def test_a_few_texts_are_shared_by_all_threads() -> None:
+    encoder = ThreadSafe()
+    encode(TEXTS[:2], encoder, n_jobs=2)
+    assert len(encoder.threads) == 2
+
+
+@pytest.mark.parametrize(("seconds", "notes"), [(0.05, []), (2.0, ["about 23 minutes"])])
+def test_long_work_is_noted_after_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, notes: list[str]
+) -> None:
+    now = 0.0
+
+    class Slow(Letters):
+        def encode(self, texts: list[str]) -> Any:
+            nonlocal now
+            now += seconds * len(texts)
+            return super().encode(texts)
+
+    class Noted(Told):
+        def note(self, text: str) -> None:
+            assert self.said == [0]
+            notes_read.append(text)
+
+    notes_read: list[str] = []
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    encode(TEXTS, Slow(), progress=Noted())
+    beginning = "encoding 700 texts with letters, which takes "
+    assert notes_read == [f"{beginning}{note}" for note in notes]
+
+
 def test_what_are_no_texts_is_refused() -> None:
     with pytest.raises(DataError, match="document 1 is of type int"):
         encode(["a", 1], Letters())  # type: ignore[list-item]

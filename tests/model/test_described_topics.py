@@ -219,7 +219,7 @@ class Use(Meanings):
 @pytest.fixture
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have topics.csv and docs.csv in the folder, and an encoder that knows their words."""
-    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
     lines = [f"{name},{text}" for name, text in DESCRIBED.items()]
     (tmp_path / "topics.csv").write_text("\n".join(["name,description", *lines]) + "\n")
     rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True) if topic != "ore"]

