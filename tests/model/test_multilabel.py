@@ -265,10 +265,46 @@ def test_a_net_finds_its_best_epoch_on_documents_of_several_topics() -> None:
         model.fit(["wheat", "oil"] * 9, ["a", "b"] * 9, validation_data=(["wheat"], [["a"]]))
 
 
-def test_a_net_learns_several_topics_from_all_documents_at_once(net: TopicClassifier) -> None:
-    for model in (TopicClassifier(learner=NET), TopicClassifier.from_fitted(net.fitted_)):
-        with pytest.raises(OptionError, match="not batch by batch"):
-            model.partial_fit(TEXTS, SETS, TOPICS)
+@pytest.mark.parametrize("size", [400, 80])
+def test_batches_teach_a_net_several_topics(size: int, tmp_path: Path) -> None:
+    texts, sets = documents(1200, seed=7)
+    model = TopicClassifier(learner=NET, n_jobs=1)
+    for i in range(0, 1200, size):
+        model.partial_fit(texts[i : i + size], sets[i : i + size], TOPICS)
+    assert micro_f1(model) > 0.9
+    assert () in model.predict(NEW_TEXTS).tolist()
+    truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
+    proba = model.predict_proba(NEW_TEXTS)
+    np.testing.assert_allclose(proba.mean(axis=0), truth.mean(axis=0), atol=0.1)
+    model.save(tmp_path / "m.slug")
+    loaded = slugline.load(tmp_path / "m.slug")
+    np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), proba)
+
+
+def test_a_batch_moves_a_nets_weights_and_hardly_its_curves(net: TopicClassifier) -> None:
+    model = TopicClassifier.from_fitted(net.fitted_)
+    before = net.fitted_.predict_proba(NEW_TEXTS)
+    model.partial_fit(NEW_TEXTS[:3], NEW_SETS[:3])
+    np.testing.assert_allclose(model.predict_proba(NEW_TEXTS), before, atol=0.15)
+    assert micro_f1(model) > 0.95
+    assert np.array_equal(net.predict_proba(NEW_TEXTS), before)
+
+
+@pytest.mark.parametrize("n_documents", [1, 2, 3])
+def test_a_net_learns_several_topics_from_a_small_first_batch(n_documents: int) -> None:
+    texts, sets = ["crude", "the", "wheat"][:n_documents], [["oil"], [], ["grain"]][:n_documents]
+    weight = [1.0, 0.0, 1.0][:n_documents]
+    model = TopicClassifier(learner=NET, n_jobs=1)
+    model.partial_fit(texts, sets, TOPICS, sample_weight=weight)
+    model.partial_fit(texts, sets)
+    assert np.isfinite(model.predict_proba(NEW_TEXTS)).all()
+
+
+def test_a_batch_that_fails_leaves_a_net_of_several_topics_as_it_was(net: TopicClassifier) -> None:
+    model = TopicClassifier.from_fitted(net.fitted_)
+    with pytest.raises(DataError, match="weight zero"):
+        model.partial_fit(NEW_TEXTS, NEW_SETS, sample_weight=np.zeros(len(NEW_TEXTS)))
+    assert model.fitted_ is net.fitted_
 
 
 # Promises -----------------------------------------------------------------------------------------

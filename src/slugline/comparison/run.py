@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -277,12 +277,12 @@ class _Run:
         corpus = self.corpus
         names = Topics.fit(corpus.all_topics())
         self._names = [str(name) for name in names.names]
-        topics = (
+        self._y = (
             names.encode_sets(corpus.topics, bool)
             if corpus.multilabel
             else names.encode(corpus.topics)
         )
-        self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
+        self._topics = [self._y[self.folds == fold] for fold in range(self.settings.n_folds)]
         folds = self.folds.tolist()
         self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)
         self.digest = corpus.digest()
@@ -321,12 +321,10 @@ class _Run:
             seconds = n * estimate_seconds(texts, "use", threads)
             announce(progress, f"encoder: encodes {work}", seconds, advice)
         if n := n_folds.get("tuned", 0):
-            multilabel, topics = self.corpus.multilabel, Topics.fit(self.corpus.all_topics())
-            context = FitContext(n_topics=len(topics), n_jobs=threads)
-            encode: Any = topics.encode_sets if multilabel else topics.encode
-            y = encode(self.corpus.topics)
-            blocks = default_blocks(choose_learner("linear").wants, multilabel=multilabel)
-            seconds = n * tuning.estimate_seconds(texts, y, blocks, context)
+            context = FitContext(n_topics=len(self._names), n_jobs=threads)
+            wants, multilabel = choose_learner("linear").wants, self.corpus.multilabel
+            blocks = default_blocks(wants, multilabel=multilabel)
+            seconds = n * tuning.estimate_seconds(texts, self._y, blocks, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 
     def result(self, model: Model) -> ModelResult:

@@ -30,9 +30,9 @@ _USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0])
 # Minimisation starts from there, and from a low temperature with a uniform weight of a quarter.
 _STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
-# Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
+#: Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
 # intercept around the common ones. Chosen on training splits.
-_USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
+USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
 #: The usual slope and intercept of log-odds. Of a topic that could be learned, lower ones than the
 #: last say no more.
 LOG_ODDS_CURVE, LEAST_LOG_ODDS = (1.0, 0.0), -8.5
@@ -256,7 +256,7 @@ class TopicCalibration(NamedTuple):
 
 
 def fit_topic_calibration(
-    scores: F32, y: F32, weights: F32 | None = None, usual: tuple[float, float] = _USUAL_CURVE
+    scores: F32, y: F32, weights: F32 | None = None, usual: tuple[float, float] = USUAL_CURVE
 ) -> TopicCalibration:
     """Return the curves with the highest posterior density for rows that were not learned from.
 

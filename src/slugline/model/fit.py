@@ -538,11 +538,6 @@ def fit_batch(
         )
     if multilabel:
         _check_multilabel(settings)
-        if not isinstance(settings.learner, LinearLearner):
-            raise OptionError(
-                "a net learns several topics for each text from all documents at once, not batch "
-                "by batch; call fit, or use a LinearLearner."
-            )
     if before is None:
         if classes is None and is_indicator(y):
             classes = indicator_topics(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers
 from slugline.learning.calibration import (
+    USUAL_CURVE,
     Calibration,
     TopicCalibration,
     fit_calibration,
@@ -71,8 +72,7 @@ class LinearStream:
         # Rows learned from: unknown for the weights of a finished model.
         self._n_learned = np.inf
         multilabel = isinstance(calibration, TopicCalibration)
-        enough = _ENOUGH_ROWS * (len(biases) if multilabel else 1)
-        self.recent, self._n_new = RecentScores.empty(len(biases), multilabel, enough), 0
+        self.recent = RecentScores.empty(len(biases), multilabel)
 
     @classmethod
     def empty(
@@ -87,7 +87,7 @@ class LinearStream:
         """Return a stream that has not learned yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
-        recent = RecentScores.empty(n_topics, multilabel, 1 if multilabel else _ENOUGH_ROWS)
+        recent = RecentScores.empty(n_topics, multilabel, is_first=True)
         calibration = recent.fit() if multilabel else fit.DEFAULT_CALIBRATION
         stream = cls(weights, biases, calibration, passes=passes, seed=seed)
         stream.recent = recent
@@ -222,10 +222,9 @@ class LinearStream:
     def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
         rows, labels = heldout.rows, problem.labels.take(heldout.rows)
         y = labels.indicator(len(self.biases)) if labels.multilabel else labels.topics
-        self.recent = self.recent.append(heldout.scores, y, problem.costs[rows])
-        self._n_new += len(rows)
-        if self._n_new > _NEW_SHARE * len(self.recent.y):
-            self.calibration, self._n_new = self.recent.calibration(self.calibration), 0
+        self.recent, self.calibration = self.recent.update(
+            heldout.scores, y, problem.costs[rows], self.calibration
+        )
 
 
 @dataclass(frozen=True)
@@ -240,29 +239,51 @@ class RecentScores:
     costs : float32 array, shape (n_rows,)
     enough : int
         Number of rows from which on what was chosen on others before counts for nothing.
+    usual : (float, float)
+        The usual slope and intercept of curves by topic.
+    n_new : int
+        Number of rows since the calibration was fitted.
     """
 
     scores: F32
     y: Any
     costs: F32
     enough: int
+    usual: tuple[float, float] = USUAL_CURVE
+    n_new: int = 0
 
     @classmethod
-    def empty(cls, n_topics: int, multilabel: bool, enough: int) -> RecentScores:
-        """Return the scores of no rows."""
+    def empty(
+        cls,
+        n_topics: int,
+        multilabel: bool,
+        usual: tuple[float, float] = USUAL_CURVE,
+        *,
+        is_first: bool = False,
+    ) -> RecentScores:
+        """Return the scores of no rows, before a first batch or later ones."""
         scores, costs = np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.float32)
-        return cls(scores, scores if multilabel else np.zeros(0, dtype=np.int64), costs, enough)
+        if not multilabel:
+            return cls(scores, np.zeros(0, dtype=np.int64), costs, _ENOUGH_ROWS)
+        return cls(scores, scores, costs, 1 if is_first else _ENOUGH_ROWS * n_topics, usual)
 
-    def append(self, scores: F32, y: Any, costs: F32) -> RecentScores:
-        """Return the latest of these and more, as many as calibration uses."""
+    def update(self, scores: F32, y: Any, costs: F32, before: Any) -> tuple[RecentScores, Any]:
+        """Return the latest of these and more, as many as calibration uses, and the calibration.
+
+        That is the one `before` until enough of them are new.
+        """
         n_scores = fit.MAX_SCORES * (_MORE_SCORES if self.y.ndim > 1 else 1)
         latest = slice(-max(1, n_scores // scores.shape[1]), None)
-        return RecentScores(
-            np.concatenate([self.scores, scores])[latest],
-            np.concatenate([self.y, y])[latest],
-            np.concatenate([self.costs, costs])[latest],
-            self.enough,
+        recent = replace(
+            self,
+            scores=np.concatenate([self.scores, scores])[latest],
+            y=np.concatenate([self.y, y])[latest],
+            costs=np.concatenate([self.costs, costs])[latest],
+            n_new=self.n_new + len(y),
         )
+        if recent.n_new <= _NEW_SHARE * len(recent.y):
+            return recent, before
+        return replace(recent, n_new=0), recent.calibration(before)
 
     @property
     def share(self) -> float:
@@ -271,8 +292,9 @@ class RecentScores:
 
     def fit(self) -> Any:
         """Return the calibration that fits them alone."""
-        function: Any = fit_topic_calibration if self.y.ndim > 1 else fit_calibration
-        return function(self.scores, self.y, self.costs)
+        if self.y.ndim > 1:
+            return fit_topic_calibration(self.scores, self.y, self.costs, self.usual)
+        return fit_calibration(self.scores, self.y, self.costs)
 
     def calibration(self, before: Any) -> Any:
         """Return the calibration that fits them; if they are few, near the one before."""

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
-from slugline.learning.calibration import LEAST_LOG_ODDS, TopicCalibration
+from slugline.learning.calibration import LEAST_LOG_ODDS, LOG_ODDS_CURVE, TopicCalibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import Options, settings_struct
 from slugline.learning.net.layers import Dense
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3
+# One of so many parts of the first batch is scored.
+_N_PARTS = 3
 #: Largest width of a hidden layer. Wider ones are typing errors.
 MAX_WIDTH = 100_000
 
@@ -161,8 +163,9 @@ class NeuralLearner(NeuralOptions, NetLearner):
 
         The optimizer's averages are kept from call to call, but not in a model file.
         """
+        several, latest = not isinstance(y, np.ndarray), None
         if context.first:
-            self.network = self._network(context)
+            self.network = self._network(context, several)
             self.n_epochs, self.calibration = 0, None
         elif not self._in_batches:
             # A net from `fit` or a file may be in use elsewhere.
@@ -171,11 +174,41 @@ class NeuralLearner(NeuralOptions, NetLearner):
         self.network.optimizer = self._optimizer()
         before = [array.copy() for array in self.network.weights]
         try:
-            self.network.fit(X, y, batch_size=self.batch_size, sample_weight=context.sample_weight)
+            if several:
+                latest = self._score_before_learning(X, y, context)
+            self._fit_epoch(self.network, X, y, context.sample_weight)
         except BaseException:
             self.network.start_from(before)
             raise
+        if latest is not None:
+            self.recent_, self.calibration = latest
         self.n_epochs += 1
+
+    def _score_before_learning(
+        self, X: Any, y: Any, context: FitContext
+    ) -> tuple[RecentScores, TopicCalibration]:
+        """Return the latest scores of several topics, with those of a batch, and their calibration.
+
+        Of the first batch, a third is scored, by a net that has learned from the others.
+        """
+        from slugline.learning.linear.batches import RecentScores
+
+        X, y, context = _drop_zero_weights(X, y, context)
+        network, judged = self.network, np.ones(X.shape[0], dtype=bool)
+        costs = (
+            judged.astype(np.float32) if context.sample_weight is None else context.sample_weight
+        )
+        empty = RecentScores.empty(context.n_topics, True, LOG_ODDS_CURVE, is_first=context.first)
+        recent = empty if context.first else getattr(self, "recent_", empty)
+        if context.first:
+            judged, network = np.arange(len(judged)) % _N_PARTS == _N_PARTS - 1, network.fresh()
+            self._fit_epoch(network, X[~judged], y[~judged], costs[~judged])
+        scores = np.maximum(network.decision_function(X[judged]), LEAST_LOG_ODDS)
+        calibration = self.calibration or TopicCalibration.of_log_odds(context.n_topics)
+        return recent.update(scores, y[judged].toarray(), costs[judged], calibration)
+
+    def _fit_epoch(self, network: Network, X: Any, y: Any, weight: F32 | None) -> None:
+        network.fit(X, _targets(y), batch_size=self.batch_size, sample_weight=weight)
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -254,7 +287,7 @@ class NeuralLearner(NeuralOptions, NetLearner):
         if self.network.multilabel:
             scores = np.maximum(self.decision_function(validation_rows), LEAST_LOG_ODDS)
             truth, costs = validation_targets.astype(np.float32), np.ones(len(scores), np.float32)
-            self.recent_ = RecentScores(scores, truth, costs, enough=1)
+            self.recent_ = RecentScores(scores, truth, costs, 1, LOG_ODDS_CURVE)
             self.calibration = self.recent_.fit()
         return history
 
