@@ -258,10 +258,18 @@ def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> No
     write_paths(Path("after.csv"), 60, 1)
     code, out, err = run("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
     assert (code, "learned 4 topics, several for a text" in out) == (0, True), err
-    code, out, _ = run("evaluate", "paths.slug", "after.csv")
+    report = Path("paths.html").read_text()
+    section = report[report.index('<section id="levels">') :].split("</section>")[0]
+    assert re.findall(r"<th scope=.row.>(\d)</th><td class=.number.>(\d)</td>", section) == [
+        ("1", "2"),
+        ("2", "2"),
+    ]
+    assert section.count(" %</td>") == 6
+    code, tested, _ = run("evaluate", "paths.slug", "after.csv")
     assert code == 0
-    levels = out[out.index("depth of topics") :].splitlines()[1:3]
-    assert [line.split()[:2] for line in levels] == [["1", "2"], ["2", "2"]]
+    for printed in (out, tested):
+        levels = printed[printed.index("depth of topics") :].splitlines()[1:3]
+        assert [line.split()[:2] for line in levels] == [["1", "2"], ["2", "2"]]
     assert run("check", "paths.slug", "paths.csv")[0] == 0
     assert run("predict", "paths.slug", "after.csv", "-o", "answers.csv", "-q")[0] == 0
     with Path("answers.csv").open() as file:
@@ -269,6 +277,22 @@ def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> No
     right = [row["topic"] == row["topics"] for row in rows]
     assert np.mean(right) > 0.9
     assert {"trade", "trade/grain"} <= {row["topics"] for row in rows}
+
+
+def test_curves_of_paths_count_parents(run: Run) -> None:
+    write_paths(Path("paths.csv"), 160, 0)
+    options = ("paths.csv", "--topic-path", "/", "--json", "-q")
+    points = json.loads(run("curve", *options, "--draws", "1").out)["curves"][0]["points"]
+    assert points[-1]["micro_f1"] > 0.9
+    trained = json.loads(run("train", *options, "--curve", "-o", "paths.slug").out)
+    assert trained["curve"]["curves"][0]["points"][-1]["micro_f1"] > 0.9
+
+
+def test_reports_without_paths_have_no_depths(run: Run) -> None:
+    code, out, _ = run("train", "wires.jsonl", "-o", "wires.slug", "-q")
+    assert code == 0
+    assert "depth of topics" not in out
+    assert 'id="levels"' not in Path("wires.html").read_text()
 
 
 def test_a_net_of_paths_is_checked_with_its_validation_documents(run: Run) -> None:
@@ -313,7 +337,6 @@ def test_a_path_with_an_empty_part_is_a_bad_row(run: Run, path: str) -> None:
             ("--topic-path", "/", "--corrections", "paths.csv"),
             "--topic-path can't be used with --corrections, which takes topics as they are written",
         ),
-        (("--topic-path", "/", "--curve"), "--topic-path can't be used with --curve"),
     ],
 )
 def test_wrong_options_for_paths_are_refused(

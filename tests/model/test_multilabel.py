@@ -93,6 +93,20 @@ def test_a_later_batch_has_the_columns_of_earlier_ones() -> None:
     assert model.partial_fit(TEXTS, INDICATOR).fitted_.n_batches == 2
 
 
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [([0, 1], "no column 2, which is a"), ([0, 1, 2, 0], "a column 3, which is no")],
+)
+def test_the_columns_of_a_first_batch_are_its_classes(columns: list[int], found: str) -> None:
+    model = TopicClassifier(n_jobs=1)
+    with pytest.raises(DataError) as error:
+        model.partial_fit(TEXTS, INDICATOR[:, columns], [0, 1, 2])
+    assert str(error.value) == (
+        f"`y` has {found} topic of `classes`; give a column for each topic, or lists of topics."
+    )
+    assert model.partial_fit(TEXTS, INDICATOR, [0, 1, 2]).classes_.tolist() == [0, 1, 2]
+
+
 def test_missing_cells_of_an_indicator_are_shown() -> None:
     y = pd.DataFrame(INDICATOR, columns=list(TOPICS)).astype("Int64")
     y.iloc[3, 1] = pd.NA

@@ -181,8 +181,6 @@ def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
     pd.DataFrame({"text": TEXTS, "topic": PATHS}).to_csv(tmp_path / "news.csv", index=False)
     with pytest.raises(OptionError, match="`topic_path` needs all documents at once"):
         classifier.fit_stream(tmp_path / "news.csv")
-    with pytest.raises(OptionError, match="curves take topics as they are"):
-        slugline.curve((TEXTS, PATHS), classifier=classifier)
     corpus = Corpus(TEXTS, PATHS)
     with pytest.raises(OptionError, match="corrections don't know of parents"):
         train_with_corrections(classifier, corpus, corpus)
@@ -216,3 +214,14 @@ def test_training_and_evaluation_measure_by_level() -> None:
     assert levels[0]["precision"] == pytest.approx(right / n_given)
     assert levels[0]["recall"] == pytest.approx(right / truth.sum())
     assert levels[0]["f1"] > levels[1]["f1"] > 0.5
+
+
+def test_curves_count_parents_and_are_of_the_tree(tree: TopicClassifier) -> None:
+    classifier = TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1)
+    test = (NEW_TEXTS, NEW_PATHS)
+    curves = slugline.curve((TEXTS, PATHS), test=test, classifier=classifier, n_draws=1)
+    last = curves.to_records()[-1]
+    measured = slugline.evaluate(tree, test)
+    assert last["labels_per_topic"] is None
+    assert last["micro_f1"] == pytest.approx(measured.micro.f1)
+    assert last["low"] < measured.micro.f1 < last["high"]

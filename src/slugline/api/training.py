@@ -25,7 +25,6 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.corpus.topics import add_parents
-from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.run import Experiment, route_test, run_experiment
@@ -244,8 +243,6 @@ def curve(
     [1, 2, 5, None]
     """
     classifier = check_settings(classifier)
-    if classifier.topic_path is not None:
-        raise OptionError("curves take topics as they are; leave `topic_path` out.")
     curves = learning_curves(
         *_read_both(data, test, classifier, text, topic, several=True),
         classifiers_to_compare(classifier, with_baseline=baseline),

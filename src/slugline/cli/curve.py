@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slugline.base.files import write_result
 from slugline.base.words import counted
@@ -22,6 +22,7 @@ from slugline.cli.output import (
 )
 from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @options.data_argument
 @options.reading_options
 @options.column_option
+@options.topic_path_option
 @options.test_option
 @option(
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
@@ -47,6 +49,7 @@ def curve(
     data: Sequence[str],
     reading: ReadOptions,
     columns: Sequence[str],
+    topic_path: str | None,
     test: str | None,
     test_fraction: float,
     baseline: bool,
@@ -78,16 +81,16 @@ def curve(
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
-    reading = reading._replace(columns=columns)
+    reading = reading._replace(columns=columns, topic_path=topic_path)
     parts = options.read_parts(data, None, test, reading)
+    parts = {part: add_parents(corpus, topic_path) for part, corpus in parts.items()}
+    settings: Any = {"columns": columns or None, "topic_path": topic_path}
     with show_progress() as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
             classifiers_to_compare(
-                TopicClassifier(
-                    encoder=encoder, n_jobs=threads, random_state=seed, columns=columns or None
-                ),
+                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed, **settings),
                 with_baseline=baseline,
             ),
             test_fraction=test_fraction,

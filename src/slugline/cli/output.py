@@ -286,11 +286,7 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
         thresholds = dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False))
         ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
         print_table([(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)])
-        if levels := evaluation.levels():
-            heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
-            cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
-            show()
-            print_table([heads, *cells])
+        print_levels(evaluation)
         if pairs := evaluation.pairs(_N_MISTAKES):
             show("", "most common pairs")
         for pair in pairs:
@@ -305,6 +301,15 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
         show("", "most common mistakes")
         for true, predicted, n in mistakes:
             show(f"  {true} taken for {predicted}: {n}")
+
+
+def print_levels(evaluation: Any) -> None:
+    """Print the micro-averages of each depth of topics that are paths, if they are."""
+    if levels := getattr(evaluation, "levels", list)():
+        heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
+        cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
+        show()
+        print_table([heads, *cells])
 
 
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:

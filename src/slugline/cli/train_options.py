@@ -437,7 +437,7 @@ RULES = (
         ("topic_path",),
         "{option} can't be used with {other}, which takes topics as they are written; leave one of "
         "them out.",
-        excludes=("curve", "corrections"),
+        excludes=("corrections",),
     ),
     Rule(
         ("encoder",),

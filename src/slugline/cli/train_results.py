@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline.base.words import counted
-from slugline.cli.output import print_json, print_table, shares, show
+from slugline.cli.output import print_json, print_levels, print_table, shares, show
 from slugline.cli.targets import TestedRouter, print_routing, routing_entry
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
         return
     show(f"model   {results.model}")
     show(f"report  {results.report}")
+    if experiment.evaluation is not None:
+        print_levels(experiment.evaluation)
     print_routing(results.routing)
     if results.retraining is not None:
         from slugline.cli.train_corrections import print_retraining

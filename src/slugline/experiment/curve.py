@@ -22,7 +22,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.splits import rank_within_topics
-from slugline.corpus.topic_sets import to_indicator
+from slugline.corpus.topic_sets import sets_with_parents, to_indicator
 from slugline.errors import EncoderWarning
 from slugline.evaluation.intervals import Z_95, Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
@@ -392,12 +392,16 @@ class _CurveFits:
 
         train, test = self.train.topics, self.test.topics
         names = sorted({*self.train.all_topics(), *self.test.all_topics()})
-        y = to_indicator([train[row] for row in chosen], names)
+        y: Any = [train[row] for row in chosen]
+        path = getattr(classifier, "topic_path", None)
         with warnings.catch_warnings(action="ignore", category=UserWarning):  # topics without texts
-            classifier.fit(texts, y)
-            answers = csr_array(classifier.predict(self.test.texts), dtype=bool)
-        truth = Topics(names).encode_sets(test, bool)
-        return MultilabelEvaluation.from_answers(names, truth, answers)
+            classifier.fit(texts, y if path else to_indicator(y, names))
+            answers: Any = classifier.predict(self.test.texts)
+        topics = Topics(names)
+        if path:
+            answers = topics.encode_sets(sets_with_parents(answers, path))
+        truth = topics.encode_sets(test, bool)
+        return MultilabelEvaluation.from_answers(names, truth, csr_array(answers, dtype=bool))
 
     def _drawn(self, n: int | None, draw: int) -> Index:
         """Return the rows of the documents that a draw learns from."""

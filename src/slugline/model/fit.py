@@ -542,6 +542,7 @@ def fit_batch(
         if classes is None and is_indicator(y):
             classes = indicator_topics(y)
         before = _before_first_batch(settings, classes, texts, names)
+        check_form(before.topics, y, names, "`classes`", multilabel=multilabel)
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
