@@ -305,7 +305,8 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
 
 def print_levels(evaluation: Any) -> None:
     """Print the micro-averages of each depth of topics that are paths, if they are."""
-    if levels := getattr(evaluation, "levels", list)():
+    levels: Any = getattr(evaluation, "levels", list)()
+    if levels:
         heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
         cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
         show()
