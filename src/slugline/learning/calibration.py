@@ -105,6 +105,10 @@ class Calibration(NamedTuple):
         """Return plain data from which `restore` makes it again."""
         return dict(zip(SETTINGS, self, strict=True))
 
+    def arrays(self) -> dict[str, F32]:
+        """Return the arrays of a model file: none."""
+        return {}
+
     @classmethod
     def restore(cls, settings: Mapping[str, Any]) -> Calibration:
         """Return the calibration among the settings in a model file."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Index
-from slugline.base.checks import count_threads, option_error
+from slugline.base.checks import count_threads, option_error, short_repr
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus import documents, topic_sets
 from slugline.corpus.documents import Topic, Topics
@@ -307,24 +307,14 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
         )
 
 
-# What learns one topic for each text only.
-_ONE_TOPIC_OPTIONS = {"encoder": "is combined with", "descriptions": "are for"}
-
-
 def _check_multilabel(settings: FitSettings) -> None:
-    """Raise OptionError for settings that don't go with several topics a text."""
+    """Raise OptionError for a learner of one topic a text."""
     for learner in _single_learners(settings.learner):
         if not hasattr(type(learner), "multilabel"):
             verb = "is" if learner is settings.learner else "has"
             raise OptionError(
                 f"`learner` {verb} a {type(learner).__name__}, which learns one topic "
                 "for each text, and these texts have several; leave it at its default."
-            )
-    for name, verb in _ONE_TOPIC_OPTIONS.items():
-        if getattr(settings, name):
-            raise OptionError(
-                f"`{name}` {verb} models of one topic for each text, and these texts have several; "
-                "leave it out."
             )
 
 
@@ -345,11 +335,23 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
         topics = Topics.fit([*names, *settings.descriptions])
         return topics, _encode_topics(topics, names)
     _check_multilabel(settings)
+    described = _described_sets(settings)
     if is_indicator(y):
         topics = Topics(indicator_topics(y))
+        absent = [name for name in settings.descriptions if name not in topics.names]
+        if absent:
+            raise DataError(
+                f"`descriptions` has the topic {short_repr(absent[0])}, and `y` has no column for "
+                "it; give one, of zeros if no document has the topic."
+            )
     else:
-        topics = Topics.fit(itertools.chain.from_iterable(names))
+        topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
     return topics, _encode_topics(topics, names)
+
+
+def _described_sets(settings: FitSettings) -> list[Any]:
+    """Return the topics of descriptions, as sets of one."""
+    return topic_sets.sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
 
 
 def _with_decision(
@@ -366,8 +368,15 @@ def _with_decision(
         proba, truth = _recent_proba(fitted.learner, len(fitted.topics))
     else:
         proba, truth = heldout[1], labels[heldout[0]].toarray()
+    # An encoder may know what words don't, even in other languages.
+    words = words if fitted.dense is None else None
     sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
-    decision = TopicDecision.from_proba(proba, truth, sizes, settings.optimize, parents)
+    # Of topics that are only described, none are known to be right or wrong.
+    known = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
+    decision = TopicDecision.from_proba(
+        np.where(known, proba, 0), truth, sizes, settings.optimize, parents
+    )
+    proba = decision.limited(proba)
     return replace(
         fitted,
         decision=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
@@ -408,7 +417,7 @@ def _next_decision(
 
 def _dense_head(
     texts: Sequence[str],
-    labels: I64,
+    labels: Any,
     topics: Topics,
     learner: Learner,
     context: FitContext,
@@ -418,6 +427,7 @@ def _dense_head(
     if settings.encoder is None or not isinstance(learner, LinearLearner):
         return None, _linear_heldout(learner)
     from slugline.learning.encoder.fit import fit_encoder_head
+    from slugline.learning.encoder.multilabel import fit_multilabel_head
 
     rows, y = _encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
     weight = context.sample_weight
@@ -425,7 +435,8 @@ def _dense_head(
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
     judged = learner.left_out_[0]
-    head, scores = fit_encoder_head(rows, y, len(texts), context, learner.left_out_)
+    fit_head = fit_multilabel_head if learner.multilabel else fit_encoder_head
+    head, scores = fit_head(rows, y, len(texts), context, learner.left_out_)
     if head is None:
         return None, _linear_heldout(learner)
     dense = DenseHead(settings.encoder, *head)
@@ -440,18 +451,20 @@ def _dense_head(
 def _encode_all(
     encoder: CheckedEncoder,
     texts: Sequence[str],
-    labels: I64,
+    labels: Any,
     topics: Topics,
     settings: FitSettings,
     progress: Progress,
-) -> tuple[F32, I64]:
+) -> tuple[F32, Any]:
     """Return the encoder's rows of documents, then of descriptions, and their topics."""
     from slugline.learning.encoder.rows import encode
 
     described = settings.descriptions
     everything = [*texts, *described.values()]
     rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
-    return rows, np.concatenate([labels, topics.encode(described)])
+    if isinstance(labels, np.ndarray):
+        return rows, np.concatenate([labels, topics.encode(described)])
+    return rows, sp.vstack([labels, topics.encode_sets(_described_sets(settings))], format="csr")
 
 
 def _fit_descriptions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +10,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.calibration import Calibration, fit_calibration, log_softmax
+from slugline.learning.calibration import (
+    Calibration,
+    TopicCalibration,
+    fit_calibration,
+    log_softmax,
+)
 from slugline.learning.learner import FitContext
 
 # Fusion of scores ---------------------------------------------------------------------------------
@@ -335,38 +340,49 @@ def _best_penalty(
     return min(candidates)[1:]
 
 
-class _DiscriminantAnalysis:
+class CentredRows:
+    """Weighted rows around their mean, where numbers stay small."""
+
+    def __init__(self, X: F32, costs: F64) -> None:
+        self.X, self.costs = X, costs
+        self.centre = costs @ X / costs.sum()
+
+    def centred(self, rows: Index) -> F64:
+        """Return some of the rows around the mean of all."""
+        return self.X[rows] - self.centre
+
+    def decompose(self, rows: Index, deviations: Callable[[Index], F64]) -> tuple[F64, F64]:
+        """Return eigenvalues and eigenvectors of the sums of products of rows' deviations."""
+        span: F64 | None = None
+        if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
+            span = np.linalg.qr(self.centred(rows).T)[0]
+        n_columns = self.X.shape[1] if span is None else span.shape[1]
+        products = np.zeros((n_columns, n_columns))
+        for piece in pieces(rows):
+            part = deviations(piece) if span is None else deviations(piece) @ span
+            products += part.T @ (self.costs[piece, None] * part)
+        values, basis = np.linalg.eigh(products)
+        return np.maximum(values, 0), basis if span is None else span @ basis
+
+
+class _DiscriminantAnalysis(CentredRows):
     """Means of topics, and the covariance that topics share."""
 
     def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
-        self.X, self.y, self.costs, self.n_topics = X, y, costs, n_topics
+        super().__init__(X, costs)
+        self.y, self.n_topics = y, n_topics
         rows = np.flatnonzero(costs)
         self._totals = np.bincount(y, costs, n_topics).astype(np.float64)
-        # Around the mean of all rows, numbers stay small. Topics' scores all change by the same.
-        self._centre = costs @ X / costs.sum()
+        # By the centre, topics' scores all change by the same.
         means = self._means_of(rows, n_topics)
-        self._values, self._basis = self._decompose(rows, means)
+        self._values, self._basis = self.decompose(rows, lambda p: self.centred(p) - means[y[p]])
         self._means = means @ self._basis
 
     def _means_of(self, rows: Index, n_topics: int) -> F64:
         sums = np.zeros((n_topics, self.X.shape[1]))
-        for piece in _pieces(rows):
-            np.add.at(sums, self.y[piece], self.costs[piece, None] * (self.X[piece] - self._centre))
+        for piece in pieces(rows):
+            np.add.at(sums, self.y[piece], self.costs[piece, None] * (self.centred(piece)))
         return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
-
-    def _decompose(self, rows: Index, means: F64) -> tuple[F64, F64]:
-        """Return eigenvalues and eigenvectors of the sums of products within topics."""
-        span: F64 | None = None
-        if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
-            span = np.linalg.qr((self.X[rows] - self._centre).T)[0]
-        n_columns = self.X.shape[1] if span is None else span.shape[1]
-        products = np.zeros((n_columns, n_columns))
-        for piece in _pieces(rows):
-            deviations = self.X[piece] - self._centre - means[self.y[piece]]
-            deviations = deviations if span is None else deviations @ span
-            products += deviations.T @ (self.costs[piece, None] * deviations)
-        values, basis = np.linalg.eigh(products)
-        return np.maximum(values, 0), basis if span is None else span @ basis
 
     def is_alone(self, rows: Index) -> Mask:
         """Return which rows are the only ones of their topics."""
@@ -380,7 +396,7 @@ class _DiscriminantAnalysis:
     def solution(self, penalty: float) -> tuple[F64, F64]:
         scaled = self._means * (self._totals.sum() / (self._values + penalty))
         weights = self._basis @ scaled.T
-        biases = -(self._means * scaled).sum(axis=1) / 2 - self._centre @ weights
+        biases = -(self._means * scaled).sum(axis=1) / 2 - self.centre @ weights
         return weights, biases + _prior(self._totals)
 
     def heldout_scores(self, group: Index, penalty: float) -> F32:
@@ -389,7 +405,7 @@ class _DiscriminantAnalysis:
         share = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
         # In these coordinates, the covariance is the identity.
         roots = np.sqrt(self._values + penalty)
-        row = (self.X[group] - self._centre) @ self._basis / roots
+        row = self.centred(group) @ self._basis / roots
         means = self._means / roots
         deviations = row - means[topics]
         means[topics] -= share[:, None] * deviations
@@ -412,7 +428,8 @@ def _prior(totals: F64) -> F64:
     return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
-def _pieces(rows: Index) -> Iterator[Index]:
+def pieces(rows: Index) -> Iterator[Index]:
+    """Yield a few thousand of the rows at once."""
     for start in range(0, len(rows), _AT_ONCE):
         yield rows[start : start + _AT_ONCE]
 
@@ -430,7 +447,7 @@ class EncoderHead(NamedTuple):
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Calibration
+    calibration: Calibration | TopicCalibration
     share: float
 
 

@@ -13,7 +13,7 @@ from slugline.base.words import percent
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32
-    from slugline.learning.calibration import Calibration
+    from slugline.learning.calibration import Calibration, TopicCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
 
 
@@ -26,7 +26,7 @@ class DenseHead:
     weights, biases : float32 arrays, shape (encoder.width, n_topics) and (n_topics,)
     sparse_factor : float
         Factor on the scores of words.
-    calibration : Calibration
+    calibration : Calibration or TopicCalibration
         Of the summed scores.
     share : float
         Share of the encoder, from 0 to 1, in the scores' spread over topics.
@@ -40,7 +40,7 @@ class DenseHead:
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Calibration
+    calibration: Calibration | TopicCalibration
     share: float
     keep: bool = True
     progress: Progress = SILENT
@@ -52,6 +52,11 @@ class DenseHead:
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder's name and share, for JSON."""
         return {"name": self.encoder.name, "share": self.share}
+
+    def arrays(self) -> dict[str, F32]:
+        """Return the arrays of a model file."""
+        arrays = {"weights": self.weights, "biases": self.biases}
+        return arrays | self.calibration.arrays()
 
     def decision_function(
         self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None

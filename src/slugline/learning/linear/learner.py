@@ -259,9 +259,7 @@ class LinearLearner(LinearOptions):
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays for `restore`."""
         arrays = {**to_arrays(self._sparse_weights()), "biases": self.biases}
-        if isinstance(self.calibration, TopicCalibration):
-            arrays |= self.calibration.arrays()
-        return arrays
+        return arrays | self.calibration.arrays()
 
     @classmethod
     def restore(

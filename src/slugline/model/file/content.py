@@ -21,7 +21,7 @@ from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.errors import DataError, EncoderError, ModelFileError
-from slugline.learning.calibration import Calibration
+from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_multilabel, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.decision import TopicDecision, find_parents
@@ -107,8 +107,8 @@ def is_shipped(model: PathLike) -> bool:
 _Value = TypeVar("_Value")
 # Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
 _MOST_BUCKETS = 1 << 26
-# What names of arrays of answers to documents left out begin with.
-_LEFT_OUT = "left_out."
+# What names of arrays of answers to documents left out, and of an encoder's head, begin with.
+_LEFT_OUT, _DENSE = "left_out.", "dense."
 _THRESHOLDS = "decision.thresholds"
 # The most bytes that a metric takes in a file, besides its name in two places.
 _METRIC_BYTES = 60
@@ -193,7 +193,7 @@ def _content(
         if idf is not None:
             arrays[f"idf.{number}"] = idf
     if fitted.dense is not None:
-        arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
+        arrays |= {_DENSE + name: array for name, array in fitted.dense.arrays().items()}
     if fitted.decision is not None:
         arrays[_THRESHOLDS] = fitted.decision.thresholds
     if fitted.held_out_predictions is not None:
@@ -227,13 +227,14 @@ def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema
 def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:
     if dense is None:
         return msgspec.UNSET
+    calibration = dense.calibration.settings()
     return schema.EncoderInfo(
         name=dense.encoder.name,
         digest=dense.encoder.digest,
         width=len(dense.weights),
         sparse_factor=dense.sparse_factor,
-        doubt=dense.calibration.uniform_weight,
-        ambiguity=dense.calibration.high_temperature_weight,
+        doubt=calibration["doubt"],
+        ambiguity=calibration["ambiguity"],
         share=dense.share,
     )
 
@@ -264,20 +265,25 @@ def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
     return decision
 
 
+def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, Any]:
+    """Return the arrays whose names begin with the prefix, by the remainder of their names."""
+    names = [name for name in file.arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): file.arrays[name] for name in names}
+
+
 def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
     from slugline.learning.encoder.head import DenseHead
 
     info = file.info.encoder
     if info is msgspec.UNSET:
         return None
+    arrays = _arrays_of(file, _DENSE)
+    weights, biases = (arrays.pop(name) for name in ("weights", "biases"))
+    calibration: Any = Calibration(1.0, info.doubt, info.ambiguity)
+    if arrays:
+        calibration = TopicCalibration.restore(arrays, biases)
     return DenseHead(
-        encoder,
-        file.arrays["dense.weights"],
-        file.arrays["dense.biases"],
-        info.sparse_factor,
-        Calibration(1.0, info.doubt, info.ambiguity),
-        info.share,
-        keep=keep,
+        encoder, weights, biases, info.sparse_factor, calibration, info.share, keep=keep
     )
 
 
@@ -353,11 +359,7 @@ def from_model_file(
         first += block.n_terms
         blocks.append(_restore_block(block))
         vocabularies.append(_restore_columns(blocks[-1], terms, rarity))
-    learned = {
-        name.removeprefix("learner."): array
-        for name, array in file.arrays.items()
-        if name.startswith("learner.")
-    }
+    learned = _arrays_of(file, "learner.")
     fitted = Fitted(
         topics=Topics(info.topics),
         features=Features.restore(blocks, vocabularies, idf),
@@ -492,14 +494,17 @@ def _check_decision(fitted: Fitted) -> int:
 
 def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
     """Check that the encoder's head fits the rest; return how many arrays it has."""
-    if not isinstance(fitted.learner, LinearLearner):
+    dense = fitted.dense
+    if dense is None or not isinstance(fitted.learner, LinearLearner):
         raise DataError("an encoder beside a learner that is not linear")
     shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
     for name, shape in shapes.items():
-        actual = getattr(fitted.dense, name).shape
+        actual = getattr(dense, name).shape
         if actual != shape:
             raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
-    return len(shapes)
+    if isinstance(dense.calibration, TopicCalibration) != fitted.multilabel:
+        raise DataError("several topics by an encoder of one, or the reverse")
+    return len(dense.arrays())
 
 
 def _plain_weights(class_weight: str | Mapping[Any, float] | None) -> str | dict[str, float] | None:

@@ -1,0 +1,201 @@
+"""Learns from an encoder's rows what to add to the scores of words of several topics a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from slugline.base.arrays import F32, F64, Index
+from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
+from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
+
+# Scores that penalty and share are chosen by, of so many rows at least; more hardly change them.
+_MAX_SCORES, _MIN_ROWS = 200_000, 500
+# The largest factor on scores, most of which are between -1 and 1, and the least probability.
+_MOST, _LEAST = 50.0, 1e-6
+# Bounds of slope and offset of a line through products with descriptions.
+_BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
+
+
+class _LeastSquares(CentredRows):
+    """Ridge regression of topics, scaled to vary alike so that rare ones reach the same scores.
+
+    References
+    ----------
+    Allen (1974), The relationship between variable selection and data augmentation and a method for
+    prediction: held-out predictions in closed form.
+    """
+
+    def __init__(self, X: F32, y: Any, costs: F32) -> None:
+        rows = np.flatnonzero(costs)
+        super().__init__(X, costs.astype(np.float64) / costs[rows].mean(dtype=np.float64))
+        self.y, self._mean = y, y.T @ self.costs / self.costs.sum()
+        spread = np.sqrt(self._mean * (1 - self._mean))
+        self._spread = np.where(spread > 0, spread, 1)
+        self._values, self._basis = self.decompose(rows, self.centred)
+        self._products = np.zeros((self._basis.shape[1], y.shape[1]))
+        for piece in pieces(rows):
+            weighted = self.costs[piece, np.newaxis] * (self.centred(piece) @ self._basis)
+            self._products += (y[piece].T @ weighted).T / self._spread
+
+    def solution(self, penalty: float) -> tuple[F64, F64]:
+        """Return weights and biases."""
+        weights = self._basis @ (self._products / (self._values + penalty)[:, np.newaxis])
+        return weights, 2 * self._mean - 1 - self.centre @ weights
+
+    def heldout_scores(self, rows: Index, penalty: float) -> F32:
+        """Return the score of each row, had it not been learned from."""
+        scores = np.empty((len(rows), self.y.shape[1]), dtype=np.float32)
+        for places in pieces(np.arange(len(rows))):
+            piece = rows[places]
+            row = self.centred(piece) @ self._basis
+            scaled = row / (self._values + penalty)
+            leverage = self.costs[piece] * ((scaled * row).sum(axis=1) + 1 / self.costs.sum())
+            leverage = leverage[:, np.newaxis]
+            target = (self.y[piece].toarray() - self._mean) / self._spread
+            left_out = (scaled @ self._products - leverage * target) / (1 - leverage)
+            scores[places] = left_out + 2 * self._mean - 1
+        return scores
+
+
+def fit_multilabel_head(
+    rows: F32, y: Any, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
+) -> tuple[EncoderHead | None, F32 | None]:
+    """Return the best addition to the scores of words, and held-out sums of both.
+
+    The sum is a weighted mean of both scores, with the same weights for all topics. There is none
+    if the log loss of held-out rows isn't lower by more than a standard error, unless topics
+    without documents are described; or if there is nothing to measure on.
+
+    Parameters are those of `slugline.learning.encoder.fit.fit_encoder_head`, except for `y`: a
+    float32 CSR array, shape (n_rows, n_topics), with a 1 for each topic of a row.
+    """
+    judged, words = left_out
+    known = np.flatnonzero(y[:n_documents].sum(axis=0))
+    if not len(judged) or not len(known):
+        return None, None
+    costs = context.sample_weight
+    costs = np.ones(len(rows), dtype=np.float32) if costs is None else costs
+    right, cost = y[judged][:, known].toarray(), costs[judged]
+    words = words[:, known]
+    # A topic that other folds don't have is as unlikely as any before learning.
+    words[words <= ABSENT_SCORE] = INITIAL_BIAS
+    # The number of threads would show in the last bits.
+    with threadpool_limits(1, "blas"):
+        ridge = _LeastSquares(rows, y[:, known], costs)
+        penalty, share = _choose(ridge, judged, words, right, cost)
+        parts = (1 - share) * words, share * ridge.heldout_scores(judged, penalty)
+        scores = parts[0] + parts[1]
+        curves, of_words = (fit_topic_calibration(s, right, cost) for s in (scores, words))
+        gain = _log_losses(of_words.proba(words), right) - _log_losses(curves.proba(scores), right)
+        new = np.setdiff1d(y[n_documents:].indices, known)
+        if not len(new) and not _is_certain(gain, cost):
+            return None, None
+        sums = np.full((len(judged), context.n_topics), ABSENT_SCORE, dtype=np.float32)
+        weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
+        biases = np.full(context.n_topics, share * ABSENT_SCORE, dtype=np.float32)
+        weights[:, known], biases[known] = (share * part for part in ridge.solution(penalty))
+        sums[:, known] = scores
+        if len(new):
+            directions, offset = _place_new(rows, y, n_documents, known, new, judged, curves.bend)
+            weights[:, new] = directions
+            biases[new] = offset - (1 - share) * ABSENT_SCORE
+            sums[:, new] = rows[judged] @ directions + offset
+    slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
+    slopes[known], intercepts[known] = curves.slopes, curves.intercepts
+    spreads = [float(part.std()) for part in parts]
+    return EncoderHead(
+        weights,
+        biases,
+        sparse_factor=1 - share,
+        calibration=TopicCalibration(slopes, intercepts, curves.bend),
+        share=spreads[1] / (sum(spreads) or 1.0),
+    ), sums
+
+
+def _choose(
+    ridge: _LeastSquares, judged: Index, words: F32, right: F32, cost: F32
+) -> tuple[float, float]:
+    """Return the penalty and the encoder's share with the lowest log loss of held-out rows."""
+    chosen = _sample(len(judged), words.shape[1])
+    candidates = []
+    for penalty in PENALTIES:
+        scores = ridge.heldout_scores(judged[chosen], penalty)
+        loss, share = _fit_share(words[chosen], scores, right[chosen], cost[chosen])
+        candidates.append((loss, penalty, share))
+    return min(candidates)[1:]
+
+
+def _sample(n_rows: int, n_topics: int) -> Index:
+    """Return rows from all over the data, so many that their scores are enough to measure on."""
+    n_chosen = min(n_rows, max(_MIN_ROWS, _MAX_SCORES // n_topics))
+    return np.linspace(0, n_rows, n_chosen, endpoint=False).astype(np.intp)
+
+
+def _fit_share(words: F32, scores: F32, right: F32, cost: F32) -> tuple[float, float]:
+    """Return the lowest log loss of a curve through mixtures of scores, and the encoder's share."""
+    from scipy.optimize import minimize
+
+    parts = np.stack([words.ravel(), scores.ravel(), np.ones(words.size)])
+    is_right, weight = right.ravel(), (cost / cost.sum()).repeat(words.shape[1])
+
+    def loss(factors: F64) -> tuple[float, F64]:
+        summed = factors @ parts
+        error = weight * (sigmoid(summed) - is_right)
+        return float(weight @ (np.logaddexp(0, summed) - is_right * summed)), parts @ error
+
+    bounds = [(0, _MOST), (0, _MOST), (-_MOST, _MOST)]
+    best = minimize(loss, (1.0, 1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(best.fun), float(best.x[1] / (best.x[:2].sum() or 1.0))
+
+
+def _log_losses(proba: F32, right: F32) -> F64:
+    """Return the log loss of each row, over all topics, shape (n_rows,)."""
+    of_truth = np.where(right > 0, proba, 1 - proba).astype(np.float64)
+    losses: F64 = -np.log(np.maximum(of_truth, _LEAST)).sum(axis=1)
+    return losses
+
+
+def _is_certain(gain: F64, cost: F32) -> bool:
+    """Whether the mean gain of rows is larger than its standard error."""
+    mean = np.average(gain, weights=cost)
+    return bool(mean > np.sqrt((cost / cost.sum()) ** 2 @ (gain - mean) ** 2))
+
+
+# Topics with a description and no document --------------------------------------------------------
+
+
+def _place_new(
+    rows: F32, y: Any, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
+) -> tuple[F32, float]:
+    """Return weights of topics without documents, shape (n_columns, n_new), and their bias.
+
+    Scores are a line through the products of rows with descriptions, less those with the mean of
+    other topics' descriptions or first documents. Each known topic is taken for a new one in turn:
+    whether a document has it is a logistic regression with two coefficients.
+    """
+    from scipy.optimize import minimize
+
+    by_topic = y[:, known].tocsc()
+    by_topic.sort_indices()
+    first, last = (by_topic.indices[by_topic.indptr[i:][: len(known)] - i] for i in (0, 1))
+    examples = np.where(last >= n_documents, last, first)
+    centre = rows[examples].mean(axis=0)
+    judged = judged[_sample(len(judged), len(known))]
+    is_other = judged[:, np.newaxis] != examples
+    products = (rows[judged] @ (rows[examples] - centre).T)[is_other]
+    right = y[judged][:, known].toarray()[is_other]
+    curve = TopicCalibration(np.ones(1, np.float32), np.zeros(1, np.float32), bend)
+
+    def loss(line: F64) -> float:
+        proba = curve.proba((line[0] * products + line[1]).astype(np.float32))
+        return float(_log_losses(proba[:, np.newaxis], right[:, np.newaxis]).mean())
+
+    slope, offset = minimize(loss, (5.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
+    described = y[n_documents:, new]
+    means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
+    return (slope * (means - centre).T).astype(np.float32), float(offset)
