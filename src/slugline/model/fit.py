@@ -338,10 +338,9 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
     described = _described_sets(settings)
     if is_indicator(y):
         topics = Topics(indicator_topics(y))
-        absent = [name for name in settings.descriptions if name not in topics.names]
-        if absent:
+        if absent := settings.descriptions.keys() - topics.names:
             raise DataError(
-                f"`descriptions` has the topic {short_repr(absent[0])}, and `y` has no column for "
+                f"`descriptions` has the topic {short_repr(min(absent))}, and `y` has no column for "
                 "it; give one, of zeros if no document has the topic."
             )
     else:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.calibration import (
-    Calibration,
-    TopicCalibration,
-    fit_calibration,
-    log_softmax,
-)
+from slugline.learning.calibration import Calibration, fit_calibration, log_softmax
 from slugline.learning.learner import FitContext
 
 # Fusion of scores ---------------------------------------------------------------------------------
@@ -381,7 +376,7 @@ class _DiscriminantAnalysis(CentredRows):
     def _means_of(self, rows: Index, n_topics: int) -> F64:
         sums = np.zeros((n_topics, self.X.shape[1]))
         for piece in pieces(rows):
-            np.add.at(sums, self.y[piece], self.costs[piece, None] * (self.centred(piece)))
+            np.add.at(sums, self.y[piece], self.costs[piece, None] * self.centred(piece))
         return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
 
     def is_alone(self, rows: Index) -> Mask:
@@ -447,7 +442,7 @@ class EncoderHead(NamedTuple):
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Calibration | TopicCalibration
+    calibration: Any
     share: float
 
 

@@ -13,7 +13,6 @@ from slugline.base.words import percent
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32
-    from slugline.learning.calibration import Calibration, TopicCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
 
 
@@ -40,7 +39,7 @@ class DenseHead:
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Calibration | TopicCalibration
+    calibration: Any
     share: float
     keep: bool = True
     progress: Progress = SILENT

@@ -107,25 +107,21 @@ def fit_multilabel_head(
             sums[:, new] = rows[judged] @ directions + offset
     slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
+    calibration = TopicCalibration(slopes, intercepts, curves.bend)
     spreads = [float(part.std()) for part in parts]
-    return EncoderHead(
-        weights,
-        biases,
-        sparse_factor=1 - share,
-        calibration=TopicCalibration(slopes, intercepts, curves.bend),
-        share=spreads[1] / (sum(spreads) or 1.0),
-    ), sums
+    of_encoder = spreads[1] / (sum(spreads) or 1.0)
+    return EncoderHead(weights, biases, 1 - share, calibration, of_encoder), sums
 
 
 def _choose(
     ridge: _LeastSquares, judged: Index, words: F32, right: F32, cost: F32
 ) -> tuple[float, float]:
     """Return the penalty and the encoder's share with the lowest log loss of held-out rows."""
-    chosen = _sample(len(judged), words.shape[1])
+    rows = _sample(len(judged), words.shape[1])
     candidates = []
     for penalty in PENALTIES:
-        scores = ridge.heldout_scores(judged[chosen], penalty)
-        loss, share = _fit_share(words[chosen], scores, right[chosen], cost[chosen])
+        scores = ridge.heldout_scores(judged[rows], penalty)
+        loss, share = _fit_share(words[rows], scores, right[rows], cost[rows])
         candidates.append((loss, penalty, share))
     return min(candidates)[1:]
 
