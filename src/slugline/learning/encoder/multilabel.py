@@ -80,6 +80,8 @@ def fit_multilabel_head(
         return None, None
     costs = context.sample_weight
     costs = np.ones(len(rows), dtype=np.float32) if costs is None else costs
+    # That a description has none of the topics says nothing of them.
+    costs = np.where((np.arange(len(rows)) < n_documents) | (y[:, known].sum(axis=1) > 0), costs, 0)
     right, cost = y[judged][:, known].toarray(), costs[judged]
     words = words[:, known]
     # A topic that other folds don't have is as unlikely as any before learning.

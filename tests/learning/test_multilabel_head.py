@@ -1,0 +1,156 @@
+"""Least squares on an encoder's rows, for several topics a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.sparse as sp
+
+from slugline.learning.encoder.multilabel import _LeastSquares, fit_multilabel_head
+from slugline.learning.learner import FitContext
+
+Floats = npt.NDArray[np.float32]
+
+
+def made(n_rows: int, n_columns: int = 20, n_topics: int = 4) -> tuple[Floats, Any]:
+    """Return rows of unit length that tell their topics, and the topics, of which some are rare."""
+    rng = np.random.default_rng(n_rows)
+    y = (rng.random((n_rows, n_topics)) < np.linspace(0.1, 0.5, n_topics)).astype(np.float32)
+    y[0] = 1
+    rows = y @ rng.normal(size=(n_topics, n_columns)) + rng.normal(size=(n_rows, n_columns))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(np.float32), sp.csr_array(y)
+
+
+def ones(n_rows: int) -> Floats:
+    return np.ones(n_rows, dtype=np.float32)
+
+
+def reference(X: Floats, y: Any, weight: Floats, penalty: float, scale: Any) -> Any:
+    """Return weighted ridge regression with an intercept, by the book, as a function of rows."""
+    mean, cost = weight @ X / weight.sum(), weight[:, np.newaxis]
+    target = y.toarray() - weight @ y.toarray() / weight.sum()
+    apart = X.astype(np.float64) - mean
+    matrix = apart.T @ (cost * apart) + penalty * np.eye(X.shape[1])
+    weights = np.linalg.solve(matrix, apart.T @ (cost * target)) / scale
+    return lambda new: (new - mean) @ weights + (weight @ y.toarray() / weight.sum()) / scale
+
+
+@pytest.mark.parametrize("n_rows", [60, 12], ids=["more rows", "more columns"])
+def test_scores_left_out_are_those_of_a_fit_without_the_row(n_rows: int) -> None:
+    X, y = made(n_rows)
+    found = _LeastSquares(X, y, ones(n_rows)).heldout_scores(np.arange(n_rows), 0.7)
+    mean = y.toarray().mean(axis=0)
+    scale = np.sqrt(mean * (1 - mean))
+    for row in range(n_rows):
+        others = np.delete(np.arange(n_rows), row)
+        expected = reference(X[others], y[others], ones(n_rows - 1), 0.7, scale)(X[row])
+        np.testing.assert_allclose(
+            found[row], expected - mean / scale + 2 * mean - 1, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_weights_and_biases_are_those_of_ridge_regression() -> None:
+    X, y = made(60)
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, 60).astype(np.float32)
+    weights, biases = _LeastSquares(X, y, weight).solution(0.3)
+    mean = weight @ y.toarray() / weight.sum()
+    scale = np.sqrt(mean * (1 - mean))
+    expected = reference(X, y, weight / weight.mean(), 0.3, scale)(X)
+    scores = expected - mean / scale + 2 * mean - 1
+    np.testing.assert_allclose(X @ weights + biases, scores, rtol=1e-4, atol=1e-5)
+
+
+def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
+    X, y = made(60)
+    weight = ones(60)
+    weight[:20] = 2
+    twice = np.concatenate([np.arange(60), np.arange(20)])
+    weighted = _LeastSquares(X, y, weight).solution(0.5 * 60 / 80)
+    doubled = _LeastSquares(X[twice], y[twice], ones(80)).solution(0.5)
+    for found, expected in zip(weighted, doubled, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_without_weight_are_not_learned_from_but_scored() -> None:
+    X, y = made(100)
+    more = np.concatenate([X, X[:20][:, ::-1]]), sp.vstack([y, 1 - y[:20].toarray()], format="csr")
+    weight = np.repeat(np.array([1, 0], dtype=np.float32), [100, 20])
+    found, expected = _LeastSquares(*more, weight), _LeastSquares(X, y, ones(100))
+    weights, biases = expected.solution(0.5)
+    np.testing.assert_allclose(found.solution(0.5)[0], weights, atol=1e-6)
+    scores = found.heldout_scores(np.arange(100, 120), 0.5)
+    np.testing.assert_allclose(scores, more[0][100:] @ weights + biases, atol=1e-5)
+
+
+def head_of(X: Floats, y: Any, words: Floats) -> Any:
+    """Return the head and the sums for as many documents as there are scores of words."""
+    n_rows = len(words)
+    left_out = np.arange(n_rows), words
+    return fit_multilabel_head(X, y, n_rows, FitContext(y.shape[1]), left_out)
+
+
+def noise(y: Any, signal: float) -> Floats:
+    """Return scores of words that tell more or less of the topics."""
+    rng = np.random.default_rng(0)
+    scores = signal * (2 * y.toarray() - 1) + rng.normal(size=y.shape) - 0.5
+    return scores.astype(np.float32)
+
+
+def test_the_better_scores_count_more_and_useless_ones_nothing() -> None:
+    X, y = made(600)
+    shares = [head_of(X, y, noise(y, signal))[0].sparse_factor for signal in (0.0, 0.5, 1.0)]
+    assert 0 <= shares[0] < 0.1 < shares[1] < shares[2] < 1
+    unrelated = np.random.default_rng(1).permutation(X)
+    assert head_of(unrelated, y, noise(y, 1.0)) == (None, None)
+
+
+def test_sums_are_those_of_both_scores() -> None:
+    X, y = made(400)
+    words = noise(y, 0.5)
+    head, sums = head_of(X, y, words)
+    learned = head.sparse_factor * words + X @ head.weights + head.biases
+    assert np.corrcoef(sums.ravel(), learned.ravel())[0, 1] > 0.98
+    # Those of other rows are as good.
+    assert (sums > 0).mean() == pytest.approx((learned > 0).mean(), abs=0.02)
+
+
+def test_a_topic_that_no_row_has_stays_as_unlikely_as_by_words() -> None:
+    X, y = made(200)
+    wider = sp.csr_array((y.data, y.indices + 1, y.indptr), shape=(200, 5))
+    words = np.hstack([np.full((200, 1), -10, dtype=np.float32), noise(y, 0.3)])
+    head, sums = head_of(X, wider, words)
+    absent = head.sparse_factor * words[:, :1] + X @ head.weights[:, :1] + head.biases[:1]
+    np.testing.assert_allclose(absent, -10, rtol=1e-5)
+    assert head.calibration.proba(sums)[:, 0].max() < 1e-3
+    known = head_of(X, y, words[:, 1:])[0]
+    np.testing.assert_array_equal(head.weights[:, 1:], known.weights)
+    np.testing.assert_array_equal(head.calibration.slopes[1:], known.calibration.slopes)
+
+
+def test_a_topic_that_is_only_described_is_told_by_its_description() -> None:
+    X, y = made(800, n_columns=40, n_topics=6)
+    has_topic = y.toarray() > 0
+    means = np.stack([X[has_topic[:, t]].mean(axis=0) for t in range(6)]) - X.mean(axis=0)
+    described = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    hidden = y.toarray()
+    hidden[:, 5] = 0
+    labels = sp.csr_array(np.concatenate([hidden, np.eye(6)]).astype(np.float32))
+    words = noise(labels[:800], 0.3)
+    words[:, 5] = -10
+    head, sums = head_of(np.concatenate([X, described]), labels, words)
+    scores = (head.sparse_factor * words + X @ head.weights + head.biases)[:, 5]
+    np.testing.assert_allclose(sums[:, 5], scores, atol=1e-4)
+    proba, is_new = head.calibration.proba(sums)[:, 5], has_topic[:, 5]
+    assert proba[is_new].mean() > proba[~is_new].mean() + 0.2
+
+
+def test_without_rows_or_topics_to_measure_on_there_is_no_head() -> None:
+    X, y = made(10)
+    nothing = np.zeros((10, 4), dtype=np.float32)
+    left_out = np.arange(0), nothing[:0]
+    assert fit_multilabel_head(X, y, 10, FitContext(4), left_out) == (None, None)
+    assert head_of(X, sp.csr_array(nothing), nothing) == (None, None)
