@@ -143,11 +143,10 @@ class TopicClassifier(TextEstimator):
         `Mixture` of several learners, of one topic for each text.
     encoder : {"use", "e5", "use,e5"} or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
-        as held-out documents show it useful, in models of one topic for each text. "use" is the
-        Universal Sentence Encoder for 16 languages, of the extra "encoder"; "e5" is multilingual E5
-        small for about a hundred, and slower, of the extra "e5"; "use,e5" is both. An object's
-        `encode(list of str)` returns an array, shape (n_texts, n_columns). See
-        `docs/explanation/encoder.md`.
+        as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
+        languages, of the extra "encoder"; "e5" is multilingual E5 small for about a hundred, and
+        slower, of the extra "e5"; "use,e5" is both. An object's `encode(list of str)` returns an
+        array, shape (n_texts, n_columns). See `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
         document of its topic, which need not have any. `fit([], [])` learns from descriptions

@@ -340,8 +340,8 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
         topics = Topics(indicator_topics(y))
         if absent := settings.descriptions.keys() - topics.names:
             raise DataError(
-                f"`descriptions` has the topic {short_repr(min(absent))}, and `y` has no column for "
-                "it; give one, of zeros if no document has the topic."
+                f"`descriptions` has the topic {short_repr(min(absent))}, and `y` has no column "
+                "for it; give one, of zeros if no document has the topic."
             )
     else:
         topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
