@@ -22,8 +22,8 @@ Parents: TypeAlias = tuple[tuple[int, int], ...]
 _PRIOR_DOCUMENTS = 20
 # If fewer documents have none, no topic is an exception.
 _NEARLY_ALL = 0.98
-# The threshold without held-out documents.
-_USUAL = 0.5
+#: The threshold without held-out documents.
+USUAL_THRESHOLD = 0.5
 _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
@@ -84,7 +84,7 @@ class TopicDecision:
         after the other. Lewis, Yang, Rose and Li (2004), RCV1: thresholds of rare topics overfit.
         """
         rule = cls(
-            np.full(proba.shape[1], _USUAL, dtype=np.float32),
+            np.full(proba.shape[1], USUAL_THRESHOLD, dtype=np.float32),
             len(sizes) > 0 and bool(sizes.min()),
             int(sizes.max(initial=0)),
             average,

@@ -41,7 +41,7 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.model.decision import TopicDecision, find_parents
+from slugline.model.decision import USUAL_THRESHOLD, TopicDecision, find_parents
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
@@ -370,11 +370,13 @@ def _with_decision(
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
     sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
-    # Of topics that are only described, none are known to be right or wrong.
+    # No document shows how to decide about topics that are only described.
     known = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
     decision = TopicDecision.from_proba(
         np.where(known, proba, 0), truth, sizes, settings.optimize, parents
     )
+    thresholds = np.where(known, decision.thresholds, np.float32(USUAL_THRESHOLD))
+    decision = decision.with_thresholds(decision.raised(thresholds))
     proba = decision.limited(proba)
     return replace(
         fitted,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from slugline.base.arrays import F32, F64, Index
+from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.learner import FitContext
@@ -103,10 +103,10 @@ def fit_multilabel_head(
         weights[:, known], biases[known] = (share * part for part in ridge.solution(penalty))
         sums[:, known] = scores
         if len(new):
-            directions, offset = _place_new(rows, y, n_documents, known, new, judged, curves.bend)
-            weights[:, new] = directions
-            biases[new] = offset - (1 - share) * ABSENT_SCORE
-            sums[:, new] = rows[judged] @ directions + offset
+            placed = _place_new(rows, y, n_documents, known, new, judged, curves.bend)
+            weights[:, new], biases[new] = placed
+            sums[:, new] = rows[judged] @ weights[:, new] + biases[new]
+            biases[new] -= (1 - share) * ABSENT_SCORE
     slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
     calibration = TopicCalibration(slopes, intercepts, curves.bend)
@@ -169,31 +169,43 @@ def _is_certain(gain: F64, cost: F32) -> bool:
 
 def _place_new(
     rows: F32, y: Any, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
-) -> tuple[F32, float]:
-    """Return weights of topics without documents, shape (n_columns, n_new), and their bias.
+) -> tuple[F32, F32]:
+    """Return weights of topics without documents, shape (n_columns, n_new), and their biases.
 
-    Scores are a line through the products of rows with descriptions, less those with the mean of
-    other topics' descriptions or first documents. Each known topic is taken for a new one in turn:
-    whether a document has it is a logistic regression with two coefficients.
+    Scores are a line through the cosines of rows with the description, standardized by those of
+    documents without the topic. Each known topic is taken for a new one in turn, with its first
+    document if it has no description: whether a document has it is a logistic regression with two
+    coefficients.
     """
     from scipy.optimize import minimize
 
     by_topic = y[:, known].tocsc()
     by_topic.sort_indices()
-    first, last = (by_topic.indices[by_topic.indptr[i:][: len(known)] - i] for i in (0, 1))
+    starts, ends = by_topic.indptr[:-1], by_topic.indptr[1:]
+    first, last = by_topic.indices[starts], by_topic.indices[ends - 1]
     examples = np.where(last >= n_documents, last, first)
-    centre = rows[examples].mean(axis=0)
     judged = judged[_sample(len(judged), len(known))]
     is_other = judged[:, np.newaxis] != examples
-    products = (rows[judged] @ (rows[examples] - centre).T)[is_other]
-    right = y[judged][:, known].toarray()[is_other]
+    right = y[judged][:, known].toarray()
+    cosines = rows[judged] @ rows[examples].T
+    mean, spread = _moments(cosines, (right == 0) & is_other)
+    standard, right = ((cosines - mean) / spread)[is_other], right[is_other]
     curve = TopicCalibration(np.ones(1, np.float32), np.zeros(1, np.float32), bend)
 
     def loss(line: F64) -> float:
-        proba = curve.proba((line[0] * products + line[1]).astype(np.float32))
+        proba = curve.proba((line[0] * standard + line[1]).astype(np.float32))
         return float(_log_losses(proba[:, np.newaxis], right[:, np.newaxis]).mean())
 
-    slope, offset = minimize(loss, (5.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
+    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
     described = y[n_documents:, new]
     means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
-    return (slope * (means - centre).T).astype(np.float32), float(offset)
+    mean, spread = _moments(rows[judged] @ means.T, np.ones((len(judged), len(new)), dtype=bool))
+    return (slope * means.T / spread).astype(np.float32), offset - slope * mean / spread
+
+
+def _moments(cosines: F32, where: Mask) -> tuple[F32, F32]:
+    """Return mean and standard deviation of each column; 0 and 1 where there is nothing to see."""
+    counts = np.maximum(where.sum(axis=0), 1)
+    mean = np.where(where, cosines, 0).sum(axis=0) / counts
+    variance = np.where(where, (cosines - mean) ** 2, 0).sum(axis=0) / counts
+    return mean, np.sqrt(np.where(variance > _LEAST, variance, 1))
