@@ -137,14 +137,14 @@ def test_a_topic_that_is_only_described_is_told_by_its_description() -> None:
     means = np.stack([X[has_topic[:, t]].mean(axis=0) for t in range(6)]) - X.mean(axis=0)
     described = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
     hidden = y.toarray()
-    hidden[:, 5] = 0
+    hidden[:, 0] = 0
     labels = sp.csr_array(np.concatenate([hidden, np.eye(6)]).astype(np.float32))
     words = noise(labels[:800], 0.3)
-    words[:, 5] = -10
+    words[:, 0] = -10
     head, sums = head_of(np.concatenate([X, described]), labels, words)
-    scores = (head.sparse_factor * words + X @ head.weights + head.biases)[:, 5]
-    np.testing.assert_allclose(sums[:, 5], scores, atol=1e-4)
-    proba, is_new = head.calibration.proba(sums)[:, 5], has_topic[:, 5]
+    scores = (head.sparse_factor * words + X @ head.weights + head.biases)[:, 0]
+    np.testing.assert_allclose(sums[:, 0], scores, atol=1e-4)
+    proba, is_new = head.calibration.proba(sums)[:, 0], has_topic[:, 0]
     assert proba[is_new].mean() > proba[~is_new].mean() + 0.2
 
 

@@ -292,7 +292,7 @@ class Use(Meanings):
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have documents and descriptions in the folder, and an encoder that knows their words."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
     topics = ("grain", "bank", "sport")
     for name, words in (("wires.csv", SEEN), ("later.csv", UNSEEN)):
         data = documents(160, words, topics=topics)
