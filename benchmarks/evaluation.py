@@ -22,6 +22,7 @@ from sklearn.svm import LinearSVC
 from data import load, synthetic_texts
 from measure import chromium, progress, seconds, table, timed
 from slugline import Corpus, LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
+from slugline.base.files import write_result
 from slugline.comparison.results import AccuracyDifference, adjust_p_values, compare_accuracies
 from slugline.corpus.splits import make_folds
 from slugline.evaluation.evaluation import Evaluation
@@ -33,7 +34,6 @@ from slugline.experiment.run import evaluate, run_experiment
 from slugline.explanation import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.fitted import Fitted
-from slugline.reports.page import write_page
 from slugline.reports.training import training_page
 
 # Tests of differences between models --------------------------------------------------------------
@@ -395,7 +395,7 @@ def _write_report(path: Path, n_topics: int, n_documents: int) -> dict[str, floa
     curves = learning_curves(corpus, n_draws=1)
 
     def write() -> None:
-        write_page(training_page(experiment, curves, None, gathered, 0.5), path)
+        write_result(path, training_page(experiment, curves, None, gathered, 0.5), "report")
 
     return {
         "training and test": train_seconds,

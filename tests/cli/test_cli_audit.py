@@ -355,7 +355,7 @@ def test_ctrl_c_is_acknowledged(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("slugline.auditing.audit.audit_corpus", interrupt)
+    monkeypatch.setattr("slugline.cli.audit.audit_corpus", interrupt)
     result = run("audit", "news.csv")
     assert (result.code, result.out) == (130, "")
     assert result.err.endswith("interrupted\n")

@@ -165,8 +165,8 @@ def test_with_resume_nothing_is_measured_twice(run: Run) -> None:
         (["--timeout", -1], "--timeout is -1.0; give a number over 0 and under "),
         (["--resume", "news.csv"], "--resume news.csv: would overwrite an input file; name ano"),
         (["--resume", "no/kept"], "--resume no/kept: can't write a file there (No such file or"),
-        (["-o", "news.csv"], "--output news.csv: is no folder and can't become one (File exists)"),
-        (["-o", "news.csv/x"], "--output news.csv/x: is no folder and can't become one (Not a "),
+        (["-o", "news.csv"], "--output news.csv: the folder can't be created (Not a directory); c"),
+        (["-o", "news.csv/x"], "--output news.csv/x: the folder can't be created (Not a directo"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )

@@ -687,7 +687,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     def fail(*_: object) -> None:
         raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
-    monkeypatch.setattr("slugline.reports.page.write_page", fail)
+    monkeypatch.setattr("slugline.cli.train.write_result", fail)
 
     assert run("train", "news.csv", "-q", "-o", "n.slug") == (
         1,
@@ -853,7 +853,7 @@ def test_ctrl_c_before_there_is_a_model_says_that_nothing_was_saved(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("slugline.experiment.run.run_experiment", interrupt)
+    monkeypatch.setattr("slugline.cli.train.run_experiment", interrupt)
     code, out, err = run("train", "news.csv")
 
     assert (code, out) == (130, "")

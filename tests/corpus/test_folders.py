@@ -169,9 +169,7 @@ def test_a_file_of_a_folder_may_be_as_long_as_a_record(monkeypatch: pytest.Monke
     long = BadRow("a/2.txt", "more than 10,000,000 bytes", "split them")
     assert bad_rows() == [long]
     with pytest.raises(FileNotFoundError):  # as if it had been removed since
-        readers._problem(os.path.realpath("texts"), Path("texts/a/3.txt"))
-    monkeypatch.setattr(readers, "_problem", lambda *_: None)  # as if it had grown since
-    assert bad_rows() == [long]
+        readers._file_row("3", os.path.realpath("texts"), Path("texts/a/3.txt"), {}, None)
 
 
 def test_parquet_files_of_a_folder_are_one_source(write_parquet: Any) -> None:

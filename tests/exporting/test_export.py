@@ -97,7 +97,7 @@ def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) 
 
 
 def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.exporting.page.LARGE_PAGE", 10_000)
+    monkeypatch.setattr("slugline.cli.export.LARGE_PAGE", 10_000)
     result = run("export", model, "--quiet")
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from page_elements import Elements
+from slugline.base.files import write_result
 from slugline.errors import SluglineError
 from slugline.experiment.lesson import (
     LESSON,
@@ -30,7 +31,7 @@ from slugline.experiment.lesson import (
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import _breakable, _prose, spread_percent, typeset, write_page
+from slugline.reports.page import _breakable, _prose, spread_percent, typeset
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -410,7 +411,8 @@ def test_typesetting_keeps_numbers_and_units_together() -> None:
 
 @pytest.mark.slow
 def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path: Path) -> None:
-    path = write_page(notebook_page(result), tmp_path / "new" / "report.html")
+    path = tmp_path / "new" / "report.html"
+    write_result(path, notebook_page(result), "report")
     assert path.read_text(encoding="utf-8") == notebook_page(result)
     assert list(path.parent.iterdir()) == [path]
 
@@ -419,7 +421,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     target = tmp_path / "report.html"
     target.mkdir()
     with pytest.raises(SluglineError) as error:
-        write_page("<p>new</p>", target)
+        write_result(target, "<p>new</p>", "report")
     assert str(error.value) == (
         f"{target}: the report can't be written (Is a directory). "
         "Check the disk, and the permissions of file and folder, or choose another folder."
@@ -428,14 +430,15 @@ def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
 
 
 def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = write_page("<p>old</p>", tmp_path / "report.html")
+    target = tmp_path / "report.html"
+    write_result(target, "<p>old</p>", "report")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(SluglineError, match="No space left on device"):
-        write_page("<p>new</p>", target)
+        write_result(target, "<p>new</p>", "report")
     assert target.read_text() == "<p>old</p>"
     assert list(tmp_path.iterdir()) == [target]
 

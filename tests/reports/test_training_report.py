@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from page_elements import Elements, rows_of
+from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
@@ -24,7 +25,6 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Candidate, SearchResult, Tuning
 from slugline.model.fitted import Fitted
-from slugline.reports.page import write_page
 from slugline.reports.training import ConfusedTopic, confused_topics, training_page
 from slugline.reports.training_text import advice, section_texts
 from slugline.text.blocks import Block
@@ -169,7 +169,8 @@ def test_a_classifier_without_epochs_has_no_curves() -> None:
 
 def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
     experiment = trained()
-    path = write_page(training_page(experiment), tmp_path / "new" / "report.html")
+    path = tmp_path / "new" / "report.html"
+    write_result(path, training_page(experiment), "report")
     assert path.read_text(encoding="utf-8") == training_page(experiment)
     assert list(path.parent.iterdir()) == [path]
 

@@ -52,7 +52,7 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
     target = Path(path)
     with _as_file(model, target.stem) as name:
         page = model_page(name, min_precision=min_precision)
-    write_result(target, page.encode("utf-8", "backslashreplace"), "page")
+    write_result(target, page, "page")
     return target
 
 

@@ -73,9 +73,9 @@ class TableResult(TitledRows):
         """
         target = Path(path)
         if target.suffix == ".html":
-            content = self._page().encode("utf-8", "backslashreplace")
+            content: bytes | str = self._page()
         elif target.suffix == ".json":
-            content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str).encode()
+            content = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, default=str)
         elif target.suffix in (".csv", ".xlsx"):
             content = self._table("," if target.suffix == ".csv" else None)
         else:

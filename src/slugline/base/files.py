@@ -176,16 +176,19 @@ def os_advice(error: OSError) -> str:
     return "Check the disk, and the permissions of file and folder"
 
 
-def write_result(path: Path, data: bytes, name: str) -> None:
+def write_result(path: PathLike, data: bytes | str, name: str) -> None:
     """Write a result that the user asked for, as `write_whole` does; create folders as needed.
+
+    A text is written as UTF-8; halves of characters, which that can't hold, as escapes.
 
     Raises
     ------
     SluglineError : if it can't be written; `name` is that of the result in the message.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        write_whole(path, content)
     except OSError as error:
         raise SluglineError(
             f"{path}: the {name} can't be written ({error.strerror or error}). {os_advice(error)}, "

@@ -1,4 +1,4 @@
-"""Imports names on first use, so that a package costs nothing until it is needed."""
+"""Imports names on first use, so that a package costs nothing until it is needed, or is missing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from slugline.errors import SluglineError
 
 
 def import_name(package: str, homes: Mapping[str, str], name: str) -> Any:
@@ -19,3 +21,17 @@ def import_name(package: str, homes: Mapping[str, str], name: str) -> Any:
     value = module if homes[name] == f"{package}.{name}" else getattr(module, name)
     setattr(sys.modules[package], name, value)
     return value
+
+
+def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) -> Any:
+    """Import a module that an extra brings; an error of a kind if it is not installed.
+
+    `user` is what needs it, in the plural.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise kind(
+            f"{user} need the package {module.partition('.')[0]}, which is not installed; "
+            f'pip install "slugline[{extra}]".'
+        ) from error

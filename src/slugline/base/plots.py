@@ -6,8 +6,9 @@ import io
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from slugline.base.lazy import import_extra
 from slugline.base.words import format_seconds
 from slugline.errors import OptionError
 
@@ -27,14 +28,8 @@ _STEPS = [1, 2, 5, 10]
 
 def figure_class() -> type[Figure]:
     """Return matplotlib's class of figures; raise OptionError if matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OptionError(
-            "PNG files and `plot` need the package matplotlib, which is not installed; "
-            'pip install "slugline[plot]".'
-        ) from error
-    return Figure
+    module = import_extra("matplotlib.figure", "PNG files and `plot`", "plot", OptionError)
+    return cast("type[Figure]", module.Figure)
 
 
 def draw_png(plot: Callable[[Axes], None]) -> bytes:
@@ -129,45 +124,30 @@ def _add_legend(ax: Axes) -> None:
 # By number of labels ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LabelCurve:
-    """Accuracy by number of documents, with intervals.
+def plot_labels(ax: Axes, curves: Sequence[Any], score: str) -> None:
+    """Draw lines with bands by number of documents, and dashes to the forecasts.
 
-    `expected` is the forecast: a number of documents, the accuracy, and the ends of its range.
+    `curves` are like `slugline.experiment.curve.LearningCurve`, with points.
     """
-
-    name: str
-    n_documents: Sequence[int]
-    accuracies: Sequence[float]
-    intervals: Sequence[tuple[float, float]]
-    expected: tuple[int, float, float, float] | None = None
-
-
-def plot_labels(ax: Axes, curves: Sequence[LabelCurve], score: str = "Accuracy") -> None:
-    """Draw lines with bands by number of documents, and dashes to the forecasts."""
-    for curve, colour in zip(
-        curves, itertools.cycle((_VALIDATION, _BEST, _TRAINING)), strict=False
-    ):
-        _plot_curve(ax, curve, colour)
+    colours = itertools.cycle((_VALIDATION, _BEST, _TRAINING))
+    for curve, colour in zip(curves, colours, strict=False):
+        n_documents = [point.n_documents for point in curve.points]
+        accuracies = [point.accuracy for point in curve.points]
+        lows, highs = zip(*(point.interval for point in curve.points), strict=True)
+        ax.fill_between(n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        ax.plot(n_documents, accuracies, "o-", markersize=4, color=colour, label=curve.name)
+        if (doubled := curve.doubled) is not None:
+            ends = [n_documents[-1], doubled.n_documents], [accuracies[-1], doubled.accuracy]
+            ax.plot(*ends, "--", linewidth=1, color=colour)
+            error = [[doubled.accuracy - doubled.low], [doubled.high - doubled.accuracy]]
+            style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
+            ax.errorbar(ends[0][1], ends[1][1], yerr=error, color=colour, linewidth=1, **style)
     ax.set_xscale("log")
     ax.set_xlabel("Training documents")
     ax.set_ylabel(score)
-    _mark_powers(ax.xaxis, (1, 2, 5), lambda n: f"{n:,.0f}")
+    _mark_powers(ax.xaxis, (1, 2, 5))
     _mark_percents(ax.yaxis)
     ax.legend(frameon=False, loc="lower right")
-
-
-def _plot_curve(ax: Axes, curve: LabelCurve, colour: str) -> None:
-    lows, highs = zip(*curve.intervals, strict=True)
-    ax.fill_between(curve.n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    ax.plot(curve.n_documents, curve.accuracies, "o-", markersize=4, color=colour, label=curve.name)
-    if curve.expected is not None:
-        n, accuracy, low, high = curve.expected
-        last = curve.n_documents[-1], curve.accuracies[-1]
-        ax.plot([last[0], n], [last[1], accuracy], "--", linewidth=1, color=colour)
-        error = [[accuracy - low], [high - accuracy]]
-        style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
-        ax.errorbar([n], [accuracy], yerr=error, color=colour, linewidth=1, **style)
 
 
 # By model -----------------------------------------------------------------------------------------
@@ -208,12 +188,12 @@ def plot_models(ax: Axes, models: Sequence[ModelMark], score: str = "Accuracy") 
 # Axes ---------------------------------------------------------------------------------------------
 
 
-def _mark_powers(axis: Axis, factors: Sequence[int], text: Callable[[float], str]) -> None:
+def _mark_powers(axis: Axis, factors: Sequence[int]) -> None:
     """Mark a logarithmic axis by factors of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=factors, numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_major_formatter("{x:,.0f}")
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from slugline.auditing.audit import Audit, audit_corpus, group_copies
+from slugline.auditing.findings import Findings, ranking_lines, review_form, review_table
+from slugline.auditing.repair import (
+    Gain,
+    Repair,
+    apply_decisions,
+    measure_gain,
+    read_decisions,
+    to_csv,
+    to_excel,
+    to_json_lines,
+    whole_rows,
+)
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
-from slugline.base.words import counted, nearest, percent
+from slugline.base.words import counted, nearest, one_line, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import (
@@ -23,15 +36,16 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.targets import check_target
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.formats import TableDialect
+from slugline.corpus.readers import read_dialect, read_rows
 from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, OptionError
-
-if TYPE_CHECKING:
-    from slugline.auditing.audit import Audit
-    from slugline.auditing.findings import Findings
-    from slugline.auditing.repair import Gain, Repair
-    from slugline.corpus.corpus import Corpus
-
+from slugline.model.file.content import load_model
+from slugline.prediction.files import check_ending
+from slugline.reports.audit import LEAST_SUSPICION, audit_page, headline, other_findings
+from slugline.reports.page import shorten
 
 #: Kinds of files that each option writes.
 _SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv", ".xlsx"), "--output": (".html",)}
@@ -97,8 +111,6 @@ def audit(
     sources = [*data, like, test, reading.topic_map, decisions]
     _check_files(output, ranking, review, decisions, sources)
     if like is not None:
-        from slugline.model.file.content import load_model
-
         reading = reading._replace(layout=load_model(like)[0].layout)
     parts = options.read_parts(data, None, test, reading)
     train, others = parts["train"], _numbered_on(parts, test)
@@ -108,9 +120,6 @@ def audit(
         if decisions is not None:
             _repair(train, data, reading, decisions, output, gain, settings, as_json)
             return
-        from slugline.auditing.audit import audit_corpus
-        from slugline.auditing.findings import Findings
-
         report = audit_corpus(train, others, **settings)
         gained = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
@@ -150,8 +159,6 @@ def _check_files(
 def _check_suffix(
     option: str, path: Path, suffixes: tuple[str, ...], decisions: Path | None
 ) -> None:
-    from slugline.prediction.files import check_ending
-
     suffix = path.suffix.lower()
     if suffix in suffixes:
         if suffix == ".xlsx":
@@ -186,9 +193,6 @@ def _repair(
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
-    from slugline.auditing.findings import review_form
-    from slugline.auditing.repair import apply_decisions, read_decisions
-
     if output is None and not gain:
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
@@ -232,9 +236,6 @@ def _write_documents(
     path: Path, corpus: Corpus, repair: Repair, data: Sequence[str], reading: ReadOptions
 ) -> str:
     """Write documents in the format of the name; return in words what else, or less, it holds."""
-    from slugline.auditing.repair import to_csv, to_excel, to_json_lines, whole_rows
-    from slugline.corpus.formats import TableDialect
-
     whole = whole_rows(data, corpus, repair.topics, reading)
     pairs = zip(repair.corpus.texts, repair.corpus.topics, strict=True)
     pairs_alone = [{"text": text, "topic": topic} for text, topic in pairs]
@@ -254,8 +255,6 @@ def _write_documents(
 
 
 def _gain_of(corpus: Corpus, repair: Repair, settings: dict[str, Any]) -> Gain | None:
-    from slugline.auditing.audit import group_copies
-
     groups = group_copies(corpus.texts, seed=settings["seed"], n_jobs=settings["n_jobs"])
     return _measured(corpus, repair.topics, groups, settings)
 
@@ -271,8 +270,6 @@ def _measured(
     corpus: Corpus, after: list[Any], groups: Index, settings: dict[str, Any]
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
-    from slugline.auditing.repair import measure_gain
-
     try:
         return measure_gain(corpus, after, groups, **settings)
     except DataError as error:
@@ -291,8 +288,6 @@ def _gain_in_words(gained: Gain, learned: str) -> str:
 
 def _delimiter(source: str, reading: ReadOptions) -> str:
     """Return the delimiter of a file of CSV; that of other sources is a comma."""
-    from slugline.corpus.readers import read_dialect, read_rows
-
     if not Path(source).is_file():
         return ","
     rows = read_rows(source, format=reading.format, encoding=reading.encoding)
@@ -308,34 +303,19 @@ def _write(
     delimiter: str,
 ) -> dict[str, str]:
     """Write the files that were asked for; return what each is, with its name."""
-    files = {}
     if ranking is not None:
-        from slugline.auditing.findings import ranking_lines
-
-        write_result(ranking, "".join(ranking_lines(findings)).encode(), "ranking")
-        files["ranking"] = str(ranking)
+        write_result(ranking, "".join(ranking_lines(findings)), "ranking")
     if review is not None:
-        from slugline.auditing.findings import review_table
-
-        rows = findings.to_review()
         is_excel = review.suffix.lower() == ".xlsx"
-        table = review_table(findings, rows, None if is_excel else delimiter)
+        table = review_table(findings, findings.to_review(), None if is_excel else delimiter)
         write_result(review, table, "table")
-        files["review"] = str(review)
     if output is not None:
-        from slugline.reports.audit import audit_page
-        from slugline.reports.page import write_page
-
-        write_page(audit_page(findings), output)
-        files["page"] = str(output)
-    return files
+        write_result(output, audit_page(findings), "report")
+    files = {"ranking": ranking, "review": review, "page": output}
+    return {description: str(path) for description, path in files.items() if path is not None}
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
-    from slugline.corpus.topic_sets import join_topics
-    from slugline.reports.audit import LEAST_SUSPICION, headline, other_findings
-    from slugline.reports.page import shorten
-
     show(headline(findings.audit))
     rows = [findings[row] for row in findings.audit.suspects(LEAST_SUSPICION)[:n].tolist()]
     if rows:
@@ -345,9 +325,8 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
             if item.suspicion < _DROPPED and not is_line_drawn:
                 table.append(["", "", "", "", "(below: more likely right than wrong)"])
                 is_line_drawn = True
-            start = " ".join(findings.audit.corpus.texts[item.row][:400].split())
             at = f"test {item.at}" if item.part == "test" else str(item.at)
-            excerpt = shorten(start, _N_CHARACTERS)
+            excerpt = one_line(findings.audit.corpus.texts[item.row], _N_CHARACTERS)
             names = [shorten(join_topics(names), _N_TOPICS) for names in (item.topic, item.likely)]
             table.append([at, f"{item.suspicion:.2f}", *names, excerpt])
         print_table(table, left_aligned=(0, 2, 3, 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,8 @@ from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.corpus.rows import ReadOptions
-
-if TYPE_CHECKING:
-    from slugline.experiment.retraining import Retraining
+from slugline.experiment.retraining import Retraining, retrain
+from slugline.model.file.content import load_model
 
 
 @command()
@@ -42,9 +41,6 @@ def check(
 
     Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
     """
-    from slugline.experiment.retraining import retrain
-    from slugline.model.file.content import load_model
-
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
     reading = reading._replace(layout=fitted.layout, topic_path=fitted.separator)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slugline.base.files import write_result
+from slugline.base.plots import draw_png
 from slugline.base.words import counted
 from slugline.cli import options
 from slugline.cli.options import command, option
@@ -21,13 +20,13 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_target
+from slugline.cli.targets import check_folder, check_target
+from slugline.comparison.models import choose_models
+from slugline.comparison.results import Comparison
+from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.rows import ReadOptions
-from slugline.errors import OptionError, SluglineError, os_errors_as
-
-if TYPE_CHECKING:
-    from slugline.comparison.results import Comparison
-
+from slugline.errors import OptionError, SluglineError
+from slugline.reports import comparison as reporting
 
 _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 
@@ -75,17 +74,15 @@ def compare(
       slugline compare tickets.csv -o comparison
       slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
     """
-    from slugline.comparison.models import choose_models
-    from slugline.comparison.run import CompareSettings, compare_models
-    from slugline.reports.comparison import format_model
-
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
     names = models.split(",")
     choose_models(names)  # what is unknown is said before anything is read
     sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume, sources)
-    with _folder_for(output, sources), show_progress() as progress:
+    if output is not None:
+        check_folder("--output", output, (_PAGE, _JSON, _PICTURE), sources)
+    with show_progress() as progress:
         corpus = options.read_parts(data, None, None, reading)["train"]
         chosen = choose_models(names, multilabel=corpus.multilabel)
         width = max(len(model.name) for model in chosen.models)
@@ -95,7 +92,7 @@ def compare(
             settings,
             resume=resume,
             progress=progress,
-            on_result=lambda model: progress.note(format_model(model, width)),
+            on_result=lambda model: progress.note(reporting.format_model(model, width)),
         )
         if output is not None:
             _write(comparison, output)
@@ -114,38 +111,10 @@ def compare(
         raise SluglineError("no model could be measured; see the reasons above.")
 
 
-@contextmanager
-def _folder_for(folder: Path | None, sources: list[str | Path | None]) -> Iterator[None]:
-    """Make sure, before the work, that the files can be written; leave no empty folder behind."""
-    if folder is None:
-        yield
-        return
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        _check_folder(folder, sources)
-        yield
-    finally:
-        for path in missing:
-            with suppress(OSError):  # what has files in it stays
-                path.rmdir()
-
-
-def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
-    failure = f"--output {folder}: is no folder and can't become one"
-    with os_errors_as(OptionError, failure, "name another place."):
-        folder.mkdir(parents=True, exist_ok=True)
-    for name in (_PAGE, _JSON, _PICTURE):
-        check_target("--output", folder / name, sources)
-
-
 def _write(comparison: Comparison, folder: Path) -> None:
-    from slugline.base.plots import draw_png
-    from slugline.reports.comparison import comparison_page
-
     text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    page = comparison_page(comparison)
-    write_result(folder / _PAGE, page.encode("utf-8", "backslashreplace"), "page")
-    write_result(folder / _JSON, text.encode("utf-8", "backslashreplace"), "results")
+    write_result(folder / _PAGE, reporting.comparison_page(comparison), "page")
+    write_result(folder / _JSON, text, "results")
     try:
         write_result(folder / _PICTURE, draw_png(comparison.plot), "picture")
     except OptionError as error:  # matplotlib is missing
@@ -153,17 +122,12 @@ def _write(comparison: Comparison, folder: Path) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from slugline.reports.comparison import comparison_rows, failures, table_notes, verdict
-
     show(
         f"{comparison.name}: {counted(comparison.n_documents, 'document')}, "
         f"{counted(comparison.n_topics, 'topic')}, {counted(comparison.n_folds, 'fold')}"
     )
-    print_table(comparison_rows(comparison))
-    for reason in failures(comparison):
-        show(reason)
-    show(verdict(comparison))
-    if comparison.best is None:
-        return
-    for sentence in (*table_notes(comparison).quality, *table_notes(comparison).costs):
-        show(sentence)
+    print_table(reporting.comparison_rows(comparison))
+    show(*reporting.failures(comparison), reporting.verdict(comparison))
+    if comparison.best is not None:
+        notes = reporting.table_notes(comparison)
+        show(*notes.quality, *notes.costs)

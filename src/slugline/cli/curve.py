@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slugline.base.files import write_result
+from slugline.base.plots import draw_png, figure_class
 from slugline.base.words import counted
+from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.encoder import check_encoder
 from slugline.cli.options import COUNT, command, option
@@ -24,9 +26,8 @@ from slugline.cli.targets import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError
-
-if TYPE_CHECKING:
-    from slugline.experiment.curve import LearningCurves
+from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
 
 @command()
@@ -73,9 +74,6 @@ def curve(
       slugline curve tickets.csv --plot curve.png
       slugline curve tickets.csv --encoder use --baseline
     """
-    from slugline.classifier import TopicClassifier
-    from slugline.experiment.curve import classifiers_to_compare, learning_curves
-
     check_encoder(encoder)
     if not 0 < test_fraction < 1:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
@@ -103,8 +101,6 @@ def curve(
     if curves.interrupted:
         warn(["interrupted: these are the points so far, some of fewer draws"])
     if plot is not None:
-        from slugline.base.plots import draw_png
-
         write_result(plot, draw_png(curves.plot), "picture")
     if as_json:
         print_json(curves.to_dict() | ({"plot": str(plot)} if plot else {}))
@@ -118,15 +114,12 @@ def curve(
 def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
     if path.suffix.lower() != ".png":
         raise OptionError(f"--plot {path}: the picture is a PNG file; name it {path.stem}.png.")
-    from slugline.base.plots import figure_class
 
     figure_class()  # an error comes before the work
     check_target("--plot", path, sources)
 
 
 def _print(curves: LearningCurves) -> None:
-    from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
-
     show(
         f"{curves.name}: {counted(curves.n_topics, 'topic')}, "
         f"{counted(curves.n_train, 'document')} to learn from, {counted(curves.n_test, 'other')} "

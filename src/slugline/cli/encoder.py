@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
 
+from slugline.base.checks import check_choice
 from slugline.base.words import percent
+from slugline.classifier import TopicClassifier
 from slugline.cli.output import say
-
-if TYPE_CHECKING:
-    from slugline.classifier import TopicClassifier
-    from slugline.corpus.corpus import Corpus
-    from slugline.experiment.run import AnyEvaluation
-
+from slugline.corpus.corpus import Corpus
+from slugline.errors import EncoderError
+from slugline.experiment.run import AnyEvaluation
+from slugline.learning.encoder.encoder import NAMES, get_encoder
+from slugline.learning.linear.learner import LinearLearner
 
 #: Up to so many documents per topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20
@@ -31,8 +31,6 @@ def check_encoder(name: str | None) -> None:
     """
     if name is None:
         return
-    from slugline.base.checks import check_choice
-    from slugline.learning.encoder.encoder import NAMES, get_encoder
 
     check_choice("encoder", name, NAMES)
     get_encoder(name)
@@ -40,8 +38,6 @@ def check_encoder(name: str | None) -> None:
 
 def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:
     """Recommend an encoder where words are too few to learn from, or held-out documents say so."""
-    from slugline.learning.linear.learner import LinearLearner
-
     counts = train.topic_counts().values()
     is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
     if not is_default or len(counts) < 2 or train.multilabel:
@@ -62,9 +58,6 @@ def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation
 
 
 def _installation() -> str:
-    from slugline.errors import EncoderError
-    from slugline.learning.encoder.encoder import get_encoder
-
     try:
         get_encoder("use")
     except EncoderError:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
 from slugline.cli.targets import check_target, print_routing, routing_entry, tested_router
+from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
-from slugline.corpus.topics import add_parents
-
-if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
-    from slugline.model.fitted import Fitted
+from slugline.corpus.topics import add_parents, name_warnings
+from slugline.experiment import run
+from slugline.experiment.concerns import known_document_warnings, model_warnings
+from slugline.experiment.evidence import write_mistakes
+from slugline.model.file.content import load_model
+from slugline.model.fitted import Fitted
 
 
 @command()
@@ -46,11 +48,6 @@ def evaluate(
       slugline evaluate tickets.slug labelled-later.csv
       slugline evaluate new.slug labelled-later.csv --against old.slug
     """
-    from slugline.experiment.evidence import write_mistakes
-    from slugline.experiment.run import compare_evaluations
-    from slugline.experiment.run import evaluate as evaluate_on
-    from slugline.model.file.content import load_model
-
     options.check_model_first("evaluate", model, data[0])
     if mistakes is not None:
         check_target("--mistakes", mistakes, [model, *data, against])
@@ -62,7 +59,7 @@ def evaluate(
     parts = options.load_parts(data, reading, topics)
     corpus = add_parents(parts.get("test", parts["train"]), fitted.separator)
     options.say_notes(corpus, several=len(data) > 1)
-    evaluation = evaluate_on(fitted, corpus, seed=seed)
+    evaluation = run.evaluate(fitted, corpus, seed=seed)
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
@@ -72,9 +69,9 @@ def evaluate(
         print_evaluation(evaluation)
         print_routing(routing)
     if against is not None and second is not None:
-        other = evaluate_on(second[0], corpus, seed=seed)
+        other = run.evaluate(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
-        paired = compare_evaluations(evaluation, other, corpus)
+        paired = run.compare_evaluations(evaluation, other, corpus)
         results["against"] = {
             "model": against,
             "evaluation": other.to_dict(),
@@ -90,9 +87,6 @@ def _warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None, name: str | None
 ) -> Iterator[str]:
     """Return what may be wrong with testing a model on a corpus; it is named if there are two."""
-    from slugline.corpus.topics import name_warnings
-    from slugline.experiment.concerns import known_document_warnings, model_warnings
-
     topics = [str(name) for name in fitted.topics.names]
     for warning in (
         *known_document_warnings(fitted, corpus, test_fraction),

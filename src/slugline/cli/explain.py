@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from slugline.base.files import write_result
 from slugline.base.words import counted, printable
 from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
@@ -16,11 +16,12 @@ from slugline.cli.targets import check_target
 from slugline.corpus.documents import RowText
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
-
-if TYPE_CHECKING:
-    from slugline.explanation.explanation import Explanation
-    from slugline.model.fitted import Fitted
-
+from slugline.explanation import explain as explaining
+from slugline.explanation.explanation import Explanation, format_word, merge_spans
+from slugline.model.file.content import load_model
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router, describe_unsure
+from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
 # Words that are shown unless the user says how many; characters of a text that is shown in colour.
 _N_WORDS, _N_CHARACTERS = 15, 4000
@@ -84,10 +85,6 @@ def explain(
       slugline explain reuters46 "Wheat exports rose"
       slugline explain tickets.slug --not refund - < ticket.txt
     """
-    from slugline.explanation.explain import explain as find
-    from slugline.model.file.content import load_model
-    from slugline.model.routing import Router, describe_unsure
-
     options.check_model_first("explain", model, text)
     if html is not None:
         check_target("--html", html, [model, *data])
@@ -100,7 +97,7 @@ def explain(
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use")
-    explanation = find(
+    explanation = explaining.explain(
         fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
     )
     if not explanation.reasons:
@@ -116,9 +113,9 @@ def explain(
     route = Router.from_fitted(fitted).route([text])[0] if topic is against is None else None
     unsure = "" if route is None or route.reason is None else describe_unsure(route)
     if html is not None:
-        from slugline.reports.explanation import write_explanation
+        from slugline.reports.explanation import explanation_page
 
-        write_explanation(explanation, html, unsure)
+        write_result(html, explanation_page(explanation, unsure), "report")
     if as_json:
         print_json(explanation.to_dict() | ({"unsure": unsure} if unsure else {}))
     else:
@@ -129,8 +126,6 @@ def explain(
 
 def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
     """Return the text with the values of columns beside it, such as product=Card."""
-    from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
-
     cells: dict[str, str] = {}
     known = [column.name for column in fitted.features.table_columns]
     for value in values:
@@ -199,8 +194,6 @@ def _print(explanation: Explanation, n: int | None) -> None:
 
 def _rows(explanation: Explanation, n: int | None) -> list[tuple[str, str, str]]:
     """Return rows of the strongest words, of all others together, and of the sum."""
-    from slugline.explanation.explanation import format_word
-
     words, totals = explanation.totals(_N_WORDS) if n is None else explanation.totals(n, 0)
     most = max((abs(word.share) for word in words), default=0)
     rows = [(word.share, _signs(word.share, most), format_word(word)) for word in words]
@@ -217,8 +210,6 @@ def _print_painted(explanation: Explanation) -> None:
     """Print the text with its strongest words in colour; those against are underlined as well."""
     from rich.console import Console
     from rich.text import Text
-
-    from slugline.explanation.explanation import merge_spans
 
     marked = merge_spans(explanation.text, explanation.spans())
     most = max((abs(share) for *_, share in marked), default=0)

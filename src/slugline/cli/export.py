@@ -8,6 +8,8 @@ from slugline.base.files import write_result
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn
 from slugline.cli.targets import check_target
+from slugline.exporting.page import LARGE_PAGE, page_of
+from slugline.exporting.parts import model_parts
 from slugline.model.file.content import model_path
 
 
@@ -33,9 +35,6 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
       slugline export reuters46
       slugline export tickets.slug -o tickets-page.html
     """
-    from slugline.exporting.page import LARGE_PAGE, page_of
-    from slugline.exporting.parts import model_parts
-
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path, [Path(model_path(model))])
     parts = model_parts(model, min_precision=min_precision)

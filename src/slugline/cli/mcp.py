@@ -6,9 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slugline.cli.options import command, models_argument, option, precision_option, quiet_option
+from slugline.cli.options import (
+    command,
+    models_argument,
+    option,
+    precision_option,
+    quiet_option,
+    requiring_extra,
+)
 from slugline.cli.output import log_to_standard_error, say
-from slugline.errors import OptionError
 
 
 @command()
@@ -36,16 +42,8 @@ def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: fl
 
       "slugline": {"command": "slugline", "args": ["mcp", "tickets.slug"]}
     """
-    try:
+    with requiring_extra("mcp", "tools for agents need"):
         from slugline.serving.mcp.run import run
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing == "slugline":
-            raise
-        raise OptionError(
-            f"tools for agents need {missing}, which is not installed; "
-            'install it with pip install "slugline[mcp]".'
-        ) from None
 
     log_to_standard_error(("mcp",))
     if sys.stdin.isatty():

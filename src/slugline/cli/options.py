@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -472,3 +472,21 @@ def is_model(name: str) -> bool:
             return file.read(2) == b"PK"
     except OSError:
         return False  # reading it as texts will say what is wrong
+
+
+# Extras -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def requiring_extra(extra: str, need: str) -> Iterator[None]:
+    """Convert the error of an import that lacks a package of an extra to an OptionError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "slugline":
+            raise
+        raise OptionError(
+            f"{need} {package}, which is not installed; "
+            f'install it with pip install "slugline[{extra}]".'
+        ) from None

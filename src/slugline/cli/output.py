@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = """
-    batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding
-    epochs fold_topics format hidden id l2 learn_every learn_from learner learning_rate max_size
-    min_precision num_words optimize optimizer output overwrite patience per_topic quantize report
-    seeds skip_bad_rows strict test test_fraction text top to topic topic_columns topic_path
-    topic_separator tune validation validation_fraction weighting
+    batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding epochs
+    fold_topics format hidden id jobs l2 learn_every learn_from learner learning_rate max_size
+    min_precision models num_words optimize optimizer output overwrite patience per_topic quantize
+    report resume seeds skip_bad_rows strict test test_fraction text timeout to top topic
+    topic_columns topic_path topic_separator tune validation validation_fraction weighting
 """.split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -44,16 +44,12 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "descriptions": "--topics",
     "first_seed": "--seed",
     "max_terms": "--num-words",
-    "jobs": "--jobs",
-    "models": "--models",
     "n_draws": "--draws",
     "n_folds": "--folds",
     "n_jobs": "--threads",
     "n_seeds": "--seeds",
     "n_threads": "--threads",
     "n_workers": "--workers",
-    "resume": "--resume",
-    "timeout": "--timeout",
     "random_state": "--seed",
     "topic_map": "--map-topics",
     "validation_data": "--validation",
@@ -231,31 +227,22 @@ def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
     from slugline.evaluation.multilabel import MultilabelEvaluation
 
     if isinstance(evaluation, MultilabelEvaluation):
-        micro, macro, samples = map(_ends, evaluation.f1_intervals)
-        yield "micro-F1", _share(evaluation.micro.f1), f"{micro}; every decision counts the same"
-        yield "macro-F1", _share(evaluation.macro_f1), f"{macro}; every topic counts the same"
-        yield (
-            "per document",
-            _share(evaluation.samples.f1),
-            f"{samples}; mean F1 of documents, 1 for a right answer of no topic",
-        )
-        yield (
-            "exact match",
-            _share(evaluation.accuracy),
-            f"{_ends(evaluation.interval)}; documents given exactly their topics",
-        )
+        micro, macro, samples = evaluation.f1_intervals
+        of_samples = "mean F1 of documents, 1 for a right answer of no topic"
+        of_all = "documents given exactly their topics"
+        yield _metric("micro-F1", evaluation.micro.f1, micro, "every decision counts the same")
+        yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
+        yield _metric("per document", evaluation.samples.f1, samples, of_samples)
+        yield _metric("exact match", evaluation.accuracy, evaluation.interval, of_all)
         return
-    yield "accuracy", _share(evaluation.accuracy), _ends(evaluation.interval)
-    yield (
-        "macro-F1",
-        _share(evaluation.macro_f1),
-        f"{_ends(evaluation.macro_f1_interval)}; every topic counts the same",
-    )
-    yield (
-        "weighted F1",
-        _share(evaluation.weighted_f1),
-        f"{_ends(evaluation.weighted_f1_interval)}; every document counts the same",
-    )
+    macro, weighted = evaluation.macro_f1_interval, evaluation.weighted_f1_interval
+    yield _metric("accuracy", evaluation.accuracy, evaluation.interval)
+    yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
+    yield _metric("weighted F1", evaluation.weighted_f1, weighted, "every document counts the same")
+
+
+def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> Row:
+    return name, _share(value), "; ".join(filter(None, [_ends(interval), meaning]))
 
 
 def print_evaluation(evaluation: AnyEvaluation) -> None:
@@ -316,45 +303,18 @@ def print_levels(evaluation: Any) -> None:
 def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     """Print both models' metrics side by side, and whether chance may explain the difference."""
     show("", f"{first} and {second} on the same documents")
-    micro_f1 = []
+    names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
     if paired.micro_f1_interval is not None:
-        micro_f1 = [
-            (
-                "micro-F1",
-                _share(paired.micro_f1_first),
-                _share(paired.micro_f1_second),
-                f"{paired.micro_f1_difference:+z.3f}",
-                _ends(paired.micro_f1_interval),
-            )
-        ]
-    print_table(
-        [
-            ("", first, second, "difference", ""),
-            *micro_f1,
-            (
-                "exact match" if micro_f1 else "accuracy",
-                _share(paired.accuracy_first),
-                _share(paired.accuracy_second),
-                f"{paired.accuracy_difference:+z.3f}",
-                _ends(paired.accuracy_interval),
-            ),
-            (
-                "macro-F1",
-                _share(paired.macro_f1_first),
-                _share(paired.macro_f1_second),
-                f"{paired.macro_f1_difference:+z.3f}",
-                _ends(paired.macro_f1_interval),
-            ),
-            (
-                "right, other wrong",
-                f"{paired.n_first:,}",
-                f"{paired.n_second:,}",
-                f"{paired.n_first - paired.n_second:+,}",
-                f"{_p(paired.p_value)} by McNemar's exact test",
-            ),
-        ],
-        left_aligned=(0, 4),
-    )
+        names = {"micro_f1": "micro-F1", "accuracy": "exact match", "macro_f1": "macro-F1"}
+    rows = [("", first, second, "difference", "")]
+    for metric, name in names.items():
+        parts = ("first", "second", "difference", "interval")
+        ours, theirs, difference, ends = (getattr(paired, f"{metric}_{part}") for part in parts)
+        rows.append((name, _share(ours), _share(theirs), f"{difference:+z.3f}", _ends(ends)))
+    n_first, n_second = paired.n_first, paired.n_second
+    counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")
+    rows.append(("right, other wrong", *counts, f"{_p(paired.p_value)} by McNemar's exact test"))
+    print_table(rows, left_aligned=(0, 4))
     show(_verdict(paired, first, second))
 
 

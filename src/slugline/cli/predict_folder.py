@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from slugline.base.clusters import unlogged
 from slugline.base.words import counted
 from slugline.cli.output import explain_interrupt, say, show_progress
 from slugline.errors import OptionError, SluglineError
-
-if TYPE_CHECKING:
-    from slugline.prediction.job import JobResult
-    from slugline.prediction.rows import PredictOptions
+from slugline.prediction.job import JobResult, predict_files
+from slugline.prediction.rows import PredictOptions
 
 
 def predict_folder(
@@ -35,8 +33,6 @@ def predict_folder(
     """
     if scheduler is not None and workers is not None:
         raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
-    from slugline.base.clusters import unlogged
-    from slugline.prediction.job import predict_files
 
     message = "interrupted: the same command goes on from there."
     with unlogged(), explain_interrupt(lambda: message), show_progress() as progress:

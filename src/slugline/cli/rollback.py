@@ -5,6 +5,7 @@ from __future__ import annotations
 from slugline.base.words import counted
 from slugline.cli.options import command, json_option, models_argument
 from slugline.cli.output import print_json, show
+from slugline.model.file.generations import roll_back
 
 
 @command()
@@ -20,8 +21,6 @@ def rollback(model: str, as_json: bool) -> None:
 
       slugline rollback tickets.slug
     """
-    from slugline.model.file.generations import roll_back
-
     result = roll_back(model)
     if as_json:
         names = {"source": str(result.source), "taken_away": str(result.replaced)}

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from slugline.cli.options import Option, command, models_argument, option, quiet_option
+from slugline.cli.options import (
+    Option,
+    command,
+    models_argument,
+    option,
+    quiet_option,
+    requiring_extra,
+)
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 from slugline.serving.settings import ServeSettings, read_tokens
@@ -94,16 +101,9 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
       slugline serve tickets.slug --corrections corrections.db
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
-    try:
+    with requiring_extra("serve", "serving needs"):
         from slugline.serving.http.run import JsonFormatter
         from slugline.serving.http.run import serve as run
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("slugline"):
-            raise
-        raise OptionError(
-            f"serving needs {error.name}, which is not installed; "
-            'install it with pip install "slugline[serve]".'
-        ) from None
     tokens = () if token_file is None else read_tokens(token_file)
     chosen = ServeSettings(tokens=tokens, **settings)
     chosen.check_learning()

@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,12 +16,15 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress, warn
 from slugline.cli.targets import check_target
+from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.loading import read_texts
+from slugline.corpus.readers import read_dialect, read_rows
+from slugline.corpus.rows import DataLayout
 from slugline.errors import OptionError
-
-if TYPE_CHECKING:
-    from slugline.corpus.formats import TableDialect
-    from slugline.corpus.rows import DataLayout
-    from slugline.experiment.suggest import Suggestion
+from slugline.experiment import suggest as suggesting
+from slugline.experiment.suggest import Suggestion
+from slugline.model.file.content import load_model
+from slugline.prediction.files import answer_names, guard_cell
 
 
 @command()
@@ -61,11 +64,6 @@ def suggest(
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
-    from slugline.corpus.loading import read_texts
-    from slugline.corpus.readers import read_dialect, read_rows
-    from slugline.experiment.suggest import suggest as find
-    from slugline.model.file.content import load_model
-
     options.check_model_first("suggest", model, file)
     if output is not None:
         _check_output(output, [model, file], as_json)
@@ -80,21 +78,18 @@ def suggest(
         )
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
-        suggestions = find(fitted, unlabelled.texts, number, seed=seed, progress=progress)
+        suggestions = suggesting.suggest(
+            fitted, unlabelled.texts, number, seed=seed, progress=progress
+        )
     if len(suggestions) < min(number, n_texts):
         differ = "differs" if len(suggestions) == 1 else "differ"
         say(
             f"{rows.name}: only {counted(len(suggestions), 'text')} {differ} enough to be suggested"
         )
     if as_json:
-        print_json(
-            [
-                {rows.unit: unlabelled.rows[suggestion.row].at, **_plain(suggestion)}
-                for suggestion in suggestions
-            ]
-        )
+        print_json([{rows.unit: unlabelled.rows[s.row].at, **_plain(s)} for s in suggestions])
         return
-    inputs = [unlabelled.rows[suggestion.row].values for suggestion in suggestions]
+    inputs = [unlabelled.rows[s.row].values for s in suggestions]
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
     table = _table(suggestions, inputs, fitted.layout, dialect)
     if output is None:
@@ -129,9 +124,6 @@ def _table(
     dialect: TableDialect,
 ) -> bytes:
     """Return a table of suggestions, with all columns of their rows."""
-    from slugline.corpus.formats import decimal_cell, table_cell, table_writer
-    from slugline.prediction.files import answer_names, guard_cell
-
     columns = list(dict.fromkeys(name for row in inputs for name in row))
     is_alike = layout is not None and {*layout.text} <= {*columns}
     topics = [layout.topic if layout is not None and is_alike else "topic"]

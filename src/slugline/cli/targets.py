@@ -46,6 +46,25 @@ def check_target(option: str, path: Path, sources: Iterable[str | Path | None] =
     check_not_read(option, path, sources)
 
 
+def check_folder(
+    option: str, folder: Path, names: Iterable[str], sources: Iterable[str | Path | None] = ()
+) -> None:
+    """Check, before the work, that files can be written into a folder, which may be missing.
+
+    Raises
+    ------
+    OptionError : if the folder can't be created, or see `check_target`.
+    """
+    if folder.is_dir():
+        for name in names:
+            check_target(option, folder / name, sources)
+        return
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    failure = f"{option} {folder}: the folder can't be created"
+    with os_errors_as(OptionError, failure, "choose another one."):
+        tempfile.TemporaryFile(dir=nearest).close()
+
+
 # Results of routing -------------------------------------------------------------------------------
 
 

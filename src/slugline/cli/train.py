@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from slugline.base.files import write_result
+from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.options import command, read_parts, read_size
 from slugline.cli.output import (
@@ -27,16 +29,17 @@ from slugline.cli.train_options import (
     train_options,
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, SluglineError, TrainingError
+from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.experiment.run import Experiment, run_experiment
+from slugline.model.file.container import check_precision
+from slugline.text.blocks import Block
 
 if TYPE_CHECKING:
-    from slugline.classifier import TopicClassifier
     from slugline.cli.train_corrections import CorrectionOptions
-    from slugline.corpus.corpus import Corpus
     from slugline.corrections.learning import RetrainingResult
-    from slugline.experiment.curve import LearningCurves
-    from slugline.experiment.run import Experiment
-    from slugline.text.blocks import Block
 
 # Documents from which saving and the report take seconds.
 _MANY = 100_000
@@ -84,11 +87,6 @@ class TrainingTask(NamedTuple):
 
 def _prepare(request: TrainRequest) -> TrainingTask:
     """Check the options' values, and read the documents."""
-    from slugline.classifier import TopicClassifier
-    from slugline.corpus.corpus import Corpus
-    from slugline.corpus.topics import add_parents, read_descriptions
-    from slugline.model.file.container import check_precision
-
     corrections = None
     if request.corrections is not None:
         from slugline.cli.train_corrections import read_corrections
@@ -174,8 +172,6 @@ def _check_files(request: TrainRequest) -> Path:
 
 def _choose_blocks(request: TrainRequest, weighting: str) -> list[Block] | None:
     """Return a block of words if the user sets how they count; else None, for the best default."""
-    from slugline.text.blocks import Block
-
     if request.weighting is None and request.num_words is None:
         return None
     n_words = request.num_words or NUM_WORDS
@@ -184,8 +180,6 @@ def _choose_blocks(request: TrainRequest, weighting: str) -> list[Block] | None:
 
 def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
-    from slugline.experiment.run import run_experiment
-
     parts, retraining = task.parts, None
     with explain_interrupt(lambda: _interrupted(task.classifier)), show_progress() as progress:
         if task.corrections is None:
@@ -239,7 +233,6 @@ def _train_untested(request: TrainRequest, task: TrainingTask) -> None:
 def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     """Learn, test, save the model and write the report."""
     from slugline.experiment.evidence import gather_evidence, write_mistakes
-    from slugline.reports.page import write_page
     from slugline.reports.training import training_page
 
     experiment, retraining = _fit(request, task)
@@ -277,7 +270,7 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
     threshold = routing.threshold if routing else None
     try:
         page = training_page(experiment, curves, smaller, evidence, threshold, retraining)
-        write_page(page, task.report)
+        write_result(task.report, page, "report")
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {request.output}.") from error
     if request.mistakes is not None:
@@ -288,9 +281,6 @@ def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
 
 def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
-    from slugline.classifier import TopicClassifier
-    from slugline.experiment.curve import classifiers_to_compare, learning_curves
-
     classifier, parts = task.classifier, task.parts
     if classifier.tune:  # the settings that were found are used, and not searched for again
         classifier = TopicClassifier.from_fitted(classifier.fitted_)

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
+from slugline.base.checks import check_number
+from slugline.classifier import TopicClassifier
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_not_read
+from slugline.cli.train_options import TrainRequest
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics
+from slugline.corrections.learning import (
+    DEFAULT_WEIGHT,
+    RetrainingResult,
+    restore_integer_topics,
+    to_corpus,
+    train_with_corrections,
+)
+from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, SluglineError
-
-if TYPE_CHECKING:
-    from slugline.classifier import TopicClassifier
-    from slugline.cli.train_options import TrainRequest
-    from slugline.corpus.corpus import Corpus
-    from slugline.corpus.rows import ReadOptions
-    from slugline.corrections.learning import RetrainingResult
-    from slugline.model.fitted import Fitted
-
+from slugline.model.file import container
+from slugline.model.file.content import load_model
+from slugline.model.file.generations import earlier_files
+from slugline.model.fitted import Fitted
+from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 
 # Rows of the table of topics; --json has all of them.
 _MAX_ROWS = 20
@@ -57,10 +67,6 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     ModelFileError : if the file at --output is not a model.
     EncoderError : if that model needs an encoder that is missing.
     """
-    from slugline.base.checks import check_number
-    from slugline.corrections.learning import DEFAULT_WEIGHT, to_corpus
-    from slugline.corrections.store import CorrectionStore
-
     output = request.output
     check_not_read("--output", output, [path])
     weight = DEFAULT_WEIGHT if request.correction_weight is None else request.correction_weight
@@ -84,9 +90,6 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
 
 def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
     """Return how the model at --output was trained."""
-    from slugline.classifier import TopicClassifier
-    from slugline.model.file.content import load_model
-
     fitted, file = load_model(output)
     if fitted.columns:
         raise OptionError(
@@ -119,9 +122,6 @@ def retrain(
     **fit_options: Any,
 ) -> RetrainingResult:
     """Train with documents and corrections; see `train_with_corrections`."""
-    from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics
-    from slugline.corrections.learning import train_with_corrections
-
     train, corrections = parts["train"], options.corrections
     if read_options.topic_map is not None:
         names = read_topic_map(read_options.topic_map, read_options.encoding, read_options.format)
@@ -147,9 +147,6 @@ def check_retraining(result: RetrainingResult, request: TrainRequest) -> Fitted:
     ------
     SluglineError : if something got clearly worse, and --force wasn't given.
     """
-    from slugline.corrections.learning import restore_integer_topics
-    from slugline.model.file import container
-
     output = request.output
     if not result.passes and not request.force:
         topics = " of these topics" if result.worse_topics else ""
@@ -174,9 +171,6 @@ def hold_back(result: RetrainingResult, request: TrainRequest, advice: str) -> N
 
 def print_retraining(result: RetrainingResult, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
-    from slugline.model.file.generations import earlier_files
-    from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
-
     show("", f"what {result.merged.corrections.name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
     rows = topic_rows(result)

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 from slugline.base.words import counted
 from slugline.cli.output import print_json, print_levels, print_table, shares, show
 from slugline.cli.targets import TestedRouter, print_routing, routing_entry
+from slugline.evaluation.intervals import wilson
+from slugline.experiment.curve import LearningCurves
+from slugline.experiment.run import Experiment
+from slugline.experiment.smaller_file import SmallerFile, save_smaller
+from slugline.model.file.container import write
+from slugline.model.file.content import to_model_file
+from slugline.model.file.generations import earlier_files, keep_current
+from slugline.model.fitted import StreamRecord
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import RetrainingResult
-    from slugline.experiment.curve import LearningCurves
-    from slugline.experiment.run import Experiment
-    from slugline.experiment.smaller_file import SmallerFile
-    from slugline.model.fitted import StreamRecord
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,6 @@ def save_model(
     ------
     TrainingError : if the model of corrections can't be loaded, or asked.
     """
-    from slugline.model.file.container import write
-    from slugline.model.file.generations import earlier_files, keep_current
-
     content = None
     if retraining is not None and path.exists():
         from slugline.corrections.learning import ask_file
@@ -98,10 +99,6 @@ def save_model(
 def _write_model(
     experiment: Experiment, path: Path, quantize: str | None, max_size: int | None, notes: str
 ) -> tuple[Experiment, SmallerFile | None]:
-    from slugline.experiment.smaller_file import save_smaller
-    from slugline.model.file.container import write
-    from slugline.model.file.content import to_model_file
-
     if quantize is not None or max_size is not None:
         smaller = save_smaller(
             experiment, path, quantize=quantize, max_size=max_size, card_notes=notes
@@ -187,8 +184,6 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
 
 
 def _heldout_words(stream: StreamRecord) -> str:
-    from slugline.evaluation.intervals import wilson
-
     low, high = wilson(stream.n_right, stream.n_judged)
     documents = counted(stream.n_judged, "text")
     return f"95 % interval {low:.3f} to {high:.3f}, on {documents} held out at first"

@@ -8,22 +8,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from slugline.base.names import expand_patterns
+from slugline.classifier import TopicClassifier
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
 from slugline.cli.targets import check_not_read, check_target, tested_router
+from slugline.cli.train_options import TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
+from slugline.corpus.loading import NAMED_CORPORA
 from slugline.errors import OptionError
-
-if TYPE_CHECKING:
-    from slugline.cli.train_options import TrainRequest
-    from slugline.experiment.run import Experiment
+from slugline.experiment.run import Experiment, run_stream
+from slugline.stream.checkpoint import has_checkpoint, remove_checkpoint
 
 
 def train_stream(request: TrainRequest) -> None:
     """Learn from files of any size, save the model, and print how good it is."""
-    from slugline.stream.checkpoint import remove_checkpoint
-
     _check(request)
     experiment = _fit(request)
     fitted = experiment.fitted
@@ -43,8 +43,6 @@ def train_stream(request: TrainRequest) -> None:
 
 def _check(request: TrainRequest) -> None:
     """Check that DATA are files, and that the model can be written."""
-    from slugline.corpus.loading import NAMED_CORPORA
-
     output = request.output
     corpus = next((name for name in request.data if name in NAMED_CORPORA), None)
     if corpus is not None and not Path(corpus).exists():
@@ -63,10 +61,6 @@ def _check(request: TrainRequest) -> None:
 
 
 def _fit(request: TrainRequest) -> Experiment:
-    from slugline.base.names import expand_patterns
-    from slugline.classifier import TopicClassifier
-    from slugline.experiment.run import run_stream
-
     files = expand_patterns(request.data)
     for file in files:
         check_not_read("--output", request.output, [file])
@@ -81,17 +75,9 @@ def _fit(request: TrainRequest) -> Experiment:
         optimize=request.optimize or "micro",
         columns=request.columns or None,
     )
-    options: dict[str, Any] = {
-        "checkpoint": request.checkpoint,
-        "text": request.reading.text,
-        "topic": request.reading.topic,
-        "format": request.reading.format,
-        "encoding": request.reading.encoding,
-        "skip_bad_rows": request.reading.skip_bad_rows,
-        "topic_separator": request.reading.topic_separator,
-        "topic_columns": request.reading.topic_columns,
-    }
-    name = " ".join(request.data)
+    names = ["text", "topic", "format", "encoding", "skip_bad_rows"]
+    names += ["topic_separator", "topic_columns"]
+    options: dict[str, Any] = {name: getattr(request.reading, name) for name in names}
     with (
         _clean_up_on_sigterm(),
         explain_interrupt(
@@ -100,7 +86,8 @@ def _fit(request: TrainRequest) -> Experiment:
         show_progress() as progress,
         _dask_client(request) as client,
     ):
-        return run_stream(classifier, files, name, progress=progress, **options, **client)
+        options |= {"checkpoint": request.checkpoint, "progress": progress, **client}
+        return run_stream(classifier, files, " ".join(request.data), **options)
 
 
 @contextmanager
@@ -135,8 +122,6 @@ def _clean_up_on_sigterm() -> Iterator[None]:
 
 def _resume_hint(checkpoint: Path | None) -> str:
     """Return how to go on from a checkpoint; empty if there is none."""
-    from slugline.stream.checkpoint import has_checkpoint
-
     if checkpoint is None or not has_checkpoint(checkpoint):
         return ""
     return f"The same command goes on from what {checkpoint} holds."

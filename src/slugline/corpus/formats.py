@@ -558,17 +558,15 @@ def text_rows(lines: TextLines) -> rows.RowIterator:
 
     The topic of a line with several labels is a list.
     """
-    for line in lines:
-        if fault := lines.take_fault():
-            yield fault
-            continue
-        text, topics, end = line.rstrip("\r\n"), [], 0
-        while label := _LABEL.match(text, end):
-            topics.append(label[1])
-            end = label.end()
-        topic = topics if len(topics) > 1 else next(iter(topics), None)
-        values = {"text": text[end:], "topic": topic}
-        yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)
+    return _line_rows(lines, _read_labels)
+
+
+def _read_labels(line: str) -> tuple[str, Any]:
+    topics, end = [], 0
+    while label := _LABEL.match(line, end):
+        topics.append(label[1])
+        end = label.end()
+    return line[end:], topics if len(topics) > 1 else next(iter(topics), None)
 
 
 _URIS = re.compile(rb"[^\t\n]+\t\s*(<[a-zA-Z][\w+.-]*:[^<>\s]*>\s*)+")
@@ -581,11 +579,20 @@ def begins_with_uris(head: bytes) -> bool:
 
 def uri_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of a text, a tab and the URIs of its topics, in angle brackets, per line."""
+    return _line_rows(lines, _read_uris)
+
+
+def _read_uris(line: str) -> tuple[str, Any]:
+    text, tab, uris = line.partition("\t")
+    topics = [uri.removeprefix("<").removesuffix(">") for uri in uris.split()]
+    return text, topics if tab else None
+
+
+def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
+    """Yield the text and the topics that a function finds in each line."""
     for line in lines:
         if fault := lines.take_fault():
             yield fault
-            continue
-        text, tab, uris = line.rstrip("\r\n").partition("\t")
-        topics = [uri.removeprefix("<").removesuffix(">") for uri in uris.split()]
-        values = {"text": text, "topic": topics if tab else None}
-        yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)
+        else:
+            values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))
+            yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)

@@ -193,12 +193,11 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
 
     wires = load_wires(_EDITIONS[name], progress=progress)
     splits = {"train": wires.train, "test": wires.test}
-    if name == "reuters-modapte":
-        return {
-            split: Corpus(part.texts, [wire.topics for wire in part], name)
-            for split, part in splits.items()
-        }
-    return {split: Corpus(part.texts, part.topics, name) for split, part in splits.items()}
+    several = name == "reuters-modapte"
+    return {
+        split: Corpus(part.texts, [w.topics for w in part] if several else part.topics, name)
+        for split, part in splits.items()
+    }
 
 
 def _load_bbc() -> Corpus:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from slugline.base.lazy import import_extra
 from slugline.corpus import rows
 from slugline.errors import DataError
 
@@ -114,7 +115,7 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
     Raises DataError if it is not installed.
     """
-    duckdb = rows.import_reader("Parquet", "duckdb", "duckdb")
+    duckdb = import_extra("duckdb", "Parquet files", "parquet", DataError)
     with duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute(_LATER_SETTINGS)
         yield connection

@@ -84,13 +84,8 @@ def folder_rows(
                 yield BadRow(topic.name, _OUTSIDE, _COPY)
                 continue
             for file in _text_files(topic):
-                at = f"{topic.name}/{file.name}"
-                problem = _problem(root, file)
-                yield (
-                    problem._replace(at=at)
-                    if problem
-                    else _file_row(at, file, {"topic": topic.name}, encoding, fallback_encoding)
-                )
+                at, labels = f"{topic.name}/{file.name}", {"topic": topic.name}
+                yield _file_row(at, root, file, labels, encoding, fallback_encoding)
 
 
 def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
@@ -98,12 +93,7 @@ def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
     with translate_os_errors(str(folder)):
         root = os.path.realpath(folder)
         for file in _files_ending(folder, ".txt"):
-            problem = _problem(root, file)
-            yield (
-                problem._replace(at=file.name)
-                if problem
-                else _file_row(file.name, file, {"id": file.name}, encoding)
-            )
+            yield _file_row(file.name, root, file, {"id": file.name}, encoding)
 
 
 def parquet_folder_rows(folder: Path) -> RowIterator:
@@ -144,33 +134,30 @@ def _is_within(root: str, path: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(root)
 
 
-def _problem(root: str, file: Path) -> BadRow | None:
-    """Return why a file can't be read; None if it can."""
-    if not _is_within(root, file):
-        return BadRow("", _OUTSIDE, _COPY)
-    try:
-        status = file.stat()
-    except OSError:
-        if not file.is_symlink():
-            raise
-        return BadRow("", "a link that leads nowhere", "remove it")
-    # Opening a pipe waits for a writer, and a device may never end.
-    if not stat.S_ISREG(status.st_mode):
-        return BadRow("", "a pipe or device, not a regular file", "remove it")
-    return too_long_row("") if status.st_size > MAX_RECORD else None
-
-
 def _file_row(
     at: str,
+    root: str,
     file: Path,
     labels: dict[str, str],
     encoding: str | None,
     fallback_encoding: str | None = None,
 ) -> SourceRow | BadRow:
+    """Return the text of a file below `root` with its labels, or why it can't be read."""
+    if not _is_within(root, file):
+        return BadRow(at, _OUTSIDE, _COPY)
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        if not file.is_symlink():
+            raise
+        return BadRow(at, "a link that leads nowhere", "remove it")
+    # Opening a pipe waits for a writer, and a device may never end.
+    if not stat.S_ISREG(mode):
+        return BadRow(at, "a pipe or device, not a regular file", "remove it")
     note = ""
     with file.open("rb") as stream:
         data = stream.read(MAX_RECORD + 1)
-    if len(data) > MAX_RECORD:  # it has grown since
+    if len(data) > MAX_RECORD:
         return too_long_row(at)
     try:
         text = data.decode(encoding or "utf-8").lstrip("\ufeff")

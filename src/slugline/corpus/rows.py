@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import re
 from collections import Counter
@@ -201,17 +200,6 @@ RowIterator = Iterator[SourceRow | BadRow]
 def translate_os_errors(name: str) -> AbstractContextManager[None]:
     """Convert an OSError about a file to a DataError that names it."""
     return os_errors_as(DataError, f"{name} can't be read", "check the file and its permissions.")
-
-
-def import_reader(kind: str, module: str, package: str) -> Any:
-    """Return the module that reads a kind of file; DataError if its package is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise DataError(
-            f"{kind} files need the package {package}, which is not installed; "
-            f'pip install "slugline[{kind.lower()}]".'
-        ) from error
 
 
 def make_row(

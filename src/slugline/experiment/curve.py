@@ -15,7 +15,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import check_whole, short_repr
-from slugline.base.plots import LabelCurve, plot_labels
+from slugline.base.plots import plot_labels
 from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
@@ -146,9 +146,7 @@ class LearningCurves(TitledRows):
 
     def plot(self, ax: Axes) -> None:
         """Draw the curves on Matplotlib axes."""
-        plot_labels(
-            ax, [_drawn_curve(curve) for curve in self.curves if curve.points], self.score_name
-        )
+        plot_labels(ax, [curve for curve in self.curves if curve.points], self.score_name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all points and forecasts as plain data for JSON."""
@@ -166,19 +164,6 @@ class LearningCurves(TitledRows):
             "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
-
-
-def _drawn_curve(curve: LearningCurve) -> LabelCurve:
-    doubled = curve.doubled
-    return LabelCurve(
-        curve.name,
-        [point.n_documents for point in curve.points],
-        [point.accuracy for point in curve.points],
-        [point.interval for point in curve.points],
-        None
-        if doubled is None
-        else (doubled.n_documents, doubled.accuracy, doubled.low, doubled.high),
-    )
 
 
 def _labels(point: CurvePoint) -> str:

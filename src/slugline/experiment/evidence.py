@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -295,8 +294,7 @@ def write_mistakes(path: PathLike, fitted: Fitted, corpus: Corpus) -> int:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow([corpus.unit, *Mistake._fields[1:]])
     writer.writerows(m._replace(probability=round(m.probability, 4)) for m in mistakes)
-    data = table.getvalue().encode("utf-8", "backslashreplace")
-    write_result(Path(path), data, "mistakes")
+    write_result(path, table.getvalue(), "mistakes")
     return len(mistakes)
 
 

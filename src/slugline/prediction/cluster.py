@@ -139,18 +139,15 @@ def _file_result(future: Future[Any], task: Task) -> FileResult:
     try:
         # Waits, as it is done again if its worker was lost meanwhile.
         outcome: FileResult = future.result()
-    except CancelledError as cancelled:
-        raise _connection_lost() from cancelled
-    except Exception as raised:  # noqa: BLE001 (whatever happened there is told of the file)
-        error: Exception = raised
-    else:
-        return outcome
-    if isinstance(error, KilledWorker):
-        return FileResult(
-            error=f"{task.source}: several workers ended at it, the last one "
-            f"{error.last_worker.address}; they may lack memory."
-        )
-    return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+    except CancelledError as error:
+        raise _connection_lost() from error
+    except KilledWorker as error:
+        address = error.last_worker.address
+        problem = f"several workers ended at it, the last one {address}; they may lack memory."
+        return FileResult(error=f"{task.source}: {problem}")
+    except Exception as error:  # noqa: BLE001 (whatever happened there is told of the file)
+        return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+    return outcome
 
 
 def _connection_lost() -> ClusterError:

@@ -17,10 +17,11 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, os_advice, whole_file
+from slugline.base.lazy import import_extra
 from slugline.corpus import parquet
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.readers import read_dialect
-from slugline.corpus.rows import BadRow, TopicForm, format_topics, import_reader
+from slugline.corpus.rows import BadRow, TopicForm, format_topics
 from slugline.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
@@ -346,7 +347,7 @@ def table_file(rows: Iterable[Iterable[Any]], delimiter: str | None) -> bytes:
 
 
 def _import_openpyxl() -> Any:
-    return import_reader("Excel", "openpyxl", "openpyxl")
+    return import_extra("openpyxl", "Excel files", "excel", DataError)
 
 
 # Targets ------------------------------------------------------------------------------------------

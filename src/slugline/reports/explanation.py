@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from slugline.explanation.explanation import Explanation, format_share, format_word
-from slugline.reports.page import render, write_page
+from slugline.reports.page import render
 
 #: Words in the table.
 N_WORDS = 25
@@ -15,13 +13,6 @@ N_WORDS = 25
 N_CHARACTERS = 100_000
 # Characters of each similar document.
 _N_EXAMPLE = 600
-
-
-def write_explanation(
-    explanation: Explanation, path: str | os.PathLike[str], unsure: str = ""
-) -> Path:
-    """Write `explanation_page` to a file; see `slugline.reports.page.write_page`."""
-    return write_page(explanation_page(explanation, unsure), path)
 
 
 def explanation_page(explanation: Explanation, unsure: str = "") -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline._version import __version__
-from slugline.base.files import write_result
 from slugline.base.html import style_sheet, template_environment
 from slugline.base.words import counted, percent
 from slugline.explanation.explanation import STYLE, highlight
@@ -191,15 +188,3 @@ def _breakable(name: str) -> Markup:
         Markup("<wbr>").join(re.split(r"(?<=[_./])(?=.)", word)) if len(word) > LONG_WORD else word
         for word in name.split(" ")
     )
-
-
-def write_page(page: str, path: str | os.PathLike[str]) -> Path:
-    """Write a page completely or not at all, and return its path; create folders as needed.
-
-    Raises
-    ------
-    SluglineError : if it can't be written; an earlier file stays as it was.
-    """
-    target = Path(path)
-    write_result(target, page.encode("utf-8", "backslashreplace"), "report")
-    return target

@@ -494,13 +494,19 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
         member = next(members, None)
         if member is None:
             raise ValueError(f"there is no {name} in the archive")
-        # Other compression methods can't be unpacked in bounded steps.
-        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{name} is compressed in an unknown way")
-        if member.file_size > limit:
-            raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
-        with archive.open(member) as file:
-            return file.read(limit + 1)  # limited, as the declared size may be false
+        return read_member(archive, member, limit)
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
+    """Return the content of a file in an archive; ValueError if it may exceed `limit` bytes."""
+    name = PurePosixPath(member.filename).name
+    # Other compression methods can't be unpacked in bounded steps.
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in an unknown way")
+    if member.file_size > limit:
+        raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
+    with archive.open(member) as file:
+        return file.read(limit + 1)  # limited, as the declared size may be false
 
 
 # The files of the newswires ----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import FILES, fetch, read_bounded, read_original
+from slugline.reuters.downloads import FILES, fetch, read_bounded, read_member, read_original
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,13 +65,7 @@ _NPY_HEADER = re.compile(
 
 def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int, bytes]:
     """Return the length in the header of a one-dimensional array, and its content."""
-    member = archive.getinfo(name)
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{name} is compressed in an unknown way")
-    if member.file_size > _MAX_MEMBER:
-        raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
-    with archive.open(member) as file:
-        content = file.read(_MAX_MEMBER)  # limited, as the declared size may be false
+    content = read_member(archive, archive.getinfo(name), _MAX_MEMBER)
     header = _NPY_HEADER.match(content)
     if header is None or header["dtype"] != dtype:
         raise ValueError(f"{name} is not an array of {dtype.decode()}")
