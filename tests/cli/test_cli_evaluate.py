@@ -17,7 +17,7 @@ import pytest
 import slugline
 from slugline.classifier import load
 from slugline.cli.app import COMMANDS
-from slugline.cli.output import print_evaluation, print_paired
+from slugline.cli.metrics import print_evaluation, print_paired
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation

@@ -780,7 +780,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None
 
     def press(run: int, number: int) -> None:
         told = InterruptAt((run, number))
-        monkeypatch.setattr("slugline.base.progress.progress_on", lambda **_: told)
+        monkeypatch.setattr("slugline.cli.output.progress_on", lambda **_: told)
 
     return press
 

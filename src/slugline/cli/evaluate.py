@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from slugline.cli import options
+from slugline.cli.metrics import (
+    print_evaluation,
+    print_paired,
+    print_routing,
+    routing_entry,
+    tested_router,
+)
 from slugline.cli.options import command, option
-from slugline.cli.output import print_evaluation, print_json, print_paired, warn
-from slugline.cli.targets import check_target, print_routing, routing_entry, tested_router
+from slugline.cli.output import print_json, warn
+from slugline.cli.targets import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -31,17 +31,19 @@ from slugline.cli.options import (
     text_option,
 )
 from slugline.cli.output import say, show_progress, warn
-from slugline.corpus.readers import read_rows
+from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import DEFAULT, SHIPPED, load_model
-
-if TYPE_CHECKING:
-    from slugline.corpus.readers import RowReader
-    from slugline.model.fitted import Fitted
-    from slugline.model.routing import Router
-    from slugline.prediction.rows import Prediction, PredictOptions
-
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
+from slugline.prediction.rows import (
+    Prediction,
+    PredictOptions,
+    make_router,
+    predict_batches,
+    strict_error,
+)
 
 # Words and phrases for and against that a line names.
 _N_REASONS = 10
@@ -149,8 +151,6 @@ def predict(
       slugline predict model.slug new.csv -o answers.csv
       slugline predict model.slug 'in/*.parquet' -o out/
     """
-    from slugline.prediction.rows import PredictOptions
-
     if output is not None and explain:
         raise OptionError(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
@@ -231,8 +231,6 @@ def _model_and_files(first: str | None, others: Sequence[str]) -> tuple[str, lis
 def _predict_file(
     model: str, file: str, output: Path | None, options: PredictOptions, explain: bool
 ) -> None:
-    from slugline.prediction.rows import make_router, predict_batches, strict_error
-
     if output is not None:
         from slugline.cli.targets import check_answer_file
 

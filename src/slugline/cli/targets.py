@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.cli.output import print_table, warn
 from slugline.errors import OptionError, os_errors_as
-
-if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
-    from slugline.experiment.run import MultilabelRoutingResult, RoutingResult
-    from slugline.model.fitted import Fitted
-    from slugline.model.routing import Router
 
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
@@ -63,66 +54,6 @@ def check_folder(
     failure = f"{option} {folder}: the folder can't be created"
     with os_errors_as(OptionError, failure, "choose another one."):
         tempfile.TemporaryFile(dir=nearest).close()
-
-
-# Results of routing -------------------------------------------------------------------------------
-
-
-class TestedRouter(NamedTuple):
-    """A model's thresholds, and how they do on a test, if there is one."""
-
-    router: Router
-    tested: RoutingResult | MultilabelRoutingResult | None
-
-    @property
-    def threshold(self) -> float | None:
-        """The one threshold of all topics that are ever answered; None if there are several."""
-        finite = {value for value in self.router.thresholds.tolist() if value < math.inf}
-        return finite.pop() if len(finite) == 1 else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON; a topic never answered has no threshold."""
-        names, thresholds = self.router.fitted.topics.names, self.router.thresholds.tolist()
-        heldout = self.router.fitted.held_out_predictions
-        alternative = None if heldout is None else heldout.alternative
-        return {
-            "min_precision": self.router.precision,
-            "alternative": alternative._asdict() if alternative else None,
-            "thresholds": {
-                str(name): None if threshold == math.inf else threshold
-                for name, threshold in zip(names, thresholds, strict=True)
-            },
-            "left_out": self.router.achieved._asdict(),
-            "test": self.tested.to_dict() if self.tested else None,
-        }
-
-
-def print_routing(routing: TestedRouter | None) -> None:
-    """Print what was asked for, from which probability on, and what that brings."""
-    if routing is None:
-        return
-    rows = routing.router.summary()
-    if routing.tested:
-        rows.append(("on test texts", routing.tested.summary()))
-    print_table(rows, left_aligned=(0, 1))
-
-
-def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
-    """Return an entry for JSON, or none."""
-    return {"routing": routing.to_dict()} if routing else {}
-
-
-def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
-    """Return what there is to say; None if no precision was asked for."""
-    from slugline.experiment.run import route_test
-    from slugline.model.routing import Router
-
-    router = Router.from_fitted(fitted)
-    if router.precision is None:
-        return None
-    if router.note:
-        warn([f"the model is {router.note}"])
-    return TestedRouter(router, route_test(router, test) if test else None)
 
 
 # Files of answers ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
+from slugline.cli.metrics import tested_router
 from slugline.cli.options import command, read_parts, read_size
 from slugline.cli.output import (
     exit_if_interrupted,
@@ -19,7 +20,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_target, tested_router
+from slugline.cli.targets import check_target
 from slugline.cli.train_options import (
     NUM_WORDS,
     TEST_FRACTION,

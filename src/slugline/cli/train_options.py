@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,10 +16,7 @@ from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
-
-if TYPE_CHECKING:
-    from slugline.learning.learner import Learner
-
+from slugline.learning.learner import Learner, choose_learner
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000
@@ -97,8 +94,6 @@ def make_learner(name: str, net_options: Mapping[str, Any]) -> Learner:
         from slugline.learning.net.learner import NeuralLearner
 
         return NeuralLearner(**net_options)
-    from slugline.learning.learner import choose_learner
-
     return choose_learner(name)
 
 

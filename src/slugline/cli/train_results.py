@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline.base.words import counted
-from slugline.cli.output import print_json, print_levels, print_table, shares, show
-from slugline.cli.targets import TestedRouter, print_routing, routing_entry
+from slugline.cli.metrics import (
+    TestedRouter,
+    print_levels,
+    print_routing,
+    routing_entry,
+    shares,
+)
+from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.run import Experiment

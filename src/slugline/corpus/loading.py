@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
@@ -26,10 +26,7 @@ from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_row
 from slugline.corpus.rows import ReadOptions, SourceRow, TopicOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
-
-if TYPE_CHECKING:
-    from slugline.reuters.wires import Edition
-
+from slugline.reuters.wires import Edition, load_wires
 
 # Made-up tickets in the package, and their columns of text.
 _SAMPLES = {"tickets": "subject,body", "tickets-de": "text"}
@@ -189,8 +186,6 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
         return {"train": replace(corpus, name=name)}
     if name == "bbc":
         return {"train": _load_bbc()}
-    from slugline.reuters.wires import load_wires
-
     wires = load_wires(_EDITIONS[name], progress=progress)
     splits = {"train": wires.train, "test": wires.test}
     several = name == "reuters-modapte"

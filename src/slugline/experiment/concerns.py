@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have, percent
@@ -13,12 +12,9 @@ from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
-
-if TYPE_CHECKING:
-    from slugline.learning.net.training import History
-
 
 #: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
 FEW_DOCUMENTS = 10

@@ -15,7 +15,7 @@ from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
-from slugline.model.routing import Unsure
+from slugline.model.routing import Route, Router, Unsure
 from slugline.prediction.processes import Report
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import dask.dataframe as dd
     import pandas as pd
     from distributed import Client
-
-    from slugline.model.routing import Route, Router
 
 
 # What is heard of files; None if their task has ended.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -20,16 +20,12 @@ from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.base.lazy import import_extra
 from slugline.corpus import parquet
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.readers import read_dialect
+from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow, TopicForm, format_topics
 from slugline.errors import DataError, OptionError, OutputError
-
-if TYPE_CHECKING:
-    from slugline.corpus.readers import RowReader
-    from slugline.model.fitted import Fitted
-    from slugline.model.routing import Router
-    from slugline.prediction.rows import Prediction
-
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
+from slugline.prediction.rows import Prediction
 
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")

@@ -16,14 +16,12 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.words import counted, have
 from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.prediction.processes import Report, predict_in_processes, predict_in_this_process
-from slugline.prediction.record import open_record, pair_files
+from slugline.prediction.record import FilePair, JobRecord, open_record, pair_files
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import FileProgress, FileResult, ModelCopy, Task, cached_router
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from slugline.prediction.record import FilePair, JobRecord
 
 
 # Problems that are reported; the record has all.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
@@ -13,10 +14,6 @@ from slugline.base.words import counted, join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, shorten
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 
 # Sentences ----------------------------------------------------------------------------------------
 

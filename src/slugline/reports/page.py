@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from markupsafe import Markup
 
 from slugline._version import __version__
 from slugline.base.html import style_sheet, template_environment
 from slugline.base.words import counted, percent
+from slugline.experiment.lesson import SeedSummary
 from slugline.explanation.explanation import STYLE, highlight
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-    from slugline.experiment.lesson import SeedSummary
-
 
 # Numbers ------------------------------------------------------------------------------------------
 
@@ -171,8 +168,6 @@ def _cell(value: Any) -> tuple[str, bool]:
 
 def _prose(text: str) -> Markup:
     """Return a sentence as HTML: flags and text in backticks are code; numbers keep their units."""
-    from markupsafe import Markup
-
     code = Markup("<code>{}</code>")
     parts = re.split(r"(`[^`]+`|(?<![\w-])--[a-z][\w-]*)", text)  # every second one is code
     return Markup("").join(
@@ -182,8 +177,6 @@ def _prose(text: str) -> Markup:
 
 def _breakable(name: str) -> Markup:
     """Return a name in which lines may break after each `_`, `.` and `/` of a long word."""
-    from markupsafe import Markup
-
     return Markup(" ").join(
         Markup("<wbr>").join(re.split(r"(?<=[_./])(?=.)", word)) if len(word) > LONG_WORD else word
         for word in name.split(" ")

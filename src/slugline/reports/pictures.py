@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from slugline.base.plots import ModelMark
 from slugline.base.words import format_seconds
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
+from slugline.experiment.curve import LearningCurves
+from slugline.experiment.lesson import SeedSummary
 from slugline.learning.net.training import History
 from slugline.reports.chart import Axis, Chart, Key
 from slugline.reports.page import shorten
-
-if TYPE_CHECKING:
-    from slugline.experiment.curve import LearningCurves
-    from slugline.experiment.lesson import SeedSummary
-
 
 _COLOURS = ("validation", "best", "training")
 #: The accuracy of fewer answers is not drawn: it jumps with each of them.

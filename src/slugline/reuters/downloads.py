@@ -20,18 +20,16 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias, TypeVar
 
 from slugline.base import files
 from slugline.base.progress import Progress, check_progress
 from slugline.errors import DataError, DownloadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from typing import BinaryIO
-
     import requests
 
 

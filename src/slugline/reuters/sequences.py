@@ -8,26 +8,21 @@ import pickle
 import re
 import zipfile
 from array import array
+from collections.abc import Iterable
 from functools import lru_cache
 from numbers import Integral
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from typing import TypeAlias, TypedDict, Unpack
 
 import numpy as np
+from numpy.typing import NDArray
 
+from slugline.base.files import PathLike
+from slugline.base.progress import Progress
 from slugline.errors import DataError, OptionError
 from slugline.reuters.downloads import FILES, fetch, read_bounded, read_member, read_original
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import TypeAlias, Unpack
-
-    from numpy.typing import NDArray
-
-    from slugline.base.files import PathLike
-    from slugline.base.progress import Progress
-
-    Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
+Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
 
 
 # Untrusted .npz files -----------------------------------------------------------------------------

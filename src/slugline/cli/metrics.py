@@ -1,0 +1,229 @@
+"""Evaluations, comparisons of two models, and results of routing, as commands print them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from slugline.cli.output import print_table, show, warn
+from slugline.corpus.corpus import Corpus
+from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.intervals import Interval
+from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.evaluation.paired import PairedComparison
+from slugline.experiment.run import (
+    AnyEvaluation,
+    MultilabelRoutingResult,
+    RoutingResult,
+    route_test,
+)
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
+
+# Evaluations --------------------------------------------------------------------------------------
+
+# Under this p-value, chance is no good explanation.
+_RARE = 0.05
+_N_MISTAKES = 5
+# With three places, smaller values would look like 0.
+_LEAST_SHOWN = 0.001
+
+Row = tuple[str, str, str]
+
+
+def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
+    """Return the rows of accuracy and F1, each with its 95 % interval."""
+    if isinstance(evaluation, MultilabelEvaluation):
+        micro, macro, samples = evaluation.f1_intervals
+        of_samples = "mean F1 of documents, 1 for a right answer of no topic"
+        of_all = "documents given exactly their topics"
+        yield _metric("micro-F1", evaluation.micro.f1, micro, "every decision counts the same")
+        yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
+        yield _metric("per document", evaluation.samples.f1, samples, of_samples)
+        yield _metric("exact match", evaluation.accuracy, evaluation.interval, of_all)
+        return
+    macro, weighted = evaluation.macro_f1_interval, evaluation.weighted_f1_interval
+    yield _metric("accuracy", evaluation.accuracy, evaluation.interval)
+    yield _metric("macro-F1", evaluation.macro_f1, macro, "every topic counts the same")
+    yield _metric("weighted F1", evaluation.weighted_f1, weighted, "every document counts the same")
+
+
+def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> Row:
+    return name, _share(value), "; ".join(filter(None, [_ends(interval), meaning]))
+
+
+def print_evaluation(evaluation: AnyEvaluation) -> None:
+    """Print all metrics, those of every topic, and the most common mistakes."""
+    if isinstance(evaluation, MultilabelEvaluation):
+        more, cases = _of_rankings(evaluation), "decisions over 5 %"
+    else:
+        more, cases = _of_probabilities(evaluation), "documents"
+    print_table(
+        [
+            ("documents", f"{evaluation.n_documents:,}", ""),
+            *shares(evaluation),
+            *more,
+            _calibration(evaluation, cases),
+        ],
+        left_aligned=(0, 2),
+    )
+    show()
+    by_size = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
+    rows = [("topic", "documents", "precision", "recall", "F1")]
+    rows += [
+        (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
+        for f in by_size
+    ]
+    if isinstance(evaluation, MultilabelEvaluation):
+        thresholds = dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False))
+        ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
+        print_table([(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)])
+        print_levels(evaluation)
+        if pairs := evaluation.pairs(_N_MISTAKES):
+            show("", "most common pairs")
+        for pair in pairs:
+            show(
+                f"  {pair.first} and {pair.second}: {pair.n_true} in the data, "
+                f"{pair.n_predicted} in answers"
+            )
+        return
+    print_table(rows)
+    mistakes = evaluation.confusions(_N_MISTAKES)
+    if mistakes:
+        show("", "most common mistakes")
+        for true, predicted, n in mistakes:
+            show(f"  {true} taken for {predicted}: {n}")
+
+
+def print_levels(evaluation: Any) -> None:
+    """Print the micro-averages of each depth of topics that are paths, if they are."""
+    levels: Any = getattr(evaluation, "levels", list)()
+    if levels:
+        heads = ("depth of topics", "topics", "precision", "recall", "micro-F1")
+        cells = [(str(n), f"{size:,}", *map(_share, scores)) for n, size, scores in levels]
+        show()
+        print_table([heads, *cells])
+
+
+def print_paired(paired: PairedComparison, first: str, second: str) -> None:
+    """Print both models' metrics side by side, and whether chance may explain the difference."""
+    show("", f"{first} and {second} on the same documents")
+    names = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
+    if paired.micro_f1_interval is not None:
+        names = {"micro_f1": "micro-F1", "accuracy": "exact match", "macro_f1": "macro-F1"}
+    rows = [("", first, second, "difference", "")]
+    for metric, name in names.items():
+        parts = ("first", "second", "difference", "interval")
+        ours, theirs, difference, ends = (getattr(paired, f"{metric}_{part}") for part in parts)
+        rows.append((name, _share(ours), _share(theirs), f"{difference:+z.3f}", _ends(ends)))
+    n_first, n_second = paired.n_first, paired.n_second
+    counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")
+    rows.append(("right, other wrong", *counts, f"{_p(paired.p_value)} by McNemar's exact test"))
+    print_table(rows, left_aligned=(0, 4))
+    show(_verdict(paired, first, second))
+
+
+def _verdict(paired: PairedComparison, first: str, second: str) -> str:
+    if paired.p_value >= _RARE:
+        return "neither is shown to be more accurate: the difference may be luck"
+    better = first if paired.n_first > paired.n_second else second
+    return f"{better} is more accurate: luck alone would rarely make such a difference"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < _LEAST_SHOWN else f"p = {value:.3f}"
+
+
+def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
+    for k in evaluation.top_ks[:3]:
+        yield f"top {k}", _share(evaluation.top_k(k)), f"the topic is among the {k} likeliest"
+    yield "log loss", _share(evaluation.log_loss), "nats; lower is better"
+    yield "Brier score", _share(evaluation.brier_score), "from 0 to 2; lower is better"
+
+
+def _of_rankings(evaluation: MultilabelEvaluation) -> Iterator[Row]:
+    ranking = evaluation.ranking
+    for k in evaluation.top_ks:
+        likeliest = "likeliest topic is right" if k == 1 else f"{k} likeliest topics are right"
+        words = f"how often the {likeliest}; nDCG@{k} {_share(ranking.ndcg_at(k))}"
+        yield f"precision@{k}", _share(ranking.precision_at(k)), words
+    yield "ranking", _share(ranking.average_precision), "label ranking average precision"
+    yield "Hamming loss", f"{evaluation.hamming_loss:.4f}", "share of all decisions that are wrong"
+
+
+def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
+    n_bins = len(evaluation.reliability())
+    bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many {cases}"
+    return (
+        "calibration",
+        _share(evaluation.calibration_error),
+        f"mean gap between probability and share right, in {bins}; "
+        f"chance alone makes {_share(evaluation.chance_error)}",
+    )
+
+
+def _ends(interval: Interval) -> str:
+    return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
+
+
+def _share(value: float) -> str:
+    """Return a number with three places, or a dash if it is not defined."""
+    return "-" if value != value else f"{value:.3f}"
+
+
+# Results of routing -------------------------------------------------------------------------------
+
+
+class TestedRouter(NamedTuple):
+    """A model's thresholds, and how they do on a test, if there is one."""
+
+    router: Router
+    tested: RoutingResult | MultilabelRoutingResult | None
+
+    @property
+    def threshold(self) -> float | None:
+        """The one threshold of all topics that are ever answered; None if there are several."""
+        finite = {value for value in self.router.thresholds.tolist() if value < math.inf}
+        return finite.pop() if len(finite) == 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON; a topic never answered has no threshold."""
+        names, thresholds = self.router.fitted.topics.names, self.router.thresholds.tolist()
+        heldout = self.router.fitted.held_out_predictions
+        alternative = None if heldout is None else heldout.alternative
+        return {
+            "min_precision": self.router.precision,
+            "alternative": alternative._asdict() if alternative else None,
+            "thresholds": {
+                str(name): None if threshold == math.inf else threshold
+                for name, threshold in zip(names, thresholds, strict=True)
+            },
+            "left_out": self.router.achieved._asdict(),
+            "test": self.tested.to_dict() if self.tested else None,
+        }
+
+
+def print_routing(routing: TestedRouter | None) -> None:
+    """Print what was asked for, from which probability on, and what that brings."""
+    if routing is None:
+        return
+    rows = routing.router.summary()
+    if routing.tested:
+        rows.append(("on test texts", routing.tested.summary()))
+    print_table(rows, left_aligned=(0, 1))
+
+
+def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
+    """Return an entry for JSON, or none."""
+    return {"routing": routing.to_dict()} if routing else {}
+
+
+def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
+    """Return what there is to say; None if no precision was asked for."""
+    router = Router.from_fitted(fitted)
+    if router.precision is None:
+        return None
+    if router.note:
+        warn([f"the model is {router.note}"])
+    return TestedRouter(router, route_test(router, test) if test else None)
