@@ -753,7 +753,7 @@ def test_a_record_that_can_not_be_written_is_an_error(corpus: Corpus, tmp_path: 
 
 COMPARE = """
 from slugline import load_corpus
-from slugline.comparison import CompareSettings, compare_models
+from slugline.comparison.run import CompareSettings, compare_models
 compare_models(load_corpus("news.csv", "body", "queue"), ["models:NeverEnds"])
 """
 

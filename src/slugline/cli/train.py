@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
@@ -34,7 +34,9 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.container import check_precision
 from slugline.text.blocks import Block
 
@@ -65,10 +67,26 @@ def train(request: TrainRequest) -> None:
         train_stream(request)
         return
     task = _prepare(request)
-    if task.test_fraction is None and "test" not in task.parts:
-        _train_untested(request, task)
-    else:
-        _train_tested(request, task)
+    is_tested = task.test_fraction is not None or "test" in task.parts
+    if not is_tested and any(map(request.has, ("mistakes", "quantize", "max_size", "curve"))):
+        raise OptionError(
+            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
+            "--max-size and --curve need; leave them out, or give a --test file."
+        )
+    experiment, retraining = _fit(request, task)
+    experiment, smaller = _save(request, task, experiment, retraining)
+    curves = _learning_curves(request, task) if request.curve else None
+    routing = tested_router(experiment.fitted, experiment.test)
+    report = task.report if is_tested else None
+    results = TrainingResults(
+        *(experiment, request.output, routing, report, smaller, curves, retraining)
+    )
+    if report is not None:  # without a test there is none
+        _write_report(results, report)
+    if request.mistakes is not None:
+        write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
+    print_results(results, request.as_json)
+    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
 
 
 class TrainingTask(NamedTuple):
@@ -217,67 +235,42 @@ def _interrupted(classifier: TopicClassifier) -> str:
     return message
 
 
-def _train_untested(request: TrainRequest, task: TrainingTask) -> None:
-    """Learn from all documents, and save the model; without a test there is no report."""
-    if any(map(request.has, ("mistakes", "quantize", "max_size", "curve"))):
-        raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
-            "--max-size and --curve need; leave them out, or give a --test file."
-        )
-    experiment, _ = _fit(request, task)
-    save_model(experiment, request.output)
-    routing = tested_router(experiment.fitted, None)
-    print_results(TrainingResults(experiment, request.output, routing), request.as_json)
-    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning)
+def _save(
+    request: TrainRequest,
+    task: TrainingTask,
+    experiment: Experiment,
+    retraining: RetrainingResult | None,
+) -> tuple[Experiment, SmallerFile | None]:
+    """Save the model, unless corrections made it worse; see `save_model`."""
+    if experiment.n_learned >= _MANY:
+        say("saving the model")
+    sizes: dict[str, Any] = {"quantize": task.quantize, "max_size": task.max_bytes}
+    if retraining is None:
+        return save_model(experiment, request.output, **sizes)
+    from slugline.cli.train_corrections import check_retraining, hold_back
+
+    fitted = replace(check_retraining(retraining, request), layout=experiment.fitted.layout)
+    experiment = replace(experiment, fitted=fitted)
+    try:
+        return save_model(experiment, request.output, **sizes, retraining=retraining)
+    except TrainingError as error:
+        hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
 
 
-def _train_tested(request: TrainRequest, task: TrainingTask) -> None:
-    """Learn, test, save the model and write the report."""
-    from slugline.experiment.evidence import gather_evidence, write_mistakes
+def _write_report(results: TrainingResults, report: Path) -> None:
     from slugline.reports.training import training_page
 
-    experiment, retraining = _fit(request, task)
-    takes_seconds = experiment.n_learned >= _MANY
-    if retraining is not None:
-        from slugline.cli.train_corrections import check_retraining
-
-        fitted = check_retraining(retraining, request)
-        fitted = replace(fitted, layout=experiment.fitted.layout)
-        experiment = replace(experiment, fitted=fitted)
-    if takes_seconds:
-        say("saving the model")
-    try:
-        experiment, smaller = save_model(
-            experiment,
-            request.output,
-            quantize=task.quantize,
-            max_size=task.max_bytes,
-            retraining=retraining,
-        )
-    except TrainingError as error:
-        if retraining is None:
-            raise
-        from slugline.cli.train_corrections import hold_back
-
-        hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
-    curves = _learning_curves(request, task) if request.curve else None
-    routing = tested_router(experiment.fitted, experiment.test)
-    results = TrainingResults(
-        *(experiment, request.output, routing, task.report, smaller, curves, retraining)
-    )
-    if takes_seconds:
+    experiment, routing = results.experiment, results.routing
+    if experiment.n_learned >= _MANY:
         say("choosing examples for the report")
-    evidence = gather_evidence(experiment)
-    threshold = routing.threshold if routing else None
+    page = training_page(
+        *(experiment, results.curves, results.smaller, gather_evidence(experiment)),
+        *(routing.threshold if routing else None, results.retraining),
+    )
     try:
-        page = training_page(experiment, curves, smaller, evidence, threshold, retraining)
-        write_result(task.report, page, "report")
+        write_result(report, page, "report")
     except SluglineError as error:
-        raise SluglineError(f"{error} The model is safe in {request.output}.") from error
-    if request.mistakes is not None:
-        write_mistakes(request.mistakes, experiment.fitted, experiment.tested.test)
-    print_results(results, request.as_json)
-    exit_if_interrupted(experiment.fitted, experiment.fitted.tuning, curves)
+        raise SluglineError(f"{error} The model is safe in {results.model}.") from error
 
 
 def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurves:

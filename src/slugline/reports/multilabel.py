@@ -11,11 +11,12 @@ from slugline.evaluation.intervals import Interval
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.run import Experiment
-from slugline.reports.page import number
+from slugline.reports.page import confidence, number
 from slugline.reports.training_text import (
     N_NAMED,
     by_size,
     describe_data,
+    describe_surest,
     few_tests,
     missed_topics,
     quoted,
@@ -24,8 +25,6 @@ from slugline.reports.training_text import (
 
 #: A topic with a lower precision is given wrongly more often than rightly.
 WRONG = 0.5
-#: Shares of the topics given, the surest first, whose precision is stated.
-SHARES = (0.5, 0.8)
 
 
 def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> dict[str, str]:
@@ -99,8 +98,7 @@ def _f1(evaluation: MultilabelEvaluation) -> str:
 
 
 def _with_interval(score: float, interval: Interval) -> str:
-    low, high = (100 * end for end in interval)
-    return f"{percent(score)} (95 % confidence interval: {low:.1f} to {high:.1f} %)"
+    return f"{percent(score)} {confidence(interval)}"
 
 
 # Probabilities ------------------------------------------------------------------------------------
@@ -108,11 +106,9 @@ def _with_interval(score: float, interval: Interval) -> str:
 
 def describe_coverage(curve: CoverageCurve) -> str:
     """Return how many of the surest topics given are right."""
-    points = [curve.with_coverage(share) for share in SHARES]
-    shares = [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in points]
     return (
         "Topics that are less sure can be offered to people as suggestions. Of the topics given, "
-        f"{join_words(shares)} are right."
+        f"{describe_surest(curve)} are right."
     )
 
 

@@ -35,6 +35,16 @@ def percent_or_dash(share: float) -> str:
     return "–" if math.isnan(share) else percent(share, 0)
 
 
+def confidence(interval: Sequence[float]) -> str:
+    """Return an interval of shares in parentheses.
+
+    >>> confidence((0.771, 0.8))
+    '(95 % confidence interval: 77.1 to 80.0 %)'
+    """
+    low, high = interval
+    return f"(95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)"
+
+
 def points(difference: float) -> str:
     """Return the difference of two shares in percentage points, without its sign.
 

@@ -20,7 +20,7 @@ from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.reports import multilabel, pictures, training_text
-from slugline.reports.page import number, points, render
+from slugline.reports.page import confidence, number, points, render
 from slugline.text.blocks import Block
 
 # Sentences on probabilities -----------------------------------------------------------------------
@@ -29,8 +29,6 @@ from slugline.text.blocks import Block
 MISCALIBRATED = 3
 #: The accuracy for which a threshold is suggested.
 WANTED = 0.95
-#: Shares of the documents, the surest first, whose accuracy is stated.
-SHARES = (0.5, 0.8)
 #: Top-k accuracies that are stated.
 N_TOP = 3
 
@@ -61,10 +59,9 @@ def describe_reliability(
 
 def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
     """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
-    parts = [curve.with_coverage(share) for share in SHARES]
-    shares = [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
-    rule = "Less sure answers can be left to people. The classifier is right for"
-    return f"{rule} {join_words(shares)}. {_with_threshold(chosen) if chosen else _wanted(curve)}"
+    surest = training_text.describe_surest(curve)
+    rule = f"Less sure answers can be left to people. The classifier is right for {surest}."
+    return f"{rule} {_with_threshold(chosen) if chosen else _wanted(curve)}"
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
@@ -85,11 +82,9 @@ def _with_threshold(chosen: CoveragePoint) -> str:
     answers = f"With the threshold of {number(chosen.threshold)}, it answers"
     if not chosen.n_answered:
         return f"{answers} none of the test documents."
-    low, high = (100 * share for share in chosen.interval)
     return (
         f"{answers} {percent(chosen.coverage)} of the test documents and is right for "
-        f"{percent(chosen.accuracy)} of these (95 % confidence interval: {low:.1f} to {high:.1f} "
-        "%)."
+        f"{percent(chosen.accuracy)} of these {confidence(chosen.interval)}."
     )
 
 

@@ -10,11 +10,12 @@ from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation, TopicMetrics
 from slugline.evaluation.intervals import Interval
+from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import Forecast, LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
-from slugline.reports.page import number, points, shorten
+from slugline.reports.page import confidence, number, points, shorten
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -22,6 +23,8 @@ MISSED = 0.5
 WIDE_INTERVAL = 0.05
 #: Topics named in a sentence.
 N_NAMED = 3
+#: Shares of the answers, the surest first, whose accuracy is stated.
+SHARES = (0.5, 0.8)
 #: How to give every topic the same weight, on the command line and in Python.
 BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
@@ -68,13 +71,12 @@ def advice(experiment: Experiment) -> list[str]:
 
 def _headline(experiment: Experiment) -> str:
     evaluation = experiment.tested.evaluation
-    low, high = (100 * share for share in evaluation.interval)
     lead = evaluation.accuracy - experiment.majority
     compared = f"{points(lead)} {'better' if lead > 0 else 'worse'}" if lead else "no better"
     return (
         f"The classifier gets {percent(evaluation.accuracy)} of "
-        f"{counted(evaluation.n_documents, 'unseen document')} right (95 % confidence interval: "
-        f"{low:.1f} to {high:.1f} %). That is {compared} than always answering "
+        f"{counted(evaluation.n_documents, 'unseen document')} right "
+        f"{confidence(evaluation.interval)}. That is {compared} than always answering "
         f"{quoted(experiment.majority_topic)}."
     )
 
@@ -243,13 +245,8 @@ def _confusions(experiment: Experiment) -> str:
 
 
 def _f1(evaluation: Evaluation) -> str:
-    macro, weighted = (
-        f"{percent(score)} (95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)"
-        for score, (low, high) in (
-            (evaluation.macro_f1, evaluation.macro_f1_interval),
-            (evaluation.weighted_f1, evaluation.weighted_f1_interval),
-        )
-    )
+    macro = f"{percent(evaluation.macro_f1)} {confidence(evaluation.macro_f1_interval)}"
+    weighted = f"{percent(evaluation.weighted_f1)} {confidence(evaluation.weighted_f1_interval)}"
     return (
         f"The mean F1 is {macro} over topics (macro-F1), and {weighted} if each topic counts by "
         "its number of documents (weighted F1)."
@@ -317,6 +314,14 @@ def _confused_topics(experiment: Experiment) -> str | None:
         f"test documents, {percent(share, 0)} of all mistakes. Read some of them. If you can’t "
         "tell the two topics apart either, merge them. If you can, check how these documents were "
         "labelled."
+    )
+
+
+def describe_surest(curve: CoverageCurve) -> str:
+    """Return the accuracy of the surest answers, such as "90.1 % of the surest 50 %"."""
+    parts = [curve.with_coverage(share) for share in SHARES]
+    return join_words(
+        [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
     )
 
 
