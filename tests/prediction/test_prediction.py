@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.model.routing import Router
 from slugline.prediction import rows as prediction
-from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
+from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 
 
 @pytest.fixture
@@ -27,11 +27,23 @@ def model(news_slug: Path) -> TopicClassifier:
     return load(news_slug)
 
 
+def predict(
+    model: TopicClassifier,
+    rows: RowReader,
+    *,
+    limits: BatchLimits | None = None,
+    announce: Callable[[str], object] | None = None,
+    **options: Any,
+) -> Iterator[list[Prediction | BadRow]]:
+    router = Router.from_fitted(model.fitted_, 0)
+    return predict_rows(router, rows, PredictOptions(**options), limits=limits, announce=announce)
+
+
 def answers_to(
     model: TopicClassifier, rows: RowReader, **options: Any
 ) -> Generator[Any, None, None]:
     """Return the answers one by one, whatever the batches."""
-    for batch in predict_rows(Router.from_fitted(model.fitted_, 0), rows, **options):
+    for batch in predict(model, rows, **options):
         yield from batch
 
 
@@ -290,15 +302,7 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
     rows[70] = BadRow(71, "damaged")
 
     one, several = (
-        list(
-            predict_rows(
-                Router.from_fitted(model.fitted_, 0),
-                rows_of(*rows),
-                top=3,
-                limits=BatchLimits(rows=8),
-                n_threads=n,
-            )
-        )
+        list(predict(model, rows_of(*rows), top=3, limits=BatchLimits(rows=8), n_threads=n))
         for n in (1, n_threads)
     )
 
@@ -349,9 +353,7 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
     rows = RowReader("t", "txt", iter(stream), stream)
 
     taken, n_answers = [], 0
-    for batch in predict_rows(
-        Router.from_fitted(model.fitted_, 0), rows, limits=BatchLimits(rows=4), n_threads=n_threads
-    ):
+    for batch in predict(model, rows, limits=BatchLimits(rows=4), n_threads=n_threads):
         n_answers += len(batch)
         taken.append((stream.n_taken, n_answers))
 
@@ -418,9 +420,7 @@ def test_memory_does_not_grow_with_the_number_of_large_rows(
 ) -> None:
     path = tmp_path / "large.jsonl"
     path.write_text(f"{line}\n" * 120)
-    batches = predict_rows(
-        Router.from_fitted(model.fitted_, 0), read_rows(path), n_threads=n_threads
-    )
+    batches = predict(model, read_rows(path), n_threads=n_threads)
 
     tracemalloc.start()
     n_answers = sum(map(len, batches))
@@ -477,10 +477,7 @@ def test_batches_that_wait_for_a_thread_are_not_answered_once_nobody_reads_on(
 def sizes_of_batches(
     model: TopicClassifier, rows: list[SourceRow | BadRow], **options: Any
 ) -> list[int]:
-    return [
-        len(batch)
-        for batch in predict_rows(Router.from_fitted(model.fitted_, 0), rows_of(*rows), **options)
-    ]
+    return [len(batch) for batch in predict(model, rows_of(*rows), **options)]
 
 
 def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:

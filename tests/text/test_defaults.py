@@ -27,7 +27,7 @@ DOCUMENTED = [
     vocabulary.Vocabulary.fit,
     optimizers.RowAdaGrad,
     training.EarlyStopping,
-    rows.predict_rows,
+    rows.PredictOptions,
 ]
 
 

@@ -41,7 +41,7 @@ from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
     make_router,
-    predict_batches,
+    predict_rows,
     strict_error,
 )
 
@@ -246,7 +246,7 @@ def _predict_file(
     )
     if rows.note:
         say(f"{rows.name}: {rows.note}")
-    batches = predict_batches(router, rows, options, lambda note: say(f"{rows.name}: {note}"))
+    batches = predict_rows(router, rows, options, announce=lambda note: say(f"{rows.name}: {note}"))
     n_rows, n_bad, began = 0, 0, time.monotonic()
     undecoded: list[BadRow] = []
     lines = _Lines(rows.unit, options.top, fitted if explain else None)

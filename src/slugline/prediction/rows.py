@@ -123,12 +123,9 @@ class BatchLimits(NamedTuple):
 def predict_rows(
     router: Router,
     rows: RowReader,
+    options: PredictOptions | None = None,
     *,
-    text: str | Sequence[str] | None = None,
-    id: str | None = None,  # noqa: A002 (the user's word)
-    top: int = 1,
     limits: BatchLimits | None = None,
-    n_threads: int = 1,
     announce: Callable[[str], object] | None = None,
 ) -> Iterator[list[Prediction | BadRow]]:
     """Predict the topics of rows as they arrive.
@@ -137,17 +134,10 @@ def predict_rows(
     ----------
     router : Router
     rows : RowReader, from `slugline.corpus.readers.read_rows`
-    text : str or sequence of str, optional
-        The column that holds the text; by default as in the model's training data, or guessed from
-        the names. Several, separated by commas, are joined by line breaks, unless one column has
-        exactly that name.
-    id : str, optional
-        The column that is passed through; by default the one called "id", in any case.
-    top : int, default 1
-        Number of topics for each row.
+    options : PredictOptions, optional
+        `text`, `id`, `top` and `n_threads` count. Two or three batches for each thread are in
+        memory.
     limits : BatchLimits, optional
-    n_threads : int, default 1
-        Threads that predict batches. Two or three batches for each are in memory.
     announce : callable, optional
         Receives a note on each column that was guessed, unless it is "id".
 
@@ -162,8 +152,12 @@ def predict_rows(
     DataError : if it is unclear which column holds the text.
     OptionError : if there is no such column.
     """
+    options, limits = options or PredictOptions(), limits or BatchLimits()
+    text, id = options.text, options.id  # noqa: A001 (the user's word)
+    # What is unsure comes with guesses.
+    top = max(options.top, N_GUESSES) if router.may_be_unsure else options.top
     head: list[SourceRow | BadRow] = []
-    broken, limits = None, limits or BatchLimits()
+    broken = None
     try:
         n_peeked = min(limits.rows, N_PEEKED)
         peek(rows, n_peeked, n_bytes=limits.n_bytes, patient=False, head=head)
@@ -196,7 +190,7 @@ def predict_rows(
         yield answer(head)
         raise broken
     batches = _batches(head, rows, limits)
-    answers = _map_in_order(answer, batches, n_threads, limits.pending_bytes)
+    answers = _map_in_order(answer, batches, options.n_threads, limits.pending_bytes)
     yield from _note_odd_cells(answers, router.fitted.columns, announce)
 
 
@@ -291,8 +285,14 @@ class PredictOptions:
 
     Attributes
     ----------
-    text, id, format, encoding
-        See `slugline.corpus.readers.read_rows` and `predict_rows`.
+    text : str or sequence of str, optional
+        The column that holds the text; by default as in the model's training data, or guessed from
+        the names. Several, separated by commas, are joined by line breaks, unless one column has
+        exactly that name.
+    id : str, optional
+        The column that is passed through; by default the one called "id", in any case.
+    format, encoding
+        See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet"}, optional
         Format of the answers; by default that of each file, JSON lines for text and JSON arrays,
         and CSV for Excel.
@@ -346,22 +346,6 @@ def make_router(fitted: Fitted, options: PredictOptions) -> Router:
             "leave it out, or give a `min_precision` over 0."
         )
     return router
-
-
-def predict_batches(
-    router: Router, rows: RowReader, options: PredictOptions, announce: Callable[[str], object]
-) -> Iterator[list[Prediction | BadRow]]:
-    """Return predictions for rows, batch by batch; see `predict_rows`."""
-    return predict_rows(
-        router,
-        rows,
-        text=options.text,
-        id=options.id,
-        # What is unsure comes with guesses.
-        top=max(options.top, N_GUESSES) if router.may_be_unsure else options.top,
-        n_threads=options.n_threads,
-        announce=announce,
-    )
 
 
 def strict_error(rows: RowReader, bad: BadRow) -> DataError:

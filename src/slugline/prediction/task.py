@@ -22,7 +22,7 @@ from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
 from slugline.prediction.files import open_answer_file
-from slugline.prediction.rows import PredictOptions, make_router, predict_batches, strict_error
+from slugline.prediction.rows import PredictOptions, make_router, predict_rows, strict_error
 
 # Copies of a model --------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ def _predict_file(
         target.parent.mkdir(parents=True, exist_ok=True)
     n_rows = n_bad = 0
     last_report = time.monotonic()
-    batches = predict_batches(router, rows, options, notes.append)
+    batches = predict_rows(router, rows, options, announce=notes.append)
     first_bad: BadRow | None = None
     with open_answer_file(target, rows, router, options.top) as file:
         for batch in batches:

@@ -25,7 +25,7 @@ from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, ExcelAnswers, answer_columns, answer_dialect
-from slugline.prediction.rows import BatchLimits, Prediction, predict_rows
+from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
@@ -78,10 +78,10 @@ class Upload:
         ------
         DataError : if the file can't be read further, or has too many rows.
         """
-        n_rows = 0
+        n_rows, options = 0, PredictOptions(text=self.text or None)
         try:
             self._rows = read_rows(self.file.name, encoding=self.source.encoding)
-            for batch in predict_rows(router, self._rows, text=self.text or None, limits=_LIMITS):
+            for batch in predict_rows(router, self._rows, options, limits=_LIMITS):
                 if n_rows >= _MOST_ROWS:
                     raise DataError(
                         f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
