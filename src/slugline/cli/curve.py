@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slugline.base.checks import check_share
 from slugline.base.files import write_result
 from slugline.base.plots import draw_png, figure_class
 from slugline.base.words import counted
@@ -75,8 +76,7 @@ def curve(
       slugline curve tickets.csv --encoder use --baseline
     """
     check_encoder(encoder)
-    if not 0 < test_fraction < 1:
-        raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
+    check_share("test_fraction", test_fraction)
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
     reading = reading._replace(columns=columns, topic_path=topic_path)

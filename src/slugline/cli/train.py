@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from slugline.base.checks import check_share
 from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
@@ -115,10 +116,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
     learner = make_learner(request.learner, request.net_options)
     check_encoder(request.encoder)
-    if not 0 <= test_fraction < 1:
-        raise OptionError(
-            f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
-        )
+    check_share("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:
         check_precision(request.quantize)
     max_bytes = None if request.max_size is None else read_size("--max-size", request.max_size)

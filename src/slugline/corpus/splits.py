@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Index, Integers, Mask
+from slugline.base.checks import check_number
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.topic_sets import is_multilabel
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -38,8 +39,7 @@ def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
     OptionError : if `fraction` is out of range.
     DataError : if no topic has two documents, so that none can be held out.
     """
-    if not 0 < fraction < 1:
-        raise OptionError(f"`fraction` is {fraction}; give a number over 0 and under 1.")
+    check_number("fraction", fraction, over=0, under=1)
     rng = np.random.default_rng(seed)
     if _are_several(topics):
         return _hold_out_several(_indicators(topics), fraction, rng)

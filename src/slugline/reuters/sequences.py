@@ -17,6 +17,7 @@ from typing import TypeAlias, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from slugline.base.checks import option_error
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
 from slugline.errors import DataError, OptionError
@@ -147,9 +148,8 @@ def shuffled_order(n: int, seed: int | None) -> list[int]:
     try:
         generator = np.random.RandomState(seed)
     except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"`seed` is {seed!r}; give a whole number from 0 to 4294967295, or None."
-        ) from error
+        wanted = "a whole number from 0 to 4294967295, or None"
+        raise option_error("seed", seed, wanted) from error
     order = np.arange(n)
     generator.shuffle(order)
     return order.tolist()
@@ -259,13 +259,13 @@ def load_data(
 def _check_integers(*, or_none: bool = False, **options: object) -> None:
     for name, value in options.items():
         if not isinstance(value, Integral) and not (or_none and value is None):
-            kind = "a whole number or None" if or_none else "a whole number"
-            raise OptionError(f"`{name}` is {value!r}; give {kind}.")
+            wanted = "a whole number or None" if or_none else "a whole number"
+            raise option_error(name, value, wanted)
 
 
 def _check_share(test_split: object) -> None:
     if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
-        raise OptionError(f"`test_split` is {test_split!r}; give a number from 0 to 1.")
+        raise option_error("test_split", test_split, "a number from 0 to 1")
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:

@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
+from slugline.base.checks import check_choice
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.reuters import sequences
 from slugline.reuters.downloads import FILES, error_reason, fetch, read_original
 
@@ -99,8 +100,7 @@ def load_wires(
     DataError : if the archive is damaged or not the original.
     DownloadError : if it can't be found or downloaded.
     """
-    if edition not in get_args(Edition):
-        raise OptionError(f"`edition` is {edition!r}; give one of {', '.join(get_args(Edition))}.")
+    check_choice("edition", edition, get_args(Edition))
     archive = fetch(FILES["archive"], path, check=_unpack, progress=progress)
     files = read_original(archive, FILES["archive"], _unpack)
     if edition == "modapte":
