@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline.base.words import counted
-from slugline.cli.metrics import (
-    TestedRouter,
-    print_levels,
-    print_routing,
-    routing_entry,
-    shares,
-)
+from slugline.cli.metrics import TestedRouter, print_levels, print_routing, routing_entry, shares
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import LearningCurves
