@@ -45,6 +45,15 @@ _BATCH_TOKENS = 256
 _REPLACED = {0: " ", 0xFDFA: unicodedata.normalize("NFKC", "\ufdfa")}
 # The prefix "query: "; "passage: " is as good.
 _IS_QUERY = 1
+# All rows have much in common, which their mean over these shows: without it, cosines have three
+# times the spread.
+_SENTENCES = (
+    "Wheat exports rose as drought cut the harvest.",
+    "¿Dónde está mi tarjeta?",
+    "Die Lieferung kam zu spät an.",
+    "42",
+    "天气很好。",
+)
 # Instructions that the engine was compiled for, as the system calls them.
 _INSTRUCTIONS = {"avx2", "fma"}
 _LOADING = threading.Lock()
@@ -67,8 +76,8 @@ class E5Encoder:
     @property
     def digest(self) -> str:
         """The version of the package, and the SHA-256 of its weights and of its engine."""
-        # A change in how texts are cut changes the number at the end.
-        return " ".join([_PACKAGE.version, *_PACKAGE.digests[:2], "1"])
+        # A change in how texts are cut, or rows made, changes the number at the end.
+        return " ".join([_PACKAGE.version, *_PACKAGE.digests[:2], "2"])
 
     def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 384)."""
@@ -112,20 +121,22 @@ class _Engine:
         self._model = self._library.e5_load(os.fsencode(folder / _WEIGHTS))
         if not self._model:
             raise EncoderError(f"the engine of {_PACKAGE.name} can't read {folder / _WEIGHTS}")
+        self._mean = np.zeros(_WIDTH, dtype=np.float32)
+        self._mean = self.encode(_SENTENCES).mean(axis=0)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text, with those of the prefix, beginning and end."""
         return int(self._library.e5_token_count(self._model, _to_utf8(text), _IS_QUERY))
 
     def encode(self, texts: Sequence[str]) -> F32:
-        """Return the rows of a few texts."""
+        """Return the rows of a few texts, without what all have in common."""
         n_texts = len(texts)
         rows = np.empty((n_texts, _WIDTH), dtype=np.float32)
         pointers = (ctypes.c_char_p * n_texts)(*map(_to_utf8, texts))
         # This number is the calling thread's own.
         self._library.omp_set_num_threads(1)
         self._library.e5_embed_batch(self._model, pointers, n_texts, _IS_QUERY, rows.ctypes.data)
-        return rows
+        return rows - self._mean
 
 
 @functools.lru_cache(maxsize=1)
