@@ -106,7 +106,8 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         ShallowLearner.restore(learner.settings(), arrays)
     assert str(caught.value) == (
-        "layers have shapes (40, 16), (15,) and (16, 3), which do not match 16 units"
+        "layers have shapes [(40, 16), (15,), (16, 3), (3,)], but the settings require "
+        "[(40, 16), (16,), (16, 3), (3,)]"
     )
 
 

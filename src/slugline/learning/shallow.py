@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from msgspec import Meta
 
 from slugline.base.arrays import F32, I64
-from slugline.errors import DataError
 from slugline.learning.calibration import TopicCalibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Options, settings_struct
@@ -97,31 +96,16 @@ class ShallowLearner(ShallowOptions, NetLearner):
         """Return plain data from which `restore` rebuilds it."""
         return {"kind": "shallow", **self.options()}
 
-    def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of both layers, and the arrays of the calibration, if any."""
-        names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
-        arrays = dict(zip(names, self.network.weights, strict=True))
-        return arrays | (self.calibration.arrays() if self.multilabel else {})
-
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> ShallowLearner:
         """Return a fitted learner from its parts in a model file."""
         learner = cls(**cls.options_in(settings))
-        hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
-        out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
-        units = learner.units
-        expected = (len(hidden), units), (units,), (units, len(out_biases))
-        if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
-            raise DataError(
-                f"layers have shapes {hidden.shape}, {biases.shape} and {out.shape}, which do not "
-                f"match {units} units"
-            )
-        several = "slopes" in arrays
-        learner.calibration = TopicCalibration.restore(arrays, out_biases) if several else None
-        learner.network = Network(learner._layers(len(out_biases), several))
-        learner.network.start_from([hidden, biases, out, out_biases])
+        learner._restore_net(arrays, 2)
         return learner
 
-    def _layers(self, n_topics: int, several: bool) -> list[Dense]:
+    def _array_names(self, n_layers: int) -> Sequence[str]:  # noqa: ARG002
+        return "hidden.weights", "hidden.biases", "topics.weights", "topics.biases"
+
+    def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
         hidden = Dense(self.units, "relu", dropout=self.dropout)
-        return [hidden, Dense(n_topics, "sigmoid" if several else "softmax")]
+        return [hidden, Dense(n_topics, "sigmoid" if multilabel else "softmax")]

@@ -88,6 +88,26 @@ class NetLearner:
         """Whether it has learned from rows of several topics."""
         return self.calibration is not None
 
+    def arrays(self) -> dict[str, F32]:
+        """Return weights and biases of each layer in turn, and the calibration's, if any."""
+        names = self._array_names(len(self.network.layers))
+        weights = dict(zip(names, self.network.weights, strict=True))
+        return weights | (self.calibration.arrays() if self.multilabel else {})
+
+    def _restore_net(self, arrays: Mapping[str, F32], n_layers: int) -> None:
+        weights = [arrays[name] for name in self._array_names(n_layers)]
+        several = "slopes" in arrays
+        self.network = Network(self._layers(len(weights[-1]), several)).start_from(weights)
+        _check_shapes(self.network)
+        self.calibration = TopicCalibration.restore(arrays, weights[-1]) if several else None
+
+    def _array_names(self, n_layers: int) -> Sequence[str]:
+        """Return the names of weights and biases of each layer in a model file."""
+        return [str(number) for number in range(2 * n_layers)]
+
+    def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
+        raise NotImplementedError
+
 
 class NeuralLearner(NeuralOptions, NetLearner):
     """A net of dense layers, trained for its best number of epochs.
@@ -195,9 +215,8 @@ class NeuralLearner(NeuralOptions, NetLearner):
 
         X, y, context = _drop_zero_weights(X, y, context)
         network, judged = self.network, np.ones(X.shape[0], dtype=bool)
-        costs = (
-            judged.astype(np.float32) if context.sample_weight is None else context.sample_weight
-        )
+        weight = context.sample_weight
+        costs = judged.astype(np.float32) if weight is None else weight
         empty = RecentScores.empty(context.n_topics, True, LOG_ODDS_CURVE, is_first=context.first)
         recent = empty if context.first else getattr(self, "recent_", empty)
         if context.first:
@@ -216,26 +235,12 @@ class NeuralLearner(NeuralOptions, NetLearner):
         options = self.options() | {"hidden": hidden}
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
-    def arrays(self) -> dict[str, F32]:
-        """Return weights and biases of each layer in turn, and the calibration's, if any."""
-        numbered = {str(number): array for number, array in enumerate(self.network.weights)}
-        return numbered | (self.calibration.arrays() if self.multilabel else {})
-
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
         """Return a fitted learner from its parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
-        n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
-        weights = [arrays[str(number)] for number in range(2 * n_layers) if str(number) in arrays]
-        if len(weights) != 2 * n_layers:
-            raise DataError(f"{len(weights)} arrays where a net of {n_layers} layers has two each")
-        multilabel = "slopes" in arrays
-        learner.network = Network(learner._layers(len(weights[-1]), multilabel))
-        learner.network.start_from(weights)
-        _check_shapes(learner.network)
-        if multilabel:
-            learner.calibration = TopicCalibration.restore(arrays, weights[-1])
+        learner._restore_net(arrays, 2 if learner.hidden is None else len(learner.hidden) + 1)
         return learner
 
     def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
