@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
@@ -554,6 +555,12 @@ def test_a_file_with_a_mixture_gives_the_same_answers(
     assert loaded.route(NEW_TEXTS) == mixture.route(NEW_TEXTS)
     loaded.save(tmp_path / "again.slug")
     assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
+    # A copy learns the same again.
+    twin = clone(loaded).fit(*documents(400))
+    np.testing.assert_array_equal(twin.predict_proba(NEW_TEXTS), expected)
+    mixture.save(tmp_path / "small.slug", quantize="int8")
+    small = slugline.load(tmp_path / "small.slug").predict_proba(NEW_TEXTS)
+    np.testing.assert_allclose(small, expected, atol=0.05)
 
 
 def test_a_mixture_says_which_words_count_for_each_topic(mixture: TopicClassifier) -> None:
