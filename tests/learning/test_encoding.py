@@ -164,21 +164,16 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
     np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
 
 
-def test_long_texts_are_encoded_in_smaller_batches() -> None:
-    letters = Letters()
-    texts = [f"{number}{'a' * size}" for number, size in enumerate([50_000, *[5_000] * 5, 9, 9])]
-    encode(texts, letters)
-    assert letters.calls == [1, 3, 4]
-
-
-def test_a_few_texts_are_shared_by_all_threads() -> None:
-    encoder = ThreadSafe()
-    encode(TEXTS[:2], encoder, n_jobs=2)
-    assert len(encoder.threads) == 2
+def test_an_encoder_says_how_many_texts_it_takes_at_once() -> None:
+    for size, expected in [(4, 4), (1000, 64 * 11), (0, 64), ("4", 64), (None, 64)]:
+        letters = Letters()
+        letters.batch_texts = size  # type: ignore[attr-defined]
+        encode(TEXTS, letters, keep=False)
+        assert letters.calls[0] == min(expected, len(TEXTS))
 
 
 @pytest.mark.parametrize(("seconds", "notes"), [(0.05, []), (2.0, ["about 23 minutes"])])
-def test_long_work_is_noted_after_the_first_batch(
+def test_long_work_is_noted_after_a_few_texts_without_the_time_to_load(
     monkeypatch: pytest.MonkeyPatch, seconds: float, notes: list[str]
 ) -> None:
     now = 0.0
@@ -186,12 +181,12 @@ def test_long_work_is_noted_after_the_first_batch(
     class Slow(Letters):
         def encode(self, texts: list[str]) -> Any:
             nonlocal now
-            now += seconds * len(texts)
+            now += seconds * len(texts) + (30 if not self.calls else 0)  # to load it
             return super().encode(texts)
 
     class Noted(Told):
         def note(self, text: str) -> None:
-            assert self.said == [0]
+            assert self.said == [0, 64]
             notes_read.append(text)
 
     notes_read: list[str] = []

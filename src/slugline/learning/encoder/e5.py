@@ -68,6 +68,7 @@ class E5Encoder:
 
     name = "e5"
     is_thread_safe = True
+    batch_texts = 8  # which take part of a second
 
     def __init__(self) -> None:
         _check_machine()

@@ -24,6 +24,8 @@ NAMES = (*BUILT_IN, ",".join(BUILT_IN))
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.
 MAX_NAME = 200
+# Texts that an encoder gets at once unless it says otherwise.
+_BATCH_TEXTS = 64
 # An encoder without a digest is identified by its rows of these texts.
 _PROBE = (
     "Wheat exports rose as drought cut the harvest.",
@@ -42,7 +44,8 @@ class Encoder(Protocol):
     """Turns texts into rows of numbers; only `encode` is required.
 
     Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
-    `is_thread_safe`, whether several threads may call it at once.
+    `is_thread_safe`, whether several threads may call it at once; `batch_texts`, the number of
+    texts in a call.
     """
 
     def encode(self, texts: list[str], /) -> Any:
@@ -82,6 +85,8 @@ class CheckedEncoder:
         The encoder's name, or that of its type, for messages and model files.
     is_thread_safe : bool
         Whether several threads may call it at once.
+    batch_texts : int
+        Number of texts that it gets at once.
     width : int or None
         Number of columns; None before the first text.
     parts : tuple of CheckedEncoder
@@ -93,6 +98,8 @@ class CheckedEncoder:
         kind = type(encoder)
         self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
+        size = getattr(encoder, "batch_texts", None)
+        self.batch_texts = size if isinstance(size, int) and size > 0 else _BATCH_TEXTS
         self.width: int | None = None
         self.parts = encoder.parts if isinstance(encoder, JoinedEncoder) else ()
         self._digest = _words(encoder, "digest")

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -204,9 +203,6 @@ def _unseal(blob: bytes) -> F16:
 
 # Encoding -----------------------------------------------------------------------------------------
 
-# Texts that an encoder gets at once, and characters of several. Between batches, it can be
-# interrupted, and rows are cached.
-_BATCH_TEXTS, _BATCH_CHARACTERS = 64, 16_000
 # Texts whose encoding is timed.
 _N_SAMPLED = 32
 
@@ -297,28 +293,21 @@ class _Encoding:
         """Yield the number of the first text, and the rows, of each chunk of texts in order."""
         step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
-        starts = _batch_starts(texts, n_threads)
-        if texts:
+        # Between batches, rows are cached, and it can be interrupted.
+        starts = range(0, len(texts), self.encoder.batch_texts)
+        batches = (texts[start : start + starts.step] for start in starts)
+        if starts:
             self.progress.update(step, 0.0)
-        batches = (texts[start:stop] for start, stop in pairwise(starts))
         results = map_in_order(self.encoder.encode, batches, n_threads)
-        started = time.perf_counter()
+        timed_from: tuple[float, int] | None = None
         with closing(self.progress), closing(results):
-            for start, rows in zip(starts, results, strict=False):
-                if start == 0:
-                    seconds = (time.perf_counter() - started) / len(rows) / n_threads
+            for start, rows in zip(starts, results, strict=True):
+                n_done, now = start + len(rows), time.perf_counter()
+                if start == 0:  # with which it was loaded
+                    timed_from = now, n_done
+                elif timed_from and n_done >= timed_from[1] + _N_SAMPLED:
+                    seconds = (now - timed_from[0]) / (n_done - timed_from[1])
                     announce(self.progress, step, seconds * len(texts))
-                self.progress.update(step, (start + len(rows)) / len(texts))
+                    timed_from = None
+                self.progress.update(step, n_done / len(texts))
                 yield start, rows
-
-
-def _batch_starts(texts: Sequence[str], n_threads: int) -> list[int]:
-    """Return where batches of texts begin, and the number of texts; a few go to all threads."""
-    n_texts = min(_BATCH_TEXTS, -(-len(texts) // n_threads))
-    starts, n_characters = [0], 0
-    for row, text in enumerate(texts):
-        n_characters += len(text)
-        if row - starts[-1] == n_texts or (n_characters > _BATCH_CHARACTERS and row > starts[-1]):
-            starts.append(row)
-            n_characters = len(text)
-    return [*starts, len(texts)] if texts else starts
