@@ -372,9 +372,8 @@ def _with_decision(
     sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
     # No document shows how to decide about topics that are only described.
     known = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
-    decision = TopicDecision.from_proba(
-        np.where(known, proba, 0), truth, sizes, settings.optimize, parents
-    )
+    shown = np.where(known, proba, 0)
+    decision = TopicDecision.from_proba(shown, truth, sizes, settings.optimize, parents)
     thresholds = np.where(known, decision.thresholds, np.float32(USUAL_THRESHOLD))
     decision = decision.with_thresholds(decision.raised(thresholds))
     proba = decision.limited(proba)

@@ -54,8 +54,7 @@ class DenseHead:
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file."""
-        arrays = {"weights": self.weights, "biases": self.biases}
-        return arrays | self.calibration.arrays()
+        return {"weights": self.weights, "biases": self.biases, **self.calibration.arrays()}
 
     def decision_function(
         self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None

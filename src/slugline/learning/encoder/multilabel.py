@@ -89,13 +89,15 @@ def fit_multilabel_head(
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
         ridge = _LeastSquares(rows, y[:, known], costs)
-        penalty, share = _choose(ridge, judged, words, right, cost)
+        share, penalty = _choose(ridge, judged, words, right, cost)
         parts = (1 - share) * words, share * ridge.heldout_scores(judged, penalty)
         scores = parts[0] + parts[1]
         curves, of_words = (fit_topic_calibration(s, right, cost) for s in (scores, words))
         gain = _log_losses(of_words.proba(words), right) - _log_losses(curves.proba(scores), right)
+        gain = gain.sum(axis=1)
+        mean, weight = np.average(gain, weights=cost), cost / cost.sum()
         new = np.setdiff1d(y[n_documents:].indices, known)
-        if not len(new) and not _is_certain(gain, cost):
+        if not len(new) and mean <= np.sqrt(weight**2 @ (gain - mean) ** 2):
             return None, None
         sums = np.full((len(judged), context.n_topics), ABSENT_SCORE, dtype=np.float32)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
@@ -110,22 +112,18 @@ def fit_multilabel_head(
     slopes, intercepts = np.ones_like(biases), np.zeros_like(biases)
     slopes[known], intercepts[known] = curves.slopes, curves.intercepts
     calibration = TopicCalibration(slopes, intercepts, curves.bend)
-    spreads = [float(part.std()) for part in parts]
-    of_encoder = spreads[1] / (sum(spreads) or 1.0)
+    of_encoder = float(parts[1].std() / (parts[0].std() + parts[1].std() or 1.0))
     return EncoderHead(weights, biases, 1 - share, calibration, of_encoder), sums
 
 
 def _choose(
     ridge: _LeastSquares, judged: Index, words: F32, right: F32, cost: F32
 ) -> tuple[float, float]:
-    """Return the penalty and the encoder's share with the lowest log loss of held-out rows."""
+    """Return the encoder's share and the penalty with the lowest log loss of held-out rows."""
     rows = _sample(len(judged), words.shape[1])
-    candidates = []
-    for penalty in PENALTIES:
-        scores = ridge.heldout_scores(judged[rows], penalty)
-        loss, share = _fit_share(words[rows], scores, right[rows], cost[rows])
-        candidates.append((loss, penalty, share))
-    return min(candidates)[1:]
+    known = words[rows], right[rows], cost[rows]
+    tried = ((ridge.heldout_scores(judged[rows], penalty), penalty) for penalty in PENALTIES)
+    return min((*_fit_share(scores, *known), penalty) for scores, penalty in tried)[1:]
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
@@ -134,7 +132,7 @@ def _sample(n_rows: int, n_topics: int) -> Index:
     return np.linspace(0, n_rows, n_chosen, endpoint=False).astype(np.intp)
 
 
-def _fit_share(words: F32, scores: F32, right: F32, cost: F32) -> tuple[float, float]:
+def _fit_share(scores: F32, words: F32, right: F32, cost: F32) -> tuple[float, float]:
     """Return the lowest log loss of a curve through mixtures of scores, and the encoder's share."""
     from scipy.optimize import minimize
 
@@ -152,16 +150,9 @@ def _fit_share(words: F32, scores: F32, right: F32, cost: F32) -> tuple[float, f
 
 
 def _log_losses(proba: F32, right: F32) -> F64:
-    """Return the log loss of each row, over all topics, shape (n_rows,)."""
+    """Return the log loss of each probability."""
     of_truth = np.where(right > 0, proba, 1 - proba).astype(np.float64)
-    losses: F64 = -np.log(np.maximum(of_truth, _LEAST)).sum(axis=1)
-    return losses
-
-
-def _is_certain(gain: F64, cost: F32) -> bool:
-    """Whether the mean gain of rows is larger than its standard error."""
-    mean = np.average(gain, weights=cost)
-    return bool(mean > np.sqrt((cost / cost.sum()) ** 2 @ (gain - mean) ** 2))
+    return np.asarray(-np.log(np.maximum(of_truth, _LEAST)))
 
 
 # Topics with a description and no document --------------------------------------------------------
@@ -193,8 +184,7 @@ def _place_new(
     curve = TopicCalibration(np.ones(1, np.float32), np.zeros(1, np.float32), bend)
 
     def loss(line: F64) -> float:
-        proba = curve.proba((line[0] * standard + line[1]).astype(np.float32))
-        return float(_log_losses(proba[:, np.newaxis], right[:, np.newaxis]).mean())
+        return float(_log_losses(curve.proba(line[0] * standard + line[1]), right).mean())
 
     slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
     described = y[n_documents:, new]
