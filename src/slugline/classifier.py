@@ -140,7 +140,7 @@ class TopicClassifier(TextEstimator):
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
         less accurate on every data set measured. Both learn several topics for a text. An object
         has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
-        `Mixture` of several learners, of one topic for each text.
+        `Mixture` of several learners.
     encoder : {"use", "e5", "use,e5"} or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
         as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
