@@ -215,6 +215,12 @@ def test_a_single_document_can_not_be_tuned_on() -> None:
     assert str(caught.value).startswith("1 documents can't be split into 1 folds")
 
 
+@pytest.mark.parametrize("topics", [["x", "y", "x"], [["x"], ["y"], ["x", "y"]]])
+def test_texts_without_words_can_not_be_tuned_on(topics: list[Any]) -> None:
+    with pytest.raises(DataError, match="no document has a word in it"):
+        TopicClassifier(tune=True).fit(["", "", ""], topics)
+
+
 # Several topics for a text ------------------------------------------------------------------------
 
 

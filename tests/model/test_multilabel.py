@@ -603,6 +603,24 @@ def test_a_mixture_learns_from_a_few_documents(n_documents: int) -> None:
     assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
 
 
+@pytest.mark.parametrize(
+    ("texts", "options", "weight"),
+    [
+        (["crude", "wheat", "", ""], {}, None),
+        (["crude", "wheat", "gold", "iron"], {}, [1, 0, 0, 0]),
+        (["crude", "wheat", "gold", "iron"], {"class_weight": {"oil": 2}}, None),
+    ],
+    ids=["words", "weights", "topics"],
+)
+def test_parts_without_anything_to_learn_have_no_say(
+    texts: list[str], options: Any, weight: Any
+) -> None:
+    sets: list[list[str]] = [["oil"], ["grain"], ["grain"], []]
+    model = TopicClassifier(learner=MIXTURE, n_jobs=1, **options)
+    model.fit(texts, sets, sample_weight=weight)
+    assert model.predict_proba(["crude"])[0].argmax() == model.classes_.tolist().index("oil")
+
+
 def test_a_mixture_knows_paths_and_indicators() -> None:
     paths = [[f"all/{topic}" for topic in topics] for topics in SETS]
     tree = TopicClassifier(learner=MIXTURE, topic_path="/", n_jobs=1).fit(TEXTS, paths)

@@ -160,14 +160,17 @@ def _cross_validate(
             learned = [names[i] for i in training.tolist()]
             if not several:
                 fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
-            if not len(fold) or (several and not any(learned)):
+            if not len(fold):
                 continue
-            other = fit(
-                [texts[i] for i in training.tolist()],
-                learned,
-                settings_of_parts,
-                sample_weight=None if weight is None else weight[training],
-            )
+            try:
+                other = fit(
+                    [texts[i] for i in training.tolist()],
+                    learned,
+                    settings_of_parts,
+                    sample_weight=None if weight is None else weight[training],
+                )
+            except DataError:  # no topic, word or weight is left to learn from
+                continue
             rows.append(fold)
             held_out = [texts[i] for i in fold.tolist()]
             parts.append(_probabilities(other, held_out, fitted.topics.names))

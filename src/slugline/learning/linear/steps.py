@@ -394,7 +394,7 @@ def sparsify(weights: F32, share: float, slice_weights: int = _SLICE_WEIGHTS) ->
     least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
     step = max(1, slice_weights // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
-    for start in range(0, len(weights), step):
+    for start in range(0, max(1, len(weights)), step):
         part = weights[start : start + step]
         row, column = np.nonzero(np.abs(part) > least)
         rows.append((row + start).astype(np.int32))
