@@ -546,29 +546,12 @@ def test_forms_of_several_topics_that_cannot_be_are_said_so(
     assert (result.code, result.err) == (2, f"slugline: error: {message}\n")
 
 
-def test_a_command_that_takes_one_topic_says_so(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(options, "_SEVERAL_TOPICS", frozenset())
-    Path("tags.csv").write_text("text,topic\nwheat,grain;corn\nmaize,corn\n")
-
-    result = run("curve", "tags.csv", "--topic-separator", ";")
-
-    assert (result.code, result.err) == (
-        1,
-        "slugline: error: the documents of tags.csv have several topics, and `slugline curve` "
-        "takes one topic for each; keep one of them, such as the first.\n",
-    )
-
-
 def test_a_test_file_has_several_topics_if_training_documents_have_and_only_then(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("several.txt").write_text("__label__grain __label__corn wheat\n")
     Path("one.txt").write_text("__label__corn maize\n")
-    monkeypatch.setattr(options, "_SEVERAL_TOPICS", ("curve",))
     parts: list[dict[str, Corpus]] = []
 
     @options.command("curve")

@@ -110,6 +110,6 @@ def audit(
     >>> len(result.audit.suspects()), result.audit.copies.identical
     (0, [])
     """
-    corpus = to_corpus(data, text, topic, several=True)
-    tests = to_test_corpus(test, text, topic, several=True)
+    corpus = to_corpus(data, text, topic)
+    tests = to_test_corpus(test, text, topic)
     return AuditResult(audit_corpus(corpus, tests, seed=seed, n_jobs=n_jobs, progress=progress))

@@ -136,7 +136,7 @@ def evaluate(
     classifier = to_classifier(model)
     # A second model that can't be read is said before the first one has answered.
     other = None if against is None else to_classifier(against, "against")
-    corpus = to_corpus(data, text, topic, classifier.fitted_.layout, several=True)
+    corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
     corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)
@@ -225,7 +225,7 @@ def compare(
     'default'
     """
     comparison = compare_models(
-        to_corpus(data, text, topic, several=True),
+        to_corpus(data, text, topic),
         models,
         CompareSettings(n_folds=n_folds, seed=seed),
         resume=None if resume is None else Path(resume),
@@ -298,6 +298,6 @@ def explain(
         text,
         topic,
         against=against,
-        corpus=None if examples is None else to_corpus(examples, name="examples", several=True),
+        corpus=None if examples is None else to_corpus(examples, name="examples"),
     )
     return ExplanationResult(**field_values(explanation))

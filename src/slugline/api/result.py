@@ -13,7 +13,7 @@ from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
 from slugline.base.words import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
-from slugline.corpus.corpus import Corpus, require_one_topic
+from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.loading import Source, note_names, read_corpus
 from slugline.corpus.rows import DataLayout, ReadOptions
@@ -104,28 +104,14 @@ def to_corpus(
     topic: str | None = None,
     layout: DataLayout | None = None,
     name: str = "data",
-    several: bool = False,
     columns: Sequence[str] = (),
 ) -> Corpus:
     """Return a corpus as it is, make one of a pair, or read one.
 
     Columns that aren't named are those of `layout`, where the data agree with it, or guessed.
-    `name` is the caller's name of the parameter, for messages, and `several` whether it can handle
-    documents with several topics. Raises DataError if there are such and it can't. Raises
-    OptionError if the data are none of these, or columns are named for data that have none.
+    `name` is the caller's name of the parameter, for messages. Raises OptionError if the data are
+    none of these, or columns are named for data that have none.
     """
-    corpus = _make_corpus(data, text, topic, layout, name, columns)
-    return corpus if several else require_one_topic(corpus, "this function")
-
-
-def _make_corpus(
-    data: Data,
-    text: str | Sequence[str] | None,
-    topic: str | None,
-    layout: DataLayout | None,
-    name: str,
-    columns: Sequence[str],
-) -> Corpus:
     if are_sources(data):
         options = ReadOptions(text, topic, columns=columns, layout=layout)
         try:
@@ -158,14 +144,13 @@ def to_test_corpus(
     text: str | Sequence[str] | None,
     topic: str | None,
     columns: Sequence[str] = (),
-    several: bool = False,
 ) -> Corpus | None:
     """Return the corpus of `test`, if any; columns are those of `data`, which may be a file."""
     if test is None:
         return None
     if not are_sources(test):
         text = topic = None
-    return to_corpus(test, text, topic, name="test", several=several, columns=columns)
+    return to_corpus(test, text, topic, name="test", columns=columns)
 
 
 def are_sources(data: Any) -> TypeGuard[Source | Sequence[Source]]:

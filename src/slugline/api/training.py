@@ -126,7 +126,7 @@ def train(
     ['Konto']
     """
     classifier = check_settings(classifier)
-    corpus, test = _read_both(data, test, classifier, text, topic, several=True)
+    corpus, test = _read_both(data, test, classifier, text, topic)
     experiment = run_experiment(
         classifier, corpus, test=test, test_fraction=test_fraction, progress=progress
     )
@@ -140,14 +140,12 @@ def _read_both(
     classifier: TopicClassifier,
     text: str | Sequence[str] | None,
     topic: str | None,
-    *,
-    several: bool = False,
 ) -> tuple[Corpus, Corpus | None]:
     """Return the documents to learn from and to test on, with the classifier's columns."""
     text = text or (classifier.text if are_sources(data) else None)
     columns = tuple(classifier.columns or ())
-    corpus = to_corpus(data, text, topic, several=several, columns=columns)
-    test = to_test_corpus(test, text, topic, columns, several)
+    corpus = to_corpus(data, text, topic, columns=columns)
+    test = to_test_corpus(test, text, topic, columns)
     path = classifier.topic_path
     return add_parents(corpus, path), test and add_parents(test, path)
 
@@ -244,7 +242,7 @@ def curve(
     """
     classifier = check_settings(classifier)
     curves = learning_curves(
-        *_read_both(data, test, classifier, text, topic, several=True),
+        *_read_both(data, test, classifier, text, topic),
         classifiers_to_compare(classifier, with_baseline=baseline),
         n_draws=n_draws,
         seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,

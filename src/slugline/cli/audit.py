@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,10 @@ def audit(
       slugline audit tickets.csv --review review.csv -o audit.html
       slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
     """
+    files = {"--output": output, "--ranking": ranking, "--review": review}
+    targets = {flag: path for flag, path in files.items() if path is not None}
     sources = [*data, like, test, reading.topic_map, decisions]
-    _check_files(output, ranking, review, decisions, sources)
+    _check_files(targets, sources, is_repair=decisions is not None)
     if like is not None:
         reading = reading._replace(layout=load_model(like)[0].layout)
     parts = options.read_parts(data, None, test, reading)
@@ -123,54 +125,45 @@ def audit(
         report = audit_corpus(train, others, **settings)
         gained = _gain_of_dropping(report, settings) if gain else None
     findings = Findings(report)
-    delimiter = "," if review is None else _delimiter(data[0], reading)
-    files = _write(findings, output, ranking, review, delimiter)
+    if ranking is not None:
+        write_result(ranking, "".join(ranking_lines(findings)), "ranking")
+    if review is not None:
+        is_excel = review.suffix.lower() == ".xlsx"
+        delimiter = None if is_excel else _delimiter(data[0], reading)
+        write_result(review, review_table(findings, findings.to_review(), delimiter), "table")
+    if output is not None:
+        write_result(output, audit_page(findings), "report")
+    written = {"ranking": ranking, "review": review, "page": output}
+    names = {description: str(path) for description, path in written.items() if path is not None}
     if as_json:
-        print_json(
-            findings.to_dict(number) | ({"gain": gained.to_dict()} if gained else {}) | files
-        )
+        gain_entry = {"gain": gained.to_dict()} if gained else {}
+        print_json(findings.to_dict(number) | gain_entry | names)
     else:
         _print(findings, number, gained)
-        for description, name in files.items():
+        for description, name in names.items():
             show(f"{description:<8}{name}")
 
 
 def _check_files(
-    output: Path | None,
-    ranking: Path | None,
-    review: Path | None,
-    decisions: Path | None,
-    sources: list[str | Path | None],
+    targets: Mapping[str, Path], sources: Sequence[str | Path | None], *, is_repair: bool
 ) -> None:
     """Check that every file can be written, is named after its kind, and replaces no other."""
-    targets = {"--output": output, "--ranking": ranking, "--review": review}
-    suffixes = _SUFFIXES | ({} if decisions is None else {"--output": _REPAIRED})
-    seen: list[str | Path | None] = list(sources)
-    for flag, path in targets.items():
-        if path is None:
-            continue
-        if decisions is not None and flag != "--output":
+    suffixes = _SUFFIXES | ({"--output": _REPAIRED} if is_repair else {})
+    for number, (flag, path) in enumerate(targets.items()):
+        if is_repair and flag != "--output":
             raise OptionError(f"{flag} is of an audit, and --decisions repairs; leave one out.")
-        _check_suffix(flag, path, suffixes[flag], decisions)
-        check_target(flag, path, seen)
-        seen.append(path)
-
-
-def _check_suffix(
-    option: str, path: Path, suffixes: tuple[str, ...], decisions: Path | None
-) -> None:
-    suffix = path.suffix.lower()
-    if suffix in suffixes:
+        suffix = path.suffix.lower()
+        if suffix not in suffixes[flag]:
+            if flag == "--output" and suffix in _REPAIRED:
+                raise OptionError(
+                    f"--output {path}: repaired documents need --decisions; add it, or name a "
+                    f"page: {path.stem}.html."
+                )
+            wanted = " or ".join(path.stem + ending for ending in suffixes[flag])
+            raise OptionError(f"{flag} {path}: name it {wanted}.")
         if suffix == ".xlsx":
             check_ending(path)
-        return
-    if option == "--output" and decisions is None and suffix in _REPAIRED:
-        raise OptionError(
-            f"--output {path}: repaired documents need --decisions; add it, or name a page: "
-            f"{path.stem}.html."
-        )
-    wanted = " or ".join(path.stem + ending for ending in suffixes)
-    raise OptionError(f"{option} {path}: name it {wanted}.")
+        check_target(flag, path, [*sources, *list(targets.values())[:number]])
 
 
 def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
@@ -293,26 +286,6 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
     rows = read_rows(source, format=reading.format, encoding=reading.encoding)
     next(iter(rows), None)  # The file is closed with its iterator.
     return read_dialect(rows).delimiter
-
-
-def _write(
-    findings: Findings,
-    output: Path | None,
-    ranking: Path | None,
-    review: Path | None,
-    delimiter: str,
-) -> dict[str, str]:
-    """Write the files that were asked for; return what each is, with its name."""
-    if ranking is not None:
-        write_result(ranking, "".join(ranking_lines(findings)), "ranking")
-    if review is not None:
-        is_excel = review.suffix.lower() == ".xlsx"
-        table = review_table(findings, findings.to_review(), None if is_excel else delimiter)
-        write_result(review, table, "table")
-    if output is not None:
-        write_result(output, audit_page(findings), "report")
-    files = {"ranking": ranking, "review": review, "page": output}
-    return {description: str(path) for description, path in files.items() if path is not None}
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:

@@ -335,9 +335,6 @@ def reading_options(function: Callable[..., None]) -> Callable[..., None]:
 
 # Documents ----------------------------------------------------------------------------------------
 
-# Commands for texts with several topics.
-_SEVERAL_TOPICS = frozenset({"audit", "check", "compare", "curve", "evaluate", "explain", "train"})
-
 
 def load_parts(
     data: Sequence[str], reading: ReadOptions, known_topics: Iterable[str] = ()
@@ -355,10 +352,6 @@ def load_parts(
         known_topics = [*known_topics] or [*train.all_topics()]
         parts = {part: topics.fold_topics(corpus, known_topics) for part, corpus in parts.items()}
         parts["train"] = train
-    command = click.get_current_context().command.name
-    if command not in _SEVERAL_TOPICS:
-        for corpus in parts.values():
-            require_one_topic(corpus, f"`slugline {command}`")
     return parts
 
 
