@@ -66,7 +66,7 @@ def test_an_axis_has_a_few_marks_within_it_and_room_for_all_values(low: float, h
 
 @given(st.floats(1e-4, 1e4), st.floats(1, 1e9))
 def test_a_logarithmic_axis_has_a_few_marks_in_ascending_order(low: float, ratio: float) -> None:
-    axis = Axis.logarithms("", [low, low * ratio], " s")
+    axis = Axis.logarithms("", [low, low * ratio])
     values = [value for value, _ in axis.marks]
     assert 2 <= len(values) <= 7
     assert values == sorted(set(values))

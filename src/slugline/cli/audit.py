@@ -80,8 +80,8 @@ _DROPPED = 0.5
     "Measure by cross-validation what the decisions are worth; without --decisions, what "
     "dropping the suspects is.",
 )
-@options.seed_option
-@options.threads_option
+@options.seed()
+@options.threads()
 @options.output_options
 def audit(
     data: Sequence[str],

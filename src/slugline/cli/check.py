@@ -26,7 +26,7 @@ from slugline.model.file.content import load_model
     "Labelled texts that the best epoch was found on.",
     show_default="a part of DATA, if MODEL is a network",
 )
-@options.threads_option
+@options.threads()
 @options.output_options
 def check(
     model: str,

@@ -47,8 +47,8 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 )
 @option("--timeout S", "Seconds that a model may take for a fold.", type=float, default=3600.0)
 @option("--jobs N", "Models to measure at the same time.", type=int, default=1)
-@options.seed_option
-@options.threads_option
+@options.seed()
+@options.threads()
 @options.output_options
 def compare(
     data: Sequence[str],

@@ -40,12 +40,12 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 @option(
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
 )
-@options.baseline_option
+@options.baseline()
 @options.encoder_option
 @option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
 @option("--plot PNG", "Draw the curves.", type=Path)
-@options.seed_option
-@options.threads_option
+@options.seed()
+@options.threads()
 @options.output_options
 def curve(
     data: Sequence[str],

@@ -31,11 +31,11 @@ from slugline.model.fitted import Fitted
 @options.model_argument
 @options.data_argument
 @options.reading_options
-@options.mistakes_option
+@options.mistakes()
 @option(
     "--against MODEL2", "Test another model on the same documents, and say whether one is better."
 )
-@options.seed_option
+@options.seed()
 @options.output_options
 def evaluate(
     model: str,

@@ -22,6 +22,7 @@ from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
+from slugline.model.file.content import SHIPPED
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -151,8 +152,6 @@ def _beginning(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 def _complete_model(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return model files and folders that begin like this, and the models that are included."""
-    from slugline.model.file.content import SHIPPED
-
     folder, start = os.path.split(incomplete)
     before = incomplete.removesuffix(start)
     with contextlib.suppress(OSError):
@@ -244,14 +243,12 @@ mistakes = functools.partial(
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=Path,
 )
-mistakes_option = mistakes()
 baseline = functools.partial(
     option,
     "--baseline",
     "Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
     "LinearSVC.",
 )
-baseline_option = baseline()
 encoder_option = option(
     "--encoder NAME",
     "Add a sentence encoder, which helps with few labels: use (16 languages), e5 (a hundred, "
@@ -263,14 +260,12 @@ MAX_SEED = 4294967295
 seed = functools.partial(
     option, "--seed N", "Seed for every random choice.", type=click.IntRange(0, MAX_SEED), default=0
 )
-seed_option = seed()
 threads = functools.partial(
     option,
     "--threads N",
     "Number of threads, by default one for each core; changes no result.",
     type=COUNT,
 )
-threads_option = threads()
 precision_option = option(
     "--min-precision SHARE",
     "Answer only where answers are right this often, such as 0.95; 0 answers all.",
@@ -453,7 +448,6 @@ def check_model_first(command: str, model: str, file: str) -> None:
 def is_model(name: str) -> bool:
     """Whether this names a shipped model, or a file that looks like a model."""
     from slugline.corpus.readers import names_documents
-    from slugline.model.file.content import SHIPPED
 
     if name in SHIPPED or name.endswith(".slug"):
         return True

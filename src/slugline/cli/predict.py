@@ -157,7 +157,7 @@ def predict(
             "of them out."
         )
     predict_options = PredictOptions(**options)
-    if output is not None and _is_folder(output):
+    if output is not None and (output.endswith(("/", os.sep)) or Path(output).is_dir()):
         from slugline.cli.predict_folder import predict_folder
 
         predict_folder(
@@ -179,11 +179,6 @@ def predict(
     model, files = _model_and_files(model, files)
     path = None if output is None else Path(output)
     _predict_file(model, files[0], path, predict_options, explain)
-
-
-def _is_folder(output: str) -> bool:
-    """Whether an output is a folder: one that is there, or a name that ends in a slash."""
-    return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
 def _check_no_folder(files: Sequence[str], options: Mapping[str, object]) -> None:
@@ -232,9 +227,11 @@ def _predict_file(
     model: str, file: str, output: Path | None, options: PredictOptions, explain: bool
 ) -> None:
     if output is not None:
-        from slugline.cli.targets import check_answer_file
+        from slugline.cli.targets import check_target
+        from slugline.prediction.files import check_ending
 
-        check_answer_file(output, [model, file])
+        check_ending(output)
+        check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     router = make_router(fitted, options)
     if router.note:
@@ -272,7 +269,8 @@ def _predict_file(
         summary = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
         if undecoded:
             summary += f" ({undecoded[0].problem}: {join_advice(undecoded)})"
-        say(f'{rows.name}: {summary}; the {_places(output)} "error" say why')
+        places = "lines with" if output is None else f"cells of {output} under"
+        say(f'{rows.name}: {summary}; the {places} "error" say why')
         raise click.exceptions.Exit(1)
 
 
@@ -332,10 +330,6 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
         for reason in explain(fitted, answer.text, topic, most=_N_REASONS).reasons
         if reason.start is not None or reason.word.partition("=")[0] in columns
     ]
-
-
-def _places(output: Path | None) -> str:
-    return "lines with" if output is None else f"cells of {output} under"
 
 
 def _is_typed(file: str) -> bool:

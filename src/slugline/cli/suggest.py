@@ -40,7 +40,7 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.format_option
 @options.encoding_option
 @option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
-@options.seed_option
+@options.seed()
 @options.output_options
 def suggest(
     model: str,

@@ -54,14 +54,3 @@ def check_folder(
     failure = f"{option} {folder}: the folder can't be created"
     with os_errors_as(OptionError, failure, "choose another one."):
         tempfile.TemporaryFile(dir=nearest).close()
-
-
-# Files of answers ---------------------------------------------------------------------------------
-
-
-def check_answer_file(path: Path, sources: Iterable[str]) -> None:
-    """Check, before the work, that answers can be written to `path`; OptionError if not."""
-    from slugline.prediction.files import check_ending
-
-    check_ending(path)
-    check_target("--output", path, sources)

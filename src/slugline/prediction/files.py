@@ -360,7 +360,7 @@ def check_ending(path: Path) -> None:
 
     Raises DataError if the package for that is not installed.
     """
-    if not _is_known(path):
+    if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             f"`output` is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
             "or in / for a folder."
@@ -454,10 +454,6 @@ def answer_dialect(rows: RowReader, router: Router, delimiter: str) -> TableDial
 
 def _ending(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _is_known(path: Path) -> bool:
-    return path.suffix.lower() in (".parquet", ".xlsx") or _ending(path) in _DELIMITERS
 
 
 # Parquet ------------------------------------------------------------------------------------------

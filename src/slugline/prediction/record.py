@@ -342,13 +342,10 @@ class JobRecord:
             try:
                 yield decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                if self._is_torn(raw):
+                # A cut off entry, after which a later process has ended the line.
+                if raw.startswith(b'{"event":') and not raw.endswith(b"}\n"):
                     continue
                 raise self._damaged(str(error)) from error
-
-    def _is_torn(self, raw: bytes) -> bool:
-        """Whether this is a cut off entry, to which `_read_entries` added the line break."""
-        return raw.startswith(b'{"event":') and not raw.endswith(b"}\n")
 
     def _damaged(self, why: str) -> DataError:
         return DataError(

@@ -57,12 +57,12 @@ class Axis:
         return cls(0.5, n_epochs + 0.5, "Epoch", [(n, f"{n:.0f}") for n in places])
 
     @classmethod
-    def logarithms(cls, label: str, values: Iterable[float], unit: str = "") -> Axis:
+    def logarithms(cls, label: str, values: Iterable[float]) -> Axis:
         """Return a logarithmic axis with room for all values, which are over 0."""
         known = [*values]
         margin = max(1.15, (max(known) / min(known)) ** 0.08)
         low, high = min(known) / margin, max(known) * margin
-        marks = [(n, f"{n:,.0f}{unit}" if n >= 1 else f"{n:g}{unit}") for n in _powers(low, high)]
+        marks = [(n, f"{n:,.0f}" if n >= 1 else f"{n:g}") for n in _powers(low, high)]
         return cls(low, high, label, marks, is_log=True)
 
     @classmethod
