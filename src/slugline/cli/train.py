@@ -27,7 +27,6 @@ from slugline.cli.train_options import (
     TEST_FRACTION,
     TrainRequest,
     check_request,
-    make_learner,
     train_options,
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
@@ -38,6 +37,8 @@ from slugline.experiment.curve import LearningCurves, classifiers_to_compare, le
 from slugline.experiment.evidence import gather_evidence, write_mistakes
 from slugline.experiment.run import Experiment, run_experiment
 from slugline.experiment.smaller_file import SmallerFile
+from slugline.learning.learner import choose_learner
+from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.container import check_precision
 from slugline.text.blocks import Block
 
@@ -114,7 +115,9 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         corrections = read_corrections(request, request.corrections)
     test_fraction = request.test_fraction if corrections is None else corrections.test_fraction
     test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
-    learner = make_learner(request.learner, request.net_options)
+    learner = choose_learner(request.learner)
+    if request.net_options:
+        learner = NeuralLearner(**request.net_options)
     check_encoder(request.encoder)
     check_share("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:

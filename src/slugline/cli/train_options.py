@@ -16,7 +16,7 @@ from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
-from slugline.learning.learner import Learner, choose_learner
+from slugline.learning.net.learner import MAX_WIDTH
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000
@@ -88,22 +88,11 @@ class TrainRequest:
 _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
 
 
-def make_learner(name: str, net_options: Mapping[str, Any]) -> Learner:
-    """Return a learner with the options of the net."""
-    if name == "network":
-        from slugline.learning.net.learner import NeuralLearner
-
-        return NeuralLearner(**net_options)
-    return choose_learner(name)
-
-
 # The options --------------------------------------------------------------------------------------
 
 
 def _widths(_: click.Context, __: click.Parameter, value: str | None) -> list[int] | None:
     """Return the widths of hidden layers: those of two for "64,32"."""
-    from slugline.learning.net.learner import MAX_WIDTH
-
     if value is None:
         return None
     try:

@@ -15,7 +15,7 @@ from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
 from slugline.base.words import counted, have
 from slugline.errors import OptionError, OutputError, SluglineError
-from slugline.prediction.processes import Report, predict_in_processes, predict_in_this_process
+from slugline.prediction.processes import Report, predict_on_this_machine
 from slugline.prediction.record import FilePair, JobRecord, open_record, pair_files
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import FileProgress, FileResult, ModelCopy, Task, cached_router
@@ -123,9 +123,10 @@ def predict_files(
     pairs = pair_files(paths, out, options.format, options.to)
     with ExitStack() as stack:
         progress = stack.enter_context(closing(check_progress(progress)))
-        run = (
-            _local_runner(n_workers) if client is None else _cluster_runner(client, stack, progress)
-        )
+        if client is None:
+            run: _Runner = partial(predict_on_this_machine, n_workers=count_threads(n_workers))
+        else:
+            run = _cluster_runner(client, stack, progress)
         record = stack.enter_context(open_record(out, copy, options))
         plan = record.plan(pairs, overwrite)
         job = _JobTracker(plan.to_do, record, progress)
@@ -148,21 +149,6 @@ def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) 
     from slugline.prediction.cluster import predict_on_cluster
 
     return partial(predict_on_cluster, connection)
-
-
-def _local_runner(n_workers: int | None) -> _Runner:
-    n_most = count_threads(n_workers)
-
-    def run(
-        model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
-    ) -> None:
-        n_needed = min(n_most, len(tasks))
-        if n_needed == 1:
-            predict_in_this_process(model, options, tasks, report)
-        else:
-            predict_in_processes(model, options, tasks, report, n_needed)
-
-    return run
 
 
 def _make_tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -52,27 +52,24 @@ _THREADED = frozenset(
 )
 
 
-def predict_in_this_process(
-    model: ModelCopy, options: PredictOptions, tasks: Iterable[Task], report: Report
-) -> None:
-    """Predict files one by one in this process."""
-    router = cached_router(model, options)
-    for task in tasks:
-        report(task.number, predict_file(router, options, task, partial(report, task.number)))
-
-
-def predict_in_processes(
-    model: ModelCopy, options: PredictOptions, tasks: Iterable[Task], report: Report, n_workers: int
+def predict_on_this_machine(
+    model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report, n_workers: int
 ) -> None:
     """Predict files in up to `n_workers` processes, which share the model, or each load it once.
 
-    Reading takes most of the time, in which threads of one process would wait for each other. A
-    file whose worker is killed gets another worker. What `report` raises ends the job.
+    One worker, or one file, needs no process but this one. Reading takes most of the time, in which
+    threads of one process would wait for each other. A file whose worker is killed gets another
+    worker. What `report` raises ends the job.
 
     Raises
     ------
     SluglineError : if processes can't be started.
     """
+    if min(n_workers, len(tasks)) == 1:
+        router = cached_router(model, options)
+        for task in tasks:
+            report(task.number, predict_file(router, options, task, partial(report, task.number)))
+        return
     waiting = deque(tasks)
     pool = _WorkerPool(model, options)
     try:
@@ -80,9 +77,9 @@ def predict_in_processes(
             while waiting and len(pool.workers) < n_workers:
                 pool.start(waiting.popleft())
             for worker in pool.wait_for_messages():
-                task = pool.receive(worker, report)
-                if task is not None:
-                    waiting.appendleft(task)
+                lost = pool.receive(worker, report)
+                if lost is not None:
+                    waiting.appendleft(lost)
                 elif worker.is_free and waiting:
                     worker.assign(waiting.popleft())
                 elif worker.is_free:
