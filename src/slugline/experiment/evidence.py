@@ -271,14 +271,9 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
 
 def _mistakes_of_several(evaluation: Any, corpus: Corpus) -> list[Mistake]:
     places, texts = corpus.numbered_places(), corpus.texts
-    mistakes = [
-        Mistake(places[row], texts[row], topic, "", probability)
-        for row, topic, probability in evaluation.missed()
-    ]
-    mistakes += [
-        Mistake(places[row], texts[row], "", topic, probability)
-        for row, topic, probability in evaluation.added()
-    ]
+    errors = [(row, topic, "", probability) for row, topic, probability in evaluation.missed()]
+    errors += [(row, "", topic, probability) for row, topic, probability in evaluation.added()]
+    mistakes = [Mistake(places[row], texts[row], *error) for row, *error in errors]
     return sorted(mistakes, key=lambda m: -m.probability if m.predicted else m.probability - 1)
 
 
