@@ -148,7 +148,8 @@ def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
 def _read(text: str) -> str:
     """Return the text, from standard input if it is a dash; DataError if it is too long."""
     if text != "-":
-        if len(text) < _LONGEST_PATH and _is_file(text):
+        # Unlike pathlib, os.path takes what can't be a path.
+        if len(text) < _LONGEST_PATH and os.path.isfile(text):  # noqa: PTH113
             say(
                 f"explaining the words {text!r}, not what is in the file of that name; for that, "
                 f"give it as standard input: - < {text}"
@@ -162,13 +163,6 @@ def _read(text: str) -> str:
             f"standard input holds over {_MOST_BYTES >> 20} MB; explain one text at a time."
         )
     return data.decode("utf-8", "surrogateescape")
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _print(explanation: Explanation, n: int | None) -> None:

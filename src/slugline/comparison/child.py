@@ -7,6 +7,7 @@ process.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import importlib
@@ -301,10 +302,8 @@ def _peak_mb() -> float | None:
 
 def _forget_peak() -> None:
     """Reset the peak memory, where the system can."""
-    try:
+    with contextlib.suppress(OSError):
         _CLEAR_REFS.write_text("5")
-    except OSError:
-        return
 
 
 class _Counter:

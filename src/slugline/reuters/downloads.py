@@ -308,30 +308,23 @@ def _download(
     remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
 ) -> None:
     """Download `remote` to `target`, complete and checked, or raise TransferError."""
+    deadline, failures = Deadline(), []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _from_the_first_that_has_it(remote, target, check, progress)
+        for turn, url in enumerate(remote.urls, start=1):
+            deadline.begin(turn, len(remote.urls))
+            try:
+                with _part_of(target, resumable=not _is_packed(url)) as part:
+                    _attempts(remote, url, part, deadline, check, progress)
+                    files.put_in_place(part, target)
+            except TransferError as failure:
+                failures.append(f"{url} failed ({failure})")
+            else:
+                return
     except OSError as error:  # of the disk; those of the network are TransferErrors
         raise TransferError(
             f"{target.parent} can't be written to: {error.strerror or error}"
         ) from error
-
-
-def _from_the_first_that_has_it(
-    remote: RemoteFile, target: Path, check: Callable[[Path], object] | None, progress: Progress
-) -> None:
-    deadline = Deadline()
-    failures = []
-    for turn, url in enumerate(remote.urls, start=1):
-        deadline.begin(turn, len(remote.urls))
-        try:
-            with _part_of(target, resumable=not _is_packed(url)) as part:
-                _attempts(remote, url, part, deadline, check, progress)
-                files.put_in_place(part, target)
-        except TransferError as failure:
-            failures.append(f"{url} failed ({failure})")
-        else:
-            return
     raise TransferError(", ".join(failures))
 
 
