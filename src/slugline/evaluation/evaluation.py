@@ -32,6 +32,10 @@ class TopicMetrics:
     recall: float
     f1: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the metrics as plain data for JSON; an undefined ratio is None."""
+        return {name: none_if_nan(value) for name, value in asdict(self).items()}
+
 
 def topic_metrics(
     topics: Sequence[str], right: Integers, true: Integers, predicted: Integers
@@ -485,10 +489,7 @@ class Evaluation(BaseEvaluation):
                 {"n_documents": b.n_documents, "probability": b.probability, "right": b.share}
                 for b in self.reliability()
             ],
-            "topics": [
-                {name: none_if_nan(value) for name, value in asdict(topic).items()}
-                for topic in self.per_topic()
-            ],
+            "topics": [topic.to_dict() for topic in self.per_topic()],
             "confusions": [
                 {"topic": topic, "predicted": predicted, "n_documents": n}
                 for topic, predicted, n in self.confusions()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -436,8 +436,7 @@ class MultilabelEvaluation(BaseEvaluation):
                 for b in self.reliability()
             ],
             "topics": [
-                {name: none_if_nan(value) for name, value in asdict(topic).items()}
-                | {"threshold": threshold}
+                topic.to_dict() | {"threshold": threshold}
                 for topic, threshold in zip(self.per_topic(), thresholds, strict=True)
             ],
             "pairs": [pair._asdict() for pair in self.pairs()],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
+from slugline.corrections.summary import CorrectionSummary
 from slugline.serving.http.batches import BatchQueue, Metrics
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.model import Models
@@ -80,6 +81,8 @@ class AppState:
     metrics: Metrics
     store: CorrectionStore | None = None
     learner: RetrainingLoop | None = None
+    # By model: what the summary of its corrections rests on, and the summary.
+    summaries: dict[str, tuple[object, CorrectionSummary]] = field(default_factory=dict)
     batches: BatchQueue = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from msgspec import UNSET
 from starlette.datastructures import ImmutableMultiDict
@@ -28,14 +27,6 @@ from slugline.serving.page.page import chosen_model, link, page, read_form, to_s
 # Corrected texts that the model is asked about, the first ones; rows of each table.
 _MOST_ASKED, _N_SHOWN = 1000, 8
 
-#: The last number, how many there are, and the version of the model: what a summary rests on.
-_Rests = tuple[int, int, str]
-
-
-_latest_summaries: WeakKeyDictionary[
-    CorrectionStore, dict[str, tuple[_Rests, CorrectionSummary]]
-] = WeakKeyDictionary()
-
 
 def latest_summary(state: AppState, model: ServedModel) -> CorrectionSummary | None:
     """Return the summary of a model's corrections; None if there are none.
@@ -45,14 +36,14 @@ def latest_summary(state: AppState, model: ServedModel) -> CorrectionSummary | N
     store = state.store
     if store is None:
         return None
-    rests = store.last(), store.count(0, model.name), model.digest
-    if not rests[1]:
+    # What a summary rests on: the last number, how many there are, and the version of the model.
+    basis = store.last(), store.count(0, model.name), model.digest
+    if not basis[1]:
         return None
-    summaries = _latest_summaries.setdefault(store, {})
-    if model.name not in summaries or summaries[model.name][0] != rests:
+    if model.name not in state.summaries or state.summaries[model.name][0] != basis:
         rows = (row for row in store.rows() if row.model == model.name)
-        summaries[model.name] = rests, summarize(rows, model.fitted, most=_MOST_ASKED)
-    return summaries[model.name][1]
+        state.summaries[model.name] = basis, summarize(rows, model.fitted, most=_MOST_ASKED)
+    return state.summaries[model.name][1]
 
 
 # The tab ------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.corpus.documents import Topic
 from slugline.serving.http.operations import openapi
 from slugline.serving.http.state import app_state
+from slugline.serving.model import ServedModel
 from slugline.serving.page.page import page
 
 _TEXT = "Wheat shipments rose by a tenth in March."
@@ -55,11 +55,9 @@ async def show_docs(request: Request) -> Response:
     """Show the operations of the API."""
     state = app_state(request)
     described = openapi(with_tokens=bool(state.settings.tokens))
-    model = state.models.default
     address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-    example = _Example(address, model.name, model.fitted.topics.names[0])
     entries = [
-        _entry(described, method, path, said, example)
+        _entry(described, method, path, said, address, state.models.default)
         for path, methods in described["paths"].items()
         for method, said in methods.items()
     ]
@@ -73,16 +71,13 @@ async def show_docs(request: Request) -> Response:
     )
 
 
-class _Example(NamedTuple):
-    """Values of the examples: address, model and one of its topics."""
-
-    address: str
-    model: str
-    topic: Topic
-
-
 def _entry(
-    described: Mapping[str, Any], method: str, path: str, said: Mapping[str, Any], example: _Example
+    described: Mapping[str, Any],
+    method: str,
+    path: str,
+    said: Mapping[str, Any],
+    address: str,
+    model: ServedModel,
 ) -> Entry:
     responses = said["responses"]
     good = next(status for status in responses if status < "400")
@@ -98,22 +93,23 @@ def _entry(
         reply=_fields(described, content["schema"]),
         media_type=media_type,
         errors=[f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
-        example=_curl(method, path, said, example),
+        example=_curl(method, path, said, address, model),
     )
 
 
-def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) -> str:
+def _curl(method: str, path: str, said: Mapping[str, Any], address: str, model: ServedModel) -> str:
     """Return a curl command of an operation."""
-    values = {"name": quote(example.model, safe=""), "id": "1"}
+    values = {"name": quote(model.name, safe=""), "id": "1"}
     place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
-    parts = [f"curl {example.address}{place}"]
+    parts = [f"curl {address}{place}"]
     if method not in ("get", "post"):
-        parts = [f"curl -X {method.upper()}", f"{example.address}{place}"]
+        parts = [f"curl -X {method.upper()}", f"{address}{place}"]
     if said.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')
     if "requestBody" in said:
         body = _BODIES.get(said["operationId"], {})
-        sent = {name: example.topic if v is ... else v for name, v in body.items()}
+        topic = model.fitted.topics.names[0]
+        sent = {name: topic if v is ... else v for name, v in body.items()}
         # In a shell, a quote ends the argument that began with one.
         text = json.dumps(sent, ensure_ascii=False).replace("'", "'\\''")
         parts += ["-H 'Content-Type: application/json'", f"-d '{text}'"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -19,13 +18,6 @@ from slugline.serving.http.state import app_state
 from slugline.serving.page.page import chosen_model, page
 
 # The page ---------------------------------------------------------------------------------------
-
-
-class KeyNumber(NamedTuple):
-    """A number, and its meaning."""
-
-    value: str
-    name: str
 
 
 async def show_model(request: Request) -> Response:
@@ -45,21 +37,21 @@ async def show_model(request: Request) -> Response:
     )
 
 
-def _key(info: ModelInfo, precision: float | None) -> list[KeyNumber]:
-    """Return the key numbers."""
+def _key(info: ModelInfo, precision: float | None) -> list[tuple[str, str]]:
+    """Return the key numbers, each with its meaning."""
     numbers = [
-        KeyNumber(f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
-        KeyNumber(f"{info.n_documents:,}", "documents learned from"),
+        (f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
+        (f"{info.n_documents:,}", "documents learned from"),
     ]
     if "test_accuracy" in info.metrics:
         right = typeset(percent(info.metrics["test_accuracy"]))
-        numbers.append(KeyNumber(right, "right on documents left out to test"))
+        numbers.append((right, "right on documents left out to test"))
     elif "test_micro_f1" in info.metrics:
         f1 = f"{info.metrics['test_micro_f1']:.3f}"
-        numbers.append(KeyNumber(f1, "micro-F1 on documents left out to test"))
+        numbers.append((f1, "micro-F1 on documents left out to test"))
     if precision is not None:
         share = typeset(f"{100 * precision:g} %")
-        numbers.append(KeyNumber(share, "of its answers are to be right; else it says “unsure”"))
+        numbers.append((share, "of its answers are to be right; else it says “unsure”"))
     return numbers
 
 
