@@ -24,8 +24,7 @@ from mcp.shared.exceptions import MCPError
 
 from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
-from slugline.serving.mcp.lines import MAX_BYTES
-from slugline.serving.mcp.run import make_server
+from slugline.serving.mcp.run import MAX_BYTES, make_server
 from slugline.serving.mcp.tools import ModelTools
 from slugline.serving.messages import to_results, with_reasons
 from slugline.serving.model import Models, ServedModel

@@ -150,8 +150,6 @@ class ScoredPredictions:
         Number of the most probable topic, the first of equal ones.
     probability : float array
         Probability of the predicted topic.
-    true_probability : float array
-        Probability of the true topic; 0 if it is unknown.
     n_above : int array
         Number of topics that rank above the true one; all if it is unknown.
     squared_error : float array
@@ -162,7 +160,6 @@ class ScoredPredictions:
     true: I64
     predicted: I64
     probability: F64
-    true_probability: F64
     n_above: I64
     squared_error: F64
 
@@ -209,7 +206,7 @@ def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.g
     above = (proba > of_true[:, np.newaxis]) | ((proba == of_true[:, np.newaxis]) & before)
     n_above = np.where(is_known, above.sum(axis=1), proba.shape[1])
     squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * of_true + 1
-    return true, predicted, proba[rows, predicted], of_true, n_above, squared_error
+    return true, predicted, proba[rows, predicted], n_above, squared_error
 
 
 # Baselines ----------------------------------------------------------------------------------------

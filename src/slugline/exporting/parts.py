@@ -120,32 +120,19 @@ class Characters(NamedTuple):
 
     Attributes
     ----------
-    sides : uint8 array, shape (2^16 + 17,)
-        As `slugline.text.words.character_classes`, with ASCII separators too.
-    blank : int array
-        White space.
-    lower : int array, shape (n, 2)
-        Characters whose lower case is one character, in ascending order, and that character.
     lower_many : dict of int to list of int
         Lower case of several characters.
-    casing : uint8 array, shape (n_characters,)
-        For the form of a sigma beside it: 1 if a character is cased, 2 if it is ignored, else 0.
-    combining : uint8 array, shape (n_characters,)
-        Canonical combining classes.
-    parts : int array, shape (n, 3)
-        Characters in ascending order and their decomposition: one or two others, then 0.
-    composes : uint8 array, shape (n,)
-        Whether normal form C composes such parts.
+    tables : dict of str to array
+        "sides": `slugline.text.words.character_classes`, with ASCII separators too, as `runs_of`.
+        "casing": runs of the form of a sigma beside each character: 1 if it is cased, 2 if it is
+        ignored, else 0. "combining": runs of canonical combining classes. "blank": white space.
+        "lowerFrom", "lowerTo": characters whose lower case is one character, as `_steps`, and that
+        character. "made", "madeFirst", "madeSecond": characters as steps, and their decomposition,
+        one or two others, then 0. "composes": whether normal form C composes such parts.
     """
 
-    sides: U8
-    blank: I64
-    lower: I64
     lower_many: dict[int, list[int]]
-    casing: U8
-    combining: U8
-    parts: I64
-    composes: U8
+    tables: dict[str, Integers]
 
 
 @functools.cache
@@ -153,18 +140,23 @@ def characters() -> Characters:
     """Return the tables of this version of Python."""
     assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
     lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
-    single = [(number, ord(low)) for number, low in lower.items() if len(low) == 1]
+    single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
     parts = [(ord(c), *_parts(c)) for c in assigned if _is_decomposed(c)]
-    return Characters(
-        sides=_sides(),
-        blank=np.array([ord(c) for c in assigned if c.isspace()]),
-        lower=np.array(single),
-        lower_many={number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1},
-        casing=_table(assigned, _casing),
-        combining=_table(assigned, unicodedata.combining),
-        parts=np.array(parts),
-        composes=np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
-    )
+    made, first, second = np.array(parts).T
+    tables = {
+        "sides": runs_of(_sides()),
+        "casing": runs_of(_table(assigned, _casing)),
+        "combining": runs_of(_table(assigned, unicodedata.combining)),
+        "blank": np.array([ord(c) for c in assigned if c.isspace()]),
+        "lowerFrom": _steps(single[:, 0]),
+        "lowerTo": single[:, 1],
+        "made": _steps(made),
+        "madeFirst": first,
+        "madeSecond": second,
+        "composes": np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
+    }
+    many = {number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1}
+    return Characters(many, tables)
 
 
 def _table(characters: list[str], function: Callable[[str], int]) -> U8:
@@ -253,7 +245,8 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     fitted = from_model_file(file)
     router = Router.from_fitted(fitted, min_precision)
     bundle = Bundle()
-    _add_characters(bundle)
+    for name, table in characters().tables.items():
+        bundle.add(name, table)
     orders = [_add_terms(bundle, fitted, number) for number in range(len(fitted.features.blocks))]
     _add_weights(bundle, file, orders)
     bundle.add("thresholds", router.decision_thresholds)
@@ -354,20 +347,6 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
         "weekdays": WEEKDAYS,
         "months": MONTHS,
     }
-
-
-def _add_characters(bundle: Bundle) -> None:
-    tables = characters()
-    bundle.add("sides", runs_of(tables.sides))
-    bundle.add("casing", runs_of(tables.casing))
-    bundle.add("combining", runs_of(tables.combining))
-    bundle.add("blank", tables.blank)
-    bundle.add("lowerFrom", _steps(tables.lower[:, 0]))
-    bundle.add("lowerTo", tables.lower[:, 1])
-    bundle.add("made", _steps(tables.parts[:, 0]))
-    bundle.add("madeFirst", tables.parts[:, 1])
-    bundle.add("madeSecond", tables.parts[:, 2])
-    bundle.add("composes", tables.composes)
 
 
 def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:

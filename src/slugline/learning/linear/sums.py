@@ -161,15 +161,15 @@ class RowBlock(NamedTuple):
         rows = labels if self.n_labels is None else self.label_rows[labels]
         return rows, places[labels]
 
-    def row_means(self, values: F32) -> F32:
-        """Return the mean of the values of each row's topics, shape (n_rows,).
+    def row_costs(self, costs: F32) -> F32:
+        """Return the mean of the costs of each row's topics, shape (n_rows,).
 
-        A row without topics gets the mean of all values.
+        A row without topics gets the mean of all costs.
         """
         if self.n_labels is None:
-            return values[self.y]
-        sums = np.bincount(self.label_rows, values[self.y], len(self.keys))
-        means = np.where(self.n_labels > 0, sums / np.maximum(self.n_labels, 1), values.mean())
+            return costs[self.y]
+        sums = np.bincount(self.label_rows, costs[self.y], len(self.keys))
+        means = np.where(self.n_labels > 0, sums / np.maximum(self.n_labels, 1), costs.mean())
         return means.astype(np.float32)
 
 
@@ -260,7 +260,7 @@ class OneVsRestTargets:
 
     def double_costs(self, block: RowBlock, positives: tuple[Index, Index]) -> F32:
         """Return twice the cost of each row's errors, shape (n_rows, n_topics)."""
-        negative = block.row_means(self.negative_costs)
+        negative = block.row_costs(self.negative_costs)
         costs = np.repeat(negative[:, np.newaxis], len(self.topics), axis=1)
         costs[positives] = self.positive_costs[self.topics[positives[1]]]
         costs *= np.float32(2)
