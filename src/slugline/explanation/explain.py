@@ -13,10 +13,10 @@ from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.words import counted, nearest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
-from slugline.corpus.topic_sets import sets_with_parents
+from slugline.corpus.topic_sets import as_sets, check_documents, sets_with_parents
 from slugline.errors import DataError, OptionError
 from slugline.explanation import attribution
-from slugline.explanation.explanation import Explanation, Reason, TrainingExample, nearest_documents
+from slugline.explanation.explanation import Explanation, Reason, TrainingExample
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
@@ -129,8 +129,10 @@ def explain(
     split_encoder : bool, default False
         Divide the encoder's share among sentences or words; see `split_encoder_share`.
     corpus : Corpus or (texts, topics), optional
-        The training documents, for examples; see
-        `slugline.explanation.explanation.nearest_documents`.
+        The training documents, for examples: those of the topic that share most of the reasons for
+        it. Similarity is the inner product of a document's row, of length 1, and the shares of the
+        text's columns: terms count the more the model relies on them. The model need not predict
+        another topic without these documents. An encoder plays no part.
 
     Raises
     ------
@@ -302,6 +304,7 @@ def _decode(word: bytes) -> str:
 def _examples(
     fitted: Fitted, X: Any, shares: F64, topic: Topic, corpus: Documents | None
 ) -> tuple[TrainingExample, ...]:
+    """Return the training documents that share most of the reasons for the topic; see `explain`."""
     if corpus is None:
         return ()
     try:
@@ -310,7 +313,20 @@ def _examples(
         raise option_error(
             "corpus", corpus, "a Corpus, or texts and topics: (texts, topics)"
         ) from error
+    documents, names = check_documents(texts, topics, ("corpus", "corpus"))
+    sets = as_sets(sets_with_parents(names, fitted.separator))
+    rows = [row for row, several in enumerate(sets) if str(topic) in map(str, several)]
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
+    parts = [np.zeros(0)]
+    for part in fitted.features.transform_parts([documents[row] for row in rows]):
+        lengths = np.sqrt(np.asarray(part.multiply(part).sum(axis=1), dtype=np.float64)).ravel()
+        parts.append((part @ by_column) / np.where(lengths > 0, lengths, 1))
+    similarities = np.concatenate(parts)
+    best = np.argsort(-similarities, kind="stable")[:_N_EXAMPLES]
     place = corpus.place if isinstance(corpus, Corpus) else lambda row: f"document {row + 1}"
-    return nearest_documents(fitted, texts, topics, topic, by_column, _N_EXAMPLES, place)
+    return tuple(
+        TrainingExample(rows[i], documents[rows[i]], topic, float(similarities[i]), place(rows[i]))
+        for i in best.tolist()
+        if similarities[i] > 0
+    )

@@ -6,18 +6,15 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64
 from slugline.base.words import TitledRows, counted
 from slugline.corpus.documents import Topic
-from slugline.corpus.topic_sets import check_documents, sets_with_parents
 from slugline.errors import DataError
-from slugline.model.fitted import Fitted
 from slugline.model.routing import format_under
 
 if TYPE_CHECKING:
@@ -146,7 +143,7 @@ class TrainingExample(NamedTuple):
     row: int  # its number, from 0
     text: str
     topic: Topic
-    share: float  # its similarity to the text; see `nearest_documents`
+    share: float  # its similarity to the text; see `explain`
     place: str  # its place in the source, such as "line 13"
 
 
@@ -323,58 +320,3 @@ def format_word(word: WordShare) -> str:
     'wheat (2 times)'
     """
     return word.word if word.n_places < 2 else f"{word.word} ({word.n_places:,} times)"
-
-
-# Training examples --------------------------------------------------------------------------------
-
-
-def nearest_documents(
-    fitted: Fitted,
-    texts: Iterable[str],
-    topics: Iterable[Topic],
-    topic: Topic,
-    shares: F64,
-    most: int,
-    place: Callable[[int], str],
-) -> tuple[TrainingExample, ...]:
-    """Return the training documents of a topic that share most of the reasons for it in a text.
-
-    Similarity is the inner product of a document's row, of length 1, and the shares of the text's
-    columns: terms count the more the model relies on them. The model need not predict another topic
-    without these documents. An encoder plays no part.
-
-    Parameters
-    ----------
-    fitted : Fitted
-    texts, topics : iterables
-        The training documents.
-    topic : str or int
-    shares : float64 array, shape (n_columns,)
-        The share of each column in the score of the text.
-    most : int
-        Number of documents to return.
-    place : callable
-        Returns the place of a document by its row.
-
-    Raises
-    ------
-    DataError : if texts and topics differ in length, or there are no documents.
-    """
-    documents, names = check_documents(texts, topics, ("corpus", "corpus"))
-    names = sets_with_parents(names, fitted.separator)
-    rows = [
-        row
-        for row, name in enumerate(names)
-        if str(topic) in map(str, name if isinstance(name, tuple) else [name])
-    ]
-    parts = [np.zeros(0)]
-    for X in fitted.features.transform_parts([documents[row] for row in rows]):
-        lengths = np.sqrt(np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64)).ravel()
-        parts.append((X @ shares) / np.where(lengths > 0, lengths, 1))
-    similarities = np.concatenate(parts)
-    best = np.argsort(-similarities, kind="stable")[:most]
-    return tuple(
-        TrainingExample(rows[i], documents[rows[i]], topic, float(similarities[i]), place(rows[i]))
-        for i in best.tolist()
-        if similarities[i] > 0
-    )

@@ -398,12 +398,12 @@ def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]
 
 def _check_spelling(model: ServedModel, topic: str) -> None:
     """Raise DataError if a new topic is probably a typing mistake."""
-    by_key = {str(name).casefold(): name for name in model.fitted.topics.names}
-    near = nearest(topic.casefold(), by_key, _ALIKE)
-    if near and isinstance(by_key[near], str):
+    names = [name for name in model.fitted.topics.names if isinstance(name, str)]
+    near = nearest(topic, names, _ALIKE)
+    if near:
         raise DataError(
-            f"there is no topic {topic[:100]!r} in {model.name}; did you mean "
-            f"{by_key[near]!r}? If it is new, say so (`is_new`)."
+            f"there is no topic {topic[:100]!r} in {model.name}; did you mean {near!r}? If it is "
+            "new, say so (`is_new`)."
         )
 
 

@@ -47,13 +47,14 @@ def _read() -> dict[str, bytes]:
     }
 
 
-_FILES: dict[str, bytes] = {}
+def _address(name: str, content: bytes) -> str:
+    stem, _, kind = name.partition(".")
+    return f"/static/{stem}-{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+
+
 #: The address of each file by its name.
-STATIC: dict[str, str] = {}
-for _name, _content in _read().items():
-    _stem, _, _kind = _name.partition(".")
-    _address = f"/static/{_stem}-{hashlib.sha256(_content).hexdigest()[:16]}.{_kind}"
-    _FILES[_address], STATIC[_name] = _content, _address
+STATIC = {name: _address(name, content) for name, content in _read().items()}
+_FILES = {STATIC[name]: content for name, content in _read().items()}
 
 
 async def static_file(request: Request) -> Response:
