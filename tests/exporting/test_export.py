@@ -19,7 +19,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.exporting.page import model_page
-from slugline.exporting.parts import Bundle, model_parts, runs_of, varints
+from slugline.exporting.parts import model_parts, pack_arrays, runs_of, varints
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -239,12 +239,9 @@ def test_numbers_are_packed_in_as_few_bytes_as_they_need() -> None:
     assert varints(np.zeros(0, dtype=np.int64)) == b""
 
 
-def test_a_bundle_is_deflated_in_the_order_in_which_arrays_came() -> None:
-    bundle = Bundle()
-    bundle.add("weights", np.array([-1, 2], dtype=np.int8))
-    bundle.add("scale", np.array([0.5], dtype=np.float32))
-    bundle.add("counts", np.array([300]))
-    arrays, data = bundle.packed()
+def test_arrays_are_deflated_in_the_order_in_which_they_came() -> None:
+    weights, scale = np.array([-1, 2], dtype=np.int8), np.array([0.5], dtype=np.float32)
+    arrays, data = pack_arrays({"weights": weights, "scale": scale, "counts": np.array([300])})
     assert arrays == [("weights", "int8", 2), ("scale", "float32", 4), ("counts", "varints", 2)]
     unpacked = zlib.decompress(base64.b64decode(data), -15)
     assert unpacked == b"\xff\x02" + np.float32(0.5).tobytes() + b"\xac\x02"

@@ -15,7 +15,7 @@ from slugline._version import __version__
 from slugline.base.html import render_markdown, style_sheet, template_environment
 from slugline.base.words import counted, percent
 from slugline.explanation.explanation import STYLE
-from slugline.exporting.parts import ModelParts, model_parts
+from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
 from slugline.model.file.content import SHIPPED
 from slugline.model.routing import Unsure
 
@@ -46,7 +46,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
 def page_of(parts: ModelParts, model: str) -> str:
     """Return the page of a model's parts under the name of its file."""
-    packed = parts.bundle.packed()
+    listing, data = pack_arrays(parts.arrays)
     script = f"\n{_script()}"
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
@@ -58,8 +58,8 @@ def page_of(parts: ModelParts, model: str) -> str:
         samples=samples() if model in SHIPPED else (),
         columns=parts.fitted.column_values(),
         card=render_markdown(card, level=2),
-        facts=_json({**parts.facts, "arrays": packed.arrays}),
-        weights=packed.data,
+        facts=_json({**parts.facts, "arrays": listing}),
+        weights=data,
         script=script,
         script_hash=_hash(script),
         style=style,

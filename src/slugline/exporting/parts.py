@@ -38,42 +38,31 @@ from slugline.text.words import TRANSLATION, character_classes
 _BITS = 7  # of a number, in each of its bytes
 
 
-class PackedBundle(NamedTuple):
-    """Packed arrays.
+#: Arrays by name, in the order of their bytes in a page.
+ArraysByName = dict[str, npt.NDArray[Any]]
 
-    Attributes
-    ----------
-    arrays : list of (name, type, length)
+
+def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
+    """Return the arrays as text, the same for the same arrays, and what it takes to read it.
+
+    Returns
+    -------
+    listing : list of (name, type, length)
         In the order of their bytes, with lengths in bytes. The type is "int8", "uint8", "float32"
-        or "varints" (integers of at least 0).
+        or, for other integers, which are at least 0, "varints".
     data : str
         All bytes, deflated without a header, in base64.
     """
-
-    arrays: list[tuple[str, str, int]]
-    data: str
-
-
-class Bundle:
-    """Collects named arrays."""
-
-    def __init__(self) -> None:
-        self._arrays: list[tuple[str, str, int]] = []
-        self._parts: list[bytes] = []
-
-    def add(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Add an array: float32, int8 and uint8 as they are, other integers as `varints`."""
+    listing, parts = [], []
+    for name, array in arrays.items():
         kind, data = array.dtype.name, array.astype(array.dtype.newbyteorder("<")).tobytes()
         if kind not in ("float32", "int8", "uint8"):
             kind, data = "varints", varints(array)
-        self._arrays.append((name, kind, len(data)))
-        self._parts.append(data)
-
-    def packed(self) -> PackedBundle:
-        """Return the packed arrays; the same arrays give the same text."""
-        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        data = deflate.compress(b"".join(self._parts)) + deflate.flush()
-        return PackedBundle(self._arrays, base64.b64encode(data).decode())
+        listing.append((name, kind, len(data)))
+        parts.append(data)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = deflate.compress(b"".join(parts)) + deflate.flush()
+    return listing, base64.b64encode(packed).decode()
 
 
 def varints(numbers: Integers) -> bytes:
@@ -208,14 +197,14 @@ _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "t
 class ModelParts(NamedTuple):
     """A model in a page: `fitted` has weights rounded to int8, `card` is Markdown.
 
-    `facts` is plain data for JSON, `bundle` holds the arrays.
+    `facts` is plain data for JSON.
     """
 
     fitted: Fitted
     router: Router
     card: str
     facts: dict[str, Any]
-    bundle: Bundle
+    arrays: ArraysByName
 
 
 def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
@@ -244,17 +233,17 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     )
     fitted = from_model_file(file)
     router = Router.from_fitted(fitted, min_precision)
-    bundle = Bundle()
-    for name, table in characters().tables.items():
-        bundle.add(name, table)
-    orders = [_add_terms(bundle, fitted, number) for number in range(len(fitted.features.blocks))]
-    _add_weights(bundle, file, orders)
-    bundle.add("thresholds", router.decision_thresholds)
+    arrays: ArraysByName = {**characters().tables}
+    orders = []
+    for number in range(len(fitted.features.blocks)):
+        terms, columns = _terms(fitted, number)
+        arrays |= terms
+        orders.append(columns)
+    arrays |= _weights(file, orders) | {"thresholds": router.decision_thresholds}
     if isinstance(calibration, TopicCalibration):
-        for name, array in calibration.arrays().items():
-            bundle.add(name, array)
+        arrays |= calibration.arrays()
     facts = _facts(fitted, calibration, router)
-    return ModelParts(fitted, router, file.card, facts, bundle)
+    return ModelParts(fitted, router, file.card, facts, arrays)
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
@@ -349,8 +338,8 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
     }
 
 
-def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
-    """Add the keys and idf of a family of terms; return its columns in the page's order.
+def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
+    """Return the keys and idf of a family of terms, and its columns in the page's order.
 
     They are in ascending order of their keys, since differences take few bytes.
     """
@@ -359,16 +348,15 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
     order = np.argsort(keys)
     keys, columns = keys[order], columns[order]
     if vocabulary.table.keys is None:
-        bundle.add(f"keys.{number}", _steps(keys))
+        arrays: ArraysByName = {f"keys.{number}": _steps(keys)}
     else:  # scripts have no integers of 64 bits, so hashes have two halves
-        bundle.add(f"keysHigh.{number}", _steps(keys >> _HALF))
-        bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
+        low = (keys & _LOW).astype("<u4").view(np.uint8)
+        arrays = {f"keysHigh.{number}": _steps(keys >> _HALF), f"keysLow.{number}": low}
     if rarity is not None:
         # Few values differ.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
-        bundle.add(f"idf.{number}", distinct.astype(np.float32))
-        bundle.add(f"idfOf.{number}", which)
-    return columns
+        arrays |= {f"idf.{number}": distinct.astype(np.float32), f"idfOf.{number}": which}
+    return arrays, columns
 
 
 def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
@@ -380,8 +368,8 @@ def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
     return keys, places[used]
 
 
-def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> None:
-    """Add weights column by column, in the order of the page."""
+def _weights(file: ModelFile, orders: list[Integers]) -> ArraysByName:
+    """Return weights column by column, in the order of the page."""
     arrays = quantize(file.arrays, "int8")
     values, topics, counts = (arrays[name] for name in (_VALUES, _TOPICS, _COUNTS))
     n_topics = len(file.info.topics)
@@ -394,11 +382,13 @@ def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> Non
     weights.sort_indices()
     scale = np.ones(n_topics, dtype=np.float32)
     scale[: len(arrays[_VALUES + ".scale"])] = arrays[_VALUES + ".scale"]
-    bundle.add("counts", np.diff(weights.indptr))
-    bundle.add("topics", weights.indices)
-    bundle.add("values", weights.data)
-    bundle.add("scale", scale)
-    bundle.add("biases", arrays["learner.biases"])
+    return {
+        "counts": np.diff(weights.indptr),
+        "topics": weights.indices,
+        "values": weights.data,
+        "scale": scale,
+        "biases": arrays["learner.biases"],
+    }
 
 
 def _steps(ascending: Integers) -> Integers:

@@ -36,21 +36,6 @@ class Field(NamedTuple):
     meaning: str
 
 
-class Entry(NamedTuple):
-    """An operation of the API."""
-
-    id: str
-    method: str
-    path: str
-    summary: str
-    parameters: list[Field]
-    request: list[Field]
-    reply: list[Field]
-    media_type: str
-    errors: list[str]
-    example: str
-
-
 async def show_docs(request: Request) -> Response:
     """Show the operations of the API."""
     state = app_state(request)
@@ -78,23 +63,24 @@ def _entry(
     said: Mapping[str, Any],
     address: str,
     model: ServedModel,
-) -> Entry:
+) -> dict[str, Any]:
+    """Return an operation, as the template shows it."""
     responses = said["responses"]
     good = next(status for status in responses if status < "400")
     [(media_type, content)] = (responses[good].get("content") or {"": {"schema": {}}}).items()
     body = said.get("requestBody", {}).get("content", {}).get("application/json", {})
-    return Entry(
-        id=said["operationId"],
-        method=method.upper(),
-        path=path,
-        summary=said["summary"],
-        parameters=[_parameter(parameter) for parameter in said.get("parameters", ())],
-        request=_fields(described, body.get("schema", {})),
-        reply=_fields(described, content["schema"]),
-        media_type=media_type,
-        errors=[f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
-        example=_curl(method, path, said, address, model),
-    )
+    return {
+        "id": said["operationId"],
+        "method": method.upper(),
+        "path": path,
+        "summary": said["summary"],
+        "parameters": [_parameter(parameter) for parameter in said.get("parameters", ())],
+        "request": _fields(described, body.get("schema", {})),
+        "reply": _fields(described, content["schema"]),
+        "media_type": media_type,
+        "errors": [f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
+        "example": _curl(method, path, said, address, model),
+    }
 
 
 def _curl(method: str, path: str, said: Mapping[str, Any], address: str, model: ServedModel) -> str:
