@@ -246,9 +246,7 @@ def _make_block(n_texts: int) -> RowBlock:
     terms = TermStatistics(families)
     terms.add(block_statistics)
     features = terms.features(n_texts, 1)
-    widths = [columns.n_columns for columns in features.vocabularies_]
-    numbers = {name: number for number, name in enumerate(block_statistics.topics)}
-    weighting = Weighting(families, terms.columns(), widths, features.idf_, numbers)
+    weighting = Weighting.from_features(features, [*block_statistics.topics])
     return weight_block(counted, weighting)
 
 

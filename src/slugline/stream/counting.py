@@ -182,18 +182,6 @@ class TermStatistics:
             features.idf_.append(idf(counts, n_documents) if family.has_idf else None)
         return features
 
-    def columns(self) -> I32:
-        """Return the column of each bucket, below 0 if it has none; shape (n_buckets,)."""
-        parts, n_columns = [], 0
-        for totals in self.n_documents:
-            buckets = np.flatnonzero(totals)
-            order = buckets[np.argsort(-totals[buckets], kind="stable")]
-            columns = np.full(len(totals), -1, dtype=np.int32)
-            columns[order] = np.arange(n_columns, n_columns + len(order))
-            parts.append(columns)
-            n_columns += len(order)
-        return np.concatenate(parts)
-
 
 def _take_names(data: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
     """Return some of the names, which are joined in `data`, in the order of the indices."""
@@ -210,6 +198,19 @@ class Weighting(NamedTuple):
     widths: list[int]  # Number of columns of each family
     idf: list[F32 | None]
     numbers: dict[Topic, int]
+
+    @classmethod
+    def from_features(cls, features: Features, topics: Sequence[Topic]) -> Weighting:
+        """Return the weighting of the features of `TermStatistics`."""
+        widths = [vocabulary.n_columns for vocabulary in features.vocabularies_]
+        firsts = np.cumsum([0, *widths], dtype=np.int32)
+        tables: list[Any] = [vocabulary.table.columns for vocabulary in features.vocabularies_]
+        columns = [
+            np.where(table >= 0, table + first, -1)
+            for table, first in zip(tables, firsts, strict=False)
+        ]
+        numbers = {name: number for number, name in enumerate(topics)}
+        return cls(features.blocks, np.concatenate(columns), widths, features.idf_, numbers)
 
 
 def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:

@@ -177,15 +177,8 @@ Dask collection
             )
         topics = Topics.fit(counts)
         features = terms.features(documents.n_documents, settings.n_jobs)
-        weighting = Weighting(
-            terms.families,
-            terms.columns(),
-            [columns.n_columns for columns in features.vocabularies_],
-            features.idf_,
-            {name: number for number, name in enumerate(topics.names)},
-        )
         engine.set_groups(group_blocks(sizes, terms.n_columns))
-        engine.map_blocks(weight_block, weighting)
+        engine.map_blocks(weight_block, Weighting.from_features(features, topics.names))
         n_all = np.array([counts[name] for name in topics.names])
         n_rows, several = documents.n_documents, terms.sizes is not None
         rows = hold_out_rows(engine, terms.n_columns, n_rows, n_all, multilabel=several)

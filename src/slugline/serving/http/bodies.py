@@ -364,24 +364,29 @@ async def _discard(request: Request) -> None:
 def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     """Return decoded JSON; HttpProblem 400 if it is not JSON, 422 if its content is invalid."""
     try:
-        return _decode(body, decoder)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise HttpProblem(422, f"{error}; see /docs for what may be asked.") from None
-    except (msgspec.DecodeError, ValueError) as error:
+        _raise_invalid(error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _HALF.search(body):
+            return _parse_leniently(body, decoder.type)
         raise HttpProblem(400, f"the body is not JSON: {error}.") from None
     except RecursionError:
         raise HttpProblem(400, "the body is nested too deeply.") from None
 
 
-def _decode(body: bytes, decoder: msgspec.json.Decoder[_T]) -> Any:
-    """Return decoded JSON; it may have lone surrogates, as in texts that were cut in the middle."""
+def _parse_leniently(body: bytes, kind: Any) -> Any:
+    """Return decoded JSON with lone surrogates, as in texts that were cut in the middle."""
     try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, msgspec.ValidationError) or not _HALF.search(body):
-            raise
-        content = json.loads(body, parse_constant=_reject_constant)
-        return msgspec.convert(content, decoder.type)
+        return msgspec.convert(json.loads(body, parse_constant=_reject_constant), kind)
+    except msgspec.ValidationError as error:
+        _raise_invalid(error)
+    except (ValueError, RecursionError) as error:
+        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
+
+
+def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
+    raise HttpProblem(422, f"{error}; see /docs for what may be asked.") from None
 
 
 def _reject_constant(constant: str) -> NoReturn:
