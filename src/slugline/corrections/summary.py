@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -97,79 +96,69 @@ def summarize(
         A model that answers the first `most` of the corrected texts.
     """
     check_whole("most", most, 0)
-    tally = _Tally()
-    n_answered: Counter[str] = Counter()
-    wrong: Counter[str] = Counter()
-    n_asked = n_still_wrong = 0
-    iterator = tally.counted(corrections)
-    if fitted is not None:
-        for part in _batches(itertools.islice(iterator, most)):
-            predict = fitted.predict_sets if fitted.multilabel else fitted.predict
-            answers = predict([correction.text for correction in part])
-            for correction, answer in zip(part, answers, strict=True):
-                right, now = _names(correction.topic), _names(answer)
-                n_asked += 1
-                n_still_wrong += now != right
-                for topic in right | now if fitted.multilabel else right:
-                    n_answered[topic] += 1
-                    wrong[topic] += topic in right ^ now
-    for _ in iterator:
-        pass
-    model_topics = None if fitted is None else {str(name) for name in fitted.topics.names}
-    unresolved = [UnresolvedCorrections(topic, n, wrong[topic]) for topic, n in n_answered.items()]
-    pairs = _sort_by_count(tally.pairs).items()
+    topics, who, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    n_answered, n_wrong = Counter[str](), Counter[str]()
+    n = n_confirmed = n_asked = n_still_wrong = 0
+    first = last = None
+    several = fitted is not None and fitted.multilabel
+    for part in _batches(corrections):
+        n, first, last = n + len(part), first or part[0].at, part[-1].at
+        for correction in part:
+            given, right = _names(correction.answer), _names(correction.topic)
+            _count(who, [correction.who or ""])
+            _count(topics, right)
+            _count(pairs, _differences(given, right))
+            n_confirmed += given == right
+        asked = [] if fitted is None else part[: most - n_asked]
+        n_asked += len(asked)
+        for correction, answer in zip(asked, _answers(fitted, asked), strict=True):
+            right, now = _names(correction.topic), _names(answer)
+            n_still_wrong += now != right
+            for topic in right | now if several else right:
+                n_answered[topic] += 1
+                n_wrong[topic] += topic in right ^ now
+    known = topics if fitted is None else {str(name) for name in fitted.topics.names}
+    still = [UnresolvedCorrections(topic, m, n_wrong[topic]) for topic, m in n_answered.items()]
     return CorrectionSummary(
-        n_corrections=tally.n,
-        by_topic=_sort_by_count(tally.topics),
-        pairs=tuple(Confusion(answer, topic, n) for (answer, topic), n in pairs),
-        n_confirmed=tally.n_confirmed,
-        by_who=_sort_by_count(tally.who),
-        first=tally.first,
-        last=tally.last,
-        new_topics=() if model_topics is None else tuple(sorted({*tally.topics} - model_topics)),
-        still_wrong=tuple(sorted(unresolved, key=lambda entry: (-entry.n_wrong, entry.topic))),
+        n_corrections=n,
+        by_topic=_sort_by_count(topics),
+        pairs=tuple(Confusion(a, b, m) for (a, b), m in _sort_by_count(pairs).items()),
+        n_confirmed=n_confirmed,
+        by_who=_sort_by_count(who),
+        first=first,
+        last=last,
+        new_topics=tuple(sorted(topics.keys() - known)),
+        still_wrong=tuple(sorted(still, key=lambda entry: (-entry.n_wrong, entry.topic))),
         n_asked=n_asked,
         n_still_wrong=n_still_wrong,
     )
 
 
-class _Tally:
-    """Counts of the corrections so far."""
+def _answers(fitted: Fitted | None, corrections: Sequence[Correction]) -> Iterable[Any]:
+    """Return the topics that a model gives to corrected texts."""
+    if fitted is None or not corrections:
+        return []
+    predict = fitted.predict_sets if fitted.multilabel else fitted.predict
+    return predict([correction.text for correction in corrections])
 
-    def __init__(self) -> None:
-        self.n = self.n_confirmed = 0
-        self.topics: Counter[str] = Counter()
-        self.pairs: Counter[tuple[str, str]] = Counter()
-        self.who: Counter[str] = Counter()
-        self.first: str | None = None
-        self.last: str | None = None
 
-    def counted(self, corrections: Iterable[Correction]) -> Iterator[Correction]:
-        for correction in corrections:
-            self.n += 1
-            self.first, self.last = self.first or correction.at, correction.at
-            answers, topics = _names(correction.answer), _names(correction.topic)
-            _count(self.who, correction.who or "")
-            for topic in topics:
-                _count(self.topics, topic)
-            self.n_confirmed += answers == topics
-            wrong, missing = answers - topics, topics - answers
-            if len(wrong) == len(missing) == 1:
-                _count(self.pairs, (*wrong, *missing))
-            else:
-                for pair in (*((name, "") for name in wrong), *(("", name) for name in missing)):
-                    _count(self.pairs, pair)
-            yield correction
+def _differences(given: set[str], right: set[str]) -> list[tuple[str, str]]:
+    """Return the topics that were answered, and those that are right instead; "" for none."""
+    wrong, missing = [*(given - right)], [*(right - given)]
+    if len(wrong) == len(missing) == 1:
+        return [(wrong[0], missing[0])]
+    return [*((name, "") for name in wrong), *(("", name) for name in missing)]
 
 
 def _names(topic: Topic | TopicSet) -> set[str]:
     return {*map(str, topic if isinstance(topic, tuple) else (topic,))}
 
 
-def _count(counter: Counter[Any], key: Any) -> None:
-    """Count one more; kinds beyond the limit are left out, to bound the memory."""
-    if key in counter or len(counter) < _MOST_KINDS:
-        counter[key] += 1
+def _count(counter: Counter[Any], keys: Iterable[Any]) -> None:
+    """Count one more of each; kinds beyond the limit are left out, to bound the memory."""
+    for key in keys:
+        if key in counter or len(counter) < _MOST_KINDS:
+            counter[key] += 1
 
 
 def _sort_by_count(counter: Counter[Any]) -> dict[Any, int]:
