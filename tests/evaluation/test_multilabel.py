@@ -15,7 +15,6 @@ from slugline.evaluation.multilabel import (
     Ranking,
     TopicMistake,
     TopicPair,
-    hamming_loss,
     macro_scores,
     micro_scores,
     samples_scores,
@@ -99,7 +98,8 @@ def test_a_document_without_topics_that_is_given_none_is_right() -> None:
     assert samples_scores(nothing, one) == (0, 1, 0)
     assert samples_scores(one, nothing) == (1, 0, 0)
     assert micro_scores(nothing, nothing) == macro_scores(nothing, nothing) == (0, 0, 0)
-    assert hamming_loss(nothing, one) == pytest.approx(1 / 3)
+    evaluation = MultilabelEvaluation.from_answers(["a", "b", "c"], nothing, one)
+    assert evaluation.hamming_loss == pytest.approx(1 / 3)
 
 
 def test_documents_without_topics_are_ranked_by_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -470,7 +470,10 @@ def _corrected_accuracy(
     """Measure the accuracy on corrected texts by cross-validation over the corrections."""
     corrections = merged.corrections
     n_asked = n_before = n_after = 0
-    for rows in _folds(corrections.topics, len(merged.learned), seed):
+    n_folds = min(_N_FOLDS, len(corrections))
+    folds = make_folds(corrections.topics, n_folds, seed) if n_folds > 1 else np.array([0])
+    for fold in range(1 if len(merged.learned) > _MANY else n_folds):
+        rows = np.flatnonzero(folds == fold).tolist()
         corpus, weights = merged.without(rows)
         if not len(corpus):
             continue
@@ -480,14 +483,6 @@ def _corrected_accuracy(
         n_before += _n_equal(right, _answers(before, texts))
         n_after += _n_equal(right, _answers(refit(corpus, weights), texts))
     return CorrectedAccuracy(n_asked, n_before, n_after)
-
-
-def _folds(topics: Sequence[Any], n_learned: int, seed: int) -> Iterator[list[int]]:
-    """Yield the numbers of the corrections to hold out at a time."""
-    n_folds = min(_N_FOLDS, len(topics))
-    folds = make_folds(topics, n_folds, seed) if n_folds > 1 else np.zeros(1, dtype=np.int64)
-    for fold in range(1 if n_learned > _MANY else n_folds):
-        yield np.flatnonzero(folds == fold).tolist()
 
 
 def _n_equal(right: Sequence[Any], answers: Sequence[Any]) -> int:

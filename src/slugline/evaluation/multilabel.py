@@ -76,11 +76,6 @@ def count_decisions(true: csr_array, predicted: csr_array, axis: int) -> tuple[I
     return right, of_true, of_predicted
 
 
-def hamming_loss(true: csr_array, predicted: csr_array) -> float:
-    """Return the share of decisions, of each topic for each document, that are wrong."""
-    return float((true != predicted).nnz / (true.shape[0] * true.shape[1]))
-
-
 # Rankings -----------------------------------------------------------------------------------------
 
 # Probabilities in memory at once.
@@ -334,8 +329,8 @@ class MultilabelEvaluation(BaseEvaluation):
 
     @property
     def hamming_loss(self) -> float:
-        """Share of decisions that are wrong; see `hamming_loss`."""
-        return hamming_loss(self.true, self.answered)
+        """Share of decisions, of each topic for each document, that are wrong."""
+        return float((self.true != self.answered).nnz / np.prod(self.true.shape))
 
     @cached_property
     def ranking(self) -> Ranking:

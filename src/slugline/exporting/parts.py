@@ -20,7 +20,6 @@ from slugline.base.arrays import I64, U8, U64, Integers
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import TopicDecision
 from slugline.model.file import container
 from slugline.model.file.container import quantize
 from slugline.model.file.content import from_model_file, model_path, to_model_file
@@ -302,7 +301,7 @@ def _facts(
             fitted.features.blocks, fitted.features.vocabularies_, strict=True
         )
     ]
-    return {
+    facts: dict[str, Any] = {
         "topics": [str(name) for name in fitted.topics.names],
         "blocks": blocks,
         **calibration.settings(),
@@ -310,18 +309,15 @@ def _facts(
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
-        **({} if fitted.decision is None else {"several": _several_facts(fitted.decision, router)}),
     }
-
-
-def _several_facts(decision: TopicDecision, router: Router) -> dict[str, Any]:
-    """Return what scripts need to give several topics."""
-    return {
-        "atLeastOne": decision.at_least_one,
-        "most": decision.most_given,
-        "parents": decision.parents,
-        "precision": router.precision,
-    }
+    if (decision := fitted.decision) is not None:
+        facts["several"] = {
+            "atLeastOne": decision.at_least_one,
+            "most": decision.most_given,
+            "parents": decision.parents,
+            "precision": router.precision,
+        }
+    return facts
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
 
 from slugline.base.checks import replace_surrogates, short_repr
 from slugline.base.words import nearest
@@ -90,13 +91,10 @@ def to_results(routes: Sequence[Route], top: int) -> list[Result]:
 
 def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
     guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
-    topics: list[Guess] | UnsetType = UNSET
-    if route.topics is not None:
-        shares_given = map(round_number, route.probabilities)
-        topics = [*map(Guess, route.topics, shares_given)]
+    topics = map(Guess, route.topics or (), map(round_number, route.probabilities))
     return Result(
         topic=route.topic,
-        topics=topics,
+        topics=UNSET if route.topics is None else [*topics],
         probability=guesses[0].probability,
         reason=str(route.reason) if route.reason else UNSET,
         reason_kind=route.reason.kind if route.reason else UNSET,
@@ -113,15 +111,14 @@ def with_reasons(
     """
     explained = []
     for text, result in zip(texts, results, strict=True):
-        guesses = [] if result.topics is UNSET else result.topics
-        best = result.top[0].topic
+        best, topics = result.top[0].topic, result.topics
         reasons = {
             name: to_words(explain(model.fitted, text, name, most=N_REASONS))
-            for name in {best, *(guess.topic for guess in guesses)}
+            for name in {best, *(guess.topic for guess in topics or ())}
         }
-        topics = [msgspec.structs.replace(guess, reasons=reasons[guess.topic]) for guess in guesses]
-        changes = {} if result.topics is UNSET else {"topics": topics}
-        explained.append(msgspec.structs.replace(result, reasons=reasons[best], **changes))
+        if topics is not UNSET:
+            topics = [replace(guess, reasons=reasons[guess.topic]) for guess in topics]
+        explained.append(replace(result, reasons=reasons[best], topics=topics))
     return explained
 
 

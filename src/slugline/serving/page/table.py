@@ -153,21 +153,18 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
     name = _name(request)
     text = request.query_params.getlist("text")
     try:
-        return _parse(name, text[0] if len(text) == 1 else text, model, file)
+        rows = read_rows(file.name, layout=model.fitted.layout)
+        head = peek(rows)
+        if not rows.has_names:
+            return Upload(name, file, rows, [], ())
+        wanted = text[0] if len(text) == 1 else text or None
+        columns = find_columns(name, head, wanted, layout=rows.layout)[0]
+        return Upload(name, file, rows, column_names(head), columns or None)
     except BaseException as error:
         file.close()
         if not isinstance(error, SluglineError):
             raise
         raise HttpProblem(422, _for_people(error, file.name, name)) from error
-
-
-def _parse(name: str, text: str | Sequence[str], model: ServedModel, file: Any) -> Upload:
-    rows = read_rows(file.name, layout=model.fitted.layout)
-    head = peek(rows)
-    if not rows.has_names:
-        return Upload(name, file, rows, [], ())
-    columns = find_columns(name, head, text or None, layout=rows.layout)[0]
-    return Upload(name, file, rows, column_names(head), columns or None)
 
 
 def _for_people(error: SluglineError, path: str, name: str) -> str:
