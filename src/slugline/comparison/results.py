@@ -19,7 +19,7 @@ from slugline.comparison.process import FoldResult
 from slugline.corpus.documents import Topics
 from slugline.evaluation.evaluation import macro_f1
 from slugline.evaluation.intervals import wilson
-from slugline.evaluation.multilabel import MultilabelEvaluation, micro_scores
+from slugline.evaluation.multilabel import MultilabelEvaluation, equal_rows, micro_scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,8 +190,7 @@ def combine_folds(
         columns = Topics(range(len(names)))
         sets: list[Any] = [fold.answers for fold in folds]
         several = [columns.encode_sets(part, bool) for part in sets]
-        wrong = [(part != true).tocsr() for part, true in zip(several, topics, strict=False)]
-        right = [np.diff(part.indptr) == 0 for part in wrong]
+        right = [equal_rows(*pair) for pair in zip(several, topics, strict=False)]
         if error is None:
             import scipy.sparse as sp
 

@@ -13,8 +13,7 @@ import numpy as np
 
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
-from slugline.evaluation.multilabel import count_decisions
-from slugline.text.sparse import row_lengths
+from slugline.evaluation.multilabel import count_decisions, equal_rows
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
@@ -141,9 +140,9 @@ def topic_changes(
     true, old, new = map(encode, (topics, before, after))
     found_before, n_documents, given_before = count_decisions(true, old, axis=0)
     found_after, _, given_after = count_decisions(true, new, axis=0)
-    was_wrong, is_wrong = (true != old).tocsr(), (true != new).tocsr()
+    was_wrong, is_wrong = true != old, true != new
     n_better, n_worse = (was_wrong > is_wrong).sum(axis=0), (is_wrong > was_wrong).sum(axis=0)
-    was_right, is_right = (row_lengths(wrong.indptr) == 0 for wrong in (was_wrong, is_wrong))
+    was_right, is_right = equal_rows(old, true), equal_rows(new, true)
     overall = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
     by_topic = zip(n_better.tolist(), n_worse.tolist(), strict=True)
     worse = clearly_worse([*by_topic, overall, answered])

@@ -284,8 +284,7 @@ class MultilabelEvaluation(BaseEvaluation):
     @property
     def right(self) -> Mask:
         """Whether each document is given exactly its topics."""
-        wrong = (self.true != self.answered).tocsr()
-        return np.diff(wrong.indptr) == 0
+        return equal_rows(self.true, self.answered)
 
     @property
     def n_right(self) -> int:
@@ -451,6 +450,12 @@ class MultilabelEvaluation(BaseEvaluation):
 
 
 # Indicators ---------------------------------------------------------------------------------------
+
+
+def equal_rows(first: csr_array, second: csr_array) -> Mask:
+    """Return which documents have the same topics in two indicators, shape (n_documents,)."""
+    is_equal: Mask = np.diff((first != second).tocsr().indptr) == 0
+    return is_equal
 
 
 def _to_sets(indicators: csr_array, topics: Sequence[str]) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from slugline.corpus.documents import Topics
 from slugline.errors import DataError
 from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
-from slugline.evaluation.multilabel import ResampledF1, count_kinds
+from slugline.evaluation.multilabel import ResampledF1, count_kinds, equal_rows
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _count_sets(
     indicators = [Topics([*names]).encode_sets(part, bool) for part in sets]
     rows, counts = count_kinds(*indicators)
     true, *predicted = (part[rows] for part in indicators)
-    is_right = np.array([np.diff((true != part).tocsr().indptr) == 0 for part in predicted])
+    is_right = np.array([equal_rows(true, part) for part in predicted])
     scores = [
         ResampledF1(true, part, np.array([name in known for name in names], dtype=bool))
         for part, known in zip(predicted, classes or (names, names), strict=True)
