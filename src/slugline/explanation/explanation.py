@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -223,12 +223,12 @@ class Explanation(TitledRows):
 
     def words(self) -> list[WordShare]:
         """Return the share of each word, the strongest first, and that of unlisted ones last."""
-        shares: Counter[tuple[str, bool]] = Counter()
+        shares: defaultdict[tuple[str, bool], float] = defaultdict(float)
         places: Counter[tuple[str, bool]] = Counter()
         n_listed = len(self.reasons) - bool(self.n_unlisted)
         for reason in self.reasons[:n_listed]:
             key = reason.word, reason.start is not None
-            shares[key] += reason.share  # type: ignore[assignment]
+            shares[key] += reason.share
             places[key] += key[1]
         words = [WordShare(key[0], places[key], share) for key, share in shares.items()]
         words.sort(key=lambda word: (-abs(word.share), word.word))
