@@ -75,6 +75,17 @@ def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_copies_of_a_row_are_left_out_with_it() -> None:
+    X, y = made(60)
+    twice = np.concatenate([np.arange(60), np.arange(20)])
+    found = _LeastSquares(X[twice], y[twice], ones(80))
+    mean, scale = found._mean, found._spread
+    others = np.delete(np.arange(80), [5, 65])
+    expected = reference(X[twice[others]], y[twice[others]], ones(78), 0.7, scale)(X[5])
+    scores = found.heldout_scores(np.array([5, 65]), 0.7)
+    np.testing.assert_allclose(scores, [expected - mean / scale + 2 * mean - 1] * 2, rtol=1e-4)
+
+
 def test_rows_without_weight_are_not_learned_from_but_scored() -> None:
     X, y = made(100)
     more = np.concatenate([X, X[:20][:, ::-1]]), sp.vstack([y, 1 - y[:20].toarray()], format="csr")

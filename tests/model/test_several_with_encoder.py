@@ -120,6 +120,21 @@ def test_an_encoder_that_says_nothing_is_left_out_and_that_is_said(tmp_path: Pat
     )
 
 
+class Wide:
+    """Encodes a text by many numbers that say nothing, from which a copy is known again."""
+
+    def encode(self, texts: list[str]) -> Any:
+        seeds = [list(text.encode()) for text in texts]
+        return np.array([np.random.default_rng(seed).normal(size=400) for seed in seeds])
+
+
+def test_copies_of_texts_do_not_make_an_encoder_look_good() -> None:
+    twice = TRAIN[0] * 2, TRAIN[1] * 2
+    with pytest.warns(EncoderWarning, match="is left out"):
+        fit(twice, encoder=Wide())
+    assert fit(twice).score(*TEST) > 0.9
+
+
 @pytest.mark.parametrize(("quantize", "tolerance"), [(None, 0), ("float16", 5e-3)])
 def test_a_file_answers_the_same(tmp_path: Path, quantize: str | None, tolerance: float) -> None:
     classifier = fit(min_precision=0.8)
@@ -275,6 +290,8 @@ def test_few_documents_are_no_error(n: int) -> None:
     classifier = TopicClassifier(encoder=Meanings(MEANINGS))
     with warnings.catch_warnings(action="ignore", category=EncoderWarning):
         classifier.fit(texts, sets)
+        assert np.isfinite(classifier.predict_proba(TEST[0])).all()
+        classifier.fit([texts[0]] * 5, [("grain",), ("bank",), ("grain",), (), ("grain",)])
     assert np.isfinite(classifier.predict_proba(TEST[0])).all()
 
 

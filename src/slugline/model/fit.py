@@ -445,9 +445,10 @@ def _dense_head(
     dense = DenseHead(settings.encoder, *head)
     if scores is None:
         return dense, None
-    # The encoder has learned from other copies of a text, while words leave out all of them.
+    # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
     n_copies = Counter([*texts, *settings.descriptions.values()])
-    is_alone = np.array([n_copies[texts[row]] == 1 for row in judged.tolist()], dtype=bool)
+    alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
+    is_alone = np.array(alone, dtype=bool)
     return dense, (judged[is_alone], dense.predict_proba(scores[is_alone]))
 
 

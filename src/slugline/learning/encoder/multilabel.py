@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, Index, Mask
@@ -33,9 +34,14 @@ class _LeastSquares(CentredRows):
     def __init__(self, X: F32, y: Any, costs: F32) -> None:
         rows = np.flatnonzero(costs)
         super().__init__(X, costs.astype(np.float64) / costs[rows].mean(dtype=np.float64))
-        self.y, self._mean = y, y.T @ self.costs / self.costs.sum()
+        self._mean = y.T @ self.costs / self.costs.sum()
         spread = np.sqrt(self._mean * (1 - self._mean))
         self._spread = np.where(spread > 0, spread, 1)
+        self._copies = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+        totals = np.bincount(self._copies, self.costs)
+        shares = self.costs / np.maximum(totals, np.finfo(float).tiny)[self._copies]
+        by_copies = sp.csr_array((shares, (self._copies, np.arange(len(X)))))
+        self._costs_of_copies, self._y_of_copies = totals[self._copies], by_copies @ y
         self._values, self._basis = self.decompose(rows, self.centred)
         self._products = np.zeros((self._basis.shape[1], y.shape[1]))
         for piece in pieces(rows):
@@ -48,16 +54,18 @@ class _LeastSquares(CentredRows):
         return weights, 2 * self._mean - 1 - self.centre @ weights
 
     def heldout_scores(self, rows: Index, penalty: float) -> F32:
-        """Return the score of each row, had it not been learned from."""
-        scores = np.empty((len(rows), self.y.shape[1]), dtype=np.float32)
+        """Return the score of each row, had neither it nor its copies been learned from."""
+        scores = np.empty((len(rows), len(self._mean)), dtype=np.float32)
         for places in pieces(np.arange(len(rows))):
             piece = rows[places]
             row = self.centred(piece) @ self._basis
             scaled = row / (self._values + penalty)
-            leverage = self.costs[piece] * ((scaled * row).sum(axis=1) + 1 / self.costs.sum())
-            leverage = leverage[:, np.newaxis]
-            target = (self.y[piece].toarray() - self._mean) / self._spread
-            left_out = (scaled @ self._products - leverage * target) / (1 - leverage)
+            leverage = (scaled * row).sum(axis=1) + 1 / self.costs.sum()
+            leverage = (leverage * self._costs_of_copies[piece])[:, np.newaxis]
+            target = (self._y_of_copies[self._copies[piece]].toarray() - self._mean) / self._spread
+            left_out = (scaled @ self._products - leverage * target) / np.maximum(
+                1 - leverage, _LEAST
+            )
             scores[places] = left_out + 2 * self._mean - 1
         return scores
 
