@@ -196,8 +196,7 @@ class ScoredPredictions:
 
 def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.generic], ...]:
     true, proba = np.asarray(y_true, dtype=np.int64), raw_proba.astype(np.float64)
-    if not ((proba >= 0) & (proba <= 1 + probabilities.ROUNDED)).all():
-        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+    probabilities.check_probabilities(proba)
     rows, is_known = np.arange(len(true)), true >= 0
     predicted = proba.argmax(axis=1)
     of_true = np.where(is_known, proba[rows, true], 0.0)

@@ -250,8 +250,7 @@ class MultilabelEvaluation(BaseEvaluation):
                 f"{thresholds.shape}; give a row of probabilities for each document, and a column "
                 "and a threshold for each topic."
             )
-        if not ((proba >= 0) & (proba <= 1 + probabilities.ROUNDED)).all():
-            raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+        probabilities.check_probabilities(proba)
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
         given = csr_array(proba >= thresholds if answered is None else answered)
         given.resize(len(y_true), len(names))

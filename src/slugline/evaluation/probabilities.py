@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F64, I64, Mask
+from slugline.base.arrays import F64, I64, Floats, Mask
 from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, wilson
 
 #: Number of bins.
 N_BINS = 15
-#: Rounding error of probabilities in float32, which should sum to 1.
-ROUNDED = 1e-5
+# Rounding error of probabilities in float32, which should sum to 1.
+_ROUNDED = 1e-5
 
 
 class Bin(NamedTuple):
@@ -65,8 +65,7 @@ def reliability_curve(
     """
     check_whole("n_bins", n_bins, 1)
     proba, right = _check_arrays(proba_top, correct)
-    if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
-        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+    check_probabilities(proba)
     values, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
     # Those of equal probability count the same, so that the order of documents doesn't matter.
     share = (np.bincount(codes, right) / counts)[codes]
@@ -75,6 +74,12 @@ def reliability_curve(
         Bin(len(rows), float(values[codes][rows].mean()), float(share[rows].sum()))
         for rows in np.array_split(order, min(n_bins, proba.size))
     ]
+
+
+def check_probabilities(proba: Floats) -> None:
+    """Check that all probabilities are from 0 to 1; DataError if not."""
+    if not ((proba >= 0) & (proba <= 1 + _ROUNDED)).all():
+        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
 
 
 def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64, Mask]:

@@ -66,10 +66,7 @@ class Guard:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        state: AppState,
-        show: Callable[[Scope, HttpProblem], Response] | None = None,
+        self, app: ASGIApp, state: AppState, show: Callable[[Scope, HttpProblem], Response]
     ) -> None:
         self._app, self._state, self._show = app, state, show
         settings = state.settings
@@ -113,7 +110,7 @@ class Guard:
                 if status:  # what streams has been answered in part
                     raise
                 response = problem_response(problem, request_id)
-                if self._show is not None and _is_reader(scope):
+                if _is_reader(scope):
                     response = self._show(scope, problem)
                 await response(scope, receive, send_with_headers)
         finally:
