@@ -34,7 +34,6 @@ from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import DataError, EncoderError, OptionError, SluglineError
 from slugline.evaluation.intervals import wilson
-from slugline.learning.encoder import encoder
 
 pytestmark = pytest.mark.slow
 
@@ -582,10 +581,10 @@ def test_a_model_that_takes_long_is_announced_before_any_model_starts(
 def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def missing() -> None:
+    def missing(*_: object) -> None:
         raise EncoderError("the package is missing.")
 
-    monkeypatch.setattr(encoder, "_find_package", missing)
+    monkeypatch.setattr("slugline.comparison.models.get_encoder", missing)
     chosen, notes = choose_models(["all"])
     assert "encoder" not in {model.name for model in chosen}
     assert notes == ("the model encoder is left out: the package is missing.",)

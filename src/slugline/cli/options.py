@@ -20,6 +20,7 @@ from slugline.base.words import nearest
 from slugline.cli.output import QUIET, say, show_progress
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
+from slugline.corpus.readers import names_documents
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import SHIPPED
@@ -375,10 +376,8 @@ def read_parts(
 
     `described` topics have a description, whose spelling takes precedence.
     """
-    from slugline.corpus.topics import note_undocumented
-
     parts = load_parts(data, reading, [*described])
-    parts["train"] = train = note_undocumented(parts["train"], described)
+    parts["train"] = train = topics.note_undocumented(parts["train"], described)
     # If training documents may have several topics, one topic is a list of one elsewhere.
     reading = reading._replace(several=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
@@ -447,8 +446,6 @@ def check_model_first(command: str, model: str, file: str) -> None:
 
 def is_model(name: str) -> bool:
     """Whether this names a shipped model, or a file that looks like a model."""
-    from slugline.corpus.readers import names_documents
-
     if name in SHIPPED or name.endswith(".slug"):
         return True
     # A pipe's first bytes would be lost to the next reader; an Excel file is a zip archive, too.

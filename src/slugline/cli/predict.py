@@ -31,12 +31,14 @@ from slugline.cli.options import (
     text_option,
 )
 from slugline.cli.output import say, show_progress, warn
+from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import DEFAULT, SHIPPED, load_model
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
+from slugline.prediction.files import check_ending, compact, open_answer_file
 from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
@@ -228,7 +230,6 @@ def _predict_file(
 ) -> None:
     if output is not None:
         from slugline.cli.targets import check_target
-        from slugline.prediction.files import check_ending
 
         check_ending(output)
         check_target("--output", output, [model, file])
@@ -282,9 +283,6 @@ def _writer(
     if output is None:
         yield lines.write
         return
-    from slugline.corpus.columns import format_list
-    from slugline.prediction.files import open_answer_file
-
     with open_answer_file(output, rows, router, lines.top) as file:
         yield file.write
     if file.dropped_columns:
@@ -342,8 +340,6 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     topic, probability = answer.topics[0]
     line: dict[str, Any] = {}
     if answer.id is not None:
-        from slugline.prediction.files import compact
-
         line["id"] = compact(answer.id)
     if answer.probabilities is None:
         line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
