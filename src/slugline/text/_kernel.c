@@ -27,6 +27,13 @@
 #define N_PLAIN 0x10000
 #define N_CHARACTERS (N_PLAIN + 17)
 
+/* Of what takes long, there is a version for newer processors, with the same results. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_EACH_PROCESSOR
+#endif
+
 /* ------------------------------------------------------------------------------------------------
    Memory that grows
    --------------------------------------------------------------------------------------------- */
@@ -75,6 +82,8 @@ typedef struct {
     int side;
 } Word;
 
+#define AT_ONCE 256 /* ASCII characters that are read between checks for memory */
+
 /* What the call works with. */
 typedef struct {
     const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
@@ -83,6 +92,8 @@ typedef struct {
     Pile words;                 /* of Word */
     Pile hashes;                /* of uint64_t: those of a document's words or pairs */
     Pile columns, spare;        /* of uint32_t: those of one document's terms in one block */
+    Pile marks, outlines;       /* of Group and uint64_t: those of these columns, 0 in between */
+    Pile bounds;                /* of pointers: where a word's characters begin */
     Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
     Pile out_terms, out_words;  /* of int64_t */
 } Work;
@@ -138,6 +149,37 @@ static inline size_t look_at(const Work *work, const unsigned char *at, size_t n
     return width;
 }
 
+/* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
+
+   Where words begin and end, no processor could foresee: there are no branches. */
+static size_t read_ascii(Work *work, const unsigned char *at, size_t n_left, unsigned char **end,
+                         int *state)
+{
+    const unsigned char *ascii = work->ascii;
+    unsigned char *text = (unsigned char *)work->text.bytes, *to = *end;
+    size_t n_read = 0, was_word = *state != BETWEEN;
+    while (n_read < n_left && at[n_read] < 0x80) {
+        size_t stop = n_left - n_read < AT_ONCE ? n_left : n_read + AT_ONCE;
+        if (!make_room(&work->words, (AT_ONCE / 2 + 1) * sizeof(Word)))
+            return 0;
+        Word *word = (Word *)(work->words.bytes + work->words.size);
+        for (; n_read < stop && at[n_read] < 0x80; n_read++) {
+            unsigned char shown = ascii[at[n_read]];
+            size_t is_word = shown != ' ';
+            word->start = (size_t)(to - text);
+            word->side = SPACED;
+            word += is_word & ~was_word;
+            *to = shown;
+            to += is_word | was_word; /* one space after a word */
+            was_word = is_word;
+        }
+        work->words.size = (size_t)((char *)word - work->words.bytes);
+    }
+    *end = to;
+    *state = was_word ? SPACED : BETWEEN;
+    return n_read;
+}
+
 /* Find a document's words; 0 if there is no memory. */
 static int find_words(Work *work, const unsigned char *at, size_t n_left)
 {
@@ -147,52 +189,52 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
         return 0;
     unsigned char *text = (unsigned char *)work->text.bytes, *to = text;
     *to++ = ' ';
-    const unsigned char *ascii = work->ascii;
     int state = BETWEEN;
-    Word word = {0, 0, 0, SPACED};
-    while (1) {
-        int side = BETWEEN; /* as after the last character */
-        size_t width = 0, n_shown = 0;
-        const unsigned char *shown = at;
-        if (n_left && at[0] < 0x80) {
-            width = n_shown = 1;
-            shown = ascii + at[0];
-            side = *shown == ' ' ? BETWEEN : SPACED;
-        } else if (n_left) {
-            width = n_shown = look_at(work, at, n_left, &side);
-            if (side == APOSTROPHE) {
-                side = SPACED;
-                shown = (const unsigned char *)"'";
-                n_shown = 1;
-            }
-        }
-        if (side != state) {
-            if (state != BETWEEN) {
-                word.length = (size_t)(to - text) - word.start;
+    while (n_left) {
+        size_t width;
+        if (at[0] < 0x80) {
+            if (state == UNSPACED) {
                 *to++ = ' ';
-                if (!push(&work->words, &word, sizeof word))
-                    return 0;
+                state = BETWEEN;
             }
-            word.start = (size_t)(to - text);
-            word.side = state = side;
+            width = read_ascii(work, at, n_left, &to, &state);
+            if (!width)
+                return 0;
+        } else {
+            int side;
+            width = look_at(work, at, n_left, &side);
+            int is_apostrophe = side == APOSTROPHE;
+            if (is_apostrophe)
+                side = SPACED;
+            if (side != state) {
+                if (state != BETWEEN)
+                    *to++ = ' ';
+                Word word = {(size_t)(to - text), 0, 0, side};
+                if (side != BETWEEN && !push(&work->words, &word, sizeof word))
+                    return 0;
+                state = side;
+            }
+            if (is_apostrophe) {
+                *to++ = '\'';
+            } else if (side != BETWEEN) {
+                for (size_t n = 0; n < width; n++)
+                    to[n] = at[n];
+                to += width;
+            }
         }
-        if (!n_left)
-            break;
-        if (side == SPACED && at[0] < 0x80) { /* the usual case, faster */
-            do
-                *to++ = *shown;
-            while (++at, --n_left && at[0] < 0x80 && *(shown = ascii + at[0]) != ' ');
-            continue;
-        }
-        for (size_t n = 0; side != BETWEEN && n < n_shown; n++)
-            *to++ = shown[n];
         at += width;
         n_left -= width;
     }
+    if (state != BETWEEN)
+        *to++ = ' ';
     memset(to, ' ', 8);
     Word *words = (Word *)work->words.bytes;
-    for (size_t i = 0; i < work->words.size / sizeof(Word); i++)
+    size_t n_words = work->words.size / sizeof(Word);
+    for (size_t i = 0; i < n_words; i++) {
+        size_t next = i + 1 < n_words ? words[i + 1].start : (size_t)(to - text);
+        words[i].length = next - 1 - words[i].start;
         words[i].hash = hash_of(text + words[i].start, words[i].length);
+    }
     return 1;
 }
 
@@ -288,16 +330,23 @@ static inline uint64_t n_set(uint64_t bits)
     return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
 }
 
-/* Write the column of a bucket, if it has one, and return where the next one comes. */
-static inline int32_t *put_seen(int32_t *to, const Block *block, size_t bucket)
+/* Write the columns of buckets that have one, and return where the next one comes. */
+static inline int32_t *put_seen(int32_t *to, const Block *block, const uint64_t *hashes, size_t n)
 {
-    const Group *group = block->groups + bucket / 64;
-    uint64_t bit = UINT64_C(1) << bucket % 64;
-    uint64_t number = group->n_before + n_set(group->bits & (bit - 1));
-    if (number >= block->n_listed) /* only if none of what follows has a column */
-        return to;
-    *to = block->columns[number];
-    return to + ((group->bits & bit) != 0); /* which no processor could foresee */
+    const Group *groups = block->groups;
+    const int32_t *columns = block->columns;
+    const uint64_t last = block->n_slots - 1, n_listed = block->n_listed;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bucket = hashes[i] & last;
+        Group group = groups[bucket / 64];
+        uint64_t bits = group.bits >> bucket % 64;
+        uint64_t number = group.n_before + n_set(group.bits & ((UINT64_C(1) << bucket % 64) - 1));
+        if (number >= n_listed) /* only if none of what follows has a column */
+            continue;
+        *to = columns[number];
+        to += bits & 1; /* which no processor could foresee */
+    }
+    return to;
 }
 
 /* Write a term's column, if it has one, and return where the next one comes. */
@@ -305,8 +354,6 @@ static inline int32_t *put_column(
     int32_t *to, Block *block, uint64_t hash, const unsigned char *name, size_t length)
 {
     int32_t column;
-    if (block->groups)
-        return put_seen(to, block, (size_t)hash & (block->n_slots - 1));
     if (block->keys) {
         column = number_in(block, hash);
     } else {
@@ -335,37 +382,42 @@ static inline int columns_end(Work *work, const Block *block, const int32_t *to)
     return !block->failed;
 }
 
-static inline const unsigned char *after(const unsigned char *at, const unsigned char *stop)
+/* Add the first `most` runs of each number of characters, from `at` up to `stop`. */
+FOR_EACH_PROCESSOR static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
+                    size_t shortest, size_t longest, size_t most)
 {
-    do
-        at++;
-    while (at < stop && (*at & 0xC0) == 0x80);
-    return at;
-}
-
-/* Add runs of `size` characters from `at` up to `stop`. */
-static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
-                    int size, size_t most)
-{
-    const unsigned char *end = at;
-    for (int n = 0; n < size; n++) {
-        if (end >= stop)
-            return 1;
-        end = after(end, stop);
+    size_t n_bytes = (size_t)(stop - at), n = 0, n_hashes = 0;
+    size_t n_bounds = n_bytes < most + longest ? n_bytes : most + longest - 1;
+    size_t most_hashes = n_bounds * (longest - shortest + 1);
+    if (n_bytes >= SIZE_MAX / 64
+        || !make_room(&work->bounds, (n_bounds + 2) * sizeof(const unsigned char *))
+        || !make_room(&work->hashes, (most_hashes + 1) * sizeof(uint64_t)))
+        return 0;
+    const unsigned char **bounds = (const unsigned char **)work->bounds.bytes;
+    bounds[n++] = at++;
+    for (; at < stop && n <= n_bounds; at++) {
+        bounds[n] = at;
+        n += (*at & 0xC0) != 0x80;
     }
-    if (most > (size_t)(stop - at))
-        most = (size_t)(stop - at);
-    int32_t *to = more_columns(work, most);
+    if (n <= n_bounds)
+        bounds[n++] = stop;
+    uint64_t *hashes = (uint64_t *)work->hashes.bytes;
+    for (size_t size = shortest; size <= longest; size++) {
+        for (size_t i = 0; i + size < n && i < most; i++) {
+            uint64_t hash = hash_of(bounds[i], (size_t)(bounds[i + size] - bounds[i]));
+            hashes[n_hashes++] = hash;
+            expect(block, hash);
+        }
+    }
+    int32_t *to = more_columns(work, n_hashes);
     if (!to)
         return 0;
-    for (size_t n = 0; n < most; n++) {
-        size_t length = (size_t)(end - at);
-        to = put_column(to, block, hash_of(at, length), at, length);
-        if (end >= stop)
-            break;
-        at = after(at, stop);
-        end = after(end, stop);
-    }
+    if (block->groups)
+        return columns_end(work, block, put_seen(to, block, hashes, n_hashes));
+    const uint64_t *hash = hashes;
+    for (size_t size = shortest; size <= longest; size++)
+        for (size_t i = 0; i + size < n && i < most; i++)
+            to = put_column(to, block, *hash++, bounds[i], (size_t)(bounds[i + size] - bounds[i]));
     return columns_end(work, block, to);
 }
 
@@ -374,11 +426,8 @@ static int add_runs_of_word(Work *work, Block *block, const Word *word)
     const unsigned char *start = (const unsigned char *)work->text.bytes + word->start;
     const unsigned char *stop = start + word->length;
     if (word->side == SPACED)
-        return add_runs(work, block, start - 1, stop + 1, RUN_LENGTH, MOST_RUNS);
-    for (int size = 1; size <= LONGEST_UNSPACED_RUN; size++)
-        if (!add_runs(work, block, start, stop, size, SIZE_MAX))
-            return 0;
-    return 1;
+        return add_runs(work, block, start - 1, stop + 1, RUN_LENGTH, RUN_LENGTH, MOST_RUNS);
+    return add_runs(work, block, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
 }
 
 /* Add the runs of a word; they are found once, as words come again and again. */
@@ -411,7 +460,7 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
 }
 
 /* Put the columns of all of a document's terms into `work->columns`, in reading order. */
-static int find_columns(Work *work, Block *block)
+FOR_EACH_PROCESSOR static int find_columns(Work *work, Block *block)
 {
     const unsigned char *text = (const unsigned char *)work->text.bytes;
     const Word *words = (const Word *)work->words.bytes;
@@ -442,7 +491,9 @@ static int find_columns(Work *work, Block *block)
         }
         expect(block, hashes[i]);
     }
-    for (size_t i = 0; i < n_terms; i++) {
+    if (block->groups)
+        to = put_seen(to, block, hashes, n_terms);
+    for (size_t i = 0; !block->groups && i < n_terms; i++) {
         const Word *word = words + i, *last = word + n_together - 1;
         size_t length = last->start + last->length - word->start;
         to = put_column(to, block, hashes[i], text + word->start, length);
@@ -454,70 +505,133 @@ static int find_columns(Work *work, Block *block)
    Counts
    --------------------------------------------------------------------------------------------- */
 
-#define FEW 16 /* that are sorted faster by insertion */
+#define FEW 16                 /* columns that are sorted faster than marked */
+#define HIGHEST (UINT64_C(1) << 63)
+#define MOST_MARKED (1u << 24) /* columns, as there are hash buckets; more are sorted */
 
-/* Sort integers, and return where they are then: in `keys` or in `spare`. */
-static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
+/* Return the place of the lowest bit that is set. */
+static inline uint32_t lowest(uint64_t bits)
 {
-    if (n <= FEW) {
-        for (size_t i = 1; i < n; i++) {
-            uint32_t key = keys[i];
-            size_t j = i;
-            for (; j && keys[j - 1] > key; j--)
-                keys[j] = keys[j - 1];
-            keys[j] = key;
-        }
-        return keys;
+#ifdef __GNUC__
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    return (uint32_t)n_set((bits & (0 - bits)) - 1);
+#endif
+}
+
+/* Make room for the marks of columns up to `last`; 0 if there is no memory. */
+static int make_marks(Work *work, uint32_t last)
+{
+    size_t n_outlines = last / 4096 + 1, size = n_outlines * 64 * sizeof(Group);
+    if (size <= work->marks.size)
+        return 1;
+    if (!make_room(&work->marks, size - work->marks.size)
+        || !make_room(&work->outlines, n_outlines * sizeof(uint64_t) - work->outlines.size))
+        return 0;
+    memset(work->marks.bytes + work->marks.size, 0, size - work->marks.size);
+    work->marks.size = size;
+    work->outlines.size = n_outlines * sizeof(uint64_t);
+    memset(work->outlines.bytes, 0, work->outlines.size);
+    return 1;
+}
+
+/* Mark columns in one pass, and read the marks in order; return how many columns are distinct. */
+FOR_EACH_PROCESSOR static size_t count_by_marks(Work *work, const uint32_t *keys, size_t n, uint32_t last,
+                             int32_t *columns, float *values)
+{
+    Group *groups = (Group *)work->marks.bytes;
+    uint64_t *outlines = (uint64_t *)work->outlines.bytes; /* a bit for each group with marks */
+    uint32_t *repeats = (uint32_t *)work->spare.bytes;
+    size_t n_repeats = 0, n_put = 0;
+    for (size_t i = 0; i < n; i++) {
+        Group *group = groups + keys[i] / 64;
+        uint64_t bit = UINT64_C(1) << keys[i] % 64;
+        repeats[n_repeats] = keys[i];
+        n_repeats += (group->bits & bit) != 0;
+        group->bits |= bit;
+        outlines[keys[i] / 4096] |= UINT64_C(1) << keys[i] / 64 % 64;
     }
-    uint32_t all = 0;
+    for (uint32_t outline = 0; outline <= last / 4096; outline++) {
+        for (; outlines[outline]; outlines[outline] &= outlines[outline] - 1) {
+            uint32_t number = outline * 64 + lowest(outlines[outline]);
+            uint64_t bits = groups[number].bits;
+            groups[number].n_before = n_put;
+            do {
+                columns[n_put++] = (int32_t)(number * 64 + lowest(bits));
+                bits &= bits - 1;
+                /* Whether there is another one, no processor could foresee; a third one is rare. */
+                columns[n_put] = (int32_t)(number * 64 + lowest(bits | HIGHEST));
+                n_put += bits != 0;
+                bits &= bits - 1;
+            } while (bits);
+        }
+    }
+    for (size_t i = 0; i < n_put; i++)
+        values[i] = 1;
+    for (size_t i = 0; i < n_repeats; i++) {
+        const Group *group = groups + repeats[i] / 64;
+        uint64_t bit = UINT64_C(1) << repeats[i] % 64;
+        values[group->n_before + n_set(group->bits & (bit - 1))] += 1;
+    }
     for (size_t i = 0; i < n; i++)
-        all |= keys[i];
-    /* Going over all values of a digit has to be worth it. */
-    const int bits = n < 128 ? 6 : 8;
-    const uint32_t n_values = 1u << bits;
-    for (int shift = 0; shift < 32 && all >> shift; shift += bits) {
-        size_t places[256], before = 0;
-        memset(places, 0, n_values * sizeof *places);
-        for (size_t i = 0; i < n; i++)
-            places[keys[i] >> shift & (n_values - 1)]++;
-        for (uint32_t value = 0; value < n_values; value++) {
-            size_t n_here = places[value];
-            places[value] = before;
-            before += n_here;
-        }
-        for (size_t i = 0; i < n; i++)
-            spare[places[keys[i] >> shift & (n_values - 1)]++] = keys[i];
-        uint32_t *swapped = keys;
-        keys = spare;
-        spare = swapped;
+        groups[keys[i] / 64].bits = 0;
+    return n_put;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t key = *(const uint32_t *)a, other = *(const uint32_t *)b;
+    return (key > other) - (key < other);
+}
+
+/* The same by sorting the columns. */
+static size_t count_by_order(uint32_t *keys, size_t n, int32_t *columns, float *values)
+{
+    size_t n_put = 0;
+    if (n > FEW)
+        qsort(keys, n, sizeof *keys, compare);
+    for (size_t i = 1; n <= FEW && i < n; i++) {
+        uint32_t key = keys[i];
+        size_t j = i;
+        for (; j && keys[j - 1] > key; j--)
+            keys[j] = keys[j - 1];
+        keys[j] = key;
     }
-    return keys;
+    for (size_t i = 0; i < n; i++) {
+        if (i && keys[i - 1] == keys[i]) {
+            values[n_put - 1] += 1;
+            continue;
+        }
+        columns[n_put] = (int32_t)keys[i];
+        values[n_put++] = 1;
+    }
+    return n_put;
 }
 
 /* Return the counts of a document's columns, in ascending order of these. */
 static int put_counts(Work *work, int32_t first_column)
 {
     size_t size = work->columns.size, n = size / sizeof(uint32_t);
-    int64_t n_terms = (int64_t)n;
-    if (!make_room(&work->spare, size) || !make_room(&work->out_columns, size)
+    int64_t n_terms = (int64_t)n, n_put;
+    /* One more, as there has to be a place even for no repeat and no second column. */
+    if (!make_room(&work->spare, size + sizeof(uint32_t))
+        || !make_room(&work->out_columns, size + sizeof(int32_t))
         || !make_room(&work->out_values, size))
         return 0;
     int32_t *columns = (int32_t *)(work->out_columns.bytes + work->out_columns.size);
     float *values = (float *)(work->out_values.bytes + work->out_values.size);
-    int64_t n_put = 0;
-    if (n) {
-        const uint32_t *keys =
-            sorted((uint32_t *)work->columns.bytes, (uint32_t *)work->spare.bytes, n);
-        for (size_t i = 0, first = 0; i < n; i++) {
-            if (i + 1 < n && keys[i + 1] == keys[i])
-                continue;
-            size_t count = i + 1 - first;
-            columns[n_put] = (int32_t)keys[i] + first_column;
-            /* A sum of ones in a float comes no further. */
-            values[n_put++] = (float)(count < 1 << 24 ? count : 1 << 24);
-            first = i + 1;
-        }
-    }
+    uint32_t *keys = (uint32_t *)work->columns.bytes, last = 0;
+    for (size_t i = 0; i < n; i++)
+        last = keys[i] > last ? keys[i] : last;
+    /* A sum of ones in a float comes to 2^24 and no further. */
+    if (n <= FEW || last >= MOST_MARKED)
+        n_put = (int64_t)count_by_order(keys, n, columns, values);
+    else if (make_marks(work, last))
+        n_put = (int64_t)count_by_marks(work, keys, n, last, columns, values);
+    else
+        return 0;
+    for (int64_t i = 0; i < n_put; i++)
+        columns[i] += first_column;
     work->out_columns.size += (size_t)n_put * sizeof(int32_t);
     work->out_values.size += (size_t)n_put * sizeof(float);
     return push(&work->out_lengths, &n_put, sizeof n_put)
@@ -762,6 +876,7 @@ done:
         free_block(blocks + i);
     free(blocks);
     Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare,
+                     &work.marks, &work.outlines, &work.bounds,
                      &work.out_columns, &work.out_values, &work.out_lengths, &work.out_terms,
                      &work.out_words};
     for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
