@@ -134,17 +134,19 @@ static inline size_t look_at(const Work *work, const unsigned char *at, size_t n
 {
     unsigned char first = at[0];
     size_t width = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
-    uint32_t point = width == 1 ? 0 : first & (0xFFu >> (width + 1));
     *side = SPACED;
-    if (width > n_left)
+    if (width == 1 || width > n_left || (at[1] & 0xC0) != 0x80)
         return 1;
-    for (size_t n = 1; n < width; n++) {
-        if ((at[n] & 0xC0) != 0x80)
+    uint32_t point = (first & (0xFFu >> (width + 1))) << 6 | (at[1] & 0x3F);
+    if (width > 2) {
+        if ((at[2] & 0xC0) != 0x80 || (width > 3 && (at[3] & 0xC0) != 0x80))
             return 1;
-        point = point << 6 | (at[n] & 0x3F);
+        point = point << 6 | (at[2] & 0x3F);
+        if (width > 3)
+            point = point << 6 | (at[3] & 0x3F);
     }
     uint32_t plane = point >> 16;
-    if (work->sides && width > 1 && plane <= 16)
+    if (work->sides && plane <= 16)
         *side = work->sides[plane ? N_PLAIN + plane : point];
     return width;
 }
@@ -217,8 +219,10 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
             if (is_apostrophe) {
                 *to++ = '\'';
             } else if (side != BETWEEN) {
-                for (size_t n = 0; n < width; n++)
-                    to[n] = at[n];
+                if (n_left >= 4) /* there is room for more than one character */
+                    memcpy(to, at, 4);
+                else
+                    memcpy(to, at, width);
                 to += width;
             }
         }
@@ -282,6 +286,9 @@ typedef struct {
 #define N_PROBES 4
 #define MOST_KNOWN ((size_t)1 << 14)
 #define MOST_KNOWN_BYTES ((size_t)1 << 21)
+#define COPIED 32 /* bytes at once: most words have up to so many of columns */
+#define SOONER 4  /* words, and words: the tables are larger than the processor's cache */
+#define LATER 8
 
 static inline int32_t number_in(const Block *block, uint64_t hash)
 {
@@ -430,6 +437,33 @@ static int add_runs_of_word(Work *work, Block *block, const Word *word)
     return add_runs(work, block, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
 }
 
+/* Have the processor fetch what is known of a word, or, of a sooner one, its columns. */
+static inline void expect_known(const Block *block, const Word *word, int is_sooner)
+{
+#ifdef __GNUC__
+    const Known *known = block->known + ((size_t)word->hash & (block->n_known - 1));
+    if (!is_sooner)
+        __builtin_prefetch(known);
+    else if (known->hash == word->hash)
+        __builtin_prefetch(block->known_columns.bytes + known->first);
+#else
+    (void)block, (void)word, (void)is_sooner;
+#endif
+}
+
+/* Add columns that are followed by room for `COPIED` more, as must be the place where they go. */
+static inline int add_columns(Work *work, const char *columns, size_t size)
+{
+    if (size + COPIED > work->columns.room - work->columns.size
+        && !make_room(&work->columns, size + COPIED))
+        return 0;
+    char *to = work->columns.bytes + work->columns.size;
+    for (size_t n = 0; n < size; n += COPIED)
+        memcpy(to + n, columns + n, COPIED);
+    work->columns.size += size;
+    return 1;
+}
+
 /* Add the runs of a word; they are found once, as words come again and again. */
 static int add_known_runs(Work *work, Block *block, const Word *word)
 {
@@ -438,8 +472,8 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
     for (int n = 0; block->n_known && n < N_PROBES; n++) {
         Known *known = block->known + ((slot + (size_t)n) & mask);
         if (known->hash == word->hash)
-            return push(&work->columns, block->known_columns.bytes + known->first,
-                        (size_t)known->n_columns * sizeof(int32_t));
+            return add_columns(work, block->known_columns.bytes + known->first,
+                               (size_t)known->n_columns * sizeof(int32_t));
         if (!known->hash) {
             free_slot = known;
             break;
@@ -452,7 +486,8 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
     if (free_slot && block->known_columns.size + size <= MOST_KNOWN_BYTES) {
         Known known = {word->hash, (uint32_t)block->known_columns.size,
                        (uint32_t)(size / sizeof(int32_t))};
-        if (!push(&block->known_columns, work->columns.bytes + before, size))
+        if (!push(&block->known_columns, work->columns.bytes + before, size)
+            || !make_room(&block->known_columns, COPIED))
             return 0;
         *free_slot = known;
     }
@@ -469,9 +504,14 @@ FOR_EACH_PROCESSOR static int find_columns(Work *work, Block *block)
     if (block->kind == LEAD && n_words > N_LEAD)
         n_words = N_LEAD;
     if (block->kind == CHARACTERS) {
-        for (size_t i = 0; i < n_words; i++)
+        for (size_t i = 0; i < n_words; i++) {
+            if (block->n_known && i + LATER < n_words)
+                expect_known(block, words + i + LATER, 0);
+            if (block->n_known && i + SOONER < n_words)
+                expect_known(block, words + i + SOONER, 1);
             if (!add_known_runs(work, block, words + i))
                 return 0;
+        }
         return 1;
     }
     size_t n_together = block->kind == BIGRAMS ? 2 : 1;
