@@ -129,26 +129,38 @@ static inline uint64_t hash_of(const unsigned char *at, size_t length)
     return hash ? hash : 1;
 }
 
-/* Return the number of bytes of the first character, and say which side it is on. */
+/* Return which side a character is on that has more than one byte. */
+static inline int side_of(const Work *work, uint32_t point)
+{
+    uint32_t plane = point >> 16;
+    return work->sides && plane <= 16 ? work->sides[plane ? N_PLAIN + plane : point] : SPACED;
+}
+
+/* Return the number of bytes of the first character, and say which side it is on.
+
+   Each number has its own branch, so that a processor that foresees it need not wait for it. */
 static inline size_t look_at(const Work *work, const unsigned char *at, size_t n_left, int *side)
 {
-    unsigned char first = at[0];
-    size_t width = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+    uint32_t first = at[0];
     *side = SPACED;
-    if (width == 1 || width > n_left || (at[1] & 0xC0) != 0x80)
+    if (n_left < 2 || first < 0xC0 || (at[1] & 0xC0) != 0x80)
         return 1;
-    uint32_t point = (first & (0xFFu >> (width + 1))) << 6 | (at[1] & 0x3F);
-    if (width > 2) {
-        if ((at[2] & 0xC0) != 0x80 || (width > 3 && (at[3] & 0xC0) != 0x80))
-            return 1;
-        point = point << 6 | (at[2] & 0x3F);
-        if (width > 3)
-            point = point << 6 | (at[3] & 0x3F);
+    uint32_t second = at[1] & 0x3F;
+    if (first < 0xE0) {
+        *side = side_of(work, (first & 0x1F) << 6 | second);
+        return 2;
     }
-    uint32_t plane = point >> 16;
-    if (work->sides && plane <= 16)
-        *side = work->sides[plane ? N_PLAIN + plane : point];
-    return width;
+    if (n_left < 3 || (at[2] & 0xC0) != 0x80)
+        return 1;
+    uint32_t third = at[2] & 0x3F;
+    if (first < 0xF0) {
+        *side = side_of(work, (first & 0x0F) << 12 | second << 6 | third);
+        return 3;
+    }
+    if (n_left < 4 || (at[3] & 0xC0) != 0x80)
+        return 1;
+    *side = side_of(work, (first & 0x07) << 18 | second << 12 | third << 6 | (at[3] & 0x3F));
+    return 4;
 }
 
 /* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
