@@ -21,7 +21,13 @@ from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
 from slugline.text.features import Features
 from slugline.text.terms import KINDS
 from slugline.text.vocabulary import Vocabulary
-from slugline.text.words import ChunkSizes, character_classes, normalize_text
+from slugline.text.words import (
+    TRANSLATION,
+    ChunkSizes,
+    character_classes,
+    find_words,
+    normalize_text,
+)
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -226,6 +232,29 @@ def test_columns_are_never_looked_up_where_there_are_none(
     blocks = (("words", 1024, columns, None, 0, groups, -1, 0),)
     found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, blocks)
     assert set(np.frombuffer(found, dtype=np.int32)) <= set(columns)
+
+
+@needs_kernel
+@pytest.mark.parametrize("last", [40, 3000, 1 << 20, (1 << 24) - 1, 1 << 24, (1 << 31) - 1])
+def test_columns_are_counted_in_order_however_large_they_are(last: int) -> None:
+    rng = np.random.default_rng(last)
+    table = rng.integers(0, last, 64, dtype=np.int32, endpoint=True)
+    table[:2] = last, max(last - 1, 0)
+    documents = [rng.integers(1, 400, size).tolist() for size in (0, 1, 16, 17, 900, 5)]
+    texts = [" ".join(map(str, numbers)) for numbers in documents]
+    read = KernelCounter().read(texts, ("words",))
+    columns, values, lengths, *_ = counting.kernel.count(
+        *read[:2], TRANSLATION, None, (("words", 64, table, None, 0, None, -1, 0),)
+    )
+    hashes = [find_words([text]).hashes % np.uint64(64) for text in texts]
+    expected = [np.unique(table[buckets], return_counts=True) for buckets in hashes]
+    np.testing.assert_array_equal(
+        np.frombuffer(columns, dtype=np.int32), np.concatenate([c for c, _ in expected])
+    )
+    np.testing.assert_array_equal(
+        np.frombuffer(values, dtype=np.float32), np.concatenate([n for _, n in expected])
+    )
+    assert np.frombuffer(lengths, dtype=np.int64).tolist() == [len(c) for c, _ in expected]
 
 
 SLOTS = np.full(4, -1, dtype=np.int32)

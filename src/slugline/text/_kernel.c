@@ -29,9 +29,9 @@
 
 /* Of what takes long, there is a version for newer processors, with the same results. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
+#define FOR_WIDE_REGISTERS __attribute__((target_clones("avx2", "default")))
 #else
-#define FOR_EACH_PROCESSOR
+#define FOR_WIDE_REGISTERS
 #endif
 
 /* ------------------------------------------------------------------------------------------------
@@ -353,19 +353,19 @@ static inline uint64_t n_set(uint64_t bits)
 static inline int32_t *put_seen(int32_t *to, const Block *block, const uint64_t *hashes, size_t n)
 {
     const Group *groups = block->groups;
-    const int32_t *columns = block->columns;
-    const uint64_t last = block->n_slots - 1, n_listed = block->n_listed;
+    const uint64_t most = block->n_slots - 1;
+    size_t n_seen = 0;
     for (size_t i = 0; i < n; i++) {
-        uint64_t bucket = hashes[i] & last;
+        uint64_t bucket = hashes[i] & most;
         Group group = groups[bucket / 64];
-        uint64_t bits = group.bits >> bucket % 64;
         uint64_t number = group.n_before + n_set(group.bits & ((UINT64_C(1) << bucket % 64) - 1));
-        if (number >= n_listed) /* only if none of what follows has a column */
-            continue;
-        *to = columns[number];
-        to += bits & 1; /* which no processor could foresee */
+        to[n_seen] = (int32_t)number;
+        /* Whether it is there, no processor could foresee. */
+        n_seen += (group.bits >> bucket % 64 & 1) & (number < block->n_listed);
     }
-    return to;
+    for (size_t i = 0; i < n_seen; i++)
+        to[i] = block->columns[(uint32_t)to[i]];
+    return to + n_seen;
 }
 
 /* Write a term's column, if it has one, and return where the next one comes. */
@@ -402,7 +402,7 @@ static inline int columns_end(Work *work, const Block *block, const int32_t *to)
 }
 
 /* Add the first `most` runs of each number of characters, from `at` up to `stop`. */
-FOR_EACH_PROCESSOR static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
+FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
                     size_t shortest, size_t longest, size_t most)
 {
     size_t n_bytes = (size_t)(stop - at), n = 0, n_hashes = 0;
@@ -507,7 +507,7 @@ static int add_known_runs(Work *work, Block *block, const Word *word)
 }
 
 /* Put the columns of all of a document's terms into `work->columns`, in reading order. */
-FOR_EACH_PROCESSOR static int find_columns(Work *work, Block *block)
+FOR_WIDE_REGISTERS static int find_columns(Work *work, Block *block)
 {
     const unsigned char *text = (const unsigned char *)work->text.bytes;
     const Word *words = (const Word *)work->words.bytes;
@@ -588,7 +588,7 @@ static int make_marks(Work *work, uint32_t last)
 }
 
 /* Mark columns in one pass, and read the marks in order; return how many columns are distinct. */
-FOR_EACH_PROCESSOR static size_t count_by_marks(Work *work, const uint32_t *keys, size_t n, uint32_t last,
+FOR_WIDE_REGISTERS static size_t count_by_marks(Work *work, const uint32_t *keys, size_t n, uint32_t last,
                              int32_t *columns, float *values)
 {
     Group *groups = (Group *)work->marks.bytes;
