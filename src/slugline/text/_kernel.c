@@ -20,6 +20,7 @@
 /* As in terms.py. */
 #define N_LEAD 48
 #define RUN_LENGTH 4
+#define MOST_PLAIN 64 /* bytes of a word that are looked at together */
 #define MOST_RUNS 99 /* of a word, which is looked at up to its 100th character */
 #define LONGEST_UNSPACED_RUN 4
 
@@ -401,6 +402,16 @@ static inline int columns_end(Work *work, const Block *block, const int32_t *to)
     return !block->failed;
 }
 
+/* Return whether all of some bytes are ASCII; 8 bytes after the last one must be readable. */
+static inline int are_ascii(const unsigned char *at, size_t n)
+{
+    uint64_t all = 0;
+    for (; n >= 8; at += 8, n -= 8)
+        all |= load(at);
+    all |= load(at) & ((UINT64_C(1) << 8 * n) - 1);
+    return !(all & UINT64_C(0x8080808080808080));
+}
+
 /* Add the first `most` runs of each number of characters, from `at` up to `stop`. */
 FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
                     size_t shortest, size_t longest, size_t most)
@@ -412,6 +423,18 @@ FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned 
         || !make_room(&work->bounds, (n_bounds + 2) * sizeof(const unsigned char *))
         || !make_room(&work->hashes, (most_hashes + 1) * sizeof(uint64_t)))
         return 0;
+    uint64_t *hashes = (uint64_t *)work->hashes.bytes;
+    if (block->groups && shortest == longest && longest < 8 && n_bytes <= MOST_PLAIN
+        && are_ascii(at, n_bytes)) { /* the usual case, faster */
+        uint64_t end = UINT64_C(1) << 8 * longest;
+        for (; n_hashes + longest <= n_bytes && n_hashes < most; n_hashes++) {
+            uint64_t hash = mix((load(at + n_hashes) & (end - 1)) | end * 0xFF);
+            hashes[n_hashes] = hash ? hash : 1;
+            expect(block, hashes[n_hashes]);
+        }
+        int32_t *to = more_columns(work, n_hashes);
+        return to && columns_end(work, block, put_seen(to, block, hashes, n_hashes));
+    }
     const unsigned char **bounds = (const unsigned char **)work->bounds.bytes;
     bounds[n++] = at++;
     for (; at < stop && n <= n_bounds; at++) {
@@ -420,7 +443,6 @@ FOR_WIDE_REGISTERS static int add_runs(Work *work, Block *block, const unsigned 
     }
     if (n <= n_bounds)
         bounds[n++] = stop;
-    uint64_t *hashes = (uint64_t *)work->hashes.bytes;
     for (size_t size = shortest; size <= longest; size++) {
         for (size_t i = 0; i + size < n && i < most; i++) {
             uint64_t hash = hash_of(bounds[i], (size_t)(bounds[i + size] - bounds[i]));
@@ -603,9 +625,11 @@ FOR_WIDE_REGISTERS static size_t count_by_marks(Work *work, const uint32_t *keys
         group->bits |= bit;
         outlines[keys[i] / 4096] |= UINT64_C(1) << keys[i] / 64 % 64;
     }
-    for (uint32_t outline = 0; outline <= last / 4096; outline++) {
-        for (; outlines[outline]; outlines[outline] &= outlines[outline] - 1) {
-            uint32_t number = outline * 64 + lowest(outlines[outline]);
+    for (uint32_t first = 0; first <= last / 64; first += 64) {
+        uint64_t outline = outlines[first / 64];
+        outlines[first / 64] = 0;
+        for (; outline; outline &= outline - 1) {
+            uint32_t number = first + lowest(outline);
             uint64_t bits = groups[number].bits;
             groups[number].n_before = n_put;
             do {

@@ -17,7 +17,6 @@ import functools
 import itertools
 import re
 import struct
-import sys
 import unicodedata
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -58,8 +57,8 @@ _WIDE_SPACE = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _APOSTROPHE = "\u2019"
-# Characters of the first plane, and planes in all.
-_N_PLAIN, _N_PLANES = 0x10000, 17
+# Characters of the first plane, of those with combining marks, and planes in all.
+_N_PLAIN, _N_WITH_MARKS, _N_PLANES = 0x10000, 0x20000, 17
 # Marks on a character in Unicode's stream-safe text format, far more than any language has; and a
 # length up to which sorting marks is fast however many they are.
 _MOST_MARKS, _MOST_UNSEEN = 30, 1000
@@ -108,13 +107,13 @@ def normalize_nfc(text: str) -> str:
 def _longest_mark_run(text: str) -> int:
     """Return the largest number of combining marks in a row."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    others = np.flatnonzero(~_is_combining()[points])
+    others = np.flatnonzero(~_is_combining()[np.minimum(points, _N_WITH_MARKS - 1)])
     return int(np.diff(others, prepend=-1, append=len(points)).max()) - 1
 
 
 @functools.cache
 def _is_combining() -> Mask:
-    return np.array([unicodedata.combining(chr(n)) > 0 for n in range(sys.maxunicode + 1)])
+    return np.fromiter(map(unicodedata.combining, map(chr, range(_N_WITH_MARKS))), dtype=bool)
 
 
 @functools.cache
