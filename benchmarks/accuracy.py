@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
-from data import NAMES, load
+from data import NAMES, expand, load
 from measure import median_seconds, medians, run_child, seconds, table
 from slugline import Corpus, TopicClassifier
 from slugline.evaluation.probabilities import calibration_error
@@ -164,6 +164,7 @@ def compare(
     sets: Sequence[str] = NAMES, classifiers: Sequence[str] = tuple(CLASSIFIERS), runs: int = 3
 ) -> str:
     """Fit, test and time all classifiers on all sets, in fresh processes."""
+    sets = expand(sets)
     results = _run_all(sets, classifiers, runs)
     shown = [name for name in CLASSIFIERS if any(name == known for known, _ in results)]
     # The number of threads doesn't show in answers.

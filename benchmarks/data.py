@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,34 @@ NAMES = (
     *("ag_news", "hint3-powerplay11", "ohsumed", "stackoverflow", "webkb"),
     *(f"sib200-{language}" for language in LANGUAGES),
 )
+#: Sets of two topics, of fifty, and in languages that `use` was not trained on.
+MORE_LANGUAGES = ("hu", "ka", "sw", "ta", "ti", "ur")
+MORE_NAMES = ("subj", "custrev", "trec50", *(f"sib200-{language}" for language in MORE_LANGUAGES))
+#: Two topics of a larger set, for `load`.
+PAIRS = (
+    *("trec:ENTY+DESC", "trec:HUM+LOC", "trec:DESC+NUM"),
+    *("20ng:alt.atheism+talk.religion.misc", "20ng:sci.med+sci.space"),
+    *("ag_news:1+2", "ag_news:3+4", "ohsumed:C04+C14", "ohsumed:C10+C23"),
+)
+
+#: Lists of sets by a name, for options.
+LISTS = {"known": NAMES, "more": MORE_NAMES, "pairs": PAIRS}
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """Return names of sets, where the name of a list stands for all of its sets."""
+    return [member for name in names for member in LISTS.get(name, (name,))]
 
 
 def load(name: str) -> tuple[Corpus, Corpus]:
-    """Return the training and the test documents of a set."""
+    """Return the training and the test documents of a set, or of the topics after a colon."""
+    name, _, wanted = name.partition(":")
+    if wanted:
+        topics = wanted.split("+")
+        train, test = (
+            select(corpus, np.flatnonzero(np.isin(corpus.topics, topics))) for corpus in load(name)
+        )
+        return train, test
     if name.startswith("reuters"):
         splits = load_splits(name)
         return splits["train"], splits["test"]

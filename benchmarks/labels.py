@@ -13,10 +13,11 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
 from accuracy import CLASSIFIERS, LABELS
-from data import NAMES, load, select
+from data import LANGUAGES, MORE_LANGUAGES, NAMES, expand, load, select
 from measure import map_processes, table
 from slugline import TopicClassifier
 from slugline.corpus.splits import hold_out, rank_within_topics
+from slugline.evaluation.probabilities import calibration_error, chance_error, reliability_curve
 from slugline.experiment.suggest import suggest
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -25,16 +26,42 @@ from slugline.text.features import Features
 # Accuracy by labels per topic ---------------------------------------------------------------------
 
 LABELS_PER_TOPIC = (5, 10, 20, 50)
-COMPARED = ("a", "b", "default", "encoder")
+#: Classifiers of `accuracy`, or names of encoders: use, e5, or "use,e5" for both.
+COMPARED = ("a", "b", "default", "use")
 # On long texts (b) would take an hour for more; all classifiers are tested on the same ones.
 N_DRAWS, N_TESTED = 5, 1000
+#: Sets whose means are compared, as far as they are measured.
+GROUPS = {
+    "short English texts": (
+        *("trec", "banking77", "stackoverflow", "ag_news", "hint3-powerplay11", "sib200-en"),
+        *("trec50", "subj", "custrev"),
+    ),
+    "SIB-200": tuple(f"sib200-{language}" for language in (*LANGUAGES, *MORE_LANGUAGES)),
+    "languages that use doesn't know": tuple(
+        f"sib200-{language}" for language in ("hi", *MORE_LANGUAGES)
+    ),
+}
 
 
 class Mean(NamedTuple):
-    """Means over draws; without probabilities, the second is NaN."""
+    """Means over draws; without probabilities, all but the first are NaN.
+
+    Attributes
+    ----------
+    accuracy : float
+    probability : float
+        Of the answers.
+    calibration, chance : float
+        The calibration error of a draw's answers, and the one that chance alone would make.
+    pooled : float
+        The calibration error of the answers of all draws together.
+    """
 
     accuracy: float
-    probability: float
+    probability: float = math.nan
+    calibration: float = math.nan
+    chance: float = math.nan
+    pooled: float = math.nan
 
 
 #: By set, classifier and labels per topic.
@@ -48,6 +75,7 @@ def few(
     draws: int = N_DRAWS,
 ) -> str:
     """Accuracy on test documents with 5 to 50 labels per topic, beside scikit-learn."""
+    sets = expand(sets)
     jobs = [(name, classifier) for name in sets for classifier in classifiers]
     measure = partial(_mean_over_draws, labels=labels, n_draws=draws)
     rows = map_processes(measure, *zip(*jobs, strict=True))
@@ -60,8 +88,12 @@ def few(
         f"Accuracy on at most {N_TESTED:,} test documents, mean of {draws} draws of so many labels "
         "a topic from the training documents; a topic with fewer documents gives all. The mean "
         "probability of the answers should be the accuracy.\n",
-        _mean_table(means, classifiers, labels),
+        _mean_table(means, sets, classifiers, labels, "the sets"),
     ]
+    for group, names in GROUPS.items():
+        measured = [name for name in names if name in sets]
+        if measured and len(measured) < len(sets):
+            parts += ["", _mean_table(means, measured, classifiers, labels, group)]
     for n in labels:
         parts += [f"\n#### {n} labels per topic\n", _set_table(means, sets, classifiers, n)]
     return "\n".join(parts)
@@ -70,6 +102,14 @@ def few(
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
     return np.flatnonzero(rank_within_topics(topics, seed) < n)
+
+
+def _make(name: str) -> Any:
+    return CLASSIFIERS[name]() if name in CLASSIFIERS else TopicClassifier(encoder=name, n_jobs=1)
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, f"Slugline, {name}")
 
 
 def _mean_over_draws(
@@ -81,50 +121,68 @@ def _mean_over_draws(
     topics = np.array([test.topics[i] for i in tested])
     means = []
     for n in labels:
-        scores = []
+        rights, probabilities = [], []
         for seed in range(n_draws):
             rows = draw(train.topics, n, seed)
-            classifier = CLASSIFIERS[classifier_name]()
+            classifier = _make(classifier_name)
             classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
-            is_right = np.array(classifier.predict(texts)) == topics
-            probability = math.nan
+            rights.append(np.array(classifier.predict(texts)) == topics)
             if hasattr(classifier, "predict_proba"):
-                probability = classifier.predict_proba(texts).max(axis=1).mean()
-            scores.append((is_right.mean(), probability))
-        means.append(Mean(*map(float, np.mean(scores, axis=0))))
+                probabilities.append(classifier.predict_proba(texts).max(axis=1))
+        means.append(_mean(rights, probabilities))
     return means
 
 
-def _mean_table(means: Means, classifiers: Sequence[str], labels: Sequence[int]) -> str:
-    """Return the means over the sets, and the lead over (b)."""
-    sets = {name for name, _, _ in means}
+def _mean(rights: Sequence[np.ndarray], probabilities: Sequence[np.ndarray]) -> Mean:
+    accuracy = float(np.mean(rights))
+    if not probabilities:
+        return Mean(accuracy)
+    draws = list(zip(probabilities, rights, strict=True))
+    return Mean(
+        accuracy,
+        float(np.mean(probabilities)),
+        float(np.mean([calibration_error(*pair) for pair in draws])),
+        float(np.mean([chance_error(reliability_curve(*pair)) for pair in draws])),
+        calibration_error(np.concatenate(probabilities), np.concatenate(rights)),
+    )
+
+
+def _mean_table(
+    means: Means, sets: Sequence[str], classifiers: Sequence[str], labels: Sequence[int], group: str
+) -> str:
+    """Return the means over sets, the leads over (b) and words alone, and calibration errors."""
 
     def mean(classifier: str, n: int, what: str = "accuracy") -> float:
         return sum(getattr(means[name, classifier, n], what) for name in sets) / len(sets)
 
     ours = [name for name in classifiers if name not in ("a", "b")]
-    rows = [[LABELS[name], *(f"{mean(name, n):.3f}" for n in labels)] for name in classifiers]
-    rows += [
-        [f"{LABELS[name]}, over (b), points"]
-        + [f"{100 * (mean(name, n) - mean('b', n)):+.1f}" for n in labels]
-        for name in ours
-        if "b" in classifiers
-    ]
-    rows += [
-        [
-            f"{LABELS[name]}, mean probability",
-            *(f"{mean(name, n, 'probability'):.3f}" for n in labels),
+    rows = [[_label(name), *(f"{mean(name, n):.3f}" for n in labels)] for name in classifiers]
+    for base in ("b", "default"):
+        over = "(b)" if base == "b" else "words alone"
+        rows += [
+            [f"{_label(name)}, over {over}, points"]
+            + [f"{100 * (mean(name, n) - mean(base, n)):+.1f}" for n in labels]
+            for name in ours
+            if base in classifiers and name != base
         ]
-        for name in ours
-    ]
-    return table(["mean of the sets, labels per topic", *map(str, labels)], rows)
+    for title, what in (
+        ("mean probability", "probability"),
+        ("calibration error of a draw", "calibration"),
+        ("calibration error of a draw by chance", "chance"),
+        ("calibration error of all draws together", "pooled"),
+    ):
+        rows += [
+            [f"{_label(name)}, {title}", *(f"{mean(name, n, what):.3f}" for n in labels)]
+            for name in ours
+        ]
+    return table([f"mean of {group} ({len(sets)}), labels per topic", *map(str, labels)], rows)
 
 
 def _set_table(means: Means, sets: Sequence[str], classifiers: Sequence[str], n: int) -> str:
     """Return a row for each set; the last column is the default over the best of (a) and (b)."""
     others = [name for name in classifiers if name in ("a", "b")]
     is_compared = bool(others) and "default" in classifiers
-    header = ["", *(LABELS[name] for name in classifiers), *(["default over best"] * is_compared)]
+    header = ["", *map(_label, classifiers), *(["default over best"] * is_compared)]
     rows = []
     for name in sets:
         row = [f"{means[name, classifier, n].accuracy:.3f}" for classifier in classifiers]
