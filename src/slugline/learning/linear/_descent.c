@@ -22,6 +22,7 @@
 
 /* Weights are read at random, so that they are prefetched this many entries ahead. */
 #define AHEAD 12
+#define AT_ONCE 4 /* terms of a row */
 #define LINE 64 /* bytes of a cache line */
 
 #if defined(__GNUC__)
@@ -29,6 +30,12 @@
 #else
 #define prefetch(place) ((void)(place))
 #endif
+
+/* What is read at random of a column, together, as each place that is read takes as long. */
+typedef struct {
+    int32_t number; /* among the columns that the minibatch names, or UNNAMED */
+    float sum, rate;
+} Term;
 
 typedef struct {
     /* Rows: values, their columns, and where each row starts. */
@@ -49,8 +56,9 @@ typedef struct {
     /* Of the minibatch: a row of scores, then of slopes, for each of its rows. */
     float *slopes, *common;
     float *scores; /* of one row */
-    /* Of the minibatch: which columns it names, the number of each among them, and gradients. */
-    int32_t *number, *named;
+    Term *terms; /* one for each column */
+    /* Of the minibatch: which columns it names, and gradients. */
+    int32_t *named;
     size_t n_named, room;
     float *gradients;
 } Workspace;
@@ -105,12 +113,22 @@ static int score(const Workspace *work, int64_t row, float *restrict scores)
         if (work->columns[i] < 0 || (size_t)work->columns[i] >= work->n_columns)
             return 0;
     memset(scores, 0, n * sizeof *scores);
-    for (int64_t i = start; i < end; i++) {
-        int32_t column = work->columns[i];
-        if (i + AHEAD < end)
-            prefetch_weights(work->weights + (size_t)work->columns[i + AHEAD] * n, n);
-        add(scores, work->weights + (size_t)column * n, work->values[i], n);
+    int64_t i = start;
+    for (; i + AT_ONCE <= end; i += AT_ONCE) { /* scores are loaded and stored as often less */
+        const float *const weights = work->weights, *const values = work->values + i;
+        const int32_t *columns = work->columns + i;
+        const float *restrict a = weights + (size_t)columns[0] * n;
+        const float *restrict b = weights + (size_t)columns[1] * n;
+        const float *restrict c = weights + (size_t)columns[2] * n;
+        const float *restrict d = weights + (size_t)columns[3] * n;
+        float by_a = values[0], by_b = values[1], by_c = values[2], by_d = values[3];
+        for (int64_t later = i + AHEAD; later < i + AHEAD + AT_ONCE && later < end; later++)
+            prefetch_weights(weights + (size_t)work->columns[later] * n, n);
+        for (size_t k = 0; k < n; k++)
+            scores[k] = scores[k] + by_a * a[k] + by_b * b[k] + by_c * c[k] + by_d * d[k];
     }
+    for (; i < end; i++)
+        add(scores, work->weights + (size_t)work->columns[i] * n, work->values[i], n);
     for (size_t i = 0; i < n; i++)
         scores[i] += work->biases[i];
     return 1;
@@ -181,13 +199,14 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
     for (int64_t i = start; i < end; i++) {
         int32_t column = work->columns[i];
         if (i + AHEAD < end)
-            prefetch(work->number + work->columns[i + AHEAD]);
-        if (work->number[column] == UNNAMED) {
+            prefetch(work->terms + work->columns[i + AHEAD]);
+        Term *term = work->terms + column;
+        if (term->number == UNNAMED) {
             memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
-            work->number[column] = (int32_t)work->n_named;
+            term->number = (int32_t)work->n_named;
             work->named[work->n_named++] = column;
         }
-        add(work->gradients + (size_t)work->number[column] * n, slope, work->values[i], n);
+        add(work->gradients + (size_t)term->number * n, slope, work->values[i], n);
     }
     return 1;
 }
@@ -203,13 +222,13 @@ static void move(Workspace *work, size_t n_rows)
         if (k + AHEAD < work->n_named) {
             int32_t later = work->named[k + AHEAD];
             prefetch_weights(work->weights + (size_t)later * n, n);
-            prefetch(work->sums + later);
-            prefetch(work->rates + later);
+            prefetch(work->terms + later);
         }
-        float rate = rate_after(gradient, n, work->sums + column, work->rates[column]);
+        Term *term = work->terms + column;
+        float rate = rate_after(gradient, n, &term->sum, term->rate);
         for (size_t i = 0; i < n; i++)
             weights[i] -= gradient[i] * rate;
-        work->number[column] = UNNAMED;
+        term->number = UNNAMED;
     }
     work->n_named = 0;
     /* The biases are the weights of a term that every document has. */
@@ -252,13 +271,17 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
     work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
     work->common = malloc(n * sizeof(float));
     work->scores = malloc(n * sizeof(float));
-    work->number = malloc(work->n_columns * sizeof(int32_t) + 1);
-    int done = work->slopes && work->common && work->scores && work->number ? DONE : NO_MEMORY;
-    for (size_t i = 0; work->number && i < work->n_columns; i++)
-        work->number[i] = UNNAMED;
+    work->terms = malloc(work->n_columns * sizeof(Term) + 1);
+    int done = work->slopes && work->common && work->scores && work->terms ? DONE : NO_MEMORY;
+    for (size_t i = 0; work->terms && i < work->n_columns; i++) {
+        Term term = {UNNAMED, work->sums[i], work->rates[i]};
+        work->terms[i] = term;
+    }
     for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
         done = step(work, rows, (size_t)sizes[i]);
-    void *memory[] = {work->slopes, work->common, work->scores, work->number, work->named, work->gradients};
+    for (size_t i = 0; work->terms && i < work->n_columns; i++)
+        work->sums[i] = work->terms[i].sum;
+    void *memory[] = {work->slopes, work->common, work->scores, work->terms, work->named, work->gradients};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
