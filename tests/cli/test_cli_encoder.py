@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -64,6 +65,28 @@ def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Pat
     again = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
     assert again["encoder"] is None
     assert "encoder" not in (tmp_path / "b.html").read_text()
+
+
+def test_the_share_of_texts_that_need_the_encoder_is_shown(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, known = [], Use()
+    monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: known)
+    for row in range(300):
+        for number, (topic, words) in enumerate(WORDS.items()):
+            word = hashlib.sha256(b"%d %d" % (row, number)).hexdigest()[:8]
+            known.meanings = {**known.meanings, word: number}
+            # Two thirds have a word of their topic beside one that stands nowhere else.
+            lines.append(f"{'' if row < 100 else words[0]} {word},{topic}")
+    (tmp_path / "sure.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
+    train = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "--json", "-q")
+    encoded = json.loads(train.out)["encoder"]["encoded_share"]
+    assert 0 < encoded < 0.5
+    printed = run("train", "sure.csv", "--encoder", "use", "-o", "a.slug", "-q").out
+    assert f"{encoded:.2f}  share of texts that need use; words alone answer the others" in printed
+    assert f"in doubt, {round(100 * encoded)} % of the held-out" in run("info", "a.slug").out
+    assert run("check", "a.slug", "sure.csv", "-q").out.startswith("a.slug: identical")
+    assert "The encoder reads only the" in (tmp_path / "a.html").read_text()
 
 
 def test_other_commands_read_such_a_model(run: Run, few_csv: Path) -> None:

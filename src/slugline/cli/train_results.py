@@ -206,6 +206,9 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     if fitted.dense is not None:
         encoder = fitted.dense.encoder.name
         yield "encoder", f"{fitted.dense.share:.2f}", f"share of the scores' spread, from {encoder}"
+        if (cascade := fitted.dense.cascade) is not None:
+            said = f"share of texts that need {encoder}; words alone answer the others"
+            yield "encoded", f"{cascade.encoded_share:.2f}", said
     if fitted.descriptions:
         yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
     if fitted.tuning is not None:

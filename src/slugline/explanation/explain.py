@@ -166,7 +166,7 @@ def explain(
     shares, encoder_shares = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
     places = attribution.attribute_to_words(words, fitted.features, answer.X.indices, shares)
-    if split_encoder and fitted.dense is not None and len(words):
+    if split_encoder and fitted.dense is not None and encoder_shares and len(words):
         weights = fitted.dense.weights.astype(np.float64) @ factors
         by_part = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
         places = attribution.merge_attributions([places, by_part])
@@ -227,11 +227,11 @@ class _Answer:
     """A model's row, scores and probabilities of one text."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
-        self.X = fitted.features.transform([text])
+        self.X, words = fitted.features.read([text])
         scores = fitted.learner.decision_function(self.X)
-        if fitted.dense is None:
-            proba = fitted.learner.predict_proba(self.X)
-        else:
+        proba = fitted.learner.predict_proba(self.X)
+        self.encoded: F64 | None = None  # the encoder's row, if it counts for this text
+        if fitted.dense is not None and fitted.dense.needs_encoder(proba, words)[0]:
             encoded = fitted.dense.rows([text], fitted.features.n_jobs)
             self.encoded = encoded[0].astype(np.float64)
             scores = fitted.dense.add_scores(scores, encoded)
@@ -247,7 +247,7 @@ def _shares(
 ) -> tuple[F64, float]:
     """Return the shares of columns and of an encoder in the score, and the bias."""
     shares, bias = parts.shares(factors), float(parts.base @ factors)
-    if fitted.dense is not None:
+    if fitted.dense is not None and answer.encoded is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
         shares = np.append(factor * shares, answer.encoded @ weights @ factors)
         bias = factor * bias + float(fitted.dense.biases @ factors)

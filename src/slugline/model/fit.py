@@ -37,7 +37,7 @@ from slugline.learning.calibration import (
     log_odds,
 )
 from slugline.learning.encoder.encoder import CheckedEncoder
-from slugline.learning.encoder.head import DenseHead
+from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
@@ -449,7 +449,15 @@ def _dense_head(
     n_copies = Counter([*texts, *settings.descriptions.values()])
     alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
     is_alone = np.array(alone, dtype=bool)
-    return dense, (judged[is_alone], dense.predict_proba(scores[is_alone]))
+    judged, proba = judged[is_alone], dense.predict_proba(scores[is_alone])
+    if learner.multilabel or len(np.unique(labels)) < len(topics):  # some are only described
+        return dense, (judged, proba)
+    by_words = learner.calibration.proba(learner.left_out_[1][is_alone])
+    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
+    if cascade is not None:
+        is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
+        proba[is_sure] = by_words[is_sure]
+    return replace(dense, cascade=cascade), (judged, proba)
 
 
 def _encode_all(

@@ -201,8 +201,13 @@ class Fitted:
         return list(map(tuple, lists))
 
     def decision_function(self, X: Iterable[str]) -> F32:
-        """Return scores, shape (n_documents, n_topics); the topic has the largest."""
-        return self._scores(X)[0]
+        """Return scores, shape (n_documents, n_topics); the topic has the largest.
+
+        Those of texts that an encoder need not read are scores of words alone.
+        """
+        if self.dense is not None:
+            return self._with_encoder(self.dense, X)[0]
+        return self._answer(self.learner.decision_function, X)[0]
 
     def predict_proba(self, X: Iterable[str]) -> F32:
         """Return probabilities, shape (n_documents, n_topics).
@@ -216,16 +221,20 @@ class Fitted:
         if self.dense is None:
             proba, words = self._answer(self.learner.predict_proba, X)
         else:
-            scores, words = self._scores(X)
-            proba = self.dense.predict_proba(scores)
+            _, proba, words = self._with_encoder(self.dense, X)
         return (proba if self.decision is None else self.decision.limited(proba)), words
 
-    def _scores(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
-        if self.dense is None:
-            return self._answer(self.learner.decision_function, X)
+    def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
+        """Return scores, probabilities, and how many words texts have."""
+        learner: Any = self.learner  # a linear one
         texts = check_texts(X)  # they are read twice
-        sparse, words = self._answer(self.learner.decision_function, texts)
-        return self.dense.decision_function(sparse, texts, self.features.n_jobs), words
+        scores, words = self._answer(learner.decision_function, texts)
+        proba = learner.calibration.proba(scores)
+        rows = np.flatnonzero(dense.needs_encoder(proba, words))
+        needed = [texts[row] for row in rows.tolist()]
+        scores[rows] = dense.decision_function(scores[rows], needed, self.features.n_jobs)
+        proba[rows] = dense.predict_proba(scores[rows])
+        return scores, proba, words
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return a function of the learner for texts, and how many words they have."""

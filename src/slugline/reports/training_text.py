@@ -100,6 +100,11 @@ def describe_data(experiment: Experiment) -> Iterator[str]:
             f"{percent(dense.share, 0)} of the spread of its scores over topics comes from the "
             "encoder."
         )
+        if dense.cascade is not None:
+            yield (
+                f"The encoder reads only the {percent(dense.cascade.encoded_share, 0)} of texts "
+                "that words alone leave in doubt."
+            )
     if experiment.fitted.descriptions:
         n_described = counted(len(experiment.fitted.descriptions), "topic")
         yield f"{n_described} were described to the encoder in words."

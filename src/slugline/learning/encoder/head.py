@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,70 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.words import percent
 
 if TYPE_CHECKING:
-    from slugline.base.arrays import F32
+    from slugline.base.arrays import F32, Mask
     from slugline.learning.encoder.encoder import CheckedEncoder
+    from slugline.text.features import WordCounts
+
+# Cascade ------------------------------------------------------------------------------------------
+
+# The share of right answers that a cascade may cost, at most.
+_MOST_LOST = 0.002
+# What asking an encoder could mend in the next text at most, if it mends nothing in held-out ones:
+# half a right answer.
+_UNSEEN = 0.5
+# Of other texts, as in a language that no document has, words say nothing.
+_LEAST_KNOWN = 0.5
+
+
+class Cascade(NamedTuple):
+    """Which texts are answered by words alone, so that an encoder need not read them.
+
+    Attributes
+    ----------
+    threshold : float
+        Least probability by words, of the most likely topic, from which words are enough.
+    encoded_share : float
+        Share of the held-out documents that were below the threshold.
+
+    References
+    ----------
+    Viola and Jones (2001), Rapid object detection using a boosted cascade of simple features.
+    """
+
+    threshold: float
+    encoded_share: float
+
+    @classmethod
+    def from_proba(cls, by_words: F32, by_both: F32, sample_weight: F32 | None) -> Cascade | None:
+        """Return the cascade that asks least and hardly loses accuracy; None to always ask.
+
+        An answer by words loses as much as both together find it less probable than the best one.
+        Sums of that over held-out rows, plus one standard error, are within 0.2 % of all.
+
+        Parameters
+        ----------
+        by_words, by_both : float32 arrays, shape (n_rows, n_topics)
+            Calibrated probabilities of held-out rows.
+        sample_weight : float32 array, shape (n_rows,), or None
+        """
+        costs = np.ones(len(by_words)) if sample_weight is None else sample_weight
+        sureness, answers = by_words.max(axis=1), by_words.argmax(axis=1)
+        losses = by_both.max(axis=1) - by_both[np.arange(len(answers)), answers]
+        order = np.argsort(-sureness, kind="stable")
+        costs, sureness = costs[order].astype(np.float64), sureness[order]
+        losses = losses[order] * costs
+        unseen = (_UNSEEN * costs.mean()) ** 2 if len(costs) else 0.0
+        most = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen)
+        n_sure = int(np.searchsorted(most, _MOST_LOST * costs.sum(), side="right"))
+        if n_sure < len(sureness):  # rows that are just as sure are answered alike
+            n_sure = int(np.searchsorted(-sureness, -sureness[n_sure]))
+        if not n_sure:
+            return None
+        encoded = float(costs[n_sure:].sum() / costs.sum())
+        return cls(float(sureness[n_sure - 1]), encoded)
+
+
+# Head ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +91,8 @@ class DenseHead:
         Of the summed scores.
     share : float
         Share of the encoder, from 0 to 1, in the scores' spread over topics.
+    cascade : Cascade or None
+        None if the encoder reads every text.
     keep : bool, default True
         Whether to cache the rows of texts.
     progress : Progress
@@ -41,20 +105,32 @@ class DenseHead:
     sparse_factor: float
     calibration: Any
     share: float
+    cascade: Cascade | None = None
     keep: bool = True
     progress: Progress = SILENT
 
     def summary(self) -> str:
-        """Return the encoder's name, and its share."""
-        return f"{self.encoder.name}, {percent(self.share, 0)} of the spread of scores"
+        """Return the encoder's name, its share, and that of the texts that it reads."""
+        summary = f"{self.encoder.name}, {percent(self.share, 0)} of the spread of scores"
+        if self.cascade is None:
+            return summary
+        return f"{summary}, needed for {percent(self.cascade.encoded_share, 0)} of texts"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the encoder's name and share, for JSON."""
-        return {"name": self.encoder.name, "share": self.share}
+        """Return the encoder's name and shares, for JSON."""
+        encoded = 1.0 if self.cascade is None else self.cascade.encoded_share
+        return {"name": self.encoder.name, "share": self.share, "encoded_share": encoded}
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file."""
         return {"weights": self.weights, "biases": self.biases, **self.calibration.arrays()}
+
+    def needs_encoder(self, proba: F32, words: WordCounts) -> Mask:
+        """Return which texts the encoder has to read, given their probabilities by words."""
+        if self.cascade is None:
+            return np.ones(len(proba), dtype=bool)
+        are_sure = proba.max(axis=1) >= np.float32(self.cascade.threshold)
+        return ~(are_sure & (words.known >= _LEAST_KNOWN * words.all) & (words.all > 0))
 
     def decision_function(
         self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None

@@ -236,6 +236,7 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
         doubt=calibration["doubt"],
         ambiguity=calibration["ambiguity"],
         share=dense.share,
+        cascade=msgspec.UNSET if dense.cascade is None else (*dense.cascade,),
     )
 
 
@@ -272,7 +273,7 @@ def _arrays_of(file: schema.ModelFile, prefix: str) -> dict[str, Any]:
 
 
 def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -> DenseHead | None:
-    from slugline.learning.encoder.head import DenseHead
+    from slugline.learning.encoder.head import Cascade, DenseHead
 
     info = file.info.encoder
     if info is msgspec.UNSET:
@@ -282,8 +283,9 @@ def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -
     calibration: Any = Calibration(1.0, info.doubt, info.ambiguity)
     if arrays:
         calibration = TopicCalibration.restore(arrays, biases)
+    cascade = None if info.cascade is msgspec.UNSET else Cascade(*info.cascade)
     return DenseHead(
-        encoder, weights, biases, info.sparse_factor, calibration, info.share, keep=keep
+        *(encoder, weights, biases, info.sparse_factor, calibration, info.share, cascade), keep=keep
     )
 
 
@@ -504,6 +506,8 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
             raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
     if isinstance(dense.calibration, TopicCalibration) != fitted.multilabel:
         raise DataError("several topics by an encoder of one, or the reverse")
+    if dense.cascade is not None and fitted.multilabel:
+        raise DataError("a cascade that gives several topics")
     return len(dense.arrays())
 
 

@@ -65,7 +65,10 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
     doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     ambiguity: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-    share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    share: _Share
+    #: From which probability by words the encoder need not read a text, and the share of held-out
+    #: documents that it had to read. Left out if it reads all, as in files of earlier releases.
+    cascade: tuple[_Share, _Share] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RoutingInfo(msgspec.Struct, frozen=True):
@@ -275,9 +278,16 @@ def _describe_stream(stream: StreamInfo, decision: DecisionInfo | msgspec.UnsetT
 
 def _describe_encoder(encoder: EncoderInfo) -> str:
     share = percent(encoder.share, 0)
-    return (
+    said = (
         f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {encoder.digest}."
+    )
+    if encoder.cascade is msgspec.UNSET:
+        return said
+    threshold, encoded = encoder.cascade
+    return (
+        f"{said} It reads only texts that words alone leave in doubt, {percent(encoded, 0)} of "
+        f"the held-out documents: those whose probability by words is below {threshold:.3f}."
     )
 
 

@@ -1,0 +1,170 @@
+"""A model whose encoder reads only what words leave in doubt: answers, promises and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import ModelFileError
+from slugline.explanation.explain import explain
+from slugline.learning.encoder.head import Cascade
+from slugline.model.routing import Router
+from stand_ins import Meanings
+
+pytestmark = pytest.mark.slow
+
+SEEN = {"grain": ("wheat", "corn"), "bank": ("loan", "bond"), "sport": ("goal", "match")}
+NUMBER = {topic: number for number, topic in enumerate(SEEN)}
+
+
+def documents(n: int) -> tuple[list[str], list[str]]:
+    """Return texts of two words, of which a third has only new words, whose meaning is known."""
+    texts, topics = [], []
+    for row in range(n):
+        topic = list(SEEN)[row % 3]
+        word = hashlib.sha256(b"%d" % row).hexdigest()[:8]
+        known = word if row % 9 < 3 else SEEN[topic][row % 2]
+        texts.append(f"{known} {word[::-1]}")
+        topics.append(topic)
+    return texts, topics
+
+
+TEXTS, TOPICS = documents(900)
+MEANINGS = {text.split()[0]: NUMBER[topic] for text, topic in zip(TEXTS, TOPICS, strict=True)}
+SURE, UNSURE = ["wheat corn", "bond loan"], [TEXTS[756], TEXTS[757]]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def encoder() -> Meanings:
+    return Meanings(MEANINGS)
+
+
+@pytest.fixture
+def classifier(encoder: Meanings) -> TopicClassifier:
+    return TopicClassifier(encoder=encoder, min_precision=0.9).fit(TEXTS[:750], TOPICS[:750])
+
+
+def cascade_of(classifier: TopicClassifier) -> Cascade:
+    assert classifier.fitted_.dense is not None
+    assert classifier.fitted_.dense.cascade is not None
+    return classifier.fitted_.dense.cascade
+
+
+def test_the_encoder_reads_only_what_words_leave_in_doubt(
+    classifier: TopicClassifier, encoder: Meanings
+) -> None:
+    assert cascade_of(classifier).encoded_share == pytest.approx(1 / 3, abs=0.03)
+    n_before = encoder.n_texts
+    assert classifier.score(TEXTS[750:], TOPICS[750:]) == 1
+    assert encoder.n_texts - n_before == 48  # of 150
+    n_before = encoder.n_texts
+    classifier.predict(SURE)
+    classifier.predict_proba(SURE)
+    assert encoder.n_texts == n_before
+
+
+def test_words_alone_answer_as_they_would_without_the_encoder(classifier: TopicClassifier) -> None:
+    fitted = classifier.fitted_
+    rows = fitted.features.transform(SURE)
+    np.testing.assert_array_equal(
+        classifier.predict_proba(SURE), fitted.learner.predict_proba(rows)
+    )
+    np.testing.assert_array_equal(
+        classifier.decision_function(SURE), fitted.learner.decision_function(rows)
+    )
+
+
+def test_an_answer_does_not_depend_on_the_other_texts(classifier: TopicClassifier) -> None:
+    texts = [*SURE, *UNSURE, *TEXTS[750:]]
+    for function in (classifier.predict_proba, classifier.decision_function):
+        together, alone = function(texts), [function([text])[0] for text in texts]
+        np.testing.assert_array_equal(together, alone)
+
+
+def test_held_out_predictions_are_those_of_the_cascade(classifier: TopicClassifier) -> None:
+    held_out, threshold = classifier.fitted_.held_out_predictions, cascade_of(classifier).threshold
+    assert held_out is not None
+    router = Router.from_fitted(classifier.fitted_)
+    routes = router.route(TEXTS[750:])
+    assert all(route.topic in (None, t) for route, t in zip(routes, TOPICS[750:], strict=True))
+    # Above the threshold stand the documents that words answered, with their probabilities.
+    assert np.mean(held_out.probabilities >= np.float32(threshold)) >= 0.6
+
+
+def test_what_words_answered_is_explained_by_words(classifier: TopicClassifier) -> None:
+    fitted = classifier.fitted_
+    for split in (False, True):
+        sure = explain(fitted, SURE[0], split_encoder=split)
+        assert not any("encoder" in reason.word for reason in sure.reasons)
+        total = sure.bias + sum(reason.share for reason in sure.reasons)
+        assert total == pytest.approx(sure.score, abs=1e-5)
+        assert sure.score == classifier.decision_function(SURE[:1]).max()
+        assert sure.probability == classifier.predict_proba(SURE[:1]).max()
+    unsure = explain(fitted, UNSURE[0])
+    assert any("encoder" in reason.word for reason in unsure.reasons)
+
+
+def test_topics_that_are_only_described_are_always_looked_for(encoder: Meanings) -> None:
+    described = TopicClassifier(encoder=encoder, descriptions={"law": "court"})
+    described.fit(TEXTS[:750], TOPICS[:750])
+    assert described.fitted_.dense is not None
+    assert described.fitted_.dense.cascade is None
+
+
+def test_it_is_kept_in_the_file(
+    classifier: TopicClassifier, encoder: Meanings, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.slug"
+    classifier.save(path)
+    again = load(path, encoder)
+    assert cascade_of(again) == cascade_of(classifier)
+    texts = [*SURE, *UNSURE]
+    np.testing.assert_array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+
+
+def rewritten(path: Path, cascade: Any) -> Path:
+    """Return a copy of a model file with another cascade; None for none, as in older files."""
+    with zipfile.ZipFile(path) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    (name,) = (n for n in entries if n.endswith(".json"))
+    info = json.loads(entries[name])
+    del info["encoder"]["cascade"]
+    if cascade is not None:
+        info["encoder"]["cascade"] = cascade
+    entries[name] = json.dumps(info).encode()
+    copy = path.with_name("copy.slug")
+    with zipfile.ZipFile(copy, "w") as file:
+        for entry, content in entries.items():
+            file.writestr(entry, content)
+    return copy
+
+
+def test_a_file_without_it_reads_all_texts(
+    classifier: TopicClassifier, encoder: Meanings, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "a.slug")
+    older = load(rewritten(tmp_path / "a.slug", None), encoder)
+    n_before = encoder.n_texts
+    older.predict(SURE)
+    assert encoder.n_texts == n_before + 2
+
+
+@pytest.mark.parametrize("cascade", [[2.0, 0.5], [0.5], 0.9, [0.5, -1], ["a", 0.5]])
+def test_files_with_another_thing_in_its_place_are_refused(
+    classifier: TopicClassifier, encoder: Meanings, tmp_path: Path, cascade: Any
+) -> None:
+    classifier.save(tmp_path / "a.slug")
+    with pytest.raises(ModelFileError, match="cascade"):
+        load(rewritten(tmp_path / "a.slug", cascade), encoder)
