@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -37,11 +36,12 @@ from slugline.learning.calibration import (
     log_odds,
 )
 from slugline.learning.encoder.encoder import CheckedEncoder
-from slugline.learning.encoder.head import Cascade, DenseHead
+from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.model.decision import USUAL_THRESHOLD, TopicDecision, find_parents
+from slugline.model.dense import HeldOutProba, add_encoder, described_sets, encode_all
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
@@ -99,20 +99,9 @@ def rows_in_parts(
 
 # Held-out predictions -----------------------------------------------------------------------------
 
-#: Numbers of documents, and their probabilities by models that did not learn from them.
-HeldOutProba = tuple[Index, F32]
-
 # Learners that don't predict held-out documents as they learn are fitted again without a third of
 # them, three times; or once, without a few, if documents are so many that this takes long.
 _N_FOLDS, _MANY = 3, 20_000
-
-
-def _linear_heldout(learner: Learner) -> HeldOutProba | None:
-    """Return the held-out probabilities of a linear learner; None if there are none."""
-    if not isinstance(learner, LinearLearner) or not hasattr(learner, "left_out_"):
-        return None  # another one, or it has learned in parts
-    rows, scores = learner.left_out_
-    return rows, learner.calibration.proba(scores)
 
 
 def _with_heldout_predictions(
@@ -259,7 +248,7 @@ def fit(
             context = replace(context, validation_data=(validation_rows, validation_labels))
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
-    dense, heldout = _dense_head(texts, labels, topics, learner, context, settings)
+    dense, heldout = add_encoder(texts, labels, topics, learner, context, settings)
     all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())
@@ -338,7 +327,7 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
         topics = Topics.fit([*names, *settings.descriptions])
         return topics, _encode_topics(topics, names)
     _check_multilabel(settings)
-    described = _described_sets(settings)
+    described = described_sets(settings)
     if is_indicator(y):
         topics = Topics(indicator_topics(y))
         if absent := settings.descriptions.keys() - topics.names:
@@ -349,11 +338,6 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
     else:
         topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
     return topics, _encode_topics(topics, names)
-
-
-def _described_sets(settings: FitSettings) -> list[Any]:
-    """Return the topics of descriptions, as sets of one."""
-    return topic_sets.sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
 
 
 def _with_decision(
@@ -418,67 +402,6 @@ def _next_decision(
     return replace(decision, at_least_one=always, as_indicator=rule.as_indicator)
 
 
-def _dense_head(
-    texts: Sequence[str],
-    labels: Any,
-    topics: Topics,
-    learner: Learner,
-    context: FitContext,
-    settings: FitSettings,
-) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum."""
-    if settings.encoder is None or not isinstance(learner, LinearLearner):
-        return None, _linear_heldout(learner)
-    from slugline.learning.encoder.fit import fit_encoder_head
-    from slugline.learning.encoder.multilabel import fit_multilabel_head
-
-    rows, y = _encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
-    weight = context.sample_weight
-    if weight is not None:  # a description counts like a document of weight 1
-        more = np.ones(len(settings.descriptions), dtype=np.float32)
-        context = replace(context, sample_weight=np.concatenate([weight, more]))
-    judged = learner.left_out_[0]
-    fit_head = fit_multilabel_head if learner.multilabel else fit_encoder_head
-    head, scores = fit_head(rows, y, len(texts), context, learner.left_out_)
-    if head is None:
-        return None, _linear_heldout(learner)
-    dense = DenseHead(settings.encoder, *head)
-    if scores is None:
-        return dense, None
-    # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
-    n_copies = Counter([*texts, *settings.descriptions.values()])
-    alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
-    is_alone = np.array(alone, dtype=bool)
-    judged, proba = judged[is_alone], dense.predict_proba(scores[is_alone])
-    if learner.multilabel or len(np.unique(labels)) < len(topics):  # some are only described
-        return dense, (judged, proba)
-    by_words = learner.calibration.proba(learner.left_out_[1][is_alone])
-    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
-    if cascade is not None:
-        is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
-        proba[is_sure] = by_words[is_sure]
-    return replace(dense, cascade=cascade), (judged, proba)
-
-
-def _encode_all(
-    encoder: CheckedEncoder,
-    texts: Sequence[str],
-    labels: Any,
-    topics: Topics,
-    settings: FitSettings,
-    progress: Progress,
-) -> tuple[F32, Any]:
-    """Return the encoder's rows of documents, then of descriptions, and their topics."""
-    from slugline.learning.encoder.rows import encode
-
-    described = settings.descriptions
-    everything = [*texts, *described.values()]
-    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
-    if isinstance(labels, np.ndarray):
-        return rows, np.concatenate([labels, topics.encode(described)])
-    return rows, sp.vstack([labels, topics.encode_sets(_described_sets(settings))], format="csr")
-
-
 def _fit_descriptions(
     encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress
 ) -> Fitted:
@@ -487,7 +410,7 @@ def _fit_descriptions(
 
     labels = np.zeros(0, dtype=np.int64)
     context = _context(settings, topics, labels, None)
-    rows, y = _encode_all(encoder, [], labels, topics, settings, progress)
+    rows, y = encode_all(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
     options = {**Calibration(1.0).settings(), "n_left_out": 0}

@@ -1,0 +1,98 @@
+"""An encoder beside a linear learner: its head, and held-out probabilities of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, Index
+from slugline.base.progress import Progress
+from slugline.corpus import topic_sets
+from slugline.corpus.documents import Topics
+from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.head import Cascade, DenseHead
+from slugline.learning.learner import FitContext, Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.settings import FitSettings
+
+#: Numbers of documents, and their probabilities by models that did not learn from them.
+HeldOutProba = tuple[Index, F32]
+
+
+def add_encoder(
+    texts: Sequence[str],
+    labels: Any,
+    topics: Topics,
+    learner: Learner,
+    context: FitContext,
+    settings: FitSettings,
+) -> tuple[DenseHead | None, HeldOutProba | None]:
+    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum."""
+    if settings.encoder is None or not isinstance(learner, LinearLearner):
+        return None, linear_heldout(learner)
+    from slugline.learning.encoder.fit import fit_encoder_head
+    from slugline.learning.encoder.multilabel import fit_multilabel_head
+
+    rows, y = encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
+    weight = context.sample_weight
+    if weight is not None:  # a description counts like a document of weight 1
+        more = np.ones(len(settings.descriptions), dtype=np.float32)
+        context = replace(context, sample_weight=np.concatenate([weight, more]))
+    judged = learner.left_out_[0]
+    fit_head = fit_multilabel_head if learner.multilabel else fit_encoder_head
+    head, scores = fit_head(rows, y, len(texts), context, learner.left_out_)
+    if head is None:
+        return None, linear_heldout(learner)
+    dense = DenseHead(settings.encoder, *head)
+    if scores is None:
+        return dense, None
+    # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
+    n_copies = Counter([*texts, *settings.descriptions.values()])
+    alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
+    is_alone = np.array(alone, dtype=bool)
+    judged, proba = judged[is_alone], dense.predict_proba(scores[is_alone])
+    if learner.multilabel or len(np.unique(labels)) < len(topics):  # some are only described
+        return dense, (judged, proba)
+    by_words = learner.calibration.proba(learner.left_out_[1][is_alone])
+    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
+    if cascade is not None:
+        is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
+        proba[is_sure] = by_words[is_sure]
+    return replace(dense, cascade=cascade), (judged, proba)
+
+
+def encode_all(
+    encoder: CheckedEncoder,
+    texts: Sequence[str],
+    labels: Any,
+    topics: Topics,
+    settings: FitSettings,
+    progress: Progress,
+) -> tuple[F32, Any]:
+    """Return the encoder's rows of documents, then of descriptions, and their topics."""
+    from slugline.learning.encoder.rows import encode
+
+    described = settings.descriptions
+    everything = [*texts, *described.values()]
+    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
+    if isinstance(labels, np.ndarray):
+        return rows, np.concatenate([labels, topics.encode(described)])
+    return rows, sp.vstack([labels, topics.encode_sets(described_sets(settings))], format="csr")
+
+
+def described_sets(settings: FitSettings) -> list[Any]:
+    """Return the topics of descriptions, as sets of one."""
+    return topic_sets.sets_with_parents([(t,) for t in settings.descriptions], settings.topic_path)
+
+
+def linear_heldout(learner: Learner) -> HeldOutProba | None:
+    """Return the held-out probabilities of a linear learner; None if there are none."""
+    if not isinstance(learner, LinearLearner) or not hasattr(learner, "left_out_"):
+        return None  # another one, or it has learned in parts
+    rows, scores = learner.left_out_
+    return rows, learner.calibration.proba(scores)
