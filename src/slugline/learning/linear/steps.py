@@ -311,7 +311,9 @@ def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
     """
     counted = labels.take(rows)
     topics, number = np.unique(counted.topics, return_inverse=True)
-    indices, shape = (rows[counted.rows], number), (X.shape[0], len(topics))
+    # With wider indices than those of X, SciPy would copy X.
+    indices = rows[counted.rows].astype(X.indices.dtype), number.astype(X.indices.dtype)
+    shape = X.shape[0], len(topics)
     is_topic = sp.csr_array((np.ones(len(number)), indices), shape=shape, dtype=np.float32)
     is_present = (X.data != 0).astype(np.float32)
     has_term = sp.csr_array((is_present, X.indices, X.indptr), shape=X.shape)
