@@ -105,3 +105,12 @@ def test_a_heap_of_marks_takes_no_longer_than_other_text() -> None:
     assert normalize_nfc(long + "e" + "\u0301\u0316" * 15).endswith(
         "é" + "\u0316" * 15 + "\u0301" * 14
     )
+
+
+def test_a_long_text_may_have_characters_of_any_plane() -> None:
+    beyond = map(chr, range(0x1FFFF, sys.maxunicode + 1))
+    assert not any(map(unicodedata.combining, beyond))
+    text = "e\u0301" * 1000 + "\U00020000\U0010ffff"
+    assert normalize_nfc(text) == "é" * 1000 + "\U00020000\U0010ffff"
+    heap = "\U0001d16e\U0001d165" * 1000  # marks of the second plane
+    assert normalize_nfc(heap) == heap
