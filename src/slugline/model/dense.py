@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,8 +21,15 @@ from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import FitSettings
 
+if TYPE_CHECKING:
+    from slugline.learning.encoder.fit import Names
+
 #: Numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
+
+# With more documents a topic on average, its name says nothing new.
+_FEW = 50
+_NO_WORD = re.compile(r"[\W_]+")
 
 
 def add_encoder(
@@ -44,15 +52,23 @@ def add_encoder(
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
     judged = learner.left_out_[0]
-    fit_head = fit_multilabel_head if learner.multilabel else fit_encoder_head
-    head, scores = fit_head(rows, y, len(texts), context, learner.left_out_)
+    names: Sequence[str] = []
+    if learner.multilabel:
+        head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
+    else:
+        names, named = _encode_names(topics, labels, settings, context.progress)
+        head, scores = fit_encoder_head(
+            *(rows, y, len(texts), context, learner.left_out_),
+            names=named,
+            widths=[part.width or 0 for part in settings.encoder.parts],
+        )
     if head is None:
         return None, linear_heldout(learner)
     dense = DenseHead(settings.encoder, *head)
     if scores is None:
         return dense, None
     # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
-    n_copies = Counter([*texts, *settings.descriptions.values()])
+    n_copies = Counter([*texts, *settings.descriptions.values(), *names])
     alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
     is_alone = np.array(alone, dtype=bool)
     judged, proba = judged[is_alone], dense.predict_proba(scores[is_alone])
@@ -64,6 +80,22 @@ def add_encoder(
         is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
         proba[is_sure] = by_words[is_sure]
     return replace(dense, cascade=cascade), (judged, proba)
+
+
+def _encode_names(
+    topics: Topics, labels: Any, settings: FitSettings, progress: Progress
+) -> tuple[Sequence[str], Names | None]:
+    """Return the words of topics' names, without a description and if documents are few."""
+    from slugline.learning.encoder.fit import Names
+    from slugline.learning.encoder.rows import encode
+
+    present = [topics.names[number] for number in np.unique(labels).tolist()]
+    named = [name for name in present if name not in settings.descriptions]
+    if settings.encoder is None or not named or len(labels) > _FEW * len(topics):
+        return [], None
+    words = [_NO_WORD.sub(" ", str(name)).strip() for name in named]
+    rows = encode(words, settings.encoder, n_jobs=settings.n_jobs, progress=progress)
+    return words, Names(rows, topics.encode(named))
 
 
 def encode_all(

@@ -1,0 +1,113 @@
+"""What an encoder's head learns from: documents, topics' names, and one of two encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.learning.calibration import log_losses
+from slugline.learning.encoder.fit import EncoderHead, Names, fit_encoder_head, fuse_scores
+from slugline.learning.learner import FitContext
+from stand_ins import Meanings
+
+Floats = npt.NDArray[np.float32]
+N_TOPICS, N_COLUMNS, PER_TOPIC = 5, 40, 5
+RNG = np.random.default_rng(3)
+CENTRES = RNG.normal(size=(N_TOPICS, N_COLUMNS))
+Y, NEW_Y = (np.arange(n) % N_TOPICS for n in (PER_TOPIC * N_TOPICS, 1000))
+
+
+def unit(rows: npt.NDArray[Any]) -> Floats:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def noisy(y: npt.NDArray[Any], noise: float, seed: int) -> Floats:
+    """Return rows around the centres of topics."""
+    return unit(CENTRES[y] + noise * np.random.default_rng(seed).normal(size=(len(y), N_COLUMNS)))
+
+
+ROWS, NEW = noisy(Y, 3.0, 0), noisy(NEW_Y, 3.0, 1)
+# Words that know nothing.
+WORDS = np.random.default_rng(2).normal(size=(len(Y), N_TOPICS)).astype(np.float32)
+
+
+def head(
+    rows: Floats, names: Floats | None = None, weight: Floats | None = None, widths: Any = ()
+) -> EncoderHead:
+    left_out = np.arange(len(Y)), WORDS
+    named = None if names is None else Names(names, np.arange(N_TOPICS))
+    context = FitContext(N_TOPICS, sample_weight=weight)
+    found, _ = fit_encoder_head(rows, Y, len(Y), context, left_out, names=named, widths=widths)
+    assert found is not None
+    return found
+
+
+def accuracy(found: EncoderHead, rows: Floats) -> float:
+    scores = rows @ found.weights + found.biases
+    return float((scores.argmax(axis=1) == NEW_Y).mean())
+
+
+@pytest.mark.parametrize("weight", [None, np.full(len(Y), 0.5, dtype=np.float32)])
+def test_names_that_say_what_topics_are_about_count(weight: Floats | None) -> None:
+    without, with_names = head(ROWS, None, weight), head(ROWS, unit(CENTRES), weight)
+    assert accuracy(with_names, NEW) > accuracy(without, NEW) + 0.05
+
+
+def test_names_that_mislead_change_nothing() -> None:
+    misleading = unit(CENTRES[(np.arange(N_TOPICS) + 1) % N_TOPICS])
+    without, with_names = head(ROWS), head(ROWS, misleading)
+    np.testing.assert_array_equal(with_names.weights, without.weights)
+    assert with_names[2:] == without[2:]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_encoders_the_one_that_knows_more_counts_more(order: Sequence[int]) -> None:
+    def joined(rows: Floats, seed: int) -> Floats:
+        noise = unit(np.random.default_rng(seed).normal(size=rows.shape))
+        return unit(np.hstack([(rows, noise)[part] for part in order]))
+
+    rows, new = joined(ROWS, 4), joined(NEW, 5)
+    alike, chosen = head(rows), head(rows, widths=(N_COLUMNS, N_COLUMNS))
+    assert accuracy(chosen, new) > accuracy(alike, new) + 0.03
+    lengths = np.linalg.norm(chosen.weights.reshape(2, -1), axis=1)
+    assert lengths[order.index(0)] > 2 * lengths[order.index(1)]
+
+
+def test_probabilities_after_few_rows_are_less_sure() -> None:
+    """By twenty rows that two good models agree on, other rows are not quite as probable."""
+    rng = np.random.default_rng(6)
+
+    def scores(y: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+        truth = 1.5 * np.eye(2)[y]
+        first, second = (rng.normal(size=truth.shape) + truth for _ in range(2))
+        return first.astype(np.float32), second.astype(np.float32)
+
+    y, new_y = np.arange(20) % 2, np.arange(2000) % 2
+    first, second = scores(new_y)
+    excess = []
+    for _ in range(30):
+        fusion = fuse_scores(*scores(y), y)
+        summed = fusion.sparse_factor * first + fusion.dense_factor * second
+        loss = log_losses(summed.astype(np.float32), new_y).mean()
+        sharper = log_losses((26 / 20 * summed).astype(np.float32), new_y).mean()
+        excess.append(sharper - loss)
+    assert np.mean(excess) > 0
+
+
+def test_names_are_read_while_documents_are_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"wheat": 0, "rye": 0, "grain": 0, "loan": 1, "debt": 1, "banking": 1}
+    topics = ["grain", "banking"]
+    for n, n_names in ((40, 2), (51, 0)):
+        monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / str(n)))
+        encoder = Meanings(words)
+        texts = [f"{word} {number}" for number in range(n) for word in ("wheat", "loan")]
+        TopicClassifier(encoder=encoder).fit(texts, topics * n)
+        assert encoder.n_texts == len(texts) + n_names
