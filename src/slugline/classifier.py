@@ -36,7 +36,7 @@ from slugline.corpus.topic_sets import (
     sets_with_parents,
 )
 from slugline.errors import DataError, OptionError
-from slugline.learning.encoder.encoder import Encoder, get_encoder
+from slugline.learning.encoder.encoder import AUTO, NAMES, CheckedEncoder, Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
@@ -141,12 +141,14 @@ class TopicClassifier(TextEstimator):
         less accurate on every data set measured. Both learn several topics for a text. An object
         has options of its own: `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a
         `Mixture` of several learners.
-    encoder : {"use", "e5", "use,e5"} or an object with `encode`, optional
+    encoder : {"use", "e5", "use,e5", "auto"} or an object with `encode`, optional
         A pretrained sentence encoder, whose scores are added to those of the linear learner, as far
         as held-out documents show it useful. "use" is the Universal Sentence Encoder for 16
         languages, of the extra "encoder"; "e5" is multilingual E5 small for about a hundred, and
-        slower, of the extra "e5"; "use,e5" is both. An object's `encode(list of str)` returns an
-        array, shape (n_texts, n_columns). See `docs/explanation/encoder.md`.
+        slower, of the extra "e5"; "use,e5" is both, and "auto" the one of
+        these, or none, that does best on held-out documents; see `fitted_.encoder_choice`. An
+        object's `encode(list of str)` returns an array, shape (n_texts, n_columns). See
+        `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
         What topics are about, in a sentence or two. The encoder reads them, and each counts like a
         document of its topic, which need not have any. `fit([], [])` learns from descriptions
@@ -300,7 +302,7 @@ class TopicClassifier(TextEstimator):
             validation_data=validation,
             progress=progress,
         )
-        if settings.encoder is not None and fitted.encoder is None:
+        if isinstance(settings.encoder, CheckedEncoder) and fitted.encoder is None:
             warnings.warn(settings.encoder.omission_warning, errors.EncoderWarning, stacklevel=2)
         return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
@@ -595,13 +597,18 @@ class TopicClassifier(TextEstimator):
             tune=self.tune,
             n_jobs=self.n_jobs,
             random_state=draw_seed(self.random_state),
-            encoder=None if self.encoder is None else get_encoder(self.encoder),
+            encoder=self._encoder(),
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
             optimize=self.optimize,
             columns=check_column_names(self.columns or ()),
             topic_path=self.topic_path,
         )
+
+    def _encoder(self) -> CheckedEncoder | tuple[str, ...] | None:
+        if self.encoder is None:
+            return None
+        return NAMES if self.encoder == AUTO else get_encoder(self.encoder)
 
     def _scores(self, X: Texts) -> F32:
         return self._fitted().decision_function(self._read(X))

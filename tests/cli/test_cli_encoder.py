@@ -54,6 +54,25 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
     assert "few documents" not in result.err
 
 
+def test_auto_says_what_it_chose_and_why(
+    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise EncoderError("not installed")
+
+    monkeypatch.setitem(encoder.BUILT_IN, "e5", missing)
+    result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
+    assert result.code == 0
+    (line,) = (line for line in result.err.splitlines() if "chosen on" in line)
+    assert re.fullmatch(
+        r"encoder: use, chosen on 36 held-out documents: words alone [\d.]+ % right, log loss "
+        r"[\d.]+; with use [\d.]+ % right, log loss [\d.]+; not installed: e5",
+        line,
+    )
+    assert "It needs the sentence encoder use" in run("info", "a.slug").out
+    assert "with a chosen encoder" in run("curve", few_csv, "--encoder", "auto", "-q").out
+
+
 def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "--json", "-q")
     found = json.loads(result.out)
@@ -191,7 +210,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "bert"], "--encoder is 'bert'; give one of use, e5, use,e5."),
+        (["--encoder", "bert"], "--encoder is 'bert'; give one of use, e5, use,e5, auto."),
         (
             ["--encoder", "use", "--tune"],
             "--tune looks for words and learners, and not for what an --encoder adds to them; "

@@ -142,7 +142,7 @@ def test_a_misspelt_option_or_command_comes_with_the_right_one(run: Run) -> None
         ("slugline ro", ["plain,rollback"]),
         ("slugline rollback --js", ["plain,--json"]),
         ("slugline train --learner n", ["plain,network"]),
-        ("slugline train --encoder ", ["plain,use", "plain,e5", "plain,use,e5"]),
+        ("slugline train --encoder ", ["plain,use", "plain,e5", "plain,use,e5", "plain,auto"]),
         ("slugline train --output ", ["file,"]),
         (
             "slugline train re",

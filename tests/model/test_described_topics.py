@@ -260,7 +260,7 @@ def test_json_of_a_model_of_descriptions(run: Run) -> None:
     assert found["data"]["n_train"] == 0
     assert found["data"]["n_topics"] == 4
     assert found["evaluation"] is None
-    assert found["encoder"] == {"name": "use", "share": 1.0}
+    assert found["encoder"] == {"name": "use", "share": 1.0, "encoded_share": 1.0}
 
 
 @pytest.mark.usefixtures("_files")

@@ -11,7 +11,7 @@ from slugline.cli.output import say
 from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError
 from slugline.experiment.run import AnyEvaluation
-from slugline.learning.encoder.encoder import NAMES, get_encoder
+from slugline.learning.encoder.encoder import AUTO, NAMES, get_encoder
 from slugline.learning.linear.learner import LinearLearner
 
 #: Up to so many documents per topic (the median), an encoder is recommended.
@@ -32,8 +32,9 @@ def check_encoder(name: str | None) -> None:
     if name is None:
         return
 
-    check_choice("encoder", name, NAMES)
-    get_encoder(name)
+    check_choice("encoder", name, (*NAMES, AUTO))
+    if name != AUTO:
+        get_encoder(name)
 
 
 def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:

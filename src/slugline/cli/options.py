@@ -252,9 +252,9 @@ baseline = functools.partial(
 )
 encoder_option = option(
     "--encoder NAME",
-    "Add a sentence encoder, which helps with few labels: use (16 languages), e5 (a hundred, "
-    "slow), or use,e5.",
-    values=("use", "e5", "use,e5"),
+    "Add a sentence encoder, for few labels: use (16 languages), e5 (a hundred, slow), "
+    "use,e5 or auto.",
+    values=("use", "e5", "use,e5", "auto"),
 )
 #: The largest seed that scikit-learn takes.
 MAX_SEED = 4294967295

@@ -11,7 +11,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
-from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.encoder import AUTO, get_encoder
 from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
@@ -109,7 +109,7 @@ def _known_documents_message(documents: str) -> str:
 
 def encoder_warnings(classifier: TopicClassifier) -> list[str]:
     """Return a warning if a fitted classifier lacks the encoder that was asked for."""
-    if classifier.encoder is None or classifier.fitted_.encoder is not None:
+    if classifier.encoder in (None, AUTO) or classifier.fitted_.encoder is not None:
         return []
     return [get_encoder(classifier.encoder).omission_warning]
 

@@ -27,7 +27,7 @@ from slugline.errors import EncoderWarning
 from slugline.evaluation.intervals import Z_95, Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
-from slugline.learning.encoder.encoder import get_encoder
+from slugline.learning.encoder.encoder import AUTO, get_encoder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,7 +227,8 @@ def classifiers_to_compare(
     of_words = settings | {"encoder": None, "descriptions": None}
     factories: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
     if classifier.encoder is not None:
-        name = get_encoder(classifier.encoder).name
+        chosen = classifier.encoder
+        name = "a chosen encoder" if chosen == AUTO else get_encoder(chosen).name
         factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
     return factories | ({BASELINE: baseline} if with_baseline else {})
 

@@ -15,13 +15,14 @@ from slugline.base.arrays import F32, Index
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics
-from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
+    from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.fit import Names
 
 #: Numbers of documents, and their probabilities by models that did not learn from them.
@@ -41,12 +42,13 @@ def add_encoder(
     settings: FitSettings,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
     """Return the encoder's head beside a linear learner, and held-out probabilities of the sum."""
-    if settings.encoder is None or not isinstance(learner, LinearLearner):
+    encoder = settings.encoder
+    if not isinstance(encoder, CheckedEncoder) or not isinstance(learner, LinearLearner):
         return None, linear_heldout(learner)
     from slugline.learning.encoder.fit import fit_encoder_head
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
-    rows, y = encode_all(settings.encoder, texts, labels, topics, settings, context.progress)
+    rows, y = encode_all(encoder, texts, labels, topics, settings, context.progress)
     weight = context.sample_weight
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
@@ -56,15 +58,15 @@ def add_encoder(
     if learner.multilabel:
         head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
     else:
-        names, named = _encode_names(topics, labels, settings, context.progress)
+        names, named = _encode_names(encoder, topics, labels, settings, context.progress)
         head, scores = fit_encoder_head(
             *(rows, y, len(texts), context, learner.left_out_),
             names=named,
-            widths=[part.width or 0 for part in settings.encoder.parts],
+            widths=[part.width or 0 for part in encoder.parts],
         )
     if head is None:
         return None, linear_heldout(learner)
-    dense = DenseHead(settings.encoder, *head)
+    dense = DenseHead(encoder, *head)
     if scores is None:
         return dense, None
     # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
@@ -83,7 +85,7 @@ def add_encoder(
 
 
 def _encode_names(
-    topics: Topics, labels: Any, settings: FitSettings, progress: Progress
+    encoder: CheckedEncoder, topics: Topics, labels: Any, settings: FitSettings, progress: Progress
 ) -> tuple[Sequence[str], Names | None]:
     """Return the words of topics' names, without a description and if documents are few."""
     from slugline.learning.encoder.fit import Names
@@ -91,11 +93,28 @@ def _encode_names(
 
     present = [topics.names[number] for number in np.unique(labels).tolist()]
     named = [name for name in present if name not in settings.descriptions]
-    if settings.encoder is None or not named or len(labels) > _FEW * len(topics):
+    if not named or len(labels) > _FEW * len(topics):
         return [], None
     words = [_NO_WORD.sub(" ", str(name)).strip() for name in named]
-    rows = encode(words, settings.encoder, n_jobs=settings.n_jobs, progress=progress)
+    rows = encode(words, encoder, n_jobs=settings.n_jobs, progress=progress)
     return words, Names(rows, topics.encode(named))
+
+
+def with_chosen_encoder(
+    texts: Sequence[str], labels: Any, learner: Any, context: FitContext, settings: FitSettings
+) -> tuple[FitSettings, EncoderChoice | None]:
+    """Return settings with the encoder that does best on held-out documents, and the choice.
+
+    Settings that don't leave it to be chosen stay as they are.
+    """
+    if not isinstance(settings.encoder, tuple):
+        return settings, None
+    from slugline.learning.encoder.choice import WORDS, choose_encoder
+
+    choice = choose_encoder(texts, labels, learner, context, settings.encoder)
+    context.progress.note(str(choice))
+    encoder = None if choice.name == WORDS else get_encoder(choice.name)
+    return replace(settings, encoder=encoder), choice
 
 
 def encode_all(

@@ -41,7 +41,13 @@ from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.model.decision import USUAL_THRESHOLD, TopicDecision, find_parents
-from slugline.model.dense import HeldOutProba, add_encoder, described_sets, encode_all
+from slugline.model.dense import (
+    HeldOutProba,
+    add_encoder,
+    described_sets,
+    encode_all,
+    with_chosen_encoder,
+)
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
@@ -221,7 +227,7 @@ def fit(
     topics, labels = _encode(y, names, settings)
     progress = check_progress(progress)
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
-    if not texts and settings.encoder is not None:
+    if not texts and isinstance(settings.encoder, CheckedEncoder):
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = (
         None
@@ -248,6 +254,7 @@ def fit(
             context = replace(context, validation_data=(validation_rows, validation_labels))
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
+    settings, choice = with_chosen_encoder(texts, labels, learner, context, settings)
     dense, heldout = add_encoder(texts, labels, topics, learner, context, settings)
     all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):
@@ -269,6 +276,7 @@ def fit(
         history=history,
         tuning=tuning,
         dense=dense,
+        encoder_choice=choice,
         descriptions={} if dense is None else dict(described),
     )
     if multilabel:

@@ -23,6 +23,7 @@ from slugline.text.features import Features, WordCounts
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
 if TYPE_CHECKING:
+    from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.net.training import History
@@ -65,6 +66,8 @@ class Fitted:
     dense : DenseHead or None
         What a sentence encoder adds to the learner's scores; None without one, or if it doesn't
         improve them.
+    encoder_choice : EncoderChoice or None
+        Why it has that encoder, or none; None unless it was to be chosen, and in a loaded model.
     descriptions : mapping of topic to str
         With a `dense` head.
     held_out_predictions : HeldOutPredictions or None
@@ -93,6 +96,7 @@ class Fitted:
     history: History | None = None
     tuning: Tuning | None = None
     dense: DenseHead | None = None
+    encoder_choice: EncoderChoice | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     held_out_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None

@@ -69,7 +69,8 @@ class FitSettings:
     tune: bool | float = False
     n_jobs: int | None = None
     random_state: int = 0
-    encoder: CheckedEncoder | None = None
+    #: Or the names of those to choose from, when words have been learned.
+    encoder: CheckedEncoder | tuple[str, ...] | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
     optimize: str = "micro"
@@ -101,6 +102,11 @@ class FitSettings:
 
     def _check_alone(self) -> None:
         """Raise OptionError for settings that don't go with an encoder."""
+        if isinstance(self.encoder, tuple) and self.descriptions:
+            raise OptionError(
+                "`descriptions` are learned by an encoder that you name, and `encoder` is 'auto', "
+                "which may choose none; name one: `encoder=use`."
+            )
         if self.tune:
             raise OptionError(
                 "`tune` looks for words and learners, and not for what an `encoder` adds to them; "

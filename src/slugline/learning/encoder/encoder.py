@@ -20,6 +20,8 @@ from slugline.learning.encoder.universal import UniversalEncoder
 #: The encoders that are known by name, and several that are used as one.
 BUILT_IN: dict[str, Callable[[], Encoder]] = {"use": UniversalEncoder, "e5": E5Encoder}
 NAMES = (*BUILT_IN, ",".join(BUILT_IN))
+#: In place of a name: whichever of them, or none, does best on held-out documents.
+AUTO = "auto"
 #: Columns that an encoder may have; the widest known have 4,096.
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.

@@ -1,0 +1,167 @@
+"""Chooses an encoder, or none, by what each adds on documents that were not learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, Index, Mask
+from slugline.base.words import counted, percent
+from slugline.corpus.splits import make_folds
+from slugline.errors import EncoderError
+from slugline.learning.calibration import log_losses, log_odds
+from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
+from slugline.learning.encoder.fit import fit_encoder_head
+from slugline.learning.encoder.multilabel import fit_multilabel_head
+from slugline.learning.encoder.rows import encode
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.learner import LinearLearner
+
+#: The documents that encoders are tried on, at most: a slow one reads them in some ten seconds.
+N_SAMPLED = 300
+#: What words alone are called among encoders.
+WORDS = "words alone"
+
+
+class EncoderTrial(NamedTuple):
+    """How good words are together with an encoder, or alone, on held-out documents.
+
+    Of several topics a text, `accuracy` is the share of documents with exactly the right ones from
+    a probability of a half, and `log_loss` the sum over topics.
+    """
+
+    name: str
+    accuracy: float
+    log_loss: float
+
+
+class EncoderChoice(NamedTuple):
+    """The encoder that was chosen, and what it was chosen by.
+
+    Attributes
+    ----------
+    name : str
+        An encoder's, or `WORDS`.
+    trials : tuple of EncoderTrial
+        That of words first.
+    missing : tuple of str
+        The built-in encoders that can't be used here.
+    n_documents : int
+        The number that the others were tried on.
+    """
+
+    name: str
+    trials: tuple[EncoderTrial, ...]
+    missing: tuple[str, ...]
+    n_documents: int
+
+    def __str__(self) -> str:
+        figures = "; ".join(
+            f"{trial.name if trial.name == WORDS else 'with ' + trial.name} "
+            f"{percent(trial.accuracy)} right, log loss {trial.log_loss:.3f}"
+            for trial in self.trials
+        )
+        said = f"encoder: {self.name}, chosen on {counted(self.n_documents, 'held-out document')}"
+        missing = f"; not installed: {', '.join(self.missing)}" if self.missing else ""
+        return f"{said}: {figures}{missing}" if figures else f"{said}{missing}"
+
+    def trial(self, name: str) -> EncoderTrial | None:
+        """Return the trial of an encoder."""
+        return next((trial for trial in self.trials if trial.name == name), None)
+
+
+def choose_encoder(
+    texts: Sequence[str], y: Any, learner: LinearLearner, context: FitContext, names: Sequence[str]
+) -> EncoderChoice:
+    """Return the first of words alone and the named encoders that is about as good as the best.
+
+    That is: whose log loss is within one standard error of the lowest. Names are in the order of
+    the time that they take. Words have learned from all documents, and encoders learn from a sample
+    only, so that they add rather more than is measured.
+
+    Parameters
+    ----------
+    texts, y, context
+        The documents that `learner` has learned from.
+    """
+    encoders, missing = _installed(names)
+    rows = _sample(texts, y, learner.left_out_[0], context.seed)
+    if not len(rows):  # every document is the only one of its topic
+        return EncoderChoice(WORDS, (), missing, 0)
+    judged = learner.left_out_[0][rows]
+    sample, scores, weight = y[judged], learner.left_out_[1][rows], context.sample_weight
+    if not learner.multilabel:  # others than the topics of the sample can't be told
+        topics, sample = np.unique(sample, return_inverse=True)
+        scores = scores[:, topics]
+    context = replace(
+        context, n_topics=scores.shape[1], sample_weight=None if weight is None else weight[judged]
+    )
+    fit_head: Callable[..., Any] = fit_multilabel_head if learner.multilabel else fit_encoder_head
+    judgements = [_Judgement.from_proba(WORDS, learner.calibration.proba(scores), sample)]
+    sampled = [texts[row] for row in judged.tolist()]
+    for encoder in encoders if scores.shape[1] > 1 else ():
+        encoded = encode(sampled, encoder, n_jobs=context.n_jobs, progress=context.progress)
+        left_out = (np.arange(len(rows)), scores)
+        shares = {} if learner.multilabel else {"widths": [p.width or 0 for p in encoder.parts]}
+        head, sums = fit_head(encoded, sample, len(rows), context, left_out, **shares)
+        if head is None or sums is None:  # it is of no use, or there is nothing to measure on
+            judgements.append(judgements[0]._replace(name=encoder.name))
+        else:
+            proba = head.calibration.proba(sums)
+            judgements.append(_Judgement.from_proba(encoder.name, proba, sample))
+    trials = tuple(judgement.trial() for judgement in judgements)
+    best = judgements[int(np.argmin([trial.log_loss for trial in trials]))]
+    chosen = next(judgement.name for judgement in judgements if judgement.is_close_to(best))
+    return EncoderChoice(chosen, trials, missing, len(rows))
+
+
+def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, ...]]:
+    """Return the encoders that can be used here, and the names of single ones that can't."""
+    encoders, missing = [], []
+    for name in names:
+        try:
+            encoders.append(get_encoder(name))
+        except EncoderError:
+            missing.append(name)
+    return encoders, tuple(name for name in missing if name in BUILT_IN)
+
+
+def _sample(texts: Sequence[str], y: Any, judged: Index, seed: int) -> Index:
+    """Return places among held-out rows of different texts, as many of each topic as its share."""
+    _, firsts = np.unique(
+        np.array([texts[row] for row in judged.tolist()], dtype=object), return_index=True
+    )
+    firsts = np.sort(firsts)
+    n_folds = -(-len(firsts) // N_SAMPLED)
+    if n_folds < 2:
+        return firsts
+    topics = Labels.from_y(y).take(judged[firsts]).to_topics()
+    return firsts[make_folds(topics, n_folds, seed) == 0]
+
+
+class _Judgement(NamedTuple):
+    """Which held-out documents are right, and their log losses."""
+
+    name: str
+    right: Mask
+    losses: F32
+
+    @classmethod
+    def from_proba(cls, name: str, proba: F32, y: Any) -> _Judgement:
+        if isinstance(y, np.ndarray):
+            return cls(name, proba.argmax(axis=1) == y, log_losses(np.log(proba), y))
+        truth = y.toarray()
+        right = ((proba >= 0.5) == (truth > 0)).all(axis=1)
+        return cls(name, right, log_losses(log_odds(proba), truth))
+
+    def trial(self) -> EncoderTrial:
+        return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))
+
+    def is_close_to(self, best: _Judgement) -> bool:
+        """Whether the mean loss is within one standard error of the best one."""
+        more = (self.losses - best.losses).astype(np.float64)
+        return bool(more.mean() <= more.std() / np.sqrt(len(more)))

@@ -1,0 +1,145 @@
+"""`encoder="auto"`: which encoder is chosen, by what, and what is said of it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.errors import EncoderError, OptionError
+from slugline.learning.encoder import choice, encoder
+from stand_ins import Meanings, Nameless
+
+pytestmark = pytest.mark.slow
+
+TOPICS = ("grain", "bank", "sport")
+# Words of three letters that stand in one text each, so that only an encoder can know them.
+WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
+LABELS = np.random.default_rng(0).integers(0, 3, len(WORDS)).tolist()
+NAMES = [TOPICS[label] for label in LABELS]
+
+
+class Knowing(Meanings):
+    """Knows the topic of every word, or of a share of them; no two words have the same row."""
+
+    def __init__(self, name: str, share: float = 1.0) -> None:
+        n_known = round(share * len(WORDS))
+        super().__init__(dict(zip(WORDS[:n_known], LABELS[:n_known], strict=True)))
+        self.name = self.digest = name
+
+    def encode(self, texts: list[str]) -> Any:
+        rows = super().encode(texts)
+        rows[:, 3] = [zlib.crc32(text.encode()) % 1000 / 5000 for text in texts]
+        return rows
+
+
+class Useless(Nameless):
+    """Says nothing of topics."""
+
+    name = "use"
+
+
+def absent() -> Any:
+    raise EncoderError("not installed")
+
+
+Install = Callable[[Any, Any], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put stand-ins in the places of both built-in encoders."""
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+    def install(use: Any, e5: Any) -> None:
+        monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: use)
+        monkeypatch.setitem(encoder.BUILT_IN, "e5", absent if e5 is None else lambda: e5)
+
+    return install
+
+
+def fit(**options: Any) -> TopicClassifier:
+    return TopicClassifier(encoder="auto", **options).fit(WORDS, NAMES)
+
+
+def test_the_fastest_that_is_about_as_good_as_the_best_is_chosen(install: Install) -> None:
+    install(Knowing("use"), Knowing("e5"))
+    classifier = fit()
+    assert classifier.fitted_.encoder is not None
+    assert classifier.fitted_.encoder.name == "use"
+    found = classifier.fitted_.encoder_choice
+    assert found is not None
+    assert [trial.name for trial in found.trials] == [choice.WORDS, "use", "e5", "use,e5"]
+    assert found.name == "use"
+    words, use = found.trials[:2]
+    assert words.accuracy < 0.5 < 0.9 < use.accuracy
+    assert use.log_loss < words.log_loss
+    assert found.n_documents == len(WORDS)
+
+
+def test_a_slower_one_is_chosen_where_it_is_better(install: Install) -> None:
+    install(Knowing("use", 0.4), Knowing("e5"))
+    fitted = fit().fitted_
+    assert fitted.encoder is not None
+    assert fitted.encoder.name == "e5"
+
+
+def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Install) -> None:
+    install(Useless(), None)
+    texts = [f"{name} {word}" for name, word in zip(NAMES, WORDS, strict=True)]
+    fitted = TopicClassifier(encoder="auto").fit(texts, NAMES).fitted_
+    assert fitted.encoder is None
+    found = fitted.encoder_choice
+    assert found is not None
+    assert found.name == choice.WORDS
+    assert found.missing == ("e5",)
+    assert str(found).startswith("encoder: words alone, chosen on 150 held-out documents: words ")
+    assert str(found).endswith("; not installed: e5")
+
+
+def test_where_none_is_installed_that_is_said(install: Install) -> None:
+    install(None, None)
+    encoder.BUILT_IN["use"] = absent
+    found = fit().fitted_.encoder_choice
+    assert found is not None
+    assert found.missing == ("use", "e5")
+    assert [trial.name for trial in found.trials] == [choice.WORDS]
+
+
+def test_of_many_documents_a_sample_is_tried_with_every_topic(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "N_SAMPLED", 40)
+    install(Knowing("use"), None)
+    found = [fit(random_state=seed).fitted_.encoder_choice for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+    assert found[0] is not None
+    assert 30 <= found[0].n_documents <= 40
+
+
+def test_several_topics_are_tried_as_well(install: Install) -> None:
+    install(Knowing("use"), None)
+    sets = [[name, "bank"] if name == "sport" else [name] for name in NAMES]
+    fitted = TopicClassifier(encoder="auto").fit(WORDS, sets).fitted_
+    assert fitted.encoder is not None
+    assert fitted.encoder_choice is not None
+    assert fitted.encoder_choice.name == "use"
+
+
+@pytest.mark.parametrize("topics", [["a"] * 6, ["a", "b"] * 3])
+def test_a_few_texts_are_no_error(install: Install, topics: list[str]) -> None:
+    install(Knowing("use"), Knowing("e5"))
+    classifier = TopicClassifier(encoder="auto").fit(WORDS[:6], topics)
+    assert classifier.fitted_.encoder_choice is not None
+    assert set(classifier.predict(WORDS[:3])) <= set(topics)
+
+
+def test_descriptions_need_a_name(install: Install) -> None:
+    install(Knowing("use"), None)
+    with pytest.raises(OptionError, match="`descriptions` are learned by an encoder that you name"):
+        fit(descriptions={"grain": "wheat"})
