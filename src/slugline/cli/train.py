@@ -77,6 +77,7 @@ def train(request: TrainRequest) -> None:
         )
     experiment, retraining = _fit(request, task)
     experiment, smaller = _save(request, task, experiment, retraining)
+    advise(task.classifier, task.parts["train"], experiment.evaluation)
     curves = _learning_curves(request, task) if request.curve else None
     routing = tested_router(experiment.fitted, experiment.test)
     report = task.report if is_tested else None
@@ -224,7 +225,6 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
         notes=tuple(map(name_flags, experiment.notes)),
     )
     warn(experiment.warnings)
-    advise(task.classifier, parts["train"], experiment.evaluation)
     return experiment, retraining
 
 
