@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import statistics
@@ -10,14 +11,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clusters import local_cluster
-from data import synthetic_texts
-from measure import child_processor_seconds, progress, run_in_turn, seconds, table
+from data import load, select, synthetic_texts
+from measure import child_processor_seconds, progress, run_in_turn, seconds, table, timed
 from slugline import TopicClassifier
+from slugline.corpus.splits import rank_within_topics
 from slugline.prediction.job import predict_files
 from slugline.prediction.rows import PredictOptions
 
@@ -217,8 +222,77 @@ def _worker_cells(times: dict[int, list[tuple[float, float]]]) -> list[str]:
     return [*cells, f"{processor_one:.1f}", f"{processor_two:.1f}"]
 
 
-BENCHMARKS = {"in-process": in_process, "imports": imports, "command": command, "files": files}
+# With an encoder ----------------------------------------------------------------------------------
+
+
+def cascade(
+    encoders: tuple[str, ...] = ("use", "e5"),
+    sets: tuple[str, ...] = ("banking77", "trec", "stackoverflow", "sib200-de", "sib200-sw"),
+    labels: tuple[int, ...] = (10, 0),
+    train_texts: int = 3000,
+    test_texts: int = 500,
+) -> str:
+    """Test accuracy and texts a second of an encoder that reads all texts, or those in doubt.
+
+    `labels` are numbers of labels per topic, 0 for all; of `train_texts` documents at most.
+    """
+    rows = []
+    for encoder, name, n in itertools.product(encoders, sets, labels):
+        train, test = (
+            select(part, np.random.default_rng(0).permutation(len(part))[:most])
+            for part, most in zip(load(name), (train_texts, test_texts), strict=True)
+        )
+        if n:
+            train = select(train, np.flatnonzero(rank_within_topics(train.topics, 0) < n))
+        fitted = TopicClassifier(encoder=encoder, n_jobs=1).fit(train.texts, train.topics).fitted_
+        if fitted.dense is None:
+            continue
+        fitted.predict(test.texts[:1])  # loads the encoder
+        dense = replace(fitted.dense, keep=False)  # cached rows would hide the time
+        cells = []
+        for head in (replace(dense, cascade=None), dense):
+            model = replace(fitted, dense=head)
+            proba, taken = timed(model.predict_proba, test.texts)
+            is_right = model.classes[proba.argmax(axis=1)] == np.array(test.topics, dtype=object)
+            cells.append((len(test) / taken, is_right.mean(), _calibration_error(proba, is_right)))
+        share = "all" if dense.cascade is None else f"{dense.cascade.encoded_share:.2f}"
+        digits = (0, 3, 3)
+        both = [
+            f"{before:,.{d}f} → {after:,.{d}f}"
+            for d, before, after in zip(digits, *cells, strict=True)
+        ]
+        factor = f"{cells[1][0] / cells[0][0]:.1f}"
+        rows.append(
+            [encoder, name, str(n or "all"), str(len(train)), share, both[0], factor, *both[1:]]
+        )
+        progress(*rows[-1])
+    header = [
+        *("encoder", "set", "labels per topic", "documents", "share encoded, held out"),
+        *("texts a second", "factor", "accuracy", "calibration error"),
+    ]
+    return (
+        f"An encoder that reads every text → one that reads only texts that words alone leave in "
+        f"doubt, one thread, without cached rows; up to {test_texts} test texts.\n\n"
+        f"{table(header, rows)}"
+    )
+
+
+def _calibration_error(proba: np.ndarray, is_right: np.ndarray, n_bins: int = 10) -> float:
+    """Return the mean distance of sureness and accuracy over bins of as many texts."""
+    sureness = proba.max(axis=1)
+    bins = np.array_split(np.argsort(sureness, kind="stable"), n_bins)
+    return sum(len(b) * abs(sureness[b].mean() - is_right[b].mean()) for b in bins) / len(proba)
+
+
+BENCHMARKS = {
+    "in-process": in_process,
+    "imports": imports,
+    "command": command,
+    "files": files,
+    "cascade": cascade,
+}
 QUICK = {
+    "cascade": {"encoders": ("use",), "sets": ("trec", "sib200-de")},
     "in-process": {"rounds": 1},
     "imports": {"runs": 3},
     "command": {"runs": 3},
