@@ -27,8 +27,8 @@ def reference_terms(kind: str, document: str) -> list[str]:
         return words[:48]
     if kind == "bigrams":
         return [" ".join(pair) for pair in itertools.pairwise(words)]
-    if kind == "characters":
-        return [run for word in words for run in _runs(word)]
+    if kind.startswith("characters"):
+        return [run for word in words for run in _runs(word, kind)]
     return words
 
 
@@ -42,9 +42,9 @@ def _side(character: str) -> bool | None:
     return _UNSPACED.match(character) is not None
 
 
-def _runs(word: str) -> list[str]:
-    if not _UNSPACED.match(word):
-        return [f" {word} "[first : first + 4] for first in range(min(len(word), 100) - 1)]
-    return [
-        word[first : first + size] for size in (1, 2, 3, 4) for first in range(len(word) - size + 1)
-    ]
+def _runs(word: str, kind: str) -> list[str]:
+    if _UNSPACED.match(word):
+        text, sizes = word, [1, 2, 3, 4] if kind == "characters" else []
+    else:
+        text, sizes = f" {word} "[:102], [int(kind.partition("-")[2] or 4)]
+    return [text[first : first + n] for n in sizes for first in range(len(text) - n + 1)]

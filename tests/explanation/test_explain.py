@@ -26,6 +26,7 @@ from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explanation.explain import _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
 from slugline.reports.explanation import explanation_page
+from slugline.text.terms import RUN_LENGTHS
 from slugline.text.words import tokenize
 from stand_ins import Meanings
 
@@ -38,6 +39,7 @@ CLASSIFIERS = {
     "mixture": TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner(units=16)])),
     "vocabulary": TopicClassifier(blocks=[Block("words"), Block("lead", weight=0.5)]),
     "buckets": TopicClassifier(blocks=[Block("words", n_buckets=16), Block("bigrams")]),
+    "lengths": TopicClassifier(blocks=[Block(), *map(Block, RUN_LENGTHS)]),
     "counts": TopicClassifier(blocks=[Block("words", "counts"), Block("characters")]),
 }
 

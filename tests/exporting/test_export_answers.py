@@ -220,6 +220,9 @@ VOCABULARIES = [
     Block("bigrams", "counts", min_count=2),
     Block("lead", "multi-hot", weight=0.5, n_buckets=1 << 8),
     Block("characters", "log-tf-idf", max_terms=900),
+    Block("characters-2", "counts", max_terms=300),
+    Block("characters-3", "log-tf-idf", n_buckets=1 << 10),
+    Block("characters-5", "tf-idf", max_terms=900),
 ]
 MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
     "unsure": (scripts(5, "topic {}".format, 80), {"min_precision": 0.9}),

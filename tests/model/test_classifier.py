@@ -346,8 +346,9 @@ def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: l
 
 @pytest.mark.parametrize(("learner", "wants"), [("network", "multi-hot"), ("linear", "log-tf-idf")])
 def test_blocks_suit_the_learner(learner: str, wants: str) -> None:
-    classifier = TopicClassifier(learner=learner).fit(["a few words"] * 6, ["a", "b"] * 3)
-    assert classifier.features_.blocks == default_blocks(wants)
+    texts = ["a few words"] * 6
+    classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
+    assert classifier.features_.blocks == default_blocks(wants, texts)
 
 
 def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:

@@ -30,7 +30,7 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
 from slugline.model.file import content as classifier_file
 from slugline.model.file.schema import FORMAT
-from slugline.text.blocks import Block
+from slugline.text.blocks import Block, default_blocks
 
 TEXTS = [
     "wheat and corn rose",
@@ -221,8 +221,9 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Return the bytes of a linear model."""
-    return bytes_of(fit("linear"), tmp_path_factory.mktemp("good"))
+    """Return the bytes of a linear model of words, bigrams and characters."""
+    classifier = fit("linear", blocks=default_blocks("log-tf-idf"))
+    return bytes_of(classifier, tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture(scope="module")
@@ -490,7 +491,10 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "an `kind` is of block": (
         set_to("blocks", 0, "kind", value="sentences"),
-        damaged("`kind` is 'sentences'; give one of words, lead, bigrams, characters."),
+        damaged(
+            "`kind` is 'sentences'; give one of words, lead, bigrams, characters, characters-2, "
+            "characters-3, characters-5."
+        ),
     ),
     "an unknown weighting": (
         set_to("blocks", 0, "weighting", value="bm25"),

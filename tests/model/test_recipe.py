@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from slugline.text.blocks import DEFAULT_GROUPS, Block, default_blocks
-from slugline.text.terms import KINDS
+import pytest
+
+from slugline.text.blocks import DEFAULT_GROUPS, Block, bits_per_character, default_blocks
+from slugline.text.terms import KINDS, RUN_LENGTHS
 
 N_BUCKETS = 1 << 20
+# Texts of 16 letters, all equally frequent; of 32, with Greek ones; and of 64, with Cyrillic ones.
+BITS_4 = "abcd efgh ijkl mnop"
+BITS_5 = f"{BITS_4} αβγδ εζηθ ικλμ νξοπ"
+BITS_6 = f"{BITS_5} абвг дежз иклм нопр стуф хцчш щъыь эюяі"
 
 
-def test_words_pairs_and_runs_of_characters_count_in_buckets() -> None:
-    assert default_blocks("log-tf-idf") == (
+def weights(texts: list[str]) -> dict[str, float]:
+    """Return the weight of each kind of term."""
+    return {block.kind: block.weight for block in default_blocks("log-tf-idf", texts)}
+
+
+@pytest.mark.parametrize("texts", [[], [BITS_4] * 501, [BITS_5] * 501], ids=len)
+def test_words_bigrams_and_characters_count_in_buckets(texts: list[str]) -> None:
+    assert default_blocks("log-tf-idf", texts) == (
         Block("words", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
         Block("bigrams", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
         Block("characters", "log-tf-idf", 1.0, n_buckets=N_BUCKETS),
     )
+
+
+def test_with_few_documents_short_n_grams_count_the_less_the_fewer_bits_a_character_has() -> None:
+    words = {"words": 1.5, "bigrams": 1.5}
+    less = {"characters": 1, "characters-2": 0.5, "characters-3": 0.71, "characters-5": 1.41}
+    assert weights([BITS_4] * 500) == words | less
+    nearly = {"characters": 1, "characters-2": 0.87, "characters-3": 0.93, "characters-5": 1.07}
+    assert weights([BITS_5] * 500) == words | nearly
+    for n_texts in (1, 501):  # such as syllables: however many documents there are
+        assert weights([BITS_6] * n_texts) == words | dict.fromkeys(RUN_LENGTHS, 1)
+
+
+def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:
+    assert bits_per_character([BITS_4, "MNOP, ijkl: EFGH - abcd!"]) == pytest.approx(4)
+    assert bits_per_character(["ab 手机手机 ba", "石油"]) == pytest.approx(1)
+    assert bits_per_character(["手机", "", "..."]) == bits_per_character([]) == 0
+
+
+def test_several_topics_get_the_first_words_too_however_few_documents_there_are() -> None:
+    blocks = default_blocks("log-tf-idf", [BITS_4], multilabel=True)
+    assert [block.kind for block in blocks] == ["words", "lead", "bigrams", "characters"]
 
 
 def test_nets_get_the_words_of_the_newswire_lesson() -> None:
@@ -22,5 +55,7 @@ def test_nets_get_the_words_of_the_newswire_lesson() -> None:
 
 def test_there_is_a_family_of_every_kind() -> None:
     assert {kind: block.kind for kind, block in DEFAULT_GROUPS.items()} == {
-        kind: kind for kind in KINDS
+        kind: kind for kind in KINDS if not kind.startswith("characters-")
     }
+    kinds = {block.kind for block in default_blocks("log-tf-idf", [BITS_4])}
+    assert kinds | set(DEFAULT_GROUPS) == set(KINDS)

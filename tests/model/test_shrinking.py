@@ -106,7 +106,9 @@ def test_terms_without_a_weight_are_dropped_and_the_others_stay_in_order(fitted:
     for most in sizes_below(fitted):
         small = shrink(fitted, most, size)
         learner: Any = small.learner
-        assert not learner.unused_columns().any()
+        ends = np.cumsum([v.n_columns for v in small.features.vocabularies_])
+        for unused in np.split(learner.unused_columns(), ends[:-1]):
+            assert not unused.any() or len(unused) == 1  # a family of which nothing matters
         assert learner.weights.shape == (small.features.n_columns, len(fitted.topics))
         for now, then in zip(
             small.features.vocabularies_, fitted.features.vocabularies_, strict=True
@@ -231,7 +233,7 @@ def test_a_learner_that_is_not_linear_is_saved_if_it_fits(
 
     with pytest.raises(OptionError) as caught:
         classifier.save(path, max_size=1000)
-    assert re.sub("[0-9],[0-9]{3};", "N;", str(caught.value)) == (
+    assert re.sub("[0-9]+,[0-9]{3};", "N;", str(caught.value)) == (
         "`max_size` is 1,000 bytes, and the file would have N; only a linear learner has weights "
         "to drop. Give a larger one, or store weights in fewer bits with `quantize`."
     )

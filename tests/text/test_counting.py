@@ -52,6 +52,9 @@ TERMS = {
     "lead": ["oil", "the", "x" * 99],
     "bigrams": ["oil a", "the the", "iphone 手机"],
     "characters": [" oil", "手", "手机", "nnnn", "元元元元", " a "],
+    "characters-2": [" o", "nn", "a ", "手机"],
+    "characters-3": [" oi", "nnn", " a ", "手机石"],
+    "characters-5": [" oil ", "nnnnn", "don't", "石油石油元"],
 }
 
 

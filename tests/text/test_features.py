@@ -406,7 +406,8 @@ def test_a_fitted_vocabulary_does_not_grow() -> None:
         ),
         (
             {"kind": "trigrams"},
-            "`kind` is 'trigrams'; give one of words, lead, bigrams, characters.",
+            "`kind` is 'trigrams'; give one of words, lead, bigrams, characters, characters-2, "
+            "characters-3, characters-5.",
         ),
         ({"weight": 0}, "`weight` is 0; give a number over 0 and under 1000000."),
         ({"weight": -1.0}, "`weight` is -1.0; give a number over 0 and under 1000000."),

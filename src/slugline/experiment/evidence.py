@@ -23,6 +23,7 @@ from slugline.experiment.run import Experiment, evaluate
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
+from slugline.text.terms import RUN_LENGTHS
 from slugline.text.words import find_unspaced
 
 # Passages -----------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ def strongest_terms(
         return []
     spread = _spread(np.concatenate([part for part in rarity if part is not None]), fitted)
     n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
-    is_run = np.repeat([b.kind == "characters" for b in fitted.features.blocks], n_columns)
+    is_run = np.repeat([b.kind in RUN_LENGTHS for b in fitted.features.blocks], n_columns)
     weights = fitted.learner.weights.tocsc()
     names = fitted.topics.names
     return [

@@ -30,7 +30,7 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
-from slugline.text.terms import KINDS, GroupedTerms
+from slugline.text.terms import KINDS, RUN_LENGTHS, GroupedTerms
 from slugline.text.words import Words, is_unspaced
 
 # A mixture's path from an empty text is divided into panels. Those with a larger error of the score
@@ -355,7 +355,7 @@ def attribute_to_words(
         terms = KINDS[block.kind].find(words)
         values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns
-        if block.kind == "characters":
+        if block.kind in RUN_LENGTHS:
             word_shares, phrases = _split_runs(words, terms, values)
             on_words += word_shares
             parts.append(phrases)

@@ -29,7 +29,7 @@ from slugline.model.routing import Router
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
 from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
-from slugline.text.terms import COLUMNS
+from slugline.text.terms import COLUMNS, KINDS
 from slugline.text.words import TRANSLATION, character_classes
 
 # Packed arrays ------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def _composes(character: str, first: str, second: str) -> bool:
 # The model ----------------------------------------------------------------------------------------
 
 # Terms and weightings that `text.js` and `model.js` implement.
-_KINDS = ("words", "lead", "bigrams", "characters", COLUMNS)
+_KINDS = (*KINDS, COLUMNS)
 _WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))

@@ -3,7 +3,8 @@
 // names of functions here remind. Strings are arrays of code points, as in Python; half a character
 // counts as one.
 
-const N_LEAD = 48, RUN_LENGTH = 4, UNSPACED_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
+const N_LEAD = 48, UNSPACED_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
+const RUN_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "characters-5": 5 };
 const MOST_MARKS = 30, MOST_UNSEEN = 1000;
 const SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, LAST_SIGMA = 0x3c2;
 const SIDE = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
@@ -298,8 +299,8 @@ function eachTerm(kind, reading, characters, found) {
   const { starts, ends, bytes, at } = reading;
   if (kind === "bigrams") {
     eachPair(reading, found);
-  } else if (kind === "characters") {
-    starts.forEach((_, word) => eachRun(reading, word, characters, found));
+  } else if (kind in RUN_LENGTHS) {
+    starts.forEach((_, word) => eachRun(kind, reading, word, characters, found));
   } else {
     const n = kind === "lead" ? Math.min(N_LEAD, starts.length) : starts.length;
     for (let word = 0; word < n; word++) {
@@ -322,18 +323,18 @@ function eachPair({ starts, ends, bytes, at }, found) {
   }
 }
 
-function eachRun(reading, word, characters, found) {
+function eachRun(kind, reading, word, characters, found) {
   const { bytes, at } = reading, start = reading.starts[word], length = reading.ends[word] - start;
   const run = (first, size, isPhrase) => {
     hashBytes(bytes, at[first], at[first + size]);
     found(first, first + size, word, isPhrase);
   };
   if (isUnspacedWord(reading, word, characters)) {
-    for (const size of UNSPACED_LENGTHS) {
+    for (const size of kind === "characters" ? UNSPACED_LENGTHS : []) {
       for (let first = 0; first + size <= length; first++) run(start + first, size, true);
     }
   } else { // the spaces on either side are part of it
-    const n = Math.min(length, LONGEST_WORD) + 2 - RUN_LENGTH + 1;
-    for (let first = 0; first < n; first++) run(start - 1 + first, RUN_LENGTH, false);
+    const size = RUN_LENGTHS[kind], n = Math.min(length, LONGEST_WORD) + 2 - size + 1;
+    for (let first = 0; first < n; first++) run(start - 1 + first, size, false);
   }
 }

@@ -255,7 +255,7 @@ class _Search:
 def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
     """Yield candidates, each one step away from the best one so far."""
     for kind in ("lead", "bigrams", "characters"):
-        others = tuple(block for block in search.best.blocks if block.kind != kind)
+        others = tuple(block for block in search.best.blocks if not block.kind.startswith(kind))
         has_it = len(others) < len(search.best.blocks)
         groups = others if has_it else (*others, DEFAULT_GROUPS[kind])
         # Columns beside the text stay behind its terms.

@@ -119,12 +119,16 @@ class FitSettings:
             )
 
     def chosen_blocks(
-        self, texts: Sequence[str] = (), topics: Sequence[Any] = ()
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, all_texts: bool = True
     ) -> tuple[Block, ...]:
-        """Return the families of terms; documents show of which kinds columns are."""
+        """Return the families of terms; documents show of which kinds columns are.
+
+        Defaults follow the number of texts, if these are all that there are to learn from.
+        """
         blocks = self.blocks
         if blocks is None:
-            blocks = default_blocks(self.learner.wants, multilabel=is_multilabel(topics))
+            known, multilabel = texts if all_texts else (), is_multilabel(topics)
+            blocks = default_blocks(self.learner.wants, known, multilabel=multilabel)
         if not self.columns:
             return tuple(blocks)
         return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))
@@ -136,7 +140,7 @@ class FitSettings:
         if self.blocks is None:
             return tuple(
                 replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
-                for block in self.chosen_blocks(texts, topics)
+                for block in self.chosen_blocks(texts, topics, all_texts=False)
             )
         odd = next((block for block in self.blocks if block.n_buckets is None), None)
         if odd is not None:

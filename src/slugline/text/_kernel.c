@@ -19,9 +19,8 @@
 
 /* As in terms.py. */
 #define N_LEAD 48
-#define RUN_LENGTH 4
 #define MOST_PLAIN 64 /* bytes of a word that are looked at together */
-#define MOST_RUNS 99 /* of a word, which is looked at up to its 100th character */
+#define LONGEST_WORD 100 /* that is looked at whole */
 #define LONGEST_UNSPACED_RUN 4
 
 /* Of the table of characters: one entry for each of the first 2^16, then one for each plane. */
@@ -266,6 +265,10 @@ typedef struct {
 } Known;
 
 enum { WORDS, LEAD, BIGRAMS, CHARACTERS };
+static const char *const kind_names[] = {
+    "words", "lead", "bigrams", "characters", "characters-2", "characters-3", "characters-5"};
+static const size_t run_lengths[] = {4, 2, 3, 5}; /* from CHARACTERS on */
+#define N_KINDS (int)(sizeof kind_names / sizeof *kind_names)
 
 /* 64 buckets: which of them have a column, and how many before them have one. */
 typedef struct {
@@ -466,9 +469,12 @@ static int add_runs_of_word(Work *work, Block *block, const Word *word)
 {
     const unsigned char *start = (const unsigned char *)work->text.bytes + word->start;
     const unsigned char *stop = start + word->length;
+    const size_t run_length = run_lengths[block->kind - CHARACTERS];
     if (word->side == SPACED)
-        return add_runs(work, block, start - 1, stop + 1, RUN_LENGTH, RUN_LENGTH, MOST_RUNS);
-    return add_runs(work, block, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
+        return add_runs(work, block, start - 1, stop + 1, run_length, run_length,
+                        LONGEST_WORD + 3 - run_length);
+    return block->kind != CHARACTERS
+        || add_runs(work, block, start, stop, 1, LONGEST_UNSPACED_RUN, SIZE_MAX / 64);
 }
 
 /* Have the processor fetch what is known of a word, or, of a sooner one, its columns. */
@@ -537,7 +543,7 @@ FOR_WIDE_REGISTERS static int find_columns(Work *work, Block *block)
     work->columns.size = 0;
     if (block->kind == LEAD && n_words > N_LEAD)
         n_words = N_LEAD;
-    if (block->kind == CHARACTERS) {
+    if (block->kind >= CHARACTERS) {
         for (size_t i = 0; i < n_words; i++) {
             if (block->n_known && i + LATER < n_words)
                 expect_known(block, words + i + LATER, 0);
@@ -748,9 +754,8 @@ static int fail(const char *message)
 
 static int kind_of(const char *name)
 {
-    static const char *const names[] = {"words", "lead", "bigrams", "characters"};
-    for (int kind = WORDS; kind <= CHARACTERS; kind++)
-        if (!strcmp(name, names[kind]))
+    for (int kind = WORDS; kind < N_KINDS; kind++)
+        if (!strcmp(name, kind_names[kind]))
             return kind;
     return -1;
 }
@@ -811,7 +816,7 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
         || (block->groups && (block->keys || block->learns))
         || (block->learns && (!block->columns || block->keys)))
         return fail("a block's tables do not fit together");
-    if (block->kind == CHARACTERS) {
+    if (block->kind >= CHARACTERS) {
         block->n_known = 16;
         while (block->n_known < MOST_KNOWN && block->n_known < (size_t)n_bytes / 8)
             block->n_known *= 2;

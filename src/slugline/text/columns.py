@@ -133,7 +133,7 @@ class Buckets(TermColumns):
     ----------
     n_buckets : int
         A power of two.
-    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+    kind : str, default "words"
     """
 
     terms = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +25,9 @@ from slugline.text.words import (
 
 #: Number of words in a document's lead, the part where news says its subject.
 N_LEAD = 48
-#: Characters in an n-gram, and in those of scripts without spaces. Shorter and longer ones beside
-#: these help little, and take several times as long.
-RUN_LENGTH = 4
+#: Characters in the n-grams of each kind; and in those of scripts without spaces, which belong to
+#: the first kind.
+RUN_LENGTHS = {"characters": 4, "characters-2": 2, "characters-3": 3, "characters-5": 5}
 UNSPACED_LENGTHS = (1, 2, 3, 4)
 # Longer words are codes, such as base64, whose beginning is enough.
 _LONGEST = 100
@@ -76,31 +77,34 @@ def _hash_word_pairs(first: U64, second: U64) -> U64:
     return np.maximum(mix(first * _SECOND + second), 1)
 
 
-def find_character_grams(words: Words) -> Words:
-    """Return each 4-gram of characters within a word, including the space on either side.
+def find_character_grams(words: Words, kind: str = "characters") -> Words:
+    """Return each n-gram of characters within a word, including the space on either side.
 
-    In a script without spaces, return n-grams of 1 to 4 characters between other scripts and
-    punctuation. Of another word over 100 characters, return only the first 99 n-grams.
+    In a script without spaces, the kind "characters" has n-grams of 1 to 4 characters between other
+    scripts and punctuation, and other kinds have none. Of another word over 100 characters, return
+    only the n-grams of the first 100, and a space before these.
 
     >>> from slugline.text.words import find_words
     >>> grams = find_character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
     """
+    run_length, unspaced_lengths = RUN_LENGTHS[kind], UNSPACED_LENGTHS * (kind == "characters")
     array = np.frombuffer(words.buffer, dtype=np.uint8)
     characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes continue a UTF-8 character
     first = np.searchsorted(characters, words.starts)
     lengths = np.searchsorted(characters, words.ends) - first
     # In the buffer, a space precedes and follows each word; both count as part of it.
-    n_runs = np.maximum(np.minimum(lengths, _LONGEST) + 2 - RUN_LENGTH + 1, 0)
+    n_runs = np.maximum(np.minimum(lengths, _LONGEST) + 2 - run_length + 1, 0)
     unspaced = is_unspaced(array, words.starts)
     start: Integers
     size: Integers | int
     if unspaced.any():
-        owner, start, size = _runs_of_all_scripts(first, lengths, n_runs, unspaced)
+        sizes = run_length, unspaced_lengths
+        owner, start, size = _runs_of_all_scripts(first, lengths, n_runs, unspaced, *sizes)
         n_runs = np.bincount(owner, minlength=len(words))
     else:
-        start, size = ranges(first - 1, n_runs), RUN_LENGTH
+        start, size = ranges(first - 1, n_runs), run_length
     starts, ends = characters[start], characters[start + size]
     del characters, start  # they take as much memory as hashing does
     hashes = hash_spans(array, starts, ends - starts)
@@ -108,15 +112,20 @@ def find_character_grams(words: Words) -> Words:
 
 
 def _runs_of_all_scripts(
-    first: Integers, lengths: Integers, n_runs: Integers, is_unspaced: Mask
+    first: Integers,
+    lengths: Integers,
+    n_runs: Integers,
+    is_unspaced: Mask,
+    run_length: int,
+    unspaced_lengths: tuple[int, ...],
 ) -> tuple[Integers, Integers, Integers]:
     """Return the word, first character and number of characters of each n-gram, word after word."""
     everything = np.arange(len(first))
     n_each = [np.where(is_unspaced, 0, n_runs)]
-    n_each += [np.where(is_unspaced, np.maximum(lengths - n + 1, 0), 0) for n in UNSPACED_LENGTHS]
+    n_each += [np.where(is_unspaced, np.maximum(lengths - n + 1, 0), 0) for n in unspaced_lengths]
     owner = np.concatenate([everything.repeat(n) for n in n_each])
     start = np.concatenate([ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])])
-    size = np.repeat((RUN_LENGTH, *UNSPACED_LENGTHS), [int(n.sum()) for n in n_each])
+    size = np.repeat((run_length, *unspaced_lengths), [int(n.sum()) for n in n_each])
     order = np.argsort(owner, kind="stable")
     return owner[order], start[order], size[order]
 
@@ -164,9 +173,9 @@ def group_words(words: Words) -> GroupedTerms:
     return GroupedTerms(distinct, numbers, words.indptr)
 
 
-def _group_character_grams(words: Words) -> GroupedTerms:
+def _group_character_grams(words: Words, kind: str) -> GroupedTerms:
     distinct, numbers = words.distinct
-    return GroupedTerms(find_character_grams(distinct), numbers, words.indptr)
+    return GroupedTerms(find_character_grams(distinct, kind), numbers, words.indptr)
 
 
 class TermKind(NamedTuple):
@@ -214,7 +223,10 @@ KINDS = {
     "words": TermKind(group_words, _hash_terms),
     "lead": TermKind(lambda words: group_words(find_lead_words(words)), _hash_terms),
     "bigrams": TermKind(lambda words: group_words(find_bigrams(words)), _hash_pairs),
-    "characters": TermKind(_group_character_grams, _hash_terms),
+    **{
+        kind: TermKind(functools.partial(_group_character_grams, kind=kind), _hash_terms)
+        for kind in RUN_LENGTHS
+    },
 }
 #: The name of a further kind, of terms that come from columns beside the text.
 COLUMNS = "columns"

@@ -118,7 +118,7 @@ class Vocabulary(TermColumns):
     ----------
     terms : sequence of str
         Distinct terms; words as `slugline.text.words.tokenize` returns them.
-    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+    kind : str, default "words"
 
     Raises
     ------

@@ -78,6 +78,16 @@ def normalize_text(text: str) -> str:
     return _UNSPACED_RUN.sub(r" \g<0> ", _mask_separators(normalize_nfc(text)))
 
 
+def spaced_characters(text: str) -> str:
+    """Return the characters of a text's words in scripts with spaces.
+
+    >>> spaced_characters("iPhone 手机!")
+    'iphone'
+    """
+    plain = _UNSPACED_RUN.sub("", _mask_separators(normalize_nfc(text)))
+    return "".join(plain.translate(_NO_PUNCTUATION).split())
+
+
 def find_unspaced(text: str) -> list[tuple[int, int]]:
     """Return where each stretch of a script without spaces is, in a text from `normalize_nfc`.
 
@@ -279,6 +289,7 @@ T = TypeVar("T")
 
 #: The characters that separate words, besides white space. No apostrophe: "don't" is one word.
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
+_NO_PUNCTUATION = str.maketrans(PUNCTUATION, " " * len(PUNCTUATION))
 
 
 class ChunkSizes(NamedTuple):
