@@ -13,7 +13,7 @@ from rows_by_topic import make_up, plant_wrong_topics
 from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import batches as linear_stream
-from slugline.learning.linear import fit
+from slugline.learning.linear import fit, steps
 from slugline.learning.linear.batches import LinearStream
 from slugline.learning.linear.fit import fit_linear
 from slugline.learning.linear.learner import LinearLearner
@@ -127,7 +127,10 @@ def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
     assert stream.calibration.proba(scores).max(axis=1).mean() == pytest.approx(0.9, abs=0.04)
 
 
-def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file() -> None:
+def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "_SHARES", {1 << 20: 0.25})  # as of many weights
     stream = learned(FIRST)
     slim = stream.sparse_weights()
     assert slim.shape == (N_COLUMNS, N_TOPICS)

@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 from slugline.learning.linear import newton
 from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimise
 from slugline.learning.linear.sums import (
+    LocalBlock,
     OneVsRestTargets,
     RowBlock,
     column_squares,
@@ -142,6 +143,21 @@ def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     assert (shares[0], n_passes[0]) == (1, 1)
     assert shares[-1] <= newton.TOLERANCE
     assert list(n_passes) == sorted(set(n_passes))
+
+
+def test_a_cost_of_two_is_that_of_a_row_that_comes_twice() -> None:
+    block, aim = block_of(0, 40), aim_of(0.7, 1.5)
+    costs = np.where(np.arange(40) < 10, 2, 1).astype(np.float32)
+    order = np.r_[np.arange(40), np.arange(10)]
+    keys = np.zeros(50, dtype=np.uint64)
+    repeated = RowBlock.from_csr(block.to_csc().tocsr()[order], block.y[order], keys)
+    scales = scales_of([repeated])
+    one, other = (
+        list(minimise(LocalBlock(b), NewtonDescent(aim, scales, Iterate.initial(N_COLUMNS, 4))))[-1]
+        for b in (block._replace(costs=costs), repeated)
+    )
+    np.testing.assert_allclose(one.iterate.weights, other.iterate.weights, atol=1e-5)
+    np.testing.assert_allclose(one.iterate.biases, other.iterate.biases, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])

@@ -117,12 +117,10 @@ class Objective:
     @classmethod
     def from_rows(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
         """Return the objective for training rows, given how many each topic has."""
-        n_rows, weights = rows.n_learned(min_key), rows.topic_weights
-        negative = sums.error_cost(n_rows) * weights
-        positive = negative if rows.weights is not None else negative * steps.topic_rarity(counts)
+        n_rows = rows.n_learned(min_key)
+        costs = sums.topic_costs(n_rows, counts, rows.weights)
         rates = _term_rates(rows, counts, min_key)
         preconditioner = Preconditioner.from_columns(rates, rows.squares, n_rows)
-        costs = negative.astype(np.float32), positive.astype(np.float32)
         return cls(n_rows, *costs, preconditioner, min_key)
 
     def targets(self, topics: slice) -> sums.OneVsRestTargets:

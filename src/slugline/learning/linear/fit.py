@@ -24,7 +24,7 @@ from slugline.corpus.splits import make_folds
 from slugline.learning.calibration import Calibration, fit_calibration, fit_topic_calibration
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear import steps
+from slugline.learning.linear import newton, steps, sums
 from slugline.text.sparse import row_lengths
 
 T = TypeVar("T")
@@ -147,7 +147,8 @@ def group_equal_rows(X: sp.csr_array) -> Index:
 class FitLimits:
     """From which sizes on a problem is solved in another way."""
 
-    few_rows: int = 500  # up to which each is scored by a fit without its fold, as fits are quick
+    # Up to which weights are those at the minimum, and rows are scored by fits without their fold.
+    few_rows: int = 500
     many_rows: int = steps.MANY_ROWS  # above which all terms have one learning rate, a smaller one
     max_topics: int = 32  # that are learned at a time; fewer where dense weights exceed the next
     max_weights: int = 1 << 24
@@ -284,6 +285,11 @@ class LinearProblem:
             positive = positive * steps.topic_rarity(totals)[self.labels.topics]
         return steps.SampleCosts(self.labels, self.costs, positive)
 
+    @cached_property
+    def is_small(self) -> bool:
+        """Whether rows are so few that weights are those at the minimum."""
+        return not self.labels.multilabel and self.are_few(np.flatnonzero(self.costs > 0))
+
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
 
@@ -318,6 +324,7 @@ class _Training:
     costs: steps.SampleCosts
     rates: F32
     step: LongStep
+    is_exact: bool
     started: dict[int, steps.AdaGradDescent] = field(default_factory=dict)
 
     @classmethod
@@ -328,7 +335,8 @@ class _Training:
         n_passes = passes or default_passes(len(rows))
         progress = problem.context.progress
         long_step = LongStep(progress, f"{step} {len(rows):,} documents", len(problem.batches))
-        return cls(problem, rows, n_passes, costs, problem.rates(rows), long_step)
+        is_exact = passes is None and problem.is_small
+        return cls(problem, rows, n_passes, costs, problem.rates(rows), long_step, is_exact)
 
     @cached_property
     def batches(self) -> steps.Minibatches:
@@ -371,22 +379,54 @@ class _Training:
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics; see `LinearProblem.map_batches`."""
+        # Made once, before there are threads.
+        if self.is_exact:
+            self.objective  # noqa: B018
         if not self.problem.is_sampled:
-            self.batches  # noqa: B018  made once, before there are threads
+            self.batches  # noqa: B018
         return self.problem.map_batches(function)
 
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
         """Do the remaining passes, and return the weights that matter, and the biases."""
-        descent = self.run(topics)
-        return steps.sparsify(descent.weights, steps.drop_threshold(self.n_weights)), descent.biases
+        end, share = self.run(topics), steps.drop_threshold(self.n_weights)
+        return steps.sparsify(end.weights, share), end.biases.astype(np.float32, copy=False)
 
-    def run(self, topics: slice) -> steps.AdaGradDescent:
-        """Do the remaining passes."""
+    def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:
+        """Return the weights at the minimum or, where that would take long, after all passes."""
+        if self.is_exact:
+            return self._minimum(topics)
         if self.problem.is_sampled:
             return self._run_sampled(topics)
         descent = self.started.pop(topics.start, None)
         first = 1 if descent else 0
         return (descent or self.descent(topics)).run(self.batches, first, None, self.report)
+
+    @cached_property
+    def objective(self) -> tuple[sums.RowBlock, sums.OneVsRestTargets, newton.Preconditioner]:
+        """All the rows, the costs of their errors for all topics, and the penalty of each term."""
+        problem, n_rows = self.problem, len(self.rows)
+        y = problem.labels.topics[self.rows].astype(np.int32)
+        keys = np.zeros(n_rows, dtype=np.uint64)  # no row is held out
+        rows = sums.RowBlock.from_csr(problem.X[self.rows], y, keys)
+        block = rows._replace(costs=problem.costs[self.rows])
+        totals = problem.totals(self.rows)
+        weights = np.ones(len(totals)) if problem.context.weighted_topics else None
+        costs = sums.topic_costs(n_rows, totals, weights)
+        targets = sums.OneVsRestTargets(np.arange(len(totals), dtype=np.int32), *costs)
+        rates = self.rates[:-1].astype(np.float64) / problem.learning_rate(n_rows)
+        squares = sums.column_squares(block)[0]
+        return block, targets, newton.Preconditioner.from_columns(rates, squares, n_rows)
+
+    def _minimum(self, topics: slice) -> newton.Iterate:
+        """Return the weights and biases at the minimum."""
+        block, targets, preconditioner = self.objective
+        targets = targets.take(np.arange(topics.start, topics.stop))
+        start = newton.Iterate.initial(block.n_columns, len(targets.topics))
+        descent = newton.NewtonDescent(targets, preconditioner, start)
+        for _ in newton.minimise(sums.LocalBlock(block), descent):
+            self.report(0)
+        self.report(1)
+        return newton.Iterate(descent.iterate.weights, descent.iterate.biases.astype(np.float32))
 
     def _run_sampled(self, topics: slice) -> steps.AdaGradDescent:
         """Learn from the rows of the topics, and from a sample of the others."""

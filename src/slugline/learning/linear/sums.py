@@ -6,7 +6,7 @@ For each topic `k`, with rows `x_i`, weights `w` and a bias `b`, training minimi
 
 where `t_ik` is 1 if row `i` has the topic, else -1; `c_ik` is the cost of the error, higher for
 rows of rare topics (`steps.topic_rarity`); `r_j` is the learning rate of term `j`
-(`steps.term_rates`); and `C = (10,000 / n)^(1/4)` for `n` rows. All were chosen by
+(`steps.term_rates`); and `C = min(1, (10,000 / n)^(1/4))` for `n` rows. All were chosen by
 cross-validation on training splits.
 This module computes the sum over rows; `newton` adds the penalty and minimises.
 """
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I32, I64, U8, U64, Index, Integers, Mask
+from slugline.learning.linear import steps
 from slugline.text import sparse
 
 try:
@@ -72,6 +73,34 @@ class BlockSums(Protocol):
         """
 
 
+class LocalBlock:
+    """Sums over a single block in memory."""
+
+    def __init__(self, block: RowBlock) -> None:
+        self._block = block
+
+    def sum_blocks(
+        self, function: BlockFunction, *shared: Any, stored: Any = None, into: Arrays | None = None
+    ) -> Arrays:
+        """Return the function of the block."""
+        values = () if stored is None else (stored,)
+        sums: Arrays = function(self._block, *values, *shared, into=_zeroed(into))
+        return sums
+
+    def sum_blocks_storing(
+        self, function: BlockFunction, *shared: Any, into: Arrays | None = None
+    ) -> tuple[Arrays, Any]:
+        """Return the function of the block."""
+        sums: tuple[Arrays, Any] = function(self._block, *shared, into=_zeroed(into))
+        return sums
+
+
+def _zeroed(arrays: Arrays | None) -> Arrays | None:
+    for array in arrays or ():
+        array.fill(0)
+    return arrays
+
+
 # Blocks of rows ----------------------------------------------------------------------------------
 
 #: Rows of a block are numbered in 16 bits.
@@ -95,6 +124,7 @@ class RowBlock(NamedTuple):
     # copies of a text are held out together.
     keys: U64
     n_labels: I32 | None = None  # shape (n_rows,): how many topics each row has; None if one
+    costs: F32 | None = None  # shape (n_rows,): the cost of an error in each row; None if 1
 
     @classmethod
     def from_csr(cls, X: sp.csr_array, y: I32, keys: U64, n_labels: I32 | None = None) -> RowBlock:
@@ -230,13 +260,28 @@ def topic_counts(
 
 # The loss and its derivatives --------------------------------------------------------------------
 
-# C is 1 for so many rows, and falls with this power of their number.
+# C is 1 up to so many rows, and falls with this power of their number.
 _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 
 
 def error_cost(n_rows: int) -> float:
     """Return C, the cost of an error among so many rows."""
-    return float((_ROWS_OF_COST_1 / max(1, n_rows)) ** _COST_POWER)
+    return float((_ROWS_OF_COST_1 / max(_ROWS_OF_COST_1, n_rows)) ** _COST_POWER)
+
+
+def topic_costs(n_rows: int, totals: F64 | I64, weights: F64 | None = None) -> tuple[F32, F32]:
+    """Return the negative and positive costs of `OneVsRestTargets` for so many rows.
+
+    Parameters
+    ----------
+    totals : array, shape (n_topics,)
+        The total cost of each topic's rows.
+    weights : float64 array, shape (n_topics,), optional
+        The user's weights of topics; by default, the rows of rare topics cost more.
+    """
+    negative = error_cost(n_rows) * (np.ones(len(totals)) if weights is None else weights)
+    positive = negative * steps.topic_rarity(totals) if weights is None else negative
+    return negative.astype(np.float32), positive.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -263,7 +308,7 @@ class OneVsRestTargets:
         negative = block.row_costs(self.negative_costs)
         costs = np.repeat(negative[:, np.newaxis], len(self.topics), axis=1)
         costs[positives] = self.positive_costs[self.topics[positives[1]]]
-        costs *= np.float32(2)
+        costs *= np.float32(2) if block.costs is None else 2 * block.costs[:, np.newaxis]
         return costs
 
 
