@@ -24,6 +24,7 @@ FEW_DOCUMENTS = 20
 MORE_DOCUMENTS, ACCURATE = 120, 0.85
 #: Documents, and characters, that `use` is tried on: it takes a few seconds.
 _MAX_DOCUMENTS, _MAX_CHARACTERS = 2_000, 500_000
+_INSTALL = 'pip install "slugline[encoder]", then '
 # The least gain in accuracy that is told.
 _CLEAR_GAIN = 0.02
 
@@ -116,6 +117,4 @@ def _is_installed() -> bool:
 
 def _installation() -> str:
     """Return how to use the encoder."""
-    if _is_installed():
-        return "--encoder use"
-    return 'pip install "slugline[encoder]", then --encoder use'
+    return f"{'' if _is_installed() else _INSTALL}--encoder use"

@@ -69,10 +69,6 @@ class EncoderChoice(NamedTuple):
         missing = f"; not installed: {', '.join(self.missing)}" if self.missing else ""
         return f"{said}: {figures}{missing}" if figures else f"{said}{missing}"
 
-    def trial(self, name: str) -> EncoderTrial | None:
-        """Return the trial of an encoder."""
-        return next((trial for trial in self.trials if trial.name == name), None)
-
 
 def choose_encoder(
     texts: Sequence[str], y: Any, learner: LinearLearner, context: FitContext, names: Sequence[str]
