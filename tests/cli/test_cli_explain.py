@@ -241,14 +241,14 @@ def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
     assert run("explain", "news.slug", "-", "-q", stdin=text).err == ""
 
 
-@pytest.mark.parametrize("text", ["", "xyzzy", "…"])
+@pytest.mark.parametrize("text", ["", "жжж", "…"])
 def test_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -> None:
     result = run("explain", "news.slug", text)
     assert result.code == 0
     assert result.err == "the model knows none of the words; this is its answer for an empty text\n"
     assert result.out.splitlines()[-4:-2] == [
-        "-0.764    baseline: an empty text",
-        "-0.764    score: the sum of these",
+        "-0.399    baseline: an empty text",
+        "-0.399    score: the sum of these",
     ]
 
 

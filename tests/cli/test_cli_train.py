@@ -22,6 +22,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import SluglineError
 from slugline.learning.learner import LEARNERS
 from slugline.learning.net.learner import NeuralLearner
+from slugline.text.terms import RUN_LENGTHS
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,10 @@ STILL_FALLING = (
     "Use --epochs {}."
 )
 # The way to learn that tuning tries first.
-DEFAULT = "1.25 x words + 1.25 x bigrams + characters"
+DEFAULT = (
+    "1.5 x words + 1.5 x bigrams + characters + 0.5 x characters-2 + 0.71 x characters-3 + "
+    "1.41 x characters-5"
+)
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
 
 SHARE = "give a number of at least 0 and under 1."
@@ -325,7 +329,7 @@ def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
     )
     info = load("model.slug").info_
     assert info.learner["kind"] == "linear"
-    assert [block.kind for block in info.blocks] == ["words", "bigrams", "characters"]
+    assert [block.kind for block in info.blocks] == ["words", "bigrams", *RUN_LENGTHS]
     assert "epoch" not in Path("model.html").read_text("utf-8")
 
 
@@ -923,7 +927,7 @@ def test_what_a_limit_of_bytes_costs_is_told(
     accuracy = load("model.slug").info_.metrics["test_accuracy"]
     assert accuracy == cost["accuracy"]["after"] == found["evaluation"]["accuracy"]
     line = (
-        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 4 kB "
+        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 5 kB "
         f"before, {n_bytes / 1000:,.0f} kB after"
     )
     assert line in out.splitlines()
