@@ -148,7 +148,7 @@ class FitLimits:
     """From which sizes on a problem is solved in another way."""
 
     # Up to which weights are those at the minimum, and rows are scored by fits without their fold.
-    few_rows: int = 500
+    few_rows: int = steps.FEW_ROWS
     many_rows: int = steps.MANY_ROWS  # above which all terms have one learning rate, a smaller one
     max_topics: int = 32  # that are learned at a time; fewer where dense weights exceed the next
     max_weights: int = 1 << 24
@@ -298,7 +298,7 @@ class LinearProblem:
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
             return np.full(self.X.shape[1] + 1, rate)
-        return rate * steps.term_rates(self.X, self.labels, rows)
+        return rate * steps.term_rates(self.X, self.labels, rows, few=self.is_small)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics, on as many threads as memory allows."""
@@ -389,6 +389,8 @@ class _Training:
     def finish(self, topics: slice) -> tuple[sp.csc_array, F32]:
         """Do the remaining passes, and return the weights that matter, and the biases."""
         end, share = self.run(topics), steps.drop_threshold(self.n_weights)
+        if self.is_exact:
+            share = steps.SHARE_AT_MINIMUM
         return steps.sparsify(end.weights, share), end.biases.astype(np.float32, copy=False)
 
     def run(self, topics: slice) -> steps.AdaGradDescent | newton.Iterate:

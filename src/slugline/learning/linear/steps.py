@@ -294,9 +294,11 @@ _PRIOR = 1 / 6
 # Added to each term's relevance, as terms that say nothing alone may say something with others.
 # Half as much would be better by 0.2 points in the mean, but lose up to 2 on some sets.
 _MIN_RELEVANCE = 1.0
-# Power of relevance, for two topics and for more. Opinions differ in small words that two topics
-# share, and for which 4 cost up to two points.
-_RELEVANCE_POWERS = 2, 4
+#: Up to so many rows of one topic each, weights are those at the minimum.
+FEW_ROWS = 500
+# Power of relevance, and of few rows of more than two topics. Opinions differ in small words that
+# two topics share, and for which 4 cost up to two points.
+_RELEVANCE_POWER, _POWER_OF_FEW = 2, 4
 
 
 def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
@@ -346,7 +348,7 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     return divergence / np.log(max(n_topics, 2))
 
 
-def term_rates(X: sp.csr_array, labels: Labels, rows: Integers) -> F32:
+def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, *, few: bool = False) -> F32:
     """Return the factor of each term's learning rate, and last that of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
@@ -360,23 +362,25 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers) -> F32:
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     totals = (squares.T @ is_counted).astype(np.float64)
     n_topics = int(np.count_nonzero(np.bincount(labels.topics[labels.places(rows)])))
-    rates = learning_rates(relevance(X, labels, rows), totals, n_topics)
+    rates = learning_rates(relevance(X, labels, rows), totals, few=few and n_topics > 2)
     return np.append(rates, 1).astype(np.float32)
 
 
-def learning_rates(relevance: F64, squares: F64, n_topics: int) -> F64:
+def learning_rates(relevance: F64, squares: F64, *, few: bool) -> F64:
     """Return the rate of each term from its relevance and sum of squares; all (n_columns,)."""
-    rates: F64 = (_MIN_RELEVANCE + relevance) ** _RELEVANCE_POWERS[n_topics > 2]
+    rates: F64 = (_MIN_RELEVANCE + relevance) ** (_POWER_OF_FEW if few else _RELEVANCE_POWER)
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)
 
 
 # Weights that matter ------------------------------------------------------------------------------
 
 # Weights below this share of their root mean square are dropped, a larger share the more weights
-# there are: most are near 0, and hardly one prediction in a hundred changes. Of few weights, only
-# those that count for nothing are: a word that all topics share stays known, and `partial_fit` does
-# not add it as a new one, which would shorten the weights of all others in a row of length 1.
-_SHARES, _LARGEST_SHARE = {1 << 18: 0.005, 1 << 20: 0.25, 1 << 26: 0.5}, 0.75
+# there are: most are near 0, and hardly one prediction in a hundred changes.
+_SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
+#: At the minimum, words that all topics share have nearly no weight. With this share they stay
+#: known, and `partial_fit` does not add them as new ones, which would shorten the weights of all
+#: others in a row of length 1.
+SHARE_AT_MINIMUM = 0.005
 # Rounds to 11 binary digits, as in a float16 with a wider exponent.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
 _SLICE_WEIGHTS = 1 << 20

@@ -6,7 +6,7 @@ For each topic `k`, with rows `x_i`, weights `w` and a bias `b`, training minimi
 
 where `t_ik` is 1 if row `i` has the topic, else -1; `c_ik` is the cost of the error, higher for
 rows of rare topics (`steps.topic_rarity`); `r_j` is the learning rate of term `j`
-(`steps.term_rates`); and `C = min(1, (10,000 / n)^(1/4))` for `n` rows. All were chosen by
+(`steps.term_rates`); and `C = (10,000 / n)^(1/4)` for `n` rows, or 1 for few. All were chosen by
 cross-validation on training splits.
 This module computes the sum over rows; `newton` adds the penalty and minimises.
 """
@@ -260,13 +260,16 @@ def topic_counts(
 
 # The loss and its derivatives --------------------------------------------------------------------
 
-# C is 1 up to so many rows, and falls with this power of their number.
+# C is 1 for so many rows, and falls with this power of their number; and 1 for few rows, of which
+# a wrong topic would weigh too much.
 _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 
 
 def error_cost(n_rows: int) -> float:
     """Return C, the cost of an error among so many rows."""
-    return float((_ROWS_OF_COST_1 / max(_ROWS_OF_COST_1, n_rows)) ** _COST_POWER)
+    if n_rows <= steps.FEW_ROWS:
+        return 1.0
+    return float((_ROWS_OF_COST_1 / n_rows) ** _COST_POWER)
 
 
 def topic_costs(n_rows: int, totals: F64 | I64, weights: F64 | None = None) -> tuple[F32, F32]:
