@@ -21,6 +21,12 @@ pytestmark = pytest.mark.slow
 Run = Callable[..., Any]
 
 
+class Useless(Nameless):
+    """An encoder whose rows say nothing, under a known name."""
+
+    name = "use"
+
+
 class Use(Meanings):
     """Stands in for the built-in encoder: knows the words of each topic of the news."""
 
@@ -125,9 +131,6 @@ def test_all_documents_and_fewer_bits(run: Run, few_csv: Path) -> None:
 def test_an_encoder_of_no_use_is_left_out_with_a_warning(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Useless(Nameless):
-        name = "use"
-
     monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
@@ -170,9 +173,6 @@ def test_without_an_encoder_one_line_says_that_there_are_some(
 def test_an_encoder_without_gain_is_not_proposed(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Useless(Nameless):
-        name = "use"
-
     monkeypatch.setitem(encoder.BUILT_IN, "use", Useless)
     assert "sentence encoder" not in run("train", few_csv).err
 

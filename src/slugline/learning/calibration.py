@@ -31,7 +31,7 @@ _USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0])
 _STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 #: Of curves by topic: the usual slope and intercept, and the variances of a topic's log slope and
-# intercept around the common ones. Chosen on training splits.
+#: intercept around the common ones. Chosen on training splits.
 USUAL_CURVE, _CURVE_PRIOR = (4.0, -1.0), np.array([[0.09], [0.5]])
 #: The usual slope and intercept of log-odds. Of a topic that could be learned, lower ones than the
 #: last say no more.

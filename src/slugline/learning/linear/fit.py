@@ -369,20 +369,21 @@ class _Training:
 
         def start(topics: slice) -> tuple[F32, F32]:
             descent = self.descent(topics).run(self.batches, 0, 1, self.report)
-            if self.fits:
+            if self.fits and not self.is_exact:
                 self.started[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
 
-        highest, right = zip(*self.map_batches(start), strict=True)
+        self.batches  # noqa: B018  made once, before there are threads
+        highest, right = zip(*self.problem.map_batches(start), strict=True)
         maximum = functools.partial(functools.reduce, np.maximum)
         return find_doubtful(maximum(highest), maximum(right), self.problem.labels.topics[rows])
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
-        """Return the function of each batch of topics; see `LinearProblem.map_batches`."""
+        """Return a function that calls `run`, of each batch; see `LinearProblem.map_batches`."""
         # Made once, before there are threads.
         if self.is_exact:
             self.objective  # noqa: B018
-        if not self.problem.is_sampled:
+        elif not self.problem.is_sampled:
             self.batches  # noqa: B018
         return self.problem.map_batches(function)
 

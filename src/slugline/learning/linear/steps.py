@@ -361,8 +361,8 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, *, few: bool = F
     is_counted[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     totals = (squares.T @ is_counted).astype(np.float64)
-    n_topics = int(np.count_nonzero(np.bincount(labels.topics[labels.places(rows)])))
-    rates = learning_rates(relevance(X, labels, rows), totals, few=few and n_topics > 2)
+    few = few and bool(np.count_nonzero(np.bincount(labels.topics[labels.places(rows)])) > 2)
+    rates = learning_rates(relevance(X, labels, rows), totals, few=few)
     return np.append(rates, 1).astype(np.float32)
 
 
