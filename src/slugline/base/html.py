@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 def template_environment(package: str, folder: str = "templates") -> Environment:
     """Return the Jinja environment of a package's templates, each compiled once.
 
-    Values are escaped; a name that isn't defined is an error.
+    Values are escaped in HTML; a name that isn't defined is an error.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     return Environment(
         loader=PackageLoader(package, folder),
-        autoescape=True,
+        autoescape=select_autoescape(["html.j2"]),
         auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,

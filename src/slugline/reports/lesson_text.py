@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from slugline.base.words import counted, join_words, percent
-from slugline.experiment.lesson import NotebookResult, SeedSummary
-from slugline.reports.page import has_spread, number, points, power, spread_percent, widths
+from slugline.experiment.lesson import NotebookResult
+from slugline.reports.page import (
+    has_spread,
+    number,
+    points,
+    power,
+    sentences,
+    spread_percent,
+    widths,
+)
 
 #: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6
@@ -27,16 +34,9 @@ class LessonRule:
 
 def takeaways(result: NotebookResult) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    return {
-        "data": _data(result),
-        "curves": _curves(result),
-        "retrained": _retrained(result),
-        "baselines": _baselines(result),
-        "predictions": _predictions(result),
-        "integer_labels": _integer_labels(result),
-        "bottleneck": _bottleneck(result),
-        "experiments": _experiments(result),
-    }
+    effects = f"{_effect_of_depth(result)} {_effect_of_seeds(result)}"
+    values = {"result": result, "effects": effects, "same_loss": SAME_LOSS, "negligible": A_HAIR}
+    return sentences("lesson.txt.j2", **values)
 
 
 def rules(result: NotebookResult) -> list[LessonRule]:
@@ -75,163 +75,7 @@ def rules(result: NotebookResult) -> list[LessonRule]:
     ]
 
 
-# Sections ---------------------------------------------------------------------------------------
-
-
-def _data(result: NotebookResult) -> str:
-    data, matrix = result.data, result.data.multi_hot
-    share = matrix.n_ones / (matrix.shape[0] * matrix.shape[1])
-    return (
-        f"Each wire becomes a row of {matrix.shape[1]:,} columns, with a 1 for every word that "
-        f"occurs in it, no matter how often; each topic becomes a row of {data.one_hot_shape[1]}, "
-        f"with a single 1. Only {percent(share, 2)} of the cells for words are ones. Stored alone, "
-        f"they take {number(matrix.megabytes, 0)} MB; with all the zeros, as in the lesson, they "
-        f"take {number(matrix.megabytes_dense, 0)} MB. That is the main reason why all of this "
-        "takes only seconds."
-    )
-
-
-def _curves(result: NotebookResult) -> str:
-    curves, lesson = result.curves, result.notebook["curves"]
-    best = int(curves.best_epoch.values[0])
-    if best < curves.epochs:
-        course = (
-            f"The validation loss (lower is better) is lowest after epoch {best}. It then rises "
-            f"from {number(min(curves.val_loss))} to {number(curves.val_loss[-1])}, while the "
-            f"training loss falls to {number(curves.loss[-1])}: from epoch {best} on, the network "
-            "overfits."
-        )
-    else:
-        course = (
-            f"After {curves.epochs} epochs the validation loss (lower is better) is still falling. "
-            "More epochs might help, and there is no sign of overfitting yet."
-        )
-    return (
-        f"{course} {_best_epochs(curves.best_epoch)} The lesson reads epoch "
-        f"{lesson['best_epoch_said']} off its curves, but the lowest loss that it prints is that "
-        f"of epoch {lesson['best_epoch']}."
-    )
-
-
-def _best_epochs(best_epoch: SeedSummary) -> str:
-    n_seeds = len(best_epoch.values)
-    low, high = int(min(best_epoch.values)), int(max(best_epoch.values))
-    if n_seeds == 1:
-        return "With another seed, the lowest loss may come an epoch or two earlier or later."
-    if low == high:
-        seeds = "Both" if n_seeds == 2 else f"All {n_seeds}"
-        return f"{seeds} seeds have their lowest loss after epoch {low}."
-    return f"Across {n_seeds} seeds, the lowest loss comes between epochs {low} and {high}."
-
-
-def _retrained(result: NotebookResult) -> str:
-    retrained, on_all = result.retrained, result.retrained_on_all
-    lesson = result.notebook["retrained"]["test_accuracy"]
-    return (
-        f"A new network, stopped after {retrained.epochs} epochs, gets "
-        f"{spread_percent(retrained.test_accuracy)} of the test wires right; the lesson’s network "
-        f"got {percent(lesson)}. {_longer_training(result)} Once the validation wires have shown "
-        "when to stop, the network can be trained on them too. On all "
-        f"{result.data.n_train:,} wires, with the best number of epochs of each seed, it gets "
-        f"{spread_percent(on_all.test_accuracy)}, "
-        f"{_change(on_all.test_accuracy, retrained.test_accuracy)}."
-    )
-
-
-def _longer_training(result: NotebookResult) -> str:
-    """Return the effect of further epochs on the test wires."""
-    long, stopped = result.curves, result.retrained
-    course = (
-        f"Continuing to epoch {long.epochs} takes the test loss from "
-        f"{number(stopped.test_loss.mean)} to {number(long.test_loss.mean)} and the accuracy to "
-        f"{percent(long.test_accuracy.mean)}"
-    )
-    if long.test_loss.mean <= stopped.test_loss.mean:
-        return f"{course}. On the test wires, stopping early did not pay off."
-    if long.test_accuracy.mean < stopped.test_accuracy.mean - A_HAIR:
-        return f"{course}. Overfitting makes both worse."
-    return (
-        f"{course}. Overfitting makes a network too confident before it makes it wrong more often."
-    )
-
-
-def _change(after: SeedSummary, before: SeedSummary) -> str:
-    difference = after.mean - before.mean
-    if abs(difference) < A_HAIR:
-        return "almost no change"
-    return f"{points(difference)} {'more' if difference > 0 else 'less'}"
-
-
-def _baselines(result: NotebookResult) -> str:
-    ours, accuracy = result.baselines, result.retrained.test_accuracy.mean
-    shuffled = result.notebook["baselines"]["shuffled_said"]
-    opponent = "a stronger" if ours.majority > ours.shuffled.mean else "a weaker"
-    outcome = "beats it" if accuracy > ours.majority else "does not beat it"
-    return (
-        "The lesson compares its network with shuffled topics, that is, with guessing each topic "
-        f"as often as it occurs, which is right for about {percent(shuffled, 0)} of the wires. "
-        f"Always answering “{ours.majority_topic}” is {opponent} baseline, at "
-        f"{percent(ours.majority)}. The network {outcome}: it gets {percent(1 - accuracy)} of "
-        f"the test wires wrong, compared with {percent(1 - ours.majority)}."
-    )
-
-
-def _predictions(result: NotebookResult) -> str:
-    ours = result.predictions
-    right = (
-        "and that is right"
-        if ours.topic == ours.true_topic
-        else f"but the right topic is “{ours.true_topic}”"
-    )
-    return (
-        f"For every wire the network gives {ours.shape[0]} probabilities, which add up to 1 except "
-        f"for rounding (off by at most {power(ours.largest_sum_error)}). The bars show the largest "
-        f"for the first test wire: the network answers “{ours.topic}” with a probability of "
-        f"{percent(ours.probability, 0)}, {right}. Having an output for each topic does not mean "
-        f"using it: of the {ours.n_topics_present} topics among the test wires, "
-        f"{ours.n_topics_answered} are the first answer for at least one wire."
-    )
-
-
-def _integer_labels(result: NotebookResult) -> str:
-    ours = result.integer_labels
-    if ours.max_difference > SAME_LOSS:
-        return (
-            f"The two losses should be the same, but over {ours.n_losses} values they differ by up "
-            f"to {power(ours.max_difference)}. That is more than rounding error; please report it "
-            "as a bug."
-        )
-    extent = f"by more than {power(SAME_LOSS)}" if ours.max_difference else "at all"
-    return (
-        "The network was trained twice from the same seed, once with one-hot rows and once with "
-        f"plain integers. The {ours.n_losses} training and validation losses do not differ "
-        f"{extent}. It is the same loss, with two ways to pass the labels. Integers take less "
-        "memory; one-hot rows could also say “half this topic, half that”."
-    )
-
-
-def _bottleneck(result: NotebookResult) -> str:
-    narrow, wide = result.bottleneck, result.curves
-    claimed = result.notebook["bottleneck"]["test_accuracy_said"]
-    drop = wide.val_accuracy_peak.mean - narrow.val_accuracy_peak.mean
-    return (
-        f"With a layer of only {min(narrow.hidden)} units, the network gets at most "
-        f"{spread_percent(narrow.val_accuracy_peak)} of the validation wires right, "
-        f"{points(drop)} {'below' if drop > 0 else 'above'} the wide network. The lesson calls its "
-        f"{percent(claimed, 0)} test accuracy, but it is this validation accuracy, in the best of "
-        f"{narrow.epochs} epochs. On the test wires, which were not used to choose anything, we "
-        f"measure {spread_percent(narrow.test_accuracy)} after the last epoch."
-    )
-
-
-def _experiments(result: NotebookResult) -> str:
-    ranked = sorted(result.experiments, key=lambda experiment: experiment.test_accuracy.mean)
-    worst, best = ranked[0], ranked[-1]
-    return (
-        f"The best of these is {_name(best.hidden)}, with {spread_percent(best.test_accuracy)}; "
-        f"the worst is {_name(worst.hidden)}, with {spread_percent(worst.test_accuracy)}. "
-        f"{_effect_of_depth(result)} {_effect_of_seeds(result)}"
-    )
+# Experiments -------------------------------------------------------------------------------------
 
 
 def _effect_of_depth(result: NotebookResult) -> str:
@@ -296,7 +140,3 @@ def _narrow_layers(result: NotebookResult) -> str:
         f"{widths(result.retrained.hidden)} gets "
         f"{spread_percent(result.retrained.test_accuracy)}."
     )
-
-
-def _name(hidden: Sequence[int]) -> str:
-    return widths(hidden) if len(hidden) > 1 else f"a single layer of {hidden[0]}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from slugline._version import __version__
 from slugline.base.html import style_sheet, template_environment
-from slugline.base.words import counted, percent
+from slugline.base.words import counted, have, percent
 from slugline.experiment.lesson import SeedSummary
 from slugline.explanation.explanation import STYLE, highlight
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Numbers ------------------------------------------------------------------------------------------
 
@@ -70,6 +74,11 @@ def shorten(name: str, most: int = 50) -> str:
     'money-s…'
     """
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
+def quoted(topic: str) -> str:
+    """Return a topic's name in quotation marks, shortened."""
+    return f"“{shorten(topic)}”"
 
 
 def has_spread(metric: SeedSummary) -> bool:
@@ -147,13 +156,33 @@ def render(template: str, **values: Any) -> str:
     **values
         The variables of the template; text is escaped unless the template says `safe`.
     """
+    shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
+    return _environment().get_template(template).render(shared | values)
+
+
+def sentences(template: str, **values: Any) -> dict[str, str]:
+    """Return the plain text of each block of a template by its name, on one line.
+
+    Blocks that are empty with these values are left out.
+    """
+    filled = _environment().get_template(template)
+    context = filled.new_context(values)
+    lines = {name: "".join(block(context)).split("\n") for name, block in filled.blocks.items()}
+    texts = {name: " ".join(filter(None, lines[name])) for name in lines}
+    return {name: text for name, text in texts.items() if text}
+
+
+@functools.cache
+def _environment() -> Environment:
     environment = template_environment("slugline.reports")
-    filters = (counted, has_spread, number, percent, percent_or_dash, shorten, spread_percent)
-    environment.filters |= {function.__name__: function for function in (*filters, typeset, widths)}
+    functions = (
+        *(confidence, counted, has_spread, have, number, percent, percent_or_dash, points),
+        *(power, quoted, shorten, spread_percent, typeset, widths),
+    )
+    environment.filters |= {function.__name__: function for function in functions}
     environment.filters |= {"breakable": _breakable, "prose": _prose}
     environment.filters["marked"] = lambda quote: highlight(*quote)
-    shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
-    return environment.get_template(template).render(shared | values)
+    return environment
 
 
 def table_page(

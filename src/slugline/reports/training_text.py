@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from slugline.base.words import counted, have, join_first, join_words, percent
+from slugline.base.words import counted, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
-from slugline.evaluation.evaluation import Evaluation, TopicMetrics
+from slugline.evaluation.evaluation import TopicMetrics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import Forecast, LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
-from slugline.learning.net.training import History
-from slugline.learning.tuning import Tuning
-from slugline.reports.page import confidence, number, points, shorten
+from slugline.reports.page import number, points, quoted, sentences
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -31,24 +29,18 @@ BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 def section_texts(experiment: Experiment) -> dict[str, str]:
     """Return the text of each section, by its name."""
-    texts = {
-        "headline": _headline(experiment),
-        "data": " ".join([*describe_data(experiment), *_unknown_topics(experiment)]),
-        "confusions": _confusions(experiment),
-        "f1": _f1(experiment.tested.evaluation),
-    }
-    return texts | shared_texts(experiment)
+    texts, evaluation = shared_texts(experiment), experiment.tested.evaluation
+    topics = _trained_topics(experiment)
+    more = sentences("training.txt.j2", experiment=experiment, evaluation=evaluation, topics=topics)
+    data = f"{texts['data']} {more.pop('unknown', '')}".rstrip()
+    return texts | more | {"data": data}
 
 
 def shared_texts(experiment: Experiment) -> dict[str, str]:
     """Return the texts that don't depend on how many topics a document has."""
-    texts = {"baselines": _baselines(experiment)}
-    if experiment.fitted.tuning is not None:
-        texts["tuning"] = _tuning(experiment.fitted.tuning)
-    if experiment.history is not None:
-        history = experiment.history
-        texts["curves"] = f"{_loss_by_epoch(history)} {_final_model(experiment, history)}"
-    return texts
+    topics = by_size(_trained_topics(experiment))
+    values = {"topics": topics, "sizes": _sizes(topics), "held_out": _held_out}
+    return sentences("run.txt.j2", experiment=experiment, **values)
 
 
 def advice(experiment: Experiment) -> list[str]:
@@ -69,63 +61,6 @@ def advice(experiment: Experiment) -> list[str]:
 # Sections ---------------------------------------------------------------------------------------
 
 
-def _headline(experiment: Experiment) -> str:
-    evaluation = experiment.tested.evaluation
-    lead = evaluation.accuracy - experiment.majority
-    compared = f"{points(lead)} {'better' if lead > 0 else 'worse'}" if lead else "no better"
-    return (
-        f"The classifier gets {percent(evaluation.accuracy)} of "
-        f"{counted(evaluation.n_documents, 'unseen document')} right "
-        f"{confidence(evaluation.interval)}. That is {compared} than always answering "
-        f"{quoted(experiment.majority_topic)}."
-    )
-
-
-def describe_data(experiment: Experiment) -> Iterator[str]:
-    """Yield sentences on the training documents, and on the test documents of each topic."""
-    topics = by_size(_trained_topics(experiment))
-    yield _sizes(topics)
-    if experiment.n_skipped:
-        was, it = ("was", "it") if experiment.n_skipped == 1 else ("were", "they")
-        yield f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used."
-    if n_left_out := experiment.fitted.learner.settings().get("n_left_out", 0):
-        was, their = ("was", "its") if n_left_out == 1 else ("were", "their")
-        yield (
-            f"{counted(n_left_out, 'training document')} {was} left out because {their} topic "
-            "looks wrong."
-        )
-    if (dense := experiment.fitted.dense) is not None:
-        yield (
-            f"It uses the sentence encoder {dense.encoder.name} as well as words: "
-            f"{percent(dense.share, 0)} of the spread of its scores over topics comes from the "
-            "encoder."
-        )
-        if dense.cascade is not None:
-            yield (
-                f"The encoder reads only the {percent(dense.cascade.encoded_share, 0)} of texts "
-                "that words alone leave in doubt."
-            )
-    if experiment.fitted.descriptions:
-        n_described = counted(len(experiment.fitted.descriptions), "topic")
-        yield f"{n_described} were described to the encoder in words."
-    if n_untested := sum(not metrics.n_documents for metrics in topics):
-        them = "it" if n_untested == 1 else "them"
-        yield (
-            f"{counted(n_untested, 'topic')} {have(n_untested)} no test document, so nothing can "
-            f"be said about {them}."
-        )
-
-
-def _unknown_topics(experiment: Experiment) -> Iterator[str]:
-    topics = _trained_topics(experiment)
-    n_tested = experiment.tested.evaluation.n_documents
-    if n_unknown := n_tested - sum(metrics.n_documents for metrics in topics):
-        yield (
-            f"{counted(n_unknown, 'test document')} {have(n_unknown)} a topic that is not in the "
-            f"training documents and {'counts' if n_unknown == 1 else 'count'} as wrong."
-        )
-
-
 def _sizes(topics: Sequence[TopicMetrics]) -> str:
     """Return the numbers of test documents of topics, which are sorted by it."""
     tested = [metrics for metrics in topics if metrics.n_documents]
@@ -141,121 +76,12 @@ def _sizes(topics: Sequence[TopicMetrics]) -> str:
     )
 
 
-def _tuning(tuning: Tuning) -> str:
-    default, best = tuning.trials[0], tuning.best
-    it = "the default" if best is default else "it"
-    several = tuning.metric != "accuracy"
-    values = [
-        number(result.score) if several else percent(result.score) for result in (best, default)
-    ]
-    compared = "" if best is default else f" and the default {values[1]}"
-    verb, end = (f"has a {tuning.metric} of", "") if several else ("gets", " right")
-    return (
-        f"{tuning.outcome[0].upper()}{tuning.outcome[1:]}. In cross-validation on the training "
-        f"documents, {it} {verb} {values[0]}{end}{compared}."
-    )
-
-
-def _loss_by_epoch(history: History) -> str:
-    best, last = history.best_epoch, history.n_epochs
-    if best == last:
-        return _to_the_end(history)
-    course = (
-        f"The validation loss (lower is better) is lowest after epoch {best}, at "
-        f"{number(history['val_loss'][best - 1])}; {counted(last - best, 'more epoch')} did not "
-        "lower it"
-    )
-    before, after = history["loss"][best - 1], history["loss"][-1]
-    if after >= before:
-        return f"{course}."
-    return (
-        f"{course}, while the training loss kept falling from {number(before)} to "
-        f"{number(after)}: from then on, the network overfits."
-    )
-
-
-def _to_the_end(history: History) -> str:
-    """Return a sentence on a validation loss that is lowest after the last epoch."""
-    if history.stopped_by is None:
-        return (
-            f"After {counted(history.n_epochs, 'epoch')} the validation loss (lower is better) was "
-            "still falling, so more epochs might help."
-        )
-    course = (
-        f"The validation loss (lower is better) is lowest after epoch {history.n_epochs}, the last "
-        f"one, at {number(history['val_loss'][-1])}"
-    )
-    if history.stopped_by == "interrupt":
-        return f"{course}."
-    return f"{course}, but it had almost stopped falling by then."
-
-
-def _final_model(experiment: Experiment, history: History) -> str:
-    best = history.best_epoch
-    if experiment.n_validation:
-        interrupted = "Training was interrupted. " if experiment.was_interrupted else ""
-        return f"{interrupted}The classifier is the one after epoch {best}."
-    share = percent(_held_out(experiment), 0)
-    held_out = f"For these curves, {share} of the training documents were held out."
-    if experiment.was_interrupted:
-        return (
-            f"{held_out} Training was interrupted before it used these too: the classifier is the "
-            f"one after epoch {best}, trained on the other {number(experiment.n_learned, 0)}."
-        )
-    return (
-        f"{held_out} The classifier was then trained from scratch on all "
-        f"{number(experiment.n_train, 0)}, for {counted(best, 'epoch')}."
-    )
-
-
 def _held_out(experiment: Experiment) -> float:
     settings = experiment.fitted.learner.settings()
     # The curves of a mixture come from its first learner that has epochs.
     parts = [settings, *settings.get("learners", [])]
     name = "validation_fraction"
     return next(float(part[name]) for part in parts if name in part)
-
-
-def _baselines(experiment: Experiment) -> str:
-    low, high = experiment.tested.evaluation.interval
-    text = (
-        "Shuffled topics are guesses of each topic as often as it occurs. The most common topic of "
-        f"the training documents is {quoted(experiment.majority_topic)}; always answering it is "
-        f"right for {percent(experiment.majority)} of the test documents."
-    )
-    if low <= experiment.majority <= high:
-        text += (
-            f" The 95 % confidence interval of the classifier, {percent(low)} to {percent(high)}, "
-            f"includes {percent(experiment.majority)}, so the difference may be chance."
-        )
-    return text
-
-
-def _confusions(experiment: Experiment) -> str:
-    evaluation = experiment.tested.evaluation
-    n_wrong = evaluation.n_documents - evaluation.n_right
-    if not n_wrong:
-        return "No test document was given a wrong topic."
-    common = evaluation.confusions()
-    n_listed = sum(n for _, _, n in common)
-    below = (
-        f"{'It is' if n_wrong == 1 else 'All of them are'} listed below."
-        if n_listed == n_wrong
-        else f"The most common mistakes make up {percent(n_listed / n_wrong, 0)} of them."
-    )
-    return (
-        f"{number(n_wrong, 0)} of {number(evaluation.n_documents, 0)} test documents "
-        f"{'was' if n_wrong == 1 else 'were'} given a wrong topic. {below}"
-    )
-
-
-def _f1(evaluation: Evaluation) -> str:
-    macro = f"{percent(evaluation.macro_f1)} {confidence(evaluation.macro_f1_interval)}"
-    weighted = f"{percent(evaluation.weighted_f1)} {confidence(evaluation.weighted_f1_interval)}"
-    return (
-        f"The mean F1 is {macro} over topics (macro-F1), and {weighted} if each topic counts by "
-        "its number of documents (weighted F1)."
-    )
 
 
 # Advice -----------------------------------------------------------------------------------------
@@ -366,11 +192,6 @@ def _with_sizes(topics: Sequence[TopicMetrics]) -> str:
 def _with_recall(metrics: TopicMetrics) -> str:
     n_found = round(metrics.recall * metrics.n_documents)
     return f"{quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
-
-
-def quoted(topic: str) -> str:
-    """Return a topic's name in quotation marks, shortened."""
-    return f"“{shorten(topic)}”"
 
 
 # Learning curves ----------------------------------------------------------------------------------
