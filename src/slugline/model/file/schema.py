@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy.typing as npt
 
+from slugline.base.html import template_environment
 from slugline.base.words import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
@@ -214,128 +215,16 @@ class ModelFile:
 
 def write_card(info: ModelInfo, thresholds: npt.NDArray[Any] | None = None) -> str:
     """Return the card of a model; `thresholds` are those of a model of several topics a text."""
-    figures = [f"- {_words(name)}: {_format_number(value)}" for name, value in info.metrics.items()]
-    sections = [
-        "# Topic classifier",
-        f"Made by Slugline {info.versions['slugline']} from {_describe_documents(info)} with "
-        f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
-        f"It knows {', '.join(map(_describe_terms, info.blocks))}.{_describe_precision(info)}",
-        *([] if info.stream is msgspec.UNSET else [_describe_stream(info.stream, info.decision)]),
-        *([] if info.encoder is msgspec.UNSET else [_describe_encoder(info.encoder)]),
-        *(
-            []
-            if info.decision is msgspec.UNSET
-            else [_describe_decision(info.decision, thresholds)]
-        ),
-        *_describe_routing(info.routing),
-        *([info.card_notes.strip()] if info.card_notes else []),
-        "## Learner",
-        "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
-        "## Figures",
-        "\n".join(figures) or "None were measured when it was saved.",
-        "## Limits",
-        _describe_limits(info),
-        f"## Its {'topic' if len(info.topics) == 1 else counted(len(info.topics), 'topic')}",
-        "\n".join(f"- {_describe_topic(info, topic)}" for topic in info.topics),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _describe_topic(info: ModelInfo, topic: str | int) -> str:
-    description = (info.descriptions or {}).get(str(topic))
-    return f"{topic}: {' '.join(description.split())}" if description else str(topic)
-
-
-def _describe_documents(info: ModelInfo) -> str:
-    if not info.n_documents and info.descriptions:
-        return "descriptions of its topics alone, without any document,"
-    if not info.n_held_out:
-        return counted(info.n_documents, "document")
-    n_learned = info.n_documents - info.n_held_out
-    return (
-        f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted before it "
-        f"learned from the other {info.n_held_out:,})"
+    environment = template_environment("slugline.model.file", "")
+    environment.filters |= {"counted": counted, "percent": percent}
+    return environment.get_template("card.md.j2").render(
+        info=info,
+        terms=map(_describe_terms, info.blocks),
+        thresholds=thresholds,
+        separator=repr(info.decision.separator) if info.decision else "",
+        learner=describe_learner(info.learner),
+        figures=[(_words(name), _format_number(value)) for name, value in info.metrics.items()],
     )
-
-
-def _describe_precision(info: ModelInfo) -> str:
-    return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
-
-
-def _describe_stream(stream: StreamInfo, decision: DecisionInfo | msgspec.UnsetType) -> str:
-    said = (
-        f"It learned from a stream, in {stream.n_passes:,} passes over blocks of rows, and left no "
-        "document out as wrong."
-    )
-    if not stream.n_judged:
-        return said
-    theirs = "their topic" if decision is msgspec.UNSET else "exactly their topics"
-    return (
-        f"{said} Of {counted(stream.n_judged, 'document')} that were held out at first, "
-        f"{stream.n_right:,} got {theirs}."
-    )
-
-
-def _describe_encoder(encoder: EncoderInfo) -> str:
-    share = percent(encoder.share, 0)
-    said = (
-        f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
-        f"scores comes. SHA-256 of the encoder: {encoder.digest}."
-    )
-    if encoder.cascade is msgspec.UNSET:
-        return said
-    threshold, encoded = encoder.cascade
-    return (
-        f"{said} It reads only texts that words alone leave in doubt, {percent(encoded, 0)} of "
-        f"the held-out documents: those whose probability by words is below {threshold:.3f}."
-    )
-
-
-def _describe_decision(decision: DecisionInfo, thresholds: npt.NDArray[Any] | None) -> str:
-    none = "" if decision.at_least_one else "none, "
-    said = f"It gives each text {none}one or several topics."
-    if decision.separator is not None:
-        said += f" Topics are paths, with {decision.separator!r} between their parts."
-    spread = ""
-    if thresholds is not None and thresholds.size:
-        spread = f", from {thresholds.min():.2f} to {thresholds.max():.2f} by topic,"
-    return f"{said} Its thresholds{spread} are chosen for the {decision.average} average of F1."
-
-
-def _describe_routing(routing: RoutingInfo | msgspec.UnsetType) -> Iterator[str]:
-    if routing is msgspec.UNSET or routing.min_precision is None:
-        return
-    wanted = f"right in {100 * routing.min_precision:g} of 100 cases"
-    if routing.alternative is msgspec.UNSET:
-        yield (
-            f"Answers that it gives alone are to be {wanted}; of other texts it says that it is "
-            "unsure."
-        )
-        return
-    said = f"It was to give answers that are {wanted}. Its documents can't promise that, so it is "
-    precision, coverage = routing.alternative
-    if precision:
-        said += (
-            f"unsure of every text; {100 * precision:g} of 100 can be promised, for "
-            f"{percent(coverage, 0)} of the texts (`--min-precision {precision:g}`)."
-        )
-    yield said if precision else f"{said}unsure of every text, unless all answers are asked for."
-
-
-def _describe_limits(info: ModelInfo) -> str:
-    if info.encoder is msgspec.UNSET:
-        knows = "the words and topics of its training data"
-    else:
-        knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    is_sure = info.routing is msgspec.UNSET or info.routing.min_precision is None
-    if is_sure and (info.decision is msgspec.UNSET or info.decision.at_least_one):
-        but = " only, and always names one of its\ntopics, however foreign the text."
-    else:
-        but = " only. Of a text about something else,\nit may be sure of a topic all the same."
-    said = f"It knows {knows}{but}"
-    if not info.n_documents and info.descriptions:
-        said += " Its probabilities are not calibrated: they rank topics,\nand no more."
-    return said
 
 
 def _describe_terms(block: BlockInfo) -> str:
