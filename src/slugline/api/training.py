@@ -270,7 +270,7 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title = f"{len(self):,} of {counted(self.n_texts, 'text')} to label"
-        return title, [(str(each.topic), each.text) for each in self]
+        return title, [(str(suggestion.topic), suggestion.text) for suggestion in self]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the suggestions as plain data for JSON."""
@@ -281,12 +281,12 @@ class SuggestionResult(TableResult, Sequence[Suggestion]):
         return [
             {
                 "topic": "",
-                "text": each.text,
-                "guess": each.topic,
-                "probability": round(each.probability, 4),
-                "row": each.row,
+                "text": suggestion.text,
+                "guess": suggestion.topic,
+                "probability": round(suggestion.probability, 4),
+                "row": suggestion.row,
             }
-            for each in self
+            for suggestion in self
         ]
 
     def _page(self) -> str:

@@ -349,12 +349,12 @@ def review_table(findings: Findings, rows: Iterable[int], delimiter: str | None 
     form = review_form(findings.audit.corpus)
     for finding in map(findings.__getitem__, rows):
         text = findings.audit.corpus.texts[finding.row]
-        shown = text[:_MAX_CHARACTERS]
+        excerpt = text[:_MAX_CHARACTERS]
         suspicion = decimal_cell(f"{finding.suspicion:.4f}", delimiter)
         topics = _cell(finding.likely, form), _cell(finding.topic, form)
         reasons, digest = "; ".join(finding.reasons), text_digest(text, finding.topic)
-        shown = shown if delimiter is None else guard_cell(shown)
+        excerpt = excerpt if delimiter is None else guard_cell(excerpt)
         rows_of_cells.append(
-            ("", *topics, suspicion, reasons, shown, finding.part, str(finding.at), digest)
+            ("", *topics, suspicion, reasons, excerpt, finding.part, str(finding.at), digest)
         )
     return table_file(rows_of_cells, delimiter)

@@ -127,17 +127,17 @@ def explain(
 def _read_cells(fitted: Fitted, text: str, values: Sequence[str]) -> str:
     """Return the text with the values of columns beside it, such as product=Card."""
     cells: dict[str, str] = {}
-    known = [column.name for column in fitted.features.table_columns]
+    names = [column.name for column in fitted.features.table_columns]
     for value in values:
-        name = next((n for n in known if value.startswith(f"{n}=")), None)
+        name = next((n for n in names if value.startswith(f"{n}=")), None)
         if name is None:
-            listed = f"one of {', '.join(known)}" if known else "none: the model has no columns"
+            listed = f"one of {', '.join(names)}" if names else "none: the model has no columns"
             raise OptionError(
                 f"--column {value!r}: give a name and a value, such as product=Card; the name is "
                 f"{listed}."
             )
         cells[name] = value.removeprefix(f"{name}=")
-    row = RowText(text, cells) if known else text
+    row = RowText(text, cells) if names else text
     remarks = odd_cells([row], fitted.columns).values()
     for note in (odd_cells_note(remarks), unused_note(cells, fitted.features.table_columns)):
         if note:

@@ -414,8 +414,8 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     as_before = options.layout is not None and options.layout.skip_bad_rows
     skip_bad_rows = options.skip_bad_rows or as_before
     columns, layout = "", schema.layout
-    named = (options.text, options.topic or options.topic_columns)
-    if rows.has_names and None in named and layout is not None:
+    chosen_columns = (options.text, options.topic or options.topic_columns)
+    if rows.has_names and None in chosen_columns and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
     if bad and not (skip_bad_rows and are_few):
         raise DataError(

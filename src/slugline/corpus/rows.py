@@ -76,8 +76,8 @@ class ReadOptions(NamedTuple):
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named, which data sets known by name don't have."""
-        named = (self.text, self.topic, self.format, self.topic_separator, self.topic_columns)
-        return named != (None,) * len(named) or bool(self.columns)
+        choices = (self.text, self.topic, self.format, self.topic_separator, self.topic_columns)
+        return choices != (None,) * len(choices) or bool(self.columns)
 
     @property
     def beside(self) -> Sequence[str]:
@@ -260,8 +260,8 @@ def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tup
         flag = topic_flag(values.get(column))
         if flag is None:
             name = topic_name(values.get(column))
-            found = f"{short_repr(name)} in" if name else "no 0 or 1 in"
-            raise BadTopicsError(f"{found} column {short_repr(column)} of 0 and 1")
+            content = f"{short_repr(name)} in" if name else "no 0 or 1 in"
+            raise BadTopicsError(f"{content} column {short_repr(column)} of 0 and 1")
         if flag:
             topics.append(column)
     return tuple(topics)

@@ -229,9 +229,9 @@ def check_form(
         absent = [topic for topic in topics.names if topic not in family]
         more = [column for column in columns if separator is None and column not in topics.names]
         if absent or more:
-            found = "no column" if absent else "a column"
+            difference = "no column" if absent else "a column"
             raise DataError(
-                f"{other} has {found} {[*absent, *more][0]!r}, which is "
+                f"{other} has {difference} {[*absent, *more][0]!r}, which is "
                 f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
                 "lists of topics."
             )

@@ -153,7 +153,7 @@ def topic_changes(
     fields = (
         *(order, n_documents.tolist(), [n_corrections[topic] for topic in order]),
         *(count.tolist() for count in counts),
-        [taken.most_common(1)[0][0] if taken else None for taken in takers],
+        [counter.most_common(1)[0][0] if counter else None for counter in takers],
     )
     changes = [TopicChange(*values) for values in zip(*fields, worse[:-2], strict=True)]
     return changes, worse[-2], worse[-1]

@@ -104,20 +104,20 @@ def summarize(
     for part in _batches(corrections):
         n, first, last = n + len(part), first or part[0].at, part[-1].at
         for correction in part:
-            given, right = _names(correction.answer), _names(correction.topic)
+            answered, right = _names(correction.answer), _names(correction.topic)
             _count(who, [correction.who or ""])
             _count(topics, right)
-            _count(pairs, _differences(given, right))
-            n_confirmed += given == right
-        asked = [] if fitted is None else part[: most - n_asked]
-        n_asked += len(asked)
-        for correction, answer in zip(asked, _answers(fitted, asked), strict=True):
+            _count(pairs, _differences(answered, right))
+            n_confirmed += answered == right
+        sample = [] if fitted is None else part[: most - n_asked]
+        n_asked += len(sample)
+        for correction, answer in zip(sample, _answers(fitted, sample), strict=True):
             right, now = _names(correction.topic), _names(answer)
             n_still_wrong += now != right
             for topic in right | now if several else right:
                 n_answered[topic] += 1
                 n_wrong[topic] += topic in right ^ now
-    known = topics if fitted is None else {str(name) for name in fitted.topics.names}
+    known_topics = topics if fitted is None else {str(name) for name in fitted.topics.names}
     still = [UnresolvedCorrections(topic, m, n_wrong[topic]) for topic, m in n_answered.items()]
     return CorrectionSummary(
         n_corrections=n,
@@ -127,7 +127,7 @@ def summarize(
         by_who=_sort_by_count(who),
         first=first,
         last=last,
-        new_topics=tuple(sorted(topics.keys() - known)),
+        new_topics=tuple(sorted(topics.keys() - known_topics)),
         still_wrong=tuple(sorted(still, key=lambda entry: (-entry.n_wrong, entry.topic))),
         n_asked=n_asked,
         n_still_wrong=n_still_wrong,
@@ -142,9 +142,9 @@ def _answers(fitted: Fitted | None, corrections: Sequence[Correction]) -> Iterab
     return predict([correction.text for correction in corrections])
 
 
-def _differences(given: set[str], right: set[str]) -> list[tuple[str, str]]:
+def _differences(answered: set[str], right: set[str]) -> list[tuple[str, str]]:
     """Return the topics that were answered, and those that are right instead; "" for none."""
-    wrong, missing = [*(given - right)], [*(right - given)]
+    wrong, missing = [*(answered - right)], [*(right - answered)]
     if len(wrong) == len(missing) == 1:
         return [(wrong[0], missing[0])]
     return [*((name, "") for name in wrong), *(("", name) for name in missing)]

@@ -107,13 +107,15 @@ class Ranking:
         rows = np.repeat(np.arange(true.shape[0]), np.diff(true.indptr))
         columns, n_topics = true.indices, proba.shape[1]
         rank = columns.astype(np.int64)
-        (known,) = np.nonzero(columns < n_topics)
+        (in_range,) = np.nonzero(columns < n_topics)
         step = max(1, _BATCH_SIZE // max(1, n_topics))
-        for part in np.split(known, range(step, len(known), step)):
+        for part in np.split(in_range, range(step, len(in_range), step)):
             column = columns[part, np.newaxis]
             all_of_row = proba[rows[part]]
-            own = np.take_along_axis(all_of_row, column, axis=1)
-            is_above = (all_of_row > own) | ((all_of_row == own) & (np.arange(n_topics) < column))
+            target = np.take_along_axis(all_of_row, column, axis=1)
+            is_above = (all_of_row > target) | (
+                (all_of_row == target) & (np.arange(n_topics) < column)
+            )
             rank[part] = np.count_nonzero(is_above, axis=1)
         order = np.lexsort((rank, rows))
         return cls(rank[order], np.unique(rows, return_inverse=True)[1].astype(np.int64))
@@ -252,10 +254,10 @@ class MultilabelEvaluation(BaseEvaluation):
             )
         probabilities.check_probabilities(proba)
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
-        given = csr_array(proba >= thresholds if answered is None else answered)
-        given.resize(len(y_true), len(names))
+        predicted = csr_array(proba >= thresholds if answered is None else answered)
+        predicted.resize(len(y_true), len(names))
         true = Topics(names).encode_sets(y_true, bool)
-        return cls(names, true, given, proba, thresholds, seed, separator)
+        return cls(names, true, predicted, proba, thresholds, seed, separator)
 
     @classmethod
     def from_answers(
@@ -492,22 +494,22 @@ class ResampledF1:
     Parameters
     ----------
     true, predicted : sparse bool arrays, shape (n_kinds, n_topics)
-    known : bool array, shape (n_topics,)
+    is_averaged : bool array, shape (n_topics,)
         The topics over which macro-F1 is the mean.
     """
 
-    def __init__(self, true: csr_array, predicted: csr_array, known: Mask) -> None:
+    def __init__(self, true: csr_array, predicted: csr_array, is_averaged: Mask) -> None:
         parts = (true.multiply(predicted), true, predicted)
         self._parts = [part.astype(np.int64) for part in parts]
         self._sizes = [part.sum(axis=1) for part in self._parts]
         right, of_true, of_predicted = self._sizes
         self._f1 = f1_scores(right, of_true, of_predicted, undefined=1.0)
-        self._known = known
+        self._is_averaged = is_averaged
 
     def __call__(self, counts: I64) -> F64:
         """Return the scores, shape (n_sets, 3), of counts, shape (n_sets, n_kinds)."""
         micro = f1_scores(*(counts @ sizes for sizes in self._sizes))
-        totals = [(part.T @ counts.T)[self._known] for part in self._parts]
+        totals = [(part.T @ counts.T)[self._is_averaged] for part in self._parts]
         n_occurring = np.count_nonzero(totals[1] + totals[2], axis=0)
         macro = f1_scores(*totals).sum(axis=0) / np.maximum(n_occurring, 1)
         samples = counts @ self._f1 / counts.sum(axis=1)

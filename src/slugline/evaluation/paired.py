@@ -167,7 +167,7 @@ def _count_topics(
     """
     numbers = {topic: n for n, topic in enumerate(dict.fromkeys(itertools.chain(*topics)))}
     true, *predicted = np.array([[numbers[topic] for topic in y] for y in topics])
-    seen = [_merge_unknown(true, numbers, known) for known in classes or (numbers, numbers)]
+    seen = [_merge_unknown(true, numbers, names) for names in classes or (numbers, numbers)]
     kinds, counts = np.unique([*seen, *predicted], axis=1, return_counts=True)
     return kinds[:2] == kinds[2:], counts, [partial(_macro_f1, *kinds[i::2]) for i in (0, 1)]
 
@@ -182,8 +182,8 @@ def _count_sets(
     true, *predicted = (part[rows] for part in indicators)
     is_right = np.array([equal_rows(true, part) for part in predicted])
     scores = [
-        ResampledF1(true, part, np.array([name in known for name in names], dtype=bool))
-        for part, known in zip(predicted, classes or (names, names), strict=True)
+        ResampledF1(true, part, np.array([name in model_topics for name in names], dtype=bool))
+        for part, model_topics in zip(predicted, classes or (names, names), strict=True)
     ]
     return is_right, counts, [partial(_macro_and_micro_f1, score) for score in scores]
 

@@ -301,7 +301,7 @@ N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
 #: Of how many topics the terms are looked for: the most common ones.
 N_TOPICS = 200
 # A topic with a lower recall is missed more often than found.
-_FOUND = 0.5
+_LEAST_RECALL = 0.5
 # Longer texts are quoted from their beginning, without marks: explaining them would take long.
 _LONGEST = 100_000
 
@@ -382,14 +382,14 @@ def _evidence_of_several(
     def quote(mistake: TopicMistake, topics: Sequence[tuple[str, ...]]) -> QuotedMistake:
         row, topic, probability = mistake
         text = test.texts[row]
-        spans = _spans(fitted, text, topic, None) if topic in known else []
+        spans = _spans(fitted, text, topic, None) if topic in known_topics else []
         others = ", ".join(topics[row]) or "no topic"
         return QuotedMistake(places[row], topic, others, probability, passage(text, spans))
 
-    known, places = set(evaluation.topics[: evaluation.n_known]), test.numbered_places()
+    known_topics, places = set(evaluation.topics[: evaluation.n_known]), test.numbered_places()
     true, answers = [tuple(topics) for topics in test.topics], evaluation.predicted
     # Of a topic that is hardly ever given, being sure that a document doesn't have it says little.
-    is_missed = {topic.topic: not topic.recall >= _FOUND for topic in evaluation.per_topic()}
+    is_missed = {topic.topic: not topic.recall >= _LEAST_RECALL for topic in evaluation.per_topic()}
     surest = sorted(evaluation.missed(), key=lambda mistake: is_missed[mistake.topic])[:N_SUREST]
     missed = [quote(mistake, answers) for mistake in surest]
     added = [quote(mistake, true) for mistake in evaluation.added(N_SUREST)]

@@ -215,10 +215,10 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult | MultilabelRout
     routes = router.route(corpus.texts)
     if router.fitted.multilabel:
         sets = [tuple(map(str, route.topics or ())) for route in routes]
-        given = list(map(set, sets_with_parents(sets, router.fitted.separator)))
-        n_right = sum(len(a & {*b}) for a, b in zip(given, corpus.topics, strict=True))
+        predicted = list(map(set, sets_with_parents(sets, router.fitted.separator)))
+        n_right = sum(len(a & {*b}) for a, b in zip(predicted, corpus.topics, strict=True))
         n_true = sum(map(len, corpus.topics))
-        return MultilabelRoutingResult(len(routes), n_true, sum(map(len, given)), n_right)
+        return MultilabelRoutingResult(len(routes), n_true, sum(map(len, predicted)), n_right)
     topics = [route.topic for route in routes]
     answered = [
         str(topic_given) == topic

@@ -258,8 +258,8 @@ class _Mixture(Attribution):
             mean = self._mean(scores)
             weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
             if self._multilabel:
-                rest = 1 - mean
-                weights += np.where(rest > LEAST_COMPLEMENT, factors / np.maximum(rest, _TINY), 0)
+                q = 1 - mean
+                weights += np.where(q > LEAST_COMPLEMENT, factors / np.maximum(q, _TINY), 0)
             weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
             learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
             for calibration, learner_scores, share, parts in learners:

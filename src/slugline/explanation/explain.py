@@ -145,7 +145,7 @@ def explain(
         raise DataError(f"`text` is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
-    given, thresholds, others = list[Topic](), None, list[Topic]()
+    predicted, thresholds, others = list[Topic](), None, list[Topic]()
     if fitted.multilabel:
         if against is not None:
             raise OptionError(
@@ -153,10 +153,10 @@ def explain(
                 "each topic alone; leave it out."
             )
         router = Router.from_fitted(fitted)
-        given, thresholds = router.route([text])[0].topics or [], router.decision_thresholds
-        if topic is None and given:
-            topic, *others = given
-        [given] = sets_with_parents([tuple(given)], fitted.separator)
+        predicted, thresholds = router.route([text])[0].topics or [], router.decision_thresholds
+        if topic is None and predicted:
+            topic, *others = predicted
+        [predicted] = sets_with_parents([tuple(predicted)], fitted.separator)
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
@@ -186,7 +186,7 @@ def explain(
         is_approximate=parts.is_approximate,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
         threshold=None if thresholds is None else float(thresholds[number]),
-        is_given=names[number] in given if fitted.multilabel else None,
+        is_given=names[number] in predicted if fitted.multilabel else None,
         others=tuple(
             explain(fitted, text, other, most=most, split_encoder=split_encoder, corpus=corpus)
             for other in others

@@ -130,7 +130,7 @@ def characters() -> Characters:
     lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
     single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
     parts = [(ord(c), *_parts(c)) for c in assigned if _is_decomposed(c)]
-    made, first, second = np.array(parts).T
+    composed, first, second = np.array(parts).T
     tables = {
         "sides": runs_of(_sides()),
         "casing": runs_of(_table(assigned, _casing)),
@@ -138,7 +138,7 @@ def characters() -> Characters:
         "blank": np.array([ord(c) for c in assigned if c.isspace()]),
         "lowerFrom": _steps(single[:, 0]),
         "lowerTo": single[:, 1],
-        "made": _steps(made),
+        "made": _steps(composed),
         "madeFirst": first,
         "madeSecond": second,
         "composes": np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),

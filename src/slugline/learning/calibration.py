@@ -313,8 +313,8 @@ def _fit_bend(logits: F64, y: F32, cost: F64) -> F64:
         slopes = np.array([error @ log_proba * low, -error @ log_rest * high, error.sum()])
         return float(total + parameters @ parameters / 2), slopes + parameters
 
-    found = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=[(-3, 3)] * 3).x
-    return np.append(np.exp(found[:2]), found[2])
+    optimum = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=[(-3, 3)] * 3).x
+    return np.append(np.exp(optimum[:2]), optimum[2])
 
 
 def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:

@@ -180,10 +180,10 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
     return tuple((number, parent) for number, parent in pairs if parent < number)
 
 
-def _average_f1(given: Mask, y: Mask, average: str) -> float:
+def _average_f1(predicted: Mask, y: Mask, average: str) -> float:
     """Return the average F1; 1 for a document without topics that gets none."""
     axis = {"micro": None, "macro": 0, "samples": 1}[average]
-    right, total = (given & y).sum(axis), given.sum(axis) + y.sum(axis)
+    right, total = (predicted & y).sum(axis), predicted.sum(axis) + y.sum(axis)
     f1: F64 = np.where(total > 0, 2 * right / np.maximum(total, 1), average == "samples")
     return float(f1.mean())
 
@@ -201,9 +201,9 @@ def _thresholds_by_topic(rule: TopicDecision, proba: F32, y: Mask) -> F32:
         of_topic = proba[:, topic]
         n_others = n_given - (of_topic >= thresholds[topic])
         is_alone = rule.at_least_one & (most_likely == topic) & (n_others == 0)
-        given = (of_topic[:, np.newaxis] >= _TRIED) | is_alone[:, np.newaxis]
-        right = (given & y[:, topic, np.newaxis]).sum(axis=0)
-        f1 = 2 * right / np.maximum(given.sum(axis=0) + n_documents, 1)
+        predicted = (of_topic[:, np.newaxis] >= _TRIED) | is_alone[:, np.newaxis]
+        right = (predicted & y[:, topic, np.newaxis]).sum(axis=0)
+        f1 = 2 * right / np.maximum(predicted.sum(axis=0) + n_documents, 1)
         best = _TRIED[f1 >= f1.max()].mean()
         thresholds[topic] += _share(n_documents) * (best - thresholds[topic])
         n_given = n_others + (of_topic >= thresholds[topic])

@@ -366,10 +366,10 @@ def _with_decision(
     words = words if fitted.dense is None else None
     sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
     # No document shows how to decide about topics that are only described.
-    known = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
-    shown = np.where(known, proba, 0)
-    decision = TopicDecision.from_proba(shown, truth, sizes, settings.optimize, parents)
-    thresholds = np.where(known, decision.thresholds, np.float32(USUAL_THRESHOLD))
+    has_documents = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
+    learned_proba = np.where(has_documents, proba, 0)
+    decision = TopicDecision.from_proba(learned_proba, truth, sizes, settings.optimize, parents)
+    thresholds = np.where(has_documents, decision.thresholds, np.float32(USUAL_THRESHOLD))
     decision = decision.with_thresholds(decision.raised(thresholds))
     proba = decision.limited(proba)
     return replace(

@@ -200,8 +200,8 @@ class Fitted:
         proba = self.predict_proba(X)
         if self.decision is None:
             raise TypeError("the model gives one topic to each text")
-        given = self.decision.deepest(self.decision.decide(proba))
-        lists = split_rows(given, self.topics.names, proba)
+        predicted = self.decision.deepest(self.decision.decide(proba))
+        lists = split_rows(predicted, self.topics.names, proba)
         return list(map(tuple, lists))
 
     def decision_function(self, X: Iterable[str]) -> F32:

@@ -342,22 +342,22 @@ class Router:
         """Return which of several topics to give, or why none."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is None:
-            given = decision.decide(proba)
+            predicted = decision.decide(proba)
         else:
-            given = proba >= self.thresholds
+            predicted = proba >= self.thresholds
             if texts:
-                is_low: Mask = (given.sum(axis=1) == 0) & ~decision.is_surely_none(
+                is_low: Mask = (predicted.sum(axis=1) == 0) & ~decision.is_surely_none(
                     proba, self.precision
                 )
                 reasons = self._reasons(texts, proba, counts, is_low)
-        for number, n_given in enumerate(given.sum(axis=1).tolist()):
+        for number, n_given in enumerate(predicted.sum(axis=1).tolist()):
             if not texts[number].strip():
                 reasons[number] = Unsure("no_text")
             elif n_given > decision.most_given:
                 reasons[number] = Unsure("many_topics")
-        given[[reason is not None for reason in reasons]] = False
-        given = decision.deepest(given)
-        return Routes(reasons, split_rows(given, self.fitted.topics.names, proba))
+        predicted[[reason is not None for reason in reasons]] = False
+        predicted = decision.deepest(predicted)
+        return Routes(reasons, split_rows(predicted, self.fitted.topics.names, proba))
 
     def _reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None

@@ -127,8 +127,8 @@ class FitSettings:
         """
         blocks = self.blocks
         if blocks is None:
-            known, multilabel = texts if all_texts else (), is_multilabel(topics)
-            blocks = default_blocks(self.learner.wants, known, multilabel=multilabel)
+            sample, multilabel = texts if all_texts else (), is_multilabel(topics)
+            blocks = default_blocks(self.learner.wants, sample, multilabel=multilabel)
         if not self.columns:
             return tuple(blocks)
         return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))

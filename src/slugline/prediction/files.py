@@ -179,11 +179,13 @@ class AnswerFile:
         """Return the topics that are given and their probabilities; None if there is a reason."""
         if answer.reason:
             return dict.fromkeys((*form.columns, "topics", "probabilities"))
-        given = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
-        topics: Any = [*given] if self._table is None else [*map(str, given)]
+        proba_by_topic = dict(zip(answer.set or (), answer.probabilities or (), strict=True))
+        topics: Any = [*proba_by_topic] if self._table is None else [*map(str, proba_by_topic)]
         cells = format_topics(topics, form)
-        shares = [self._share(given[name]) for name in form.columns if name in given]
-        shares = shares or [*map(self._share, given.values())]
+        shares = [
+            self._share(proba_by_topic[name]) for name in form.columns if name in proba_by_topic
+        ]
+        shares = shares or [*map(self._share, proba_by_topic.values())]
         return {
             **(cells if isinstance(cells, dict) else {"topics": cells}),
             "probabilities": shares

@@ -59,9 +59,9 @@ class Axis:
     @classmethod
     def logarithms(cls, label: str, values: Iterable[float]) -> Axis:
         """Return a logarithmic axis with room for all values, which are over 0."""
-        known = [*values]
-        margin = max(1.15, (max(known) / min(known)) ** 0.08)
-        low, high = min(known) / margin, max(known) * margin
+        numbers = [*values]
+        margin = max(1.15, (max(numbers) / min(numbers)) ** 0.08)
+        low, high = min(numbers) / margin, max(numbers) * margin
         marks = [(n, f"{n:,.0f}" if n >= 1 else f"{n:g}") for n in _powers(low, high)]
         return cls(low, high, label, marks, is_log=True)
 
@@ -229,8 +229,8 @@ def _n_columns(text: str) -> int:
 
 def _widen(values: Iterable[float], least: float, most: float) -> Point:
     """Return the ends of an axis: the values' with a margin, within `least` and `most`."""
-    known = [*values]
-    low, high = min(known), max(known)
+    numbers = [*values]
+    low, high = min(numbers), max(numbers)
     margin = max(0.04 * (high - low), 0.0005) if high > low else 0.02
     return max(least, low - margin), min(most, high + margin)
 

@@ -150,22 +150,26 @@ def with_columns(
     ------
     DataError : if the model has no such column, or there is not one mapping for each text.
     """
-    known = [column.name for column in model.fitted.features.table_columns]
+    column_names = [column.name for column in model.fitted.features.table_columns]
     rows = [columns] * len(texts) if columns == {} else columns
     rows = [rows] if isinstance(rows, dict) else rows
     if len(rows) != len(texts):
         raise DataError(
             f"`columns` has {len(rows):,} mappings for {len(texts):,} texts; give one for each."
         )
-    unknown = next((name for row in rows for name in row if name not in known), None)
+    unknown = next((name for row in rows for name in row if name not in column_names), None)
     if unknown is not None:
-        near = nearest(unknown, known)
-        advice = f"it has {', '.join(known)}" if known else "it counts none beside the text"
+        near = nearest(unknown, column_names)
+        advice = (
+            f"it has {', '.join(column_names)}"
+            if column_names
+            else "it counts none beside the text"
+        )
         raise DataError(
             f"{model.name} has no column {short_repr(unknown)}; "
             + (f"did you mean {near!r}?" if near else f"{advice}.")
         )
-    if not known:
+    if not column_names:
         return list(texts), UNSET
     documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
     notes = [
@@ -344,10 +348,10 @@ def store_correction(
             f"{model.name} counts columns beside the text, which a correction doesn't keep; "
             "correct the table that it learns from, and train it again."
         )
-    known = dict(known_topic(model, topic) for topic in _right_topics(model, request))
+    is_new_by_topic = dict(known_topic(model, topic) for topic in _right_topics(model, request))
     layout = model.fitted.layout
     form = None if layout is None else layout.topic_form
-    for topic, is_new in known.items():
+    for topic, is_new in is_new_by_topic.items():
         if form is not None and form.splits(str(topic)):
             raise DataError(
                 f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
@@ -355,7 +359,7 @@ def store_correction(
             )
         if is_new and not request.is_new:
             _check_spelling(model, str(topic))
-    topics, guess = tuple(known), route.top[0][0]
+    topics, guess = tuple(is_new_by_topic), route.top[0][0]
     several = model.fitted.multilabel
     correction = store.add(
         text=request.text,
@@ -372,7 +376,7 @@ def store_correction(
         version=model.digest,
         topic=UNSET if several else topics[0],
         topics=list(topics) if several else UNSET,
-        is_new=any(known.values()),
+        is_new=any(is_new_by_topic.values()),
         answer=list(answer) if isinstance(answer := correction.answer, tuple) else answer,
         probability=round_number(route.probability),
         at=correction.at,

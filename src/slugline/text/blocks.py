@@ -260,14 +260,14 @@ def with_columns(blocks: Sequence[Block], columns: Sequence[TableColumn]) -> tup
     if not columns:
         return texts
     n_used = sum(column.kind != UNUSED for column in columns)
-    own = Block(
+    columns_block = Block(
         COLUMNS,
         "multi-hot",
         weight=COLUMN_WEIGHT / max(n_used, 1) ** 0.5,
         n_buckets=_COLUMN_BUCKETS,
         columns=tuple(columns),
     )
-    return (*texts, own)
+    return (*texts, columns_block)
 
 
 # Weights of rows ----------------------------------------------------------------------------------

@@ -171,11 +171,11 @@ class ColumnCounter:
         learn: bool = False,
     ) -> Counts:
         """Count the terms of texts, and put those of columns after them."""
-        (*others, own), (of_texts, terms) = vocabularies, read
+        (*others, column_terms), (of_texts, terms) = vocabularies, read
         counts = self._texts.count(of_texts, others, learn=learn)
-        if learn and isinstance(own, HashedColumns):
-            own.learn(terms.spans)
-        X = count_matrix(*own.columns_of_terms(terms), own.n_columns)
+        if learn and isinstance(column_terms, HashedColumns):
+            column_terms.learn(terms.spans)
+        X = count_matrix(*column_terms.columns_of_terms(terms), column_terms.n_columns)
         first = 0 if learn else sum(vocabulary.n_columns for vocabulary in others)
         more = Entries(X.data, X.indices + np.int32(first), row_lengths(X.indptr))
         return Counts(

@@ -237,14 +237,14 @@ def learn_columns(
     ------
     DataError : if no text has cells, none has a column of that name, or a column has text or ids.
     """
-    known = dict.fromkeys(name for text in texts for name in cells_of(text))
+    column_names = dict.fromkeys(name for text in texts for name in cells_of(text))
     for name in names:
-        if name in known:
+        if name in column_names:
             continue
-        near = nearest(name, known)
+        near = nearest(name, column_names)
         advice = "pass a data frame, mappings or a dict of columns, and name the text with `text`."
-        if known:
-            listed = ", ".join(map(short_repr, [*known][:20]))
+        if column_names:
+            listed = ", ".join(map(short_repr, [*column_names][:20]))
             advice = f"there are {listed}; " + (
                 f"did you mean {short_repr(near)}?" if near else "name one of them."
             )
@@ -392,7 +392,7 @@ def odd_cells(texts: Iterable[str], columns: Sequence[TableColumn]) -> dict[str,
 
 def odd_cells_note(remarks: Iterable[str]) -> str:
     """Return a note on remarks of `odd_cells`; empty if there are none."""
-    return f"{joined}: counted as missing" if (joined := "; ".join(remarks)) else ""
+    return f"{summary}: counted as missing" if (summary := "; ".join(remarks)) else ""
 
 
 def unused_note(names: Iterable[str], columns: Sequence[TableColumn]) -> str:

@@ -226,9 +226,9 @@ class _Protocol(HttpToolsProtocol):
         self._check_reader()
         # Of each, all is held until the last byte is sent.
         others: Iterable[Any] = self.connections
-        held = [other for other in others if other.flow.write_paused]
-        if len(held) > 1 and sum(other._n_held for other in held) > _MOST_UNSENT:
-            max(held, key=lambda other: other._n_held)._abort()
+        paused = [other for other in others if other.flow.write_paused]
+        if len(paused) > 1 and sum(other._n_held for other in paused) > _MOST_UNSENT:
+            max(paused, key=lambda other: other._n_held)._abort()
 
     def resume_writing(self) -> None:
         if self._reading is not None:

@@ -56,13 +56,13 @@ class Operation:
 
     def check_query(self, request: Request) -> None:
         """Raise an HttpProblem for unknown parameters, but let probes have some of their own."""
-        known = [name for name, place, _ in self.parameters if place == "query"]
-        unknown = next((name for name in request.query_params if name not in known), None)
+        names = [name for name, place, _ in self.parameters if place == "query"]
+        unknown = next((name for name in request.query_params if name not in names), None)
         if unknown is not None and self.needs_token:
             raise HttpProblem(
                 422,
                 f"there is no parameter {unknown[:100]!r} of {self.path}; "
-                f"there {'is ' + ', '.join(known) if known else 'are none'}.",
+                f"there {'is ' + ', '.join(names) if names else 'are none'}.",
             )
 
     @property
