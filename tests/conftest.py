@@ -219,3 +219,11 @@ def write_parquet() -> Callable[[str | Path, Columns], None]:
             connection.execute(f"COPY t TO '{target}' (FORMAT parquet)")
 
     return write
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a cache for one test, which doesn't exist yet."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SLUGLINE_CACHE", str(cache))
+    return cache

@@ -14,9 +14,9 @@ import pytest
 from conftest import WORDS
 from slugline.errors import EncoderError
 from slugline.learning.encoder import encoder
-from stand_ins import Meanings, Nameless
+from stand_ins import Nameless, Use
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 Run = Callable[..., Any]
 
@@ -27,10 +27,8 @@ class Useless(Nameless):
     name = "use"
 
 
-class Use(Meanings):
-    """Stands in for the built-in encoder: knows the words of each topic of the news."""
-
-    name = "use"
+class UseForNews(Use):
+    """Knows the words of each topic of the news."""
 
     def __init__(self) -> None:
         topics = enumerate(WORDS.values())
@@ -38,9 +36,8 @@ class Use(Meanings):
 
 
 @pytest.fixture(autouse=True)
-def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encoder.BUILT_IN, "use", UseForNews)
 
 
 @pytest.fixture
@@ -92,7 +89,7 @@ def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Pat
 def test_the_share_of_texts_that_need_the_encoder_is_shown(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines, known = [], Use()
+    lines, known = [], UseForNews()
     monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: known)
     for row in range(300):
         for number, (topic, words) in enumerate(WORDS.items()):
@@ -180,7 +177,7 @@ def test_an_encoder_without_gain_is_not_proposed(
 def test_an_encoder_that_fails_is_not_proposed_and_the_model_is_saved(
     run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(Use):
+    class Failing(UseForNews):
         def encode(self, texts: list[str]) -> Any:
             raise EncoderError("its weights were changed")
 
@@ -220,7 +217,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
 ) -> None:
     calls = []
 
-    class Stopping(Use):
+    class Stopping(UseForNews):
         def encode(self, texts: list[str]) -> Any:
             calls.append(len(texts))
             if len(calls) == 2:

@@ -17,9 +17,8 @@ from stand_ins import Letters
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "encodings.sqlite"
+def cache(empty_cache: Path) -> Path:
+    return empty_cache / "encodings.sqlite"
 
 
 TEXTS = [f"{number} aeio {'a' * (number % 7)}{'e' * (number % 11)}" for number in range(700)]

@@ -18,7 +18,7 @@ from slugline.learning.encoder.head import Cascade
 from slugline.model.routing import Router
 from stand_ins import Meanings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 SEEN = {"grain": ("wheat", "corn"), "bank": ("loan", "bond"), "sport": ("goal", "match")}
 NUMBER = {topic: number for number, topic in enumerate(SEEN)}
@@ -39,11 +39,6 @@ def documents(n: int) -> tuple[list[str], list[str]]:
 TEXTS, TOPICS = documents(900)
 MEANINGS = {text.split()[0]: NUMBER[topic] for text, topic in zip(TEXTS, TOPICS, strict=True)}
 SURE, UNSURE = ["wheat corn", "bond loan"], [TEXTS[756], TEXTS[757]]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.learning.encoder import encoder
 from slugline.learning.encoder.fit import fit_new_topic_line
-from stand_ins import Meanings, Nameless
+from stand_ins import Meanings, Nameless, Use
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 Run = Callable[..., Any]
 MEANINGS = {
@@ -36,11 +39,6 @@ DESCRIBED = {"grain": "cereals", "bank": "banking", "sport": "games", "ore": "me
 TEXTS = [f"the {word} of {number}" for number in range(4) for word in MEANINGS][:80]
 TOPICS = [list(DESCRIBED)[MEANINGS[text.split()[1]]] for text in TEXTS]
 NEW = ["rye and barley", "debt and credit", "a cup", "lead and tin"]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 def described(**changed: Any) -> TopicClassifier:
@@ -209,17 +207,10 @@ def test_without_an_encoder_nobody_reads_them() -> None:
 # The command line ---------------------------------------------------------------------------------
 
 
-class Use(Meanings):
-    name = "use"
-
-    def __init__(self) -> None:
-        super().__init__(MEANINGS)
-
-
 @pytest.fixture
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have topics.csv and docs.csv in the folder, and an encoder that knows their words."""
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", partial(Use, MEANINGS))
     lines = [f"{name},{text}" for name, text in DESCRIBED.items()]
     (tmp_path / "topics.csv").write_text("\n".join(["name,description", *lines]) + "\n")
     rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True) if topic != "ore"]

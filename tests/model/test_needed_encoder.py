@@ -21,17 +21,12 @@ from slugline.errors import EncoderError, ModelFileError
 from slugline.learning.encoder.encoder import get_encoder
 from stand_ins import Letters, Meanings, Nameless
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 WORDS = {"wheat": 0, "corn": 0, "rye": 0, "loan": 1, "bond": 1, "debt": 1}
 TEXTS = ["wheat and corn", "loan and bond", "corn of wheat", "bond or loan", "wheat", "loan"]
 TOPICS = ["grain", "bank"] * 3
 NEW = ["rye", "debt", "", "wheat or bond"]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from slugline.learning.encoder import encoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.model.decision import TopicDecision
 from slugline.model.file import container
-from stand_ins import Meanings, Nameless
+from stand_ins import Meanings, Nameless, Use
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 Run = Callable[..., Any]
 Documents = tuple[list[str], list[tuple[str, ...]]]
@@ -59,11 +60,6 @@ def documents(
 
 SEEN, UNSEEN = slice(0, 3), slice(3, 6)
 TRAIN, TEST = documents(160, SEEN), documents(80, UNSEEN, 1)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 def fit(data: Documents = TRAIN, **options: Any) -> TopicClassifier:
@@ -298,18 +294,11 @@ def test_few_documents_are_no_error(n: int) -> None:
 # The command line and the server ------------------------------------------------------------------
 
 
-class Use(Meanings):
-    name = "use"
-
-    def __init__(self) -> None:
-        super().__init__(MEANINGS)
-
-
 @pytest.fixture
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have documents and descriptions in the folder, and an encoder that knows their words."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(encoder.BUILT_IN, "use", Use)
+    monkeypatch.setitem(encoder.BUILT_IN, "use", partial(Use, MEANINGS))
     topics = ("grain", "bank", "sport")
     for name, words in (("wires.csv", SEEN), ("later.csv", UNSEEN)):
         data = documents(160, words, topics=topics)

@@ -21,7 +21,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from stand_ins import Meanings, Nameless, Returning
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 SEEN = {0: ("wheat", "corn", "barley"), 1: ("loan", "bond", "credit"), 2: ("goal", "match", "cup")}
 NEW = {0: ("rye", "oats"), 1: ("debt", "lender"), 2: ("striker", "referee")}
@@ -41,11 +41,6 @@ def documents(words: Mapping[int, tuple[str, ...]], n: int) -> tuple[list[str], 
 
 TRAIN, TRAIN_TOPICS = documents(SEEN, 12)
 TEST, TEST_TOPICS = documents(NEW, 4)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
