@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from slugline.base.words import counted, join_words, percent
+from slugline.base.words import join_words, percent
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.run import Experiment
-from slugline.reports.page import number, quoted, sentences
+from slugline.reports.page import number, quoted, sentence, sentences
 from slugline.reports.training_text import (
     N_NAMED,
     by_size,
@@ -39,10 +39,8 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
 
 def describe_coverage(curve: CoverageCurve) -> str:
     """Return how many of the surest topics given are right."""
-    return (
-        "Topics that are less sure can be offered to people as suggestions. Of the topics given, "
-        f"{describe_surest(curve)} are right."
-    )
+    surest = describe_surest(curve)
+    return sentence("probabilities.txt.j2", "coverage_of_topics", surest=surest)
 
 
 def describe_rankings(evaluation: MultilabelEvaluation) -> str:
@@ -50,13 +48,8 @@ def describe_rankings(evaluation: MultilabelEvaluation) -> str:
     ranking = evaluation.ranking
     precisions = [f"{percent(ranking.precision_at(k))} (k = {k})" for k in evaluation.top_ks]
     gains = [f"{number(ranking.ndcg_at(k), 3)} (k = {k})" for k in evaluation.top_ks]
-    return (
-        f"Of the k likeliest topics of a document, so many are right on average: "
-        f"{join_words(precisions)}. Measures of their order, which are 1 at best: nDCG "
-        f"{join_words(gains)}, label ranking average precision "
-        f"{number(ranking.average_precision, 3)}. Of all decisions, a topic for a document, "
-        f"{percent(evaluation.hamming_loss, 2)} are wrong (Hamming loss)."
-    )
+    values = {"precisions": join_words(precisions), "gains": join_words(gains)}
+    return sentence("probabilities.txt.j2", "rankings", evaluation=evaluation, **values)
 
 
 # Advice -------------------------------------------------------------------------------------------
@@ -83,8 +76,10 @@ def _added_topics(evaluation: MultilabelEvaluation) -> str | None:
     examples = [
         f"{quoted(m.topic)} ({percent(m.precision, 0)} right)" for m in by_size(topics)[:N_NAMED]
     ]
-    return (
-        f"{counted(len(topics), 'topic')} {'is' if len(topics) == 1 else 'are'} given wrongly more "
-        f"often than rightly{', such as' if len(topics) > N_NAMED else ':'} {join_words(examples)}."
-        " Read some of these documents: perhaps the topic is missing in the data."
+    return sentence(
+        "advice.txt.j2",
+        "added",
+        n_topics=len(topics),
+        n_named=N_NAMED,
+        examples=join_words(examples),
     )

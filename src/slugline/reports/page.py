@@ -161,15 +161,17 @@ def render(template: str, **values: Any) -> str:
 
 
 def sentences(template: str, **values: Any) -> dict[str, str]:
-    """Return the plain text of each block of a template by its name, on one line.
-
-    Blocks that are empty with these values are left out.
-    """
-    filled = _environment().get_template(template)
-    context = filled.new_context(values)
-    lines = {name: "".join(block(context)).split("\n") for name, block in filled.blocks.items()}
-    texts = {name: " ".join(filter(None, lines[name])) for name in lines}
+    """Return the plain text of each block of a template by its name; without empty ones."""
+    blocks = _environment().get_template(template).blocks
+    texts = {name: sentence(template, name, **values) for name in blocks}
     return {name: text for name, text in texts.items() if text}
+
+
+def sentence(template: str, block: str, **values: Any) -> str:
+    """Return the plain text of a block of a template, on one line."""
+    filled = _environment().get_template(template)
+    lines = "".join(filled.blocks[block](filled.new_context(values))).split("\n")
+    return " ".join(filter(None, lines))
 
 
 @functools.cache

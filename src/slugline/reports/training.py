@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from slugline.base.words import join_words, percent
@@ -20,7 +21,7 @@ from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
 from slugline.reports import multilabel, pictures, training_text
-from slugline.reports.page import confidence, number, points, render
+from slugline.reports.page import number, render, sentence
 from slugline.text.blocks import Block
 
 # Sentences on probabilities -----------------------------------------------------------------------
@@ -38,68 +39,33 @@ def describe_reliability(
 ) -> str:
     """Return whether answers are right as often as their probabilities say."""
     n, n_right = sum(b.n_documents for b in bins), sum(b.n_right for b in bins)
-    mean = sum(b.n_documents * b.probability for b in bins) / n
-    low, high = wilson(n_right, n)
-    error, chance = evaluation.calibration_error, evaluation.chance_error
-    if low <= mean <= high and error > MISCALIBRATED * chance:
-        verdict = "the two agree on average, but not in all groups"
-    elif low <= mean <= high:
-        verdict = "the two agree, within the error of the test"
-    else:
-        verdict = f"it is {'too sure' if mean > high else 'too cautious'}"
-    groups = "In one group" if len(bins) == 1 else f"In {len(bins)} groups of equal size"
-    return (
-        "Of answers with a probability of 80 %, eight in ten should be right. The mean probability "
-        f"of {answers} is {percent(mean)}, and {percent(n_right / n)} of them are right: "
-        f"{verdict}. {groups}, sorted by probability, the mean probability and the share of right "
-        f"answers differ by {points(error)} on average (calibration error); chance alone would "
-        f"cause {points(chance)}."
+    return _sentence(
+        "reliability",
+        answers=answers,
+        mean=sum(b.n_documents * b.probability for b in bins) / n,
+        share=n_right / n,
+        interval=wilson(n_right, n),
+        error=evaluation.calibration_error,
+        chance=evaluation.chance_error,
+        miscalibrated=MISCALIBRATED,
+        n_bins=len(bins),
     )
 
 
 def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
     """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
-    surest = training_text.describe_surest(curve)
-    rule = f"Less sure answers can be left to people. The classifier is right for {surest}."
-    return f"{rule} {_with_threshold(chosen) if chosen else _wanted(curve)}"
+    accurate, surest = curve.with_accuracy(WANTED), training_text.describe_surest(curve)
+    return _sentence("coverage", surest=surest, chosen=chosen, accurate=accurate, wanted=WANTED)
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
     """Return the metrics of probabilities, each with its meaning."""
     ks = evaluation.top_ks[:N_TOP]
-    among = join_words(
-        [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks] or [""]
-    )
-    top = f"The right topic is among {among} of the test documents. " if ks else ""
-    return (
-        f"{top}Log loss: {number(evaluation.log_loss, 3)} (0 would be certainty in the right "
-        f"topic). Brier score: {number(evaluation.brier_score, 3)} (the mean squared error of all "
-        "probabilities; 0 is best and 2 worst)."
-    )
+    shares = [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks]
+    return _sentence("metrics", evaluation=evaluation, among=join_words(shares) if ks else "")
 
 
-def _with_threshold(chosen: CoveragePoint) -> str:
-    answers = f"With the threshold of {number(chosen.threshold)}, it answers"
-    if not chosen.n_answered:
-        return f"{answers} none of the test documents."
-    return (
-        f"{answers} {percent(chosen.coverage)} of the test documents and is right for "
-        f"{percent(chosen.accuracy)} of these {confidence(chosen.interval)}."
-    )
-
-
-def _wanted(curve: CoverageCurve) -> str:
-    point, wanted = curve.with_accuracy(WANTED), percent(WANTED, 0)
-    if point is None:
-        return f"No threshold makes {wanted} of its answers right."
-    if point.n_answered == point.n_documents:
-        return f"At least {wanted} are right even if all documents are answered."
-    return (
-        f"In this test, at least {wanted} of its answers are right if only those with a "
-        f"probability of at least {number(point.threshold)} are given, for "
-        f"{percent(point.coverage)} of the documents."
-    )
-
+_sentence = partial(sentence, "probabilities.txt.j2")
 
 # The page -----------------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import TopicMetrics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
-from slugline.experiment.curve import Forecast, LearningCurve, LearningCurves
+from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
-from slugline.reports.page import number, points, quoted, sentences
+from slugline.reports.page import number, quoted, sentence, sentences
 
 #: A topic with a lower recall is missed.
 MISSED = 0.5
@@ -93,37 +93,19 @@ def missed_topics(experiment: Experiment) -> str | None:
     missed = [metrics for metrics in by_size(tested) if metrics.recall < MISSED]
     if not missed:
         return None
-    examples = join_words([_with_recall(metrics) for metrics in missed[:N_NAMED]])
-    such_as = ", such as" if len(missed) > N_NAMED else ":"
     others = [metrics for metrics in tested if metrics.recall >= MISSED]
-    return (
-        f"{len(missed)} of {counted(len(tested), 'topic')} "
-        f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {examples}. "
-        f"{_size_of_missed(missed, others, balanced=experiment.fitted.class_weight is not None)}"
+    return sentence(
+        "advice.txt.j2",
+        "missed",
+        n_missed=len(missed),
+        n_tested=len(tested),
+        n_named=N_NAMED,
+        examples=join_words([_with_recall(metrics) for metrics in missed[:N_NAMED]]),
+        size=_mean_size(missed),
+        other_size=_mean_size(others) if others else None,
+        is_balanced=experiment.fitted.class_weight is not None,
+        balancing=BALANCING,
     )
-
-
-def _size_of_missed(
-    missed: Sequence[TopicMetrics], others: Sequence[TopicMetrics], *, balanced: bool
-) -> str:
-    """Return whether the missed topics are the rare ones, and what to do."""
-    if not others:
-        return (
-            "No topic does better, so check first whether the texts say anything about their "
-            "topics."
-        )
-    size, size_of_others = _mean_size(missed), _mean_size(others)
-    they_are, average = ("It is", "") if len(missed) == 1 else ("They are", " on average")
-    sizes = (
-        f"{counted(round(size), 'test document')}{average}; the others have {size_of_others:.0f}"
-    )
-    if size >= size_of_others:
-        return (
-            f"{they_are} not rare ({sizes}), so look at which topics are given instead, and check "
-            "the labels."
-        )
-    hint = "" if balanced else f", or give them more weight with {BALANCING}"
-    return f"{they_are} rare ({sizes}), so add more such documents{hint}."
 
 
 def _confused_topics(experiment: Experiment) -> str | None:
@@ -138,14 +120,9 @@ def _confused_topics(experiment: Experiment) -> str | None:
     n_confused = max(pairs.values(), default=0)
     if n_confused < 2:
         return None
-    one, other = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
+    pair = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
     share = n_confused / (evaluation.n_documents - evaluation.n_right)
-    return (
-        f"{quoted(one)} and {quoted(other)} are confused most often: {number(n_confused, 0)} "
-        f"test documents, {percent(share, 0)} of all mistakes. Read some of them. If you can’t "
-        "tell the two topics apart either, merge them. If you can, check how these documents were "
-        "labelled."
-    )
+    return sentence("advice.txt.j2", "confused", pair=pair, n_confused=n_confused, share=share)
 
 
 def describe_surest(curve: CoverageCurve) -> str:
@@ -158,14 +135,10 @@ def describe_surest(curve: CoverageCurve) -> str:
 
 def few_tests(n_documents: int, metric: str, interval: Interval) -> str | None:
     """Return that a metric's interval is too wide, and what to do; None if it isn't."""
-    low, high = interval
-    if high - low <= WIDE_INTERVAL:
+    if interval.high - interval.low <= WIDE_INTERVAL:
         return None
-    return (
-        f"With {counted(n_documents, 'test document')}, the true {metric} may be "
-        f"anywhere from {percent(low, 0)} to {percent(high, 0)}. That range is too wide to compare "
-        "settings; four times as many test documents would halve it."
-    )
+    values = {"n_documents": n_documents, "metric": metric, "interval": interval}
+    return sentence("advice.txt.j2", "few_tests", **values)
 
 
 # Words ------------------------------------------------------------------------------------------
@@ -226,54 +199,12 @@ def _cells(curve: LearningCurve, place: int) -> list[str]:
 def describe_intervals(curves: LearningCurves) -> str:
     """Return a sentence on the intervals."""
     n_draws = max(len(p.accuracies) for curve in curves.curves for p in curve.points)
-    single = f"the chance in {counted(curves.n_test, 'test document')} "
-    single += "(bootstrap)" if curves.multilabel else "(Wilson)"
-    if n_draws == 1:
-        return f"The intervals show {single}."
-    return (
-        f"The intervals show how much depends on which documents have labels (Student's t over "
-        f"{n_draws} draws); with all labels, they show {single}."
-    )
+    return sentence("curve.txt.j2", "intervals", curves=curves, n_draws=n_draws)
 
 
 def describe_forecast(curve: LearningCurve) -> str:
     """Return the accuracy to expect with twice as many labels, and how sure that is."""
-    if not curve.points or curve.points[-1].n_labels is not None:
-        return f"{curve.name}: not measured with all labels, so more of them can't be judged."
-    now = curve.points[-1]
-    if now.accuracy == 1:
-        return (
-            f"{curve.name}: no mistake in {counted(now.n_test, 'test document')}, so it takes more "
-            "test documents to measure what more labels would bring."
-        )
-    forecast = curve.doubled
-    if forecast is None:
-        return (
-            f"{curve.name}: too few points to say what more labels would bring; it takes at least "
-            "three different numbers of labels."
-        )
-    gain = forecast.accuracy - now.accuracy
-    is_little = gain < LITTLE and forecast.high - forecast.low <= WIDE_FORECAST
-    hint = " More labels would hardly help: look at the mistakes, or at the topics."
-    return (
-        f"{curve.name}: twice as many labels ({number(forecast.n_documents, 0)} documents) would "
-        f"probably bring {percent(forecast.accuracy)}, {points(gain)} more than now. "
-        f"{_certainty(forecast)}{hint if is_little else ''}"
-    )
-
-
-def _certainty(forecast: Forecast) -> str:
-    text = f"It may be anything from {percent(forecast.low)} to {percent(forecast.high)}"
-    if forecast.high - forecast.low > WIDE_FORECAST:
-        text += ", so this is hardly more than a guess"
-    if forecast.checked is None:
-        return f"{text}; three points are too few to check the forecast."
-    n, expected, measured = forecast.checked
-    return (
-        f"{text}. To check: from fewer documents, the same rule (errors fall as a power of the "
-        f"number of documents) forecasts {percent(expected)} for {number(n, 0)} documents, and "
-        f"{percent(measured)} were measured."
-    )
+    return sentence("curve.txt.j2", "forecast", curve=curve, wide=WIDE_FORECAST, little=LITTLE)
 
 
 # Corrections --------------------------------------------------------------------------------------
