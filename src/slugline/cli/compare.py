@@ -129,5 +129,4 @@ def _print(comparison: Comparison) -> None:
     print_table(reporting.comparison_rows(comparison))
     show(*reporting.failures(comparison), reporting.verdict(comparison))
     if comparison.best is not None:
-        notes = reporting.table_notes(comparison)
-        show(*notes.quality, *notes.costs)
+        show(*filter(None, reporting.table_notes(comparison).values()))

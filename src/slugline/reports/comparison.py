@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from slugline.base.words import counted, format_seconds, join_words, percent
+from slugline.base.words import format_seconds, join_words
 from slugline.comparison.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
-from slugline.reports.page import number, points, render
+from slugline.reports.page import number, render, sentence
 from slugline.reports.pictures import score_by_model
 
 # Sentences and tables -----------------------------------------------------------------------------
@@ -86,64 +84,25 @@ def failures(comparison: Comparison) -> list[str]:
 
 def verdict(comparison: Comparison) -> str:
     """Return which model is best, and from which others it doesn't differ significantly."""
-    best, behind = comparison.best, comparison.behind()
-    if best is None:
-        return "No model could be measured."
-    if not behind:
-        if comparison.multilabel:
-            return f"Only {best.name} was measured: its micro-F1 is {best.score:.3f}."
-        return f"Only {best.name} was measured: {percent(best.accuracy)} of its answers are right."
-    first = f"{best.name} is right most often: {percent(best.accuracy)}."
-    if comparison.multilabel:
-        first = f"{best.name} has the highest micro-F1: {best.score:.3f}."
+    behind = comparison.behind()
     alike = [name for name, d in behind.items() if (d.p_value or 0) >= ALPHA]
-    if not alike:
-        second = max(behind, key=lambda name: behind[name].accuracy)
-        lead = f"{first} The next one, {second}, is {points(behind[second].accuracy)} behind"
-        # Without a spread between folds, there is no test.
-        is_tested = behind[second].p_value is not None
-        return f"{lead}, which is more than chance." if is_tested else f"{lead} in every fold."
-    return (
-        f"{first} Its lead over {join_words(alike)} may be chance (p of {ALPHA} or more): among "
-        "these, choose by time, memory and size."
+    return sentence(
+        "comparison.txt.j2",
+        "verdict",
+        comparison=comparison,
+        best=comparison.best,
+        behind=behind,
+        second=max(behind, key=lambda name: behind[name].accuracy, default=""),
+        alike=join_words(alike) if alike else "",
+        alpha=ALPHA,
     )
 
 
-_ABOUT_ACCURACY = "The interval is Wilson's, over the answers to all documents."
-_ABOUT_F1 = (
-    "Micro-F1 counts every decision alike, macro-F1 every topic, and F1 per document every "
-    "document. The interval is that of micro-F1, by a bootstrap of documents. Pipelines have a "
-    "classifier for each topic (one-vs-rest)."
-)
-
-
-class TableNotes(NamedTuple):
-    """Sentences on the columns of the table: on quality and on costs."""
-
-    quality: list[str]
-    costs: list[str]
-
-
-def table_notes(comparison: Comparison) -> TableNotes:
-    """Return what the columns of the table mean and how they were measured."""
-    n, n_test = comparison.n_documents, comparison.n_documents // comparison.n_folds
-    quality = [
-        f"Each model was trained {counted(comparison.n_folds, 'time')}, on about "
-        f"{number(n - n_test, 0)} documents, and answered the {number(n_test, 0)} others. "
-        + (_ABOUT_F1 if comparison.multilabel else _ABOUT_ACCURACY),
-        f"The columns behind and p compare with the best model, fold by fold: {TEST_NAME}. The "
-        "smaller p, the less likely is such a difference by chance alone.",
-    ]
-    costs = [
-        "Fit is the median time to train; memory is the peak of the process, Python and documents "
-        "included; file is the size of the saved model, for scikit-learn that of its pickle."
-    ]
-    if comparison.jobs > 1:
-        costs.append(
-            f"{comparison.jobs} models ran at the same time, so that each took longer than it "
-            "would alone."
-        )
-    return TableNotes(quality, costs)
+def table_notes(comparison: Comparison) -> dict[str, str]:
+    """Return what the columns of the table mean and how they were measured, in sentences."""
+    values = {"comparison": comparison, "test_name": TEST_NAME}
+    names = ("folds", "test", "costs", "jobs")
+    return {name: sentence("comparison.txt.j2", name, **values) for name in names}
 
 
 # The page -----------------------------------------------------------------------------------------
