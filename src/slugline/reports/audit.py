@@ -13,7 +13,7 @@ from slugline.auditing.findings import Finding, Findings, Span
 from slugline.base.words import counted, join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
-from slugline.reports.page import render, shorten
+from slugline.reports.page import render, sentence, shorten
 
 # Sentences ----------------------------------------------------------------------------------------
 
@@ -23,25 +23,14 @@ _N_EXAMPLES = 3
 
 def headline(audit: Audit) -> str:
     """Return the number of documents, and of those whose topic is probably wrong."""
-    n_test = len(audit) - audit.n_train
-    documents = counted(len(audit), "document")
-    if n_test:
-        documents += f" ({n_test:,} of them to test on)"
-    n_wrong = len(audit.suspects())
-    verdict = (
-        f"{n_wrong:,} probably {'has' if n_wrong == 1 else 'have'} a wrong topic"
-        + (", or lack one" if audit.corpus.multilabel else "")
-        if n_wrong
-        else "no topic is more likely wrong than right"
-    )
-    return f"{audit.corpus.name}: {documents}, {counted(len(audit.topics), 'topic')}; {verdict}"
+    return sentence("audit.txt.j2", "headline", audit=audit)
 
 
 def other_findings(audit: Audit) -> list[str]:
     """Return a sentence for each other kind of finding."""
+    texts = (sentence("audit.txt.j2", kind, audit=audit) for kind in ("identical", "near", "leaks"))
     return [
-        *_copies(audit),
-        *_leaks(audit),
+        *filter(None, texts),
         *(f"topics {a.topic} and {a.other}: {a.why}" for a in audit.alike),
         *_odd(audit),
         *(
@@ -51,36 +40,12 @@ def other_findings(audit: Audit) -> list[str]:
     ]
 
 
-def _copies(audit: Audit) -> Iterator[str]:
-    if audit.copies.identical:
-        n, n_differ = len(audit.copies.identical), audit.n_contradicting
-        occur = "occurs" if n == 1 else "occur"
-        yield f"{counted(n, 'text')} {occur} several times, {_under(n, n_differ)}"
-    if audit.copies.near:
-        n_near = sum(map(len, audit.copies.near))
-        yield f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another"
-
-
-def _under(n: int, n_differ: int) -> str:
-    if not n_differ:
-        return "always under the same topic" if n == 1 else "each under one topic"
-    return "under different topics" if n == 1 else f"{n_differ:,} of them under different topics"
-
-
-def _leaks(audit: Audit) -> Iterator[str]:
-    if n := len(audit.copies.leaks):
-        n_same = sum(leak.likeness == 1 for leak in audit.copies.leaks)
-        yield (
-            f"{counted(n, 'test document')} {_are(n)} among the training documents: "
-            f"{n_same:,} identical, {n - n_same:,} nearly"
-        )
-
-
 def _odd(audit: Audit) -> Iterator[str]:
     for kind, n in Counter(odd.kind for odd in audit.odd).items():
         rows = [odd.row for odd in audit.odd if odd.kind == kind]
         places = join_words([audit.corpus.places[row] for row in rows], _N_EXAMPLES)
-        yield f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {audit.corpus.unit} {places}"
+        are = "is" if n == 1 else "are"
+        yield f"{counted(n, 'text')} {are} {_NAMES[kind]}: {audit.corpus.unit} {places}"
 
 
 _NAMES = {
@@ -90,10 +55,6 @@ _NAMES = {
     "other script": "in another script",
     "other language": "probably in another language",
 }
-
-
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
 
 
 # The page -----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from slugline.base.words import counted, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
@@ -216,7 +216,15 @@ _N_NEW = 10
 
 def summarize_corrections(outcome: RetrainingResult) -> list[tuple[str, str]]:
     """Return the corrections and what they changed, as pairs of a name and words."""
-    return [*_learned(outcome), *_changed(outcome)]
+    texts = sentences(
+        "corrections.txt.j2",
+        outcome=outcome,
+        new_topics=join_first(outcome.merged.new_topics, _N_NEW),
+        n_tested=sum(change.n_documents > 0 for change in outcome.topics),
+        n_judged=sum(change.n_documents >= FEWEST for change in outcome.topics),
+        fewest=FEWEST,
+    )
+    return [(name.replace("_", " "), text) for name, text in texts.items()]
 
 
 def topic_rows(outcome: RetrainingResult) -> list[tuple[str, ...]]:
@@ -226,46 +234,6 @@ def topic_rows(outcome: RetrainingResult) -> list[tuple[str, ...]]:
     """
     changes = [c for c in outcome.topics if c.n_corrections or c.n_better or c.n_worse]
     return [*map(_row, sorted(changes, key=lambda change: not change.is_worse))]
-
-
-def _learned(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
-    merged = outcome.merged
-    yield "corrections", f"{'; '.join(merged.corrections.notes)}; weight {outcome.weight:g}"
-    if merged.n_replaced or merged.n_from_test:
-        yield (
-            "in the data",
-            f"{counted(merged.n_replaced, 'training document')} and {merged.n_from_test:,} test "
-            "documents had the corrected texts and were removed",
-        )
-    if merged.new_topics:
-        yield "new topics", join_first(merged.new_topics, _N_NEW)
-
-
-def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
-    now, paired = outcome.now_right, outcome.paired
-    yield (
-        "corrected texts",
-        f"{now.n_after:,} of {now.n_asked:,} right after training on the others, "
-        f"{now.n_before:,} before",
-    )
-    promise = outcome.promise
-    if promise.precision_before or promise.precision_after:
-        yield "answered", f"{promise.n_before:,} test texts before, {promise.n_after:,} after"
-    low, high = paired.accuracy_interval
-    measure = "accuracy" if paired.micro_f1_interval is None else "exact match"
-    yield (
-        "test texts",
-        f"{measure} {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
-        f"difference {paired.accuracy_difference:+z.3f}, 95 % interval {low:+z.3f} to {high:+z.3f}",
-    )
-    n_topics = sum(change.n_documents > 0 for change in outcome.topics)
-    n_judged = sum(change.n_documents >= FEWEST for change in outcome.topics)
-    n_worse = len(outcome.worse_topics)
-    yield (
-        "clearly worse",
-        f"{counted(n_worse, 'topic') if n_worse else 'no topic'}; {n_judged:,} of {n_topics:,} "
-        f"have the {FEWEST} test texts that the comparison needs",
-    )
 
 
 def _row(change: TopicChange) -> tuple[str, ...]:
