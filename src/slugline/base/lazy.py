@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slugline.errors import SluglineError
 
 
-def import_name(package: str, homes: Mapping[str, str], name: str) -> Any:
+def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -> Any:
     """Import a name of a package from its module, on first use by the package's `__getattr__`.
 
-    `homes` maps each name to its module. A name mapped to `package.name` is that module itself.
+    `modules` has the names of each module; that of `package.name` is the module itself.
     """
-    if name not in homes:
+    home = next((module for module, names in modules.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    module = importlib.import_module(homes[name])
-    value = module if homes[name] == f"{package}.{name}" else getattr(module, name)
+    module = importlib.import_module(home)
+    value = module if home == f"{package}.{name}" else getattr(module, name)
     setattr(sys.modules[package], name, value)
     return value
 

@@ -46,19 +46,15 @@ class Progress(Protocol):
         detail : str
             Numbers so far, which may change with every call.
         """
-        ...
 
     def note(self, text: str) -> None:
         """Report something that is of interest later as well."""
-        ...
 
     def warning(self, text: str) -> None:
         """Report what may be wrong."""
-        ...
 
     def close(self) -> None:
         """End the work, whether it succeeded or not."""
-        ...
 
 
 class SilentProgress:

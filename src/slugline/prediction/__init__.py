@@ -19,10 +19,9 @@ __getattr__ = partial(
     import_name,
     __name__,
     {
-        "ModelCopy": "slugline.prediction.task",
-        "PredictOptions": "slugline.prediction.rows",
-        "predict_files": "slugline.prediction.job",
-        "predict_frame": "slugline.prediction.cluster",
-        "predict_partitions": "slugline.prediction.cluster",
+        "slugline.prediction.cluster": ["predict_frame", "predict_partitions"],
+        "slugline.prediction.job": ["predict_files"],
+        "slugline.prediction.rows": ["PredictOptions"],
+        "slugline.prediction.task": ["ModelCopy"],
     },
 )
