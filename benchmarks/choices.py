@@ -23,7 +23,7 @@ from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
 from slugline.model.file.content import from_model_file, to_model_file
-from slugline.text.blocks import DEFAULT_GROUPS, Block, default_blocks
+from slugline.text.blocks import DEFAULT_GROUPS, Block, bits_per_character, default_blocks
 
 # Parts of the default -----------------------------------------------------------------------------
 
@@ -71,6 +71,23 @@ def _score_variants(name: str) -> dict[str, str]:
         f"{f1_score(topics, answers, average='macro'):.3f}"
         for variant, answers in predicted.items()
     }
+
+
+# Bits of a character ------------------------------------------------------------------------------
+
+BITS_SETS = ("sib200-en", "sib200-hi", "sib200-ti")
+# Texts whose characters the recipe counts.
+N_COUNTED = 500
+
+
+def bits(sets: Sequence[str] = BITS_SETS) -> str:
+    """How many bits a character of a language has, which decides the lengths of n-grams."""
+    texts = [load(name)[0].texts[:N_COUNTED] for name in sets]
+    rows = [
+        [name, f"{bits_per_character(part):.1f}"] for name, part in zip(sets, texts, strict=True)
+    ]
+    note = f"Entropy of the characters of words in {N_COUNTED} training documents."
+    return f"{note}\n\n{table(['set', 'bits a character'], rows)}"
 
 
 # Recipes on half of the sets ----------------------------------------------------------------------
@@ -323,6 +340,7 @@ def _share_right(classifier: TopicClassifier, corpus: Corpus) -> float:
 
 BENCHMARKS = {
     "parts": parts,
+    "bits": bits,
     "halves": halves,
     "shipped-model": shipped_model,
     "correction-weight": correction_weight,

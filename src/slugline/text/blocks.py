@@ -194,9 +194,9 @@ DEFAULT_GROUPS = {
     for kind in ("words", "lead", "bigrams", "characters")
 }
 # Up to so many documents, n-grams of more lengths pay; and of more documents, where a character
-# has so many bits. Characters of English have about 4.2, of Hindi 5.1, of Amharic 6.4. An n-gram
-# weighs less than a longer one if characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen
-# by cross-validation, with 10 and 50 documents per topic of 40 sets in 17 languages.
+# has so many bits (`benchmarks/run.py choices bits`). An n-gram weighs less than a longer one if
+# characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen by cross-validation, with 10 and
+# 50 documents per topic of 40 sets in 17 languages.
 _FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
 _WORD_WEIGHT_OF_FEW = 1.5
 # Texts whose characters are counted.
