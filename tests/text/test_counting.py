@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import unicodedata
@@ -25,7 +26,9 @@ from slugline.text.words import (
     TRANSLATION,
     ChunkSizes,
     character_classes,
+    character_table,
     find_words,
+    normalize_nfc,
     normalize_text,
 )
 
@@ -143,6 +146,83 @@ def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
         assert all(np.array_equal(a, b) for a, b in pairs)
 
 
+def words_of(counter: Counter, texts: Sequence[str]) -> list[Any]:
+    """Return which words each text has, as their places among 2^24, and how many of each."""
+    counts = counter.count(counter.read(texts, ["words"]), [Buckets(1 << 24, "words")])
+    return [array.tolist() for array in arrays_of(counts)]
+
+
+@pytest.mark.slow
+@needs_kernel
+@pytest.mark.parametrize("other", ["", "\U0001f642"], ids=["one plane", "two planes"])
+def test_each_character_is_read_as_numpy_does(other: str) -> None:
+    texts = [chr(point) + other for point in range(0x80, 0x32000)]
+    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+
+
+# Characters that form C makes of others, with their parts; and marks that change places.
+COMPOSED = [
+    chr(point)
+    for point in itertools.chain(
+        range(0x80, 0xAC00), range(0xAC00, 0xD7A4, 97), range(0xF900, 0x20000)
+    )
+    if not unicodedata.is_normalized("NFD", chr(point))
+]
+PARTS = sorted({part for character in COMPOSED for part in unicodedata.normalize("NFD", character)})
+MARKS = [c for c in map(chr, range(0x20000)) if unicodedata.combining(c)]
+
+
+@pytest.mark.slow
+@needs_kernel
+def test_pairs_that_normal_forms_change_are_read_as_numpy_does() -> None:
+    normal = [unicodedata.normalize("NFD", character) for character in COMPOSED]
+    cut = [unicodedata.normalize("NFC", text[:-1]) + text[-1] for text in normal]
+    texts = [*COMPOSED, *normal, *cut, *(text.upper() for text in normal)]
+    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+
+
+@needs_kernel
+@given(st.lists(st.text(st.sampled_from([*PARTS, *COMPOSED, *MARKS, *"aΣİΑ.'"])), max_size=9))
+def test_normal_forms_are_read_as_numpy_does(texts: list[str]) -> None:
+    assert words_of(KernelCounter(), texts) == words_of(ArrayCounter(), texts)
+
+
+@needs_kernel
+def test_python_reads_only_what_the_table_cannot_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def normalize(text: str) -> str:
+        read.append(text)
+        return normalize_nfc(text)
+
+    monkeypatch.setattr(counting, "normalize_nfc", normalize)
+    plain = [
+        "Öl",
+        "ОЛИЯ",
+        "हिन्दी में सड\u093cक",
+        "கொள்கை",
+        "ราคาน้ำมัน",
+        "مَرْحَبًا",
+        "ガス",
+        "한국어",
+        "🙂",
+        "oil",
+    ]
+    hard = ["ΟΔΟΣ", "İznik", "nai\u0308ve", "\u0958", "x\u0301\u0316", "\u1112\u1161", "𠀀"]
+    words_of(KernelCounter(), [*plain, *hard, *plain])
+    assert read == hard
+
+
+@needs_kernel
+def test_an_error_in_python_ends_the_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "normalize_nfc", lambda text: text[99])
+    columns = HashedColumns(1 << 16)
+    for n_texts in (2, 9999):  # with the interpreter's lock, and without it
+        with pytest.raises(IndexError):
+            counted(KernelCounter(), [["wheat oil"] * n_texts + ["İznik"]], [("words", columns)])
+    assert columns.n_columns == 0 and (columns.table.columns < 0).all()
+
+
 TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคาน้ำมัน don’t", "\ud800 oil"] * 40
 
 
@@ -216,7 +296,7 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
     )
     letters = bytes(range(128))
     _, values, *n_each, _ = counting.kernel.count(
-        text, lengths, letters, character_classes(), blocks
+        text, lengths, letters, character_table(1), bytes, blocks
     )
     n_entries, n_terms, n_words = (np.frombuffer(n, dtype=np.int64) for n in n_each)
     assert n_entries.sum() == len(values) // 4
@@ -233,7 +313,7 @@ def test_columns_are_never_looked_up_where_there_are_none(
     groups[::2, 1] %= 12
     columns = np.arange(n_columns, dtype=np.int32)
     blocks = (("words", 1024, columns, None, 0, groups, -1, 0),)
-    found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, blocks)
+    found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, bytes, blocks)
     assert set(np.frombuffer(found, dtype=np.int32)) <= set(columns)
 
 
@@ -247,7 +327,7 @@ def test_columns_are_counted_in_order_however_large_they_are(last: int) -> None:
     texts = [" ".join(map(str, numbers)) for numbers in documents]
     read = KernelCounter().read(texts, ("words",))
     columns, values, lengths, *_ = counting.kernel.count(
-        *read[:2], TRANSLATION, None, (("words", 64, table, None, 0, None, -1, 0),)
+        *read[:2], TRANSLATION, None, bytes, (("words", 64, table, None, 0, None, -1, 0),)
     )
     hashes = [find_words([text]).hashes % np.uint64(64) for text in texts]
     expected = [np.unique(table[buckets], return_counts=True) for buckets in hashes]
@@ -301,7 +381,7 @@ KEYS = np.zeros(4, dtype=np.uint64)
 )
 def test_tables_that_do_not_fit_are_refused(block: Any, message: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
-        counting.kernel.count(b"oil", np.array([3]), bytes(128), None, (block,))
+        counting.kernel.count(b"oil", np.array([3]), bytes(128), None, bytes, (block,))
     assert str(caught.value) == message
 
 
@@ -309,14 +389,14 @@ def test_tables_that_do_not_fit_are_refused(block: Any, message: str) -> None:
 @pytest.mark.parametrize("lengths", [[4], [-1], [1, 2], [3, 0], [2, -1]])
 def test_documents_that_are_longer_than_the_text_are_refused(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match=r"^the documents are longer than the text$"):
-        counting.kernel.count(b"oil", np.array(lengths), bytes(128), None, ())
+        counting.kernel.count(b"oil", np.array(lengths), bytes(128), None, bytes, ())
 
 
 @needs_kernel
 def test_tables_of_characters_that_are_too_short_are_refused() -> None:
     for letters, table in ((bytes(127), None), (bytes(128), bytes(0x10000))):
         with pytest.raises(ValueError, match=r"^a table of characters is too short$"):
-            counting.kernel.count(b"oil", np.array([3]), letters, table, ())
+            counting.kernel.count(b"oil", np.array([3]), letters, table, bytes, ())
 
 
 @needs_kernel
@@ -325,7 +405,8 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
     fixed.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
         counting.kernel.count(
-            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, None, 0, 0),)
+            *(b"oil", np.array([3]), bytes(128), None, bytes),
+            (("words", 4, fixed, None, 0, None, 0, 0),),
         )
 
 

@@ -2,7 +2,8 @@
 
    This is what `ArrayCounter` of slugline/text/counting.py does in array operations, and the
    results are the same, bit for bit: words and their hashes are those of words.py and hashing.py,
-   terms those of terms.py. Whatever a table of characters can say comes from Python as such.
+   terms those of terms.py. Whatever a table of characters can say comes from Python as such, and
+   so does the normal form of a document in which characters may change each other.
 
    All work is on memory that is this call's own, and on tables that the caller lends, so that the
    interpreter's lock is released meanwhile, unless texts are short. Any bytes will do: what is no
@@ -23,9 +24,9 @@
 #define LONGEST_WORD 100 /* that is looked at whole */
 #define LONGEST_UNSPACED_RUN 4
 
-/* Of the table of characters: one entry for each of the first 2^16, then one for each plane. */
-#define N_PLAIN 0x10000
-#define N_CHARACTERS (N_PLAIN + 17)
+/* Of the table of characters: one entry for each of the first 2^17, then one for each plane. */
+#define N_TABLED 0x20000
+#define N_CHARACTERS (N_TABLED + 17)
 
 /* Of what takes long, there is a version for newer processors, with the same results. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
@@ -73,8 +74,18 @@ static inline int push(Pile *pile, const void *bytes, size_t size)
    Words
    --------------------------------------------------------------------------------------------- */
 
-/* What a character belongs to; the table of characters has these numbers. */
+/* What a character belongs to. */
 enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
+
+/* The bits of an entry of the table of characters. What is said about normal form C is about the
+   character in lower case; its canonical combining class is in the bits from MARK_SHIFT on. */
+#define LOWER 0x1FFFFu              /* the character in lower case */
+#define SIDE_SHIFT 17               /* two bits: what it belongs to */
+#define CHANGES (UINT32_C(1) << 19) /* whether lower case is another character */
+#define LEADS (UINT32_C(1) << 20)   /* whether it may be one with a character after it */
+#define FOLLOWS (UINT32_C(1) << 21) /* whether it may be one with a character before it */
+#define IS_HARD (UINT32_C(1) << 22) /* whether only Python can say what becomes of it */
+#define MARK_SHIFT 24
 
 typedef struct {
     size_t start, length; /* in bytes */
@@ -87,7 +98,10 @@ typedef struct {
 /* What the call works with. */
 typedef struct {
     const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
-    const unsigned char *sides; /* the table of characters, or NULL: all are SPACED */
+    const uint32_t *characters; /* the table of characters, or NULL: all are SPACED */
+    int is_normal;              /* whether the document is in lower case and in normal form C */
+    PyObject *normalize;        /* what returns a document, by its number, that is */
+    PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
     Pile text;                  /* a document's words, with one space before, between and after */
     Pile words;                 /* of Word */
     Pile hashes;                /* of uint64_t: those of a document's words or pairs */
@@ -129,38 +143,60 @@ static inline uint64_t hash_of(const unsigned char *at, size_t length)
     return hash ? hash : 1;
 }
 
-/* Return which side a character is on that has more than one byte. */
-static inline int side_of(const Work *work, uint32_t point)
+/* Return what the table says of a character. */
+static inline uint32_t entry_of(const Work *work, uint32_t point)
 {
     uint32_t plane = point >> 16;
-    return work->sides && plane <= 16 ? work->sides[plane ? N_PLAIN + plane : point] : SPACED;
+    if (!work->characters || plane > 16)
+        return 0;
+    return work->characters[point < N_TABLED ? point : N_TABLED + plane];
 }
 
-/* Return the number of bytes of the first character, and say which side it is on.
+/* Return the number of bytes of the first character, and what the table says of it.
 
    Each number has its own branch, so that a processor that foresees it need not wait for it. */
-static inline size_t look_at(const Work *work, const unsigned char *at, size_t n_left, int *side)
+static inline size_t look_at(const Work *work, const unsigned char *at, size_t n_left,
+                             uint32_t *entry)
 {
     uint32_t first = at[0];
-    *side = SPACED;
+    *entry = 0;
     if (n_left < 2 || first < 0xC0 || (at[1] & 0xC0) != 0x80)
         return 1;
     uint32_t second = at[1] & 0x3F;
     if (first < 0xE0) {
-        *side = side_of(work, (first & 0x1F) << 6 | second);
+        *entry = entry_of(work, (first & 0x1F) << 6 | second);
         return 2;
     }
     if (n_left < 3 || (at[2] & 0xC0) != 0x80)
         return 1;
     uint32_t third = at[2] & 0x3F;
     if (first < 0xF0) {
-        *side = side_of(work, (first & 0x0F) << 12 | second << 6 | third);
+        *entry = entry_of(work, (first & 0x0F) << 12 | second << 6 | third);
         return 3;
     }
     if (n_left < 4 || (at[3] & 0xC0) != 0x80)
         return 1;
-    *side = side_of(work, (first & 0x07) << 18 | second << 12 | third << 6 | (at[3] & 0x3F));
+    *entry = entry_of(work, (first & 0x07) << 18 | second << 12 | third << 6 | (at[3] & 0x3F));
     return 4;
+}
+
+/* Return whether a character may change one before it, or change places with it, in form C. */
+static inline int may_change(uint32_t before, uint32_t entry)
+{
+    uint32_t mark_before = before >> MARK_SHIFT, mark = entry >> MARK_SHIFT;
+    return (entry & IS_HARD) || (mark && mark_before > mark)
+        || ((entry & FOLLOWS) && ((before & LEADS) || mark_before));
+}
+
+/* Write the bytes of a character; there must be room for four. Return where the next one comes. */
+static inline unsigned char *put_character(unsigned char *to, uint32_t point)
+{
+    size_t n_more = point < 0x80 ? 0 : point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const unsigned char leads[] = {0, 0xC0, 0xE0, 0xF0};
+    *to++ = (unsigned char)(leads[n_more] | point >> 6 * n_more);
+    while (n_more--)
+        *to++ = (unsigned char)(0x80 | (point >> 6 * n_more & 0x3F));
+    return to;
 }
 
 /* Read ASCII characters up to the first other one; return how many, or 0 if there is no memory.
@@ -194,16 +230,19 @@ static size_t read_ascii(Work *work, const unsigned char *at, size_t n_left, uns
     return n_read;
 }
 
-/* Find a document's words; 0 if there is no memory. */
+enum { NO_MEMORY, FOUND, NOT_NORMAL };
+
+/* Find a document's words, unless only Python can bring it into normal form. */
 static int find_words(Work *work, const unsigned char *at, size_t n_left)
 {
     work->text.size = work->words.size = 0;
     /* A word of one byte is followed by a space. Eight more are for `load`. */
     if (n_left > SIZE_MAX / 8 || !make_room(&work->text, 2 * n_left + 16))
-        return 0;
+        return NO_MEMORY;
     unsigned char *text = (unsigned char *)work->text.bytes, *to = text;
     *to++ = ' ';
     int state = BETWEEN;
+    uint32_t before = 0;
     while (n_left) {
         size_t width;
         if (at[0] < 0x80) {
@@ -213,11 +252,15 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
             }
             width = read_ascii(work, at, n_left, &to, &state);
             if (!width)
-                return 0;
+                return NO_MEMORY;
+            before = entry_of(work, at[width - 1]);
         } else {
-            int side;
-            width = look_at(work, at, n_left, &side);
-            int is_apostrophe = side == APOSTROPHE;
+            uint32_t entry;
+            width = look_at(work, at, n_left, &entry);
+            if (!work->is_normal && may_change(before, entry))
+                return NOT_NORMAL;
+            before = entry;
+            int side = entry >> SIDE_SHIFT & 3, is_apostrophe = side == APOSTROPHE;
             if (is_apostrophe)
                 side = SPACED;
             if (side != state) {
@@ -225,11 +268,13 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
                     *to++ = ' ';
                 Word word = {(size_t)(to - text), 0, 0, side};
                 if (side != BETWEEN && !push(&work->words, &word, sizeof word))
-                    return 0;
+                    return NO_MEMORY;
                 state = side;
             }
             if (is_apostrophe) {
                 *to++ = '\'';
+            } else if (entry & CHANGES) {
+                to = put_character(to, entry & LOWER);
             } else if (side != BETWEEN) {
                 if (n_left >= 4) /* there is room for more than one character */
                     memcpy(to, at, 4);
@@ -251,7 +296,27 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
         words[i].length = next - 1 - words[i].start;
         words[i].hash = hash_of(text + words[i].start, words[i].length);
     }
-    return 1;
+    return FOUND;
+}
+
+/* Find the words of a document in the form into which Python brings it; 0 on failure. */
+static int find_words_of_normal(Work *work, size_t document)
+{
+    char *text;
+    Py_ssize_t length;
+    int found = 0;
+    if (work->state)
+        PyEval_RestoreThread(work->state);
+    PyObject *bytes = PyObject_CallFunction(work->normalize, "n", (Py_ssize_t)document);
+    if (bytes && PyBytes_AsStringAndSize(bytes, &text, &length) == 0) {
+        work->is_normal = 1;
+        found = find_words(work, (const unsigned char *)text, (size_t)length);
+        work->is_normal = 0;
+    }
+    Py_XDECREF(bytes);
+    if (work->state)
+        work->state = PyEval_SaveThread();
+    return found;
 }
 
 /* ------------------------------------------------------------------------------------------------
@@ -726,7 +791,10 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
     size_t at = 0;
     for (size_t document = 0; document < n_documents; document++) {
         size_t length = (size_t)lengths[document];
-        if (!find_words(work, (const unsigned char *)text->buf + at, length))
+        int found = find_words(work, (const unsigned char *)text->buf + at, length);
+        if (found == NOT_NORMAL)
+            found = find_words_of_normal(work, document);
+        if (!found)
             return 0;
         int64_t n_words = (int64_t)(work->words.size / sizeof(Word));
         if (!push(&work->out_words, &n_words, sizeof n_words))
@@ -887,7 +955,7 @@ static int lengths_fit(const Py_buffer *text, const Py_buffer *lengths)
 }
 
 PyDoc_STRVAR(count_doc,
-"count(text, lengths, ascii, sides, blocks)\n--\n\n"
+"count(text, lengths, ascii, characters, normalize, blocks)\n--\n\n"
 "Return how often each term occurs in documents.\n\n"
 "Parameters\n"
 "----------\n"
@@ -897,9 +965,11 @@ PyDoc_STRVAR(count_doc,
 "    The number of bytes of each.\n"
 "ascii : bytes, at least 128\n"
 "    What stands for each ASCII character; a space for what separates words.\n"
-"sides : bytes of 2^16 + 17, or None\n"
-"    For each character up to U+FFFF, then for each plane: 0 for letters and the like, 1 in scripts\n"
-"    without spaces, 2 for separators, 3 for an apostrophe. None makes all of them 0.\n"
+"characters : uint32 array, shape (2^17 + 17,), or None\n"
+"    What is known of each character up to U+1FFFF, then of those of each plane, in bits: see\n"
+"    `slugline.text.words.character_table`. None takes all of them for letters in lower case.\n"
+"normalize : callable\n"
+"    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
 "blocks : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"
 "    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
 "    buckets are to get one, else -1. `first` is added to the columns that are returned.\n\n"
@@ -918,12 +988,12 @@ PyDoc_STRVAR(count_doc,
 static PyObject *count(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    Py_buffer text, lengths, ascii, sides;
+    Py_buffer text, lengths, ascii, characters;
     PyObject *items, *result = NULL;
     Work work;
     memset(&work, 0, sizeof work);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*z*O!", &text, &lengths, &ascii, &sides, &PyTuple_Type,
-                          &items))
+    if (!PyArg_ParseTuple(arguments, "y*y*y*z*OO!", &text, &lengths, &ascii, &characters,
+                          &work.normalize, &PyTuple_Type, &items))
         return NULL;
     Py_ssize_t n_blocks = PyTuple_Size(items), n_read = 0;
     Block *blocks = calloc((size_t)n_blocks + 1, sizeof(Block));
@@ -931,25 +1001,26 @@ static PyObject *count(PyObject *module, PyObject *arguments)
         PyErr_NoMemory();
         goto done;
     }
-    if (ascii.len < 0x80 || (sides.buf && sides.len < N_CHARACTERS)) {
+    if (ascii.len < 0x80
+        || (characters.buf && (size_t)characters.len < N_CHARACTERS * sizeof(uint32_t))) {
         fail("a table of characters is too short");
         goto done;
     }
     if (!lengths_fit(&text, &lengths))
         goto done;
     work.ascii = ascii.buf;
-    work.sides = sides.buf;
+    work.characters = characters.buf;
     while (n_read < n_blocks) {
         Block *block = blocks + n_read;
         if (!read_block(PyTuple_GetItem(items, n_read++), block, text.len))
             goto done;
     }
-    PyThreadState *state = text.len < LONG ? NULL : PyEval_SaveThread();
+    work.state = text.len < LONG ? NULL : PyEval_SaveThread();
     int ok = count_all(&work, blocks, n_blocks, &text, lengths.buf,
                        (size_t)lengths.len / sizeof(int64_t));
-    if (state)
-        PyEval_RestoreThread(state);
-    result = ok ? result_of(&work, blocks, n_blocks) : PyErr_NoMemory();
+    if (work.state)
+        PyEval_RestoreThread(work.state);
+    result = ok ? result_of(&work, blocks, n_blocks) : PyErr_Occurred() ? NULL : PyErr_NoMemory();
     for (Py_ssize_t i = 0; !result && i < n_blocks; i++)
         unlearn(blocks + i);
 done:
@@ -965,8 +1036,8 @@ done:
     PyBuffer_Release(&text);
     PyBuffer_Release(&lengths);
     PyBuffer_Release(&ascii);
-    if (sides.buf)
-        PyBuffer_Release(&sides);
+    if (characters.buf)
+        PyBuffer_Release(&characters);
     return result;
 }
 

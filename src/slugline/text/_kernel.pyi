@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ def count(
     text: bytes,
     lengths: npt.NDArray[np.int64],
     letters: bytes,
-    sides: bytes | None,
+    characters: npt.NDArray[np.uint32] | None,
+    normalize: Callable[[int], bytes],
     blocks: tuple[tuple[Any, ...], ...],
     /,
 ) -> tuple[

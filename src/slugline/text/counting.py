@@ -19,7 +19,8 @@ from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
 from slugline.text.words import (
     TRANSLATION,
-    character_classes,
+    character_table,
+    encode_text,
     find_words,
     join_texts,
     normalize_nfc,
@@ -109,19 +110,21 @@ class ArrayCounter:
 class KernelCounter:
     """Counts in the compiled kernel, which runs beside other threads."""
 
-    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> tuple[bytes, I64, Sequence[str]]:
-        """Return the documents as bytes, in lower case beyond ASCII, and the length of each."""
-        return *join_texts(texts, normalize_nfc), kinds
+    def read(
+        self, texts: Sequence[str], kinds: Sequence[str]
+    ) -> tuple[bytes, I64, Sequence[str], Sequence[str]]:
+        """Return the documents as bytes, the length of each, and the documents."""
+        return *join_texts(texts), texts, kinds
 
     def count(
         self,
-        read: tuple[bytes, I64, Sequence[str]],
+        read: tuple[bytes, I64, Sequence[str], Sequence[str]],
         vocabularies: Sequence[TermColumns],
         *,
         learn: bool = False,
     ) -> Counts:
         """Count document by document."""
-        data, lengths, kinds = read
+        data, lengths, texts, kinds = read
         blocks, first = [], 0
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
             n_columns = vocabulary.n_columns
@@ -130,9 +133,15 @@ class KernelCounter:
             else:
                 blocks.append((kind, *vocabulary.compact_table, -1, first))
             first += 0 if learn else n_columns
-        characters = None if data.isascii() else character_classes()
+        # Characters of a plane beyond the first have four bytes, of which this is the first.
+        characters = None if data.isascii() else character_table(1 + (b"\xf0" in data))
         columns, values, n_each, n_terms, n_words, names = kernel.count(
-            data, lengths, TRANSLATION, characters, tuple(blocks)
+            data,
+            lengths,
+            TRANSLATION,
+            characters,
+            lambda document: encode_text(normalize_nfc(texts[document])),
+            tuple(blocks),
         )
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
             if n_bytes and isinstance(vocabulary, HashedColumns):

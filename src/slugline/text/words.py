@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from slugline.base.arrays import I32, I64, U8, U64, Mask
+from slugline.base.arrays import I32, I64, U8, U32, U64, Mask
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
 from slugline.text.sparse import boundaries, ranges
 
@@ -57,8 +57,15 @@ _WIDE_SPACE = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _APOSTROPHE = "\u2019"
-# Characters of the first plane, of those with combining marks, and planes in all.
-_N_PLAIN, _N_WITH_MARKS, _N_PLANES = 0x10000, 0x20000, 17
+# Characters of the first plane, of those with cases and combining marks, and planes in all.
+_N_PLAIN, _N_TABLED, _N_PLANES = 0x10000, 0x20000, 17
+# Syllables, which Unicode's tables of decompositions don't have.
+_HANGUL = range(0xAC00, 0xD7A4)
+# Its lower case depends on the letters around it.
+_SIGMA = "\u03a3"
+# Bits in the kernel's table of characters.
+_SIDE_SHIFT, _MARK_SHIFT = 17, 24
+_CHANGES, _LEADS, _FOLLOWS, _IS_HARD = (1 << bit for bit in range(19, 23))
 # Marks on a character in Unicode's stream-safe text format, far more than any language has; and a
 # length up to which sorting marks is fast however many they are.
 _MOST_MARKS, _MOST_UNSEEN = 30, 1000
@@ -117,18 +124,64 @@ def normalize_nfc(text: str) -> str:
 def _longest_mark_run(text: str) -> int:
     """Return the largest number of combining marks in a row."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    others = np.flatnonzero(~_is_combining()[np.minimum(points, _N_WITH_MARKS - 1)])
+    others = np.flatnonzero(~_is_combining()[np.minimum(points, _N_TABLED - 1)])
     return int(np.diff(others, prepend=-1, append=len(points)).max()) - 1
 
 
 @functools.cache
 def _is_combining() -> Mask:
-    return np.fromiter(map(unicodedata.combining, map(chr, range(_N_WITH_MARKS))), dtype=bool)
+    return np.fromiter(map(unicodedata.combining, map(chr, range(_N_TABLED))), dtype=bool)
+
+
+@functools.cache
+def character_table(n_planes: int) -> U32:
+    """Return what the compiled kernel knows of each character; `_kernel.c` names the bits.
+
+    For each character up to U+1FFFF, then for each of 17 planes. Python reads texts with characters
+    of other than the first, or the first two, planes, as to make a table of these takes long.
+    """
+    stop = n_planes * _N_PLAIN
+    low, flags = np.arange(_N_TABLED), np.zeros(_N_TABLED, dtype=np.int64)
+    # Each vowel and last consonant of Hangul, of which Python has no table, is in one of these.
+    jamo = _decompose("".join(map(chr, [*_HANGUL[:28], *_HANGUL[::28]])))
+    hard, leads, follows = [ord(_SIGMA)], [*_HANGUL, *jamo], [*jamo]
+    for point in _examined_points(stop):
+        character, lower = chr(point), chr(point).lower()
+        if mark := unicodedata.combining(character):
+            flags[point] = mark << _MARK_SHIFT
+        if lower == character and unicodedata.is_normalized("NFD", character):
+            continue
+        low[point] = ord(lower[0])
+        if len(lower) > 1 or not unicodedata.is_normalized("NFC", lower):
+            hard.append(point)
+        first, *others = _decompose(character)
+        if others and unicodedata.is_normalized("NFC", character):
+            leads += first, point
+            follows += others
+    flags[leads] |= _LEADS
+    flags[follows] |= _FOLLOWS
+    table = np.full(_N_TABLED + _N_PLANES, _IS_HARD)
+    table[:stop] = (low | flags[low] | np.where(low == np.arange(_N_TABLED), 0, _CHANGES))[:stop]
+    table[hard] |= _IS_HARD
+    sides = np.frombuffer(character_classes(), dtype=np.uint8).astype(np.int64) << _SIDE_SHIFT
+    table[:_N_PLAIN] |= sides[:_N_PLAIN]
+    table[_N_PLAIN:_N_TABLED] |= sides[_N_PLAIN + 1]
+    table[_N_TABLED:] |= sides[_N_PLAIN:]
+    return table.astype(np.uint32)
+
+
+def _examined_points(stop: int) -> Iterator[int]:
+    """Return the characters beyond ASCII but ideographs, Hangul and those for private use."""
+    return itertools.chain(range(0x80, 0x3400), range(0xA000, 0xAC00), range(0xF900, stop))
+
+
+def _decompose(text: str) -> list[int]:
+    return [*map(ord, unicodedata.normalize("NFD", text))]
 
 
 @functools.cache
 def character_classes() -> bytes:
-    """Return how `normalize_text` treats each character, as a table for the compiled kernel.
+    """Return how `normalize_text` treats each character.
 
     For each character up to U+FFFF, then for each of 17 planes: 0 for word characters, 1 for
     scripts without spaces, 2 for separators, 3 for the apostrophe.
@@ -151,7 +204,8 @@ def _separator_pattern() -> re.Pattern[str]:
 
 
 def _separator_characters() -> str:
-    marks = [c for c in map(chr, range(0x80, _N_PLAIN)) if unicodedata.category(c)[0] == "P"]
+    examined = map(chr, _examined_points(_N_PLAIN))
+    marks = [c for c in examined if unicodedata.category(c)[0] == "P"]
     return _WIDE_SPACE + "".join(marks)
 
 
@@ -467,7 +521,9 @@ def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:
         yield chunk
 
 
-def join_texts(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[bytes, I64]:
+def join_texts(
+    texts: Sequence[str], prepare: Callable[[str], str] | None = None
+) -> tuple[bytes, I64]:
     """Return the documents as bytes, joined with spaces, and the number of bytes of each.
 
     `prepare` is applied to texts beyond ASCII.
@@ -475,10 +531,13 @@ def join_texts(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[byt
     whole = " ".join(texts)
     if whole.isascii():
         return whole.encode(), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    data = [text.encode() if text.isascii() else _encode(prepare(text)) for text in texts]
+    if prepare is not None:
+        texts = [text if text.isascii() else prepare(text) for text in texts]
+    data = [*map(encode_text, texts)]
     return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 
 
-def _encode(text: str) -> bytes:
+def encode_text(text: str) -> bytes:
+    """Return a text as UTF-8."""
     # A lone surrogate, as in broken JSON, counts as a character like any other.
     return text.encode("utf-8", "surrogatepass")
