@@ -419,9 +419,9 @@ def test_a_text_is_taken_to_pieces_once(
 ) -> None:
     read: list[str] = []
 
-    def join(texts: list[str], prepare: Any) -> Any:
+    def join(texts: list[str]) -> Any:
         read.extend(texts)
-        return text_words.join_texts(texts, prepare)
+        return text_words.join_texts(texts)
 
     def find_words(texts: list[str]) -> Any:
         read.extend(texts)

@@ -220,7 +220,8 @@ def test_an_error_in_python_ends_the_count(monkeypatch: pytest.MonkeyPatch) -> N
     for n_texts in (2, 9999):  # with the interpreter's lock, and without it
         with pytest.raises(IndexError):
             counted(KernelCounter(), [["wheat oil"] * n_texts + ["İznik"]], [("words", columns)])
-    assert columns.n_columns == 0 and (columns.table.columns < 0).all()
+    assert columns.n_columns == 0
+    np.testing.assert_array_equal(columns.table.columns, -1)
 
 
 TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคาน้ำมัน don’t", "\ud800 oil"] * 40
@@ -394,7 +395,7 @@ def test_documents_that_are_longer_than_the_text_are_refused(lengths: list[int])
 
 @needs_kernel
 def test_tables_of_characters_that_are_too_short_are_refused() -> None:
-    for letters, table in ((bytes(127), None), (bytes(128), bytes(0x10000))):
+    for letters, table in ((bytes(127), None), (bytes(128), character_table(1)[:-1])):
         with pytest.raises(ValueError, match=r"^a table of characters is too short$"):
             counting.kernel.count(b"oil", np.array([3]), letters, table, bytes, ())
 
