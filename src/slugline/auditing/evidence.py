@@ -51,7 +51,7 @@ def number_equal(texts: Iterable[Any]) -> Index:
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
-def find_near_pairs(X: sp.csr_array, seed: int, similarity: float = MIN_SIMILARITY) -> Index:
+def find_near_pairs(X: sp.csr_array, seed: int) -> Index:
     """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower first.
 
     Of a large group, these are enough pairs to connect it.
@@ -62,8 +62,6 @@ def find_near_pairs(X: sp.csr_array, seed: int, similarity: float = MIN_SIMILARI
         Values don't count.
     seed : int
         Chooses the hash functions.
-    similarity : float, default 0.8
-        The least Jaccard index.
 
     References
     ----------
@@ -76,7 +74,7 @@ def find_near_pairs(X: sp.csr_array, seed: int, similarity: float = MIN_SIMILARI
     bands = _bands(X, rows, seed)
     candidates = np.concatenate([_equal_pairs(band, rows) for band in bands.T])
     pairs = np.unique(np.sort(candidates, axis=1), axis=0)
-    return pairs[jaccard(X, pairs) >= similarity]
+    return pairs[jaccard(X, pairs) >= MIN_SIMILARITY]
 
 
 def jaccard(X: sp.csr_array, pairs: Index) -> F64:

@@ -189,8 +189,8 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
     return str(int(value) if is_whole else value).strip()
 
 
-def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -> Repair:
-    """Return the documents after the decisions about `part`.
+def apply_decisions(corpus: Corpus, decisions: Decisions) -> Repair:
+    """Return the documents after the decisions about the training part.
 
     Raises DataError if a decision is about a document that isn't there or was changed since, or if
     two are about one, with the line; or if no document would be left.
@@ -201,7 +201,7 @@ def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -
     topics: list[Any] = list(corpus.topics)
     form = review_form(corpus)
     places: dict[int, str] = {}
-    applied = decisions.for_part(part)
+    applied = decisions.for_part("train")
     for decision in applied:
         where = f"{decisions.table}, {decision.place}"
         row = _find_row(corpus, rows, decision, where)

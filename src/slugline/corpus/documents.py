@@ -281,14 +281,14 @@ def chain_digests(digest: str, another: str) -> str:
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
-def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
-    """Return texts as a list; `first` is the number of the first one in messages.
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """Return texts as a list.
 
     Raises DataError if one is not a `str`, or they are None, a single string, a mapping, a data
     frame or an array of two dimensions.
     """
     documents = list(check_iterable_of_texts(texts))
-    check_all_str(documents, first)
+    check_all_str(documents)
     return documents
 
 

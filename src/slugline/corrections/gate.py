@@ -159,18 +159,16 @@ def topic_changes(
     return changes, worse[-2], worse[-1]
 
 
-def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> list[bool]:
+def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     """Return which changes for the worse are significant.
 
-    One-sided sign tests at `alpha`, corrected for the number of changes that could be significant
-    at all: those of five documents or more.
+    One-sided sign tests at a family-wise error rate of `ALPHA`, corrected for the number of changes
+    that could be significant at all: those of five documents or more.
 
     Parameters
     ----------
     changes : sequence of (int, int)
         How many documents each made better, and how many worse.
-    alpha : float, default 0.05
-        Family-wise error rate.
 
     References
     ----------
@@ -178,8 +176,8 @@ def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> l
     percentages; Tarone (1990), A modified Bonferroni method for discrete data.
     """
     rarest = np.array([0.5 ** (better + worse) for better, worse in changes])
-    n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(rarest <= alpha / k) <= k)
-    return [sign_test_p_value(better, worse) <= alpha / n_tested for better, worse in changes]
+    n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(rarest <= ALPHA / k) <= k)
+    return [sign_test_p_value(better, worse) <= ALPHA / n_tested for better, worse in changes]
 
 
 def sign_test_p_value(n_better: int, n_worse: int) -> float:

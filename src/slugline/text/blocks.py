@@ -70,15 +70,13 @@ def document_frequency(idf: F32, n_documents: int) -> I64:
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
 
-def apply_weighting(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
-    """Turn counts into weights in place, given their columns; rows are not yet scaled."""
+def apply_weighting(values: F32, weighting: str) -> None:
+    """Turn counts into weights in place; rows are not yet scaled."""
     if weighting == "multi-hot":
         values[:] = 1
     if weighting == "log-tf-idf":
         np.log(values, out=values)
         values += 1
-    if idf is not None:
-        values *= idf.take(columns)
 
 
 def sums_of_squares(values: F32, lengths: Integers) -> F64:
@@ -316,11 +314,11 @@ class RowWeights:
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply all but the idf of a weighting to the counts of the groups that have it."""
         if all(selected == weighting for selected in self._weightings):
-            apply_weighting(counts.values, counts.columns, weighting)
+            apply_weighting(counts.values, weighting)
             return
         selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)
         part = counts.values[selected]
-        apply_weighting(part, counts.columns[selected], weighting)
+        apply_weighting(part, weighting)
         counts.values[selected] = part
 
     def _apply_idf(self, counts: Entries) -> None:
