@@ -256,6 +256,7 @@ class TopicClassifier(TextEstimator):
         sample_weight: npt.ArrayLike | None = None,
         *,
         validation_data: tuple[Texts, Any] | None = None,
+        X_unlabelled: Texts | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from texts and their topics.
@@ -271,6 +272,10 @@ class TopicClassifier(TextEstimator):
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
+        X_unlabelled : as `X`, optional
+            Texts without labels, that count a little for the topics that the model finds most
+            likely. Only with an encoder, and one topic for each text. Empty texts, copies, and
+            texts that are in `X` are left out; of more than 5,000, so many are used.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -294,12 +299,16 @@ class TopicClassifier(TextEstimator):
         validation: Any = validation_data
         if isinstance(validation, tuple) and self._reads_tables:
             validation = (self._read_training(validation[0], None)[0], *validation[1:])
+        unlabelled: Any = X_unlabelled
+        if unlabelled is not None:
+            unlabelled = self._read_training(unlabelled, None)[0]
         fitted = fit(
             texts,
             y,
             settings,
             sample_weight=sample_weight,
             validation_data=validation,
+            X_unlabelled=unlabelled,
             progress=progress,
         )
         if isinstance(settings.encoder, CheckedEncoder) and fitted.encoder is None:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from slugline.learning.calibration import fit_inverse_temperature, log_softmax
-from slugline.learning.encoder import fit
-from slugline.learning.encoder.fit import fit_score_factors, fuse_scores
+from slugline.learning.encoder import fusion
+from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores
 
 Floats = npt.NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -76,7 +76,7 @@ def test_rows_without_weight_do_not_count() -> None:
 
 
 def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_MAX_ROWS", 500)
+    monkeypatch.setattr(fusion, "_MAX_ROWS", 500)
     assert fit_score_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
 
 

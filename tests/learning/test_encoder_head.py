@@ -12,7 +12,8 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.learning.calibration import log_losses
-from slugline.learning.encoder.fit import EncoderHead, Names, fit_encoder_head, fuse_scores
+from slugline.learning.encoder.fit import EncoderHead, Names, fit_encoder_head
+from slugline.learning.encoder.fusion import fuse_scores
 from slugline.learning.learner import FitContext
 from stand_ins import Meanings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +14,8 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, Index
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
-from slugline.corpus.documents import Topics
+from slugline.corpus.documents import Topics, check_texts
+from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.learner import FitContext, Learner
@@ -23,13 +24,16 @@ from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
-    from slugline.learning.encoder.fit import Names
+    from slugline.learning.encoder.fit import Names, UnlabelledRows
+    from slugline.text.features import Features
 
 #: Numbers of documents, and their probabilities by models that did not learn from them.
 HeldOutProba = tuple[Index, F32]
 
 # With more documents a topic on average, its name says nothing new.
 _FEW = 50
+#: Texts without labels that are learned from, at most: more hardly change anything.
+MAX_UNLABELLED = 5_000
 _NO_WORD = re.compile(r"[\W_]+")
 
 
@@ -40,8 +44,12 @@ def add_encoder(
     learner: Learner,
     context: FitContext,
     settings: FitSettings,
+    unlabelled: UnlabelledScores,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
-    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum."""
+    """Return the encoder's head beside a linear learner, and held-out probabilities of the sum.
+
+    DataError if there are texts without labels, and too few with labels to measure on.
+    """
     encoder = settings.encoder
     if not isinstance(encoder, CheckedEncoder) or not isinstance(learner, LinearLearner):
         return None, linear_heldout(learner)
@@ -59,14 +67,16 @@ def add_encoder(
         head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
     else:
         names, named = _encode_names(encoder, topics, labels, settings, context.progress)
+        no_labels = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
         head, scores = fit_encoder_head(
             *(rows, y, len(texts), context, learner.left_out_),
             names=named,
             widths=[part.width or 0 for part in encoder.parts],
+            unlabelled=no_labels,
         )
     if head is None:
         return None, linear_heldout(learner)
-    dense = DenseHead(encoder, *head)
+    dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts))
     if scores is None:
         return dense, None
     # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
@@ -82,6 +92,83 @@ def add_encoder(
         is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
         proba[is_sure] = by_words[is_sure]
     return replace(dense, cascade=cascade), (judged, proba)
+
+
+class UnlabelledScores(NamedTuple):
+    """Texts without labels, and their scores by words."""
+
+    texts: Sequence[str]
+    scores: F32
+
+    @classmethod
+    def from_learner(
+        cls, texts: Sequence[str], features: Features, learner: Any
+    ) -> UnlabelledScores:
+        """Return the scores of texts by a learner that has learned."""
+        if not texts:
+            return cls([], np.zeros((0, 0), dtype=np.float32))
+        return cls(texts, learner.decision_function(features.transform(texts)))
+
+
+def check_unlabelled(
+    X: Iterable[str] | None, texts: Sequence[str], labels: Any, n_topics: int, settings: FitSettings
+) -> list[str]:
+    """Return the distinct texts without labels that aren't among `texts`; evenly spaced, if many.
+
+    OptionError if they can't be learned from.
+    """
+    if X is None:
+        return []
+    if settings.encoder is None:
+        raise OptionError(
+            "`X_unlabelled` needs an encoder, as words alone hardly learn from texts without "
+            "labels; give one as well, such as `encoder=use`, or leave it out."
+        )
+    if not isinstance(labels, np.ndarray):
+        raise OptionError(
+            "`X_unlabelled` is for texts of one topic each, and these have several; leave it out."
+        )
+    if len(np.unique(labels)) < n_topics:
+        raise OptionError(
+            "`X_unlabelled` needs documents of each topic, and some topics are only described; "
+            "label a few texts of them, or leave it out."
+        )
+    labelled = {*texts}
+    distinct = dict.fromkeys(check_texts(X))
+    used = [text for text in distinct if text.strip() and text not in labelled]
+    if not used:
+        raise DataError(
+            "`X_unlabelled` has no text that isn't empty or labelled already; leave it out."
+        )
+    rows = np.unique(np.linspace(0, len(used) - 1, MAX_UNLABELLED).astype(np.intp))
+    return [used[row] for row in rows.tolist()]
+
+
+def _encode_unlabelled(
+    encoder: CheckedEncoder,
+    unlabelled: UnlabelledScores,
+    judged: Any,
+    context: FitContext,
+    settings: FitSettings,
+) -> UnlabelledRows | None:
+    """Return texts without labels as a head learns from them; None if there are none.
+
+    DataError if the labels of documents to measure on are too few.
+    """
+    from slugline.learning.encoder.fit import UnlabelledRows
+    from slugline.learning.encoder.rows import encode
+
+    if not unlabelled.texts:
+        return None
+    if len(np.unique(judged)) < 2:
+        raise DataError(
+            "there are too few labels to learn from texts without labels as well: none shows how "
+            "sure to be of their topics. Label two texts of each topic at least, or leave out "
+            "`X_unlabelled`."
+        )
+    n_jobs, progress = settings.n_jobs, context.progress
+    rows = encode(unlabelled.texts, encoder, n_jobs=n_jobs, progress=progress)
+    return UnlabelledRows(rows, unlabelled.scores)
 
 
 def _encode_names(

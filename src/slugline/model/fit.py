@@ -43,7 +43,9 @@ from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.model.decision import USUAL_THRESHOLD, TopicDecision, find_parents
 from slugline.model.dense import (
     HeldOutProba,
+    UnlabelledScores,
     add_encoder,
+    check_unlabelled,
     described_sets,
     encode_all,
     with_chosen_encoder,
@@ -215,6 +217,7 @@ def fit(
     *,
     sample_weight: npt.ArrayLike | None = None,
     validation_data: tuple[Iterable[str], Any] | None = None,
+    X_unlabelled: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Learn from all documents at once; see `TopicClassifier.fit`."""
@@ -227,6 +230,7 @@ def fit(
     topics, labels = _encode(y, names, settings)
     progress = check_progress(progress)
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
+    without_labels = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings)
     if not texts and isinstance(settings.encoder, CheckedEncoder):
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = (
@@ -255,7 +259,8 @@ def fit(
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     settings, choice = with_chosen_encoder(texts, labels, learner, context, settings)
-    dense, heldout = add_encoder(texts, labels, topics, learner, context, settings)
+    unlabelled = UnlabelledScores.from_learner(without_labels, features, learner)
+    dense, heldout = add_encoder(texts, labels, topics, learner, context, settings, unlabelled)
     all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())

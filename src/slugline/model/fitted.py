@@ -117,6 +117,8 @@ class Fitted:
         learned_from = counted(self.n_learned, "document")
         if self.descriptions:
             learned_from += f", {counted(len(self.descriptions), 'description')}"
+        if self.dense is not None and self.dense.n_unlabelled:
+            learned_from += f", {counted(self.dense.n_unlabelled, 'text')} without labels"
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
             *([("for a text", "one or several topics")] if self.multilabel else []),

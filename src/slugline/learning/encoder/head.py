@@ -93,6 +93,8 @@ class DenseHead:
         Share of the encoder, from 0 to 1, in the scores' spread over topics.
     cascade : Cascade or None
         None if the encoder reads every text.
+    n_unlabelled : int
+        Number of texts without labels that the weights were learned from as well.
     keep : bool, default True
         Whether to cache the rows of texts.
     progress : Progress
@@ -106,6 +108,7 @@ class DenseHead:
     calibration: Any
     share: float
     cascade: Cascade | None = None
+    n_unlabelled: int = 0
     keep: bool = True
     progress: Progress = SILENT
 
@@ -119,7 +122,8 @@ class DenseHead:
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder's name and shares, for JSON."""
         encoded = 1.0 if self.cascade is None else self.cascade.encoded_share
-        return {"name": self.encoder.name, "share": self.share, "encoded_share": encoded}
+        facts = {"name": self.encoder.name, "share": self.share, "encoded_share": encoded}
+        return facts | {"n_unlabelled": self.n_unlabelled}
 
     def arrays(self) -> dict[str, F32]:
         """Return the arrays of a model file."""

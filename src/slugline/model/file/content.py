@@ -237,6 +237,7 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
         ambiguity=calibration["ambiguity"],
         share=dense.share,
         cascade=msgspec.UNSET if dense.cascade is None else (*dense.cascade,),
+        n_unlabelled=dense.n_unlabelled or msgspec.UNSET,
     )
 
 
@@ -285,7 +286,9 @@ def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -
         calibration = TopicCalibration.restore(arrays, biases)
     cascade = None if info.cascade is msgspec.UNSET else Cascade(*info.cascade)
     return DenseHead(
-        *(encoder, weights, biases, info.sparse_factor, calibration, info.share, cascade), keep=keep
+        *(encoder, weights, biases, info.sparse_factor, calibration, info.share, cascade),
+        n_unlabelled=info.n_unlabelled or 0,
+        keep=keep,
     )
 
 

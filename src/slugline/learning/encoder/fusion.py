@@ -1,0 +1,171 @@
+"""Adds the scores of several models, such as those of words and of an encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64, I64
+from slugline.learning.calibration import Calibration, fit_calibration
+
+# The largest factor on scores whose standard deviation is 1.
+_MOST = 50.0
+# More rows hardly change the factors; with thousands of topics, fewer are affordable.
+_MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
+# An inverse temperature is lowered in steps of a fifth, as long as the loss grows by less than a
+# tenth of the uniform weight: by what can't be known anyway.
+_GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
+# The inverse temperature is lower by the share of so many more rows: what suited training splits of
+# many kinds best, with five and ten rows a topic.
+_OPTIMISM = 6
+# Steps on the way from the best factors to the best single model.
+_N_STEPS = 20
+
+
+class ScoreFusion(NamedTuple):
+    """Factors with which the scores of words and those of an encoder are added.
+
+    Attributes
+    ----------
+    sparse_factor, dense_factor : float
+    calibration : Calibration
+        Of the sum, with inverse temperature 1.
+    share : float
+        Share of the encoder, from 0 to 1, in the sum's spread over topics. 0 if it is of no use.
+    """
+
+    sparse_factor: float
+    dense_factor: float
+    calibration: Calibration
+    share: float
+
+
+def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> ScoreFusion:
+    """Return the best way to add the scores of words and of an encoder.
+
+    Parameters are those of `fit_score_factors`.
+    """
+    factors = fit_score_factors([sparse, dense], y, sample_weight)
+    parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
+    spreads = [spread(part) for part in parts]
+    summed = parts[0] + parts[1]
+    fitted = fit_calibration(summed, y, sample_weight)
+    # After so many rows that are all right, the next one is wrong with about this probability
+    # (Laplace's rule of succession).
+    fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
+    sharpness = _lower_inverse_temperature(summed, y, sample_weight, fitted)
+    # Few rows by which penalties and factors were chosen look better than others.
+    sharpness *= len(y) / (len(y) + _OPTIMISM)
+    share = spreads[1] / (sum(spreads) or 1.0)
+    calibration = fitted._replace(inverse_temperature=1.0)
+    return ScoreFusion(sharpness * factors[0], sharpness * factors[1], calibration, share)
+
+
+def _lower_inverse_temperature(
+    scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration
+) -> float:
+    """Return a lower inverse temperature if it is as good.
+
+    Few rows that the scores separate perfectly would want it to be infinite.
+    """
+
+    def loss(sharpness: float) -> float:
+        proba = calibration._replace(inverse_temperature=sharpness).proba(scores)
+        right = proba[np.arange(len(y)), y].astype(np.float64)
+        return -float(np.average(np.log(right), weights=sample_weight))
+
+    sharpness = calibration.inverse_temperature
+    most = loss(sharpness) + _LITTLE * calibration.uniform_weight
+    while sharpness > _LEAST and loss(sharpness * _GENTLER) <= most:
+        sharpness *= _GENTLER
+    return sharpness
+
+
+def spread(scores: F32 | F64) -> float:
+    """Return the typical standard deviation of a row's scores over topics."""
+    return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
+
+
+def fit_score_factors(
+    scores: Sequence[F32], y: I64, sample_weight: F32 | None = None
+) -> list[float]:
+    """Return factors for which the sum of several models' scores has a low log loss.
+
+    The softmax of the sum is then about calibrated. A model that only misleads gets a factor of 0.
+
+    With few rows, the lowest log loss is a matter of luck. So the factors are as near to those of
+    the best single model as a log loss within one standard error of the lowest allows.
+
+    Parameters
+    ----------
+    scores : sequence of float arrays, shape (n_rows, n_topics)
+        Each model's scores of rows that it has not learned from.
+    y : int array, shape (n_rows,)
+    sample_weight : float array, shape (n_rows,), optional
+
+    References
+    ----------
+    Breiman (1996), Stacked regressions, which finds that factors must not be negative. Breiman,
+    Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
+    error.
+    """
+    # The same rows each time, from all over the data.
+    n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
+    rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
+    costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
+    used = [part[rows].astype(np.float64) for part in scores]
+    spreads = np.array([spread(part) or 1.0 for part in used])
+    scaled = np.stack([part / size for part, size in zip(used, spreads, strict=True)])
+    factors = _Loss(scaled, y[rows], costs / costs.sum()).cautious()
+    return [float(factor) for factor in factors / spreads]
+
+
+class _Loss:
+    """The log loss of summed scores, which is convex in the factors."""
+
+    def __init__(self, scores: F64, y: I64, shares: F64) -> None:
+        self._scores, self._y, self._shares = scores, y, shares
+        self._rows = np.arange(len(y))
+        self._own = scores[:, self._rows, y]
+
+    def cautious(self) -> F64:
+        """Return the factors nearest to a single model's that are about as good as the best."""
+        n_models = len(self._scores)
+        best = self._lowest(np.ones(n_models))
+        if n_models == 1:
+            return best
+        singles = [self._lowest(only) for only in np.eye(n_models)]
+        single = min(singles, key=lambda factors: self._shares @ self._losses(factors))
+        at_best = self._losses(best)
+        steps = (single + step / _N_STEPS * (best - single) for step in range(_N_STEPS))
+        return next((factors for factors in steps if self._is_close(factors, at_best)), best)
+
+    def _is_close(self, factors: F64, at_best: F64) -> bool:
+        """Whether the mean loss is within one standard error of the lowest."""
+        more = self._losses(factors) - at_best
+        mean = self._shares @ more
+        variance = self._shares**2 @ (more - mean) ** 2
+        return bool(mean <= np.sqrt(variance))
+
+    def _lowest(self, wanted: F64) -> F64:
+        from scipy.optimize import minimize
+
+        bounds = [(0, _MOST * is_wanted) for is_wanted in wanted]
+        return minimize(self._slope, wanted, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+    def _log_proba(self, factors: F64) -> F64:
+        from scipy.special import log_softmax  # in double precision, unlike ours
+
+        return log_softmax(np.tensordot(factors, self._scores, 1), axis=1)
+
+    def _losses(self, factors: F64) -> F64:
+        return -self._log_proba(factors)[self._rows, self._y]
+
+    def _slope(self, factors: F64) -> tuple[float, F64]:
+        """Return the mean loss, and its gradient by the factors."""
+        log_proba = self._log_proba(factors)
+        expected = (self._scores * np.exp(log_proba)).sum(axis=2)
+        loss = -float(self._shares @ log_proba[self._rows, self._y])
+        return loss, (expected - self._own) @ self._shares
