@@ -87,6 +87,7 @@ def train(
     topic: str | None = None,
     test: Data | None = None,
     test_fraction: float | None = 0.2,
+    unlabelled: Iterable[str] | Corpus | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a classifier and test it, as `slugline train` does.
@@ -108,6 +109,9 @@ def train(
     test_fraction : float or None, default 0.2
         The share of that part. With None and no `test`, the classifier learns from all documents
         and isn't tested.
+    unlabelled : iterable of str, or Corpus, optional
+        Texts without labels, which an encoder learns from as well; see `TopicClassifier.fit`. The
+        topics of a corpus are ignored.
     progress : Progress, optional
         See `slugline.base.progress`.
 
@@ -128,7 +132,11 @@ def train(
     classifier = check_settings(classifier)
     corpus, test = _read_both(data, test, classifier, text, topic)
     experiment = run_experiment(
-        classifier, corpus, test=test, test_fraction=test_fraction, progress=progress
+        *(classifier, corpus),
+        test=test,
+        test_fraction=test_fraction,
+        unlabelled=unlabelled.texts if isinstance(unlabelled, Corpus) else unlabelled,
+        progress=progress,
     )
     fitted = replace(experiment.fitted, layout=corpus.layout)
     return TrainingResult(**field_values(replace(experiment, fitted=fitted)))

@@ -10,20 +10,23 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from slugline.base.checks import short_repr
-from slugline.base.words import nearest
-from slugline.cli.output import QUIET, say, show_progress
+from slugline.base.words import counted, nearest
+from slugline.cli.output import QUIET, say, show_progress, warn
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
-from slugline.corpus.readers import names_documents
-from slugline.corpus.rows import USER_OPTIONS, ReadOptions
+from slugline.corpus.readers import RowReader, names_documents, read_rows
+from slugline.corpus.rows import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import SHIPPED
+
+if TYPE_CHECKING:
+    from slugline.corpus.loading import UnlabelledTexts
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -389,6 +392,28 @@ def read_parts(
     for part, corpus in parts.items():
         say_notes(corpus, several=part == "train" and len(data) > 1)
     return parts
+
+
+def read_unlabelled(
+    file: str,
+    layout: DataLayout | None,
+    *,
+    text: str | None = None,
+    format: str | None = None,  # noqa: A002 (the user's word)
+    encoding: str | None = None,
+) -> tuple[RowReader, UnlabelledTexts]:
+    """Return the reader of a file of texts without labels, and its texts; say what was decided."""
+    from slugline.corpus.loading import read_texts
+
+    rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=layout)
+    unlabelled = read_texts(rows, text)
+    for note in filter(None, (rows.note, unlabelled.note)):
+        say(f"{rows.name}: {note}")
+    if unlabelled.n_skipped:
+        warn(
+            [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
+        )
+    return rows, unlabelled
 
 
 def say_notes(corpus: Corpus, *, several: bool) -> None:

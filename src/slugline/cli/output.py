@@ -43,6 +43,7 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "random_state": "--seed",
     "topic_map": "--map-topics",
     "validation_data": "--validation",
+    "X_unlabelled": "--unlabelled",
 }
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")

@@ -14,11 +14,10 @@ from slugline.base.files import write_result
 from slugline.base.words import counted, printable
 from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
-from slugline.cli.output import print_json, say, show, show_progress, warn
+from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.targets import check_target
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.loading import read_texts
-from slugline.corpus.readers import read_dialect, read_rows
+from slugline.corpus.readers import read_dialect
 from slugline.corpus.rows import DataLayout
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
@@ -68,14 +67,9 @@ def suggest(
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=fitted.layout)
-    unlabelled = read_texts(rows, text)
-    for note in filter(None, (rows.note, unlabelled.note)):
-        say(f"{rows.name}: {note}")
-    if unlabelled.n_skipped:
-        warn(
-            [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
-        )
+    rows, unlabelled = options.read_unlabelled(
+        file, fitted.layout, text=text, format=format, encoding=encoding
+    )
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
         suggestions = suggesting.suggest(

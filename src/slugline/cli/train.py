@@ -12,7 +12,7 @@ from slugline.base.files import write_result
 from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.metrics import tested_router
-from slugline.cli.options import command, read_parts, read_size
+from slugline.cli.options import command, read_parts, read_size, read_unlabelled
 from slugline.cli.output import (
     exit_if_interrupted,
     explain_interrupt,
@@ -98,6 +98,7 @@ class TrainingTask(NamedTuple):
     classifier: TopicClassifier
     # The documents under "train" and, if there are any, "validation" and "test".
     parts: dict[str, Corpus]
+    unlabelled: list[str] | None
     # None if no documents are to be set aside.
     test_fraction: float | None
     # As in `TopicClassifier.save`.
@@ -160,8 +161,13 @@ def _prepare(request: TrainRequest) -> TrainingTask:
             "`optimize` chooses how several topics are given, and these documents have one each; "
             "leave it out."
         )
+    unlabelled = None
+    if request.unlabelled is not None:
+        layout, encoding = parts["train"].layout, reading.encoding
+        unlabelled = read_unlabelled(request.unlabelled, layout, encoding=encoding)[1].texts
     return TrainingTask(
-        *(classifier, parts, test_fraction or None, quantize, max_bytes), *(report, corrections)
+        *(classifier, parts, unlabelled, test_fraction or None, quantize, max_bytes),
+        *(report, corrections),
     )
 
 
@@ -169,7 +175,7 @@ def _check_files(request: TrainRequest) -> Path:
     """Check that files can be written, and none over another; return the path of the report."""
     output, report = request.output, request.report
     sources = [
-        *(*request.data, request.validation, request.test),
+        *(*request.data, request.validation, request.test, request.unlabelled),
         *(request.reading.topic_map, request.topics, request.corrections),
     ]
     check_target("--output", output, sources)
@@ -207,6 +213,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = run_experiment(
                 *(task.classifier, parts["train"], parts.get("validation"), parts.get("test")),
                 test_fraction=task.test_fraction,
+                unlabelled=task.unlabelled,
                 progress=progress,
             )
         else:

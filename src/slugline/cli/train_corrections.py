@@ -96,6 +96,11 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
             f"{output} counts columns beside the text, which corrections don't keep; correct the "
             "data that it learns from, or leave --corrections out."
         )
+    if fitted.dense is not None and fitted.dense.n_unlabelled:
+        raise OptionError(
+            f"{output} learned from texts without labels, which corrections don't; leave "
+            "--corrections out, or train it without --unlabelled first."
+        )
     precision = file.info.precision
     classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
     # Topics read from files are strings, even those that are numbers in the model.

@@ -39,6 +39,7 @@ class TrainRequest:
     test_fraction: float | None = None
     learner: str = "linear"
     encoder: str | None = None
+    unlabelled: str | None = None
     topics: Path | None = None
     weighting: str | None = None
     num_words: int | None = None
@@ -138,6 +139,11 @@ _OPTIONS = (
         values=("linear", "network"),
     ),
     options.encoder_option,
+    _learning(
+        "--unlabelled FILE",
+        "Texts without topics, which an encoder learns from as well, each with the topic that it "
+        "finds most likely. It pays with few labels.",
+    ),
     _learning(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
@@ -306,7 +312,7 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
 STREAM_ENGINES = ("stream", "workers", "scheduler")
 #: Options that say how to learn or to store a model; without any, a model is trained as before.
 SETTINGS = (
-    *("learner", "encoder", "topics", "weighting", "num_words", "validation", "tune"),
+    *("learner", "encoder", "unlabelled", "topics", "weighting", "num_words", "validation", "tune"),
     *("min_precision", "optimize", "balanced", "quantize", "max_size", "seed"),
 )
 _STREAMABLE = (
@@ -394,7 +400,7 @@ RULES = (
             *("text", "topic", "columns", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
             *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
             *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
-            *("topic_separator", "topic_columns", "topic_path", "optimize"),
+            *("topic_separator", "topic_columns", "topic_path", "optimize", "unlabelled"),
         ),
         "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
         "DATA.",
@@ -422,6 +428,17 @@ RULES = (
         "{option} can't be used with {other}, which takes topics as they are written; leave one of "
         "them out.",
         excludes=("corrections",),
+    ),
+    Rule(
+        ("unlabelled",),
+        "{option} is learned from by an encoder; add --encoder use.",
+        needs=("encoder",),
+    ),
+    Rule(
+        ("unlabelled",),
+        "{option} can't be used with {other}, which learns from labelled texts alone; leave one of "
+        "them out.",
+        excludes=("corrections", "curve"),
     ),
     Rule(
         ("encoder",),

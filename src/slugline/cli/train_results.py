@@ -21,6 +21,7 @@ from slugline.model.fitted import StreamRecord
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import RetrainingResult
+    from slugline.learning.encoder.head import DenseHead
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,17 @@ def _heldout_words(stream: StreamRecord) -> str:
     return f"95 % interval {low:.3f} to {high:.3f}, on {documents} held out at first"
 
 
+def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
+    """Yield rows on the encoder, and on how much it is used."""
+    encoder = dense.encoder.name
+    yield "encoder", f"{dense.share:.2f}", f"share of the scores' spread, from {encoder}"
+    if dense.cascade is not None:
+        said = f"share of texts that need {encoder}; words alone answer the others"
+        yield "encoded", f"{dense.cascade.encoded_share:.2f}", said
+    if dense.n_unlabelled:
+        yield "unlabelled", f"{dense.n_unlabelled:,}", "texts without topics, learned from as well"
+
+
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the training documents and the settings that were found."""
     fitted = experiment.fitted
@@ -204,11 +216,7 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     if n_left_out:
         yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
     if fitted.dense is not None:
-        encoder = fitted.dense.encoder.name
-        yield "encoder", f"{fitted.dense.share:.2f}", f"share of the scores' spread, from {encoder}"
-        if (cascade := fitted.dense.cascade) is not None:
-            said = f"share of texts that need {encoder}; words alone answer the others"
-            yield "encoded", f"{cascade.encoded_share:.2f}", said
+        yield from _encoder_rows(fitted.dense)
     if fitted.descriptions:
         yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
     if fitted.tuning is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have, percent
@@ -107,8 +107,12 @@ def _known_documents_message(documents: str) -> str:
     )
 
 
-def encoder_warnings(classifier: TopicClassifier) -> list[str]:
-    """Return a warning if a fitted classifier lacks the encoder that was asked for."""
+def encoder_warnings(
+    classifier: TopicClassifier, unlabelled: Sequence[str] | None = None
+) -> list[str]:
+    """Return a warning if a fitted classifier lacks the encoder, or texts, that it was to use."""
+    if classifier.encoder == AUTO and unlabelled and classifier.fitted_.encoder is None:
+        return ["no encoder was chosen, so `X_unlabelled` counts for nothing."]
     if classifier.encoder in (None, AUTO) or classifier.fitted_.encoder is not None:
         return []
     return [get_encoder(classifier.encoder).omission_warning]

@@ -118,6 +118,11 @@ def retrain(
             f"{path}: it learned from a stream; train it again from the same files with the same "
             "options into another file: that has the same bytes, if nothing has changed."
         )
+    if info.encoder is not msgspec.UNSET and info.encoder.n_unlabelled:
+        raise ModelFileError(
+            f"{path}: it learned from texts without labels as well; train it again with the same "
+            "files and options into another file: that has the same bytes, if nothing has changed."
+        )
     if info.n_batches:
         raise ModelFileError(
             f"{path}: it learned batch by batch, and how documents were cut into batches is not "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -394,6 +394,7 @@ def run_experiment(
     *,
     test_fraction: float | None = 0.2,
     sample_weight: npt.ArrayLike | None = None,
+    unlabelled: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
     """Fit `classifier` and test it.
@@ -412,6 +413,8 @@ def run_experiment(
         The share of that part; None learns from all of `train`, and tests nothing without `test`.
     sample_weight : float array, shape (len(train),), optional
         The weight of each training document; only with a `test`, or without testing.
+    unlabelled : iterable of str, optional
+        Texts without labels; see `TopicClassifier.fit`. Those of test documents are left out.
     progress : Progress, optional
 
     Raises
@@ -433,14 +436,21 @@ def run_experiment(
     if test is not None:
         check_some_known([*counts], test)
         warnings += concerns.leak_warnings(train, test)
-    seconds = timed_fit(classifier, train, validation, progress, sample_weight=sample_weight)
+    if unlabelled is not None:
+        tested = set() if test is None else {*test.texts}
+        unlabelled = [text for text in unlabelled if text not in tested]
+    seconds = timed_fit(
+        *(classifier, train, validation, progress),
+        sample_weight=sample_weight,
+        unlabelled=unlabelled,
+    )
     fitted = classifier.fitted_
     experiment = Experiment(
         fitted=fitted,
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        warnings=(*warnings, *concerns.encoder_warnings(classifier)),
+        warnings=(*warnings, *concerns.encoder_warnings(classifier, unlabelled)),
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,
@@ -529,6 +539,7 @@ def timed_fit(
     progress: Progress | None,
     *,
     sample_weight: npt.ArrayLike | None = None,
+    unlabelled: Iterable[str] | None = None,
 ) -> float:
     """Fit `classifier` and return the wall time in seconds."""
     started = time.perf_counter()
@@ -538,6 +549,7 @@ def timed_fit(
             train.topics,
             sample_weight,
             validation_data=None if validation is None else (validation.texts, validation.topics),
+            X_unlabelled=unlabelled,
             progress=progress,
         )
     return time.perf_counter() - started
