@@ -26,10 +26,16 @@ from slugline.text.features import Features
 # Accuracy by labels per topic ---------------------------------------------------------------------
 
 LABELS_PER_TOPIC = (5, 10, 20, 50)
-#: Classifiers of `accuracy`, or names of encoders: use, e5, or "use,e5" for both.
+#: Classifiers of `accuracy`, or names of encoders: use, e5, or "use,e5" for both; with a plus at
+#: the end, such as use+, they also learn from `N_UNLABELLED` of the other training documents.
 COMPARED = ("a", "b", "default", "use")
 # On long texts (b) would take an hour for more; all classifiers are tested on the same ones.
 N_DRAWS, N_TESTED = 5, 1000
+N_UNLABELLED = 2000
+UNLABELLED_SETS = (
+    *("trec", "banking77", "stackoverflow", "ag_news", "custrev"),
+    *("sib200-en", "sib200-de", "sib200-zh"),
+)
 #: Sets whose means are compared, as far as they are measured.
 GROUPS = {
     "short English texts": (
@@ -99,17 +105,30 @@ def few(
     return "\n".join(parts)
 
 
+def unlabelled(
+    sets: Sequence[str] = UNLABELLED_SETS,
+    classifiers: Sequence[str] = ("use", "use+"),
+    labels: Sequence[int] = (5, 10, 20),
+    draws: int = 3,
+) -> str:
+    """Accuracy on test documents by an encoder, with texts without labels and without them."""
+    return few(sets, classifiers, labels, draws)
+
+
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the rows of a draw of `n` documents of each topic, or all where there are fewer."""
     return np.flatnonzero(rank_within_topics(topics, seed) < n)
 
 
 def _make(name: str) -> Any:
-    return CLASSIFIERS[name]() if name in CLASSIFIERS else TopicClassifier(encoder=name, n_jobs=1)
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name]()
+    return TopicClassifier(encoder=name.removesuffix("+"), n_jobs=1)
 
 
 def _label(name: str) -> str:
-    return LABELS.get(name, f"Slugline, {name}")
+    more = f" and {N_UNLABELLED:,} texts without labels" if name.endswith("+") else ""
+    return LABELS.get(name, f"Slugline, {name.removesuffix('+')}{more}")
 
 
 def _mean_over_draws(
@@ -124,8 +143,14 @@ def _mean_over_draws(
         rights, probabilities = [], []
         for seed in range(n_draws):
             rows = draw(train.topics, n, seed)
-            classifier = _make(classifier_name)
-            classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
+            classifier, options = _make(classifier_name), {}
+            if classifier_name.endswith("+"):
+                others = np.setdiff1d(np.arange(len(train)), rows)
+                chosen = np.random.default_rng(seed).permutation(others)[:N_UNLABELLED]
+                options["X_unlabelled"] = [train.texts[i] for i in chosen]
+            classifier.fit(
+                [train.texts[i] for i in rows], [train.topics[i] for i in rows], **options
+            )
             rights.append(np.array(classifier.predict(texts)) == topics)
             if hasattr(classifier, "predict_proba"):
                 probabilities.append(classifier.predict_proba(texts).max(axis=1))
@@ -377,9 +402,10 @@ def _accuracy_table(curves: dict[Any, np.ndarray], name: str, strategies: Sequen
     return table(header, rows)
 
 
-BENCHMARKS = {"few": few, "suggest": suggestions}
+BENCHMARKS = {"few": few, "unlabelled": unlabelled, "suggest": suggestions}
 QUICK = {
     "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
+    "unlabelled": {"sets": ("sib200-en",), "labels": (5,), "draws": 1},
     "suggest": {
         "sets": ("trec",),
         "strategies": ("random", "slugline suggest"),

@@ -57,6 +57,37 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
     assert "few documents" not in result.err
 
 
+def test_texts_without_topics_are_counted_and_those_of_the_test_left_out(
+    run: Run, few_csv: Path
+) -> None:
+    texts = [line.split(",")[0] for line in few_csv.read_text().splitlines()[1:]]
+    Path("more.txt").write_text("\n".join([*texts, *(f"{text} today" for text in texts)]) + "\n\n")
+    options = ("--encoder", "use", "--unlabelled", "more.txt")
+    result = run("train", few_csv, *options, "-o", "a.slug")
+    assert result.code == 0
+    assert "\nunlabelled      45  texts without topics, learned from as well\n" in result.out
+    assert "encoding 45 texts with use\n" in result.err
+    assert "It learned from 45 texts without labels as well." in run("info", "a.slug").out
+    assert "It learned from 45 texts without labels as well." in Path("a.html").read_text()
+    check = run("check", "a.slug", few_csv)
+    assert check.code == 1
+    assert "a.slug: it learned from texts without labels as well; train it again" in check.err
+    again = run("train", few_csv, *options, "-o", "b.slug", "--json", "-q")
+    assert json.loads(again.out)["encoder"]["n_unlabelled"] == 45
+    assert Path("b.slug").read_bytes() == Path("a.slug").read_bytes()
+
+
+def test_texts_without_topics_that_no_encoder_reads_are_reported(
+    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("use", "e5"):
+        monkeypatch.setitem(encoder.BUILT_IN, name, missing)
+    Path("more.txt").write_text("wheat and rye\n")
+    result = run("train", few_csv, "--encoder", "auto", "--unlabelled", "more.txt", "-o", "a.slug")
+    assert result.code == 0
+    assert "warning: no encoder was chosen, so --unlabelled counts for nothing." in result.err
+
+
 def test_auto_says_what_it_chose_and_why(
     run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.learning.calibration import log_losses
-from slugline.learning.encoder.fit import EncoderHead, Names, fit_encoder_head
-from slugline.learning.encoder.fusion import fuse_scores
+from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows, fit_encoder_head
+from slugline.learning.encoder.fusion import fuse_scores, spread
 from slugline.learning.learner import FitContext
 from stand_ins import Meanings
 
@@ -65,6 +65,24 @@ def test_names_that_mislead_change_nothing() -> None:
     without, with_names = head(ROWS), head(ROWS, misleading)
     np.testing.assert_array_equal(with_names.weights, without.weights)
     assert with_names[2:] == without[2:]
+
+
+@pytest.mark.parametrize("weight", [None, np.full(len(Y), 20, dtype=np.float32)])
+def test_rows_without_labels_improve_weights_and_nothing_else(weight: Floats | None) -> None:
+    rows, context = noisy(Y, 2.2, 0), FitContext(N_TOPICS, sample_weight=weight)
+    tested = noisy(NEW_Y, 2.2, 1)
+    more = UnlabelledRows(noisy(NEW_Y, 2.2, 4), np.zeros((len(NEW_Y), N_TOPICS), dtype=np.float32))
+    task = (rows, Y, len(Y), context, (np.arange(len(Y)), WORDS))
+    (before, sums), (after, sums_after) = (
+        fit_encoder_head(*task, unlabelled=unlabelled) for unlabelled in (None, more)
+    )
+    assert before is not None
+    assert after is not None
+    assert accuracy(after, tested) > accuracy(before, tested) + 0.05
+    np.testing.assert_array_equal(sums, sums_after)
+    assert after[2:] == before[2:]
+    spreads = [spread(more.rows @ found.weights + found.biases) for found in (before, after)]
+    assert spreads[1] == pytest.approx(spreads[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

@@ -141,8 +141,7 @@ _OPTIONS = (
     options.encoder_option,
     _learning(
         "--unlabelled FILE",
-        "Texts without topics, which an encoder learns from as well, each with the topic that it "
-        "finds most likely. It pays with few labels.",
+        "Texts without topics that the encoder learns from, too.",
     ),
     _learning(
         "--topics FILE",
@@ -184,7 +183,7 @@ _OPTIONS = (
     _testing(
         "--curve",
         "Also learn from fewer labels, and add to the report what more would bring; with an "
-        "encoder, also without it.",
+        "encoder, also without.",
     ),
     options.baseline(panel="Testing"),
     _file(

@@ -121,7 +121,7 @@ def check_unlabelled(
         return []
     if settings.encoder is None:
         raise OptionError(
-            "`X_unlabelled` needs an encoder, as words alone hardly learn from texts without "
+            "`X_unlabelled` needs an encoder, as words alone may get worse by texts without "
             "labels; give one as well, such as `encoder=use`, or leave it out."
         )
     if not isinstance(labels, np.ndarray):

@@ -1,0 +1,123 @@
+"""Texts without labels that an encoder learns from as well: which count, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, OptionError
+from slugline.model import dense
+from stand_ins import Meanings
+
+WORDS = {"grain": ("wheat", "corn", "rye", "oats"), "bank": ("loan", "bond", "debt", "credit")}
+MEANINGS = {word: column for column, word in enumerate(sum(WORDS.values(), ()))}
+PAIRS = ((0, 1), (0, 2), (1, 2), (2, 3))
+# Each text has two words of its topic, of which each has a meaning of its own.
+LABELLED = [(f"{words[a]} {words[b]}", topic) for topic, words in WORDS.items() for a, b in PAIRS]
+TEXTS, TOPICS = zip(*LABELLED, strict=True)
+UNLABELLED = [f"more {word} now {n}" for word in MEANINGS for n in range(3)]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+
+def fit(X: Any, **options: Any) -> TopicClassifier:
+    classifier = TopicClassifier(encoder=Meanings(MEANINGS, 8), **options)
+    return classifier.fit(TEXTS, TOPICS, X_unlabelled=X)
+
+
+def n_used(classifier: TopicClassifier) -> int:
+    head = classifier.fitted_.dense
+    assert head is not None
+    return head.n_unlabelled
+
+
+def test_empty_labelled_and_repeated_texts_are_left_out(tmp_path: Path) -> None:
+    classifier = fit(UNLABELLED)
+    same = fit(["", "  ", *TEXTS, *UNLABELLED, *UNLABELLED])
+    assert n_used(classifier) == n_used(same) == len(UNLABELLED)
+    paths = [tmp_path / "a.slug", tmp_path / "b.slug"]
+    for fitted, path in zip((classifier, same), paths, strict=True):
+        fitted.save(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    loaded = load(paths[0], encoder=Meanings(MEANINGS, 8))
+    assert n_used(loaded) == len(UNLABELLED)
+    assert "It learned from 24 texts without labels as well." in loaded.card_
+    assert ("learned from", "8 documents, 24 texts without labels, seed 0") in (
+        loaded.fitted_.summary()
+    )
+    np.testing.assert_array_equal(
+        classifier.predict_proba(UNLABELLED), loaded.predict_proba(UNLABELLED)
+    )
+
+
+def test_held_out_predictions_are_those_without_them() -> None:
+    without, with_them = fit(None).fitted_, fit(UNLABELLED).fitted_
+    assert without.dense is not None
+    assert with_them.dense is not None
+    assert not np.array_equal(without.dense.weights, with_them.dense.weights)
+    assert with_them.dense.calibration == without.dense.calibration
+    assert without.held_out_predictions is not None
+    assert with_them.held_out_predictions is not None
+    for name, array in without.held_out_predictions.arrays().items():
+        np.testing.assert_array_equal(with_them.held_out_predictions.arrays()[name], array)
+
+
+def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "MAX_UNLABELLED", 5)
+    classifier = fit(UNLABELLED)
+    assert n_used(classifier) == 5
+    sample = [UNLABELLED[row] for row in (0, 5, 11, 17, 23)]
+    np.testing.assert_array_equal(
+        classifier.predict_proba(UNLABELLED), fit(sample).predict_proba(UNLABELLED)
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "unlabelled", "options", "error", "message"),
+    [
+        (
+            *(TEXTS, TOPICS, UNLABELLED, {"encoder": None}, OptionError),
+            "`X_unlabelled` needs an encoder, as words alone may get worse by texts without "
+            "labels; give one as well, such as `encoder=use`, or leave it out.",
+        ),
+        (
+            *(TEXTS, [[topic] for topic in TOPICS], UNLABELLED, {}, OptionError),
+            "`X_unlabelled` is for texts of one topic each, and these have several; leave it out.",
+        ),
+        (
+            *(TEXTS, TOPICS, UNLABELLED, {"descriptions": {"sport": "goal"}}, OptionError),
+            "`X_unlabelled` needs documents of each topic, and some topics are only described; "
+            "label a few texts of them, or leave it out.",
+        ),
+        (
+            *(TEXTS, TOPICS, ["", TEXTS[0]], {}, DataError),
+            "`X_unlabelled` has no text that isn't empty or labelled already; leave it out.",
+        ),
+        (
+            *(TEXTS[3:5], TOPICS[3:5], UNLABELLED, {}, DataError),
+            "there are too few labels to learn from texts without labels as well: none shows how "
+            "sure to be of their topics. Label two texts of each topic at least, or leave out "
+            "`X_unlabelled`.",
+        ),
+        (
+            *(TEXTS, TOPICS, "a text", {}, DataError),
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text].",
+        ),
+    ],
+    ids=["no encoder", "several topics", "described", "nothing new", "too few labels", "a string"],
+)
+def test_what_cannot_be_learned_is_refused(
+    X: Any, y: Any, unlabelled: Any, options: Any, error: type[Exception], message: str
+) -> None:
+    classifier = TopicClassifier(**{"encoder": Meanings(MEANINGS, 8), **options})
+    with pytest.raises(error) as raised:
+        classifier.fit(X, y, X_unlabelled=unlabelled)
+    assert str(raised.value) == message
