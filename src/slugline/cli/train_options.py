@@ -139,10 +139,7 @@ _OPTIONS = (
         values=("linear", "network"),
     ),
     options.encoder_option,
-    _learning(
-        "--unlabelled FILE",
-        "Texts without topics that the encoder learns from, too.",
-    ),
+    _learning("--unlabelled FILE", "Texts without topics that the encoder learns from, too."),
     _learning(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "
