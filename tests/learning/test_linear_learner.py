@@ -344,7 +344,7 @@ def test_few_rows_get_the_weights_at_the_minimum(
     ours = fit(X, y, clean=False, **context)
 
     every = np.arange(len(y))
-    rates = term_rates(X, Labels.from_y(y), every, few=True)[:-1].astype(np.float64)
+    rates = term_rates(X, Labels.from_y(y), every, 4)[:-1].astype(np.float64)
     costs = np.ones(len(y)) if weight is None else weight.astype(np.float64)
     totals = np.bincount(y, costs, minlength=N_TOPICS)
     rarity = np.ones(N_TOPICS) if weighted_topics else topic_rarity(totals).astype(np.float64)

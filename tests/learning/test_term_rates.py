@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from slugline.learning.labels import Labels
-from slugline.learning.linear.steps import relevance, term_rates
+from slugline.learning.linear.steps import relevance, relevance_power, term_rates
 
 # Twelve documents of three topics. The first term is in all of them, the second in one topic, the
 # third in one document, the fourth in none.
@@ -46,7 +48,7 @@ def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
 
 def test_only_the_rows_to_learn_from_are_looked_at() -> None:
     some = np.flatnonzero(np.arange(12) % 3)
-    for of in (relevance, term_rates):
+    for of in (relevance, partial(term_rates, power=2)):
         np.testing.assert_allclose(
             of(X, LABELS, some), of(X[some], LABELS.take(some), np.arange(len(some)))
         )
@@ -62,7 +64,7 @@ def test_a_stored_zero_is_no_term() -> None:
 
 
 def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
-    rates = term_rates(X, LABELS, ROWS)
+    rates = term_rates(X, LABELS, ROWS, 2)
     squares = (X**2).sum(axis=0)
     assert squares @ rates[:-1] / squares.sum() == pytest.approx(1)
     assert rates[1] > 1 > rates[0] == rates[3]
@@ -76,6 +78,23 @@ def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
     ids=["one topic", "no entry"],
 )
 def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.ndarray) -> None:
-    rates = term_rates(X, Labels.from_y(y), ROWS)
+    rates = term_rates(X, Labels.from_y(y), ROWS, 2)
     np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
     assert rates[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_topics", "multilabel", "power"),
+    [
+        (500, 3, False, 4),
+        (501, 3, False, 2),
+        (60 * 20, 20, False, 4),  # few of each topic
+        (60 * 20 + 1, 20, False, 2),
+        (500, 2, False, 2),
+        (500, 20, True, 2),
+    ],
+)
+def test_terms_that_tell_topics_apart_move_more_freely_where_rows_are_few(
+    n_rows: int, n_topics: int, multilabel: bool, power: int
+) -> None:
+    assert relevance_power(n_rows, n_topics, multilabel) == power

@@ -14,9 +14,9 @@ BITS_5 = f"{BITS_4} αβγδ εζηθ ικλμ νξοπ"
 BITS_6 = f"{BITS_5} абвг дежз иклм нопр стуф хцчш щъыь эюяі"
 
 
-def weights(texts: list[str]) -> dict[str, float]:
+def weights(texts: list[str], n_topics: int = 0) -> dict[str, float]:
     """Return the weight of each kind of term."""
-    return {block.kind: block.weight for block in default_blocks("log-tf-idf", texts)}
+    return {block.kind: block.weight for block in default_blocks("log-tf-idf", texts, n_topics)}
 
 
 @pytest.mark.parametrize("texts", [[], [BITS_4] * 501, [BITS_5] * 501], ids=len)
@@ -36,6 +36,13 @@ def test_with_few_documents_short_n_grams_count_the_less_the_fewer_bits_a_charac
     assert weights([BITS_5] * 500) == words | nearly
     for n_texts in (1, 501):  # such as syllables: however many documents there are
         assert weights([BITS_6] * n_texts) == words | dict.fromkeys(RUN_LENGTHS, 1)
+
+
+def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
+    expected = {1: 1.5, 2: 2.0, 3: 1.5}
+    assert {n: weights([BITS_4] * 500, n)["words"] for n in expected} == expected
+    assert {n: weights([BITS_4] * 500, n)["bigrams"] for n in expected} == expected
+    assert weights([BITS_4] * 501, 2)["words"] == 1.25
 
 
 def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:

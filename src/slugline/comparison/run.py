@@ -323,7 +323,7 @@ class _Run:
         if n := n_folds.get("tuned", 0):
             context = FitContext(n_topics=len(self._names), n_jobs=threads)
             wants, multilabel = choose_learner("linear").wants, self.corpus.multilabel
-            blocks = default_blocks(wants, texts, multilabel=multilabel)
+            blocks = default_blocks(wants, texts, context.n_topics, multilabel=multilabel)
             seconds = n * tuning.estimate_seconds(texts, self._y, blocks, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 

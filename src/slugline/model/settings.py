@@ -128,7 +128,9 @@ class FitSettings:
         blocks = self.blocks
         if blocks is None:
             sample, multilabel = texts if all_texts else (), is_multilabel(topics)
-            blocks = default_blocks(self.learner.wants, sample, multilabel=multilabel)
+            n_topics = 0 if multilabel else len(set(topics))
+            wants = self.learner.wants
+            blocks = default_blocks(wants, sample, n_topics, multilabel=multilabel)
         if not self.columns:
             return tuple(blocks)
         return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))

@@ -140,8 +140,8 @@ def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
     present = np.flatnonzero(counts)
     by_topic = sp.hstack(parts, format="csc")[:, present]
     relevance = steps.relevance_from_counts(by_topic, counts[present])
-    few = rows.n_rows <= steps.FEW_ROWS and not rows.multilabel and len(present) > 2
-    return steps.learning_rates(relevance, rows.squares, few=few)
+    power = steps.relevance_power(rows.n_rows, len(present), rows.multilabel)
+    return steps.learning_rates(relevance, rows.squares, power)
 
 
 # Training ----------------------------------------------------------------------------------------

@@ -196,7 +196,8 @@ DEFAULT_GROUPS = {
 # characters have fewer bits than `_FULL_WEIGHT_BITS`. All chosen by cross-validation, with 10 and
 # 50 documents per topic of 40 sets in 17 languages.
 _FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
-_WORD_WEIGHT_OF_FEW = 1.5
+# Words weigh more where two topics are all: they may be opinions rather than subjects.
+_WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
 # Texts whose characters are counted.
 _MAX_EXAMINED = 500
 # What the newswire lesson uses.
@@ -204,7 +205,7 @@ _LESSON = (Block("words", "multi-hot", max_terms=10_000),)
 
 
 def default_blocks(
-    wants: str, texts: Sequence[str] = (), *, multilabel: bool = False
+    wants: str, texts: Sequence[str] = (), n_topics: int = 0, *, multilabel: bool = False
 ) -> tuple[Block, ...]:
     """Return the default term groups for the weighting that a learner `wants`.
 
@@ -217,6 +218,8 @@ def default_blocks(
     ----------
     texts : sequence of str, optional
         All documents to learn from; without them, they are taken to be many.
+    n_topics : int, default 0
+        Number of topics; 0 for an unknown number.
     """
     if wants == "multi-hot":
         return _LESSON
@@ -226,9 +229,10 @@ def default_blocks(
     bits = bits_per_character(texts[:_MAX_EXAMINED])
     if not texts or (len(texts) > _FEW and bits < _MANY_BITS):
         return words, DEFAULT_GROUPS["bigrams"], characters
+    weight = _WORD_WEIGHT_OF_TWO if n_topics == 2 else _WORD_WEIGHT_OF_FEW
     doubling = min(max(_FULL_WEIGHT_BITS - bits, 0), 1)
     return (
-        *(replace(words, kind=kind, weight=_WORD_WEIGHT_OF_FEW) for kind in ("words", "bigrams")),
+        *(replace(words, kind=kind, weight=weight) for kind in ("words", "bigrams")),
         *(
             replace(characters, kind=kind, weight=round(2 ** (doubling * (length - 4) / 2), 2))
             for kind, length in RUN_LENGTHS.items()

@@ -198,7 +198,7 @@ def fit_linear(
 
 
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
-    rows = np.flatnonzero(problem.costs > 0)
+    rows = problem.rows
     training, clean_rows = _Training.from_problem(problem, rows, passes), rows
     if clean and not problem.labels.multilabel:
         clean_rows = _without_doubtful(training, rows)
@@ -288,7 +288,18 @@ class LinearProblem:
     @cached_property
     def is_small(self) -> bool:
         """Whether rows are so few that weights are those at the minimum."""
-        return not self.labels.multilabel and self.are_few(np.flatnonzero(self.costs > 0))
+        return not self.labels.multilabel and self.are_few(self.rows)
+
+    @cached_property
+    def rows(self) -> Index:
+        """Rows that count."""
+        return np.flatnonzero(self.costs > 0)
+
+    @cached_property
+    def relevance_power(self) -> int:
+        """The power of relevance that the rates of terms follow."""
+        n_topics = np.count_nonzero(self.totals(self.rows))
+        return steps.relevance_power(len(self.rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
@@ -298,7 +309,7 @@ class LinearProblem:
         rate = np.float32(self.learning_rate(len(rows)))
         if len(rows) > self.limits.many_rows:
             return np.full(self.X.shape[1] + 1, rate)
-        return rate * steps.term_rates(self.X, self.labels, rows, few=self.is_small)
+        return rate * steps.term_rates(self.X, self.labels, rows, self.relevance_power)
 
     def map_batches(self, function: Callable[[slice], T]) -> list[T]:
         """Return the function of each batch of topics, on as many threads as memory allows."""

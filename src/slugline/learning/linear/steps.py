@@ -296,9 +296,9 @@ _PRIOR = 1 / 6
 _MIN_RELEVANCE = 1.0
 #: Up to so many rows of one topic each, weights are those at the minimum.
 FEW_ROWS = 500
-# Power of relevance, and of few rows of more than two topics. Opinions differ in small words that
-# two topics share, and for which 4 cost up to two points.
-_RELEVANCE_POWER, _POWER_OF_FEW = 2, 4
+# Power of relevance; and of few rows, or few per topic, of more than two topics. Opinions differ in
+# small words that two topics share, and for which 4 cost up to two points.
+_RELEVANCE_POWER, _POWER_OF_FEW, _FEW_ROWS_PER_TOPIC = 2, 4, 60
 
 
 def relevance(X: sp.csr_array, labels: Labels, rows: Integers) -> F64:
@@ -348,7 +348,13 @@ def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     return divergence / np.log(max(n_topics, 2))
 
 
-def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, *, few: bool = False) -> F32:
+def relevance_power(n_rows: int, n_topics: int, multilabel: bool) -> int:
+    """Return the power of relevance that the rates of terms follow."""
+    are_few = n_rows <= max(FEW_ROWS, _FEW_ROWS_PER_TOPIC * n_topics)
+    return _POWER_OF_FEW if are_few and n_topics > 2 and not multilabel else _RELEVANCE_POWER
+
+
+def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, power: int) -> F32:
     """Return the factor of each term's learning rate, and last that of the biases, which is 1.
 
     See `relevance`. The mean over terms, weighted by their squares in the rows, is 1.
@@ -361,14 +367,13 @@ def term_rates(X: sp.csr_array, labels: Labels, rows: Integers, *, few: bool = F
     is_counted[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     totals = (squares.T @ is_counted).astype(np.float64)
-    few = few and bool(np.count_nonzero(np.bincount(labels.topics[labels.places(rows)])) > 2)
-    rates = learning_rates(relevance(X, labels, rows), totals, few=few)
+    rates = learning_rates(relevance(X, labels, rows), totals, power)
     return np.append(rates, 1).astype(np.float32)
 
 
-def learning_rates(relevance: F64, squares: F64, *, few: bool) -> F64:
+def learning_rates(relevance: F64, squares: F64, power: int) -> F64:
     """Return the rate of each term from its relevance and sum of squares; all (n_columns,)."""
-    rates: F64 = (_MIN_RELEVANCE + relevance) ** (_POWER_OF_FEW if few else _RELEVANCE_POWER)
+    rates: F64 = (_MIN_RELEVANCE + relevance) ** power
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)
 
 
