@@ -153,8 +153,8 @@ def test_weights_of_documents_and_of_topics_reach_the_head(meanings: Meanings) -
     classifier = TopicClassifier(encoder=meanings)
     classifier.fit(doubled, topics + wrong, sample_weight=weight)
     assert classifier.score(texts, topics) == 1
-    rare = TRAIN[::3] + TRAIN[1:13:3]
-    names = ["grain"] * len(TRAIN[::3]) + ["bank"] * len(TRAIN[1:13:3])
+    rare = [word for word in MEANINGS if word not in SEEN[2]]
+    names = [TOPICS[MEANINGS[word]] for word in rare]
     plain, balanced = (
         head_of(TopicClassifier(encoder=meanings, class_weight=weight).fit(rare, names))
         for weight in (None, "balanced")

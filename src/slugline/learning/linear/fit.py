@@ -298,7 +298,7 @@ class LinearProblem:
     @cached_property
     def relevance_power(self) -> int:
         """The power of relevance that the rates of terms follow."""
-        n_topics = np.count_nonzero(self.totals(self.rows))
+        n_topics = int(np.count_nonzero(self.totals(self.rows)))
         return steps.relevance_power(len(self.rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
