@@ -64,6 +64,7 @@ def test_rules_name_options_that_exist() -> None:
         assert bool(rule.needs) != bool(rule.excludes)
         for option in (*rule.options, *rule.needs, *rule.excludes):
             assert flag(option) in flags or option == "data"
+    assert any({*NET_OPTIONS} <= {*rule.options} for rule in RULES if "learner" in rule.needs)
 
 
 def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -331,13 +332,13 @@ class Rule:
     """Options that need one of some others, or exclude all of them."""
 
     # Names of fields of `TrainRequest`, or of options of the net.
-    options: tuple[str, ...]
+    options: Sequence[str]
     # The usage error, in which {option} and {other} are flags, {value} and {other_value}
     # values
     message: str
     # Options of which one must be given as well, or none may be.
-    needs: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
+    needs: Sequence[str] = ()
+    excludes: Sequence[str] = ()
 
     def violation(self, request: TrainRequest) -> str | None:
         """Return the error for the options that were given; None if they can be combined."""
@@ -361,97 +362,9 @@ RULES = (
         "memory is enough.",
         excludes=STREAM_ENGINES,
     ),
-    Rule(
-        ("test", "test_fraction"),
-        "{option} can't be used with {other}; test the model afterwards, with `slugline evaluate`.",
-        excludes=STREAM_ENGINES,
-    ),
-    Rule(
-        ("report",),
-        "{option} can't be used with {other}; there is none; leave it out.",
-        excludes=STREAM_ENGINES,
-    ),
-    Rule(
-        ("mistakes",),
-        "{option} can't be used with {other}; `slugline evaluate --mistakes` finds them "
-        "afterwards.",
-        excludes=STREAM_ENGINES,
-    ),
     *(
-        Rule(
-            (engine,),
-            "{option} and {other} are two places to work at; give one of them.",
-            excludes=STREAM_ENGINES[number:],
-        )
-        for number, engine in enumerate(STREAM_ENGINES[:-1], start=1)
-    ),
-    Rule(
-        ("checkpoint",),
-        "{option} keeps how far learning in passes has come; add --stream, or one of --workers "
-        "and --scheduler.",
-        needs=STREAM_ENGINES,
-    ),
-    Rule(
-        (
-            *("text", "topic", "columns", "test", "test_fraction", "skip_bad_rows", "fold_topics"),
-            *("validation", "topic_map", "balanced", "report", "mistakes", "quantize"),
-            *("max_size", "curve", "weighting", "num_words", "min_precision", "corrections"),
-            *("topic_separator", "topic_columns", "topic_path", "optimize", "unlabelled"),
-        ),
-        "{option} needs documents, and --topics has descriptions alone; leave it out, or name "
-        "DATA.",
-        needs=("data", *STREAM_ENGINES),
-    ),
-    Rule(
-        ("correction_weight", "corrections_of", "force"),
-        "{option} goes with --corrections FILE; give both.",
-        needs=("corrections",),
-    ),
-    Rule(
-        ("columns",),
-        "{option} can't be used with {other}, which keeps the text of a document alone; leave one "
-        "of them out.",
-        excludes=("corrections",),
-    ),
-    Rule(("baseline",), "{option} is one of the curves of --curve; give both.", needs=("curve",)),
-    Rule(
-        ("curve",),
-        "{option} learns from DATA alone; leave it or {other} out.",
-        excludes=("corrections",),
-    ),
-    Rule(
-        ("topic_path",),
-        "{option} can't be used with {other}, which takes topics as they are written; leave one of "
-        "them out.",
-        excludes=("corrections",),
-    ),
-    Rule(
-        ("unlabelled",),
-        "{option} is learned from by an encoder; add --encoder use.",
-        needs=("encoder",),
-    ),
-    Rule(
-        ("unlabelled",),
-        "{option} can't be used with {other}, which learns from labelled texts alone; leave one of "
-        "them out.",
-        excludes=("corrections", "curve"),
-    ),
-    Rule(
-        ("encoder",),
-        "{option} {value} goes with the linear learner only, and {other} is {other_value}; leave "
-        "one of them out.",
-        excludes=("learner",),
-    ),
-    Rule(
-        (*NET_OPTIONS, "validation"),
-        "{option} says how a net learns, but the linear learner has no net; leave it out, or add "
-        "--learner network.",
-        needs=("learner",),
-    ),
-    Rule(
-        ("learner", "weighting", "num_words"),
-        "{option} {value}: {other} chooses it; leave one of them out.",
-        excludes=("tune",),
+        Rule(**rule)
+        for rule in json.loads(Path(__file__).with_name("train_rules.json").read_text("utf-8"))
     ),
 )
 
