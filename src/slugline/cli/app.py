@@ -62,16 +62,6 @@ def make_app(before_command: Callable[[], object] = bool) -> click.Group:
         "slugline",
         {name: click.Command(name, short_help=text) for name, text in COMMANDS.items()},
         help="Train, check and use topic classifiers for short documents.",
-        params=[
-            click.Option(
-                ["--version"],
-                is_flag=True,
-                expose_value=False,
-                is_eager=True,
-                callback=_print_version,
-                help="Print the version.",
-            )
-        ],
         callback=_print_help,
         subcommand_metavar="COMMAND [ARGS]...",
         invoke_without_command=True,
@@ -82,13 +72,10 @@ def make_app(before_command: Callable[[], object] = bool) -> click.Group:
         },
     )
     program.before_command = before_command
-    return program
-
-
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        click.echo(f"slugline {__version__}")
-        context.exit()
+    add_version = click.version_option(
+        __version__, message="slugline %(version)s", help="Print the version."
+    )
+    return add_version(program)
 
 
 @click.pass_context
