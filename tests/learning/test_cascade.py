@@ -57,6 +57,20 @@ def test_rows_count_by_their_weight() -> None:
     assert loose.encoded_share == 0
 
 
+def test_only_the_two_most_likely_topics_say_how_sure_words_are() -> None:
+    by_words = np.array([[0.5, 0.1, 0.1, 0.3], [0.5, 0.4, 0.1, 0.0]], np.float32)
+    cascade = Cascade(0.6, 0.5)
+    assert cascade.is_sure(by_words).tolist() == [True, False]
+    assert cascade.is_sure(by_words[:, :1]).all()  # there is no other topic
+    rows = np.repeat(by_words, 500, axis=0)
+    both = rows.copy()
+    both[900:] = both[900:, ::-1]  # where the second is near, both together often disagree
+    chosen = Cascade.from_proba(rows, both, None)
+    assert chosen is not None
+    assert chosen.threshold == pytest.approx(0.625)
+    assert chosen.encoded_share == 0.5
+
+
 def test_without_rows_the_encoder_reads_all() -> None:
     nothing = np.zeros(0, np.float32)
     assert Cascade.from_proba(rows_of(nothing), rows_of(nothing), None) is None

@@ -89,7 +89,7 @@ def add_encoder(
     by_words = learner.calibration.proba(learner.left_out_[1][is_alone])
     cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
     if cascade is not None:
-        is_sure = by_words.max(axis=1) >= np.float32(cascade.threshold)
+        is_sure = cascade.is_sure(by_words)
         proba[is_sure] = by_words[is_sure]
     return replace(dense, cascade=cascade), (judged, proba)
 

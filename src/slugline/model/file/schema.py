@@ -67,8 +67,9 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     ambiguity: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     share: _Share
-    #: From which probability by words the encoder need not read a text, and the share of held-out
-    #: documents that it had to read. Left out if it reads all, as in files of earlier releases.
+    #: From which probability by words, of the best topic against the second best, the encoder need
+    #: not read a text, and the share of held-out documents that it had to read. Left out if it
+    #: reads all, as in files of earlier releases.
     cascade: tuple[_Share, _Share] | msgspec.UnsetType = msgspec.UNSET
     #: How many texts without labels it learned from as well. Left out where there are none.
     n_unlabelled: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = (
