@@ -81,7 +81,7 @@ def test_words_are_counted_as_probabilities_are_made(
     texts: list[str], classifier: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = classifier.predict_proba(texts)
-    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50))
+    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50, piece=16))
     proba, words = classifier.fitted_.predict_with_words(texts)
     np.testing.assert_allclose(proba, expected, atol=1e-6)
     assert words.all.tolist() == [len(text.split()) for text in texts]

@@ -233,7 +233,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 def test_rows_have_the_same_bits_with_and_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50))
+    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50, piece=16))
     rows = []
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)

@@ -280,7 +280,7 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
 def test_rows_in_parts_are_those_of_the_whole(
     texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50))
+    monkeypatch.setattr(text_words, "CHUNK_SIZES", text_words.ChunkSizes(50, piece=16))
     features = fitted(*HASHED)
     parts = list(features.transform_parts(texts))
     assert len(parts) == (7 if len(texts) == 100 else 1)

@@ -293,6 +293,7 @@ class RowWeights:
     ) -> None:
         self.widths, self.idf = list(widths), list(idf)
         self._weightings = [block.weighting for block in blocks]
+        self._distinct_weightings = {*self._weightings}
         self._factors = np.array([block.weight for block in blocks]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
         plain = [
@@ -306,7 +307,7 @@ class RowWeights:
 
         `counts` has one row per document and group; columns are those of whole rows.
         """
-        for weighting in set(self._weightings):
+        for weighting in self._distinct_weightings:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
@@ -317,7 +318,7 @@ class RowWeights:
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply all but the idf of a weighting to the counts of the groups that have it."""
-        if all(selected == weighting for selected in self._weightings):
+        if len(self._distinct_weightings) == 1:
             apply_weighting(counts.values, weighting)
             return
         selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)

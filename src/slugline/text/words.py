@@ -354,7 +354,7 @@ class ChunkSizes(NamedTuple):
     """
 
     characters: int = 1 << 18
-    piece: int = 16  # texts that are taken at once
+    piece: int = 64  # texts that are taken at once
     book: int = 1 << 22  # longer texts are alone: temporary arrays are many times as large
 
 
