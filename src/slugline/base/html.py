@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -29,6 +30,15 @@ def template_environment(package: str, folder: str = "templates") -> Environment
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def render_sentence(
+    environment: Environment, template: str, block: str, values: Mapping[str, Any]
+) -> str:
+    """Return the plain text of a block of a template, on one line."""
+    filled = environment.get_template(template)
+    lines = "".join(filled.blocks[block](filled.new_context(dict(values)))).split("\n")
+    return " ".join(filter(None, lines))
 
 
 def style_sheet(*names: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from slugline.base.checks import short_repr
+from slugline.base.html import render_sentence, template_environment
 from slugline.base.words import all_of, counted, have, percent
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -12,7 +14,6 @@ from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
 from slugline.learning.encoder.encoder import AUTO, get_encoder
-from slugline.learning.net.training import History
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
 
@@ -33,23 +34,14 @@ def topic_warnings(
     described = {str(topic) for topic in described}
     if len(counts.keys() | described) == 1 and counts and not multilabel:
         only = next(iter(counts))
-        return [
-            f"{all_of(n_documents, 'document')} {have(n_documents)} the topic {short_repr(only)}: "
-            "there is nothing to tell apart, and the model will always answer it. Add documents of "
-            "other topics."
-        ]
+        return [_warning("one_topic", n=n_documents, topic=only)]
     spelled = name_warnings(counts, described)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few:
         return spelled
-    rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
-    them = "it" if len(few) == 1 else "them"
-    return [
-        *spelled,
-        f"{len(few):,} of {counted(len(counts), 'topic')} {have(len(few))} fewer than "
-        f"{FEW_DOCUMENTS} training documents, such as {rarest}: expect {them} to be missed. Add "
-        "documents, or merge topics.",
-    ]
+    rarest = [f"{topic} ({counts[topic]})" for topic in few[-5:][::-1]]
+    values = {"few": few, "rarest": rarest, "n_topics": len(counts), "fewest": FEW_DOCUMENTS}
+    return [*spelled, _warning("few_documents", **values)]
 
 
 def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
@@ -58,11 +50,7 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
     n_leaked = sum(text in training_texts for text in test.texts)
     if n_leaked <= _LEAK * len(test):
         return []
-    return [
-        f"{n_leaked:,} of the {counted(len(test), 'test document')} {have(n_leaked)} exactly the "
-        "text of a training document, so the results look better than they are. "
-        "Remove duplicates, or test on other documents."
-    ]
+    return [_warning("leaked", n_leaked=n_leaked, n=len(test))]
 
 
 def known_document_warnings(
@@ -73,38 +61,18 @@ def known_document_warnings(
     `test_fraction` is the share that was set aside in training, as the model file says.
     """
     if fitted.data_digest == corpus.digest():
-        all_of_them = "" if len(corpus) == 1 else "all of "
-        return [_known_documents_message(f"{all_of_them}{_these(corpus)}")]
+        return [_warning("known_documents", n_known=len(corpus), n=len(corpus))]
     if fitted.validation_digest == corpus.digest():
-        return [
-            "the model's best epoch was chosen on these documents, so the results look better than "
-            "they are. Evaluate it on others."
-        ]
+        return [_warning("validation_documents")]
     if test_fraction is None:
         return []
     try:
-        train, test = corpus.split(test_fraction, fitted.seed)
+        train, _ = corpus.split(test_fraction, fitted.seed)
     except DataError:  # nothing to set aside: its data were others
         return []
     if train.digest() != fitted.data_digest:
         return []
-    return [
-        _known_documents_message(
-            f"{len(train):,} of {_these(corpus)}, and only the other {len(test):,} "
-            f"{'is' if len(test) == 1 else 'are'} new to it"
-        )
-    ]
-
-
-def _these(corpus: Corpus) -> str:
-    return "this document" if len(corpus) == 1 else f"these {len(corpus):,} documents"
-
-
-def _known_documents_message(documents: str) -> str:
-    return (
-        f"the model learned from {documents}: the results show how well it remembers, not how well "
-        "it does on new documents. Evaluate it on documents that it has not seen."
-    )
+    return [_warning("known_documents", n_known=len(train), n=len(corpus))]
 
 
 def encoder_warnings(
@@ -121,44 +89,24 @@ def encoder_warnings(
 def fit_warnings(fitted: Fitted) -> list[str]:
     """Return warnings about settings, or how training ended, that cost accuracy."""
     unused = [c.name for c in fitted.features.table_columns if c not in fitted.columns]
-    warnings = [
-        f"column {short_repr(name)} is unused: most of what it seems to tell of the topics is "
-        "chance. Give more documents, or leave it out."
-        for name in unused
-    ]
+    warnings = [_warning("unused_column", name=name) for name in unused]
     n_topics = len(fitted.topics)
     widths = fitted.learner.settings().get("hidden", ())
     narrow = [units for units in widths if units < n_topics]
     if narrow:
-        warnings.append(
-            f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
-            "information bottleneck, as what it drops no later layer can bring back. "
-            f"Train with `hidden={max(64, n_topics)}`, or without it."
-        )
+        warnings.append(_warning("narrow_layer", n_units=narrow[0], n_topics=n_topics))
     if not fitted.n_documents and fitted.descriptions:
-        warnings.append(
-            "the model was made from descriptions of topics alone, and no document has shown how "
-            "good they are. Its probabilities are not calibrated: they rank topics, but don't say "
-            "how often it is right. A few labelled documents per topic make it better."
-        )
+        warnings.append(_warning("no_documents"))
     history = fitted.history
     if history is None and fitted.interrupted:
-        warnings.append(
-            f"training was interrupted: the model has learned from {fitted.n_learned:,} of the "
-            f"{fitted.n_documents:,} documents, drawn at random."
-        )
+        warnings.append(_warning("interrupted_passes", fitted=fitted))
     if history is not None and history.stopped_by == "interrupt":
-        warnings.append(_interrupted(history, fitted.n_held_out))
+        n_held_out = fitted.n_held_out
+        warnings.append(_warning("interrupted_epochs", history=history, n_held_out=n_held_out))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
-        warnings.append(
-            f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
-            f"could learn more. Use `epochs={2 * history.n_epochs}`."
-        )
+        warnings.append(_warning("falling_loss", n_epochs=history.n_epochs))
     if fitted.tuning is not None and fitted.tuning.interrupted:
-        warnings.append(
-            f"the search was interrupted after {counted(len(fitted.tuning.trials), 'way')} to "
-            "learn: the model is learned in the best of these. Let `tune` come to its end for more."
-        )
+        warnings.append(_warning("interrupted_search", n_trials=len(fitted.tuning.trials)))
     return warnings
 
 
@@ -170,11 +118,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     known_share = fitted.features.vocabularies_[0].known_share(test.texts) if is_blind else 1.0
     if known_share < 0.5:
         is_cut = fitted.features.blocks[0].max_terms is not None
-        warnings.append(
-            f"{percent(1 - known_share, 0)} of the words in the test documents are unknown to the "
-            "model: it judges by the rest. Learn from more documents, of the kind that you test on"
-            f"{', or keep more words with `max_terms`' if is_cut else ''}."
-        )
+        warnings.append(_warning("unknown_words", known_share=known_share, is_cut=is_cut))
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
         warnings.append(f"{test.name}: {note}.")
     topics = {str(name) for name in fitted.topics.names}
@@ -182,21 +126,14 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     unknown = [names for names in sets if not topics.issuperset(names)]
     if unknown:
         example = next(name for name in unknown[0] if name not in topics)
-        warnings.append(
-            f"{len(unknown):,} of the {counted(len(test), 'test document')} {have(len(unknown))} "
-            f"a topic that the model doesn't know, such as {short_repr(example)}, and "
-            f"{'counts' if len(unknown) == 1 else 'count'} as wrong. Train with documents of such "
-            "topics, or leave them out of the test."
-        )
+        values = {"n_unknown": len(unknown), "n": len(test), "example": example}
+        warnings.append(_warning("unknown_topics", **values))
     return warnings
 
 
-def _interrupted(history: History, n_held_out: int) -> str:
-    said = (
-        f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
-        f"best of {history.n_epochs}"
-    )
-    if not n_held_out:  # a file served to find the epoch
-        return f"{said}."
-    held_out = counted(n_held_out, "document")
-    return f"{said}, and has not learned from the {held_out} held out to find it."
+def _warning(block: str, **values: Any) -> str:
+    environment = template_environment("slugline.experiment", "")
+    functions = all_of, counted, have, percent, short_repr
+    environment.filters |= {function.__name__: function for function in functions}
+    environment.filters["grouped"] = "{:,}".format
+    return render_sentence(environment, "concerns.txt.j2", block, values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from slugline._version import __version__
-from slugline.base.html import style_sheet, template_environment
+from slugline.base.html import render_sentence, style_sheet, template_environment
 from slugline.base.words import counted, have, percent
 from slugline.experiment.lesson import SeedSummary
 from slugline.explanation.explanation import STYLE, highlight
@@ -169,9 +169,7 @@ def sentences(template: str, **values: Any) -> dict[str, str]:
 
 def sentence(template: str, block: str, **values: Any) -> str:
     """Return the plain text of a block of a template, on one line."""
-    filled = _environment().get_template(template)
-    lines = "".join(filled.blocks[block](filled.new_context(values))).split("\n")
-    return " ".join(filter(None, lines))
+    return render_sentence(_environment(), template, block, values)
 
 
 @functools.cache
