@@ -12,6 +12,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.learning.calibration import log_losses
+from slugline.learning.encoder import fit
 from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows, fit_encoder_head
 from slugline.learning.encoder.fusion import fuse_scores, spread
 from slugline.learning.learner import FitContext
@@ -96,6 +97,32 @@ def test_of_two_encoders_the_one_that_knows_more_counts_more(order: Sequence[int
     assert accuracy(chosen, new) > accuracy(alike, new) + 0.03
     lengths = np.linalg.norm(chosen.weights.reshape(2, -1), axis=1)
     assert lengths[order.index(0)] > 2 * lengths[order.index(1)]
+
+
+def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    y, n_fitted = np.arange(400) % N_TOPICS, []
+    noise = unit(np.random.default_rng(4).normal(size=(len(y), N_COLUMNS)))
+    rows = unit(np.hstack([noisy(y, 3.0, 0), noise]))
+    words = np.zeros((len(y), N_TOPICS), dtype=np.float32)
+    task = (rows, y, len(y), FitContext(N_TOPICS), (np.arange(len(y)), words))
+    fit_dense_head = fit.fit_dense_head
+
+    def counted(X: Floats, *arguments: Any) -> fit.DenseFit:
+        n_fitted.append(len(X))
+        return fit_dense_head(X, *arguments)
+
+    monkeypatch.setattr(fit, "fit_dense_head", counted)
+    widths = (N_COLUMNS, N_COLUMNS)
+    by_all, _ = fit_encoder_head(*task, widths=widths)
+    assert n_fitted == [400] * 5
+    monkeypatch.setattr(fit, "_MAX_SHARED", 200)
+    by_sample, _ = fit_encoder_head(*task, widths=widths)
+    assert n_fitted[5:] == [*[200] * 5, 400]
+    assert by_all is not None
+    assert by_sample is not None
+    np.testing.assert_array_equal(by_sample.weights, by_all.weights)
 
 
 def test_probabilities_after_few_rows_are_less_sure() -> None:

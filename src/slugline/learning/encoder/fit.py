@@ -279,6 +279,8 @@ def pieces(rows: Index) -> Iterator[Index]:
 _SHARPNESS = 15.0
 # Shares of the second of two encoders in the squared length of a row.
 _SHARES = (0.5, 0.0, 0.2, 0.8, 1.0)
+# More rows hardly change which share is best.
+_MAX_SHARED = 2_000
 # Rounds in which rows without labels get topics, and the weight of one whose topic is certain, in
 # that of a mean row: chosen by cross-validation on training splits, with 5 to 40 labels a topic.
 _N_ROUNDS, _PSEUDO_WEIGHT = 3, 0.3
@@ -355,7 +357,7 @@ def fit_encoder_head(
     )
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
-        best = min(map(task.fit, _column_scales(widths)), key=lambda fit: fit.loss)
+        best = task.best_fit(_column_scales(widths))
         if names is not None:
             named = task.with_rows(names.rows, number[names.y])
             with_names = named.fit(best.scale)
@@ -432,6 +434,23 @@ class _Task:
         loss = -float(np.average(log_right, weights=self.costs))
         weights = dense.weights * scale[:, np.newaxis]
         return _TaskFit(scale, weights, dense.biases, scores, fusion, loss)
+
+    def best_fit(self, scales: Sequence[F32]) -> _TaskFit:
+        """Return the fit with the lowest loss; of many rows, a sample chooses between scales."""
+        step = -(-len(self.judged) // _MAX_SHARED)
+        if step == 1 or len(scales) == 1:
+            return min(map(self.fit, scales), key=lambda fit: fit.loss)
+        rows = self.judged[::step]
+        sample = replace(
+            self,
+            rows=self.rows[rows],
+            y=self.y[rows],
+            weight=None if self.weight is None else self.weight[rows],
+            judged=np.arange(len(rows)),
+            words=self.words[::step],
+            costs=None if self.costs is None else self.costs[::step],
+        )
+        return self.fit(sample.best_fit(scales).scale)
 
     def self_train(self, fit: _TaskFit, unlabelled: UnlabelledRows) -> _TaskFit:
         """Return the fit with weights that rows without labels count for, with their best topics.
