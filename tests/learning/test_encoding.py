@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, EncoderError, OptionError
@@ -200,3 +201,43 @@ def test_what_are_no_texts_is_refused() -> None:
         encode(["a", 1], Letters())  # type: ignore[list-item]
     with pytest.raises(OptionError, match="`n_jobs` is 0"):
         encode(["a"], Letters(), n_jobs=0)
+
+
+class BlasUser:
+    """An encoder that notes how many threads BLAS has while it encodes."""
+
+    name = "blas"
+    is_thread_safe = True
+
+    def __init__(self) -> None:
+        self.n_threads: set[int] = set()
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        self.n_threads.add(n_blas_threads())
+        return np.ones((len(texts), 2), dtype=np.float32)
+
+
+def n_blas_threads() -> int:
+    pools = ThreadpoolController().select(user_api="blas").info()
+    return max((pool["num_threads"] for pool in pools), default=0)
+
+
+def test_blas_has_one_thread_where_encoding_has_several() -> None:
+    with threadpool_limits(2, "blas"):
+        if (usual := n_blas_threads()) < 2:
+            pytest.skip("BLAS has no threads here")
+        alone, encoder = BlasUser(), BlasUser()
+        alone.is_thread_safe = False
+        encode(TEXTS, alone, keep=False)
+        assert alone.n_threads == {usual}
+        encode(TEXTS, encoder, n_jobs=2, keep=False)
+        assert encoder.n_threads == {1}
+        threads = [
+            threading.Thread(target=encode, args=(TEXTS, encoder), kwargs={"keep": False})
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert n_blas_threads() == usual

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 # The share of right answers that a cascade may cost, at most.
 _MOST_LOST = 0.002
-# The share of the losses that probabilities predict that is lost indeed: the larger of two
-# estimates is too large. Measured by cross-validation on training splits of six sets.
-_LOST_INDEED = 0.7
 # What asking an encoder could mend in the next text at most, if it mends nothing in held-out ones:
 # half a right answer.
 _UNSEEN = 0.5
@@ -54,7 +51,7 @@ class Cascade(NamedTuple):
         """Return the cascade that asks least and hardly loses accuracy; None to always ask.
 
         An answer by words loses as much as both together find it less probable than the best one.
-        Of sums of that over held-out rows, plus one standard error, 70 % are within 0.2 % of all.
+        The sum of that over held-out rows, plus one standard error, is within 0.2 % of all.
 
         Parameters
         ----------
@@ -67,7 +64,7 @@ class Cascade(NamedTuple):
         losses = by_both.max(axis=1) - by_both[np.arange(len(answers)), answers]
         order = np.argsort(-sureness, kind="stable")
         costs, sureness = costs[order].astype(np.float64), sureness[order]
-        losses = _LOST_INDEED * losses[order] * costs
+        losses = losses[order] * costs
         unseen = (_UNSEEN * costs.mean()) ** 2 if len(costs) else 0.0
         most = np.cumsum(losses) + np.sqrt(np.cumsum(losses**2) + unseen)
         n_sure = int(np.searchsorted(most, _MOST_LOST * costs.sum(), side="right"))

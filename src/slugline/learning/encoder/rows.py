@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import sqlite3
+import threading
 import time
 import warnings
 import zlib
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
@@ -205,6 +208,7 @@ def _unseal(blob: bytes) -> F16:
 
 # Texts whose encoding is timed.
 _N_SAMPLED = 32
+_LIMITING = threading.Lock()
 
 
 def encode(
@@ -255,7 +259,8 @@ def estimate_seconds(texts: Sequence[str], encoder: str | Encoder, n_jobs: int |
     sample = list(texts[:: -(-len(texts) // _N_SAMPLED)])
     checked.encode(sample[:1])  # loads it
     started = time.perf_counter()
-    checked.encode(sample)
+    with _one_blas_thread(checked):
+        checked.encode(sample)
     n_threads = count_threads(n_jobs) if checked.is_thread_safe else 1
     return (time.perf_counter() - started) * len(texts) / len(sample) / n_threads
 
@@ -300,7 +305,7 @@ class _Encoding:
             self.progress.update(step, 0.0)
         results = map_in_order(self.encoder.encode, batches, n_threads)
         timed_from: tuple[float, int] | None = None
-        with closing(self.progress), closing(results):
+        with closing(self.progress), closing(results), _one_blas_thread(self.encoder):
             for start, rows in zip(starts, results, strict=True):
                 n_done, now = start + len(rows), time.perf_counter()
                 if start == 0:  # with which it was loaded
@@ -311,3 +316,26 @@ class _Encoding:
                     timed_from = None
                 self.progress.update(step, n_done / len(texts))
                 yield start, rows
+
+
+@contextlib.contextmanager
+def _one_blas_thread(encoder: CheckedEncoder) -> Iterator[None]:
+    """Limit BLAS to one thread, if the encoder can have several of ours.
+
+    Batches are small. On a busy machine, threads of BLAS wait for each other most of the time. The
+    limit is the process's: of threads that encode at once, the first sets and lifts it.
+    """
+    if encoder.is_thread_safe and _LIMITING.acquire(blocking=False):
+        try:
+            with _thread_pools().limit(limits=1, user_api="blas"):
+                yield
+        finally:
+            _LIMITING.release()
+    else:
+        yield
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """Return the process's thread pools, which take a millisecond to find."""
+    return ThreadpoolController()
