@@ -13,13 +13,19 @@ from slugline.errors import DataError, OptionError
 from slugline.model import dense
 from stand_ins import Meanings
 
-WORDS = {"grain": ("wheat", "corn", "rye", "oats"), "bank": ("loan", "bond", "debt", "credit")}
-MEANINGS = {word: column for column, word in enumerate(sum(WORDS.values(), ()))}
+# Each topic has four meanings, and each meaning 16 made-up words, of which none occurs twice in the
+# labelled texts. Each of these has two meanings of its topic.
+rng = np.random.default_rng(0)
+WORDS = ["".join(letters) for letters in rng.choice(list("abcdefghijklmnopqrstuvwxyz"), (128, 6))]
+MEANINGS = {word: number // 16 for number, word in enumerate(WORDS)}
 PAIRS = ((0, 1), (0, 2), (1, 2), (2, 3))
-# Each text has two words of its topic, of which each has a meaning of its own.
-LABELLED = [(f"{words[a]} {words[b]}", topic) for topic, words in WORDS.items() for a, b in PAIRS]
+LABELLED = [
+    (f"{WORDS[16 * (first + a) + number]} {WORDS[16 * (first + b) + number]}", topic)
+    for first, topic in ((0, "grain"), (4, "bank"))
+    for number, (a, b) in enumerate(PAIRS * 3)
+]
 TEXTS, TOPICS = zip(*LABELLED, strict=True)
-UNLABELLED = [f"more {word} now {n}" for word in MEANINGS for n in range(3)]
+UNLABELLED = [f"more {WORDS[16 * row + number]} now" for row in range(8) for number in (13, 14, 15)]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +55,7 @@ def test_empty_labelled_and_repeated_texts_are_left_out(tmp_path: Path) -> None:
     loaded = load(paths[0], encoder=Meanings(MEANINGS, 8))
     assert n_used(loaded) == len(UNLABELLED)
     assert "It learned from 24 texts without labels as well." in loaded.card_
-    assert ("learned from", "8 documents, 24 texts without labels, seed 0") in (
+    assert ("learned from", "24 documents, 24 texts without labels, seed 0") in (
         loaded.fitted_.summary()
     )
     np.testing.assert_array_equal(
@@ -101,7 +107,7 @@ def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyP
             "`X_unlabelled` has no text that isn't empty or labelled already; leave it out.",
         ),
         (
-            *(TEXTS[3:5], TOPICS[3:5], UNLABELLED, {}, DataError),
+            *(TEXTS[11:13], TOPICS[11:13], UNLABELLED, {}, DataError),
             "there are too few labels to learn from texts without labels as well: none shows how "
             "sure to be of their topics. Label two texts of each topic at least, or leave out "
             "`X_unlabelled`.",
