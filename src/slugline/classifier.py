@@ -38,6 +38,7 @@ from slugline.corpus.topic_sets import (
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import AUTO, NAMES, CheckedEncoder, Encoder, get_encoder
 from slugline.learning.learner import Learner, choose_learner
+from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
@@ -273,9 +274,11 @@ class TopicClassifier(TextEstimator):
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
         X_unlabelled : as `X`, optional
-            Texts without labels, that count a little for the topics that the model finds most
-            likely. Only with an encoder, and one topic for each text. Empty texts, copies, and
-            texts that are in `X` are left out; of more than 5,000, so many are used.
+            Unlabelled texts for self-training: each counts a little for the topic predicted for it.
+            Only with an encoder, and one topic for each text. Empty texts, copies, and texts that
+            are in `X` are left out. At most 5,000, evenly spaced, are used. If there are as many as
+            texts in `X`, scikit-learn's `cross_val_score(params=...)` takes only those of each
+            fold's training rows.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -288,7 +291,8 @@ class TopicClassifier(TextEstimator):
 
         Warns
         -----
-        EncoderWarning : if the encoder is left out, as it improves nothing.
+        EncoderWarning : if the encoder is left out, as it improves nothing; or if there is none to
+            choose, or none is chosen and `X_unlabelled` needs one.
         """
         settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.blocks is not None):
@@ -301,7 +305,7 @@ class TopicClassifier(TextEstimator):
             validation = (self._read_training(validation[0], None)[0], *validation[1:])
         unlabelled: Any = X_unlabelled
         if unlabelled is not None:
-            unlabelled = self._read_training(unlabelled, None)[0]
+            unlabelled = self._read_training(unlabelled, None, "X_unlabelled")[0]
         fitted = fit(
             texts,
             y,
@@ -311,8 +315,10 @@ class TopicClassifier(TextEstimator):
             X_unlabelled=unlabelled,
             progress=progress,
         )
-        if isinstance(settings.encoder, CheckedEncoder) and fitted.encoder is None:
-            warnings.warn(settings.encoder.omission_warning, errors.EncoderWarning, stacklevel=2)
+        for message in encoder_warnings(
+            fitted, settings.encoder, has_unlabelled=unlabelled is not None
+        ):
+            warnings.warn(message, errors.EncoderWarning, stacklevel=2)
         return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
     def partial_fit(
@@ -626,12 +632,12 @@ class TopicClassifier(TextEstimator):
     def _reads_tables(self) -> bool:
         return self.text is not None or self.columns is not None
 
-    def _read_training(self, X: Any, y: Any) -> tuple[Any, DataLayout | None]:
+    def _read_training(self, X: Any, y: Any, name: str = "X") -> tuple[Any, DataLayout | None]:
         """Return the texts of documents, and the layout of a table, whose columns must be there."""
         if not self._reads_tables:
             return X, None
         columns = tuple(self.columns or ())
-        texts, text = read_table(X, self.text, columns)
+        texts, text = read_table(X, self.text, columns, name)
         topic = str(getattr(y, "name", None) or "topic")
         return texts, DataLayout(text, topic, columns=columns) if text else None
 

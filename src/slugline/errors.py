@@ -68,7 +68,7 @@ class EncoderError(SluglineError, RuntimeError):
 
 
 class EncoderWarning(UserWarning):
-    """A sentence encoder that was asked for, and is left out as it made the answers no better."""
+    """A sentence encoder that was asked for, and is missing or left out as it improves nothing."""
 
 
 class ColumnWarning(UserWarning):

@@ -85,7 +85,7 @@ def test_texts_without_topics_that_no_encoder_reads_are_reported(
     Path("more.txt").write_text("wheat and rye\n")
     result = run("train", few_csv, "--encoder", "auto", "--unlabelled", "more.txt", "-o", "a.slug")
     assert result.code == 0
-    assert "warning: no encoder was chosen, so --unlabelled counts for nothing." in result.err
+    assert "warning: no encoder was chosen, so --unlabelled was ignored." in result.err
 
 
 def test_auto_says_what_it_chose_and_why(
@@ -261,10 +261,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
     train = ("train", "many.csv", "--encoder", "use", "-o", "a.slug", "--test-fraction", 0)
     result = run(*train)
     assert result.code in (1, 130)
-    assert (
-        "interrupted; nothing was saved but texts that were encoded, which need not be encoded "
-        "again\n"
-    ) in result.err
+    assert "interrupted; no model was saved; finished encodings are cached\n" in result.err
     assert not list(tmp_path.glob("a.*"))
     n_calls = len(calls)
     result = run(*train)
@@ -354,3 +351,33 @@ def test_an_encoder_is_recommended_where_held_out_documents_say_so(
     assert words in run("train", "odd.csv").err
     monkeypatch.setattr("slugline.cli.encoder.MORE_DOCUMENTS", 50)
     assert words not in run("train", "odd.csv").err
+
+
+def test_texts_without_topics_are_read_like_data(run: Run, few_csv: Path) -> None:
+    Path("a.txt").write_text("wheat today\n")
+    Path("b.csv").write_text("id,text,topic\n1,rye today,\n2,,\n")
+    files = ("--unlabelled", "a.txt", "--unlabelled", "b.csv")
+    result = run("train", few_csv, "--encoder", "use", *files, "-o", "a.slug")
+    assert result.code == 0
+    assert "\nunlabelled       2  " in result.out
+    assert "b.csv: skipped 1 row without a text to read\n" in result.err
+    assert "b.csv: read" not in result.err
+    Path("b.csv").write_text("foo,bar\n1,rye today\n")
+    result = run("train", few_csv, "--encoder", "use", *files, "-q")
+    assert result.code == 1
+    assert result.err.endswith(
+        "b.csv has no column 'text', which few.csv has texts in; there are 'foo', 'bar'; "
+        "rename the column of the texts.\n"
+    )
+
+
+def test_warnings_of_the_library_look_like_others(
+    run: Run, few_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("warnings.filters", [("always", None, RuntimeWarning, None, 0)])
+    result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "-q")
+    assert result.code == 0
+    assert re.search(r"^warning: the cache .* can't be used: ", result.err, re.MULTILINE)
+    assert "RuntimeWarning" not in result.err

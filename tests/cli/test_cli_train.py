@@ -861,7 +861,7 @@ def test_ctrl_c_before_there_is_a_model_says_that_nothing_was_saved(
     code, out, err = run("train", "news.csv")
 
     assert (code, out) == (130, "")
-    assert err.endswith("interrupted; nothing was saved\n")
+    assert err.endswith("interrupted; no model was saved\n")
     assert not Path("model.slug").exists()
 
 

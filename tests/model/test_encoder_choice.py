@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.errors import EncoderError, OptionError
+from slugline.errors import EncoderError, EncoderWarning, OptionError
 from slugline.learning.encoder import choice, encoder
 from stand_ins import Meanings, Nameless
 
@@ -89,6 +89,26 @@ def test_a_slower_one_is_chosen_where_it_is_better(install: Install) -> None:
     assert fitted.encoder.name == "e5"
 
 
+def test_one_that_is_worse_than_a_faster_one_is_not_chosen(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(Knowing("use"), Knowing("e5"))
+    losses = {
+        choice.WORDS: [1.0, 1.0, 1.0, 1.0],
+        "use": [0.45, 0.45, 0.45, 0.45],
+        "e5": [0.0, 0.9, 0.3, 0.7],  # worse, and so odd that it might be as good as the best
+        "use,e5": [0.4, 0.4, 0.4, 0.4],
+    }
+
+    def judgement(name: str, *_: Any) -> choice._Judgement:
+        return choice._Judgement(name, np.ones(4, dtype=bool), np.float32(losses[name]))
+
+    monkeypatch.setattr(choice._Judgement, "from_proba", judgement)
+    found = fit().fitted_.encoder_choice
+    assert found is not None
+    assert found.name == "use,e5"
+
+
 def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Install) -> None:
     install(Useless(), None)
     texts = [f"{name} {word}" for name, word in zip(NAMES, WORDS, strict=True)]
@@ -105,7 +125,9 @@ def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Inst
 def test_where_none_is_installed_that_is_said(install: Install) -> None:
     install(None, None)
     encoder.BUILT_IN["use"] = absent
-    found = fit().fitted_.encoder_choice
+    message = r'^there is no encoder to choose; type: pip install "slugline\[encoder\]"$'
+    with pytest.warns(EncoderWarning, match=message):
+        found = fit().fitted_.encoder_choice
     assert found is not None
     assert found.missing == ("use", "e5")
     assert [trial.name for trial in found.trials] == [choice.WORDS]

@@ -90,8 +90,8 @@ def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyP
     [
         (
             *(TEXTS, TOPICS, UNLABELLED, {"encoder": None}, OptionError),
-            "`X_unlabelled` needs an encoder, as words alone may get worse by texts without "
-            "labels; give one as well, such as `encoder=use`, or leave it out.",
+            "`X_unlabelled` needs an encoder: unlabelled texts can make a model of words alone "
+            'worse; pass `encoder="use"`, or leave `X_unlabelled` out.',
         ),
         (
             *(TEXTS, [[topic] for topic in TOPICS], UNLABELLED, {}, OptionError),
@@ -104,7 +104,8 @@ def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS, TOPICS, ["", TEXTS[0]], {}, DataError),
-            "`X_unlabelled` has no text that isn't empty or labelled already; leave it out.",
+            "`X_unlabelled` adds nothing: each of its texts is empty, or also a training or test "
+            "document; leave it out.",
         ),
         (
             *(TEXTS[11:13], TOPICS[11:13], UNLABELLED, {}, DataError),
@@ -114,11 +115,27 @@ def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyP
         ),
         (
             *(TEXTS, TOPICS, "a text", {}, DataError),
-            "the texts are a single string, not a sequence of strings; put brackets around it: "
-            "[text].",
+            "`X_unlabelled`: the texts are a single string, not a sequence of strings; put "
+            "brackets around it: [text].",
+        ),
+        (
+            *(TEXTS, TOPICS, 5, {}, DataError),
+            "`X_unlabelled` is 5; give a list with one item per document.",
+        ),
+        (
+            *(TEXTS, TOPICS, [*UNLABELLED, 5], {}, DataError),
+            "`X_unlabelled`: document 24 is of type int, not a str; pass a sequence with one "
+            "string per document.",
+        ),
+        (
+            *(TEXTS, TOPICS, {"a": [1, 2], "text": ["b"]}, {"text": "text"}, DataError),
+            "`X_unlabelled` has columns of different lengths: {'a': 2, 'text': 1}.",
         ),
     ],
-    ids=["no encoder", "several topics", "described", "nothing new", "too few labels", "a string"],
+    ids=[
+        *("no encoder", "several topics", "described", "nothing new", "too few labels"),
+        *("a string", "a number", "numbers", "columns"),
+    ],
 )
 def test_what_cannot_be_learned_is_refused(
     X: Any, y: Any, unlabelled: Any, options: Any, error: type[Exception], message: str

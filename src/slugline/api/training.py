@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from slugline.api.result import (
@@ -24,6 +25,8 @@ from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
+from slugline.corpus.loading import Source, read_texts
+from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
@@ -87,7 +90,7 @@ def train(
     topic: str | None = None,
     test: Data | None = None,
     test_fraction: float | None = 0.2,
-    unlabelled: Iterable[str] | Corpus | None = None,
+    unlabelled: Iterable[str] | Corpus | Source | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train a classifier and test it, as `slugline train` does.
@@ -109,9 +112,9 @@ def train(
     test_fraction : float or None, default 0.2
         The share of that part. With None and no `test`, the classifier learns from all documents
         and isn't tested.
-    unlabelled : iterable of str, or Corpus, optional
-        Texts without labels, which an encoder learns from as well; see `TopicClassifier.fit`. The
-        topics of a corpus are ignored.
+    unlabelled : iterable of str, path, data frame, or Corpus, optional
+        Texts without labels, which an encoder learns from as well; see `TopicClassifier.fit`. Files
+        and data frames have columns named as in `data`, or "text"; topics are ignored.
     progress : Progress, optional
         See `slugline.base.progress`.
 
@@ -132,14 +135,28 @@ def train(
     classifier = check_settings(classifier)
     corpus, test = _read_both(data, test, classifier, text, topic)
     experiment = run_experiment(
-        *(classifier, corpus),
+        classifier,
+        corpus,
         test=test,
         test_fraction=test_fraction,
-        unlabelled=unlabelled.texts if isinstance(unlabelled, Corpus) else unlabelled,
+        unlabelled=_to_texts(unlabelled, corpus),
         progress=progress,
     )
     fitted = replace(experiment.fitted, layout=corpus.layout)
     return TrainingResult(**field_values(replace(experiment, fitted=fitted)))
+
+
+def _to_texts(unlabelled: Any, data: Corpus) -> Any:
+    """Return the texts of a corpus, file or data frame; anything else as it is."""
+    if isinstance(unlabelled, Corpus):
+        return unlabelled.texts
+    if not isinstance(unlabelled, Source):
+        return unlabelled
+    if isinstance(unlabelled, str | Path):
+        rows = read_rows(unlabelled, fallback="txt", layout=data.layout)
+    else:
+        rows = replace(read_frame(unlabelled), layout=data.layout)
+    return read_texts(rows, data=data).texts
 
 
 def _read_both(

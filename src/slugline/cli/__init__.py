@@ -40,17 +40,20 @@ def _exit_at_once(*_: object) -> None:
 
 
 def _run() -> None:
+    import warnings
+
     import click
 
     from slugline.cli.app import make_app
-    from slugline.cli.output import name_flags
+    from slugline.cli.output import name_flags, show_warning
     from slugline.errors import OptionError, SluglineError
 
     app = make_app(_let_commands_be_interrupted)
     if "_SLUGLINE_COMPLETE" in os.environ:  # a shell asks what could be typed next
         app.main(prog_name="slugline")
     try:
-        with app.make_context("slugline", sys.argv[1:]) as context:
+        with app.make_context("slugline", sys.argv[1:]) as context, warnings.catch_warnings():
+            warnings.showwarning = show_warning
             app.invoke(context)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)

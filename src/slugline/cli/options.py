@@ -401,12 +401,16 @@ def read_unlabelled(
     text: str | None = None,
     format: str | None = None,  # noqa: A002 (the user's word)
     encoding: str | None = None,
+    data: Corpus | None = None,
 ) -> tuple[RowReader, UnlabelledTexts]:
-    """Return the reader of a file of texts without labels, and its texts; say what was decided."""
+    """Return the reader of a file of texts without labels, and its texts; say what was decided.
+
+    Their columns are those of `data`, if it is given.
+    """
     from slugline.corpus.loading import read_texts
 
     rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=layout)
-    unlabelled = read_texts(rows, text)
+    unlabelled = read_texts(rows, text, data)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}")
     if unlabelled.n_skipped:

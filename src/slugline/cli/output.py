@@ -24,7 +24,8 @@ _ALIKE = """
     fold_topics format hidden id jobs l2 learn_every learn_from learner learning_rate max_size
     min_precision models num_words optimize optimizer output overwrite patience per_topic quantize
     report resume seeds skip_bad_rows strict test test_fraction text timeout to top topic
-    topic_columns topic_path topic_separator tune validation validation_fraction weighting
+    topic_columns topic_path topic_separator tune unlabelled validation validation_fraction
+    weighting
 """.split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -131,6 +132,11 @@ def warn(messages: Iterable[str]) -> None:
             err=True,
             color=colour,
         )
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning of the library, in place of `warnings.showwarning`."""
+    warn([str(message)])
 
 
 def print_json(value: Any) -> None:

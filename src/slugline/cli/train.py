@@ -161,12 +161,19 @@ def _prepare(request: TrainRequest) -> TrainingTask:
             "`optimize` chooses how several topics are given, and these documents have one each; "
             "leave it out."
         )
-    unlabelled = None
-    if request.unlabelled is not None:
-        layout, encoding = parts["train"].layout, reading.encoding
-        unlabelled = read_unlabelled(request.unlabelled, layout, encoding=encoding)[1].texts
+    unlabelled = [
+        text
+        for file in request.unlabelled
+        for text in read_unlabelled(
+            file,
+            parts["train"].layout,
+            format=reading.format,
+            encoding=reading.encoding,
+            data=parts["train"],
+        )[1].texts
+    ]
     return TrainingTask(
-        *(classifier, parts, unlabelled, test_fraction or None, quantize, max_bytes),
+        *(classifier, parts, unlabelled or None, test_fraction or None, quantize, max_bytes),
         *(report, corrections),
     )
 
@@ -175,7 +182,7 @@ def _check_files(request: TrainRequest) -> Path:
     """Check that files can be written, and none over another; return the path of the report."""
     output, report = request.output, request.report
     sources = [
-        *(*request.data, request.validation, request.test, request.unlabelled),
+        *(*request.data, request.validation, request.test, *request.unlabelled),
         *(request.reading.topic_map, request.topics, request.corrections),
     ]
     check_target("--output", output, sources)
@@ -236,10 +243,10 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
 
 
 def _interrupted(classifier: TopicClassifier) -> str:
-    """Return that nothing was saved but encoded texts, which stay in the cache."""
-    message = "interrupted; nothing was saved"
+    """Return that no model was saved, and that encoded texts stay in the cache."""
+    message = "interrupted; no model was saved"
     if classifier.encoder is not None:
-        message += " but texts that were encoded, which need not be encoded again"
+        message += "; finished encodings are cached"
     return message
 
 

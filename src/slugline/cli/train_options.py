@@ -40,7 +40,7 @@ class TrainRequest:
     test_fraction: float | None = None
     learner: str = "linear"
     encoder: str | None = None
-    unlabelled: str | None = None
+    unlabelled: Sequence[str] = ()
     topics: Path | None = None
     weighting: str | None = None
     num_words: int | None = None
@@ -140,7 +140,9 @@ _OPTIONS = (
         values=("linear", "network"),
     ),
     options.encoder_option,
-    _learning("--unlabelled FILE", "Texts without topics that the encoder learns from, too."),
+    _learning(
+        "--unlabelled FILE", "Unlabelled texts to learn from, too; needs --encoder.", multiple=True
+    ),
     _learning(
         "--topics FILE",
         "What topics are about, for the encoder: a CSV or TSV file with the columns name and "

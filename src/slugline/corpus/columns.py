@@ -296,7 +296,7 @@ def row_with_cells(row: SourceRow, text: str, columns: Sequence[str]) -> str:
 
 
 def read_table(
-    X: Any, text: str | Sequence[str] | None, columns: Sequence[str]
+    X: Any, text: str | Sequence[str] | None, columns: Sequence[str], name: str = "X"
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the texts of a table with their cells beside them, and the columns of the text.
 
@@ -308,6 +308,8 @@ def read_table(
         The columns of the text, as for `find_columns`; guessed by default.
     columns : sequence of str
         Those beside the text. A table may lack some of them.
+    name : str, default "X"
+        The parameter, for messages.
 
     Raises
     ------
@@ -319,14 +321,14 @@ def read_table(
     elif isinstance(X, Mapping):
         lengths = {name: len(cells) for name, cells in X.items()}
         if len({*lengths.values()}) > 1:
-            raise DataError(f"`X` has columns of different lengths: {short_repr(lengths)}.")
+            raise DataError(f"`{name}` has columns of different lengths: {short_repr(lengths)}.")
         cells = zip(*X.values(), strict=True)
         rows = [SourceRow(at, dict(zip(X, row, strict=True))) for at, row in enumerate(cells)]
     elif isinstance(X, Sequence) and X and all(isinstance(row, Mapping) for row in X):
         rows = [SourceRow(at, row) for at, row in enumerate(X)]
     else:
         return X, ()
-    names = find_text_columns("`X`", rows, text)
+    names = find_text_columns(f"`{name}`", rows, text)
     texts = []
     for row in rows:
         value = row_text(row, names)

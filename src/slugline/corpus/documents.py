@@ -281,14 +281,18 @@ def chain_digests(digest: str, another: str) -> str:
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
-def check_texts(texts: Iterable[str]) -> list[str]:
-    """Return texts as a list.
+def check_texts(texts: Iterable[str], name: str | None = None) -> list[str]:
+    """Return texts as a list; messages name the parameter, unless it is `X`.
 
     Raises DataError if one is not a `str`, or they are None, a single string, a mapping, a data
     frame or an array of two dimensions.
     """
-    documents = list(check_iterable_of_texts(texts))
-    check_all_str(documents)
+    check_iterable(texts, name or "X")
+    try:
+        documents = list(check_iterable_of_texts(texts))
+        check_all_str(documents)
+    except DataError as error:
+        raise error if name is None else DataError(f"`{name}`: {error}") from None
     return documents
 
 

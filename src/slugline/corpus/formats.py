@@ -444,6 +444,8 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
     for record in records:
         if isinstance(record, rows.BadRow):
             yield record
+        elif len(names) > 1 and record.cells == [""]:
+            continue
         elif len(record.cells) == len(names):
             values = dict(zip(names, record.cells, strict=True))
             yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
@@ -458,7 +460,7 @@ class _Record(NamedTuple):
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow]:
-    """Yield the records of CSV, with the header and without empty ones."""
+    """Yield the records of CSV, with the header; of empty ones, only that of one quoted cell."""
     # The limit holds for the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
     at = begin = 0
@@ -490,7 +492,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow
             return
         if fault := lines.take_fault():
             yield fault
-        elif any(map(str.strip, cells)):
+        elif any(map(str.strip, cells)) or cells == [""]:
             yield _Record(at, cells, lines.offset - begin)
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
 from slugline.corpus.columns import (
     column_names,
     columns_note,
     find_text_columns,
+    format_list,
     known_text_columns,
     peek,
     row_text,
@@ -222,7 +224,9 @@ class UnlabelledTexts:
     note: str  # which column was guessed; empty if none was
 
 
-def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
+def read_texts(
+    rows: RowReader, text: str | Sequence[str] | None = None, data: Corpus | None = None
+) -> UnlabelledTexts:
     """Return the texts of rows; topics among their columns are ignored.
 
     Parameters
@@ -230,6 +234,8 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     rows : RowReader
     text : str, optional
         The column that holds the text, or several with commas between them; guessed by default.
+    data : Corpus, optional
+        Labelled documents whose columns of text are to be read; "text" if theirs have no names.
 
     Raises
     ------
@@ -237,6 +243,8 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
         text.
     """
     head = peek(rows)
+    if data is not None and rows.has_names:
+        text = _find_columns_of(data, rows.name, column_names(head))
     columns = find_text_columns(rows.name, head, text, layout=rows.layout)
     texts: list[str] = []
     items: list[SourceRow] = []
@@ -254,3 +262,16 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     candidates = known_text_columns(column_names(head), ())
     note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
     return UnlabelledTexts(texts, items, n_skipped, note)
+
+
+def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that the texts of a corpus have; DataError if one isn't there."""
+    text = ("text",) if data.layout is None else data.layout.text
+    missing = next((column for column in text if column not in columns), None)
+    if columns and missing is not None:
+        source = "" if data.layout is None else f", which {data.name} has texts in"
+        raise DataError(
+            f"{name} has no column {short_repr(missing)}{source}; there are "
+            f"{format_list(columns)}; rename the column of the texts."
+        )
+    return text

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.html import render_sentence, template_environment
 from slugline.base.words import all_of, counted, have, percent
-from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
 from slugline.errors import DataError
-from slugline.learning.encoder.encoder import AUTO, get_encoder
 from slugline.model.fitted import Fitted
 from slugline.text.table_columns import odd_cells, odd_cells_note
 
@@ -24,11 +22,16 @@ _LEAK = 0.01
 
 
 def topic_warnings(
-    counts: Mapping[str, int], described: Iterable[str] = (), *, multilabel: bool = False
+    counts: Mapping[str, int],
+    described: Iterable[str] = (),
+    *,
+    multilabel: bool = False,
+    has_encoder: bool = False,
 ) -> list[str]:
     """Return warnings about the number of documents of each topic, the most frequent first.
 
-    `described` are topics that have a description, and perhaps no document.
+    `described` are topics that have a description, and perhaps no document. With an encoder, a few
+    documents are enough.
     """
     n_documents = sum(counts.values())
     described = {str(topic) for topic in described}
@@ -37,7 +40,7 @@ def topic_warnings(
         return [_warning("one_topic", n=n_documents, topic=only)]
     spelled = name_warnings(counts, described)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
-    if not few:
+    if not few or has_encoder:
         return spelled
     rarest = [f"{topic} ({counts[topic]})" for topic in few[-5:][::-1]]
     values = {"few": few, "rarest": rarest, "n_topics": len(counts), "fewest": FEW_DOCUMENTS}
@@ -73,17 +76,6 @@ def known_document_warnings(
     if train.digest() != fitted.data_digest:
         return []
     return [_warning("known_documents", n_known=len(train), n=len(corpus))]
-
-
-def encoder_warnings(
-    classifier: TopicClassifier, unlabelled: Sequence[str] | None = None
-) -> list[str]:
-    """Return a warning if a fitted classifier lacks the encoder, or texts, that it was to use."""
-    if classifier.encoder == AUTO and unlabelled and classifier.fitted_.encoder is None:
-        return ["no encoder was chosen, so `X_unlabelled` counts for nothing."]
-    if classifier.encoder in (None, AUTO) or classifier.fitted_.encoder is not None:
-        return []
-    return [get_encoder(classifier.encoder).omission_warning]
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:

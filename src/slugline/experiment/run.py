@@ -17,6 +17,7 @@ from slugline.base.progress import Progress, check_progress
 from slugline.base.words import TitledRows, all_of, counted, have, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import check_texts
 from slugline.corpus.topic_sets import sets_with_parents
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, EncoderWarning, OptionError
@@ -27,6 +28,7 @@ from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment import concerns
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
+from slugline.model.dense import encoder_warnings
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
 from slugline.model.settings import draw_seed
@@ -430,27 +432,31 @@ def run_experiment(
         train, test = train.split(chosen_fraction, seed)
     check_validation(classifier, train, validation)
     counts = train.topic_counts()
-    warnings = concerns.topic_warnings(
-        counts, classifier.descriptions or (), multilabel=train.multilabel
-    )
     if test is not None:
         check_some_known([*counts], test)
-        warnings += concerns.leak_warnings(train, test)
     if unlabelled is not None:
         tested = set() if test is None else {*test.texts}
-        unlabelled = [text for text in unlabelled if text not in tested]
+        more = check_texts(unlabelled, "unlabelled")
+        unlabelled = [text for text in more if text not in tested]
     seconds = timed_fit(
-        *(classifier, train, validation, progress),
-        sample_weight=sample_weight,
-        unlabelled=unlabelled,
+        classifier, train, validation, progress, sample_weight=sample_weight, unlabelled=unlabelled
     )
     fitted = classifier.fitted_
+    warnings = concerns.topic_warnings(
+        counts,
+        classifier.descriptions or (),
+        multilabel=train.multilabel,
+        has_encoder=fitted.encoder is not None,
+    )
+    if test is not None:
+        warnings += concerns.leak_warnings(train, test)
+    warnings += encoder_warnings(fitted, classifier.encoder, has_unlabelled=unlabelled is not None)
     experiment = Experiment(
         fitted=fitted,
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        warnings=(*warnings, *concerns.encoder_warnings(classifier, unlabelled)),
+        warnings=tuple(warnings),
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,

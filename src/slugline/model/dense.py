@@ -16,7 +16,7 @@ from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, OptionError
-from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
@@ -25,6 +25,7 @@ from slugline.model.settings import FitSettings
 if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.fit import Names, UnlabelledRows
+    from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
 #: Numbers of documents, and their probabilities by models that did not learn from them.
@@ -67,12 +68,12 @@ def add_encoder(
         head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
     else:
         names, named = _encode_names(encoder, topics, labels, settings, context.progress)
-        no_labels = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
+        unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
         head, scores = fit_encoder_head(
             *(rows, y, len(texts), context, learner.left_out_),
             names=named,
             widths=[part.width or 0 for part in encoder.parts],
-            unlabelled=no_labels,
+            unlabelled=unlabelled_rows,
         )
     if head is None:
         return None, linear_heldout(learner)
@@ -121,8 +122,8 @@ def check_unlabelled(
         return []
     if settings.encoder is None:
         raise OptionError(
-            "`X_unlabelled` needs an encoder, as words alone may get worse by texts without "
-            "labels; give one as well, such as `encoder=use`, or leave it out."
+            "`X_unlabelled` needs an encoder: unlabelled texts can make a model of words alone "
+            'worse; pass `encoder="use"`, or leave `X_unlabelled` out.'
         )
     if not isinstance(labels, np.ndarray):
         raise OptionError(
@@ -134,11 +135,12 @@ def check_unlabelled(
             "label a few texts of them, or leave it out."
         )
     labelled = {*texts}
-    distinct = dict.fromkeys(check_texts(X))
+    distinct = dict.fromkeys(check_texts(X, "X_unlabelled"))
     used = [text for text in distinct if text.strip() and text not in labelled]
     if not used:
         raise DataError(
-            "`X_unlabelled` has no text that isn't empty or labelled already; leave it out."
+            "`X_unlabelled` adds nothing: each of its texts is empty, or also a training or test "
+            "document; leave it out."
         )
     rows = np.unique(np.linspace(0, len(used) - 1, MAX_UNLABELLED).astype(np.intp))
     return [used[row] for row in rows.tolist()]
@@ -202,6 +204,19 @@ def with_chosen_encoder(
     context.progress.note(str(choice))
     encoder = None if choice.name == WORDS else get_encoder(choice.name)
     return replace(settings, encoder=encoder), choice
+
+
+def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> list[str]:
+    """Return warnings if a model lacks the encoder, or unlabelled texts, that it was to use."""
+    choice = fitted.encoder_choice
+    if fitted.encoder is not None or encoder is None:
+        return []
+    if choice is None:
+        return [get_encoder(encoder).omission_warning]
+    is_missing = {*BUILT_IN} <= {*choice.missing}
+    missing = 'there is no encoder to choose; type: pip install "slugline[encoder]"'
+    ignored = "no encoder was chosen, so `X_unlabelled` was ignored."
+    return [missing] * is_missing + [ignored] * has_unlabelled
 
 
 def encode_all(

@@ -230,7 +230,7 @@ def fit(
     topics, labels = _encode(y, names, settings)
     progress = check_progress(progress)
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
-    without_labels = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings)
+    more = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings)
     if not texts and isinstance(settings.encoder, CheckedEncoder):
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = (
@@ -259,7 +259,7 @@ def fit(
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     settings, choice = with_chosen_encoder(texts, labels, learner, context, settings)
-    unlabelled = UnlabelledScores.from_learner(without_labels, features, learner)
+    unlabelled = UnlabelledScores.from_learner(more, features, learner)
     dense, heldout = add_encoder(texts, labels, topics, learner, context, settings, unlabelled)
     all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):

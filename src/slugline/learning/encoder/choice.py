@@ -75,9 +75,10 @@ def choose_encoder(
 ) -> EncoderChoice:
     """Return the first of words alone and the named encoders that is about as good as the best.
 
-    That is: whose log loss is within one standard error of the lowest. Names are in the order of
-    the time that they take. Words have learned from all documents, and encoders learn from a sample
-    only, so that they add rather more than is measured.
+    That is: whose log loss is the lowest so far, and exceeds the lowest of all by at most one
+    standard error of the difference. Names are in the order of the time that they take. Words have
+    learned from all documents, and encoders learn from a sample only, so that they add rather more
+    than is measured.
 
     Parameters
     ----------
@@ -110,8 +111,15 @@ def choose_encoder(
             proba = head.calibration.proba(sums)
             judgements.append(_Judgement.from_proba(encoder.name, proba, sample))
     trials = tuple(judgement.trial() for judgement in judgements)
-    best = judgements[int(np.argmin([trial.log_loss for trial in trials]))]
-    chosen = next(judgement.name for judgement in judgements if judgement.is_close_to(best))
+    losses = [trial.log_loss for trial in trials]
+    best = judgements[int(np.argmin(losses))]
+    chosen = next(
+        judgement.name
+        for judgement, loss, lowest in zip(
+            judgements, losses, np.minimum.accumulate(losses), strict=True
+        )
+        if loss <= lowest and judgement.is_close_to(best)
+    )
     return EncoderChoice(chosen, trials, missing, len(rows))
 
 
@@ -158,6 +166,6 @@ class _Judgement(NamedTuple):
         return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))
 
     def is_close_to(self, best: _Judgement) -> bool:
-        """Whether the mean loss is within one standard error of the best one."""
+        """Whether the mean loss exceeds the best one by at most the difference's standard error."""
         more = (self.losses - best.losses).astype(np.float64)
         return bool(more.mean() <= more.std() / np.sqrt(len(more)))

@@ -68,11 +68,18 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     if isinstance(encoder, CheckedEncoder):
         return encoder
     if isinstance(encoder, str) and encoder in NAMES:
-        parts = [CheckedEncoder(BUILT_IN[name]()) for name in encoder.split(",")]
+        parts, missing = [], []
+        for name in encoder.split(","):
+            try:
+                parts.append(CheckedEncoder(BUILT_IN[name]()))
+            except EncoderError as error:
+                missing.append(str(error))
+        if missing:
+            raise EncoderError("; ".join(missing))
         return parts[0] if len(parts) == 1 else CheckedEncoder(JoinedEncoder(parts))
     # A class has `encode` as well, but no weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
-        names = ", ".join(map(repr, NAMES))
+        names = ", ".join(map(repr, (*NAMES, AUTO)))
         wanted = f"{names}, or an object whose `encode` turns a list of texts into an array"
         raise option_error("encoder", encoder, wanted)
     return CheckedEncoder(encoder)
