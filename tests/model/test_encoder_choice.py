@@ -101,7 +101,7 @@ def test_one_that_is_worse_than_a_faster_one_is_not_chosen(
     }
 
     def judgement(name: str, *_: Any) -> choice._Judgement:
-        return choice._Judgement(name, np.ones(4, dtype=bool), np.float32(losses[name]))
+        return choice._Judgement(name, np.ones(4, dtype=bool), np.array(losses[name], np.float32))
 
     monkeypatch.setattr(choice._Judgement, "from_proba", judgement)
     found = fit().fitted_.encoder_choice
