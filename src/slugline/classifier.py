@@ -276,9 +276,8 @@ class TopicClassifier(TextEstimator):
         X_unlabelled : as `X`, optional
             Unlabelled texts for self-training: each counts a little for the topic predicted for it.
             Only with an encoder, and one topic for each text. Empty texts, copies, and texts that
-            are in `X` are left out. At most 5,000, evenly spaced, are used. If there are as many as
-            texts in `X`, scikit-learn's `cross_val_score(params=...)` takes only those of each
-            fold's training rows.
+            are in `X` are left out. At most 5,000, evenly spaced, are used. If as many as `X`,
+            scikit-learn's `cross_val_score(params=...)` splits them into folds like `X`.
         progress : Progress, optional
             See `slugline.base.progress`.
 
@@ -315,9 +314,8 @@ class TopicClassifier(TextEstimator):
             X_unlabelled=unlabelled,
             progress=progress,
         )
-        for message in encoder_warnings(
-            fitted, settings.encoder, has_unlabelled=unlabelled is not None
-        ):
+        has_unlabelled = unlabelled is not None
+        for message in encoder_warnings(fitted, settings.encoder, has_unlabelled=has_unlabelled):
             warnings.warn(message, errors.EncoderWarning, stacklevel=2)
         return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
