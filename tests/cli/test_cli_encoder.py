@@ -54,7 +54,7 @@ def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) ->
     assert result.code == 0
     assert re.search(r"\nencoder +[01]\.\d\d  share of the scores' spread, from use\n", result.out)
     assert "encoding 36 texts with use\n" in result.err
-    assert "few documents" not in result.err
+    assert "training documents" not in result.err
 
 
 def test_texts_without_topics_are_counted_and_those_of_the_test_left_out(
@@ -65,7 +65,7 @@ def test_texts_without_topics_are_counted_and_those_of_the_test_left_out(
     options = ("--encoder", "use", "--unlabelled", "more.txt")
     result = run("train", few_csv, *options, "-o", "a.slug")
     assert result.code == 0
-    assert "\nunlabelled      45  texts without topics, learned from as well\n" in result.out
+    assert "\nunlabelled      45  unlabelled texts used\n" in result.out
     assert "encoding 45 texts with use\n" in result.err
     assert "It learned from 45 texts without labels as well." in run("info", "a.slug").out
     assert "It learned from 45 texts without labels as well." in Path("a.html").read_text()

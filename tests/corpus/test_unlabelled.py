@@ -105,3 +105,10 @@ def test_without_a_text_there_is_an_error(tmp_path: Path, content: str, message:
     with pytest.raises(DataError) as caught:
         read(tmp_path / "a.csv", content)
     assert str(caught.value) == f"{tmp_path / 'a.csv'} {message}"
+
+
+def test_of_one_column_a_quoted_empty_cell_is_a_row(tmp_path: Path) -> None:
+    texts = read(tmp_path / "a.csv", 'text\nwheat\n""\n\nrye\n')
+    assert texts.texts == ["wheat", "rye"]
+    assert texts.n_skipped == 1
+    assert read(tmp_path / "b.csv", 'text,id\nwheat,1\n""\n').n_skipped == 0

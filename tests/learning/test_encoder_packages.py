@@ -46,6 +46,12 @@ def install(package: Package, folder: Path, version: str) -> None:
     (info / "METADATA").write_text(f"Name: {package.name}\nVersion: {version}\n")
 
 
+def test_all_missing_packages_are_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(EncoderError, match=f"the encoder {name} needs the package "):
+        get_encoder("use,e5")
+
+
 def test_a_missing_package_names_the_command_to_type(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -460,6 +460,12 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
         (["wheat", "zinc"], ["a", 1], "topics are words and numbers, such as 'a' and 1"),
         (
             ["wheat", "zinc"],
+            ["a", -1],
+            "topics are words and numbers, such as 'a' and -1; make them all words or all numbers. "
+            "Pass texts without labels as `X_unlabelled`.",
+        ),
+        (
+            ["wheat", "zinc"],
             [0.5, 1.5],
             "`y` has 0.5 in row 0, counted from 0; topics are words or whole numbers.",
         ),
@@ -476,7 +482,10 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
             "out.",
         ),
     ],
-    ids=["string", "None", "lengths", "none", "no words", "mixed", "floats", "no topic", "NaN"],
+    ids=[
+        *("string", "None", "lengths", "none", "no words", "mixed", "unlabelled", "floats"),
+        *("no topic", "NaN"),
+    ],
 )
 def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:

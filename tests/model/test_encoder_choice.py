@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, EncoderWarning, OptionError
 from slugline.learning.encoder import choice, encoder
 from stand_ins import Meanings, Nameless
@@ -109,6 +109,14 @@ def test_one_that_is_worse_than_a_faster_one_is_not_chosen(
     assert found.name == "use,e5"
 
 
+def test_a_card_names_both(install: Install, tmp_path: Path) -> None:
+    install(Knowing("use"), Knowing("e5"))
+    TopicClassifier(encoder="use,e5").fit(WORDS, NAMES).save(tmp_path / "a.slug")
+    card = load(tmp_path / "a.slug").card_
+    assert "It needs the sentence encoders use and e5, from which " in card
+    assert "the languages of use and e5 only" in card
+
+
 def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Install) -> None:
     install(Useless(), None)
     texts = [f"{name} {word}" for name, word in zip(NAMES, WORDS, strict=True)]
@@ -130,6 +138,9 @@ def test_where_none_is_installed_that_is_said(install: Install) -> None:
         found = fit().fitted_.encoder_choice
     assert found is not None
     assert found.missing == ("use", "e5")
+    with pytest.warns(EncoderWarning) as warned:
+        TopicClassifier(encoder="auto").fit(WORDS, NAMES, X_unlabelled=["more"])
+    assert str(warned[-1].message) == "no encoder was chosen, so `X_unlabelled` was ignored."
     assert [trial.name for trial in found.trials] == [choice.WORDS]
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import slugline
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.model import dense
@@ -77,7 +80,10 @@ def test_held_out_predictions_are_those_without_them() -> None:
 
 def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "MAX_UNLABELLED", 5)
+    notes: list[str] = []
+    monkeypatch.setattr(SilentProgress, "note", lambda _, message: notes.append(message))
     classifier = fit(UNLABELLED)
+    assert "of 24 unlabelled texts, 5 are used" in notes
     assert n_used(classifier) == 5
     sample = [UNLABELLED[row] for row in (0, 5, 11, 17, 23)]
     np.testing.assert_array_equal(
@@ -144,3 +150,33 @@ def test_what_cannot_be_learned_is_refused(
     with pytest.raises(error) as raised:
         classifier.fit(X, y, X_unlabelled=unlabelled)
     assert str(raised.value) == message
+
+
+def train(unlabelled: Any) -> int:
+    data = pd.DataFrame({"words": TEXTS, "about": TOPICS})
+    classifier = TopicClassifier(encoder=Meanings(MEANINGS, 8))
+    options: Any = {"text": "words", "topic": "about", "test_fraction": None}
+    slugline.train(data, classifier=classifier, unlabelled=unlabelled, **options)
+    return n_used(classifier)
+
+
+def test_train_reads_files_and_frames(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"title": "x", "words": UNLABELLED})
+    path = tmp_path / "more.csv"
+    frame.to_csv(path, index=False)
+    corpus = slugline.Corpus(UNLABELLED, ["x"] * len(UNLABELLED))
+    for unlabelled in (UNLABELLED, iter(UNLABELLED), corpus, frame, path, str(path)):
+        assert train(unlabelled) == len(UNLABELLED)
+    path.write_text("a,b\n1,rye\n")
+    with pytest.raises(
+        DataError, match=r"more\.csv has no column 'words', which the DataFrame has"
+    ):
+        train(path)
+    with pytest.raises(DataError, match=r"^rye doesn't exist; check the path\.$"):
+        train("rye")
+
+
+@pytest.mark.parametrize("unlabelled", [5, {"a": 1}, [{"text": "a"}]], ids=["5", "dict", "rows"])
+def test_train_names_its_own_parameter(unlabelled: Any) -> None:
+    with pytest.raises(DataError, match=r"^`unlabelled`"):
+        train(unlabelled)

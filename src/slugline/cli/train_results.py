@@ -198,7 +198,7 @@ def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
         said = f"share of texts that need {encoder}; words alone answer the others"
         yield "encoded", f"{dense.cascade.encoded_share:.2f}", said
     if dense.n_unlabelled:
-        yield "unlabelled", f"{dense.n_unlabelled:,}", "texts without topics, learned from as well"
+        yield "unlabelled", f"{dense.n_unlabelled:,}", "unlabelled texts used"
 
 
 def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:

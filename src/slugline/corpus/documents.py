@@ -54,9 +54,12 @@ class Topics:
         if len({isinstance(topic, str) for topic in distinct}) > 1:
             word = next(topic for topic in distinct if isinstance(topic, str))
             number = next(topic for topic in distinct if not isinstance(topic, str))
+            advice = "make them all words or all numbers."
+            if -1 in distinct:  # scikit-learn's mark of texts without labels
+                advice += " Pass texts without labels as `X_unlabelled`."
             raise DataError(
                 f"topics are words and numbers, such as {short_repr(word)} and "
-                f"{short_repr(number)}; make them all words or all numbers."
+                f"{short_repr(number)}; {advice}"
             )
         return cls(sorted(distinct))
 

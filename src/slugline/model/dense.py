@@ -112,7 +112,12 @@ class UnlabelledScores(NamedTuple):
 
 
 def check_unlabelled(
-    X: Iterable[str] | None, texts: Sequence[str], labels: Any, n_topics: int, settings: FitSettings
+    X: Iterable[str] | None,
+    texts: Sequence[str],
+    labels: Any,
+    n_topics: int,
+    settings: FitSettings,
+    progress: Progress,
 ) -> list[str]:
     """Return the distinct texts without labels that aren't among `texts`; evenly spaced, if many.
 
@@ -142,6 +147,8 @@ def check_unlabelled(
             "`X_unlabelled` adds nothing: each of its texts is empty, or also a training or test "
             "document; leave it out."
         )
+    if len(used) > MAX_UNLABELLED:
+        progress.note(f"of {len(used):,} unlabelled texts, {MAX_UNLABELLED:,} are used")
     rows = np.unique(np.linspace(0, len(used) - 1, MAX_UNLABELLED).astype(np.intp))
     return [used[row] for row in rows.tolist()]
 

@@ -230,7 +230,7 @@ def fit(
     topics, labels = _encode(y, names, settings)
     progress = check_progress(progress)
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
-    more = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings)
+    more = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings, progress)
     if not texts and isinstance(settings.encoder, CheckedEncoder):
         return _fit_descriptions(settings.encoder, topics, settings, progress)
     validation = (
