@@ -381,3 +381,17 @@ def test_warnings_of_the_library_look_like_others(
     assert result.code == 0
     assert re.search(r"^warning: the cache .* can't be used: ", result.err, re.MULTILINE)
     assert "RuntimeWarning" not in result.err
+
+
+def test_few_documents_are_enough_for_an_encoder(run: Run, few_csv: Path) -> None:
+    command = ("train", few_csv, "-q", "--test-fraction", 0.5, "-o", "a.slug")
+    assert "fewer than 10 training documents" in run(*command).err
+    assert "fewer than 10" not in run(*command, "--encoder", "use").err
+
+
+def test_a_format_holds_for_texts_without_topics_as_well(run: Run, few_csv: Path) -> None:
+    Path("more.data").write_text("text\nrye today\n")
+    command = ("train", few_csv, "--encoder", "use", "--unlabelled", "more.data", "-o", "a.slug")
+    result = run(*command, "--format", "csv")
+    assert result.code == 0
+    assert "\nunlabelled       1  " in result.out
