@@ -218,7 +218,10 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
     with explain_interrupt(lambda: _interrupted(task.classifier)), show_progress() as progress:
         if task.corrections is None:
             experiment = run_experiment(
-                *(task.classifier, parts["train"], parts.get("validation"), parts.get("test")),
+                task.classifier,
+                parts["train"],
+                parts.get("validation"),
+                parts.get("test"),
                 test_fraction=task.test_fraction,
                 unlabelled=task.unlabelled,
                 progress=progress,

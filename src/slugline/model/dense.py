@@ -45,7 +45,7 @@ def add_encoder(
     learner: Learner,
     context: FitContext,
     settings: FitSettings,
-    unlabelled: UnlabelledScores,
+    unlabelled: UnlabelledScores | None,
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
     """Return the encoder's head beside a linear learner, and held-out probabilities of the sum.
 
@@ -70,14 +70,18 @@ def add_encoder(
         names, named = _encode_names(encoder, topics, labels, settings, context.progress)
         unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
         head, scores = fit_encoder_head(
-            *(rows, y, len(texts), context, learner.left_out_),
+            rows,
+            y,
+            len(texts),
+            context,
+            learner.left_out_,
             names=named,
             widths=[part.width or 0 for part in encoder.parts],
             unlabelled=unlabelled_rows,
         )
     if head is None:
         return None, linear_heldout(learner)
-    dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts))
+    dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts) if unlabelled else 0)
     if scores is None:
         return dense, None
     # Of one topic, an encoder has learned from other copies of a text; words leave out all of them.
@@ -104,10 +108,10 @@ class UnlabelledScores(NamedTuple):
     @classmethod
     def from_learner(
         cls, texts: Sequence[str], features: Features, learner: Any
-    ) -> UnlabelledScores:
-        """Return the scores of texts by a learner that has learned."""
+    ) -> UnlabelledScores | None:
+        """Return the scores of texts by a learner that has learned; None without texts."""
         if not texts:
-            return cls([], np.zeros((0, 0), dtype=np.float32))
+            return None
         return cls(texts, learner.decision_function(features.transform(texts)))
 
 
@@ -155,7 +159,7 @@ def check_unlabelled(
 
 def _encode_unlabelled(
     encoder: CheckedEncoder,
-    unlabelled: UnlabelledScores,
+    unlabelled: UnlabelledScores | None,
     judged: Any,
     context: FitContext,
     settings: FitSettings,
@@ -167,7 +171,7 @@ def _encode_unlabelled(
     from slugline.learning.encoder.fit import UnlabelledRows
     from slugline.learning.encoder.rows import encode
 
-    if not unlabelled.texts:
+    if unlabelled is None:
         return None
     if len(np.unique(judged)) < 2:
         raise DataError(

@@ -307,7 +307,7 @@ class UnlabelledRows(NamedTuple):
     """The encoder's rows of texts without labels, and their scores by words."""
 
     rows: F32
-    words: F32
+    sparse_scores: F32
 
 
 def fit_encoder_head(
@@ -352,8 +352,13 @@ def fit_encoder_head(
     costs = None if weight is None else weight[judged]
     # Documents come first and all are used, so that their numbers stay.
     task = _Task(
-        *(rows[used], number[y[used]], len(known_topics), None if weight is None else weight[used]),
-        *(judged, words[:, known_topics], costs),
+        rows=rows[used],
+        y=number[y[used]],
+        n_topics=len(known_topics),
+        weight=None if weight is None else weight[used],
+        judged=judged,
+        words=words[:, known_topics],
+        costs=costs,
     )
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
@@ -453,35 +458,37 @@ class _Task:
         return self.fit(sample.best_fit(scales).scale)
 
     def self_train(self, fit: _TaskFit, unlabelled: UnlabelledRows) -> _TaskFit:
-        """Return the fit with weights that rows without labels count for, with their best topics.
+        """Refit with unlabelled rows, weighted by the squared probability of their predicted topic.
 
-        Their topics are predicted in rounds; their weights grow with the square of the probability.
-        Scores of them keep their spread, so that factors and calibration suit the new weights, too.
+        Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
+        factors and calibration suit the new weights, too.
 
         References
         ----------
         Yarowsky (1995), Unsupervised word sense disambiguation rivaling supervised methods. Lee
         (2013), Pseudo-label.
         """
-        usual = np.ones(len(self.y), dtype=np.float32) if self.weight is None else self.weight
-        most = _PSEUDO_WEIGHT * usual[usual > 0].mean()
+        labelled = np.ones(len(self.y), dtype=np.float32) if self.weight is None else self.weight
+        max_weight = _PSEUDO_WEIGHT * labelled[labelled > 0].mean()
         penalties: Sequence[float] = PENALTIES
         rows = np.concatenate([self.rows, unlabelled.rows]) * fit.scale
-        by_words = np.float32(fit.fusion.sparse_factor) * unlabelled.words
+        by_words = np.float32(fit.fusion.sparse_factor) * unlabelled.sparse_scores
         weights, biases = fit.weights, fit.biases
         scores = _centre(unlabelled.rows @ weights + biases)
-        usual_spread = spread(scores)
+        first_spread = spread(scores)
         for _ in range(_N_ROUNDS):
             sums = by_words + np.float32(fit.fusion.dense_factor) * scores
             proba = fit.fusion.calibration.proba(sums)
-            costs = np.concatenate([usual, most * proba.max(axis=1) ** 2])
-            y = np.concatenate([self.y, proba.argmax(axis=1)])
-            dense = fit_dense_head(rows, y, self.n_topics, costs, penalties=penalties)
+            sample_weight = np.concatenate([labelled, max_weight * proba.max(axis=1) ** 2])
+            pseudo_labels = np.concatenate([self.y, proba.argmax(axis=1)])
+            dense = fit_dense_head(
+                rows, pseudo_labels, self.n_topics, sample_weight, penalties=penalties
+            )
             penalties = (dense.penalty,)
             weights, biases = dense.weights * fit.scale[:, np.newaxis], dense.biases
             scores = _centre(unlabelled.rows @ weights + biases)
-            stretch = np.float32(usual_spread / (spread(scores) or 1.0))
-            weights, biases, scores = stretch * weights, stretch * biases, stretch * scores
+            scale = np.float32(first_spread / (spread(scores) or 1.0))
+            weights, biases, scores = scale * weights, scale * biases, scale * scores
         return fit._replace(weights=weights, biases=biases)
 
 

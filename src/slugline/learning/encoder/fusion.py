@@ -11,12 +11,12 @@ from slugline.base.arrays import F32, F64, I64
 from slugline.learning.calibration import Calibration, fit_calibration
 
 # The largest factor on scores whose standard deviation is 1.
-_MOST = 50.0
+_MAX_FACTOR = 50.0
 # More rows hardly change the factors; with thousands of topics, fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
 # An inverse temperature is lowered in steps of a fifth, as long as the loss grows by less than a
 # tenth of the uniform weight: by what can't be known anyway.
-_GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
+_STEP, _TOLERANCE, _MIN_INVERSE_TEMPERATURE = 0.8, 0.1, 1e-3
 # The inverse temperature is lower by the share of so many more rows: what suited training splits of
 # many kinds best, with five and ten rows a topic.
 _OPTIMISM = 6
@@ -59,12 +59,14 @@ def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = Non
     # After so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
     fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
-    sharpness = _lower_inverse_temperature(summed, y, sample_weight, fitted)
+    inverse_temperature = _lower_inverse_temperature(summed, y, sample_weight, fitted)
     # Few rows by which penalties and factors were chosen look better than others.
-    sharpness *= len(y) / (len(y) + _OPTIMISM)
+    inverse_temperature *= len(y) / (len(y) + _OPTIMISM)
     share = spreads[1] / (sum(spreads) or 1.0)
     calibration = fitted._replace(inverse_temperature=1.0)
-    return ScoreFusion(sharpness * factors[0], sharpness * factors[1], calibration, share)
+    return ScoreFusion(
+        inverse_temperature * factors[0], inverse_temperature * factors[1], calibration, share
+    )
 
 
 def _lower_inverse_temperature(
@@ -75,16 +77,19 @@ def _lower_inverse_temperature(
     Few rows that the scores separate perfectly would want it to be infinite.
     """
 
-    def loss(sharpness: float) -> float:
-        proba = calibration._replace(inverse_temperature=sharpness).proba(scores)
+    def loss(inverse_temperature: float) -> float:
+        proba = calibration._replace(inverse_temperature=inverse_temperature).proba(scores)
         right = proba[np.arange(len(y)), y].astype(np.float64)
         return -float(np.average(np.log(right), weights=sample_weight))
 
-    sharpness = calibration.inverse_temperature
-    most = loss(sharpness) + _LITTLE * calibration.uniform_weight
-    while sharpness > _LEAST and loss(sharpness * _GENTLER) <= most:
-        sharpness *= _GENTLER
-    return sharpness
+    inverse_temperature = calibration.inverse_temperature
+    max_loss = loss(inverse_temperature) + _TOLERANCE * calibration.uniform_weight
+    while (
+        inverse_temperature > _MIN_INVERSE_TEMPERATURE
+        and loss(inverse_temperature * _STEP) <= max_loss
+    ):
+        inverse_temperature *= _STEP
+    return inverse_temperature
 
 
 def spread(scores: F32 | F64) -> float:
@@ -123,7 +128,7 @@ def fit_score_factors(
     used = [part[rows].astype(np.float64) for part in scores]
     spreads = np.array([spread(part) or 1.0 for part in used])
     scaled = np.stack([part / size for part, size in zip(used, spreads, strict=True)])
-    factors = _Loss(scaled, y[rows], costs / costs.sum()).cautious()
+    factors = _Loss(scaled, y[rows], costs / costs.sum()).one_standard_error_factors()
     return [float(factor) for factor in factors / spreads]
 
 
@@ -135,7 +140,7 @@ class _Loss:
         self._rows = np.arange(len(y))
         self._own = scores[:, self._rows, y]
 
-    def cautious(self) -> F64:
+    def one_standard_error_factors(self) -> F64:
         """Return the factors nearest to a single model's that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
@@ -159,8 +164,10 @@ class _Loss:
     def _lowest(self, wanted: F64) -> F64:
         from scipy.optimize import minimize
 
-        bounds = [(0, _MOST * is_wanted) for is_wanted in wanted]
-        return minimize(self._slope, wanted, jac=True, method="L-BFGS-B", bounds=bounds).x
+        bounds = [(0, _MAX_FACTOR * is_wanted) for is_wanted in wanted]
+        return minimize(
+            self._loss_and_gradient, wanted, jac=True, method="L-BFGS-B", bounds=bounds
+        ).x
 
     def _log_proba(self, factors: F64) -> F64:
         from scipy.special import log_softmax  # in double precision, unlike ours
@@ -170,7 +177,7 @@ class _Loss:
     def _losses(self, factors: F64) -> F64:
         return -self._log_proba(factors)[self._rows, self._y]
 
-    def _slope(self, factors: F64) -> tuple[float, F64]:
+    def _loss_and_gradient(self, factors: F64) -> tuple[float, F64]:
         """Return the mean loss, and its gradient by the factors."""
         log_proba = self._log_proba(factors)
         expected = (self._scores * np.exp(log_proba)).sum(axis=2)

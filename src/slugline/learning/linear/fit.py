@@ -198,7 +198,7 @@ def fit_linear(
 
 
 def _fit_and_calibrate(problem: LinearProblem, passes: int | None, clean: bool) -> FittedLinear:
-    rows = problem.rows
+    rows = problem.counted_rows
     training, clean_rows = _Training.from_problem(problem, rows, passes), rows
     if clean and not problem.labels.multilabel:
         clean_rows = _without_doubtful(training, rows)
@@ -288,18 +288,18 @@ class LinearProblem:
     @cached_property
     def is_small(self) -> bool:
         """Whether rows are so few that weights are those at the minimum."""
-        return not self.labels.multilabel and self.are_few(self.rows)
+        return not self.labels.multilabel and self.are_few(self.counted_rows)
 
     @cached_property
-    def rows(self) -> Index:
+    def counted_rows(self) -> Index:
         """Rows that count."""
         return np.flatnonzero(self.costs > 0)
 
     @cached_property
     def relevance_power(self) -> int:
         """The power of relevance that the rates of terms follow."""
-        n_topics = int(np.count_nonzero(self.totals(self.rows)))
-        return steps.relevance_power(len(self.rows), n_topics, self.labels.multilabel)
+        n_topics = int(np.count_nonzero(self.totals(self.counted_rows)))
+        return steps.relevance_power(len(self.counted_rows), n_topics, self.labels.multilabel)
 
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
