@@ -366,7 +366,7 @@ def test_texts_without_topics_are_read_like_data(run: Run, few_csv: Path) -> Non
     result = run("train", few_csv, "--encoder", "use", *files, "-q")
     assert result.code == 1
     assert result.err.endswith(
-        "b.csv has no column 'text', which few.csv has texts in; there are 'foo', 'bar'; "
+        "b.csv has no column 'text', a text column of few.csv; there are 'foo', 'bar'; "
         "rename the column of the texts.\n"
     )
 

@@ -169,7 +169,7 @@ def test_train_reads_files_and_frames(tmp_path: Path) -> None:
         assert train(unlabelled) == len(UNLABELLED)
     path.write_text("a,b\n1,rye\n")
     with pytest.raises(
-        DataError, match=r"more\.csv has no column 'words', which the DataFrame has"
+        DataError, match=r"more\.csv has no column 'words', a text column of the DataFrame"
     ):
         train(path)
     with pytest.raises(DataError, match=r"^rye doesn't exist; check the path\.$"):

@@ -269,7 +269,7 @@ def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[s
     text = ("text",) if data.layout is None else data.layout.text
     missing = next((column for column in text if column not in columns), None)
     if columns and missing is not None:
-        source = "" if data.layout is None else f", which {data.name} has texts in"
+        source = "" if data.layout is None else f", a text column of {data.name}"
         raise DataError(
             f"{name} has no column {short_repr(missing)}{source}; there are "
             f"{format_list(columns)}; rename the column of the texts."
