@@ -173,8 +173,14 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         )[1].texts
     ]
     return TrainingTask(
-        *(classifier, parts, unlabelled or None, test_fraction or None, quantize, max_bytes),
-        *(report, corrections),
+        classifier,
+        parts,
+        unlabelled or None,
+        test_fraction or None,
+        quantize,
+        max_bytes,
+        report,
+        corrections,
     )
 
 
@@ -230,7 +236,10 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             from slugline.cli.train_corrections import retrain
 
             retraining = retrain(
-                *(task.classifier, parts, task.corrections, request.reading),
+                task.classifier,
+                parts,
+                task.corrections,
+                request.reading,
                 test_fraction=task.test_fraction or TEST_FRACTION,
                 progress=progress,
             )
