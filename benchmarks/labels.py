@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils.extmath import randomized_svd
 
 from accuracy import CLASSIFIERS, LABELS
-from data import LANGUAGES, MORE_LANGUAGES, NAMES, expand, load, select
+from data import LANGUAGES, LISTS, MORE_LANGUAGES, expand, load, select
 from measure import map_processes, table
 from slugline import TopicClassifier
 from slugline.corpus.splits import hold_out, rank_within_topics
@@ -75,7 +76,7 @@ Means = dict[tuple[str, str, int], Mean]
 
 
 def few(
-    sets: Sequence[str] = NAMES,
+    sets: Sequence[str] = tuple(LISTS),
     classifiers: Sequence[str] = COMPARED,
     labels: Sequence[int] = LABELS_PER_TOPIC,
     draws: int = N_DRAWS,
@@ -103,6 +104,16 @@ def few(
     for n in labels:
         parts += [f"\n#### {n} labels per topic\n", _set_table(means, sets, classifiers, n)]
     return "\n".join(parts)
+
+
+def encoders(
+    sets: Sequence[str] = tuple(dict.fromkeys(itertools.chain(*GROUPS.values()))),
+    classifiers: Sequence[str] = ("default", "use", "e5", "use,e5"),
+    labels: Sequence[int] = (10,),
+    draws: int = 3,
+) -> str:
+    """Accuracy on test documents by each encoder, with ten labels per topic."""
+    return few(sets, classifiers, labels, draws)
 
 
 def unlabelled(
@@ -402,9 +413,10 @@ def _accuracy_table(curves: dict[Any, np.ndarray], name: str, strategies: Sequen
     return table(header, rows)
 
 
-BENCHMARKS = {"few": few, "unlabelled": unlabelled, "suggest": suggestions}
+BENCHMARKS = {"few": few, "encoders": encoders, "unlabelled": unlabelled, "suggest": suggestions}
 QUICK = {
     "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
+    "encoders": {"sets": ("sib200-en",), "classifiers": ("default", "use"), "draws": 1},
     "unlabelled": {"sets": ("sib200-en",), "labels": (5,), "draws": 1},
     "suggest": {
         "sets": ("trec",),
