@@ -105,7 +105,7 @@ def test_ctrl_c_within_an_encoder_is_no_error_of_it() -> None:
 @pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
 def test_what_is_no_encoder_is_refused(wrong: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', or an object whose"
+        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', an object whose"
     ):
         get_encoder(wrong)
 

@@ -79,8 +79,11 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
         return parts[0] if len(parts) == 1 else CheckedEncoder(JoinedEncoder(parts))
     # A class has `encode` as well, but no weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
-        names = ", ".join(map(repr, (*NAMES, AUTO)))
-        wanted = f"{names}, or an object whose `encode` turns a list of texts into an array"
+        names = ", ".join(map(repr, NAMES))
+        wanted = (
+            f"{names}, an object whose `encode` turns a list of texts into an array, or, "
+            f"for a fit, {AUTO!r}"
+        )
         raise option_error("encoder", encoder, wanted)
     return CheckedEncoder(encoder)
 
