@@ -258,7 +258,7 @@ def test_what_does_not_go_with_an_encoder(
 @pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
 def test_what_is_no_encoder_is_refused(encoder: Any) -> None:
     with pytest.raises(
-        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', 'auto', or an "
+        OptionError, match=r"^`encoder` is .*; give 'use', 'e5', 'use,e5', an object "
     ):
         fit(encoder)
 
