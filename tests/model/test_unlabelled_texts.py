@@ -16,6 +16,8 @@ from slugline.errors import DataError, OptionError
 from slugline.model import dense
 from stand_ins import Meanings
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 # Each topic has four meanings, and each meaning 16 made-up words, of which none occurs twice in the
 # labelled texts. Each of these has two meanings of its topic.
 rng = np.random.default_rng(0)
@@ -29,11 +31,6 @@ LABELLED = [
 ]
 TEXTS, TOPICS = zip(*LABELLED, strict=True)
 UNLABELLED = [f"more {WORDS[16 * row + number]} now" for row in range(8) for number in (13, 14, 15)]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
 
 def fit(X: Any, **options: Any) -> TopicClassifier:

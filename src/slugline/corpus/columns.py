@@ -319,7 +319,7 @@ def read_table(
     if isinstance(X, Frame):
         rows = [row for row in frame_rows(X) if isinstance(row, SourceRow)]
     elif isinstance(X, Mapping):
-        lengths = {name: len(cells) for name, cells in X.items()}
+        lengths = {column: len(cells) for column, cells in X.items()}
         if len({*lengths.values()}) > 1:
             raise DataError(f"`{name}` has columns of different lengths: {short_repr(lengths)}.")
         cells = zip(*X.values(), strict=True)
