@@ -43,6 +43,14 @@ def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
     assert {n: weights([BITS_4] * 500, n)["words"] for n in expected} == expected
     assert {n: weights([BITS_4] * 500, n)["bigrams"] for n in expected} == expected
     assert weights([BITS_4] * 501, 2)["words"] == 1.25
+    assert weights([BITS_6] * 501, 2)["words"] == 1.5
+
+
+def test_documents_before_others_are_many() -> None:
+    blocks = default_blocks("log-tf-idf", [BITS_4], 2, are_all=False)
+    assert blocks == default_blocks("log-tf-idf", [BITS_4] * 501, 2)
+    kinds = {block.kind for block in default_blocks("log-tf-idf", [BITS_6], are_all=False)}
+    assert kinds > RUN_LENGTHS.keys()
 
 
 def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:

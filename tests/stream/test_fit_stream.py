@@ -92,6 +92,18 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
     ]
 
 
+def test_few_documents_have_the_terms_and_weights_of_fit(news: News) -> None:
+    texts, topics = map(list, zip(*news, strict=True))
+    fitted, streamed = TopicClassifier(n_jobs=1).fit(texts, topics), learned(news)
+    assert streamed.features_.blocks == fitted.features_.blocks
+    assert len(streamed.features_.blocks) == 6
+    one, other = (
+        classifier.learner_.decision_function(classifier.features_.transform(texts))
+        for classifier in (fitted, streamed)
+    )
+    np.testing.assert_allclose(one, other, atol=0.03)
+
+
 @pytest.mark.parametrize("n_jobs", [2, 8])
 def test_any_number_of_threads_learns_the_same_bytes(news: News, n_jobs: int) -> None:
     assert learned_bytes(learned(news)) == learned_bytes(learned(news, n_jobs))

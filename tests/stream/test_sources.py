@@ -333,17 +333,29 @@ def test_documents_may_have_several_topics(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"]), ("text", [])])
     batches = [batch for part in DocumentSource(path).partitions() for batch in part.batches()]
     assert [topics for batch in batches for topics in batch.topics] == [("x", "y"), ()]
-    assert DocumentSource(path).topic_sample == [()]
 
 
-def test_the_first_batch_shows_whether_documents_have_several_topics() -> None:
-    several = DocumentSource([(["one"], [["x"]]), (["two"], [[]])])
-    assert several.topic_sample == [("x",)]
-    texts = [
-        text for part in several.partitions() for batch in part.batches() for text in batch.texts
-    ]
-    assert texts == ["one", "two"]
-    assert DocumentSource([(["one"], ["x"])]).topic_sample == ["x"]
+@pytest.mark.parametrize("kind", ["file", "files", "standard input", "batches"])
+def test_the_first_documents_stay_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    paths = [write_lines(tmp_path / f"{n}.jsonl", ROWS[100 * n : 100 * n + 100]) for n in range(3)]
+    texts, topics = map(list, zip(*ROWS[:300], strict=True))
+    data = b"".join(path.read_bytes() for path in paths)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    (tmp_path / "all.jsonl").write_bytes(data)
+    sources: dict[str, Any] = {
+        "file": tmp_path / "all.jsonl",
+        "files": paths,
+        "standard input": "-",
+        "batches": ((texts[n : n + 100], topics[n : n + 100]) for n in (0, 100, 200)),
+    }
+    source = DocumentSource(sources[kind])
+    for n_documents, n_first in ((120, 120), (0, 0), (1000, 300)):
+        first = source.first_documents(n_documents)
+        assert first == (texts[:n_first], topics[:n_first])
+    batches = [batch for part in source.partitions() for batch in part.batches()]
+    assert [text for batch in batches for text in batch.texts] == texts
 
 
 def test_the_first_rows_of_the_first_file_show_whether_documents_have_several_topics(

@@ -562,7 +562,7 @@ def _before_first_batch(
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),
-        features=Features(settings.batch_blocks(*first), settings.n_jobs),
+        features=Features(settings.batch_blocks(*first, are_all=False), settings.n_jobs),
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),

@@ -119,30 +119,29 @@ class FitSettings:
             )
 
     def chosen_blocks(
-        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, all_texts: bool = True
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[Block, ...]:
         """Return the families of terms; documents show of which kinds columns are.
 
-        Defaults follow the number of texts, if these are all that there are to learn from.
+        Defaults follow the characters of texts, and their number if `are_all` to learn from.
         """
         blocks = self.blocks
         if blocks is None:
-            sample, multilabel = texts if all_texts else (), is_multilabel(topics)
+            multilabel, wants = is_multilabel(topics), self.learner.wants
             n_topics = 0 if multilabel else len(set(topics))
-            wants = self.learner.wants
-            blocks = default_blocks(wants, sample, n_topics, multilabel=multilabel)
+            blocks = default_blocks(wants, texts, n_topics, multilabel=multilabel, are_all=are_all)
         if not self.columns:
             return tuple(blocks)
         return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))
 
     def batch_blocks(
-        self, texts: Sequence[str] = (), topics: Sequence[Any] = ()
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
     ) -> tuple[Block, ...]:
         """Return the families of terms for batches: all have hash buckets."""
         if self.blocks is None:
             return tuple(
                 replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
-                for block in self.chosen_blocks(texts, topics, all_texts=False)
+                for block in self.chosen_blocks(texts, topics, are_all=are_all)
             )
         odd = next((block for block in self.blocks if block.n_buckets is None), None)
         if odd is not None:

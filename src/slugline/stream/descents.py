@@ -339,9 +339,11 @@ class StreamTraining:
     def _sparsify(self, iterate: Any) -> Any:
         if not isinstance(iterate.weights, np.ndarray):
             return iterate.weights
-        weights = iterate.weights.astype(np.float32, copy=False)
-        threshold = steps.drop_threshold(self._rows.n_columns * self._rows.n_topics)
-        return steps.sparsify(weights, threshold)
+        weights, rows = iterate.weights.astype(np.float32, copy=False), self._rows
+        share = steps.drop_threshold(rows.n_columns * rows.n_topics)
+        if rows.n_rows <= steps.FEW_ROWS and not rows.multilabel:  # as `fit` does
+            share = steps.SHARE_AT_MINIMUM
+        return steps.sparsify(weights, share)
 
     def _result(self, interrupted: bool) -> StreamResult:
         """Return the weights so far."""

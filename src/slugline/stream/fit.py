@@ -33,7 +33,8 @@ from slugline.stream.counting import TermStatistics, Weighting, count_batch, wei
 from slugline.stream.descents import StreamResult, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
-from slugline.stream.source import DocumentSource
+from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
+from slugline.text.blocks import N_EXAMINED
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -266,7 +267,7 @@ def _count_terms(
     engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
 ) -> tuple[TermStatistics, Counter[Topic], list[int]]:
     """Return the terms, the number of documents of each topic, and of entries of each block."""
-    texts, topics = documents.first_block() if settings.columns else ([], documents.topic_sample)
+    texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
     # Without a document, an error says so later.
     families = (settings if texts else replace(settings, columns=())).batch_blocks(texts, topics)
     terms = TermStatistics(families)

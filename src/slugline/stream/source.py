@@ -8,7 +8,7 @@ import pickle
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -261,15 +261,12 @@ class DocumentSource:
         self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
-        self._several: bool | None = None
-        self._is_in_memory = False
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
         is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
         if is_paths:
             files = expand_patterns(paths)
-            self._several = _has_several_topics(files[0], options)
-            options = options._replace(several=self._several)
+            options = options._replace(several=_has_several_topics(files[0], options))
             self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
@@ -281,7 +278,7 @@ class DocumentSource:
                     "leave them out."
                 )
             batches = batch_pairs(_check_batches(source), rows_per_block)
-            self._partitions, self._is_in_memory = map(DocumentsInMemory, batches), True
+            self._partitions = map(DocumentsInMemory, batches)
         else:
             raise OptionError(
                 f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
@@ -293,13 +290,6 @@ class DocumentSource:
     def n_skipped(self) -> int:
         """Rows of files that were skipped so far."""
         return self._schemas.n_skipped
-
-    @property
-    def topic_sample(self) -> list[Any]:
-        """The first document's topics, or an example of such, as far as known beforehand."""
-        if self._is_in_memory:
-            return self.first_block()[1][:1]
-        return [()] if self._several else []
 
     @property
     def columns_note(self) -> str:
@@ -329,16 +319,33 @@ class DocumentSource:
         """Return the partitions, which depend on the source alone."""
         return self._partitions
 
-    def first_block(self) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first block; this process reads its partition for all."""
-        first = next(self._partitions, None)
-        if first is None:
-            return [], []
-        batches = first.batches()
-        head = next(batches)
-        blocks: Iterator[Partition] = map(DocumentsInMemory, itertools.chain([head], batches))
-        self._partitions = itertools.chain(blocks, self._partitions)
-        return head.texts, head.topics
+    def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
+        """Return texts and topics of the first documents, which this process reads for that alone.
+
+        None of a Dask collection without columns: perhaps only workers can compute it.
+        """
+        examined: list[Partition] = []
+        documents = list(itertools.islice(self._examine(examined, n_documents), n_documents))
+        self._partitions = itertools.chain(examined, self._partitions)
+        return [text for text, _ in documents], [topic for _, topic in documents]
+
+    def _examine(
+        self, examined: list[Partition], rows_per_block: int
+    ) -> Iterator[tuple[str, Topic]]:
+        """Yield texts and topics, and append the partitions that they are in to `examined`."""
+        while (partition := next(self._partitions, None)) is not None:
+            if partition.is_local and not isinstance(partition, DocumentsInMemory):
+                # Perhaps standard input, which can't be read again.
+                blocks = map(DocumentsInMemory, partition.batches())
+                self._partitions = itertools.chain(blocks, self._partitions)
+                continue
+            examined.append(partition)
+            if isinstance(partition, DaskPartition) and not partition.options.columns:
+                return
+            if isinstance(partition, FilePartition | FileRange):
+                partition = replace(partition, rows_per_block=rows_per_block)
+            for batch in partition.batches():
+                yield from zip(batch.texts, batch.topics, strict=True)
 
     def add(self, schemas: Iterable[labelled.SourceSchema], n_documents: int, digest: str) -> None:
         """Add the schemas, number of documents and digest of the next batch."""

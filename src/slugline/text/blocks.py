@@ -198,14 +198,19 @@ DEFAULT_GROUPS = {
 _FEW, _MANY_BITS, _FULL_WEIGHT_BITS = 500, 5.5, 5.2
 # Words weigh more where two topics are all: they may be opinions rather than subjects.
 _WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
-# Texts whose characters are counted.
-_MAX_EXAMINED = 500
+#: How many of the first texts decide.
+N_EXAMINED = _FEW + 1
 # What the newswire lesson uses.
 _LESSON = (Block("words", "multi-hot", max_terms=10_000),)
 
 
 def default_blocks(
-    wants: str, texts: Sequence[str] = (), n_topics: int = 0, *, multilabel: bool = False
+    wants: str,
+    texts: Sequence[str] = (),
+    n_topics: int = 0,
+    *,
+    multilabel: bool = False,
+    are_all: bool = True,
 ) -> tuple[Block, ...]:
     """Return the default term groups for the weighting that a learner `wants`.
 
@@ -217,19 +222,22 @@ def default_blocks(
     Parameters
     ----------
     texts : sequence of str, optional
-        All documents to learn from; without them, they are taken to be many.
+        The documents to learn from, or the first `N_EXAMINED` of them; without them, they are taken
+        to be many.
     n_topics : int, default 0
-        Number of topics; 0 for an unknown number.
+        Number of topics of all these; 0 for an unknown number.
+    are_all : bool, default True
+        Whether fewer than `N_EXAMINED` are all documents.
     """
     if wants == "multi-hot":
         return _LESSON
     if multilabel:
         return tuple(DEFAULT_GROUPS.values())
     words, characters = (DEFAULT_GROUPS[kind] for kind in ("words", "characters"))
-    bits = bits_per_character(texts[:_MAX_EXAMINED])
-    if not texts or (len(texts) > _FEW and bits < _MANY_BITS):
+    bits, are_few = bits_per_character(texts[:_FEW]), are_all and 0 < len(texts) <= _FEW
+    if bits < _MANY_BITS and not are_few:
         return words, DEFAULT_GROUPS["bigrams"], characters
-    weight = _WORD_WEIGHT_OF_TWO if n_topics == 2 else _WORD_WEIGHT_OF_FEW
+    weight = _WORD_WEIGHT_OF_TWO if are_few and n_topics == 2 else _WORD_WEIGHT_OF_FEW
     doubling = min(max(_FULL_WEIGHT_BITS - bits, 0), 1)
     return (
         *(replace(words, kind=kind, weight=weight) for kind in ("words", "bigrams")),
