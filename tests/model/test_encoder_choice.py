@@ -15,7 +15,7 @@ from slugline.errors import EncoderError, EncoderWarning, OptionError
 from slugline.learning.encoder import choice, encoder
 from stand_ins import Meanings, Nameless
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
 
 TOPICS = ("grain", "bank", "sport")
 # Words of three letters that stand in one text each, so that only an encoder can know them.
@@ -52,9 +52,8 @@ Install = Callable[[Any, Any], None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Put stand-ins in the places of both built-in encoders."""
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
 
     def install(use: Any, e5: Any) -> None:
         monkeypatch.setitem(encoder.BUILT_IN, "use", lambda: use)

@@ -189,10 +189,10 @@ def test_no_set_is_empty_and_surer_texts_have_no_larger_ones() -> None:
     ids=["plain", "precise", "mixture", "encoder"],
 )
 @pytest.mark.parametrize("n_copies", [1, 4])
+@pytest.mark.usefixtures("empty_cache")
 def test_texts_of_which_nothing_can_be_known_promise_nothing(
-    options: dict[str, Any], n_copies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], n_copies: int
 ) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice([f"w{n}" for n in range(400)], 8)) for _ in range(300)]
     topics = rng.choice(list("abc"), 300).tolist()
@@ -228,10 +228,10 @@ def test_documents_are_held_out_once_for_calibration_and_for_promises(
     assert precise.words == predictions.words is not None
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_sums_with_an_encoder_are_held_out_without_another_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
     rng = np.random.default_rng(0)
     texts = [f"{rng.choice(list(meanings))} {number}" for number in range(300)]
@@ -491,10 +491,8 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     assert any(route.topic for route in classifier.route(texts))
 
 
-def test_with_an_encoder_unknown_words_are_no_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("empty_cache")
+def test_with_an_encoder_unknown_words_are_no_reason(tmp_path: Path) -> None:
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
     texts = [f"the {what} of {n}" for n in range(60) for what in ("wheat and corn", "goal and cup")]
     encoder = Meanings(meanings, width=2)

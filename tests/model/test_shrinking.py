@@ -259,10 +259,8 @@ def test_too_small_a_size_is_refused_and_tells_the_least(
     assert enough - 40 < path.stat().st_size <= enough
 
 
-def test_what_an_encoder_adds_stays(
-    news: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("empty_cache")
+def test_what_an_encoder_adds_stays(news: list[tuple[str, str]], tmp_path: Path) -> None:
     path = tmp_path / "a.slug"
     texts, topics = zip(*news, strict=True)
     columns = {"bank": 0, "grain": 1, "sport": 2}

@@ -331,10 +331,8 @@ def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
         gradient = np.stack([(error * along).sum(axis=0), error.sum(axis=0)]) + moves / _CURVE_PRIOR
         mixed = (curvature * along).sum(axis=0)
         first = (curvature * along**2).sum(axis=0) + np.maximum((error * along).sum(axis=0), 0)
-        first, second = (
-            first + 1 / _CURVE_PRIOR[0, 0],
-            curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0],
-        )
+        first += 1 / _CURVE_PRIOR[0, 0]
+        second = curvature.sum(axis=0) + 1 / _CURVE_PRIOR[1, 0]
         steps = np.stack(
             [second * gradient[0] - mixed * gradient[1], first * gradient[1] - mixed * gradient[0]]
         )

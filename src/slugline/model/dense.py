@@ -67,7 +67,7 @@ def add_encoder(
     if learner.multilabel:
         head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
     else:
-        names, named = _encode_names(encoder, topics, labels, settings, context.progress)
+        names, encoded_names = _encode_names(encoder, topics, labels, settings, context.progress)
         unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
         head, scores = fit_encoder_head(
             rows,
@@ -75,7 +75,7 @@ def add_encoder(
             len(texts),
             context,
             learner.left_out_,
-            names=named,
+            names=encoded_names,
             widths=[part.width or 0 for part in encoder.parts],
             unlabelled=unlabelled_rows,
         )
@@ -192,12 +192,12 @@ def _encode_names(
     from slugline.learning.encoder.rows import encode
 
     present = [topics.names[number] for number in np.unique(labels).tolist()]
-    named = [name for name in present if name not in settings.descriptions]
-    if not named or len(labels) > _FEW * len(topics):
+    undescribed = [name for name in present if name not in settings.descriptions]
+    if not undescribed or len(labels) > _FEW * len(topics):
         return [], None
-    words = [_NO_WORD.sub(" ", str(name)).strip() for name in named]
+    words = [_NO_WORD.sub(" ", str(name)).strip() for name in undescribed]
     rows = encode(words, encoder, n_jobs=settings.n_jobs, progress=progress)
-    return words, Names(rows, topics.encode(named))
+    return words, Names(rows, topics.encode(undescribed))
 
 
 def with_chosen_encoder(

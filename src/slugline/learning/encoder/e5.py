@@ -45,9 +45,9 @@ _BATCH_TOKENS = 256
 _REPLACED = {0: " ", 0xFDFA: unicodedata.normalize("NFKC", "\ufdfa")}
 # The prefix "query: "; "passage: " is as good.
 _IS_QUERY = 1
-# All rows have much in common, which their mean over these shows: without it, cosines have three
-# times the spread.
-_SENTENCES = (
+#: Texts by which an encoder is known. All rows have much in common, which their mean over these
+#: shows: without it, cosines have three times the spread.
+SENTENCES = (
     "Wheat exports rose as drought cut the harvest.",
     "¿Dónde está mi tarjeta?",
     "Die Lieferung kam zu spät an.",
@@ -112,18 +112,13 @@ class _Engine:
         self._library.e5_load.restype = pointer
         self._library.e5_load.argtypes = [text]
         self._library.e5_token_count.argtypes = [pointer, text, integer]
-        self._library.e5_embed_batch.argtypes = [
-            pointer,
-            ctypes.POINTER(text),
-            integer,
-            integer,
-            pointer,
-        ]
+        texts = ctypes.POINTER(text)
+        self._library.e5_embed_batch.argtypes = [pointer, texts, integer, integer, pointer]
         self._model = self._library.e5_load(os.fsencode(folder / _WEIGHTS))
         if not self._model:
             raise EncoderError(f"the engine of {_PACKAGE.name} can't read {folder / _WEIGHTS}")
         self._mean = np.zeros(_WIDTH, dtype=np.float32)
-        self._mean = self.encode(_SENTENCES).mean(axis=0)
+        self._mean = self.encode(SENTENCES).mean(axis=0)
 
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text, with those of the prefix, beginning and end."""

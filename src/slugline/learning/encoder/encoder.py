@@ -14,7 +14,7 @@ from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
 from slugline.base.words import counted
 from slugline.errors import EncoderError
-from slugline.learning.encoder.e5 import E5Encoder
+from slugline.learning.encoder.e5 import SENTENCES, E5Encoder
 from slugline.learning.encoder.universal import UniversalEncoder
 
 #: The encoders that are known by name, and several that are used as one.
@@ -28,14 +28,7 @@ MAX_WIDTH = 4096
 MAX_NAME = 200
 # Texts that an encoder gets at once unless it says otherwise.
 _BATCH_TEXTS = 64
-# An encoder without a digest is identified by its rows of these texts.
-_PROBE = (
-    "Wheat exports rose as drought cut the harvest.",
-    "¿Dónde está mi tarjeta?",
-    "Die Lieferung kam zu spät an.",
-    "42",
-    "天气很好。",
-)
+# An encoder without a digest is identified by its rows of `SENTENCES`, to so many digits.
 # A machine with other arithmetic differs in the seventh digit. Two are enough to tell encoders
 # apart, and seldom lie at an edge of rounding.
 _PROBE_DIGITS = 2
@@ -167,7 +160,11 @@ class CheckedEncoder:
 
     def unit_rows(self, output: Any, n_texts: int) -> F16:
         """Return the encoder's output as `encode` does, or raise EncoderError."""
-        return _unit_rows(self._checked(output, n_texts)).astype(np.float16)
+        rows = self._checked(output, n_texts)
+        # In double precision, since squares of float32 may be too large or too small for float32.
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        lengths[lengths == 0] = 1
+        return (rows / lengths[:, None]).astype(np.float32).astype(np.float16)
 
     def _checked(self, output: Any, n_texts: int) -> F32:
         """Return the encoder's output as float32, or raise EncoderError."""
@@ -206,11 +203,11 @@ class CheckedEncoder:
     def _probe(self) -> str:
         """Return a digest of the encoder's rows of a few fixed texts."""
         try:
-            rows = self.encode(list(_PROBE)).astype(np.float64)
+            rows = self.encode(list(SENTENCES)).astype(np.float64)
         except EncoderError as error:
             raise EncoderError(
-                f"{error} The texts were not yours, but {len(_PROBE)} sentences by which Slugline "
-                "knows an encoder again."
+                f"{error} The texts were not yours, but {len(SENTENCES)} sentences by which "
+                "Slugline knows an encoder again."
             ) from error
         signs = np.where(np.arange(rows.shape[1]) % 3 == 0, -1.0, 1.0)
         seen = np.concatenate([(rows @ rows.T).ravel(), rows @ signs])
@@ -241,13 +238,6 @@ def _words(encoder: Encoder, attribute: str) -> str | None:
     value = getattr(encoder, attribute, None)
     is_line = isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME
     return value if is_line else None
-
-
-def _unit_rows(rows: F32) -> F32:
-    # In double precision, since the squares of float32 may be too large or too small for float32.
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    lengths[lengths == 0] = 1
-    return (rows / lengths[:, None]).astype(np.float32)
 
 
 def _text_sha256(text: str) -> str:

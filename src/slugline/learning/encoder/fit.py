@@ -364,10 +364,10 @@ def fit_encoder_head(
     with threadpool_limits(1, "blas"):
         best = task.best_fit(_column_scales(widths))
         if names is not None:
-            named = task.with_rows(names.rows, number[names.y])
-            with_names = named.fit(best.scale)
+            task_with_names = task.with_rows(names.rows, number[names.y])
+            with_names = task_with_names.fit(best.scale)
             if with_names.loss < best.loss:
-                task, best = named, with_names
+                task, best = task_with_names, with_names
         combined = best.fusion
         if unlabelled is not None and combined.share:
             best = task.self_train(best, unlabelled)

@@ -146,12 +146,12 @@ class _Loss:
         best = self._lowest(np.ones(n_models))
         if n_models == 1:
             return best
-        singles = [self._lowest(only) for only in np.eye(n_models)]
-        single = min(singles, key=lambda factors: self._shares @ self._losses(factors))
-        if self._is_close(singles[0], self._losses(single), _N_ERRORS):
-            single = singles[0]
+        of_one_model = [self._lowest(model) for model in np.eye(n_models)]
+        start = min(of_one_model, key=lambda factors: self._shares @ self._losses(factors))
+        if self._is_close(of_one_model[0], self._losses(start), _N_ERRORS):
+            start = of_one_model[0]
         at_best = self._losses(best)
-        steps = (single + step / _N_STEPS * (best - single) for step in range(_N_STEPS))
+        steps = (start + step / _N_STEPS * (best - start) for step in range(_N_STEPS))
         return next((factors for factors in steps if self._is_close(factors, at_best)), best)
 
     def _is_close(self, factors: F64, at_best: F64, n_errors: int = 1) -> bool:
@@ -161,13 +161,13 @@ class _Loss:
         variance = self._shares**2 @ (more - mean) ** 2
         return bool(mean <= n_errors * np.sqrt(variance))
 
-    def _lowest(self, wanted: F64) -> F64:
+    def _lowest(self, start: F64) -> F64:
+        """Return the best factors of the models whose factor is 1 at the start, not 0."""
         from scipy.optimize import minimize
 
-        bounds = [(0, _MAX_FACTOR * is_wanted) for is_wanted in wanted]
-        return minimize(
-            self._loss_and_gradient, wanted, jac=True, method="L-BFGS-B", bounds=bounds
-        ).x
+        bounds = [(0, _MAX_FACTOR * factor) for factor in start]
+        loss = self._loss_and_gradient
+        return minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
     def _log_proba(self, factors: F64) -> F64:
         from scipy.special import log_softmax  # in double precision, unlike ours

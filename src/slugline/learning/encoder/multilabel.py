@@ -129,9 +129,9 @@ def _choose(
 ) -> tuple[float, float]:
     """Return the encoder's share and the penalty with the lowest log loss of held-out rows."""
     rows = _sample(len(judged), words.shape[1])
-    known = words[rows], right[rows], cost[rows]
+    sample = words[rows], right[rows], cost[rows]
     tried = ((ridge.heldout_scores(judged[rows], penalty), penalty) for penalty in PENALTIES)
-    return min((*_fit_share(scores, *known), penalty) for scores, penalty in tried)[1:]
+    return min((*_fit_share(scores, *sample), penalty) for scores, penalty in tried)[1:]
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
