@@ -80,7 +80,9 @@ def test_tools_say_what_they_take_and_that_they_only_read(news_slug: Path) -> No
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == NAMES
         for tool in tools:
-            assert tool.description
+            assert tool.title
+            assert tool.description == " ".join(str(tool.description).split())
+            assert len(str(tool.description)) > 100
             assert tool.annotations is not None
             assert tool.annotations.read_only_hint
             assert tool.input_schema["type"] == "object"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -110,7 +110,13 @@ class ModelTools:
         return tool.function(self, request)
 
     def classify(self, request: ClassifyArguments) -> messages.Classification:
-        """Classify texts."""
+        """Tells the topic of each text, with its probability and the next most likely topics.
+
+        `topic` is null where the model is unsure; `reason` then says why: ask a person, or decide
+        by `top`. Models of several topics give `topics`, perhaps none; others in `top` are
+        suggestions. Give many texts in one call rather than one at a time. With `explain`, each
+        answer comes with the words for and against it.
+        """
         self.limits.check(request.texts, explain=request.explain, top=request.top)
         model = self.models.get(request.model)
         texts, note = messages.with_columns(model, request.texts, request.columns)
@@ -129,12 +135,19 @@ class ModelTools:
         )
 
     def explain(self, request: messages.ExplainRequest) -> messages.ExplanationReply:
-        """Explain which words speak for a topic."""
+        """Tells which words of a text speak for a topic, and which against it.
+
+        By default, that is the topic that `classify` answers. With `against`, tells why it is one
+        topic rather than the other. Shares over 0 speak for the topic, the largest most.
+        """
         self.limits.check([request.text], explain=True)
         return messages.explain_score(self.models.get(request.model), request)
 
     def list_topics(self, request: ListTopicsArguments) -> TopicList:
-        """List the topics of a model."""
+        """Names all topics that a model can answer, and the columns that it counts.
+
+        These are columns beside the text; give their values as `columns`.
+        """
         model = self.models.get(request.model)
         return TopicList(
             model=model.name,
@@ -147,7 +160,14 @@ class ModelTools:
         )
 
     def add_correction(self, request: messages.CorrectionRequest) -> messages.CorrectionReply:
-        """Store a correction on disk."""
+        """Keeps the right topic of a text that the model got wrong, to learn from it.
+
+        That is for the next time that it is trained; its answers don't change until then. Use it
+        only if a person has said, or you know for certain, what the right topic is. If the model
+        gives several, give all that are right as `topics` instead of `topic`. A topic that the
+        model doesn't have is kept as a new one; if it is spelled much like another one, say
+        `is_new`. `who` is the name of who says so.
+        """
         if self.store is None:
             raise DataError("no corrections are taken here; start with --allow-corrections FILE.")
         self.limits.check([request.text])
@@ -156,17 +176,33 @@ class ModelTools:
         return messages.store_correction(self.store, model, request, route)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Tool:
-    """A tool: types of its arguments and reply, and the method of `ModelTools` that it calls."""
+    """A method of `ModelTools`, whose docstring and types tell agents what it does and takes."""
 
-    name: str
     title: str
-    description: str
-    arguments: type[msgspec.Struct]
-    reply: type[msgspec.Struct]
     function: Callable[[ModelTools, Any], msgspec.Struct]
     only_reads: bool = True
+
+    @property
+    def name(self) -> str:
+        """The name of the method."""
+        return self.function.__name__
+
+    @property
+    def description(self) -> str:
+        """The docstring of the method, as one paragraph."""
+        return " ".join(str(self.function.__doc__).split())
+
+    @property
+    def arguments(self) -> type[msgspec.Struct]:
+        """The type of the arguments."""
+        return get_type_hints(self.function)["request"]
+
+    @property
+    def reply(self) -> type[msgspec.Struct]:
+        """The type of the reply."""
+        return get_type_hints(self.function)["return"]
 
     def read(self, arguments: Mapping[str, Any]) -> msgspec.Struct:
         """Return the typed arguments; DataError if they are invalid."""
@@ -179,49 +215,8 @@ class Tool:
 
 
 TOOLS = (
-    Tool(
-        name="classify",
-        title="Classify texts",
-        description="Tells the topic of each text, with its probability and the next most likely "
-        "topics. `topic` is null where the model is unsure; `reason` then says why: ask a person, "
-        "or decide by `top`. Models of several topics give `topics`, perhaps none; others in "
-        "`top` are suggestions. Give many texts in one call rather than one at a time. With "
-        "`explain`, each answer comes with the words for and against it.",
-        arguments=ClassifyArguments,
-        reply=messages.Classification,
-        function=ModelTools.classify,
-    ),
-    Tool(
-        name="explain",
-        title="Explain an answer",
-        description="Tells which words of a text speak for a topic, and which against it: by "
-        "default for the topic that `classify` answers. With `against`, tells why it is one topic "
-        "rather than the other. Shares over 0 speak for the topic, the largest most.",
-        arguments=messages.ExplainRequest,
-        reply=messages.ExplanationReply,
-        function=ModelTools.explain,
-    ),
-    Tool(
-        name="list_topics",
-        title="List the topics",
-        description="Names all topics that a model can answer, and the columns beside the text "
-        "that it counts; give their values as `columns`.",
-        arguments=ListTopicsArguments,
-        reply=TopicList,
-        function=ModelTools.list_topics,
-    ),
-    Tool(
-        name="add_correction",
-        title="Keep a correction",
-        description="Keeps the right topic of a text that the model got wrong, for the next time "
-        "that it is trained; its answers don't change until then. Use it only if a person has "
-        "said, or you know for certain, what the right topic is. If the model gives several, give "
-        "all that are right as `topics` instead of `topic`. A topic that the model doesn't "
-        "have is kept as a new one; if it is spelled much like another one, say `is_new`. `who` is "
-        "the name of who says so.",
-        arguments=messages.CorrectionRequest,
-        reply=messages.CorrectionReply,
-        function=ModelTools.add_correction,
-        only_reads=False,
-    ),
+    Tool("Classify texts", ModelTools.classify),
+    Tool("Explain an answer", ModelTools.explain),
+    Tool("List the topics", ModelTools.list_topics),
+    Tool("Keep a correction", ModelTools.add_correction, only_reads=False),
 )
