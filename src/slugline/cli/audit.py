@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,8 +198,14 @@ def _repair(
     n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
-    warn(_of_new_topic(str(path), new, corpus.all_topics()) for new in repair.new_topics)
-    gained = _gain_of(corpus, repair, settings) if gain else None
+    for new in repair.new_topics:
+        near = nearest(new, set(corpus.all_topics()))
+        question = f"; did you mean {near}?" if near else ""
+        warn([f"{path}: no document had the topic {new!r} before{question}"])
+    gained = None
+    if gain:
+        groups = group_copies(corpus.texts, seed=settings["seed"], n_jobs=settings["n_jobs"])
+        gained = _measured(corpus, repair.topics, groups, settings)
     written = "" if output is None else _write_documents(output, corpus, repair, data, reading)
     said = {
         "relabelled": repair.n_relabelled,
@@ -217,12 +223,6 @@ def _repair(
         show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
         show(f"{len(repair.corpus):,} documents{written}: {output}")
-
-
-def _of_new_topic(path: str, topic: str, topics: Iterable[str]) -> str:
-    near = nearest(topic, set(topics))
-    question = f"; did you mean {near}?" if near else ""
-    return f"{path}: no document had the topic {topic!r} before{question}"
 
 
 def _write_documents(
@@ -245,11 +245,6 @@ def _write_documents(
     n_lost = corpus.n_skipped - n_skipped
     skipped = f" and {counted(n_skipped, 'skipped row')}" if n_skipped else ""
     return skipped + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
-
-
-def _gain_of(corpus: Corpus, repair: Repair, settings: dict[str, Any]) -> Gain | None:
-    groups = group_copies(corpus.texts, seed=settings["seed"], n_jobs=settings["n_jobs"])
-    return _measured(corpus, repair.topics, groups, settings)
 
 
 def _gain_of_dropping(report: Audit, settings: dict[str, Any]) -> Gain | None:

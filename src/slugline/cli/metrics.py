@@ -50,7 +50,7 @@ def shares(evaluation: AnyEvaluation) -> Iterator[Row]:
 
 
 def _metric(name: str, value: float, interval: Interval, meaning: str = "") -> Row:
-    return name, _share(value), "; ".join(filter(None, [_ends(interval), meaning]))
+    return name, _share(value), "; ".join(filter(None, [str(interval), meaning]))
 
 
 def print_evaluation(evaluation: AnyEvaluation) -> None:
@@ -116,23 +116,17 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     for metric, name in names.items():
         parts = ("first", "second", "difference", "interval")
         ours, theirs, difference, ends = (getattr(paired, f"{metric}_{part}") for part in parts)
-        rows.append((name, _share(ours), _share(theirs), f"{difference:+z.3f}", _ends(ends)))
+        rows.append((name, _share(ours), _share(theirs), f"{difference:+z.3f}", str(ends)))
     n_first, n_second = paired.n_first, paired.n_second
     counts = (f"{n_first:,}", f"{n_second:,}", f"{n_first - n_second:+,}")
-    rows.append(("right, other wrong", *counts, f"{_p(paired.p_value)} by McNemar's exact test"))
+    p_value = "p < 0.001" if paired.p_value < _LEAST_SHOWN else f"p = {paired.p_value:.3f}"
+    rows.append(("right, other wrong", *counts, f"{p_value} by McNemar's exact test"))
     print_table(rows, left_aligned=(0, 4))
-    show(_verdict(paired, first, second))
-
-
-def _verdict(paired: PairedComparison, first: str, second: str) -> str:
     if paired.p_value >= _RARE:
-        return "neither is shown to be more accurate: the difference may be luck"
-    better = first if paired.n_first > paired.n_second else second
-    return f"{better} is more accurate: luck alone would rarely make such a difference"
-
-
-def _p(value: float) -> str:
-    return "p < 0.001" if value < _LEAST_SHOWN else f"p = {value:.3f}"
+        show("neither is shown to be more accurate: the difference may be luck")
+    else:
+        better = first if n_first > n_second else second
+        show(f"{better} is more accurate: luck alone would rarely make such a difference")
 
 
 def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
@@ -161,10 +155,6 @@ def _calibration(evaluation: AnyEvaluation, cases: str) -> Row:
         f"mean gap between probability and share right, in {bins}; "
         f"chance alone makes {_share(evaluation.chance_error)}",
     )
-
-
-def _ends(interval: Interval) -> str:
-    return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
 
 
 def _share(value: float) -> str:

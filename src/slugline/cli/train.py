@@ -221,7 +221,9 @@ def _choose_blocks(request: TrainRequest, weighting: str) -> list[Block] | None:
 def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
-    with explain_interrupt(lambda: _interrupted(task.classifier)), show_progress() as progress:
+    cached = "" if task.classifier.encoder is None else "; finished encodings are cached"
+    message = f"interrupted; no model was saved{cached}"
+    with explain_interrupt(lambda: message), show_progress() as progress:
         if task.corrections is None:
             experiment = run_experiment(
                 task.classifier,
@@ -252,14 +254,6 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
     )
     warn(experiment.warnings)
     return experiment, retraining
-
-
-def _interrupted(classifier: TopicClassifier) -> str:
-    """Return that no model was saved, and that encoded texts stay in the cache."""
-    message = "interrupted; no model was saved"
-    if classifier.encoder is not None:
-        message += "; finished encodings are cached"
-    return message
 
 
 def _save(

@@ -17,7 +17,6 @@ from slugline.experiment.smaller_file import SmallerFile, save_smaller
 from slugline.model.file.container import write
 from slugline.model.file.content import to_model_file
 from slugline.model.file.generations import earlier_files, keep_current
-from slugline.model.fitted import StreamRecord
 
 if TYPE_CHECKING:
     from slugline.corrections.learning import RetrainingResult
@@ -181,13 +180,9 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "baseline", f"{experiment.majority:.3f}", always
     elif stream is not None and stream.n_judged:
         name = "exact match" if experiment.fitted.multilabel else "accuracy"
-        yield name, f"{stream.accuracy:.3f}", _heldout_words(stream)
-
-
-def _heldout_words(stream: StreamRecord) -> str:
-    low, high = wilson(stream.n_right, stream.n_judged)
-    documents = counted(stream.n_judged, "text")
-    return f"95 % interval {low:.3f} to {high:.3f}, on {documents} held out at first"
+        interval = wilson(stream.n_right, stream.n_judged)
+        documents = counted(stream.n_judged, "text")
+        yield name, f"{stream.accuracy:.3f}", f"{interval}, on {documents} held out at first"
 
 
 def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:

@@ -493,9 +493,8 @@ class Evaluation(BaseEvaluation):
         }
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        low, high = self.interval
         rows = [
-            ("accuracy", f"{self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
+            ("accuracy", f"{self.accuracy:.3f}, {self.interval}"),
             ("macro-F1", f"{self.macro_f1:.3f}, every topic counts the same"),
             ("log loss", f"{self.log_loss:.3f} nats, lower is better"),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,9 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"95 % interval {self.low:.3f} to {self.high:.3f}"
 
 
 def wilson(n_right: float, n: int) -> Interval:
@@ -62,7 +65,10 @@ def bootstrap(
     ----------
     Efron (1981), Nonparametric standard errors and confidence intervals.
     """
-    values = np.concatenate([statistic(batch) for batch in _resample(counts, seed, n_resamples)])
+    rng = np.random.default_rng(seed)
+    n, step = int(counts.sum()), max(1, _BATCH_SIZE // len(counts))
+    sizes = (min(step, n_resamples - first) for first in range(0, n_resamples, step))
+    values = np.concatenate([statistic(rng.multinomial(n, counts / n, size)) for size in sizes])
     measured = statistic(counts[np.newaxis].astype(np.int64))[0]
     return [_interval(*pair) for pair in zip(values.T, measured.tolist(), strict=True)]
 
@@ -78,10 +84,3 @@ def _interval(values: F64, measured: float) -> Interval:
     low, high = np.quantile(values, ndtr([shift - Z_95, shift + Z_95])).tolist()
     # Where every resample is on one side of the test set, no correction is enough.
     return Interval(min(low, measured), max(high, measured))
-
-
-def _resample(counts: Integers, seed: int, n_resamples: int) -> Iterator[I64]:
-    rng = np.random.default_rng(seed)
-    n, step = int(counts.sum()), max(1, _BATCH_SIZE // len(counts))
-    for first in range(0, n_resamples, step):
-        yield rng.multinomial(n, counts / n, min(step, n_resamples - first))

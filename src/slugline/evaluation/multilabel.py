@@ -280,7 +280,8 @@ class MultilabelEvaluation(BaseEvaluation):
     @property
     def predicted(self) -> list[tuple[str, ...]]:
         """The topics given to each document, in the order of `topics`."""
-        return _to_sets(self.answered, self.topics)
+        columns = np.split(self.answered.indices, self.answered.indptr[1:-1])
+        return [tuple(self.topics[column] for column in row.tolist()) for row in columns]
 
     @property
     def right(self) -> Mask:
@@ -439,9 +440,8 @@ class MultilabelEvaluation(BaseEvaluation):
         }
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        low, high = self.f1_intervals[0]
         rows = [
-            ("micro-F1", f"{self.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
+            ("micro-F1", f"{self.micro.f1:.3f}, {self.f1_intervals[0]}"),
             ("macro-F1", f"{self.macro.f1:.3f}, every topic counts the same"),
             ("per document", f"{self.samples.f1:.3f}, every document counts the same"),
             ("exact match", f"{self.accuracy:.3f} of the documents have all topics right"),
@@ -457,11 +457,6 @@ def equal_rows(first: csr_array, second: csr_array) -> Mask:
     """Return which documents have the same topics in two indicators, shape (n_documents,)."""
     is_equal: Mask = np.diff((first != second).tocsr().indptr) == 0
     return is_equal
-
-
-def _to_sets(indicators: csr_array, topics: Sequence[str]) -> list[tuple[str, ...]]:
-    columns = np.split(indicators.indices, indicators.indptr[1:-1])
-    return [tuple(topics[column] for column in row.tolist()) for row in columns]
 
 
 def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:

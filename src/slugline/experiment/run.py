@@ -292,11 +292,9 @@ class Experiment(TitledRows):
         if self.fitted.dense is not None:
             rows.append(("encoder", self.fitted.dense.summary()))
         if self.evaluation is not None:
-            low, high = self.evaluation.interval
-            accuracy = f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+            accuracy = f"{self.evaluation.accuracy:.3f}, {self.evaluation.interval}"
             if isinstance(self.evaluation, MultilabelEvaluation):
-                low, high = self.evaluation.f1_intervals[0]
-                micro = f"{self.evaluation.micro.f1:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+                micro = f"{self.evaluation.micro.f1:.3f}, {self.evaluation.f1_intervals[0]}"
                 rows += [("micro-F1", micro), ("exact match", accuracy)]
             else:
                 rows.append(("accuracy", accuracy))

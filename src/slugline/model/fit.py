@@ -169,8 +169,11 @@ def _cross_validate(
             except DataError:  # no topic, word or weight is left to learn from
                 continue
             rows.append(fold)
-            held_out = [texts[i] for i in fold.tolist()]
-            parts.append(_probabilities(other, held_out, fitted.topics.names))
+            # Topics that the other fit doesn't have get 0.
+            proba = np.zeros((len(fold), len(fitted.topics)), dtype=np.float32)
+            columns = fitted.topics.encode(other.topics.names)
+            proba[:, columns] = other.predict_proba([texts[i] for i in fold.tolist()])
+            parts.append(proba)
     return np.concatenate(rows), np.concatenate(parts)
 
 
@@ -197,14 +200,6 @@ def _folds(labels: Any, copies: Index, seed: int) -> list[Index]:
         return [np.sort(order[:MAX_PREDICTIONS])]
     folds = make_folds(Labels.from_y(labels).to_topics(), _N_FOLDS, seed, copies)
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
-
-
-def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) -> F32:
-    """Return another fit's probabilities; topics that it doesn't have get 0."""
-    place = {name: number for number, name in enumerate(names)}
-    proba = np.zeros((len(texts), len(names)), dtype=np.float32)
-    proba[:, [place[name] for name in other.topics.names]] = other.predict_proba(texts)
-    return proba
 
 
 # Fits ---------------------------------------------------------------------------------------------

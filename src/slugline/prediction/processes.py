@@ -37,19 +37,8 @@ MAX_DEATHS = 5
 _PATIENCE = 5.0
 _READY = "ready"
 # Packages that start threads of their own.
-_THREADED = frozenset(
-    (
-        "distributed",
-        "duckdb",
-        "grpc",
-        "onnxruntime",
-        "polars",
-        "pyarrow",
-        "ray",
-        "tensorflow",
-        "torch",
-    )
-)
+_THREADED = {"distributed", "duckdb", "grpc", "onnxruntime", "polars", "pyarrow", "ray"}
+_THREADED |= {"tensorflow", "torch"}
 
 
 def predict_on_this_machine(

@@ -283,11 +283,13 @@ class Checkpoint:
         self._job |= facts
         if self._saved is None:
             return
-        differing = [
-            _describe_difference(name, self._saved.job.get(name, ""), fact)
-            for name, fact in facts.items()
-            if self._saved.job.get(name, "") != fact
-        ]
+        differing = []
+        for name, fact in facts.items():
+            before = self._saved.job.get(name, "")
+            if before and max(len(before), len(fact)) <= _MAX_SHOWN and before != fact:
+                differing.append(f"{name}: {before} there, {fact} here")
+            elif before != fact:
+                differing.append(f"other {name}")
         if differing:
             raise CheckpointError(
                 f"{self._folder} is a checkpoint of another job ({'; '.join(differing)}); name "
@@ -460,9 +462,3 @@ def _damaged(folder: Path, path: Path, error: Exception) -> CheckpointError:
         f"{path}: damaged ({reason}); remove {folder} to begin anew, or name another folder with "
         "`checkpoint`."
     )
-
-
-def _describe_difference(name: str, before: str, now: str) -> str:
-    if max(len(before), len(now)) > _MAX_SHOWN or not before:
-        return f"other {name}"
-    return f"{name}: {before} there, {now} here"

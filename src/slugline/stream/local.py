@@ -217,7 +217,8 @@ class LocalEngine(Engine):
             pool.reset(into)
 
         def work(group: slice) -> tuple[Arrays, list[Any]]:
-            blocks = self._read_group(group)
+            # Of the blocks, one at a time is in memory.
+            blocks = (self._store[number] for number in range(group.start, group.stop))
             pairs = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
             return sum_group(function, pairs, shared, pool.take(), stores=stores)
 
@@ -226,7 +227,3 @@ class LocalEngine(Engine):
             total.append(sums)
             values.extend(stored_values)
         return total.result(), values
-
-    def _read_group(self, group: slice) -> Iterator[Any]:
-        """Yield the blocks of a group, of which one at a time is in memory."""
-        return (self._store[number] for number in range(group.start, group.stop))

@@ -184,7 +184,9 @@ def _content(
         or msgspec.UNSET,
         routing=_routing_info(fitted.held_out_predictions),
         stream=schema.StreamInfo(*fitted.stream) if fitted.stream else msgspec.UNSET,
-        decision=_decision_info(fitted.decision),
+        decision=msgspec.UNSET
+        if fitted.decision is None
+        else msgspec.convert(fitted.decision, schema.DecisionInfo, from_attributes=True),
         layout=_layout_info(fitted.layout),
     )
     _check_buckets(info.blocks)
@@ -247,13 +249,6 @@ def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | m
     unknown, most = left_out.words or (None, None)
     alternative = left_out.alternative or msgspec.UNSET
     return schema.RoutingInfo(left_out.precision, unknown, most, alternative)
-
-
-def _decision_info(decision: TopicDecision | None) -> schema.DecisionInfo | msgspec.UnsetType:
-    if decision is None:
-        return msgspec.UNSET
-    facts = {name: getattr(decision, name) for name in schema.DecisionInfo.__struct_fields__}
-    return msgspec.convert(facts, schema.DecisionInfo)
 
 
 def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
@@ -353,7 +348,7 @@ def from_model_file(
     `keep` is whether the cache keeps rows of predicted texts. Parts that don't fit together raise
     errors of any kind.
     """
-    info = file.info
+    info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
     _check_buckets(info.blocks)
     blocks: list[Block] = []
@@ -370,7 +365,9 @@ def from_model_file(
         features=Features.restore(blocks, vocabularies, idf),
         learner=restore(info.learner, learned),
         seed=info.seed,
-        class_weight=_weights_by_topic(info.class_weight, info.topics),
+        class_weight=_restore_keys(class_weight, info.topics)
+        if isinstance(class_weight, dict)
+        else class_weight,
         data_digest=info.data_digest,
         n_documents=info.n_documents,
         n_held_out=info.n_held_out or 0,
@@ -520,16 +517,8 @@ def _plain_weights(class_weight: str | Mapping[Any, float] | None) -> str | dict
     return {str(topic): float(weight) for topic, weight in class_weight.items()}
 
 
-def _weights_by_topic(
-    plain: str | dict[str, float] | None, topics: Sequence[Topic]
-) -> str | dict[Topic, float] | None:
-    """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
-    if plain is None or isinstance(plain, str):
-        return plain
-    return _restore_keys(plain, topics)
-
-
 def _restore_keys(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
+    """Return values by topic: keys are strings in JSON, whatever topics are."""
     names = {str(topic): topic for topic in topics}
     return {names[name]: value for name, value in plain.items()}
 

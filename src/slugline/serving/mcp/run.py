@@ -77,7 +77,9 @@ class LineReader:
                 if n_bytes <= MAX_BYTES:
                     yield _to_text(b"".join((*parts, line)))
                 else:
-                    await self._refuse(_number(b"".join((*parts, line[-_END:]))))
+                    text = b"".join((*parts, line[-_END:]))
+                    number = _NUMBER.search(text[:_END]) or _NUMBER.search(text[-_END:])
+                    await self._refuse(json.loads(number[1]) if number else None)
                 parts, n_bytes = [], 0
             n_bytes += len(tail)
             # Of a line that is too long, both ends are kept.
@@ -104,11 +106,6 @@ class LineReader:
                 self._loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
             except RuntimeError:  # the loop has ended before
                 return
-
-
-def _number(line: bytes) -> int | str | None:
-    match = _NUMBER.search(line[:_END]) or _NUMBER.search(line[-_END:])
-    return json.loads(match[1]) if match else None
 
 
 def _to_text(line: bytes) -> str:
