@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -115,7 +114,8 @@ def find_columns(
     used = (*texts, topic, identity)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
     if len(remaining) == 2 == len(columns):
-        topic, longer = sorted(remaining, key=partial(_n_characters, rows))
+        cells = {c: [str(row.values.get(c, "")) for row in rows] for c in remaining}
+        topic, longer = sorted(remaining, key=lambda column: sum(map(len, cells[column])))
         _check_header(name, rows, topic)
         return (longer,), topic
     if len(remaining) == 1:
@@ -370,10 +370,6 @@ def _find_known(
     """Return the column with the likeliest of `names`, in any case, as a tuple of up to one."""
     by_lower = {column.lower(): column for column in reversed(columns) if column not in exclude}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
-
-
-def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
-    return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
 def check_exists_column(name: str, wanted: str, columns: Sequence[str]) -> None:

@@ -325,12 +325,8 @@ def is_header(line: str) -> bool:
         return False
     names = [cell.lower() for cell in cells]
     is_plain = all(cells) and cells == [cell.strip() for cell in cells]
-    return (
-        len(names) > 1
-        and is_plain
-        and len({*names}) == len(names)
-        and not ({*names}.isdisjoint(rows.TEXT_NAMES))
-    )
+    are_distinct = len({*names}) == len(names) > 1
+    return is_plain and are_distinct and not ({*names}.isdisjoint(rows.TEXT_NAMES))
 
 
 # Tables to write ----------------------------------------------------------------------------------

@@ -56,7 +56,8 @@ def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> rows.R
         before and after are not read.
     """
     with _connect(path) as connection:
-        columns = _read_columns(connection, path)
+        kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
+        columns = {name: kind for name, kind in kinds if kind is not None}
         _check_size(connection, path, columns, row_range)
         result = connection.execute(_query(columns, row_range), [escape_wildcards(path)])
         batches = iter(partial(result.fetchmany, _N_FETCHED), [])
@@ -167,12 +168,6 @@ class _Kind(Enum):
     TEXT = "{}"
     LIST = "CAST(to_json({}) AS VARCHAR)"
     OTHER = ""
-
-
-def _read_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, _Kind]:
-    """Return the columns to read."""
-    kinds = ((name, _kind(name, kind)) for name, kind in column_types(connection, path).items())
-    return {name: kind for name, kind in kinds if kind is not None}
 
 
 def _kind(name: str, kind: str) -> _Kind | None:

@@ -280,11 +280,7 @@ def parent_of(topic: Topic, separator: str) -> str:
 
 def to_indicator(sets: Sequence[TopicSet], names: Sequence[Topic]) -> Any:
     """Return rows with a 1 for each topic, int64 array, shape (n_documents, n_topics)."""
-    number = {name: i for i, name in enumerate(names)}
-    rows = np.zeros((len(sets), len(names)), dtype=np.int64)
-    for row, topics in zip(rows, sets, strict=True):
-        row[[number[topic] for topic in topics]] = 1
-    return rows
+    return Topics(names).encode_sets(sets, np.int64).toarray()
 
 
 def split_rows(mask: Any, names: Sequence[Topic], order: Any) -> list[list[Topic]]:

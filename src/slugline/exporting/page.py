@@ -47,7 +47,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 def page_of(parts: ModelParts, model: str) -> str:
     """Return the page of a model's parts under the name of its file."""
     listing, data = pack_arrays(parts.arrays)
-    script = f"\n{_script()}"
+    script = "\n".join(["", *map(_text, _SCRIPTS)])
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
     template = template_environment("slugline.exporting", "").get_template("page.html.j2")
@@ -100,11 +100,6 @@ def _json(value: Any) -> str:
     """Return JSON that can't end the script around it, whatever the names of topics."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@functools.cache
-def _script() -> str:
-    return "\n".join(map(_text, _SCRIPTS))
 
 
 def _text(name: str) -> str:

@@ -129,7 +129,9 @@ def characters() -> Characters:
     assigned = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
     lower = {ord(c): c.lower() for c in assigned if c.lower() != c}
     single = np.array([(number, ord(low)) for number, low in lower.items() if len(low) == 1])
-    parts = [(ord(c), *_parts(c)) for c in assigned if _is_decomposed(c)]
+    # Those with a canonical decomposition; of others, it begins with its kind in angle brackets.
+    decomposed = [c for c in assigned if unicodedata.decomposition(c)[:1] not in ("", "<")]
+    parts = [(ord(c), *_parts(c)) for c in decomposed]
     composed, first, second = np.array(parts).T
     tables = {
         "sides": runs_of(_sides()),
@@ -167,12 +169,6 @@ def _casing(character: str) -> int:
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
         return 1
     return 2 if f"a{_SIGMA}{character}a".lower()[1] == "\u03c3" else 0
-
-
-def _is_decomposed(character: str) -> bool:
-    """Whether a character has a canonical decomposition."""
-    parts = unicodedata.decomposition(character)
-    return bool(parts) and not parts.startswith("<")
 
 
 def _parts(character: str) -> tuple[int, int]:

@@ -70,9 +70,8 @@ class ShallowLearner(ShallowOptions, NetLearner):
         several = labels.multilabel
         self.calibration = TopicCalibration.of_log_odds(n_topics) if several else None
         n_steps = self.epochs * -(-X.shape[0] // _BATCH_SIZE)
-        hidden = Dense(self.units, "relu", dropout=self.dropout)
         self.network = Network(
-            [hidden, Dense(n_topics, "sigmoid" if several else "softmax")],
+            self._layers(n_topics, several),
             optimizer=RowAdaGrad(n_steps=n_steps),
             loss=None if several else "categorical_crossentropy",
             seed=context.seed,
@@ -106,3 +105,7 @@ class ShallowLearner(ShallowOptions, NetLearner):
 
     def _array_names(self, n_layers: int) -> Sequence[str]:  # noqa: ARG002
         return "hidden.weights", "hidden.biases", "topics.weights", "topics.biases"
+
+    def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
+        hidden = Dense(self.units, "relu", dropout=self.dropout)
+        return [hidden, Dense(n_topics, "sigmoid" if multilabel else "softmax")]

@@ -86,7 +86,9 @@ def _predict_all(
 ) -> None:
     name = f"slugline-predict-{uuid.uuid4().hex}"
     messages: _Messages = queue.SimpleQueue()
-    client.subscribe_topic(name, lambda event: messages.put(_parse_event(*event[1])))
+    client.subscribe_topic(
+        name, lambda event: messages.put((event[1][0], FileProgress(*event[1][1:])))
+    )
     client.register_plugin(_ModelPlugin(name, model, options), name=name)
     futures: dict[int, Future[Any]] = {}
     try:
@@ -110,10 +112,6 @@ def _predict_all(
         client.unsubscribe_topic(name)
         client.cancel([*futures.values()])
         client.unregister_worker_plugin(name)
-
-
-def _parse_event(number: int, n_rows: int, share: float) -> tuple[int, FileProgress]:
-    return number, FileProgress(n_rows, share)
 
 
 def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgress | None]:

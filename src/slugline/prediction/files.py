@@ -103,7 +103,9 @@ class AnswerFile:
         """Write a batch of predictions."""
         if self._columns is None:
             self._buffered += answers
-            columns = self._columns_of(answers)
+            cells = (cell for answer in answers for cell in answer.values.items())
+            # Of lines of text, "topic" only if there are labels.
+            columns = {name: None for name, value in cells if self._has_names or value is not None}
             if columns:
                 self._begin(columns)
             return
@@ -117,11 +119,6 @@ class AnswerFile:
 
     def close(self) -> None:
         """Close what is open besides the file."""
-
-    def _columns_of(self, answers: Iterable[Prediction | BadRow]) -> dict[str, None]:
-        """Return the input columns; of lines of text, "topic" only if there are labels."""
-        cells = (cell for answer in answers for cell in answer.values.items())
-        return {name: None for name, value in cells if self._has_names or value is not None}
 
     def _begin(self, columns: dict[str, None]) -> None:
         self._columns = columns
@@ -531,10 +528,9 @@ class ParquetAnswers(AnswerFile):
     def _put(self, row: dict[str, Any]) -> None:
         if self._input_path is None:
             for name, value in row.items():
+                kinds = self._kinds.setdefault(name, set())
                 if value is not None:
-                    self._kinds.setdefault(name, set()).add(_kind(value))
-                else:
-                    self._kinds.setdefault(name, set())
+                    kinds.add(_kind(value))
             if len(self._kinds) > _MOST_COLUMNS:
                 raise DataError(
                     f"the rows have more than {_MOST_COLUMNS:,} columns; write JSON lines."

@@ -118,7 +118,10 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
                 )
             yield source, PurePath(Path(source).name)
             continue
-        fixed = _fixed_folder(source)
+        # The folder up to which the pattern has no wildcards.
+        parts = PurePath(source).parts
+        n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
+        fixed = PurePath(*parts[:n_fixed])
         if ".." in PurePath(source).relative_to(fixed).parts:
             raise OptionError(
                 f"{source} has .. after a place that is open, so that answers would not stay in "
@@ -129,13 +132,6 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
             raise DataError(f"no file matches {source}, only folders; check the pattern.")
         for file in files:
             yield file, PurePath(file).relative_to(fixed)
-
-
-def _fixed_folder(pattern: str) -> PurePath:
-    """Return the folder up to which a pattern has no wildcards."""
-    parts = PurePath(pattern).parts
-    n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
-    return PurePath(*parts[:n_fixed])
 
 
 def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:

@@ -182,9 +182,11 @@ def predict_rows(
             announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
         if id is None and id_column not in (None, ID_NAME):
             announce(f"read column {short_repr(id_column)} as id; name another with `id`")
-    missing = BadRow(
-        "", f"no text in {_name_columns(columns.text)}" if rows.has_names else "no text"
-    )
+    place = ""
+    if rows.has_names:
+        plural = "s" if len(columns.text) > 1 else ""
+        place = f" in column{plural} {' and '.join(map(short_repr, columns.text))}"
+    missing = BadRow("", f"no text{place}")
     answer = partial(predict_batch, router, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
@@ -209,11 +211,6 @@ def _note_odd_cells(
             if remarks:
                 announce(odd_cells_note(remarks.values()))
         yield batch
-
-
-def _name_columns(columns: Sequence[str]) -> str:
-    plural = "s" if len(columns) > 1 else ""
-    return f"column{plural} {' and '.join(map(short_repr, columns))}"
 
 
 class _Batch(NamedTuple):

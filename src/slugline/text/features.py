@@ -18,7 +18,7 @@ from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
 from slugline.text.blocks import Block, RowWeights, check_blocks, document_frequency, idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
-from slugline.text.counting import Counts, make_counter
+from slugline.text.counting import make_counter
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges, stack_rows
 from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import VocabularyBuilder
@@ -222,12 +222,9 @@ class Features:
         counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
         self._weights().weigh(counts.entries)
         rows = SparseRows(counts.entries, self.n_columns, len(self.blocks))
-        return FeatureBatch(rows, self._words(counts))
-
-    def _words(self, counts: Counts) -> WordCounts:
         block = self.words_block
         n_known = counts.n_words if block is None else counts.n_terms[:, block]
-        return WordCounts(n_known, counts.n_words)
+        return FeatureBatch(rows, WordCounts(n_known, counts.n_words))
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None if it has no name."""

@@ -139,7 +139,9 @@ class RowCache:
 
     def _begin_again(self, error: sqlite3.DatabaseError) -> None:
         self._give_up(f"is damaged ({error}) and is thrown away; texts are encoded again")
-        self._throw_away()
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                Path(f"{self._path}{suffix}").unlink()
         with contextlib.suppress(sqlite3.Error, OSError):
             self._open()
 
@@ -149,11 +151,6 @@ class RowCache:
                 self._connection.close()
         self._connection = None
         warnings.warn(f"the cache {self._path} {problem}.", RuntimeWarning, stacklevel=2)
-
-    def _throw_away(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                Path(f"{self._path}{suffix}").unlink()
 
 
 def _prepare(connection: sqlite3.Connection, patience: float) -> None:

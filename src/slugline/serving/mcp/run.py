@@ -161,7 +161,10 @@ def make_server(tools: ModelTools) -> Server[Any]:
         context: object,  # noqa: ARG001
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
-        _check_name(params.name, tools)
+        names = [tool.name for tool in described]
+        if params.name not in names:
+            message = f"there is no tool {params.name[:100]!r}; there are: {', '.join(names)}."
+            raise MCPError(types.INVALID_PARAMS, message)
         if not calls.available_tokens:
             return _error_result(
                 f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
@@ -256,14 +259,6 @@ def _instructions(tools: ModelTools) -> str:
         listed = join_first(names, _MOST_TOPICS)
         lines.append(f"- {model.name}, with {len(names)} topics: {listed}")
     return "\n".join(lines)
-
-
-def _check_name(name: str, tools: ModelTools) -> None:
-    names = [tool.name for tool in tools.tools]
-    if name not in names:
-        raise MCPError(
-            types.INVALID_PARAMS, f"there is no tool {name[:100]!r}; there are: {', '.join(names)}."
-        )
 
 
 def _call(tools: ModelTools, params: types.CallToolRequestParams) -> types.CallToolResult:

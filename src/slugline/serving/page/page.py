@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from slugline._version import __version__
 from slugline.base.html import style_sheet, template_environment
 from slugline.base.words import counted, whole_percent
+from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import STYLE
 from slugline.reports.page import shorten
 from slugline.serving.http.api import find_model
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from starlette.types import Scope
 
-    from slugline.corpus.documents import Topic
-    from slugline.corpus.topic_sets import TopicSet
     from slugline.serving.model import ServedModel
 
 
@@ -116,14 +115,9 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
 def _environment() -> Environment:
     environment = template_environment("slugline.serving.page")
     environment.filters |= {"counted": counted, "percent": whole_percent, "shortened": shorten}
-    environment.filters["topics"] = _topic_text
+    environment.filters["topics"] = join_topics
     environment.globals["link"] = link
     return environment
-
-
-def _topic_text(topics: Topic | TopicSet) -> str:
-    """Return one topic, or several in a line."""
-    return ", ".join(map(str, topics)) or "no topic" if isinstance(topics, tuple) else str(topics)
 
 
 def link(path: str, query: dict[str, str], **more: object) -> str:
