@@ -96,7 +96,7 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
         fold = np.empty(len(first), dtype=np.int64)
         fold[order] = make_folds(_take(topics, first[order]), n_folds, seed)
         return fold[number]
-    n_documents = int(topics.shape[0]) if _is_sparse(topics) else len(topics)
+    n_documents = _n_documents(topics)
     if not 2 <= n_folds <= n_documents:
         raise DataError(
             f"{n_documents} documents can't be split into {n_folds} folds; use two folds or more, "
@@ -155,6 +155,10 @@ def _is_sparse(topics: Any) -> bool:
 
 def _are_several(topics: Any) -> bool:
     return _is_sparse(topics) or is_multilabel(topics)
+
+
+def _n_documents(topics: Any) -> int:
+    return int(topics.shape[0]) if _is_sparse(topics) else len(topics)
 
 
 def _take(topics: Any, rows: Index) -> Labels:
