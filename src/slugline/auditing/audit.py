@@ -347,8 +347,7 @@ def _can_judge(y: Any, groups: Index) -> Mask:
     """Return which topics several documents have that are not only copies."""
     labels = Labels.from_y(y)
     pairs = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
-    can_judge: Mask = np.bincount(pairs[:, 0]) > 1
-    return can_judge
+    return np.bincount(pairs[:, 0]) > 1
 
 
 def _likely_topics(

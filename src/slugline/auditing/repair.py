@@ -448,7 +448,4 @@ def _predict(
         return []
     settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
     fitted = fit([texts[row] for row in train], topics[train].tolist(), settings)
-    if fitted.multilabel:
-        return fitted.predict_sets([texts[row] for row in test])
-    proba = fitted.predict_proba([texts[row] for row in test])
-    return [fitted.topics.names[best] for best in proba.argmax(axis=1)]
+    return fitted.answers([texts[row] for row in test])

@@ -17,7 +17,8 @@ from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
-from slugline.learning.net.learner import MAX_WIDTH
+from slugline.learning.learner import option_hints
+from slugline.learning.net.learner import MAX_WIDTH, NeuralOptions
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000
@@ -88,6 +89,9 @@ class TrainRequest:
 
 
 _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
+_NET_HINTS = option_hints(NeuralOptions)
+#: Options of the net, as the help lists them.
+NET_OPTIONS = tuple(_NET_HINTS)
 
 
 # The options --------------------------------------------------------------------------------------
@@ -117,6 +121,15 @@ _file = functools.partial(option, panel="The model's file")
 _net = functools.partial(option, panel="With --learner network")
 _corrections = functools.partial(option, panel="With --corrections")
 _stream = functools.partial(option, panel="Larger than memory")
+
+
+def _net_option(words: str, **settings: Any) -> Callable[..., Any]:
+    """Return an option of the net, with the description and the default in `NeuralOptions`."""
+    name = words.split()[0].removeprefix("--").replace("-", "_")
+    [meta] = _NET_HINTS[name].__metadata__
+    settings.setdefault("show_default", str(getattr(NeuralOptions, name)))
+    return _net(words, meta.description, **settings)
+
 
 _OPTIONS = (
     options.optional_data,
@@ -207,42 +220,15 @@ _OPTIONS = (
         "Labelled texts to find the best epoch on.",
         show_default="a tenth of DATA",
     ),
-    _net(
-        "--hidden WIDTHS",
-        "Widths of the hidden layers, such as 64 or 128,64.",
-        callback=_widths,
-        show_default="64, or as many as topics",
-    ),
-    _net("--epochs N", "Largest number of epochs to try.", type=COUNT, show_default="100"),
-    _net("--batch-size N", "Documents per step.", type=COUNT, show_default="128"),
-    _net(
-        "--patience N",
-        "Epochs to wait for the validation loss to fall by 0.001.",
-        type=click.IntRange(min=0),
-        show_default="3",
-    ),
-    _net(
-        "--validation-fraction NUMBER",
-        "Share of the documents to find the best epoch on.",
-        type=float,
-        show_default="0.1",
-    ),
-    _net(
-        "--dropout NUMBER",
-        "Dropout of the hidden layers, from 0 to under 1.",
-        type=float,
-        show_default="0.0",
-    ),
-    _net("--l2 NUMBER", "Penalty on large weights.", type=float, show_default="0.0"),
-    _net(
-        "--optimizer NAME",
-        "rmsprop, adam or sgd.",
-        show_default="rmsprop",
-        values=("rmsprop", "adam", "sgd"),
-    ),
-    _net(
-        "--learning-rate NUMBER", "Size of a step.", type=float, show_default="the optimizer's own"
-    ),
+    _net_option("--hidden WIDTHS", callback=_widths, show_default="64, or as many as topics"),
+    _net_option("--epochs N", type=COUNT),
+    _net_option("--batch-size N", type=COUNT),
+    _net_option("--patience N", type=click.IntRange(min=0)),
+    _net_option("--validation-fraction NUMBER", type=float),
+    _net_option("--dropout NUMBER", type=float),
+    _net_option("--l2 NUMBER", type=float),
+    _net_option("--optimizer NAME", values=("rmsprop", "adam", "sgd")),
+    _net_option("--learning-rate NUMBER", type=float, show_default="the optimizer's own"),
     _corrections(
         "--corrections FILE",
         "Learn from corrected answers as well, which `slugline serve` has kept, and print "
@@ -282,12 +268,6 @@ _OPTIONS = (
         "the same command goes on from there.",
         type=Path,
     ),
-)
-
-#: Options of the net, as the help lists them.
-NET_OPTIONS = (
-    *("hidden", "epochs", "batch_size", "patience", "validation_fraction", "dropout", "l2"),
-    *("optimizer", "learning_rate"),
 )
 
 

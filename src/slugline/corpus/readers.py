@@ -409,9 +409,8 @@ def _format_of_lines(lines: formats.TextLines, fallback: str | None) -> tuple[st
 
 def check_exists(path: Path) -> None:
     """Raise DataError, which suggests a similar name, if there is nothing at a path."""
-    if path.exists():
-        return
-    raise DataError(f"{path} doesn't exist; {similar_path(path)}")
+    if not path.exists():
+        raise DataError(f"{path} doesn't exist; {similar_path(path)}")
 
 
 def similar_path(path: Path) -> str:

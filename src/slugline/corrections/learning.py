@@ -460,8 +460,7 @@ def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
-    predict = fitted.predict_sets if fitted.multilabel else fitted.predict
-    return [_names(topic) for topic in predict(texts)] if texts else []
+    return [_names(topic) for topic in fitted.answers(texts)] if texts else []
 
 
 def _corrected_accuracy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,7 +111,9 @@ def summarize(
             n_confirmed += answered == right
         sample = [] if fitted is None else part[: most - n_asked]
         n_asked += len(sample)
-        for correction, answer in zip(sample, _answers(fitted, sample), strict=True):
+        texts = [correction.text for correction in sample]
+        answers = fitted.answers(texts) if fitted is not None and texts else []
+        for correction, answer in zip(sample, answers, strict=True):
             right, now = _names(correction.topic), _names(answer)
             n_still_wrong += now != right
             for topic in right | now if several else right:
@@ -132,14 +134,6 @@ def summarize(
         n_asked=n_asked,
         n_still_wrong=n_still_wrong,
     )
-
-
-def _answers(fitted: Fitted | None, corrections: Sequence[Correction]) -> Iterable[Any]:
-    """Return the topics that a model gives to corrected texts."""
-    if fitted is None or not corrections:
-        return []
-    predict = fitted.predict_sets if fitted.multilabel else fitted.predict
-    return predict([correction.text for correction in corrections])
 
 
 def _differences(answered: set[str], right: set[str]) -> list[tuple[str, str]]:

@@ -105,8 +105,7 @@ def count_by_topic(
     def total(topics: Integers, counts: Integers) -> Integers:
         ones, rows = np.ones_like(topics), np.arange(len(topics))
         indicators = csr_array((ones, (rows, topics)), shape=shape)
-        totals: Integers = (indicators.T @ counts.T).T
-        return totals
+        return (indicators.T @ counts.T).T
 
     return total(true, counts * (true == predicted)), total(true, counts), total(predicted, counts)
 
@@ -117,15 +116,13 @@ def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     See `topic_metrics` for the parameters, arrays of shape (..., n_topics).
     """
     n_occurring = np.count_nonzero(true + predicted, axis=-1)
-    mean: F64 = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
-    return mean
+    return f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
 
 
 def weighted_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     """Return the mean F1 weighted by the number of documents that have each topic."""
     scores = f1_scores(right, true, predicted)
-    mean: F64 = (scores * true).sum(axis=-1) / true.sum(axis=-1)
-    return mean
+    return (scores * true).sum(axis=-1) / true.sum(axis=-1)
 
 
 def _ratio(part: Integers, whole: Integers, undefined: float) -> F64:
@@ -190,8 +187,7 @@ class ScoredPredictions:
     @property
     def right(self) -> Mask:
         """Whether each prediction is right."""
-        is_right: Mask = self.true == self.predicted
-        return is_right
+        return self.true == self.predicted
 
 
 def _predict_part(y_true: Integers, raw_proba: Floats) -> tuple[npt.NDArray[np.generic], ...]:
@@ -293,10 +289,6 @@ class BaseEvaluation(TitledRows, ABC):
         """Return the `coverage_curve` of the topics given; None without any."""
         proba, right = self._answers
         return probabilities.coverage_curve(proba, right) if len(proba) else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the metrics as plain data for JSON; an undefined ratio is None."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, repr=False)

@@ -455,16 +455,14 @@ class MultilabelEvaluation(BaseEvaluation):
 
 def equal_rows(first: csr_array, second: csr_array) -> Mask:
     """Return which documents have the same topics in two indicators, shape (n_documents,)."""
-    is_equal: Mask = np.diff((first != second).tocsr().indptr) == 0
-    return is_equal
+    return np.diff((first != second).tocsr().indptr) == 0
 
 
 def _look_up(indicators: csr_array, rows: Integers, columns: Integers) -> Mask:
     """Return the values at places, which may be many."""
     keys = np.repeat(np.arange(indicators.shape[0]), np.diff(indicators.indptr))
     n_columns = indicators.shape[1]
-    is_one: Mask = np.isin(rows * n_columns + columns, keys * n_columns + indicators.indices)
-    return is_one
+    return np.isin(rows * n_columns + columns, keys * n_columns + indicators.indices)
 
 
 def count_kinds(*indicators: csr_array) -> tuple[I64, I64]:

@@ -176,8 +176,7 @@ def strongest_terms(
 def _spread(idf: F32, fitted: Fitted) -> F64:
     n = max(1, fitted.n_documents)
     share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    spread: F64 = idf.astype(np.float64) * (share * (1 - share)) ** POWER
-    return spread
+    return idf.astype(np.float64) * (share * (1 - share)) ** POWER
 
 
 def _by_strength(

@@ -47,8 +47,7 @@ class Labels:
     @cached_property
     def rows(self) -> Index:
         """The row of each label, shape (n_labels,)."""
-        rows: Index = np.arange(len(self)).repeat(self.n_each)
-        return rows
+        return np.arange(len(self)).repeat(self.n_each)
 
     def places(self, rows: Integers) -> Integers:
         """Return where the labels of some rows are, one row after the other."""
@@ -56,8 +55,7 @@ class Labels:
             return rows
         n_each = self.starts[rows + 1] - self.starts[rows]
         ends = n_each.cumsum()
-        places: I64 = np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
-        return places
+        return np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
 
     def take(self, rows: Integers) -> Labels:
         """Return the labels of some rows."""
@@ -67,8 +65,7 @@ class Labels:
     def totals(self, n_topics: int, weights: F32 | None = None) -> F64:
         """Return the sum of the weights of each topic's rows; by default, their number."""
         of_labels = None if weights is None else weights[self.rows].astype(np.float64)
-        totals: F64 = np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
-        return totals
+        return np.bincount(self.topics, of_labels, minlength=n_topics).astype(np.float64)
 
     def row_means(self, values: F32) -> F32:
         """Return the mean of the values of each row's labels, 1 for a row without, (n_rows,)."""

@@ -219,8 +219,7 @@ def choose_learner(learner: str | Learner) -> Learner:
     """Return a learner by name, or an unfitted copy of a learner; else raise OptionError."""
     if isinstance(learner, str):
         check_choice("learner", learner, LEARNERS)
-        chosen: Learner = _learner_class(learner)()
-        return chosen
+        return _learner_class(learner)()
     if isinstance(learner, type) or not isinstance(learner, Learner):
         raise option_error("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
     return copy.deepcopy(learner)
@@ -296,5 +295,4 @@ def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _restore_kind(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
     cls = _learner_class(settings["kind"])
     parts = (_restore_kind,) if settings["kind"] == "mixture" else ()
-    learner: Learner = cls.restore(settings, arrays, *parts)
-    return learner
+    return cls.restore(settings, arrays, *parts)

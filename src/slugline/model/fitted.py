@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -214,6 +214,10 @@ class Fitted:
         if self.dense is not None:
             return self._with_encoder(self.dense, X)[0]
         return self._answer(self.learner.decision_function, X)[0]
+
+    def answers(self, texts: Sequence[str]) -> Sequence[Any]:
+        """Return the topic of each text, or a tuple of its topics."""
+        return self.predict_sets(texts) if self.multilabel else self.predict(texts).tolist()
 
     def predict_proba(self, X: Iterable[str]) -> F32:
         """Return probabilities, shape (n_documents, n_topics).

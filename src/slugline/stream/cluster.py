@@ -292,8 +292,7 @@ class DaskEngine(Engine):
 
             return [self._sum_slices(leaf)]
 
-        total: Arrays = self._call(submit, shared, stored)[0]
-        return total
+        return self._call(submit, shared, stored)[0]
 
     def sum_blocks_storing(
         self,
@@ -321,8 +320,7 @@ class DaskEngine(Engine):
 
             return [self._sum_slices(leaf)]
 
-        total: Arrays = self._call(submit, stored.shared)[0]
-        return total
+        return self._call(submit, stored.shared)[0]
 
     def _sum_slices(self, leaf: Callable[[list[Future], Future | None], Future]) -> Future:
         """Submit the sum of all groups, in the order of `TreeSum`.

@@ -54,8 +54,7 @@ class RowBlocks:
     @cached_property
     def squares(self) -> F64:
         """Sum of squares of each column, shape (n_columns,); takes a pass when first asked for."""
-        squares: F64 = self.engine.sum_blocks(sums.column_squares)[0]
-        return squares
+        return self.engine.sum_blocks(sums.column_squares)[0]
 
     def n_learned(self, min_key: int) -> int:
         """Return how many rows a descent learns from: all, or those that are not held out."""

@@ -391,8 +391,7 @@ class UnknownWordRate(NamedTuple):
 def _excess(counts: WordCounts, share: float) -> F64:
     """Return by how many standard errors each text has more unknown words than a share of all."""
     error = np.sqrt(np.maximum(counts.all, 1) * share * (1 - share))
-    excess: F64 = (counts.unknown - counts.all * share) / error
-    return excess
+    return (counts.unknown - counts.all * share) / error
 
 
 class _TrainingWords(NamedTuple):

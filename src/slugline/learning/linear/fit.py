@@ -602,8 +602,7 @@ def _fit_and_score(problem: LinearProblem, train: Index, test: Index, passes: in
 
     def score(topics: slice) -> F32:
         descent = training.run(topics)
-        scores: F32 = X @ descent.weights + descent.biases
-        return scores
+        return X @ descent.weights + descent.biases
 
     scores = np.concatenate(training.map_batches(score), axis=1)
     scores[:, problem.totals(train) == 0] = ABSENT_SCORE

@@ -195,8 +195,7 @@ class LinearLearner(LinearOptions):
 
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
-        unused: Mask = self._sparse_weights().entries.lengths == 0
-        return unused
+        return self._sparse_weights().entries.lengths == 0
 
     def of_weights(self, least: float) -> LinearLearner:
         """Return a copy without weights nearer to 0 than `least`."""

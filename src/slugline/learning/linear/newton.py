@@ -162,8 +162,7 @@ def row_slices(weights: F32) -> Iterator[slice]:
 
 def column_dots(a: F32, b: F32) -> F64:
     """Return the dot product of each column of `a` with the same column of `b`."""
-    total: F64 = np.einsum("ij,ij->j", a, b).astype(np.float64)
-    return total
+    return np.einsum("ij,ij->j", a, b).astype(np.float64)
 
 
 class DescentState(NamedTuple):

@@ -243,8 +243,7 @@ class AdaGradDescent:
         sums: F32 = self.sums.take(columns)
         sums += np.square(gradient).sum(axis=1) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        sizes: F32 = np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
-        return sizes
+        return np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
 
     def _loss_slope(
         self, scores: F32, rows: Integers, positives: tuple[Integers, Integers], labels: Integers

@@ -84,15 +84,13 @@ class LocalBlock:
     ) -> Arrays:
         """Return the function of the block."""
         values = () if stored is None else (stored,)
-        sums: Arrays = function(self._block, *values, *shared, into=_zeroed(into))
-        return sums
+        return function(self._block, *values, *shared, into=_zeroed(into))
 
     def sum_blocks_storing(
         self, function: BlockFunction, *shared: Any, into: Arrays | None = None
     ) -> tuple[Arrays, Any]:
         """Return the function of the block."""
-        sums: tuple[Arrays, Any] = function(self._block, *shared, into=_zeroed(into))
-        return sums
+        return function(self._block, *shared, into=_zeroed(into))
 
 
 def _zeroed(arrays: Arrays | None) -> Arrays | None:

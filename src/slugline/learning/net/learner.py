@@ -57,7 +57,9 @@ class NeuralOptions(Options):
     optimizer: Annotated[
         Literal["rmsprop", "adam", "sgd"], Meta(description="rmsprop, adam or sgd.")
     ] = "rmsprop"
-    learning_rate: Annotated[float, Meta(gt=0, description="Size of a step.")] | None = None
+    learning_rate: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="Size of a step.")
+    ] = None
 
 
 class NetLearner:

@@ -46,8 +46,7 @@ class _OneTopic:
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
         """Return for which rows the topic is the most likely one."""
-        hits: Mask = log_proba.argmax(axis=1) == self.topics(y)
-        return hits
+        return log_proba.argmax(axis=1) == self.topics(y)
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers of the rows."""
@@ -144,14 +143,12 @@ class BinaryCrossentropy:
 
     def hits(self, log_proba: F32, y: npt.NDArray[Any]) -> Mask:
         """Return for which rows all topics, and no others, have a probability over a half."""
-        hits: Mask = ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
-        return hits
+        return ((log_proba > np.log(0.5)) == (y > 0.5)).all(axis=1)
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row."""
         log_rest, others = np.log1p(-np.exp(log_proba)), np.subtract(1, y, dtype=np.float32)
-        values: F32 = -(y * log_proba + others * log_rest).sum(axis=1)
-        return values
+        return -(y * log_proba + others * log_rest).sum(axis=1)
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the derivative by the scores: p - y."""
@@ -175,8 +172,7 @@ _LOSSES: dict[str, Any] = {
 def get_loss(name: str) -> Loss:
     """Return the loss called `name`, or raise OptionError."""
     check_choice("loss", name, tuple(_LOSSES))
-    loss: Loss = _LOSSES[name]()
-    return loss
+    return _LOSSES[name]()
 
 
 # Optimizers ---------------------------------------------------------------------------------------

@@ -114,5 +114,4 @@ class AppState:
 
 def app_state(request: Request) -> AppState:
     """Return the state of the application that got a request."""
-    state: AppState = request.scope["app"]
-    return state
+    return request.scope["app"]

@@ -73,12 +73,7 @@ async def static_file(request: Request) -> Response:
 
 #: What a script sends along that wants a part of a page.
 PART = "x-part"
-_TABS = (
-    ("/", "Classify"),
-    ("/table", "Table"),
-    ("/model", "Model"),
-    ("/corrections", "Corrections"),
-)
+_TABS = {"/": "Classify", "/table": "Table", "/model": "Model", "/corrections": "Corrections"}
 
 
 def chosen_model(request: Request) -> ServedModel:
@@ -97,7 +92,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     shared = {
         "model": model,
         "models": models,
-        "tabs": _TABS,
+        "tabs": _TABS.items(),
         "path": request.scope["path"],
         "takes_corrections": state.store is not None and not model.fitted.columns,
         "static": STATIC,
