@@ -51,9 +51,9 @@ def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation
     is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
     if is_quiet() or not is_default or len(counts) < 2 or train.multilabel:
         return
-    typical = statistics.median(counts)
-    if _is_installed() and _is_small(train):
-        message = None
+    typical, message = statistics.median(counts), None
+    is_small = len(train) <= _MAX_DOCUMENTS and sum(map(len, train.texts)) <= _MAX_CHARACTERS
+    if is_small and _is_installed():
         if not evaluation or evaluation.accuracy <= 1 - _CLEAR_GAIN:
             message = _measured_gain(classifier, train)
     elif typical <= FEW_DOCUMENTS:
@@ -68,14 +68,8 @@ def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation
             "a sentence encoder would probably help, in one of its 16 languages: "
             f"{_installation()}"
         )
-    else:
-        message = None
     if message is not None:
         say(f"{train.name}: {message}")
-
-
-def _is_small(train: Corpus) -> bool:
-    return len(train) <= _MAX_DOCUMENTS and sum(map(len, train.texts)) <= _MAX_CHARACTERS
 
 
 def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:

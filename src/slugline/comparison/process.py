@@ -117,7 +117,7 @@ class ProcessError(Exception):
     """A process ended, or was ended, without the expected message."""
 
 
-class ModelProcess:
+class ModelProcess(contextlib.AbstractContextManager["ModelProcess"]):
     """A running `slugline.comparison.child`; a context manager that ends it.
 
     Parameters
@@ -142,9 +142,6 @@ class ModelProcess:
             start_new_session=True,
         )
         self._documents = documents
-
-    def __enter__(self) -> ModelProcess:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.end()

@@ -55,7 +55,7 @@ class _Line(msgspec.Struct, frozen=True):
     result: process.FoldResult
 
 
-class ResultLog:
+class ResultLog(AbstractContextManager["ResultLog"]):
     """A file of fold results that lets a comparison resume; a context manager.
 
     Parameters
@@ -79,9 +79,6 @@ class ResultLog:
             if not path.exists() or not path.stat().st_size:
                 write_whole(path, _HEAD)
             self._read(path)
-
-    def __enter__(self) -> ResultLog:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:

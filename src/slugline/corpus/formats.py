@@ -138,7 +138,7 @@ class TextLines:
 _CHUNK_BYTES = 1 << 20
 
 
-class ByteRange:
+class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
     """The lines of a binary file that begin at the bytes from `start` to before `stop`.
 
     Consecutive ranges have all lines of the file, each once.
@@ -161,9 +161,6 @@ class ByteRange:
                 b"\n"
             ):
                 pass
-
-    def __enter__(self) -> ByteRange:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -191,7 +191,7 @@ _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
-class CorrectionStore:
+class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     """Corrections in one file, for several threads; a context manager.
 
     All methods raise StoreError if the file can't be read or written, or is damaged.
@@ -221,9 +221,6 @@ class CorrectionStore:
         self.problem: str | None = None
         with self._using("opened"):
             pass
-
-    def __enter__(self) -> CorrectionStore:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -235,7 +235,8 @@ def load_data(
     _check_integers(
         or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char
     )
-    _check_share(test_split)
+    if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
+        raise option_error("test_split", test_split, "a number from 0 to 1")
     remote = FILES["sequences"]
     rows, labels = read_original(
         fetch(remote, path, progress=progress),
@@ -261,11 +262,6 @@ def _check_integers(*, or_none: bool = False, **options: object) -> None:
         if not isinstance(value, Integral) and not (or_none and value is None):
             wanted = "a whole number or None" if or_none else "a whole number"
             raise option_error(name, value, wanted)
-
-
-def _check_share(test_split: object) -> None:
-    if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
-        raise option_error("test_split", test_split, "a number from 0 to 1")
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:

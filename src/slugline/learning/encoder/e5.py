@@ -135,9 +135,7 @@ class _Engine:
         return rows - self._mean
 
 
-@functools.lru_cache(maxsize=1)
-def _load(folder: Path) -> _Engine:
-    return _Engine(folder)
+_load = functools.lru_cache(maxsize=1)(_Engine)
 
 
 def _check_machine() -> None:

@@ -212,15 +212,12 @@ class _DiscriminantAnalysis(CentredRows):
         rows = np.flatnonzero(costs)
         self._totals = np.bincount(y, costs, n_topics).astype(np.float64)
         # By the centre, topics' scores all change by the same.
-        means = self._means_of(rows, n_topics)
+        means = np.zeros((n_topics, X.shape[1]))
+        for piece in pieces(rows):
+            np.add.at(means, y[piece], self.costs[piece, None] * self.centred(piece))
+        means /= np.where(self._totals > 0, self._totals, 1)[:, None]
         self._values, self._basis = self.decompose(rows, lambda p: self.centred(p) - means[y[p]])
         self._means = means @ self._basis
-
-    def _means_of(self, rows: Index, n_topics: int) -> F64:
-        sums = np.zeros((n_topics, self.X.shape[1]))
-        for piece in pieces(rows):
-            np.add.at(sums, self.y[piece], self.costs[piece, None] * self.centred(piece))
-        return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
 
     def is_alone(self, rows: Index) -> Mask:
         """Return which rows are the only ones of their topics."""

@@ -68,17 +68,13 @@ class UniversalEncoder:
         """Return one row per text, shape (n_texts, 512)."""
         with _LOADING:
             use = _load(self._folder)
-        tokens = [self._tokens(use, text) for text in texts]
+        # Half of a surrogate pair, which JSON may hold, has no UTF-8.
+        read = (t.lstrip()[:_MAX_CHARACTERS].encode("utf-8", "replace").decode() for t in texts)
+        tokens = [use._tokenizer.encode(text)[:MAX_TOKENS] for text in read]
         rows = np.empty((len(tokens), _WIDTH), dtype=np.float32)
         for batch in _batches(tokens):
             rows[batch] = _encode_batch(use, [tokens[row] for row in batch])
         return rows
-
-    @staticmethod
-    def _tokens(use: Any, text: str) -> Tokens:
-        # Half of a surrogate pair, which JSON may hold, has no UTF-8.
-        plain = text.lstrip()[:_MAX_CHARACTERS].encode("utf-8", "replace").decode()
-        return use._tokenizer.encode(plain)[:MAX_TOKENS]
 
 
 @functools.lru_cache(maxsize=1)
