@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import I32, I64, U64, Integers, Mask
+from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.text.sparse import boundaries, ranges, row_lengths
 from slugline.text.words import (
     PADDING,
@@ -100,8 +100,14 @@ def find_character_grams(words: Words, kind: str = "characters") -> Words:
     start: Integers
     size: Integers | int
     if unspaced.any():
-        sizes = run_length, unspaced_lengths
-        owner, start, size = _runs_of_all_scripts(first, lengths, n_runs, unspaced, *sizes)
+        # The word, first character and number of characters of each n-gram.
+        n_each = [np.where(unspaced, 0, n_runs)]
+        n_each += [np.where(unspaced, np.maximum(lengths - n + 1, 0), 0) for n in unspaced_lengths]
+        owner = np.concatenate([np.arange(len(words)).repeat(n) for n in n_each])
+        places = ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])
+        size = np.repeat((run_length, *unspaced_lengths), [int(n.sum()) for n in n_each])
+        order = np.argsort(owner, kind="stable")  # word after word
+        start, size = np.concatenate(places)[order], size[order]
         n_runs = np.bincount(owner, minlength=len(words))
     else:
         start, size = ranges(first - 1, n_runs), run_length
@@ -109,25 +115,6 @@ def find_character_grams(words: Words, kind: str = "characters") -> Words:
     del characters, start  # they take as much memory as hashing does
     hashes = hash_spans(array, starts, ends - starts)
     return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
-
-
-def _runs_of_all_scripts(
-    first: Integers,
-    lengths: Integers,
-    n_runs: Integers,
-    is_unspaced: Mask,
-    run_length: int,
-    unspaced_lengths: tuple[int, ...],
-) -> tuple[Integers, Integers, Integers]:
-    """Return the word, first character and number of characters of each n-gram, word after word."""
-    everything = np.arange(len(first))
-    n_each = [np.where(is_unspaced, 0, n_runs)]
-    n_each += [np.where(is_unspaced, np.maximum(lengths - n + 1, 0), 0) for n in unspaced_lengths]
-    owner = np.concatenate([everything.repeat(n) for n in n_each])
-    start = np.concatenate([ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])])
-    size = np.repeat((run_length, *unspaced_lengths), [int(n.sum()) for n in n_each])
-    order = np.argsort(owner, kind="stable")
-    return owner[order], start[order], size[order]
 
 
 @dataclass(frozen=True, slots=True)
