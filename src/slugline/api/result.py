@@ -125,7 +125,9 @@ def to_corpus(
     if isinstance(data, tuple) and len(data) == 2:
         pair: Any = data
         texts, topics = check_documents(pair[0], pair[1], ("texts", "topics"))
-        data = Corpus(texts, _to_words(topics))
+        data = Corpus(
+            texts, [tuple(map(str, t)) if isinstance(t, tuple) else str(t) for t in topics]
+        )
     if not isinstance(data, Corpus):
         raise option_error(name, data, "a Corpus, a path, a DataFrame, or a pair (texts, topics)")
     if text is not None or topic is not None:
@@ -133,10 +135,6 @@ def to_corpus(
             f"`text` and `topic` name columns, and {data.name} has none; leave them out."
         )
     return data
-
-
-def _to_words(topics: Sequence[Any]) -> list[Any]:
-    return [tuple(map(str, t)) if isinstance(t, tuple) else str(t) for t in topics]
 
 
 def to_test_corpus(

@@ -230,7 +230,10 @@ def _audit(
     copies = evidence.group_members(evidence.number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
-    can_judge = _can_judge(y, groups)
+    # Topics that several documents have that are not only copies.
+    labels = Labels.from_y(y)
+    topic_groups = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
+    can_judge = np.bincount(topic_groups[:, 0]) > 1
     judged = np.zeros(0, dtype=bool) if corpus.multilabel else can_judge[y]
     has = y.toarray() > 0 if corpus.multilabel else None
 
@@ -341,13 +344,6 @@ def _suspicion(by_topic: AnyEvidence, judged: Mask, copies: Sequence[Index], see
         probability[judged] = error_probabilities(of_judged, seed)
         probability[~judged] = probability[judged].mean()
     return compare_copies(probability, y, copies)
-
-
-def _can_judge(y: Any, groups: Index) -> Mask:
-    """Return which topics several documents have that are not only copies."""
-    labels = Labels.from_y(y)
-    pairs = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
-    return np.bincount(pairs[:, 0]) > 1
 
 
 def _likely_topics(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.base.arrays import I64
 from slugline.base.plots import ModelMark, plot_models
 from slugline.base.words import TitledRows, counted
 from slugline.comparison.models import Model
@@ -201,7 +200,11 @@ def combine_folds(
         answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
         right = [answer == true for answer, true in zip(answers, topics, strict=False)]
         if error is None:
-            f1 = _macro_f1(np.concatenate(topics), np.concatenate(answers), len(names))
+            true, answered = np.concatenate(topics), np.concatenate(answers)
+            # An answer that is no topic (-1) counts for none.
+            parts = (true[true == answered], true, answered[answered >= 0])
+            counts = [np.bincount(part, minlength=len(names)) for part in parts]
+            f1 = float(macro_f1(*counts))
     return ModelResult(
         model.name,
         model.about,
@@ -215,12 +218,6 @@ def combine_folds(
         error,
         evaluation,
     )
-
-
-def _macro_f1(true: I64, answered: I64, n_topics: int) -> float:
-    # An answer that is no topic (-1) counts for none.
-    parts = (true[true == answered], true, answered[answered >= 0])
-    return float(macro_f1(*(np.bincount(part, minlength=n_topics) for part in parts)))
 
 
 @dataclass(frozen=True, repr=False)

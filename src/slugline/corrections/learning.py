@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,6 @@ from slugline.model.settings import draw_seed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from slugline.base.progress import Progress
     from slugline.corrections.store import Correction
     from slugline.model.file.schema import ModelFile
 
@@ -360,7 +358,20 @@ def train_with_corrections(
         n_skipped=n_skipped,
     )
     fitted, progress = experiment.fitted, options.get("progress")
-    refit = partial(_refit, fitted, validation, progress)
+
+    def refit(
+        corpus: Corpus, weights: F64 | None = None, min_precision: float | None = None
+    ) -> Fitted:
+        """Fit the same settings, tuned ones included, to other documents."""
+        again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
+        again.set_params(min_precision=min_precision)
+        known = validation
+        if known is not None:  # some may have a topic that only corrections have
+            topics = set(corpus.all_topics())
+            known = known.take([topics.issuperset(s) for s in as_sets(known.topics)])
+        timed_fit(again, corpus, known, progress, sample_weight=weights)
+        return again.fitted_
+
     before = refit(merged.base, min_precision=classifier.min_precision)
     right, names = merged.test.topics, merged.test.texts
     old, new = (_answers(model, names) for model in (before, fitted))
@@ -431,24 +442,6 @@ def _note(merged: TrainingSets, weight: float) -> str:
 
 def _as_documents(weight: float) -> str:
     return "a document" if weight == 1 else f"{weight:g} documents"
-
-
-def _refit(
-    fitted: Fitted,
-    validation: Corpus | None,
-    progress: Progress | None,
-    corpus: Corpus,
-    weights: F64 | None = None,
-    min_precision: float | None = None,
-) -> Fitted:
-    """Fit the same settings, tuned ones included, to other documents."""
-    again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
-    again.set_params(min_precision=min_precision)
-    if validation is not None:  # some may have a topic that only corrections have
-        topics = set(corpus.all_topics())
-        validation = validation.take([topics.issuperset(s) for s in as_sets(validation.topics)])
-    timed_fit(again, corpus, validation, progress, sample_weight=weights)
-    return again.fitted_
 
 
 def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:

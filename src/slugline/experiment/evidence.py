@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, Mask
+from slugline.base.arrays import F64, Mask
 from slugline.base.files import PathLike, write_result
 from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError
@@ -159,7 +159,10 @@ def strongest_terms(
     rarity = fitted.features.idf_
     if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
         return []
-    spread = _spread(np.concatenate([part for part in rarity if part is not None]), fitted)
+    idf = np.concatenate([part for part in rarity if part is not None])
+    n_documents = max(1, fitted.n_documents)
+    share = np.clip(document_frequency(idf, n_documents) / n_documents, 0, 1)
+    spread = idf.astype(np.float64) * (share * (1 - share)) ** POWER
     n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
     is_run = np.repeat([b.kind in RUN_LENGTHS for b in fitted.features.blocks], n_columns)
     weights = fitted.learner.weights.tocsc()
@@ -171,12 +174,6 @@ def strongest_terms(
         )
         for number in (range(len(names)) if numbers is None else numbers)
     ]
-
-
-def _spread(idf: F32, fitted: Fitted) -> F64:
-    n = max(1, fitted.n_documents)
-    share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    return idf.astype(np.float64) * (share * (1 - share)) ** POWER
 
 
 def _by_strength(

@@ -97,7 +97,11 @@ def fit_multilabel_head(
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
         ridge = _LeastSquares(rows, y[:, known], costs)
-        share, penalty = _choose(ridge, judged, words, right, cost)
+        # The encoder's share and the penalty with the lowest log loss of held-out rows.
+        chosen = _sample(len(judged), words.shape[1])
+        sample = words[chosen], right[chosen], cost[chosen]
+        tried = ((ridge.heldout_scores(judged[chosen], penalty), penalty) for penalty in PENALTIES)
+        share, penalty = min((*_fit_share(s, *sample), penalty) for s, penalty in tried)[1:]
         parts = (1 - share) * words, share * ridge.heldout_scores(judged, penalty)
         scores = parts[0] + parts[1]
         curves, of_words = (fit_topic_calibration(s, right, cost) for s in (scores, words))
@@ -122,16 +126,6 @@ def fit_multilabel_head(
     calibration = TopicCalibration(slopes, intercepts, curves.bend)
     of_encoder = float(parts[1].std() / (parts[0].std() + parts[1].std() or 1.0))
     return EncoderHead(weights, biases, 1 - share, calibration, of_encoder), sums
-
-
-def _choose(
-    ridge: _LeastSquares, judged: Index, words: F32, right: F32, cost: F32
-) -> tuple[float, float]:
-    """Return the encoder's share and the penalty with the lowest log loss of held-out rows."""
-    rows = _sample(len(judged), words.shape[1])
-    sample = words[rows], right[rows], cost[rows]
-    tried = ((ridge.heldout_scores(judged[rows], penalty), penalty) for penalty in PENALTIES)
-    return min((*_fit_share(scores, *sample), penalty) for scores, penalty in tried)[1:]
 
 
 def _sample(n_rows: int, n_topics: int) -> Index:
