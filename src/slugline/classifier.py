@@ -603,6 +603,9 @@ class TopicClassifier(TextEstimator):
         return self._fitted().n_batches
 
     def _settings(self, learner: Learner) -> FitSettings:
+        encoder: CheckedEncoder | tuple[str, ...] | None = None
+        if self.encoder is not None:
+            encoder = NAMES if self.encoder == AUTO else get_encoder(self.encoder)
         return FitSettings(
             learner=learner,
             blocks=self.blocks,
@@ -610,18 +613,13 @@ class TopicClassifier(TextEstimator):
             tune=self.tune,
             n_jobs=self.n_jobs,
             random_state=draw_seed(self.random_state),
-            encoder=self._encoder(),
+            encoder=encoder,
             descriptions=check_descriptions(self.descriptions or {}),
             min_precision=self.min_precision,
             optimize=self.optimize,
             columns=check_column_names(self.columns or ()),
             topic_path=self.topic_path,
         )
-
-    def _encoder(self) -> CheckedEncoder | tuple[str, ...] | None:
-        if self.encoder is None:
-            return None
-        return NAMES if self.encoder == AUTO else get_encoder(self.encoder)
 
     def _scores(self, X: Texts) -> F32:
         return self._fitted().decision_function(self._read(X))

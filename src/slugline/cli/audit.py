@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from slugline.auditing.audit import Audit, audit_corpus, group_copies
+from slugline.auditing.audit import audit_corpus, group_copies
 from slugline.auditing.findings import Findings, ranking_lines, review_form, review_table
 from slugline.auditing.repair import (
     Gain,
@@ -123,7 +123,11 @@ def audit(
             _repair(train, data, reading, decisions, output, gain, settings, as_json)
             return
         report = audit_corpus(train, others, **settings)
-        gained = _gain_of_dropping(report, settings) if gain else None
+        gained = None
+        if gain:
+            dropped, corpus = set(report.suspects(_DROPPED).tolist()), report.corpus
+            after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
+            gained = _measured(corpus, after, report.copies.groups, settings)
     findings = Findings(report)
     if ranking is not None:
         write_result(ranking, "".join(ranking_lines(findings)), "ranking")
@@ -245,13 +249,6 @@ def _write_documents(
     n_lost = corpus.n_skipped - n_skipped
     skipped = f" and {counted(n_skipped, 'skipped row')}" if n_skipped else ""
     return skipped + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
-
-
-def _gain_of_dropping(report: Audit, settings: dict[str, Any]) -> Gain | None:
-    corpus = report.corpus
-    dropped = set(report.suspects(_DROPPED).tolist())
-    after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return _measured(corpus, after, report.copies.groups, settings)
 
 
 def _measured(
