@@ -306,17 +306,6 @@ def _forget_peak() -> None:
         _CLEAR_REFS.write_text("5")
 
 
-class _Counter:
-    """A file that only counts."""
-
-    def __init__(self) -> None:
-        self.n_bytes = 0
-
-    def write(self, data: Any) -> int:
-        self.n_bytes += memoryview(data).nbytes
-        return memoryview(data).nbytes
-
-
 def _file_bytes(model: Any) -> int | None:
     """Return the size of the model's file, or of its pickle; None if it can't be saved."""
     if type(model).__module__ == "slugline.classifier":  # not imported for the others
@@ -324,13 +313,13 @@ def _file_bytes(model: Any) -> int | None:
             path = Path(folder, "model.slug")
             model.save(path)
             return path.stat().st_size
-    counter = _Counter()
     try:
-        pickle.Pickler(counter, pickle.HIGHEST_PROTOCOL).dump(model)
+        with tempfile.TemporaryFile() as file:
+            pickle.dump(model, file, pickle.HIGHEST_PROTOCOL)
+            return file.tell()
     # A model that can't be pickled may raise anything, and still has its other results.
     except Exception:  # noqa: BLE001
         return None
-    return counter.n_bytes
 
 
 if __name__ == "__main__":

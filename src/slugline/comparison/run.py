@@ -370,7 +370,10 @@ class _Run:
         """Process the messages of all models until each is finished."""
         n_left = len(self.models)
         while n_left:
-            event = _next(self._events)
+            try:
+                event = self._events.get(timeout=_PATIENCE)
+            except queue.Empty:
+                continue
             name = event.model.name
             if event.begins is not None:
                 steps.begin(name, event.begins, self.settings.n_folds)
@@ -426,14 +429,6 @@ class _Run:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in list(self._running):
             child.end()
-
-
-def _next(events: queue.SimpleQueue[_Event]) -> _Event:
-    while True:
-        try:
-            return events.get(timeout=_PATIENCE)
-        except queue.Empty:
-            continue
 
 
 class _Steps:
