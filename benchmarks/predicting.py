@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from accuracy import CLASSIFIERS, LABELS
 from clusters import local_cluster
-from data import load, select, synthetic_texts
+from data import NAMES, expand, load, select, synthetic_texts
 from measure import child_processor_seconds, progress, run_in_turn, seconds, table, timed
 from slugline import TopicClassifier
 from slugline.corpus.splits import rank_within_topics
@@ -73,6 +74,35 @@ def in_process(rounds: int = 5) -> str:
         f"Texts a second; medians of {rounds} rounds in turn. Test wires of Reuters, "
         f"{n_characters:,.0f} characters in the mean; Slugline's model is `reuters46`, and the "
         f"pipeline was fitted on the corrected wires.\n\n{table(header, rows)}"
+    )
+
+
+def on_sets(sets: Sequence[str] = NAMES, rounds: int = 401) -> str:
+    """Texts a second of each set, in hundreds on one thread, beside scikit-learn."""
+    speeds = {}
+    for name in expand(sets):
+        train, test = load(name)
+        texts = test.texts[:N_TOGETHER]
+        functions = {
+            classifier: partial(
+                _texts_per_second,
+                CLASSIFIERS[classifier]().fit(train.texts, train.topics).predict,
+                *(texts, 100, 1),
+            )
+            for classifier in ("a", "default")
+        }
+        n_rounds = max(3, rounds * 100 // len(texts))
+        in_turn = run_in_turn(functions, n_rounds)
+        speeds[name] = [statistics.median(in_turn[classifier]) for classifier in functions]
+        progress(name, *speeds[name])
+    factors = {name: ours / theirs for name, (theirs, ours) in speeds.items()}
+    rows = [[name, *map("{:,.0f}".format, speeds[name]), f"{factors[name]:.1f}"] for name in speeds]
+    median, worst = statistics.median(factors.values()), min(factors, key=factors.__getitem__)
+    rows.append(["median", "", "", f"{median:.1f}"])
+    rows.append([f"lowest: {worst}", "", "", f"{factors[worst]:.1f}"])
+    return (
+        f"Test texts a second, in hundreds on one thread; medians of rounds in turn.\n\n"
+        f"{table(['', LABELS['a'], LABELS['default'], 'factor'], rows)}"
     )
 
 
@@ -286,6 +316,7 @@ def _calibration_error(proba: np.ndarray, is_right: np.ndarray, n_bins: int = 10
 
 BENCHMARKS = {
     "in-process": in_process,
+    "on-sets": on_sets,
     "imports": imports,
     "command": command,
     "files": files,
@@ -294,6 +325,7 @@ BENCHMARKS = {
 QUICK = {
     "cascade": {"encoders": ("use",), "sets": ("trec", "sib200-de")},
     "in-process": {"rounds": 1},
+    "on-sets": {"sets": ("trec", "sib200-de"), "rounds": 1},
     "imports": {"runs": 3},
     "command": {"runs": 3},
     "files": {
