@@ -59,8 +59,8 @@ def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation
     elif typical <= FEW_DOCUMENTS:
         message = (
             f"few documents per topic; a sentence encoder would probably help a lot: "
-            f"{_installation()} (with ten per topic, +18 points of accuracy on average over 15 "
-            "sets of short texts, +14 on English ones)"
+            f"{_installation()} (with ten per topic, +12 points of accuracy on average over nine "
+            "sets of short English texts)"
         )
     elif evaluation and typical <= MORE_DOCUMENTS and evaluation.interval.high < ACCURATE:
         message = (
