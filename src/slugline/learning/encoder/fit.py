@@ -334,8 +334,8 @@ def fit_encoder_head(
     names : Names, optional
         They count like documents if that lowers the log loss of the judged ones.
     widths : sequence of int, optional
-        The number of columns of each encoder, if there are two. Their shares are those with the
-        lowest log loss.
+        The number of columns of each encoder, if there are two. Fits with different shares, with
+        names and without, are averaged.
     unlabelled : UnlabelledRows, optional
         Rows that count for their most likely topics, if all topics have documents. They change
         neither factors and calibration nor held-out sums.
@@ -359,15 +359,15 @@ def fit_encoder_head(
     )
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
-        best = task.best_fit(_column_scales(widths))
+        tasks = [task]
         if names is not None:
-            task_with_names = task.with_rows(names.rows, number[names.y])
-            with_names = task_with_names.fit(best.scale)
-            if with_names.loss < best.loss:
-                task, best = task_with_names, with_names
+            tasks.append(task.with_rows(names.rows, number[names.y]))
+        scales = task.scales(widths)
+        fits = [each.fit(scale) for each in tasks for scale in scales]
+        best = min(fits, key=lambda fit: fit.loss) if len(scales) == 1 else _average(fits)
         combined = best.fusion
         if unlabelled is not None and combined.share:
-            best = task.self_train(best, unlabelled)
+            best = best.task.self_train(best, unlabelled)
         sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
         biases = np.zeros(context.n_topics, dtype=np.float32)
@@ -394,6 +394,7 @@ def fit_encoder_head(
 class _TaskFit(NamedTuple):
     """A discriminant analysis beside words, with its factors on columns and its log loss."""
 
+    task: _Task
     scale: F32
     weights: F32
     biases: F32
@@ -425,23 +426,28 @@ class _Task:
     def fit(self, scale: F32) -> _TaskFit:
         """Fit on columns multiplied by `scale`, and measure on the judged rows."""
         dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
-        y = self.y[self.judged]
         # What is the same for all known topics makes no difference between them, but to a new one
         # it would.
         scores = _centre(dense.scores[self.judged])
+        weights = dense.weights * scale[:, np.newaxis]
+        return self.fuse(scale, weights, dense.biases, scores)
+
+    def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> _TaskFit:
+        """Add the scores of the judged rows to those of words, and measure the sum."""
+        y = self.y[self.judged]
         fusion = fuse_scores(self.words, scores, y, self.costs)
         sparse, factor = np.float32(fusion.sparse_factor), np.float32(fusion.dense_factor)
         right = fusion.calibration.proba(sparse * self.words + factor * scores)
         log_right = np.log(right[np.arange(len(y)), y].astype(np.float64))
         loss = -float(np.average(log_right, weights=self.costs))
-        weights = dense.weights * scale[:, np.newaxis]
-        return _TaskFit(scale, weights, dense.biases, scores, fusion, loss)
+        return _TaskFit(self, scale, weights, biases, scores, fusion, loss)
 
-    def best_fit(self, scales: Sequence[F32]) -> _TaskFit:
-        """Return the fit with the lowest loss; of many rows, a sample chooses between scales."""
+    def scales(self, widths: Sequence[int]) -> list[F32]:
+        """Return factors on columns; of many rows, a sample chooses the best ones."""
+        scales = _column_scales(widths)
         step = -(-len(self.judged) // _MAX_SHARED)
         if step == 1 or len(scales) == 1:
-            return min(map(self.fit, scales), key=lambda fit: fit.loss)
+            return scales
         rows = self.judged[::step]
         sample = replace(
             self,
@@ -452,7 +458,7 @@ class _Task:
             words=self.words[::step],
             costs=None if self.costs is None else self.costs[::step],
         )
-        return self.fit(sample.best_fit(scales).scale)
+        return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
     def self_train(self, fit: _TaskFit, unlabelled: UnlabelledRows) -> _TaskFit:
         """Refit with unlabelled rows, weighted by the squared probability of their predicted topic.
@@ -487,6 +493,25 @@ class _Task:
             scale = np.float32(first_spread / (spread(scores) or 1.0))
             weights, biases, scores = scale * weights, scale * biases, scale * scores
         return fit._replace(weights=weights, biases=biases)
+
+
+def _average(fits: Sequence[_TaskFit]) -> _TaskFit:
+    """Return the mean of fits with scores of equal spread, each weighted by its likelihood.
+
+    Averages were better than the likeliest fit with 5 and 10 labels a topic, on training splits.
+
+    References
+    ----------
+    Yao, Vehtari, Simpson and Gelman (2018), Using stacking to average Bayesian predictive
+    distributions: pseudo-BMA.
+    """
+    losses = np.array([fit.loss for fit in fits])
+    best = fits[int(losses.argmin())]
+    likelihoods = np.exp(len(best.scores) * (best.loss - losses))
+    factors = likelihoods / likelihoods.sum() / [spread(fit.scores) or 1.0 for fit in fits]
+    parts = zip(*((fit.weights, fit.biases, fit.scores) for fit in fits), strict=True)
+    means = (np.tensordot(factors.astype(np.float32), arrays, axes=1) for arrays in parts)
+    return best.task.fuse(best.scale, *means)
 
 
 def _column_scales(widths: Sequence[int]) -> list[F32]:
