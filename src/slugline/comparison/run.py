@@ -291,12 +291,11 @@ class _Run:
             stored = self.record.find(key).items()
             self._results[name] = {n: result for n, result in stored if self._is_right(result, n)}
         self._announce(progress)
-        steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
                 for model in self.models:
                     pool.submit(self._measure, model)
-                self._follow(steps, keys, on_result)
+                self._follow(progress, keys, on_result)
             except KeyboardInterrupt:
                 self._end_all(pool)
                 if all(self._missing(model) for model in self.models):
@@ -365,27 +364,31 @@ class _Run:
         return sorted({*range(self.settings.n_folds)} - self._results[model.name].keys())
 
     def _follow(
-        self, steps: _Steps, keys: dict[str, str], on_result: Callable[[ModelResult], None] | None
+        self,
+        progress: Progress,
+        keys: dict[str, str],
+        on_result: Callable[[ModelResult], None] | None,
     ) -> None:
         """Process the messages of all models until each is finished."""
-        n_left = len(self.models)
-        while n_left:
+        unfinished = [*self.models]
+        n_fits = sum(len(self._missing(model)) for model in unfinished)
+        while unfinished:
             try:
                 event = self._events.get(timeout=_PATIENCE)
             except queue.Empty:
                 continue
             name = event.model.name
             if event.begins is not None:
-                steps.begin(name, event.begins, self.settings.n_folds)
+                n_left = sum(len(self._missing(model)) for model in unfinished)
+                step = f"{name}: fold {event.begins + 1} of {self.settings.n_folds}"
+                progress.update(step, (n_fits - n_left) / n_fits)
             elif event.result is not None:
                 self._results[name][event.result.fold] = event.result
                 self.record.add(keys[name], event.result)
-                steps.end(name, event.result.fold)
             else:
-                n_left -= 1
+                unfinished.remove(event.model)
                 if event.error is not None:
                     self._errors[name] = event.error
-                steps.end(name)
                 if on_result is not None:
                     on_result(self.result(event.model))
 
@@ -429,22 +432,3 @@ class _Run:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in list(self._running):
             child.end()
-
-
-class _Steps:
-    """A counter of fits that reports each."""
-
-    def __init__(self, progress: Progress, missing: dict[str, list[int]]) -> None:
-        self._progress = progress
-        self._missing = {name: set(folds) for name, folds in missing.items()}
-        self._n_fits = sum(map(len, missing.values()))
-
-    def begin(self, name: str, fold: int, n_folds: int) -> None:
-        """Say that a fit begins."""
-        n_left = sum(map(len, self._missing.values()))
-        step = f"{name}: fold {fold + 1} of {n_folds}"
-        self._progress.update(step, (self._n_fits - n_left) / self._n_fits)
-
-    def end(self, name: str, fold: int | None = None) -> None:
-        """Count a fit as done, or all of a model that is over."""
-        self._missing[name] -= self._missing[name].copy() if fold is None else {fold}
