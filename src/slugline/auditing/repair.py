@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from slugline.auditing.evidence import N_FOLDS
 from slugline.auditing.findings import DECISIONS, column_name, review_form, text_digest
@@ -417,10 +416,14 @@ def measure_gain(
     with closing(check_progress(progress)) as progress:
         for fold in range(n_folds):
             test = np.flatnonzero((folds == fold) & is_left)
+            if not len(test):
+                continue
             for number, (y, usable) in enumerate(((before, True), (after, is_left))):
                 train = np.flatnonzero((folds != fold) & usable)
                 progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
-                predicted = _predict(corpus.texts, y, train, test, seed, n_jobs)
+                settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
+                fitted = fit([corpus.texts[row] for row in train], y[train].tolist(), settings)
+                predicted = fitted.answers([corpus.texts[row] for row in test])
                 right[number, test] = [
                     answer == topic if isinstance(topic, str) else {*answer} == {*topic}
                     for answer, topic in zip(predicted, after[test], strict=True)
@@ -433,19 +436,3 @@ def measure_gain(
         n_better=int((right_after & ~right_before).sum()),
         n_worse=int((right_before & ~right_after).sum()),
     )
-
-
-def _predict(
-    texts: Sequence[str],
-    topics: npt.NDArray[np.object_],
-    train: Index,
-    test: Index,
-    seed: int,
-    n_jobs: int | None,
-) -> Sequence[Any]:
-    """Return the topic or topics that the default classifier gives to the test documents."""
-    if not len(test):
-        return []
-    settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
-    fitted = fit([texts[row] for row in train], topics[train].tolist(), settings)
-    return fitted.answers([texts[row] for row in test])

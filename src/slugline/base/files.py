@@ -74,6 +74,8 @@ def lock(file: BinaryIO | int) -> bool:
 
 # SQLite -------------------------------------------------------------------------------------------
 
+#: Codes of errors while another connection writes.
+SQLITE_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 # Seconds between attempts.
 _PAUSE = 0.01
 
@@ -90,10 +92,7 @@ def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            is_locked = error.sqlite_errorcode & 0xFF in (
-                sqlite3.SQLITE_BUSY,
-                sqlite3.SQLITE_LOCKED,
-            )
+            is_locked = error.sqlite_errorcode & 0xFF in SQLITE_LOCKS
             if not is_locked or time.monotonic() > until:
                 raise
         time.sleep(_PAUSE)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.files import PathLike, write_ahead
+from slugline.base.files import SQLITE_LOCKS, PathLike, write_ahead
 from slugline.base.words import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet
@@ -187,7 +187,6 @@ _TABLES = (
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
 # A page of rows, which are read together, ends after so many rows or bytes of text.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
-_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
@@ -354,7 +353,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             yield self._connected()
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-            if code not in (*_LOCKS, sqlite3.SQLITE_FULL):
+            if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
                 self._let_go()  # the next one begins afresh
             raise self._failed(verb, code, error) from error
         except OSError as error:
@@ -488,7 +487,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     def _failed(self, verb: str, code: int, error: sqlite3.Error) -> StoreError:
         failure = f"{self.path} can't be {verb}"
-        if code in _LOCKS:
+        if code in SQLITE_LOCKS:
             return self._busy(verb)
         if code == sqlite3.SQLITE_FULL:
             return StoreError(f"{failure}: the disk is full; make room and try again.")
