@@ -365,11 +365,11 @@ def train_with_corrections(
         """Fit the same settings, tuned ones included, to other documents."""
         again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
         again.set_params(min_precision=min_precision)
-        known = validation
-        if known is not None:  # some may have a topic that only corrections have
+        usable = validation
+        if usable is not None:  # some may have a topic that only corrections have
             topics = set(corpus.all_topics())
-            known = known.take([topics.issuperset(s) for s in as_sets(known.topics)])
-        timed_fit(again, corpus, known, progress, sample_weight=weights)
+            usable = usable.take([topics.issuperset(s) for s in as_sets(usable.topics)])
+        timed_fit(again, corpus, usable, progress, sample_weight=weights)
         return again.fitted_
 
     before = refit(merged.base, min_precision=classifier.min_precision)
