@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +14,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from slugline.base.checks import ESCAPED_SURROGATE
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -283,8 +284,6 @@ class _Protocol(HttpToolsProtocol):
 _T = TypeVar("_T")
 # Seconds for which what is too large is still taken from the network, and thrown away.
 _LINGER_SECONDS = 2.0
-# Half of a character, as JSON may have it in an escape.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def body_type(request: Request) -> str:
@@ -368,7 +367,7 @@ def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     except msgspec.ValidationError as error:
         _raise_invalid(error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if _HALF.search(body):
+        if ESCAPED_SURROGATE.search(body):
             return _parse_leniently(body, decoder.type)
         raise HttpProblem(400, f"the body is not JSON: {error}.") from None
     except RecursionError:

@@ -25,7 +25,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 
 from slugline._version import __version__
-from slugline.base.checks import replace_surrogates
+from slugline.base.checks import ESCAPED_SURROGATE, replace_surrogates
 from slugline.base.words import join_first
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
@@ -42,8 +42,6 @@ MAX_BYTES = 1 << 24
 _CHUNK = 1 << 16
 # Chunks that wait to be taken apart, so that whoever writes faster has to wait.
 _MOST_WAITING = 4
-# Half of a character, as JSON may have it in an escape.
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 # The number of a request, at one end of its line or the other; quotes in texts are escaped.
 _NUMBER = re.compile(rb'(?<!\\)"id"\s*:\s*(\d{1,15}|"[\w.-]{1,100}")')
 _END = 1024
@@ -111,7 +109,7 @@ class LineReader:
 def _to_text(line: bytes) -> str:
     """Return a line as a text without lone surrogates, which the protocol can't encode."""
     text = line.decode("utf-8", "replace")
-    if _HALF.search(line):
+    if ESCAPED_SURROGATE.search(line):
         try:
             return json.dumps(replace_surrogates(json.loads(text)))
         except (ValueError, RecursionError):
