@@ -416,11 +416,11 @@ def measure_gain(
     with closing(check_progress(progress)) as progress:
         for fold in range(n_folds):
             test = np.flatnonzero((folds == fold) & is_left)
-            if not len(test):
-                continue
             for number, (y, usable) in enumerate(((before, True), (after, is_left))):
-                train = np.flatnonzero((folds != fold) & usable)
                 progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
+                if not len(test):
+                    continue
+                train = np.flatnonzero((folds != fold) & usable)
                 settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
                 fitted = fit([corpus.texts[row] for row in train], y[train].tolist(), settings)
                 predicted = fitted.answers([corpus.texts[row] for row in test])

@@ -16,8 +16,8 @@ from slugline.learning.learner import FitContext
 
 # Topics with a description and no document --------------------------------------------------------
 
-# Bounds of slope and offset.
-_BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
+#: Bounds of slope and offset of a line through cosines or products with descriptions.
+BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
 def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple
         losses = np.logaddexp(0, np.where(is_own, -lead, lead))
         return float(losses.mean()), np.array([(wrong * cosine).mean(), wrong.mean()])
 
-    best = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=_BOUNDS).x
+    best = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=BOUNDS).x
     return float(best[0]), float(best[1])
 
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
-from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
+from slugline.learning.encoder.fit import BOUNDS, PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
@@ -18,8 +18,6 @@ from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 _MAX_SCORES, _MIN_ROWS = 200_000, 500
 # The largest factor on scores, most of which are between -1 and 1, and the least probability.
 _MOST, _LEAST = 50.0, 1e-6
-# Bounds of slope and offset of a line through products with descriptions.
-_BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
 class _LeastSquares(CentredRows):
@@ -188,7 +186,7 @@ def _place_new(
     def loss(line: F64) -> float:
         return float(_log_losses(curve.proba(line[0] * standard + line[1]), right).mean())
 
-    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
+    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=BOUNDS).x
     described = y[n_documents:, new]
     means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
     mean, spread = _moments(rows[judged] @ means.T, np.ones((len(judged), len(new)), dtype=bool))
