@@ -363,25 +363,9 @@ def separator_warnings(counts: Counter[str]) -> list[str]:
 
 #: Names of columns that are recognized in any case, the likeliest first: English ones, then those
 #: of other widespread languages. The subject of a message is a part of its text.
-TEXT_NAMES = """
-    text body content message document article question description sentence utterance review
-    comment tweet summary headline title
-    nachricht anfrage beschreibung inhalt meldung texte contenu corps texto contenido mensaje
-    descripción cuerpo conteúdo mensagem descrição corpo testo contenuto messaggio descrizione tekst
-    bericht omschrijving inhoud beschrijving treść wiadomość opis текст сообщение описание
-    содержание metin mesaj içerik açıklama 文本 内容 正文 本文 テキスト メッセージ
-    subject betreff titel titre objet sujet asunto título assunto oggetto titolo onderwerp
-    tytuł başlık 标题 件名 タイトル
-""".split()  # noqa: SIM905
-TOPIC_NAMES = """
-    topic label category class queue intent target tag section department genre theme
-    kategorie thema anliegen rubrik abteilung klasse catégorie thème classe rubrique étiquette
-    categoría tema clase etiqueta categoria argomento etichetta categorie klas kategoria klasa
-    dział temat категория тема рубрика класс метка kategori konu sınıf etiket 类别 分类 标签 主题
-    カテゴリ カテゴリー 分類 ラベル
-    topics labels categories classes tags subjects themen kategorien themes thèmes catégories
-    étiquettes temas categorías etiquetas categorias argomenti etichette tematy темы метки
-""".split()  # noqa: SIM905
+_NAMES = msgspec.json.decode(Path(__file__).with_name("column_names.json").read_bytes())
+TEXT_NAMES: list[str] = _NAMES["text"]
+TOPIC_NAMES: list[str] = _NAMES["topic"]
 ID_NAME = "id"
 
 
