@@ -109,10 +109,10 @@ def few(
 def encoders(
     sets: Sequence[str] = tuple(dict.fromkeys(itertools.chain(*GROUPS.values()))),
     classifiers: Sequence[str] = ("default", "use", "e5", "use,e5"),
-    labels: Sequence[int] = (10,),
+    labels: Sequence[int] = (10, 200),
     draws: int = 3,
 ) -> str:
-    """Accuracy on test documents by each encoder, with ten labels per topic."""
+    """Accuracy on test documents by each encoder, with 10 and 200 labels per topic."""
     return few(sets, classifiers, labels, draws)
 
 
