@@ -65,7 +65,9 @@ def test_models_are_told_of_as_they_come(run: Run) -> None:
     result = run("compare", "news.csv", *QUICK, "--models", "majority,default")
     lines = [re.sub(r"\d+:\d\d left  ", "", line) for line in result.err.splitlines()]
     assert lines[:3] == ["  0%  majority: fold 1 of 2", " 25%  majority: fold 2 of 2", lines[2]]
-    assert re.fullmatch(r"majority  accuracy 0\.333 \(0\.245 to 0\.436\), fit < 0\.001 s", lines[2])
+    assert re.fullmatch(
+        r"majority  accuracy 0\.333 \(0\.245 to 0\.436\), fit (< )?0\.\d+ s", lines[2]
+    )
     assert lines[3:5] == [" 50%  default: fold 1 of 2", " 75%  default: fold 2 of 2"]
     assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
 

@@ -46,15 +46,13 @@ def test_json_lists_are_several_topics() -> None:
 
     assert (corpus.texts, corpus.topics, corpus.multilabel) == (TEXTS, TOPICS, True)
     assert corpus.layout == DataLayout(("text",), "topics", topic_form=ARRAY)
-    assert corpus.notes[1:] == ("1 document has no topic; the model learns from it, too (item 3)",)
+    assert corpus.notes[1:] == ("1 document has no topic; it counts, too (item 3)",)
     assert load_corpus(write_jsonl("b.jsonl", [*map(list, TOPICS)])).topics == TOPICS
 
 
 def test_a_note_has_the_number_of_documents_without_topics() -> None:
     corpus = load_corpus(write_jsonl("a.jsonl", [["a"], [], ["b"], []]))
-    assert corpus.notes[1:] == (
-        "2 documents have no topic; the model learns from these, too (lines 2, 4)",
-    )
+    assert corpus.notes[1:] == ("2 documents have no topic; they count, too (lines 2, 4)",)
 
 
 def test_topics_of_lists_are_named_like_single_ones() -> None:
@@ -190,7 +188,7 @@ def test_columns_of_0_and_1_are_several_topics(columns: Any) -> None:
     assert (corpus.texts, corpus.topics) == (TEXTS, TOPICS)
     assert corpus.notes == (
         "read column 'text' as text; name another with `text`",
-        "1 document has no topic; the model learns from it, too (line 4)",
+        "1 document has no topic; it counts, too (line 4)",
         "no document has these topics, which are left out: 'rye'",
     )
     assert corpus.layout == DataLayout(

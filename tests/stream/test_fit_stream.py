@@ -313,12 +313,13 @@ def test_topics_that_are_numbers_stay_so() -> None:
     ("source", "message"),
     [
         (iter(()), "there are no documents to learn from; give at least two."),
+        ([], "there are no documents to learn from; give at least two."),
         ([(["..."], ["a"])], "no document has a word in it; check which column holds the text."),
         ([(["a", "b"], ["x"])], "there are 2 texts and 1 topics; give one topic for each text."),
         (
             [["a", "b", "c"]],
             "batch 0 of `source`, counted from 0, is of type list, not a pair of texts and their "
-            "topics; give such as (texts, topics).",
+            "topics; give batches, such as [(texts, topics)].",
         ),
         (
             [("wheat rose", "grain")],
@@ -330,7 +331,7 @@ def test_topics_that_are_numbers_stay_so() -> None:
             "topics are words and numbers, such as 'x' and 3; make them all words or all numbers.",
         ),
     ],
-    ids=["nothing", "no words", "unequal", "no pair", "one text", "mixed topics"],
+    ids=["nothing", "no batches", "no words", "unequal", "no pair", "one text", "mixed topics"],
 )
 def test_a_source_that_can_not_be_learned_from_is_named(source: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:

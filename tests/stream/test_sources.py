@@ -419,6 +419,19 @@ def test_batches_that_are_no_pairs_are_named(batch: Any) -> None:
         read([(["a"], ["x"]), batch])
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_batches_of_one_and_of_several_topics_are_named(several: bool) -> None:
+    one, other = (["a"], [["x", "y"]]), (["b"], ["x"])
+    source = DocumentSource([one, ([], []), other] if several else [other, ([], []), one])
+    numbers = ("several topics", "one topic") if several else ("one topic", "several")
+    with pytest.raises(DataError) as caught:
+        [batch for part in source.partitions() for batch in part.batches()]
+    assert str(caught.value) == (
+        f"texts of earlier batches have {numbers[0]} each, and those of batch 2, counted from 0, "
+        f"{numbers[1]}; give lists of topics in all batches, or in none."
+    )
+
+
 def test_a_single_text_is_no_batch() -> None:
     with pytest.raises(DataError, match="batch 1 of `source`, counted from 0, has a single text"):
         read([(["a"], ["x"]), ("text", "topic")])

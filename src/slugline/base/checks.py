@@ -15,7 +15,7 @@ import numpy as np
 from slugline.errors import OptionError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: Half of a character, a lone surrogate, as JSON may have it in an escape.
+#: A surrogate, half of a character, as JSON may have it in an escape.
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60

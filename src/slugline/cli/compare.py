@@ -36,8 +36,8 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
 @options.reading_options
 @option(
     "--models A,B,...",
-    "majority, naive-bayes, tfidf-svc, tfidf-logistic, default, network, ngrams-svc, encoder, "
-    "tuned, all of these, or module:name for a scikit-learn pipeline of yours.",
+    "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all of these, "
+    "tfidf-logistic, or module:name for a scikit-learn pipeline of yours.",
     default="all",
 )
 @option("--folds N", "Number of folds.", type=int, default=5)

@@ -96,8 +96,9 @@ def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
     if use.accuracy - words.accuracy < _CLEAR_GAIN:
         return None
     return (
-        f"of {counted(choice.n_documents, 'held-out document')}, {percent(words.accuracy)} are "
-        f"right by words alone, and {percent(use.accuracy)} with a sentence encoder: --encoder use"
+        f"of {counted(choice.n_documents, 'document')}, each left out in turn, "
+        f"{percent(words.accuracy)} are right by words alone, and {percent(use.accuracy)} with a "
+        "sentence encoder: --encoder use"
     )
 
 

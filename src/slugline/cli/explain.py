@@ -76,7 +76,7 @@ def explain(
 ) -> None:
     """Say which words of a text speak for a topic and against it, and how much each counts.
 
-    The shares of all words and baseline: an empty text add up to the
+    The shares of all words, and the score of an empty text, add up to the
     model's score. With --json, each word says where it stands in the text.
     If MODEL gives several topics to a text, each that is given is explained.
 

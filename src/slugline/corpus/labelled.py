@@ -511,8 +511,8 @@ def _count_remark(remark: str, n: int) -> str:
     """Return a remark on `n` documents; of documents without topics, with their number."""
     if remark != _NO_TOPIC:
         return remark
-    have, them = ("has", "it") if n == 1 else ("have", "these")
-    return f"{counted(n, 'document')} {have} no topic; the model learns from {them}, too"
+    have, they = ("has", "it counts") if n == 1 else ("have", "they count")
+    return f"{counted(n, 'document')} {have} no topic; {they}, too"
 
 
 # Streams ------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.tables import frame_rows
-from slugline.corpus.topic_sets import check_documents
+from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 
@@ -264,7 +264,7 @@ class DocumentSource:
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
         is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
-        if is_paths:
+        if is_paths and paths:
             files = expand_patterns(paths)
             options = options._replace(several=_has_several_topics(files[0], options))
             self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
@@ -438,11 +438,12 @@ def _split_file(file: str, size: int, options: rows.ReadOptions, n_rows: int) ->
 
 
 def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
+    multilabel: bool | None = None
     for number, batch in enumerate(source):
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             raise DataError(
                 f"batch {number} of `source`, counted from 0, is of type {type(batch).__name__}, "
-                "not a pair of texts and their topics; give such as (texts, topics)."
+                "not a pair of texts and their topics; give batches, such as [(texts, topics)]."
             )
         if isinstance(batch[0], str):
             raise DataError(
@@ -450,7 +451,15 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
                 "be; give documents in batches, such as [(texts, topics)]."
             )
         names = (f"texts of batch {number}", f"topics of batch {number}")
-        yield check_documents(batch[0], batch[1], names, may_be_none=True)
+        texts, topics = check_documents(batch[0], batch[1], names, may_be_none=True)
+        if topics and multilabel not in (None, is_multilabel(topics)):
+            numbers = ("several topics", "one topic") if multilabel else ("one topic", "several")
+            raise DataError(
+                f"texts of earlier batches have {numbers[0]} each, and those of batch {number}, "
+                f"counted from 0, {numbers[1]}; give lists of topics in all batches, or in none."
+            )
+        multilabel = is_multilabel(topics) if topics else multilabel
+        yield texts, topics
 
 
 # Dask collections --------------------------------------------------------------------------------

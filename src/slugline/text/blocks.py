@@ -227,7 +227,7 @@ def default_blocks(
     n_topics : int, default 0
         Number of topics of all these; 0 for an unknown number.
     are_all : bool, default True
-        Whether fewer than `N_EXAMINED` are all documents.
+        Whether there are no others if `texts` are fewer than `N_EXAMINED`.
     """
     if wants == "multi-hot":
         return _LESSON

@@ -464,7 +464,7 @@ class _Task:
         """Refit with unlabelled rows, weighted by the squared probability of their predicted topic.
 
         Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
-        factors and calibration suit the new weights, too.
+        factors and calibration suit the new weights, too. Of an average, the likeliest fit goes on.
 
         References
         ----------

@@ -191,8 +191,8 @@ class Tool:
 
     @property
     def description(self) -> str:
-        """The docstring of the method, as one paragraph."""
-        return " ".join(str(self.function.__doc__).split())
+        """The docstring of the method, as one paragraph; the title if there is none."""
+        return " ".join((self.function.__doc__ or self.title).split())
 
     @property
     def arguments(self) -> type[msgspec.Struct]:
