@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import OptionError
@@ -107,6 +107,7 @@ def row_of(seed: int, n_values: int = 6) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 @given(seed=st.integers(0, 1000), n_values=st.integers(0, N_COLUMNS))
+@example(seed=793, n_values=6)
 def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
     name: str, seed: int, n_values: int
 ) -> None:
@@ -117,8 +118,9 @@ def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
     empty = sp.csr_array((1, N_COLUMNS), dtype=np.float32)
     # Scores of about 100 in float32, times 20, are off by up to 4e-4 in the sure learners.
     error = 1e-3 if "impossible" in name else 1e-4
-    if "several" in name:  # their smallest complement, 2**-20, is off by up to 2**-24
-        error = 0.07
+    if "several" in name:
+        # Their smallest complement, 2**-20, is that of a mean in float32, and off by up to 2**-23.
+        error = 0.14
     assert found.top == pytest.approx(learner.decision_function(X)[0], rel=1e-4, abs=error)
     assert found.base == pytest.approx(learner.decision_function(empty)[0], rel=1e-4, abs=error)
     shares = found.shares(wanted)
