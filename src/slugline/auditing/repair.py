@@ -413,6 +413,7 @@ def measure_gain(
     folds = make_folds(corpus.topics, min(N_FOLDS, len(np.unique(groups))), seed, groups)
     n_folds = int(folds.max()) + 1
     right = np.zeros((2, len(corpus)), dtype=bool)
+    settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
     with closing(check_progress(progress)) as progress:
         for fold in range(n_folds):
             test = np.flatnonzero((folds == fold) & is_left)
@@ -421,7 +422,6 @@ def measure_gain(
                 if not len(test):
                     continue
                 train = np.flatnonzero((folds != fold) & usable)
-                settings = FitSettings(learner=LinearLearner(), n_jobs=n_jobs, random_state=seed)
                 fitted = fit([corpus.texts[row] for row in train], y[train].tolist(), settings)
                 predicted = fitted.answers([corpus.texts[row] for row in test])
                 right[number, test] = [

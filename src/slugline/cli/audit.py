@@ -202,8 +202,9 @@ def _repair(
     n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
+    known = set(corpus.all_topics())
     for new in repair.new_topics:
-        near = nearest(new, set(corpus.all_topics()))
+        near = nearest(new, known)
         question = f"; did you mean {near}?" if near else ""
         warn([f"{path}: no document had the topic {new!r} before{question}"])
     gained = None

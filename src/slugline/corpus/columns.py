@@ -114,8 +114,8 @@ def find_columns(
     used = (*texts, topic, identity)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
     if len(remaining) == 2 == len(columns):
-        cells = {c: [str(row.values.get(c, "")) for row in rows] for c in remaining}
-        topic, longer = sorted(remaining, key=lambda column: sum(map(len, cells[column])))
+        sizes = {c: sum(len(str(row.values.get(c, ""))) for row in rows) for c in remaining}
+        topic, longer = sorted(remaining, key=sizes.__getitem__)
         _check_header(name, rows, topic)
         return (longer,), topic
     if len(remaining) == 1:

@@ -325,27 +325,28 @@ class DocumentSource:
         None of a Dask collection without columns: perhaps only workers can compute it.
         """
         examined: list[Partition] = []
-        documents = list(itertools.islice(self._examine(examined, n_documents), n_documents))
-        self._partitions = itertools.chain(examined, self._partitions)
-        return [text for text, _ in documents], [topic for _, topic in documents]
-
-    def _examine(
-        self, examined: list[Partition], rows_per_block: int
-    ) -> Iterator[tuple[str, Topic]]:
-        """Yield texts and topics, and append the partitions that they are in to `examined`."""
-        while (partition := next(self._partitions, None)) is not None:
-            if partition.is_local and not isinstance(partition, DocumentsInMemory):
-                # Perhaps standard input, which can't be read again.
+        texts: list[str] = []
+        topics: list[Topic] = []
+        while len(texts) < n_documents and (partition := next(self._partitions, None)) is not None:
+            if isinstance(partition, DaskPartition) and not partition.options.columns:
+                examined.append(partition)
+                break
+            head = partition
+            if isinstance(partition, FilePartition | FileRange) and not partition.is_local:
+                head = replace(partition, rows_per_block=n_documents)
+            elif not isinstance(partition, DocumentsInMemory):
+                # Standard input can't be read again, and computing again may take long.
                 blocks = map(DocumentsInMemory, partition.batches())
                 self._partitions = itertools.chain(blocks, self._partitions)
                 continue
             examined.append(partition)
-            if isinstance(partition, DaskPartition) and not partition.options.columns:
-                return
-            if isinstance(partition, FilePartition | FileRange):
-                partition = replace(partition, rows_per_block=rows_per_block)
-            for batch in partition.batches():
-                yield from zip(batch.texts, batch.topics, strict=True)
+            for batch in head.batches():
+                texts += batch.texts
+                topics += batch.topics
+                if len(texts) >= n_documents:
+                    break
+        self._partitions = itertools.chain(examined, self._partitions)
+        return texts[:n_documents], topics[:n_documents]
 
     def add(self, schemas: Iterable[labelled.SourceSchema], n_documents: int, digest: str) -> None:
         """Add the schemas, number of documents and digest of the next batch."""

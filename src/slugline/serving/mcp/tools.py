@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -194,12 +195,12 @@ class Tool:
         """The docstring of the method, as one paragraph; the title if there is none."""
         return " ".join((self.function.__doc__ or self.title).split())
 
-    @property
+    @cached_property
     def arguments(self) -> type[msgspec.Struct]:
         """The type of the arguments."""
         return get_type_hints(self.function)["request"]
 
-    @property
+    @cached_property
     def reply(self) -> type[msgspec.Struct]:
         """The type of the reply."""
         return get_type_hints(self.function)["return"]
