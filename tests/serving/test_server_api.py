@@ -829,9 +829,12 @@ def test_unknown_parameters_are_named_with_the_known_ones(api: httpx.Client) -> 
     assert api.get("/health", params={"now": 1}).status_code == 200
 
 
-def test_wrong_tokens_are_limited_by_address_in_bounded_memory(tickets: Path) -> None:
+@pytest.mark.parametrize("proxies", [("127.0.0.1",), ("127.0.0.0/8", "::1")])
+def test_wrong_tokens_are_limited_by_address_in_bounded_memory(
+    tickets: Path, proxies: tuple[str, ...]
+) -> None:
     token = "0123456789abcdef"
-    state = make_state(tickets, tokens=(token,))
+    state = make_state(tickets, tokens=(token,), proxies=proxies)
     with client(state, client=("127.0.0.1", 1)) as asking:
 
         def ask_as(address: str, token: str) -> Any:
@@ -841,9 +844,53 @@ def test_wrong_tokens_are_limited_by_address_in_bounded_memory(tickets: Path) ->
         assert [ask_as("192.0.2.1", "wrong").status_code for _ in range(12)] == [401] * 10 + [
             429
         ] * 2
-        assert 0 < int(ask_as("192.0.2.1", token).headers["retry-after"]) <= 60
-        assert ask_as("192.0.2.2", token).status_code == 200
+        assert 0 < int(ask_as("192.0.2.1", "wrong").headers["retry-after"]) <= 60
+        assert ask_as("192.0.2.2", "wrong").status_code == 401
+        # Another proxy in between is none of those who ask.
+        assert ask_as("192.0.2.1, 127.0.0.1", "wrong").status_code == 429
+        # A right token is right, whoever else is behind the same address.
+        assert ask_as("192.0.2.1", token).status_code == 200
     state.batches.close()
+
+
+def test_forwarded_addresses_count_only_from_a_declared_proxy(tickets: Path) -> None:
+    for proxies in ((), ("10.0.0.0/8",)):
+        state = make_state(tickets, tokens=("0123456789abcdef",), proxies=proxies)
+        with client(state, client=("127.0.0.1", 1)) as asking:
+            statuses = [
+                asking.get(
+                    "/v1/models",
+                    headers={"Authorization": "Bearer x", "X-Forwarded-For": f"192.0.2.{number}"},
+                ).status_code
+                for number in range(11)
+            ]
+        assert statuses == [401] * 10 + [429]
+        state.batches.close()
+
+
+def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> None:
+    state = make_state(tickets, tokens=("0123456789abcdef",), proxies=("127.0.0.1",))
+    with client(state, client=("127.0.0.1", 1)) as asking:
+
+        def log_in(token: str, **headers: str) -> Any:
+            data = {"token": token}
+            return asking.post("/login", data=data, headers=headers, follow_redirects=False)
+
+        assert [log_in("wrong").status_code for _ in range(11)] == [403] * 10 + [429]
+        plain = log_in("0123456789abcdef")
+        assert plain.status_code == 303
+        assert "Secure" not in plain.headers["set-cookie"]
+        secure = log_in("0123456789abcdef", **{"X-Forwarded-Proto": "https"})
+        assert "Secure" in secure.headers["set-cookie"]
+    state.batches.close()
+
+
+def test_a_proxy_that_is_no_address_is_refused(run: Any) -> None:
+    result = run("serve", "--proxy", "nginx.example")
+    assert result.code == 2
+    assert "--proxy 'nginx.example' is no address; give one such as 127.0.0.1" in " ".join(
+        result.err.split()
+    )
 
 
 def test_wrong_tokens_are_forgotten_after_a_while_and_when_there_are_many_addresses() -> None:

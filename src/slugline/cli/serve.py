@@ -107,6 +107,7 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
     tokens = () if token_file is None else read_tokens(token_file)
     chosen = ServeSettings(tokens=tokens, **settings)
     chosen.check_learning()
+    _ = chosen.proxy_networks  # so that one that is none is said at once
     if not insecure:
         chosen.check_is_guarded()
     is_json = chosen.log_format == "json"

@@ -183,6 +183,14 @@ _TABLES = (
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
+# All of `sqlite_schema`: type, name, table and SQL of the tables, and of what SQLite adds to them.
+_SCHEMA = {
+    *(("table", sql.split()[2], sql.split()[2], sql) for sql in _TABLES),
+    ("index", "sqlite_autoindex_notes_1", "notes", None),
+    ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
+}
+#: The largest number of a correction: of 18 digits, as SQLite has 19 at most.
+MAX_ID = 10**18 - 1
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
 # A page of rows, which are read together, ends after so many rows or bytes of text.
@@ -244,6 +252,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         at = utc_now()
         cells = to_cells(Correction(0, text, topic, answer, probability, model, digest, who, at))
         with self._using("written") as connection, _transaction(connection):
+            self._check_has_numbers(connection)
             cursor = connection.execute(
                 f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
                 cells,
@@ -416,8 +425,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA synchronous = FULL")
             self._make_tables(connection)
-            write_ahead(connection, self._patience)
             self._check_tables(connection)
+            write_ahead(connection, self._patience)
             [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":
                 raise StoreError(f"{self.path} is damaged ({state}); restore it from a copy.")
@@ -456,15 +465,31 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return False
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
-        """Check that the file holds our tables only, and no trigger."""
-        rows = connection.execute(
-            "SELECT substr(sql, 1, 1000) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' "
-            "ESCAPE '!' LIMIT 9"
-        )
-        if {sql for (sql,) in rows} != {*_TABLES}:
+        """Check that the file holds our tables and what SQLite adds to them, and nothing else.
+
+        A trigger could change rows, or delete them, whatever its name is.
+        """
+        entries = connection.execute(
+            "SELECT type, name, tbl_name, substr(sql, 1, 1000) FROM sqlite_schema LIMIT ?",
+            (len(_SCHEMA) + 1,),
+        ).fetchall()
+        if len(entries) != len(_SCHEMA) or {*entries} != _SCHEMA:
             raise StoreError(
-                f"{self.path} is marked as a file of corrections, and has other tables; restore it "
-                "from a copy, or name another file."
+                f"{self.path} is marked as a file of corrections, and has other tables, indices, "
+                "views or triggers than Slugline makes; restore it from a copy, or name another "
+                "file."
+            )
+
+    def _check_has_numbers(self, connection: sqlite3.Connection) -> None:
+        """Raise StoreError if no number is left for a correction, as in a file that was changed."""
+        last = connection.execute(
+            "SELECT max(coalesce((SELECT max(id) FROM corrections), 0), "
+            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence), 0))"
+        ).fetchone()[0]
+        if last >= MAX_ID:
+            raise StoreError(
+                f"{self.path} can't be written: it numbers corrections up to {last}, and none can "
+                "follow; Slugline counts from 1, so restore it from a copy, or name another file."
             )
 
     # Messages --------------------------------------------------------------------------------

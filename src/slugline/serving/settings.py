@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -98,8 +98,8 @@ def _setting(
     return Meta(description=description, ge=ge, le=le, extra=extra)
 
 
-_limit = partial(_setting, panel="Limits")
-_log = partial(_setting, panel="Log")
+_limit = functools.partial(_setting, panel="Limits")
+_log = functools.partial(_setting, panel="Log")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,15 @@ class ServeSettings:
             "Numeric addresses and localhost are known.",
             "NAME",
             flag="--allowed-host",
+        ),
+    ] = ()
+    proxies: Annotated[
+        tuple[str, ...],
+        _setting(
+            "Address or network of a proxy, such as 127.0.0.1 or 10.0.0.0/8, whose "
+            "X-Forwarded-For and X-Forwarded-Proto count; may be repeated. By default, none do.",
+            "ADDRESS",
+            flag="--proxy",
         ),
     ] = ()
     workers: Annotated[int, _setting("Processes.", "N", ge=1, le=256)] = 1
@@ -205,6 +214,32 @@ class ServeSettings:
         """More options of `slugline train`, as they are typed."""
         columns = {"--text": self.text, "--topic": self.topic}
         return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
+
+    @functools.cached_property
+    def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks of `proxies`; OptionError if one of them is no address or network."""
+        networks = []
+        for proxy in self.proxies:
+            try:
+                networks.append(ipaddress.ip_network(proxy.strip("[]"), strict=False))
+            except ValueError:
+                raise OptionError(
+                    f"--proxy {proxy[:200]!r} is no address; give one such as 127.0.0.1, or a "
+                    "network such as 10.0.0.0/8."
+                ) from None
+        return tuple(networks)
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether a connection comes from one of the `proxies`."""
+        if not self.proxy_networks:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        # A socket of both families shows IPv4 addresses as IPv6.
+        plain = getattr(parsed, "ipv4_mapped", None) or parsed
+        return any(plain in network for network in self.proxy_networks)
 
     def check_learning(self) -> None:
         """Raise an OptionError if something is missing to learn from corrections."""

@@ -163,8 +163,11 @@ class Guard:
         return True
 
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        tries, address = self._state.failed_tries, client_address(scope)
-        tries.check(address)
+        """Raise an HttpProblem without a right token.
+
+        Right tokens come first: whoever shares an address with somebody who tries wrong ones, such
+        as that of a proxy, isn't locked out.
+        """
         header = headers.get(b"authorization", b"")
         kind, _, token = header.partition(b" ")
         if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
@@ -173,7 +176,9 @@ class Guard:
         if is_among(cookies.get(COOKIE, "").encode(), self._cookies):
             return
         if header:
-            tries.add(address)
+            address = client_address(scope, self._state.settings)
+            self._state.failed_tries.check(address)
+            self._state.failed_tries.add(address)
         if _is_reader(scope):
             raise HttpProblem(303, "give a token first.", headers={"Location": _LOGIN})
         raise HttpProblem(

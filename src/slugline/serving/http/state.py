@@ -17,7 +17,7 @@ from slugline.corrections.summary import CorrectionSummary
 from slugline.serving.http.batches import BatchQueue, Metrics
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.model import Models
-from slugline.serving.settings import ServeSettings, is_loopback
+from slugline.serving.settings import ServeSettings
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -59,13 +59,25 @@ class FailedTries:
             self._tries.popitem(last=False)
 
 
-def client_address(scope: Scope) -> str:
-    """Return who asks; where a proxy on this machine passes it on, who asked that."""
+def client_address(scope: Scope, settings: ServeSettings) -> str:
+    """Return the address that asks, or for which a declared proxy asks.
+
+    Each proxy appends the address that it was asked from, and whoever asks may write the first
+    ones, so that the last one that is no proxy counts.
+    """
     address = (scope.get("client") or ("",))[0]
-    passed_on = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-    if passed_on and is_loopback(address):
-        return passed_on.rpartition(",")[2].strip()[:100]
-    return address
+    if not settings.is_proxy(address):
+        return address
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    hops = [hop.strip()[:100] for hop in forwarded.decode("latin-1").split(",") if hop.strip()]
+    return next((hop for hop in reversed(hops) if not settings.is_proxy(hop)), address)
+
+
+def is_https(scope: Scope, settings: ServeSettings) -> bool:
+    """Whether the browser speaks HTTPS to a declared proxy."""
+    address = (scope.get("client") or ("",))[0]
+    proto = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
+    return proto.lower() == b"https" and settings.is_proxy(address)
 
 
 @dataclass(eq=False)

@@ -23,7 +23,7 @@ from slugline.reports.page import shorten
 from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import HttpProblem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
-from slugline.serving.http.state import app_state, client_address
+from slugline.serving.http.state import app_state, client_address, is_https
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -208,10 +208,11 @@ async def show_login(request: Request) -> Response:
 async def log_in(request: Request) -> Response:
     """Set the cookie of a browser that sends one of the tokens."""
     state = app_state(request)
-    tokens, address = state.settings.tokens, client_address(request.scope)
-    state.failed_tries.check(address)
+    settings = state.settings
     token = (await read_form(request)).get("token", "").strip()
-    if not is_among(token.encode(), [accepted.encode() for accepted in tokens]):
+    if not is_among(token.encode(), [accepted.encode() for accepted in settings.tokens]):
+        address = client_address(request.scope, settings)
+        state.failed_tries.check(address)
         state.failed_tries.add(address)
         return _form(request, 403, "This token is not valid here.")
     answer = RedirectResponse("/", 303)
@@ -223,8 +224,7 @@ async def log_in(request: Request) -> Response:
         # Not "strict", with which whoever follows a link to the page would be asked again; that
         # other sites' pages can't use it, the guard sees to.
         samesite="lax",
-        # Who forges this only harms himself.
-        secure=request.headers.get("x-forwarded-proto") == "https",
+        secure=is_https(request.scope, settings),
     )
     return answer
 
