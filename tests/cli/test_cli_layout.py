@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import zipfile
 from collections.abc import Callable
@@ -14,12 +15,14 @@ import msgspec
 import pytest
 
 from server import client, make_state
-from slugline import load, load_corpus
+from slugline import TopicClassifier, load, load_corpus
+from slugline.cli.train import train
+from slugline.cli.train_options import NET_OPTIONS, TrainRequest
 from slugline.corpus.rows import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
 from slugline.model.file import container
-from slugline.model.file.schema import TopicFormInfo
+from slugline.model.file.schema import ModelInfo, TopicFormInfo
 
 pytestmark = pytest.mark.slow
 
@@ -226,6 +229,10 @@ def test_a_model_keeps_the_form_of_several_topics(
         ({"topic": "Mitteilung"}, "names a column of its data twice"),
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
+        ({"format": "docx"}, "Invalid enum value 'docx'"),
+        ({"topic_map": (("a",),)}, "of length 2"),
+        ({"topic_map": (("", "b"),)}, "length >= 1"),
+        ({"fold_topics": 1}, "Expected `bool`"),
         ({"topic_form": TopicFormInfo("separator")}, "that don't fit their form"),
         ({"topic_form": TopicFormInfo("array", columns=("a",))}, "that don't fit their form"),
         (
@@ -256,3 +263,104 @@ def test_a_note_names_columns_of_text_that_are_left_out(run: Run) -> None:
     assert note not in run("predict", "m.slug", "t.csv").err  # the model's columns
     assert note in run("predict", "reuters46", "t.csv").err
     assert "left out" not in run("predict", "reuters46", "t.csv", "--text", "Betreff").err
+
+
+# All options of `train` -------------------------------------------------------------------------
+
+#: Where a model keeps what an option decided: a field of the layout, or of its settings.
+RESTORED = {
+    "text": "layout.text",
+    "topic": "layout.topic",
+    "encoding": "layout.encoding",
+    "format": "layout.format",
+    "topic_separator": "layout.topic_form",
+    "topic_columns": "layout.topic_form",
+    "skip_bad_rows": "layout.skip_bad_rows",
+    "fold_topics": "layout.fold_topics",
+    "topic_map": "layout.topic_map",
+    "test_fraction": "info.test_fraction",
+    "quantize": "info.precision",
+    "max_size": "info.max_bytes",
+    "learner": "settings.learner",
+    "encoder": "settings.encoder",
+    "topics": "settings.descriptions",
+    "weighting": "settings.blocks",
+    "num_words": "settings.blocks",
+    "min_precision": "settings.min_precision",
+    "optimize": "settings.optimize",
+    "balanced": "settings.class_weight",
+    "seed": "settings.random_state",
+    "tune": "settings.learner",
+    **dict.fromkeys(NET_OPTIONS, "settings.learner"),
+}
+#: Why a model doesn't keep what any other option said.
+NOT_RESTORED = {
+    "data": "named again by the command, or by --learn-from",
+    **dict.fromkeys(("columns", "unlabelled", "topic_path"), "refused with --corrections"),
+    **dict.fromkeys(("test", "validation"), "a file, which may be gone; part of the data instead"),
+    **dict.fromkeys(("output", "report", "mistakes", "as_json", "quiet"), "says what is written"),
+    **dict.fromkeys(("curve", "baseline"), "measures more, and changes no model"),
+    "threads": "changes no result",
+    **dict.fromkeys(("stream", "workers", "scheduler", "checkpoint"), "not with --corrections"),
+    **dict.fromkeys(
+        ("corrections", "corrections_of", "correction_weight", "force"),
+        "of one run on corrections, and not of the model",
+    ),
+    "check": "a command of its own",
+    "help_all": "shows the help",
+}
+
+
+def test_train_has_no_option_that_a_model_forgets_without_a_reason() -> None:
+    options = {str(param.name) for param in train.params}
+    assert options == {*RESTORED, *NOT_RESTORED}
+    assert not {*RESTORED} & {*NOT_RESTORED}
+    classifier = TopicClassifier().get_params(deep=False)
+    known = {"layout": DataLayout._fields, "info": ModelInfo.__struct_fields__}
+    known["settings"] = (*classifier,)
+    for place in RESTORED.values():
+        kind, _, name = place.partition(".")
+        assert name in known[kind], place
+    refused = {name for name, reason in NOT_RESTORED.items() if reason.startswith("refused")}
+    assert refused <= {*TrainRequest.__dataclass_fields__}
+
+
+def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
+    """What `train` is told once holds in `train --corrections`, `check` and `evaluate`."""
+    rng = random.Random(0)
+    lines = ["body\tqueue"]
+    for number in range(120):
+        topic = [*WORDS][number % 2]
+        words = rng.sample(WORDS[topic], 3)
+        spelling = [topic, topic.upper(), f"{topic}en"][number % 3]
+        lines.append(f"{' '.join(words)} {number}\t{spelling}")
+    Path("log.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    Path("names.csv").write_text("from,to\nRückgabeen,Rückgabe\nZahlungen,Zahlung\n", "utf-8")
+    options = ("--format", "tsv", "--fold-topics", "--map-topics", "names.csv")
+    assert run("train", "log.txt", *options, "-o", "m.slug", "-q").code == 0
+    Path("names.csv").unlink()
+
+    layout = load("m.slug").fitted_.layout
+    names = (("Rückgabeen", "Rückgabe"), ("Zahlungen", "Zahlung"))
+    assert layout == DataLayout(("body",), "queue", fold_topics=True, topic_map=names, format="tsv")
+    said = run("info", "m.slug").out
+    assert "- topics that differ only in case or spaces are merged" in said
+    assert "- topic Zahlungen is renamed Zahlung" in said
+    assert run("check", "m.slug", "log.txt").code == 0
+    evaluated = json.loads(run("evaluate", "m.slug", "log.txt", "--format", "tsv", "--json").out)
+    assert evaluated["accuracy"] > 0.9
+    with CorrectionStore("c.db") as store:
+        for number, topic in enumerate(("RÜCKGABE", "Zahlungen", "neu")):
+            store.add(
+                text=f"ein Text {number}",
+                topic=topic,
+                answer="Zahlung",
+                probability=0.5,
+                model="m",
+                digest="d",
+            )
+    learned = run("train", "log.txt", "-o", "m.slug", "--corrections", "c.db", "-q")
+    assert learned.code == 0, learned.err
+    again = load("m.slug").fitted_
+    assert sorted(again.topics.names) == ["Rückgabe", "Zahlung", "neu"]
+    assert again.layout == layout

@@ -20,7 +20,8 @@ from slugline.base.progress import Progress
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
-from slugline.corpus.topics import add_parents
+from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.evaluation.evaluation import BaseEvaluation, Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
@@ -136,7 +137,10 @@ def evaluate(
     classifier = to_classifier(model)
     # A second model that can't be read is said before the first one has answered.
     other = None if against is None else to_classifier(against, "against")
-    corpus = to_corpus(data, text, topic, classifier.fitted_.layout)
+    layout = classifier.fitted_.layout
+    corpus = to_corpus(data, text, topic, layout)
+    known_topics = [str(name) for name in classifier.fitted_.topics.names]
+    corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
     router = Router.from_fitted(classifier.fitted_)

@@ -10,6 +10,8 @@ from slugline.model.file import container
 from slugline.model.file.content import model_path
 from slugline.text.table_columns import TableColumn
 
+# Topics that were renamed, as they are listed.
+_MAX_RENAMED = 20
 _FORMS = {
     "array": "lists",
     "columns": "columns of 0 and 1",
@@ -39,3 +41,9 @@ def info(model: str, as_json: bool) -> None:
     if form := layout.topic_form:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")
     show(f"- encoding: {layout.encoding or 'UTF-8'}")
+    if layout.fold_topics:
+        show("- topics that differ only in case or spaces are merged")
+    for old, new in layout.topic_map[:_MAX_RENAMED]:
+        show(f"- topic {old} is renamed {new}")
+    if len(layout.topic_map) > _MAX_RENAMED:
+        show(f"- and {len(layout.topic_map) - _MAX_RENAMED:,} more, which --json has")

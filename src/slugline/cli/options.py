@@ -340,18 +340,19 @@ def load_parts(
 ) -> dict[str, Corpus]:
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
-    With --fold-topics, topics that `known_topics` has in any spelling get that spelling.
+    Topics are renamed and merged as the options say, or the layout of a model. If topics are
+    merged, those that `known_topics` has in any spelling get that spelling.
     """
     parts = _read_parts(data, reading)
-    if reading.topic_map is not None:
-        names = topics.read_topic_map(reading.topic_map, reading.encoding, reading.format)
-        parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
-    if reading.fold_topics:
-        train = topics.fold_topics(parts["train"], known_topics)
-        known_topics = [*known_topics] or [*train.all_topics()]
-        parts = {part: topics.fold_topics(corpus, known_topics) for part, corpus in parts.items()}
-        parts["train"] = train
-    return parts
+    rules = topics.topic_rules(reading)
+    train = topics.apply_topic_rules(parts["train"], rules, known_topics)
+    known_topics = [*known_topics] or [*train.all_topics()]
+    parts = {
+        part: topics.apply_topic_rules(corpus, rules, known_topics)
+        for part, corpus in parts.items()
+        if part != "train"
+    }
+    return {"train": train, **parts}
 
 
 def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:

@@ -31,6 +31,7 @@ from slugline.cli.train_options import (
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
@@ -75,7 +76,7 @@ def train(request: TrainRequest) -> None:
             "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
             "--max-size and --curve need; leave them out, or give a --test file."
         )
-    experiment, retraining = _fit(request, task)
+    experiment, retraining = _fit(task)
     experiment, smaller = _save(request, task, experiment, retraining)
     advise(task.classifier, task.parts["train"], experiment.evaluation)
     curves = _learning_curves(request, task) if request.curve else None
@@ -96,8 +97,9 @@ class TrainingTask(NamedTuple):
     """A classifier to fit, its documents, and how to store it."""
 
     classifier: TopicClassifier
-    # The documents under "train" and, if there are any, "validation" and "test".
+    # The documents under "train" and, if there are any, "validation" and "test"; how to read them.
     parts: dict[str, Corpus]
+    reading: ReadOptions
     unlabelled: list[str] | None
     # None if no documents are to be set aside.
     test_fraction: float | None
@@ -175,6 +177,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     return TrainingTask(
         classifier,
         parts,
+        reading,
         unlabelled or None,
         test_fraction or None,
         quantize,
@@ -218,7 +221,7 @@ def _choose_blocks(request: TrainRequest, weighting: str) -> list[Block] | None:
     return [Block("words", request.weighting or weighting, max_terms=n_words)]
 
 
-def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
+def _fit(task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
     cached = "" if task.classifier.encoder is None else "; finished encodings are cached"
@@ -241,7 +244,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
                 task.classifier,
                 parts,
                 task.corrections,
-                request.reading,
+                task.reading,
                 test_fraction=task.test_fraction or TEST_FRACTION,
                 progress=progress,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,7 +13,7 @@ from slugline.cli.targets import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
-from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics
+from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.learning import (
     DEFAULT_WEIGHT,
     RetrainingResult,
@@ -128,11 +127,8 @@ def retrain(
 ) -> RetrainingResult:
     """Train with documents and corrections; see `train_with_corrections`."""
     train, corrections = parts["train"], options.corrections
-    if read_options.topic_map is not None:
-        names = read_topic_map(read_options.topic_map, read_options.encoding, read_options.format)
-        corrections = replace(rename_topics(corrections, names), notes=corrections.notes)
-    if read_options.fold_topics:
-        corrections = fold_topics(corrections, train.all_topics())
+    rules = topic_rules(read_options)._replace(new=False)  # names that no correction has
+    corrections = apply_topic_rules(corrections, rules, train.all_topics())
     return train_with_corrections(
         classifier,
         train,

@@ -24,8 +24,8 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
-from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_rows
-from slugline.corpus.rows import ReadOptions, SourceRow, TopicOptions
+from slugline.corpus.readers import ENDINGS, RowReader, folder_rows, read_frame, read_rows
+from slugline.corpus.rows import DataLayout, ReadOptions, SourceRow, TopicOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 from slugline.reuters.wires import Edition, load_wires
@@ -114,13 +114,11 @@ def load_corpus(
     """
     options = ReadOptions(text, topic, format, skip_bad_rows, encoding, **several)
     corpus = read_corpus(source, options)
-    if topic_map is not None:
-        if isinstance(topic_map, str | Path):
-            topic_map = topics.read_topic_map(topic_map, encoding, format)
-        corpus = topics.rename_topics(corpus, topic_map)
-    if fold_topics:
-        return topics.fold_topics(corpus)
-    return note_names(corpus)
+    if isinstance(topic_map, str | Path):
+        topic_map = topics.read_topic_map(topic_map, encoding, format)
+    rules = topics.TopicRules(topic_map or {}, fold_topics, format)
+    corpus = topics.apply_topic_rules(corpus, rules)
+    return corpus if fold_topics else note_names(corpus)
 
 
 def note_names(corpus: Corpus) -> Corpus:
@@ -155,12 +153,25 @@ def read_corpus(
             )
         return load_splits(name, progress=progress)["train"]
     rows = (
-        read_rows(item, format=options.format, encoding=options.encoding, layout=options.layout)
+        read_rows(
+            item,
+            format=options.format or _known_format(item, options.layout),
+            encoding=options.encoding,
+            layout=options.layout,
+        )
         if isinstance(item, str | Path)
         else read_frame(item)
         for item in sources
     )
     return collect(rows, options, progress)
+
+
+def _known_format(source: str | Path, layout: DataLayout | None) -> str | None:
+    """Return the format of a model's training data for a file whose name doesn't show its own."""
+    if layout is None or layout.format is None or Path(source).is_dir():
+        return None
+    ending = Path(str(source).lower().removesuffix(".gz")).suffix
+    return layout.format if ENDINGS.get(ending) in (None, "txt") else None
 
 
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:

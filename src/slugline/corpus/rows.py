@@ -42,9 +42,10 @@ class TopicForm(NamedTuple):
 
 
 class DataLayout(NamedTuple):
-    """Columns of tables, their encoding (None for UTF-8), and whether bad rows are left out.
+    """How data were read and their topics made, which later data of a model share.
 
-    `columns` are those beside the text that count.
+    Columns of tables, their encoding (None for UTF-8), whether bad rows are left out, and whether
+    topics are merged or renamed. `columns` are those beside the text that count.
     """
 
     text: tuple[str, ...]
@@ -53,6 +54,9 @@ class DataLayout(NamedTuple):
     skip_bad_rows: bool = False
     topic_form: TopicForm | None = None  # None if each document has one topic
     columns: tuple[str, ...] = ()
+    fold_topics: bool = False  # see `slugline.corpus.topics.fold_topics`
+    topic_map: tuple[tuple[str, str], ...] = ()  # old and new names of topics
+    format: str | None = None  # of files whose names don't show it
 
 
 class ReadOptions(NamedTuple):

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.words import counted, join_first
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, separator_warnings
+from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, separator_warnings
 from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError
 
@@ -91,6 +92,53 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
             f"{_format_topics(unknown)}; check how they are written"
         )
     return replace(corpus, topics=_replace(corpus, names), notes=tuple(notes))
+
+
+class TopicRules(NamedTuple):
+    """How topics are made of what is written in data, and the format that was named for these.
+
+    `names` are new names of topics, and `folds` is whether to merge those that differ only in case
+    or spaces. Only names that are `new`, not those of a model's layout, must occur.
+    """
+
+    names: Mapping[str, str] = MappingProxyType({})
+    folds: bool = False
+    format: str | None = None
+    new: bool = True
+
+
+def topic_rules(options: ReadOptions) -> TopicRules:
+    """Return the rules of the options or, where these say nothing, of the layout of a model."""
+    layout = options.layout or DataLayout((), "")
+    if options.topic_map is None:
+        names = dict(layout.topic_map)
+    else:
+        names = read_topic_map(options.topic_map, options.encoding, options.format)
+    return TopicRules(
+        names,
+        options.fold_topics or layout.fold_topics,
+        options.format or layout.format,
+        options.topic_map is not None,
+    )
+
+
+def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str] = ()) -> Corpus:
+    """Return the corpus with topics renamed and merged, and a layout that keeps the rules.
+
+    Of topics that are merged, those in `preferred`, in any spelling, get that spelling.
+    """
+    if rules.names:
+        renamed = rename_topics(corpus, rules.names)
+        corpus = renamed if rules.new else replace(renamed, notes=corpus.notes)
+    if rules.folds:
+        corpus = fold_topics(corpus, preferred)
+    if not (rules.names or rules.folds or rules.format):
+        return corpus
+    layout = corpus.layout or DataLayout(("text",), "topic")
+    layout = layout._replace(
+        fold_topics=rules.folds, topic_map=tuple(rules.names.items()), format=rules.format
+    )
+    return replace(corpus, layout=layout)
 
 
 def _replace(corpus: Corpus, names: Mapping[str, str]) -> list[Any]:

@@ -257,7 +257,7 @@ class DocumentSource:
             *(text, topic, format, skip_bad_rows, encoding), columns=tuple(columns), **several
         )
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
-        self._skip_bad_rows = skip_bad_rows
+        self._skip_bad_rows, self._format = skip_bad_rows, format
         self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._digest: str | None = None
@@ -305,7 +305,9 @@ class DocumentSource:
         layout = self._schemas.layout
         if layout is None:
             return None
-        return rows.DataLayout(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:])
+        return rows.DataLayout(
+            *(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]), format=self._format
+        )
 
     @property
     def digest(self) -> str:

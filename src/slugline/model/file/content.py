@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -398,7 +399,10 @@ def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.Unset
     """Return the layout for a file, unless its names are longer than anybody's, or no text."""
     form = None if layout is None else layout.topic_form
     separator = "" if form is None else form.separator
-    if layout is None or has_surrogates("".join([*layout.text, layout.topic, separator])):
+    if layout is None:
+        return msgspec.UNSET
+    renamed = itertools.chain.from_iterable(layout.topic_map)
+    if has_surrogates("".join([*layout.text, layout.topic, separator, *renamed])):
         return msgspec.UNSET
     values = layout._asdict() | {"topic_form": None if form is None else form._asdict()}
     try:
@@ -410,7 +414,7 @@ def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.Unset
 def _data_layout(info: schema.ModelInfo, blocks: Sequence[Block]) -> DataLayout | None:
     if info.layout is msgspec.UNSET:
         return None
-    layout = DataLayout(*msgspec.structs.astuple(info.layout))
+    layout = DataLayout(**msgspec.structs.asdict(info.layout))
     columns = [*layout.text, layout.topic]
     if info.layout.topic_form is not None:
         form = TopicForm(*msgspec.structs.astuple(info.layout.topic_form))

@@ -133,6 +133,10 @@ class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     skip_bad_rows: bool = False
     #: Left out if each document has one topic: same documents, same bytes.
     topic_form: TopicFormInfo | None = None
+    #: Left out if topics were neither merged nor renamed, and the format shows in files' names.
+    fold_topics: bool = False
+    topic_map: Annotated[tuple[tuple[_Name, _Name], ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
+    format: Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"] | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
