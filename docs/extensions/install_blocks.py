@@ -1,4 +1,7 @@
-"""`{install} serve`: how to install Slugline with extras, until and after its first release."""
+"""`{install} serve`: how to install Slugline with extras, from a clone of its repository.
+
+Until there is a release, no line installs it by its name: anybody can put a package there.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,50 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+# Without the policy, which holds for this window alone, Windows runs no script.
+_NEW_PLACE = {
+    "sh": "python3 -m venv .venv && . .venv/bin/activate",
+    "powershell": "py -m venv .venv; Set-ExecutionPolicy -Scope Process RemoteSigned -Force; "
+    ".venv\\Scripts\\Activate.ps1",
+}
+
+
+def install_lines(extras: str = "", *, in_new_place: bool = False) -> dict[str, str]:
+    """Return the commands by shell; one of them if all shells have the same.
+
+    `in_new_place` is for a first page: the commands begin with a virtual environment.
+    """
+    line = f'pip install ".[{extras}]"' if extras else "pip install ."
+    if not in_new_place:
+        return {"sh": line}
+    joints = {"sh": " && ", "powershell": "; "}
+    return {shell: f"{start}{joints[shell]}{line}" for shell, start in _NEW_PLACE.items()}
+
 
 class Install(SphinxDirective):
-    """A command that installs the extras named as argument."""
+    """Commands that install the extras named as argument."""
 
     optional_arguments = 1
-    option_spec: ClassVar = {"german": directives.flag}
+    option_spec: ClassVar = {"german": directives.flag, "new": directives.flag}
 
     def run(self) -> list[nodes.Node]:
-        """Return the command for a clone of the repository, and what it will be."""
-        extras = f"[{self.arguments[0]}]" if self.arguments else ""
-        block = nodes.literal_block(text=f'pip install ".{extras}"', language="sh")
-        note = nodes.paragraph(classes=["until-release"])
-        place = "in a clone of the repository; after the first release, "
-        if "german" in self.options:
-            place = "in einem Klon des Repositorys; nach der ersten Veröffentlichung "
-        note += nodes.Text(place)
-        note += nodes.literal(text=f'pip install "slugline{extras}"')
-        note += nodes.Text(".")
-        return [block, note]
+        """Return a block for each shell, and where to type it."""
+        is_german = "german" in self.options
+        lines = install_lines("".join(self.arguments), in_new_place="new" in self.options)
+        place = "in a clone of the repository, on Windows, too"
+        windows = "On Windows, in PowerShell:"
+        if is_german:
+            place = "in einem Klon des Repositorys, auch unter Windows"
+            windows = "Unter Windows, in der PowerShell:"
+        if len(lines) > 1:
+            place = "in einem Klon des Repositorys" if is_german else "in a clone of the repository"
+        content: list[nodes.Node] = []
+        for shell, line in lines.items():
+            if shell == "powershell":
+                content.append(nodes.paragraph("", windows))
+            content.append(nodes.literal_block(text=line, language=shell))
+        note = nodes.paragraph("", f"{place}.", classes=["until-release"])
+        return [*content, note]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

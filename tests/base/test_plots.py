@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from slugline.base import plots
+from slugline.base.lazy import install_command
 from slugline.base.plots import plot_epochs
 from slugline.errors import OptionError
 from slugline.learning.net.training import History
@@ -63,7 +64,7 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.Monkey
         History({"loss": [1.0], "accuracy": [0.5]}).plot()
     assert str(error.value) == (
         "PNG files and `plot` need the package matplotlib, which is not installed; "
-        'pip install "slugline[plot]".'
+        f"type: {install_command('plot')}"
     )
 
 

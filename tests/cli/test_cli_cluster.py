@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from slugline.base import clusters
+from slugline.base.lazy import install_command
 
 pytestmark = pytest.mark.slow
 
@@ -123,5 +124,5 @@ def test_without_the_extra_it_says_what_to_install(
     assert (result.code, result.out) == (2, "")
     assert result.err == (
         "slugline: error: clusters need the packages dask and distributed, which are not "
-        'installed; pip install "slugline[scale]".\n'
+        f"installed; type: {install_command('scale')}\n"
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from slugline.base.lazy import install_command
+
 pytestmark = pytest.mark.slow
 
 Run = Callable[..., Any]
@@ -70,7 +72,7 @@ def test_without_matplotlib_a_picture_is_refused_before_the_work(
     assert result.code == 2
     assert result.err == (
         "slugline: error: PNG files and `plot` need the package matplotlib, which is not "
-        'installed; pip install "slugline[plot]".\n'
+        f"installed; type: {install_command('plot')}\n"
     )
 
 

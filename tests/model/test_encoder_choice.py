@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, EncoderWarning, OptionError
 from slugline.learning.encoder import choice, encoder
@@ -132,7 +134,8 @@ def test_without_any_use_words_stay_alone_and_nothing_is_warned_of(install: Inst
 def test_where_none_is_installed_that_is_said(install: Install) -> None:
     install(None, None)
     encoder.BUILT_IN["use"] = absent
-    message = r'^there is no encoder to choose; type: pip install "slugline\[encoder\]"$'
+    install_line = re.escape(install_command("encoder"))
+    message = f"^there is no encoder to choose; type: {install_line}$"
     with pytest.warns(EncoderWarning, match=message):
         found = fit().fitted_.encoder_choice
     assert found is not None

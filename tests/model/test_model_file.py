@@ -441,7 +441,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "a later format": (
         set_to("format", value=FORMAT + 1),
         "written in format 3 by a later Slugline, and this one reads format 2; "
-        "upgrade with `pip install -U slugline`.",
+        "upgrade Slugline: in its clone, git pull, then pip install .",
     ),
     "an earlier format": (
         set_to("format", value=1),

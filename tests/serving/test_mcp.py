@@ -22,6 +22,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
+from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
 from slugline.serving.mcp.run import MAX_BYTES, make_server
@@ -358,5 +359,5 @@ def test_without_the_protocol_s_package_the_extra_is_named(
     assert (found.code, found.out) == (2, "")
     assert found.err == (
         "slugline: error: tools for agents need mcp, which is not installed; "
-        'install it with pip install "slugline[mcp]".\n'
+        f"type: {install_command('mcp')}\n"
     )

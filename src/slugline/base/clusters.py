@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slugline import _version
+from slugline.base.lazy import install_command
 from slugline.errors import ClusterError, OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def dask_distributed() -> Any:
     except ImportError as error:
         raise OptionError(
             "clusters need the packages dask and distributed, which are not installed; "
-            'pip install "slugline[scale]".'
+            f"type: {install_command('scale')}"
         ) from error
     return distributed
 
@@ -153,8 +154,10 @@ def wait_for_worker(client: Client, seconds: int, none: str) -> None:
 def _check_versions(name: str, answer: dict[str, str | None]) -> None:
     version_here = _version.__version__
     if answer["slugline"] is None or answer["numpy"] is None:
-        install = f'pip install "slugline[scale]=={version_here}"'
-        raise ClusterError(f"{name} lacks Slugline; {install} there, and start it anew.")
+        raise ClusterError(
+            f"{name} lacks Slugline; install version {version_here} there, from a clone: "
+            'pip install ".[scale]", and start it anew.'
+        )
     if answer["slugline"] != version_here:
         raise ClusterError(
             f"{name} has Slugline {answer['slugline']}, and here is {version_here}; install one "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,5 +35,34 @@ def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) 
     except ImportError as error:
         raise kind(
             f"{user} need the package {module.partition('.')[0]}, which is not installed; "
-            f'pip install "slugline[{extra}]".'
+            f"type: {install_command(extra)}"
         ) from error
+
+
+_EXTRA = re.compile(r"\bextra *== *[\"']([\w.-]+)[\"']$")
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs the packages of an extra, in any shell and any folder.
+
+    It names these packages: an index may have a stranger's package under the name of Slugline, and
+    nobody need be in its clone.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        requirements = requires("slugline") or []
+    except PackageNotFoundError:
+        requirements = []
+    packages = []
+    for requirement in requirements:
+        package, _, marker = requirement.partition(";")
+        needed_by = _EXTRA.search(marker)
+        if needed_by is not None and needed_by[1] == extra:
+            # The other conditions; quotes of one kind stand in quotes of the other.
+            condition = marker[: needed_by.start()].strip().removesuffix("and").strip(" ()")
+            condition = condition.replace('"', "'")
+            packages.append(f'"{package}; {condition}"' if condition else f'"{package}"')
+    if packages:
+        return f"pip install {' '.join(packages)}"
+    return f'pip install ".[{extra}]" in a clone of Slugline'  # which is not installed

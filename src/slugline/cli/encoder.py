@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from slugline.base.checks import check_choice
+from slugline.base.lazy import install_command
 from slugline.base.words import counted, percent
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import is_quiet, say
@@ -24,7 +25,6 @@ FEW_DOCUMENTS = 20
 MORE_DOCUMENTS, ACCURATE = 120, 0.85
 #: Documents, and characters, that `use` is tried on: it takes a few seconds.
 _MAX_DOCUMENTS, _MAX_CHARACTERS = 2_000, 500_000
-_INSTALL = 'pip install "slugline[encoder]", then '
 # The least gain in accuracy that is told.
 _CLEAR_GAIN = 0.02
 
@@ -112,4 +112,5 @@ def _is_installed() -> bool:
 
 def _installation() -> str:
     """Return how to use the encoder."""
-    return f"{'' if _is_installed() else _INSTALL}--encoder use"
+    install = "" if _is_installed() else f"{install_command('encoder')}, then "
+    return f"{install}--encoder use"

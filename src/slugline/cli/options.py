@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from slugline.base.checks import short_repr
+from slugline.base.lazy import install_command
 from slugline.base.words import counted, nearest
 from slugline.cli.output import QUIET, say, show_progress, warn
 from slugline.corpus import topics
@@ -501,6 +502,5 @@ def requiring_extra(extra: str, need: str) -> Iterator[None]:
         if package == "slugline":
             raise
         raise OptionError(
-            f"{need} {package}, which is not installed; "
-            f'install it with pip install "slugline[{extra}]".'
+            f"{need} {package}, which is not installed; type: {install_command(extra)}"
         ) from None

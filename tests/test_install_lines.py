@@ -1,0 +1,102 @@
+"""Lines that install Slugline are right in bash and in PowerShell, and its first commands, too."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tree_sitter
+import tree_sitter_powershell
+
+import slugline
+from slugline.base.lazy import install_command
+
+ROOT = Path(slugline.__file__).parents[2]
+sys.path.append(str(ROOT / "docs" / "extensions"))
+
+install_lines: Callable[..., dict[str, str]]
+install_lines = importlib.import_module("install_blocks").install_lines
+
+README = (ROOT / "README.md").read_text("utf-8")
+EXTRAS = ("demo", "e5", "encoder", "excel", "mcp", "parquet", "plot", "scale", "serve")
+# The PowerShell of Windows, 5.1, chains no commands in these ways, and has no such redirection.
+_NOT_IN_5 = re.compile(r"&&|\|\||<<")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def powershell_arguments(line: str) -> list[list[str]]:
+    """Return the words of each command of a line; ValueError if PowerShell can't parse it."""
+    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
+    root = parser.parse(line.encode()).root_node
+    unquoted = re.sub(r"\"[^\"]*\"|'[^']*'|#.*", "", line)
+    if root.has_error or _NOT_IN_5.search(unquoted):
+        raise ValueError(f"PowerShell can't read: {line}")
+    found: list[list[str]] = []
+
+    def visit(node: tree_sitter.Node) -> None:
+        if node.type == "command":
+            words = (node.text or b"").decode()
+            parts = re.findall(r"\"([^\"]*)\"|'([^']*)'|(\S+)", words)
+            found.append(["".join(part) for part in parts])
+        for child in node.children:
+            visit(child)
+
+    visit(root)
+    return found
+
+
+def check_bash(line: str) -> None:
+    subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+@pytest.mark.parametrize("line", ['pip install ".[serve]', "a && b", "cat <<END", "pip install ("])
+def test_powershell_arguments_refuses_what_is_wrong_there(line: str) -> None:
+    with pytest.raises(ValueError, match="PowerShell can't read"):
+        powershell_arguments(line)
+
+
+@pytest.mark.parametrize("extra", ["", *EXTRAS])
+def test_install_lines_are_right_in_each_shell(extra: str) -> None:
+    target = f".[{extra}]" if extra else "."
+    for is_new in (False, True):
+        lines = install_lines(extra, in_new_place=is_new)
+        check_bash(lines["sh"])
+        # Where there is one line, it is for both shells.
+        commands = powershell_arguments(lines.get("powershell", lines["sh"]))
+        assert commands[-1] == ["pip", "install", target]
+        assert (len(commands) > 1) is is_new
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_install_command_is_one_command_in_each_shell(extra: str) -> None:
+    line = install_command(extra)
+
+    check_bash(line)
+    (words,) = powershell_arguments(line)
+    assert words == ["pip", "install", *re.findall(r'"([^"]+)"', line)]
+
+
+def test_readme_has_the_lines_of_the_site() -> None:
+    lines = install_lines("serve", in_new_place=True)
+
+    assert [block.strip() for block in blocks("powershell")] == [lines["powershell"]]
+    assert blocks("sh")[0].strip() == lines["sh"]
+
+
+def test_commands_of_the_readme_are_right_in_powershell() -> None:
+    (commands,) = (block for block in blocks("sh") if "slugline train" in block)
+
+    assert [words[:2] for words in powershell_arguments(commands) if words[0] == "slugline"] == [
+        ["slugline", "train"],
+        ["slugline", "predict"],
+        ["slugline", "predict"],
+        ["slugline", "serve"],
+    ]
