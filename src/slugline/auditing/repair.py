@@ -22,10 +22,10 @@ from slugline.auditing.findings import DECISIONS, column_name, review_form, text
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.corpus.bytes import detect_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_topic_names
+from slugline.corpus.encodings import detect_encoding
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, read_dialect, read_rows

@@ -8,7 +8,6 @@ import os
 import re
 import select
 import stat
-from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from slugline.base.checks import short_repr
@@ -21,24 +20,6 @@ _INVALID = "\udcff"
 # What people call the encodings of Windows.
 _WINDOWS = re.compile(r"(?:ansi|win|windows)[-_ ]?(125[0-8])?")
 _HANDLER = "slugline.mark"
-# Letters and signs that ASCII lacks, of western Europe and of Turkish, and the encodings that have
-# them. The code of ý, which the languages of western Europe hardly have, is that of ı in Turkish.
-_SIGNS = "€£§°·«»‘’‚“”„–—…\N{NO-BREAK SPACE}"
-_ALPHABETS = {
-    "cp1252": {*"àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜŸ¿¡", *_SIGNS},
-    "cp1254": {*"çğıöşüâîûÇĞİÖŞÜÂÎÛ", *_SIGNS},
-}
-# The byte-order marks of UTF-32 first, as that of UTF-16 is a prefix of one.
-_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-# The largest share of bytes above 127 in western text; Cyrillic, Greek and Chinese have more.
-_MAX_FOREIGN_SHARE = 0.4
-# Bytes to look at for a guess, and those above 127 without which one of other text is in doubt.
-_N_SAMPLED, _MIN_FOREIGN = 20_000, 10
 
 
 def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
@@ -101,63 +82,6 @@ class Utf8Stream:
                 ) from error
             if text or not piece:
                 return text.encode("utf-8", "surrogatepass")
-
-
-def guess_utf16(head: bytes) -> str | None:
-    """Return which UTF-16 a file without a byte-order mark has, if every other byte is zero."""
-    start = head[:1000]
-    for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
-        if len(start) > 3 and zeros.count(0) > 0.4 * len(start) / 2:
-            return name
-    return None
-
-
-def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return the likely encoding of samples that are not UTF-8; None without a good guess.
-
-    A few bytes are enough only for letters of western Europe and Turkish.
-    """
-    sample = b"\n".join(samples)[:_N_SAMPLED]
-    foreign = [byte for byte in sample if byte > 127]
-    if len(foreign) <= _MAX_FOREIGN_SHARE * len(sample):
-        for encoding, alphabet in _ALPHABETS.items():
-            if set(bytes(foreign).decode(encoding, errors="replace")) <= alphabet:
-                return encoding
-    if len(foreign) < _MIN_FOREIGN:
-        return None
-    # charset_normalizer often guesses cp1250 or cp1257 for such text, but is mostly right for
-    # other text.
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample).best()
-    # A guess of UTF-16 means that pairs of letters were taken for Chinese.
-    return None if best is None or best.encoding.startswith(("utf", "ascii")) else best.encoding
-
-
-def detect_encoding(head: bytes, likely: str | None = None) -> str | None:
-    """Return the encoding of a file with these first lines; None if that is UTF-8, or in doubt.
-
-    It is that of a byte-order mark, or else the `likely` one wherever that can be.
-    """
-    for mark, encoding in _MARKS.items():
-        if head.startswith(mark):
-            return encoding
-    foreign = [line for line in head.split(b"\n") if not line.isascii()]
-    has_nul = b"\0" in head  # as UTF-16 has
-    if not has_nul and (not foreign or any(_is_in("utf-8", line) for line in foreign)):
-        return None
-    if likely and (not has_nul or likely.startswith("utf")) and _is_in(likely, head):
-        return likely
-    return None if has_nul else guess_encoding(foreign)
-
-
-def _is_in(encoding: str, head: bytes) -> bool:
-    """Whether bytes can be decoded; their last character may be cut off."""
-    try:
-        codecs.getincrementaldecoder(encoding)().decode(head)
-    except UnicodeError:
-        return False
-    return True
 
 
 # Lines --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from slugline.corpus import rows
-from slugline.corpus.bytes import guess_utf16
+from slugline.corpus.encodings import guess_utf16
 from slugline.errors import DataError
 
 # Lines --------------------------------------------------------------------------------------------

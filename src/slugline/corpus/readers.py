@@ -27,7 +27,8 @@ from typing import BinaryIO
 from slugline.base.checks import short_repr
 from slugline.base.words import nearest
 from slugline.corpus import formats
-from slugline.corpus.bytes import LineStream, check_encoding, detect_encoding
+from slugline.corpus.bytes import LineStream, check_encoding
+from slugline.corpus.encodings import detect_encoding
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import (
     MAX_RECORD,
@@ -290,29 +291,40 @@ def read_rows(
         is_packed, note = path.suffix.lower() == ".gz", ""
         is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         if not is_named and name in _DETECTED and is_regular:
-            encoding = detect_encoding(
-                _first_lines(file, is_packed), None if layout is None else layout.encoding
-            )
+            sample, is_cut = _sample(file, is_packed)
+            likely = None if layout is None else layout.encoding
+            encoding = detect_encoding(sample, likely, is_cut=is_cut)
             if encoding is not None:
                 note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
-        if name == "tsv" and is_regular and formats.begins_with_uris(_first_lines(file, is_packed)):
+        if (
+            name == "tsv"
+            and is_regular
+            and formats.begins_with_uris(_sample(file, is_packed, 1)[0])
+        ):
             name, chosen = "uris", _ALL_FORMATS["uris"]
     stream = LineStream(file, is_packed, encoding)
     rows = _file_rows(str(path), file, stream, chosen.read, encoding)
     return RowReader(str(path), name, rows, stream, note, encoding=encoding, layout=layout)
 
 
-# Formats whose encoding is detected; JSON is UTF-8. And bytes to look at, of whole lines.
-_DETECTED, _N_DETECTED = ("csv", "tsv", "txt"), 1 << 20
+# Formats whose encoding is detected; JSON is UTF-8. And bytes to look at; while they are ASCII,
+# which many encodings have in common, also the next ones, so many times.
+_DETECTED, _N_DETECTED, _MOST_PIECES = ("csv", "tsv", "txt"), 1 << 20, 64
 
 
-def _first_lines(file: BinaryIO, is_packed: bool) -> bytes:
-    """Return the first lines of a regular file, and go back to its start."""
-    head = b""
+def _sample(file: BinaryIO, is_packed: bool, most_pieces: int = _MOST_PIECES) -> tuple[bytes, bool]:
+    """Return bytes of a regular file that show its encoding, and whether they may be cut off.
+
+    They are its first bytes, or the first piece that is not ASCII. Goes back to the file's start.
+    """
+    unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
     with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
-        head = (gzip.GzipFile(fileobj=file) if is_packed else file).read(_N_DETECTED)
+        for _ in range(most_pieces):
+            piece = unpacked.read(_N_DETECTED) or piece
+            if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
+                break
     file.seek(0)
-    return head if len(head) < _N_DETECTED else head.rpartition(b"\n")[0]
+    return piece, len(piece) == _N_DETECTED
 
 
 # Bytes of a table, in whole lines, that show its dialect.

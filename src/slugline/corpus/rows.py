@@ -16,8 +16,8 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first
-from slugline.corpus.bytes import guess_encoding
 from slugline.corpus.documents import is_missing
+from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, OptionError, os_errors_as
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.

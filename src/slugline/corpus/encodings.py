@@ -1,0 +1,230 @@
+"""Detects the encoding of text: UTF-8, that of a byte-order mark, or else the most plausible one.
+
+Statistics over bytes, as in charset_normalizer, need some hundred letters. Tables are often
+shorter, so languages of Europe are told by their letters first: an encoding is refuted if it gives
+letters of no language, a capital after a small letter, or a sign such as a quote within a word.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+
+# The byte-order marks of UTF-32 first, as that of UTF-16 is a prefix of one.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# Bytes to look at for a guess, and those above 127 without which one of other text is in doubt.
+_N_SAMPLED, _MIN_FOREIGN = 20_000, 10
+# The largest fraction of odd places among the characters above 127 of a plausible text.
+_MAX_ODD = 0.05
+
+# Letters that ASCII lacks, of one language each.
+_WESTERN = (
+    *("äöüßéèàêç", "àâæçèéêëîïôùûüÿœ", "áéíñóúüçà", "áâãàçéêíóôõúü", "àèéìòù", "éëïóöüèêáç"),
+    *("æøåéèêóôâò", "äöåéàü", "äöüõ", "éèêëïöüçñâà"),
+)
+_POLISH, _HUNGARIAN, _ROMANIAN = "ąćęłńóśźż", "áéíóöőúüű", "âăîşţșț"
+_CENTRAL = (*(_POLISH, "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", _HUNGARIAN, _ROMANIAN, "čćđšž"),)
+_TURKISH, _ICELANDIC = ("çğıöşüâîûi\u0307",), ("áðéíóúýþæö",)
+# All of western Europe, for texts of several languages.
+_ALL_WESTERN = ("àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿß",)
+# The encodings of Latin letters from the likeliest to the least likely.
+_LATIN = (
+    ("cp1252", _WESTERN),
+    ("cp1254", _TURKISH),
+    ("cp1252", _ICELANDIC),
+    ("cp1250", _CENTRAL),
+    ("iso8859-2", _CENTRAL),
+    ("cp1252", _ALL_WESTERN),
+    ("iso8859-15", (*_WESTERN, *_ALL_WESTERN)),
+    ("cp850", _WESTERN),
+    ("mac_roman", _WESTERN),
+)
+_CYRILLIC = ("абвгдежзийклмнопрстуфхцчшщъыьэюяё", "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя")
+_GREEK = ("αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰ",)
+# Those of other letters, which the number of small letters decides between.
+_OTHERS = (
+    *((name, _CYRILLIC) for name in ("cp1251", "koi8-r", "koi8-u", "cp866", "iso8859-5")),
+    *((name, _GREEK) for name in ("cp1253", "iso8859-7")),
+)
+_SINGLE_BYTE = {encoding for encoding, _ in (*_LATIN, *_OTHERS)}
+# Latin letters beyond those of western and central Europe: of Romanian and Vietnamese.
+_LATIN_BEYOND = {*"șțȘȚơưƠƯ"}
+# Signs that stand in texts, rarer ones, which stand beside letters; and those between two letters.
+_SIGNS = {*"€£§°·«»‹›‘’‚“”„–—…¿¡\N{NO-BREAK SPACE}"}
+_RARE_SIGNS = {*"ªº²³¹½¼¾©®™×±µ¶•†‡´¬\N{SOFT HYPHEN}"}
+_BETWEEN = "‘’´–—…·\N{NO-BREAK SPACE}\N{SOFT HYPHEN}"
+# Chinese and Japanese letters may have any sign between them.
+_LETTER = r"[^\W\d_\u2e80-\U0010ffff]"
+_ODD = re.compile(
+    rf"(?<={_LETTER})(?:[„‚§¿¡¹£€½¼¾]|(?:[^\w\s\x00-\x7f{_BETWEEN}]|[ªº²³])(?={_LETTER}))"
+)
+# Greek, Cyrillic and other letters in a word of ASCII.
+_FOREIGN_LETTER = r"[^\W\d_\x00-\u036f\u1e00-\u1fff\u2e80-\U0010ffff]"
+_MIXED = re.compile(f"(?<=[a-zA-Z]){_FOREIGN_LETTER}|{_FOREIGN_LETTER}(?=[a-zA-Z])")
+# Letters next to each other that a few bytes of Chinese or Russian give, and Latin words have not.
+_LATIN_RUN = re.compile(r"[^\x00-\x7f\W]{4}")
+
+
+def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = False) -> str | None:
+    """Return the encoding of a file that begins like this; None if that is UTF-8, or in doubt.
+
+    It is that of a byte-order mark; UTF-8, if at least half of the lines that aren't ASCII are;
+    else the `likely` one if that can be; else the most plausible one.
+
+    Parameters
+    ----------
+    head : bytes
+    likely : str, optional
+        Such as that of the files that a model learned from.
+    is_cut : bool, default False
+        Whether there may be half a character at the end.
+    """
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    if b"\0" in head:
+        if likely and likely.startswith("utf") and _decode(head, likely, is_cut):
+            return likely
+        return guess_utf16(head)
+    n_utf8, n_others = _count_utf8_lines(head, is_cut)
+    if n_utf8 >= n_others:
+        return None
+    guess = guess_encoding([line for line in head.split(b"\n") if not line.isascii()])
+    if likely and not likely.startswith("utf"):
+        text = _decode(head, likely, is_cut)
+        if text and (guess is None or _is_plausible(text)):
+            return likely
+    # Pairs of bytes are UTF-8 by chance in Chinese, not in western languages.
+    is_mixed = n_utf8 > 0 and guess in _SINGLE_BYTE
+    return None if is_mixed else guess
+
+
+def is_utf8(head: bytes, *, is_cut: bool = False) -> bool:
+    """Whether bytes are UTF-8, and not ASCII."""
+    return not head.isascii() and _decode(head, "utf-8", is_cut) is not None
+
+
+def guess_utf16(head: bytes) -> str | None:
+    """Return which UTF-16 bytes without a byte-order mark are in, if zeros show it.
+
+    Spaces, line breaks and what separates cells have zeros in every script.
+    """
+    start = head[: _N_SAMPLED // 2 * 2]
+    for encoding, zeros, others in (
+        ("utf-16-le", start[1::2], start[::2]),
+        ("utf-16-be", start[::2], start[1::2]),
+    ):
+        n_zeros = zeros.count(0)
+        if len(start) > 3 and n_zeros > 0.05 * len(zeros) and not others.count(0):
+            text = _decode(head, encoding, is_cut=True)
+            # A zero at each other place may be chance in a few bytes with zeros.
+            if text and (n_zeros > 0.4 * len(zeros) or "\n" in text):
+                return encoding
+    return None
+
+
+def guess_encoding(samples: Sequence[bytes]) -> str | None:
+    """Return the likely encoding of samples that are not UTF-8; None without a good guess.
+
+    A few bytes are enough only for languages of Europe.
+    """
+    sample = b"\n".join(samples)[:_N_SAMPLED]
+    for encoding, alphabets in _LATIN:
+        text = _decode(sample, encoding)
+        # A single letter may be another one, or a sign: the ³ of m³ is ł in another encoding.
+        n_distinct = 0 if encoding == "cp1252" else 2
+        is_known = text and _is_in_alphabet(text, alphabets, n_distinct)
+        if text and is_known and not _LATIN_RUN.search(text):
+            return encoding
+    if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
+        return None
+    plausible = [
+        (sum(map(str.islower, text)), encoding)
+        for encoding, alphabets in _OTHERS
+        if (text := _decode(sample, encoding)) and _is_in_alphabet(text, alphabets, 2)
+    ]
+    if plausible:
+        return max(plausible, key=lambda guess: guess[0])[1]
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample).best()
+    # A guess of UTF-16 means that pairs of letters were taken for Chinese.
+    if best is None or best.encoding.startswith(("utf", "ascii")):
+        return None
+    text = _decode(sample, best.encoding, is_cut=True)
+    return best.encoding if text and _is_plausible(text) else None
+
+
+def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
+    """Return the number of lines that are UTF-8 and not ASCII, and of those that are neither.
+
+    A line that ends in ß of Windows is no UTF-8 that is cut off: only a head of one line may be.
+    """
+    n_utf8 = n_others = 0
+    lines = head.split(b"\n")
+    if is_cut and len(lines) > 1:
+        lines.pop()
+    for line in lines:
+        if not line.isascii():
+            text = _decode(line, "utf-8", is_cut and len(lines) == 1)
+            is_utf8 = text is not None and not (text and _is_by_chance(text))
+            n_utf8 += is_utf8
+            n_others += not is_utf8
+    return n_utf8, n_others
+
+
+def _is_by_chance(text: str) -> bool:
+    """Whether all foreign letters in UTF-8 stand where no language has them.
+
+    "Spaß…" in the encoding of Windows is "Spa" with a digit of N'Ko in UTF-8.
+    """
+    return all(
+        "\u0180" <= character < "\u0800"
+        and character not in _LATIN_BEYOND
+        and _is_ascii_letter(last)
+        for last, character in zip(f" {text}", text, strict=False)
+        if character > "\x7f"
+    )
+
+
+def _is_ascii_letter(character: str) -> bool:
+    return character.isascii() and character.isalpha()
+
+
+def _is_in_alphabet(text: str, alphabets: Sequence[str], n_distinct: int) -> bool:
+    """Whether a text is plausible, and its letters, so many of them, are of one language."""
+    foreign = [character for character in text if character > "\x7f"]
+    letters = [c for c in foreign if c not in _SIGNS and c not in _RARE_SIGNS]
+    if len(letters) < sum(character in _RARE_SIGNS for character in foreign):
+        return False
+    small = {*"".join(letters).lower()}
+    if len(small) < n_distinct:
+        return False
+    return any(small <= {*alphabet} for alphabet in alphabets) and _is_plausible(text)
+
+
+def _is_plausible(text: str) -> bool:
+    """Whether hardly any sign stands in a word, or letter that doesn't belong there."""
+    n_foreign, n_odd = 0, len(_ODD.findall(text)) + len(_MIXED.findall(text))
+    previous = " "
+    for character in text:
+        if character > "\x7f":
+            n_foreign += 1
+            n_odd += character.isupper() and previous.islower()
+            n_odd += "\x7f" < character < "\xa0"  # control characters
+        previous = character
+    return n_odd <= _MAX_ODD * n_foreign
+
+
+def _decode(data: bytes, encoding: str, is_cut: bool = False) -> str | None:
+    """Return decoded bytes; None if they aren't in the encoding."""
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(data, final=not is_cut)
+    except UnicodeError:
+        return None
