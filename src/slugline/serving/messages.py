@@ -20,6 +20,7 @@ from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
 from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
+from slugline.serving.settings import LONGEST_TEXT, MOST_TEXTS
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
 # Results ------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def round_number(value: float) -> float:
 # Columns beside the text --------------------------------------------------------------------------
 
 Cell = str | int | float | bool | list[str] | None
-Cells = dict[str, Cell]
+Cells = Annotated[dict[str, Cell], Meta(max_length=10_000)]
 
 
 def with_columns(
@@ -184,7 +185,10 @@ def with_columns(
 Multilabel = Annotated[
     bool | UnsetType, Meta(description="That a text may get several topics; only if so.")
 ]
-ModelName = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
+ModelName = Annotated[
+    Annotated[str, Meta(max_length=1000)] | None,
+    Meta(description="Name of a model; the first one by default."),
+]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -205,7 +209,7 @@ class ClassifyOptions(Question, frozen=True, kw_only=True):
     ] = None
     explain: Annotated[bool, Meta(description="Say which words speak for each answer.")] = False
     columns: Annotated[
-        Cells | list[Cells],
+        Cells | Annotated[list[Cells], Meta(max_length=MOST_TEXTS)],
         Meta(
             description="Values of the columns beside the text that the model counts, by name; of "
             "several texts, one object for each. A column that is left out counts as missing."
@@ -224,15 +228,18 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
+_TopicName = Annotated[str, Meta(max_length=10_000)] | int
+
+
 class ExplainRequest(Question, frozen=True, kw_only=True):
     """A text, and the topic to explain: the most likely one by default."""
 
-    text: Annotated[str, Meta(description="The text to explain.")]
+    text: Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to explain.")]
     topic: Annotated[
-        Topic | None, Meta(description="A topic of the model; by default the most likely one.")
+        _TopicName | None, Meta(description="A topic of the model; by default the most likely one.")
     ] = None
     against: Annotated[
-        Topic | None, Meta(description="Say how far the topic is above this one.")
+        _TopicName | None, Meta(description="Say how far the topic is above this one.")
     ] = None
     columns: Annotated[
         Cells, Meta(description="Values of the columns beside the text, by name.")
@@ -270,7 +277,9 @@ _RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")]
 class CorrectionRequest(Question, frozen=True, kw_only=True):
     """A text, and its right topic, or `topics`, which may be new ones."""
 
-    text: Annotated[str, Meta(description="The text that got a wrong answer.")]
+    text: Annotated[
+        str, Meta(max_length=LONGEST_TEXT, description="The text that got a wrong answer.")
+    ]
     topic: Annotated[
         _RightTopic | UnsetType, Meta(description="The right topic, which may be a new one.")
     ] = UNSET

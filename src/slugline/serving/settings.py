@@ -18,6 +18,12 @@ _GIGABYTE = 1 << 30
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
 _MOST_TOKEN_BYTES = 1 << 16
+#: The most texts of a request that a server may be set to take, and characters of each.
+MOST_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
+# Bytes of a form that are not its text, and of a character in the encoding of forms.
+_FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
+# Values of a request beside each text: cells of columns, and their names.
+_VALUES = 50
 # Bytes a second at which a file arrives at least, after the time that every request has.
 _SLOWEST = 250_000
 
@@ -168,8 +174,10 @@ class ServeSettings:
     max_file: Annotated[
         int, _limit("Bytes of a table that is dropped on the page.", "BYTES", ge=1024, le=_GIGABYTE)
     ] = 1 << 26
-    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=1_000_000)] = Limits.texts
-    max_characters: Annotated[int, _limit("Characters of a text.", "N", ge=1, le=100_000_000)] = (
+    max_texts: Annotated[int, _limit("Texts of a request.", "N", ge=1, le=MOST_TEXTS)] = (
+        Limits.texts
+    )
+    max_characters: Annotated[int, _limit("Characters of a text.", "N", ge=1, le=LONGEST_TEXT)] = (
         Limits.characters
     )
     max_waiting: Annotated[
@@ -203,6 +211,16 @@ class ServeSettings:
     def limits(self) -> Limits:
         """Limits of a request for answers."""
         return Limits(texts=self.max_texts, characters=self.max_characters)
+
+    @property
+    def max_form(self) -> int:
+        """Bytes of a form with a text."""
+        return min(self.max_body, _FORM_BYTES + _CHARACTER_BYTES * self.max_characters)
+
+    @property
+    def max_values(self) -> int:
+        """Values of a request's JSON."""
+        return _VALUES * max(self.max_texts, 1000)
 
     def file_timeout(self, n_bytes: int | None = None) -> float:
         """Return the seconds for a file to arrive, by default one of `max_file` bytes."""

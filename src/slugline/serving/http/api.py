@@ -19,20 +19,30 @@ from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.model.routing import Route
 from slugline.serving import messages
-from slugline.serving.http.bodies import HttpProblem, body_type, parse_json, read_body
+from slugline.serving.http.bodies import (
+    FEW_BYTES,
+    HttpProblem,
+    body_type,
+    parse_json,
+    parse_large_json,
+    read_body,
+)
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.model import ServedModel
+from slugline.serving.settings import LONGEST_TEXT, MOST_TEXTS
 
 # Requests and replies -----------------------------------------------------------------------------
 
-_TextField = Annotated[str, Meta(description="The text to classify.")]
+_TextField = Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to classify.")]
 
 
 class ClassifyRequest(messages.ClassifyOptions, frozen=True, kw_only=True):
     """Texts to classify: `text`, or `texts`."""
 
     text: _TextField | UnsetType = UNSET
-    texts: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
+    texts: Annotated[list[_TextField], Meta(min_length=1, max_length=MOST_TEXTS)] | UnsetType = (
+        UNSET
+    )
 
 
 class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +97,8 @@ _log = logging.getLogger("slugline.server")
 _ID_DIGITS = 18
 # Topics of a reply that are made at once: meanwhile, the event loop waits for the GIL.
 _FEW_GUESSES = 2000
+# Texts whose columns are looked at on the event loop.
+_FEW_TEXTS = 100
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -98,11 +110,14 @@ _correct = msgspec.json.Decoder(messages.CorrectionRequest)
 async def classify(request: Request) -> Response:
     """Classify texts."""
     state = app_state(request)
-    body = parse_json(await _json(request, state), _classify)
+    body = await _question(request, _classify)
     texts = _texts(body)
     state.settings.limits.check(texts, explain=body.explain, top=body.top)
     model = find_model(request, body.model)
-    texts, note = messages.with_columns(model, texts, body.columns)
+    if len(texts) <= _FEW_TEXTS:
+        texts, note = messages.with_columns(model, texts, body.columns)
+    else:
+        texts, note = await state.run(messages.with_columns, model, texts, body.columns)
     if state.settings.log_texts:
         number = request.state.request_id
         _log.info("%s: %r", number, texts, extra={"request_id": number})
@@ -138,7 +153,7 @@ def _encode_results(
 async def explain_text(request: Request) -> Response:
     """Explain which words speak for a topic."""
     state = app_state(request)
-    body = parse_json(await _json(request, state), _explain)
+    body = await _question(request, _explain)
     state.settings.limits.check([body.text], explain=True)
     model = find_model(request, body.model)
     reply = await in_time(state.run(messages.explain_score, model, body), state)
@@ -148,7 +163,7 @@ async def explain_text(request: Request) -> Response:
 async def correct(request: Request) -> Response:
     """Store a correction; it is on disk when the reply comes."""
     state = app_state(request)
-    body = parse_json(await _json(request, state), _correct)
+    body = await _question(request, _correct)
     state.settings.limits.check([body.text])
     return json_response(await keep_correction(request, body), 201)
 
@@ -303,13 +318,19 @@ def parse_id(said: str, name: str) -> int:
     return int(said)
 
 
-async def _json(request: Request, state: AppState) -> bytes:
+async def _question(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return the body of a request; a large one is decoded on a thread."""
     kind = body_type(request)
     if kind != "application/json":
         raise HttpProblem(
             415, f"the body is of type {kind[:100]!r}; send `Content-Type: application/json`."
         )
-    return await read_body(request, state.settings.max_body, state.settings.timeout)
+    state, settings = app_state(request), app_state(request).settings
+    body = await read_body(request, settings.max_body, settings.timeout)
+    if len(body) <= FEW_BYTES:
+        return parse_json(body, decoder)
+    limits = settings.max_values, settings.max_characters
+    return await state.run(parse_large_json, body, decoder, *limits)
 
 
 def _texts(body: ClassifyRequest) -> list[str]:

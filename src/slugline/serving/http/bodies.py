@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -360,6 +363,43 @@ async def _discard(request: Request) -> None:
                     return
 
 
+#: Bytes of a body that are decoded on the event loop; more would hold it for long.
+FEW_BYTES = 1 << 16
+#: Bytes of a form without a text, such as the login.
+SMALL_FORM = 1 << 12
+
+
+def parse_large_json(
+    body: bytes, decoder: msgspec.json.Decoder[_T], most_values: int, most_characters: int
+) -> _T:
+    """Return decoded JSON as `parse_json` does; HttpProblem 413 if it has too many values.
+
+    Takes up to half a second, during which other threads have their turn. The decoder doesn't let
+    them, and millions of values would take it seconds, and fifty times the memory of the body.
+    Strings may have more than `most_characters`, but then part of them may count as values.
+    """
+    # Each value may have separators after it.
+    tokens = itertools.islice(_tokens(most_characters)(body), 2 * most_values + 1)
+    if sum(1 for _ in tokens) > 2 * most_values:
+        raise HttpProblem(
+            413, f"the body has more than {most_values:,} values; send less at a time."
+        )
+    return parse_json(body, decoder)
+
+
+@functools.cache
+def _tokens(n_characters: int) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
+    """Return a function that finds the tokens of JSON, or parts of one that is far too long.
+
+    Each is found within milliseconds, whatever the body holds.
+    """
+    run, n_escapes = 4 * n_characters, 2 * n_characters
+    separators = rb"[\s,:\]}]{1,%d}+" % run
+    string = rb'"[^"\\]{0,%d}+(?:\\.[^"\\]*+){0,%d}+(?:"|\Z)?+' % (run, n_escapes)
+    scalar = rb'[^\s,:\[\]{}"]{1,%d}+' % run
+    return re.compile(b"|".join((separators, rb"[\[{]", string, scalar)), re.DOTALL).finditer
+
+
 def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     """Return decoded JSON; HttpProblem 400 if it is not JSON, 422 if its content is invalid."""
     try:
@@ -382,6 +422,22 @@ def _parse_leniently(body: bytes, kind: Any) -> Any:
         _raise_invalid(error)
     except (ValueError, RecursionError) as error:
         raise HttpProblem(400, f"the body is not JSON: {error}.") from None
+
+
+# A % that is no escape. Browsers send none, and thousands take long to decode.
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def parse_form(body: bytes, most_fields: int) -> list[tuple[str, str]]:
+    """Return the fields of a form; HttpProblem 400 if it can't be read, or has too many."""
+    try:
+        if _BROKEN_ESCAPE.search(body):
+            raise ValueError("a broken escape")
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields)
+    except ValueError:
+        raise HttpProblem(400, "the form can't be read; load the page again.") from None
+    # Browsers send each line break as two characters, however it was pasted.
+    return [(name, value.replace("\r\n", "\n")) for name, value in pairs]
 
 
 def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:

@@ -17,7 +17,13 @@ from starlette.requests import cookie_parser
 
 from slugline.errors import SluglineError, StoreError
 from slugline.serving.http.batches import PAGE
-from slugline.serving.http.bodies import HttpProblem, busy_problem, content_length, problem_response
+from slugline.serving.http.bodies import (
+    SMALL_FORM,
+    HttpProblem,
+    busy_problem,
+    content_length,
+    problem_response,
+)
 from slugline.serving.http.state import client_address
 from slugline.serving.model import UnknownModelError
 
@@ -98,7 +104,7 @@ class Guard:
         headers = dict(scope["headers"])  # of two of a name, the last one
         settings = self._state.settings
         most = settings.max_file if scope["path"].startswith(_FILES) else settings.max_body
-        n_bytes = _expected_bytes(headers, most)
+        n_bytes = _expected_bytes(headers, SMALL_FORM if scope["path"] == _LOGIN else most)
         self._n_running += 1
         self._n_bytes[most] += n_bytes
         try:

@@ -170,7 +170,7 @@ async def show_classify(request: Request) -> Response:
 async def ask(request: Request) -> Response:
     """Classify the text of the form; it may choose the topic whose words are marked."""
     model = chosen_model(request)
-    form = await read_form(request, len(model.fitted.columns))
+    form = await read_form(request, n_more=len(model.fitted.columns))
     text = _text(form, model)
     if model.fitted.columns:
         names = [column.name for column in model.fitted.columns]

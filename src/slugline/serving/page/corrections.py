@@ -75,7 +75,7 @@ async def correct(request: Request) -> Response:
     model = chosen_model(request)
     state = app_state(request)
     corrections_store(state)  # where none are kept, there is nothing to fill in again
-    form = await read_form(request, MOST_TOPICS)
+    form = await read_form(request, n_more=MOST_TOPICS)
     text = form.get("text", "")
     try:
         reply = await keep_correction(request, _correction(form, model, state))

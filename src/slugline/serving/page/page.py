@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
@@ -21,7 +21,14 @@ from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import STYLE
 from slugline.reports.page import shorten
 from slugline.serving.http.api import find_model
-from slugline.serving.http.bodies import HttpProblem, body_type, read_body
+from slugline.serving.http.bodies import (
+    FEW_BYTES,
+    SMALL_FORM,
+    HttpProblem,
+    body_type,
+    parse_form,
+    read_body,
+)
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
 from slugline.serving.http.state import app_state, client_address, is_https
 
@@ -131,6 +138,8 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
+# Bytes of each field beside those.
+_FIELD_BYTES = 1 << 10
 
 
 def wants_part(request: Request) -> bool:
@@ -138,8 +147,18 @@ def wants_part(request: Request) -> bool:
     return PART in request.headers
 
 
-async def read_form(request: Request, n_more: int = 0) -> ImmutableMultiDict[str, str]:
-    """Return the fields of a form, such as one for each of so many columns beside the text.
+async def read_form(
+    request: Request, most: int | None = None, *, n_more: int = 0
+) -> ImmutableMultiDict[str, str]:
+    """Return the fields of a form.
+
+    Parameters
+    ----------
+    request : Request
+    most : int, optional
+        Bytes that it may have; by default as many as one with a text.
+    n_more : int, default 0
+        Further fields, such as one for each column beside the text.
 
     Raises
     ------
@@ -148,16 +167,13 @@ async def read_form(request: Request, n_more: int = 0) -> ImmutableMultiDict[str
     kind = body_type(request)
     if kind != _FORM:
         raise HttpProblem(415, f"a form was expected, and the body is of type {kind[:100]!r}.")
-    settings = app_state(request).settings
-    body = await read_body(request, settings.max_body, settings.timeout)
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS + n_more
-        )
-    except ValueError:
-        raise HttpProblem(400, "the form can't be read; load the page again.") from None
-    # Browsers send each line break as two characters, however it was pasted.
-    return ImmutableMultiDict([(name, value.replace("\r\n", "\n")) for name, value in pairs])
+    state = app_state(request)
+    most = state.settings.max_form + n_more * _FIELD_BYTES if most is None else most
+    body = await read_body(request, most, state.settings.timeout)
+    n_fields = _MOST_FIELDS + n_more
+    if len(body) <= FEW_BYTES:
+        return ImmutableMultiDict(parse_form(body, n_fields))
+    return ImmutableMultiDict(await state.run(parse_form, body, n_fields))
 
 
 def show_problems(handler: Handler) -> Handler:
@@ -209,7 +225,7 @@ async def log_in(request: Request) -> Response:
     """Set the cookie of a browser that sends one of the tokens."""
     state = app_state(request)
     settings = state.settings
-    token = (await read_form(request)).get("token", "").strip()
+    token = (await read_form(request, SMALL_FORM)).get("token", "").strip()
     if not is_among(token.encode(), [accepted.encode() for accepted in settings.tokens]):
         address = client_address(request.scope, settings)
         state.failed_tries.check(address)
