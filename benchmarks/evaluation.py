@@ -395,7 +395,7 @@ def _write_report(path: Path, n_topics: int, n_documents: int) -> dict[str, floa
     curves = learning_curves(corpus, n_draws=1)
 
     def write() -> None:
-        write_result(path, training_page(experiment, curves, None, gathered, 0.5), "report")
+        write_result(path, training_page(experiment, curves, None, gathered), "report")
 
     return {
         "training and test": train_seconds,

@@ -230,7 +230,8 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
         out,
     )
     assert run("check", "model.slug", data, "-q").code == 0
-    assert "right in 80 of 100 cases" in run("info", "model.slug").out
+    answers = r"The model answers (all|\d+\.\d % of the) test documents, and \d+\.\d % of these "
+    assert re.search(answers, run("info", "model.slug").out)
 
 
 def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
@@ -249,10 +250,20 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
     code, out, err = run("train", data, "-q", "--min-precision", 0.999)
     assert code == 0
     assert re.search(r"\ncan be promised   0\.\d+, for \d+ % of the texts\n", out)
-    warning = "warning: the model is unsure of every text: no threshold reaches the precision of "
-    assert f"{warning}0.999 that it was trained for, by the answers to " in err
-    assert "With a --min-precision of 0, it answers every text." in err
-    found = json.loads(run("train", data, "-q", "--min-precision", 0.999, "--json").out)["routing"]
+    headline = (
+        "The model is unsure of every text, and none of the 54 test documents is answered: no "
+        "threshold reaches the precision of 0.999 that it was trained for."
+    )
+    assert out.startswith(f"{headline}\n")
+    assert "With a --min-precision of 0, the model answers every text.\n\n" in out
+    assert headline not in err  # it is said once
+    html = Path("model.html").read_text("utf-8")
+    assert headline in " ".join(re.sub("<[^>]*>", " ", html).split())
+    assert f"\n\n**{headline} " in run("info", "model.slug").out
+    code, out, err = run("train", data, "-q", "--min-precision", 0.999, "--json")
+    assert err.startswith(f"warning: {headline} ")
+    found = json.loads(out)["routing"]
+    assert found["promise"]["status"] == "unreachable"
     assert 0.5 < found["alternative"]["precision"] < 0.999
     assert set(found["thresholds"].values()) == {None}
     text = f"{SURE} 1"  # of as many words as all documents
@@ -284,7 +295,7 @@ def test_one_line_says_that_files_of_a_folder_are_answered_by_a_model_that_is_un
     code, _, err = run("predict", "model.slug", "one.txt", "two.txt", "-q", "-o", "out/")
     assert code == 0
     assert err.count("model.slug is unsure of every text: no threshold reaches") == 1
-    assert "With a --min-precision of 0, it answers every text." in err
+    assert "With a --min-precision of 0, the model answers every text." in err
     answer = json.loads((tmp_path / "out/one.jsonl").read_text())
     assert (answer["topic"], answer["guess"]) == (None, "bank")
 

@@ -368,7 +368,7 @@ def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None
         Router.from_fitted(fitted, 0.9999)
     hopeless = replace(fitted, held_out_predictions=replace(left_out, precision=0.9999))
     router = Router.from_fitted(hopeless)
-    assert router.note.endswith("With a `min_precision` of 0, it gives topics without a promise.")
+    assert router.note.endswith("a `min_precision` of 0, the model gives topics without a promise.")
     assert dict(router.summary())["can be promised"].endswith(" % of the likely topics")
 
 

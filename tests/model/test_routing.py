@@ -633,9 +633,10 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
     router = Router.from_fitted(hopeless.fitted_)
     assert router.note == (
         "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
-        f"for, by the answers to {len(predictions)} training documents left out of the fit. The "
-        f"best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; ask for "
-        "that or less, or give more documents. With a `min_precision` of 0, it answers every text."
+        f"for. The best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; "
+        "ask for that or less, or give more documents. That is by the answers to "
+        f"{len(predictions)} training documents left out of the fit. With a `min_precision` of 0, "
+        "the model answers every text."
     )
     assert router.summary() == [
         ("min precision", "0.999, with 90 % confidence"),
@@ -645,13 +646,10 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
     assert Router.from_fitted(fitted.fitted_).note == ""
     hopeless.save(tmp_path / "a.slug")
     card = load(tmp_path / "a.slug").card_
-    assert (
-        "It was to give answers that are right in 99.9 of 100 cases. Its documents can't promise "
-        f"that, so it is unsure of every text; {100 * best:g} of 100 can be promised, for "
-        f"{100 * coverage:.0f} % of the texts (`--min-precision {best:g}`)."
-    ) in card
+    assert card.startswith(f"# Topic classifier\n\n**The model is {router.note}**\n")
     fitted.save(tmp_path / "b.slug")
-    assert "can't promise" not in load(tmp_path / "b.slug").card_
+    assert "right in 80 of 100 cases" in (card := load(tmp_path / "b.slug").card_)
+    assert "unsure of every text" not in card
 
 
 def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
@@ -663,7 +661,8 @@ def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
     )
     classifier.save(tmp_path / "a.slug")
     card = load(tmp_path / "a.slug").card_
-    assert "so it is unsure of every text, unless all answers are asked for." in card
+    assert "**The model is unsure of every text: no threshold reaches the precision of 0.9" in card
+    assert "Not even half of the answers can be promised to be right" in card
 
 
 # As an option of the constructor ----------------------------------------------------------------

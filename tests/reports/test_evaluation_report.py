@@ -12,9 +12,10 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.evaluation.probabilities import CoveragePoint, coverage_curve
+from slugline.evaluation.probabilities import coverage_curve
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
-from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.run import Experiment, route_corpus, run_experiment
+from slugline.model.promise import PromiseCheck
 from slugline.reports.training import (
     describe_coverage,
     describe_metrics,
@@ -141,11 +142,39 @@ def test_a_topic_without_words_gets_a_dash(
 
 
 def test_a_threshold_is_marked_if_there_is_one(experiment: Experiment) -> None:
-    assert "threshold 0.30" in training_page(experiment, threshold=0.3)
     assert "threshold 0" not in training_page(experiment)
-    none = training_page(experiment, threshold=1.0)
-    assert "threshold 1" not in none
-    assert "it answers none of the test documents" in none
+    asked = with_precision(experiment, 0.8)
+    assert asked.threshold is not None
+    assert f"threshold {asked.threshold:.2f}" in training_page(asked)
+    assert "threshold 0" not in training_page(with_precision(experiment, 0.9999))
+
+
+def with_precision(experiment: Experiment, precision: float) -> Experiment:
+    """Return the experiment as if that precision had been asked for."""
+    predictions = experiment.fitted.held_out_predictions
+    assert predictions is not None
+    predictions = replace(predictions, precision=precision)
+    fitted = replace(experiment.fitted, held_out_predictions=predictions)
+    return replace(experiment, fitted=fitted, routing=route_corpus(fitted, experiment.tested.test))
+
+
+def test_a_precision_that_is_not_kept_comes_first(experiment: Experiment) -> None:
+    asked = with_precision(experiment, 0.9999)
+    page = plain(training_page(asked))
+    promise = asked.promise
+    assert promise is not None
+    assert promise.status == "unreachable"
+    assert promise.headline.startswith(
+        "The model is unsure of every text, and none of the 6 test documents is answered: no "
+    )
+    headline = promise.headline
+    assert page.index(headline) < page.index("The classifier gets")
+    assert headline in plain(section(training_page(asked), "probabilities"))
+    assert "even if all documents" not in page
+    assert "If all documents are answered" not in page
+    first = training_page(asked).partition('<ul class="slips">')[2].partition("</li>")[0]
+    assert "The best that can be promised is" in plain(first)
+    assert headline not in training_page(experiment)
 
 
 def test_skipped_rows_are_told(experiment: Experiment) -> None:
@@ -214,26 +243,25 @@ PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
             "In this test, at least 95 % of its answers are right if only those with a "
             "probability of at least 0.70 are given, for 75.0 % of the documents.",
         ),
-        ([0.9], [1], None, "At least 95 % are right even if all documents are answered."),
+        (
+            [0.9],
+            [1],
+            None,
+            "If all documents are answered, 100.0 % are right in this test (95 % confidence "
+            "interval: 20.7 to 100.0 %).",
+        ),
         ([0.9], [0], None, "No threshold makes 95 % of its answers right."),
         (
             PROBABILITIES,
             RIGHT,
-            CoveragePoint(0.65, 4, 3, 3),
-            "With the threshold of 0.65, it answers 75.0 % of the test documents and is right for "
-            "100.0 % of these (95 % confidence interval: 43.9 to 100.0 %).",
-        ),
-        (
-            PROBABILITIES,
-            RIGHT,
-            CoveragePoint(0.95, 4, 0, 0),
-            "With the threshold of 0.95, it answers none of the test documents.",
+            PromiseCheck("unreachable", "No document is answered.", "Label more."),
+            "No document is answered. Label more.",
         ),
     ],
-    ids=["reached", "all right", "never", "threshold", "threshold too high"],
+    ids=["reached", "all right", "never", "promise"],
 )
 def test_what_may_be_answered_alone_follows_from_the_curve(
-    probabilities: list[float], right: list[int], chosen: CoveragePoint | None, said: str
+    probabilities: list[float], right: list[int], chosen: PromiseCheck | None, said: str
 ) -> None:
     found = describe_coverage(coverage_curve(probabilities, right), chosen)
     assert found.endswith(f". {said}")

@@ -28,7 +28,6 @@ from slugline.evaluation.paired import PairedComparison
 from slugline.experiment import run
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation
-from slugline.model.routing import Router
 
 # Evaluation ---------------------------------------------------------------------------------------
 
@@ -143,12 +142,11 @@ def evaluate(
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
-    router = Router.from_fitted(classifier.fitted_)
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
-        routing=None if router.precision is None else run.route_test(router, corpus),
+        routing=run.route_corpus(classifier.fitted_, corpus),
         against=None
         if other is None
         else run.compare_evaluations(evaluation, run.evaluate(other, corpus, seed=seed), corpus),

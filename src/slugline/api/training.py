@@ -30,9 +30,8 @@ from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
-from slugline.experiment.run import Experiment, route_test, run_experiment
+from slugline.experiment.run import Experiment, run_experiment
 from slugline.experiment.suggest import Suggestion
-from slugline.model.routing import Router
 
 # Training -----------------------------------------------------------------------------------------
 
@@ -68,11 +67,8 @@ class TrainingResult(Experiment, TableResult):
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         title, rows = super()._title_and_rows()
-        router = Router.from_fitted(self.fitted)
-        if router.note:
-            rows.append(("warning", f"the model is {router.note}"))
-        elif router.precision is not None and self.test is not None:
-            rows.append(("sure enough", route_test(router, self.test).summary()))
+        if self.routing is not None:
+            rows.append(("sure enough", self.routing.summary()))
         return title, rows
 
     def _page(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from slugline.cli import options
 from slugline.cli.metrics import (
+    print_broken_promise,
     print_evaluation,
     print_paired,
     print_routing,
@@ -70,7 +71,8 @@ def evaluate(
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    routing = tested_router(fitted, corpus)
+    routing = tested_router(fitted, run.route_corpus(fitted, corpus))
+    print_broken_promise(routing, as_json)
     results: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
     if not as_json:
         print_evaluation(evaluation)

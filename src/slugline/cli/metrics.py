@@ -6,19 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from slugline.cli.output import print_table, show, warn
-from slugline.corpus.corpus import Corpus
+from slugline.cli.output import name_flags, print_table, show, warn
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
-from slugline.experiment.run import (
-    AnyEvaluation,
-    MultilabelRoutingResult,
-    RoutingResult,
-    route_test,
-)
+from slugline.experiment.run import AnyEvaluation, MultilabelRoutingResult, RoutingResult
 from slugline.model.fitted import Fitted
+from slugline.model.promise import PromiseCheck
 from slugline.model.routing import Router
 
 # Evaluations --------------------------------------------------------------------------------------
@@ -172,10 +167,9 @@ class TestedRouter(NamedTuple):
     tested: RoutingResult | MultilabelRoutingResult | None
 
     @property
-    def threshold(self) -> float | None:
-        """The one threshold of all topics that are ever answered; None if there are several."""
-        finite = {value for value in self.router.thresholds.tolist() if value < math.inf}
-        return finite.pop() if len(finite) == 1 else None
+    def promise(self) -> PromiseCheck | None:
+        """Whether the precision that was asked for is kept."""
+        return self.router.check_promise(self.tested.answers if self.tested else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; a topic never answered has no threshold."""
@@ -191,6 +185,7 @@ class TestedRouter(NamedTuple):
             },
             "left_out": self.router.achieved._asdict(),
             "test": self.tested.to_dict() if self.tested else None,
+            "promise": self.promise.to_dict() if self.promise else None,
         }
 
 
@@ -209,11 +204,20 @@ def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
     return {"routing": routing.to_dict()} if routing else {}
 
 
-def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
-    """Return what there is to say; None if no precision was asked for."""
+def tested_router(
+    fitted: Fitted, tested: RoutingResult | MultilabelRoutingResult | None
+) -> TestedRouter | None:
+    """Return the thresholds and how they did on a test; None if no precision was asked for."""
     router = Router.from_fitted(fitted)
-    if router.precision is None:
-        return None
-    if router.note:
-        warn([f"the model is {router.note}"])
-    return TestedRouter(router, route_test(router, test) if test else None)
+    return None if router.precision is None else TestedRouter(router, tested)
+
+
+def print_broken_promise(routing: TestedRouter | None, as_json: bool = False) -> None:
+    """Print that the precision that was asked for isn't kept, before all else; as JSON, warn."""
+    promise = routing.promise if routing else None
+    if promise is None or not promise.is_broken:
+        return
+    if as_json:
+        warn([promise.text])
+    else:
+        show(*map(name_flags, filter(None, (promise.headline, promise.details))), "")

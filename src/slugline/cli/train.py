@@ -80,7 +80,7 @@ def train(request: TrainRequest) -> None:
     experiment, smaller = _save(request, task, experiment, retraining)
     advise(task.classifier, task.parts["train"], experiment.evaluation)
     curves = _learning_curves(request, task) if request.curve else None
-    routing = tested_router(experiment.fitted, experiment.test)
+    routing = tested_router(experiment.fitted, experiment.routing)
     report = task.report if is_tested else None
     results = TrainingResults(
         *(experiment, request.output, routing, report, smaller, curves, retraining)
@@ -284,12 +284,12 @@ def _save(
 def _write_report(results: TrainingResults, report: Path) -> None:
     from slugline.reports.training import training_page
 
-    experiment, routing = results.experiment, results.routing
+    experiment = results.experiment
     if experiment.n_learned >= _MANY:
         say("choosing examples for the report")
     page = training_page(
         *(experiment, results.curves, results.smaller, gather_evidence(experiment)),
-        *(routing.threshold if routing else None, results.retraining),
+        results.retraining,
     )
     try:
         write_result(report, page, "report")

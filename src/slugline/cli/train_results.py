@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline.base.words import counted
-from slugline.cli.metrics import TestedRouter, print_levels, print_routing, routing_entry, shares
+from slugline.cli.metrics import (
+    TestedRouter,
+    print_broken_promise,
+    print_levels,
+    print_routing,
+    routing_entry,
+    shares,
+)
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import LearningCurves
@@ -116,6 +123,7 @@ def _write_model(
 
 def print_results(results: TrainingResults, as_json: bool) -> None:
     """Print how good the model is, what it learned from, and where the files are."""
+    print_broken_promise(results.routing, as_json)
     if as_json:
         print_json(results.to_dict())
         return

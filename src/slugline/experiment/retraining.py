@@ -18,7 +18,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.run import evaluate, stored_metrics
+from slugline.experiment.run import evaluate, route_corpus, stored_metrics
 from slugline.model.decision import TopicDecision
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
@@ -148,13 +148,13 @@ def retrain(
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a smaller file are those of the weights in it.
         stored = content.from_model_file(now, again.encoder)
-        measured = stored_metrics(evaluate(stored, test), majority)
+        measured = stored_metrics(evaluate(stored, test), majority, route_corpus(stored, test))
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
     return Retraining(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
-        differences=_differences(data, file, content.with_metrics(now, metrics)),
+        differences=_differences(data, file, content.with_metrics(now, again, metrics)),
         not_measured=tuple(name for name in metrics if name not in measured),
     )
 

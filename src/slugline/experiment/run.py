@@ -30,6 +30,7 @@ from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
 from slugline.model.dense import encoder_warnings
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.promise import AnswerCounts, PromiseCheck
 from slugline.model.routing import Router
 from slugline.model.settings import draw_seed
 
@@ -103,8 +104,15 @@ def compare_evaluations(
     )
 
 
-def stored_metrics(evaluation: AnyEvaluation, majority: float) -> dict[str, float]:
-    """Return the metrics of a test that a model file stores, by name."""
+def stored_metrics(
+    evaluation: AnyEvaluation,
+    majority: float,
+    routing: RoutingResult | MultilabelRoutingResult | None = None,
+) -> dict[str, float]:
+    """Return the metrics of a test that a model file stores, by name.
+
+    `routing` is how thresholds did on it, if a precision was asked for.
+    """
     if isinstance(evaluation, MultilabelEvaluation):
         metrics = {
             "test_micro_f1": evaluation.micro.f1,
@@ -118,6 +126,10 @@ def stored_metrics(evaluation: AnyEvaluation, majority: float) -> dict[str, floa
             "test_macro_f1": evaluation.macro_f1,
             "test_log_loss": evaluation.log_loss,
         }
+    if routing is not None:
+        _, n_answers, n_right, coverage = routing.answers
+        metrics |= {"test_answers": float(n_answers), "test_right_answers": float(n_right)}
+        metrics |= {"test_coverage": coverage}
     return metrics | {
         "test_documents": float(evaluation.n_documents),
         "majority_baseline": majority,
@@ -168,6 +180,11 @@ class RoutingResult(NamedTuple):
         """Share of right answers; None if there are none."""
         return self.n_right / self.n_answered if self.n_answered else None
 
+    @property
+    def answers(self) -> AnswerCounts:
+        """What `check_promise` needs."""
+        return AnswerCounts(self.n_documents, self.n_answered, self.n_right, self.coverage)
+
     def summary(self) -> str:
         """Return coverage and precision in words."""
         if self.precision is None:
@@ -197,6 +214,11 @@ class MultilabelRoutingResult(NamedTuple):
     def precision(self) -> float | None:
         """Share of the topics given that are right; None if there are none."""
         return self.n_right / self.n_given if self.n_given else None
+
+    @property
+    def answers(self) -> AnswerCounts:
+        """What `check_promise` needs."""
+        return AnswerCounts(self.n_documents, self.n_given, self.n_right, self.recall or 0.0)
 
     def summary(self) -> str:
         """Return precision and recall in words."""
@@ -228,6 +250,12 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult | MultilabelRout
         if topic_given is not None
     ]
     return RoutingResult(len(topics), len(answered), sum(answered))
+
+
+def route_corpus(fitted: Fitted, corpus: Corpus) -> RoutingResult | MultilabelRoutingResult | None:
+    """Return how a model's own thresholds do on labelled texts; None if it has none."""
+    router = Router.from_fitted(fitted)
+    return None if router.precision is None else route_test(router, corpus)
 
 
 # An experiment -----------------------------------------------------------------------------------
@@ -268,6 +296,9 @@ class Experiment(TitledRows):
         The most common training topic, and its share of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
+    routing : RoutingResult, MultilabelRoutingResult or None
+        How many test documents got an answer, and how many of the answers are right; None without
+        a test, or if no precision was asked for.
     """
 
     fitted: Fitted
@@ -284,9 +315,14 @@ class Experiment(TitledRows):
     majority_topic: str = ""
     majority: float = math.nan
     shuffled: float = math.nan
+    routing: RoutingResult | MultilabelRoutingResult | None = None
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
-        rows = [("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")]
+        promise = self.promise
+        rows = [("warning", promise.text)] if promise and promise.is_broken else []
+        rows.append(
+            ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")
+        )
         if self.evaluation is not None:
             rows.append(("tested on", counted(self.n_test, "other")))
         if self.fitted.dense is not None:
@@ -336,9 +372,24 @@ class Experiment(TitledRows):
         return self.history.best_epoch if self.history else None
 
     @property
+    def promise(self) -> PromiseCheck | None:
+        """Whether the precision that was asked for is kept; None if none was."""
+        routing = self.routing
+        return Router.from_fitted(self.fitted).check_promise(routing.answers if routing else None)
+
+    @property
+    def threshold(self) -> float | None:
+        """The probability from which all topics are given; None if there is none, or several."""
+        router = Router.from_fitted(self.fitted)
+        finite = {value for value in router.thresholds.tolist() if 0 < value < math.inf}
+        return finite.pop() if router.precision is not None and len(finite) == 1 else None
+
+    @property
     def metrics(self) -> dict[str, float] | None:
         """The metrics stored in a model file; None without a test."""
-        return stored_metrics(self.evaluation, self.majority) if self.evaluation else None
+        if self.evaluation is None:
+            return None
+        return stored_metrics(self.evaluation, self.majority, self.routing)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the results as plain data for JSON; some keys need a test, others a stream."""
@@ -494,6 +545,7 @@ def _with_test(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(true, fitted.seed),
+        routing=route_corpus(fitted, test),
         warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.base.files import PathLike
-from slugline.experiment.run import Experiment, evaluate
+from slugline.experiment.run import Experiment, evaluate, route_corpus
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics
 
@@ -84,8 +84,8 @@ def save_smaller(
     smaller = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
     after = evaluate(smaller, test, seed=smaller.seed)
-    experiment = replace(experiment, evaluation=after)
-    write(path, with_metrics(file, experiment.metrics or {}))
+    experiment = replace(experiment, evaluation=after, routing=route_corpus(smaller, test))
+    write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return SmallerFile(
         experiment=experiment,
         precision=file.info.precision,

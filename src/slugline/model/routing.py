@@ -18,6 +18,7 @@ from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
+from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
 from slugline.model.thresholds import (
     CONFIDENCE,
     MIN_PER_TOPIC,
@@ -248,13 +249,29 @@ class Router:
         """That the model, which is the subject, is unsure of every text, and why; else empty."""
         if self.precision is None or self.promise:
             return ""
+        return (
+            f"unsure of every text: no threshold reaches the precision of {self.precision:g} that "
+            f"it was trained for. {self._obstacle}"
+        )
+
+    @property
+    def _obstacle(self) -> str:
+        """Which precision can be promised if the own one can't, and what to do; else empty."""
+        if self.precision is None or self.promise:
+            return ""
         left_out = _require_held_out(self.fitted, "min_precision")
         usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
         return (
-            f"unsure of every text: no threshold reaches the precision of {self.precision:g} that "
-            f"it was trained for, by {_describe_answers(self.fitted, left_out)}. "
-            f"{_describe_best(self.fitted, left_out)} With a `min_precision` of 0, it {usual}."
+            f"{_describe_best(self.fitted, left_out)} That is by "
+            f"{_describe_answers(self.fitted, left_out)}. With a `min_precision` of 0, the model "
+            f"{usual}."
         )
+
+    def check_promise(self, tested: AnswerCounts | None = None) -> PromiseCheck | None:
+        """Return whether the precision is kept, on a test, too; None if none was asked for."""
+        if self.precision is None:
+            return None
+        return check_promise(self.fitted, self.precision, self._obstacle, tested)
 
     @property
     def achieved(self) -> AchievablePrecision:
@@ -453,14 +470,16 @@ def _describe_answers(fitted: Fitted, left_out: HeldOutPredictions) -> str:
 
 
 def _describe_best(fitted: Fitted, left_out: HeldOutPredictions) -> str:
-    """Return which precision can be promised, in sentences."""
+    """Return which precision can be promised and what to do, in sentences."""
     best, coverage = left_out.best_precision()
+    doubts = describe_label_doubts(fitted)
+    cure = "correct the labels that `slugline audit` finds" if doubts else "give more documents"
     if not best:
         return (
-            "Not even half of the answers can be promised to be right: documents are too few, or "
-            "their topics can't be told apart; give more documents."
+            f"{doubts}{' ' if doubts else ''}Not even half of the answers can be promised to be "
+            f"right: documents are too few, or their topics can't be told apart; {cure}."
         )
-    return (
-        f"The best that can be promised is {best:g}, for {percent(coverage, 0)} of the "
-        f"{_unit(fitted)}; ask for that or less, or give more documents."
-    )
+    promised = f"{best:g}, for {percent(coverage, 0)} of the {_unit(fitted)}"
+    if doubts:
+        return f"{doubts} First {cure}; as they are, the best that can be promised is {promised}."
+    return f"The best that can be promised is {promised}; ask for that or less, or {cure}."

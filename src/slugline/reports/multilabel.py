@@ -8,9 +8,11 @@ from slugline.base.words import join_words, percent
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.run import Experiment
+from slugline.model.promise import PromiseCheck
 from slugline.reports.page import number, quoted, sentence, sentences
 from slugline.reports.training_text import (
     N_NAMED,
+    broken_promise,
     by_size,
     describe_surest,
     few_tests,
@@ -37,10 +39,10 @@ def section_texts(experiment: Experiment, evaluation: MultilabelEvaluation) -> d
 # Probabilities ------------------------------------------------------------------------------------
 
 
-def describe_coverage(curve: CoverageCurve) -> str:
-    """Return how many of the surest topics given are right."""
-    surest = describe_surest(curve)
-    return sentence("probabilities.txt.j2", "coverage_of_topics", surest=surest)
+def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
+    """Return how many of the surest topics given are right; `promise` is that of the model."""
+    values = {"surest": describe_surest(curve), "promise": promise}
+    return sentence("probabilities.txt.j2", "coverage_of_topics", **values)
 
 
 def describe_rankings(evaluation: MultilabelEvaluation) -> str:
@@ -58,6 +60,7 @@ def describe_rankings(evaluation: MultilabelEvaluation) -> str:
 def advice(experiment: Experiment, evaluation: MultilabelEvaluation) -> list[str]:
     """Return suggestions for what to do next, at least one."""
     suggestions = [
+        broken_promise(experiment),
         missed_topics(experiment),
         _added_topics(evaluation),
         few_tests(evaluation.n_documents, "micro-F1", evaluation.f1_intervals[0]),

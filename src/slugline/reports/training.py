@@ -12,7 +12,7 @@ from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
-from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
+from slugline.evaluation.probabilities import Bin, CoverageCurve
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.evidence import QualitativeEvidence
 from slugline.experiment.run import AnyEvaluation, Experiment
@@ -20,6 +20,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
+from slugline.model.promise import PromiseCheck
 from slugline.reports import multilabel, pictures, training_text
 from slugline.reports.page import number, render, sentence
 from slugline.text.blocks import Block
@@ -52,10 +53,10 @@ def describe_reliability(
     )
 
 
-def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
-    """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
+def describe_coverage(curve: CoverageCurve, promise: PromiseCheck | None = None) -> str:
+    """Return the accuracy of the surest answers; `promise` is that of the model."""
     accurate, surest = curve.with_accuracy(WANTED), training_text.describe_surest(curve)
-    return _sentence("coverage", surest=surest, chosen=chosen, accurate=accurate, wanted=WANTED)
+    return _sentence("coverage", surest=surest, promise=promise, accurate=accurate, wanted=WANTED)
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
@@ -78,7 +79,6 @@ def training_page(
     by_labels: LearningCurves | None = None,
     smaller: SmallerFile | None = None,
     evidence: QualitativeEvidence | None = None,
-    threshold: float | None = None,
     corrected: RetrainingResult | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
@@ -92,8 +92,6 @@ def training_page(
         How the model's file was made smaller, and what that cost.
     evidence : Evidence, optional
         Words of topics and documents got wrong, which are then quoted.
-    threshold : float, optional
-        The probability from which on the model gives an answer alone, to be marked.
     corrected : Outcome, optional
         What corrections changed, for a section of its own.
     """
@@ -108,6 +106,7 @@ def training_page(
         "by_labels": _by_labels(by_labels),
         "corrected": _corrected(corrected),
         "evidence": evidence,
+        "promise": experiment.promise,
         "topics": sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
         "settings": _settings(experiment.fitted),
         "smaller": smaller,
@@ -118,7 +117,7 @@ def training_page(
             "multilabel.html.j2",
             says=multilabel.section_texts(experiment, evaluation),
             advice=multilabel.advice(experiment, evaluation),
-            probabilities=_probabilities_of_several(evaluation),
+            probabilities=_probabilities_of_several(experiment, evaluation),
             pairs=evaluation.pairs(),
             thresholds=dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False)),
             **shared,
@@ -127,7 +126,7 @@ def training_page(
         "training.html.j2",
         says=training_text.section_texts(experiment),
         advice=training_text.advice(experiment),
-        probabilities=_probabilities(evaluation, threshold),
+        probabilities=_probabilities(experiment, evaluation),
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
         n_documents={metrics.topic: metrics.n_documents for metrics in topics},
@@ -178,22 +177,25 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
     ]
 
 
-def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str, Any] | None:
+def _probabilities(experiment: Experiment, evaluation: Evaluation) -> dict[str, Any] | None:
     """Return the charts of probabilities and the sentences on them."""
     curve = evaluation.coverage()
     if curve is None:
         return None
     bins = evaluation.reliability()
+    threshold = experiment.threshold
     chosen = None if threshold is None else curve.at(threshold)
     return {
         "pictures": [pictures.reliability_diagram(bins), pictures.coverage_chart(curve, chosen)],
         "reliability": describe_reliability(evaluation, bins),
-        "coverage": describe_coverage(curve, chosen),
+        "coverage": describe_coverage(curve, experiment.promise),
         "metrics": describe_metrics(evaluation),
     }
 
 
-def _probabilities_of_several(evaluation: MultilabelEvaluation) -> dict[str, Any] | None:
+def _probabilities_of_several(
+    experiment: Experiment, evaluation: MultilabelEvaluation
+) -> dict[str, Any] | None:
     """Return the same for topics that are each given or not."""
     curve, bins = evaluation.coverage(), evaluation.reliability()
     if curve is None or not bins:
@@ -205,7 +207,7 @@ def _probabilities_of_several(evaluation: MultilabelEvaluation) -> dict[str, Any
             pictures.coverage_chart(curve, answers="topics given"),
         ],
         "reliability": describe_reliability(evaluation, bins, answers),
-        "coverage": multilabel.describe_coverage(curve),
+        "coverage": multilabel.describe_coverage(curve, experiment.promise),
         "metrics": multilabel.describe_rankings(evaluation),
     }
 

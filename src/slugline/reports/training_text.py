@@ -13,6 +13,7 @@ from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
+from slugline.model.promise import describe_label_doubts
 from slugline.reports.page import number, quoted, sentence, sentences
 
 #: A topic with a lower recall is missed.
@@ -47,6 +48,7 @@ def advice(experiment: Experiment) -> list[str]:
     """Return suggestions for what to do next, at least one."""
     evaluation = experiment.tested.evaluation
     suggestions = [
+        broken_promise(experiment) or doubtful_labels(experiment),
         missed_topics(experiment),
         _confused_topics(experiment),
         few_tests(evaluation.n_documents, "accuracy", evaluation.interval),
@@ -85,6 +87,20 @@ def _held_out(experiment: Experiment) -> float:
 
 
 # Advice -----------------------------------------------------------------------------------------
+
+
+def doubtful_labels(experiment: Experiment) -> str | None:
+    """Return that labels are likely to be wrong, and what to do; None if they are not."""
+    doubts = describe_label_doubts(experiment.fitted)
+    return sentence("advice.txt.j2", "labels", doubts=doubts) if doubts else None
+
+
+def broken_promise(experiment: Experiment) -> str | None:
+    """Return what to do if the precision that was asked for isn't kept; None if it is."""
+    promise = experiment.promise
+    if promise is None or not promise.is_broken:
+        return None
+    return promise.details
 
 
 def missed_topics(experiment: Experiment) -> str | None:

@@ -29,6 +29,8 @@ from slugline.model.decision import TopicDecision, find_parents
 from slugline.model.file import container, schema
 from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.promise import AnswerCounts, PromiseCheck
+from slugline.model.routing import Router
 from slugline.model.thresholds import ARRAYS, HeldOutPredictions
 from slugline.text.blocks import Block, check_idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
@@ -113,6 +115,9 @@ _LEFT_OUT, _DENSE = "left_out.", "dense."
 _THRESHOLDS = "decision.thresholds"
 # The most bytes that a metric takes in a file, besides its name in two places.
 _METRIC_BYTES = 60
+# The most by which the card's sentences on a test of the precision are longer than those without.
+_PROMISE_BYTES = 600
+_TEST_ANSWERS = "test_answers"
 
 
 def to_model_file(
@@ -145,8 +150,9 @@ def to_model_file(
     if max_size is not None:
         # Metrics are measured when weights have been dropped.
         more = sum(_METRIC_BYTES + 2 * len(msgspec.json.encode(name)) for name in metrics or ())
+        more += _PROMISE_BYTES if _TEST_ANSWERS in (metrics or {}) else 0
         fitted = shrink(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
-    return with_metrics(content(fitted), metrics or {})
+    return with_metrics(content(fitted), fitted, metrics or {})
 
 
 def _content(
@@ -205,7 +211,8 @@ def _content(
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = container.dequantize(container.quantize(arrays, precision), precision)
-    return schema.ModelFile(info, arrays, terms, schema.write_card(info, arrays.get(_THRESHOLDS)))
+    card = schema.write_card(info, arrays.get(_THRESHOLDS), _check_promise(fitted, {}))
+    return schema.ModelFile(info, arrays, terms, card)
 
 
 def _block_info(block: Block, n_terms: int) -> schema.BlockInfo:
@@ -220,11 +227,26 @@ def _restore_block(info: schema.BlockInfo) -> Block:
     return Block(**options | {"columns": tuple(columns)})
 
 
-def with_metrics(file: schema.ModelFile, metrics: Mapping[str, float]) -> schema.ModelFile:
-    """Return the content of a file with other metrics."""
+def with_metrics(
+    file: schema.ModelFile, fitted: Fitted, metrics: Mapping[str, float]
+) -> schema.ModelFile:
+    """Return the content of the file of a model with other metrics."""
     info = msgspec.structs.replace(file.info, metrics=dict(metrics))
-    card = schema.write_card(info, file.arrays.get(_THRESHOLDS))
+    promise = _check_promise(fitted, metrics)
+    card = schema.write_card(info, file.arrays.get(_THRESHOLDS), promise)
     return replace(file, info=info, card=card)
+
+
+def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
+    """Return whether a model keeps its precision, by the metrics of a test if there was one."""
+    if fitted.held_out_predictions is None or fitted.held_out_predictions.precision is None:
+        return None
+    names = ("test_documents", _TEST_ANSWERS, "test_right_answers")
+    tested = None
+    if all(name in metrics for name in (*names, "test_coverage")):
+        n_documents, n_answers, n_right = (int(metrics[name]) for name in names)
+        tested = AnswerCounts(n_documents, n_answers, n_right, metrics["test_coverage"])
+    return Router.from_fitted(fitted).check_promise(tested)
 
 
 def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slugline.base.html import template_environment
 from slugline.base.words import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
+from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
 from slugline.text.table_columns import MAX_NAME as MAX_NAME_LENGTH
 
@@ -222,17 +223,27 @@ class ModelFile:
 # The card -----------------------------------------------------------------------------------------
 
 
-def write_card(info: ModelInfo, thresholds: npt.NDArray[Any] | None = None) -> str:
-    """Return the card of a model; `thresholds` are those of a model of several topics a text."""
+def write_card(
+    info: ModelInfo, thresholds: npt.NDArray[Any] | None = None, promise: PromiseCheck | None = None
+) -> str:
+    """Return the card of a model.
+
+    `thresholds` are those of a model of several topics a text, and `promise` is whether it keeps
+    the precision that it was trained for.
+    """
     environment = template_environment("slugline.model.file", "")
     environment.filters |= {"counted": counted, "percent": percent}
     return environment.get_template("card.md.j2").render(
         info=info,
         terms=map(_describe_terms, info.blocks),
         thresholds=thresholds,
+        promise=promise and promise.text,
+        is_broken=promise is not None and promise.is_broken,
         separator=repr(info.decision.separator) if info.decision else "",
         learner=describe_learner(info.learner),
-        figures=[(_words(name), _format_number(value)) for name, value in info.metrics.items()],
+        figures=[
+            (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
+        ],
     )
 
 
@@ -271,8 +282,13 @@ def _format_value(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _format_number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+# Metrics that count documents; others may be whole by chance.
+_COUNTS = ("test_documents", "test_answers", "test_right_answers")
+
+
+def _format_number(name: str, value: float) -> str:
+    is_count = name in _COUNTS or abs(value) > 1
+    return f"{value:,.0f}" if float(value).is_integer() and is_count else f"{value:.4f}"
 
 
 def _words(name: str) -> str:
