@@ -227,6 +227,46 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
     return f"{table(header, rows)}\n\nCalibration error: {evaluation.calibration_error:.4f}."
 
 
+#: Sets whose topics are paths, and what separates their parts.
+TREES = {"20ng": ".", "trec50": ":"}
+
+
+def trees(*, sets: Sequence[str] = tuple(TREES), precision: float = 0.9, n: int = 0) -> str:
+    """Compare a tree of topics with a list of topics, on documents of one path each.
+
+    The last columns are answers of the tree if a precision is asked for.
+    """
+    rows = []
+    for name in sets:
+        progress(name)
+        separator, (train, test) = TREES[name], load_set(name)
+        texts, topics = train.texts[: n or None], train.topics[: n or None]
+        flat = TopicClassifier().fit(texts, topics).predict(test.texts)
+        tree = TopicClassifier(topic_path=separator).fit(texts, topics)
+        answers, true, known = tree.predict(test.texts), test.topics, {*topics}
+        routes = tree.route(test.texts, min_precision=precision)
+        given = [(r.topics or [], topic) for r, topic in zip(routes, true, strict=True) if r.topics]
+        is_right = [f"{topic}{separator}".startswith(f"{t[0]}{separator}") for t, topic in given]
+        at_parent = [t[0] not in known for t, _ in given]
+        matches = [[topics == (topic,) for topics, topic in zip(answers, true, strict=True)]]
+        matches.insert(0, [one == other for one, other in zip(flat, true, strict=True)])
+        rows.append(
+            [
+                name,
+                *(f"{np.mean(match):.3f}" for match in matches),
+                str(sum(len(topics) > 1 for topics in [*answers, *(t for t, _ in given)])),
+                str(sum(topics[0] not in known for topics in answers)),
+                *(f"{share:.3f}" for share in (len(given) / len(routes), np.mean(at_parent))),
+                f"{np.mean(is_right):.3f}",
+            ]
+        )
+    header = (
+        *("set", "exact match, list", "exact match, tree", "several paths", "stops at a parent"),
+        *(f"answered at {precision:g}", "of these at a parent", "right"),
+    )
+    return table(header, rows)
+
+
 def times(*, runs: int = 3) -> str:
     """Time a fit and predictions of the ModApte split beside one-vs-rest LinearSVC, by turns."""
     (texts, topics), (test_texts, _) = load()
@@ -251,10 +291,17 @@ def times(*, runs: int = 3) -> str:
     return table(("", "words, one-vs-rest LinearSVC", "Slugline", "ratio"), rows)
 
 
-BENCHMARKS = {"accuracy": accuracy, "short": short, "promise": promise, "times": times}
+BENCHMARKS = {
+    "accuracy": accuracy,
+    "short": short,
+    "promise": promise,
+    "trees": trees,
+    "times": times,
+}
 QUICK = {
     "accuracy": {"peers": (next(iter(PEERS)),), "encoders": (), "n": 500},
     "short": {"sets": JOINED[:1], "sizes": (100,)},
     "promise": {"precisions": (0.9,), "n": 1000},
+    "trees": {"sets": ("trec50",), "n": 1000},
     "times": {"runs": 1},
 }

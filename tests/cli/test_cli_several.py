@@ -257,7 +257,7 @@ def test_topics_that_are_paths_are_learned_measured_and_answered(run: Run) -> No
     write_paths(Path("paths.csv"), 160, 0)
     write_paths(Path("after.csv"), 60, 1)
     code, out, err = run("train", "paths.csv", "--topic-path", "/", "-o", "paths.slug")
-    assert (code, "learned 4 topics, several for a text" in out) == (0, True), err
+    assert (code, "learned 4 topics, one path for a text" in out) == (0, True), err
     report = Path("paths.html").read_text()
     section = report[report.index('<section id="levels">') :].split("</section>")[0]
     assert re.findall(r"<th scope=.row.>(\d)</th><td class=.number.>(\d)</td>", section) == [

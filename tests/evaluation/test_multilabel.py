@@ -188,9 +188,8 @@ def test_calibration_is_measured_over_decisions_with_a_probability_over_5_percen
     assert sum(b.n_documents for b in bins) == np.count_nonzero(evaluation.proba > 0.05)
     assert min(b.probability for b in bins) > 0.05
     # The topics were drawn by the probabilities, but for the last, which nothing has.
-    halved = MultilabelEvaluation.from_probabilities(
-        *random_case(20_000)[:2], evaluation.proba / 2, evaluation.thresholds / 2
-    )
+    names, sets, proba, thresholds = random_case(20_000)
+    halved = MultilabelEvaluation.from_probabilities(names, sets, proba / 2, thresholds / 2)
     assert evaluation.calibration_error < 0.05 < 0.1 < halved.calibration_error
     curve = evaluation.coverage()
     assert curve is not None

@@ -224,6 +224,8 @@ VOCABULARIES = [
     Block("characters-3", "log-tf-idf", n_buckets=1 << 10),
     Block("characters-5", "tf-idf", max_terms=900),
 ]
+LEAVES = ["a/b", "a/c", "d", "e/f/g", "e/f/h", "e/i"]
+PATHS = ["a", "a/b", "a/c", "d", "d/e/f", "d/e/g"]
 MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
     "unsure": (scripts(5, "topic {}".format, 80), {"min_precision": 0.9}),
     "unsure of all": (scripts(7, str), {"min_precision": 0.999}),
@@ -235,6 +237,12 @@ MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
     "several": (several(8, at_least_one=True), {}),
     "several or none": (several(6, at_least_one=False), {"blocks": VOCABULARIES}),
     "several, unsure": (several(5, at_least_one=True), {"min_precision": 0.9}),
+    "a tree": (scripts(6, LEAVES.__getitem__), {"topic_path": "/"}),
+    "a tree with documents at parents": (scripts(6, PATHS.__getitem__), {"topic_path": "/"}),
+    "a tree, unsure": (
+        scripts(6, PATHS.__getitem__, 80),
+        {"topic_path": "/", "min_precision": 0.9},
+    ),
     "several, in a tree": (several(6, at_least_one=False, form="all/{}"), {"topic_path": "/"}),
     "several, by documents": (several(7, at_least_one=False), {"optimize": "samples"}),
     "150 topics": (scripts(150, "topic {}".format, 4), {}),

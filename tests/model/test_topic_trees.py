@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,9 +50,24 @@ NEW_TEXTS, NEW_PATHS = documents(200, seed=1)
 NAMES = ["arts", "economy", "economy/banks", "economy/trade", "sport", *list(WORDS)[1:3]]
 
 
+# A third of these texts have two paths.
+TWO_TEXTS = [*TEXTS, *(f"{one} {two}" for one, two in zip(TEXTS[:200], TEXTS[200:], strict=True))]
+TWO_PATHS = [
+    *([path] for path in PATHS),
+    *([one, two] for one, two in zip(PATHS[:200], PATHS[200:], strict=True)),
+]
+
+
 @pytest.fixture(scope="module")
 def tree() -> TopicClassifier:
+    """Return a classifier of texts of one path."""
     return TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1).fit(TEXTS, PATHS)
+
+
+@pytest.fixture(scope="module")
+def wide() -> TopicClassifier:
+    """Return a classifier of texts of one or two paths."""
+    return TopicClassifier(topic_path="/", min_precision=0.8, n_jobs=1).fit(TWO_TEXTS, TWO_PATHS)
 
 
 def columns_of(classifier: TopicClassifier) -> list[tuple[int, int]]:
@@ -59,26 +75,119 @@ def columns_of(classifier: TopicClassifier) -> list[tuple[int, int]]:
     return [(i, names.index(n.rpartition("/")[0])) for i, n in enumerate(names) if "/" in n]
 
 
-def test_no_topic_is_more_probable_than_its_parent(tree: TopicClassifier) -> None:
-    assert tree.classes_.tolist() == NAMES
-    proba = tree.predict_proba(NEW_TEXTS)
-    alone = tree.learner_.predict_proba(tree.features_.transform(NEW_TEXTS))
-    assert any((alone[:, child] > alone[:, parent]).any() for child, parent in columns_of(tree))
-    for child, parent in columns_of(tree):
+@pytest.mark.parametrize("name", ["tree", "wide"])
+def test_no_topic_is_more_probable_than_its_parent(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    classifier = request.getfixturevalue(name)
+    assert classifier.classes_.tolist() == NAMES
+    proba = classifier.predict_proba(NEW_TEXTS)
+    alone = classifier.learner_.predict_proba(classifier.features_.transform(NEW_TEXTS))
+    pairs = columns_of(classifier)
+    assert any((alone[:, child] > alone[:, parent]).any() for child, parent in pairs)
+    for child, parent in pairs:
         assert (proba[:, child] <= proba[:, parent]).all()
+    assert proba.min() >= 0
+    assert proba.max() <= 1
 
 
 @pytest.mark.parametrize("min_precision", [0, 0.8])
-def test_no_topic_is_given_without_its_parent(tree: TopicClassifier, min_precision: float) -> None:
-    router = Router.from_fitted(tree.fitted_, min_precision)
+@pytest.mark.parametrize("name", ["tree", "wide"])
+def test_no_topic_is_given_without_its_parent(
+    name: str, min_precision: float, request: pytest.FixtureRequest
+) -> None:
+    classifier = request.getfixturevalue(name)
+    router = Router.from_fitted(classifier.fitted_, min_precision)
     proba = np.random.default_rng(0).random((500, 7), dtype=np.float32)
-    decision = tree.fitted_.decision
+    decision = classifier.fitted_.decision
     assert decision is not None
-    proba = decision.limited(proba)
-    for child, parent in columns_of(tree):
-        assert router.decision_thresholds[child] >= router.decision_thresholds[parent]
-        given = decision.decide(proba)
+    proba = decision.consistent(proba)
+    given = (
+        decision.decide_by(router.thresholds, proba) if min_precision else decision.decide(proba)
+    )
+    for child, parent in columns_of(classifier):
+        assert router.thresholds[child] >= router.thresholds[parent]
         assert not (given[:, child] & ~given[:, parent]).any()
+
+
+@pytest.mark.parametrize("min_precision", [None, 0, 0.3, 0.8])
+def test_a_tree_of_one_path_a_text_gives_at_most_one(
+    tree: TopicClassifier, min_precision: float | None
+) -> None:
+    routes = tree.route(NEW_TEXTS, min_precision=min_precision)
+    n_given = [len(route.topics or ()) for route in routes if route.reason is None]
+    assert {*n_given} == {1}
+    assert len(n_given) == 200 if min_precision == 0 else len(n_given) > 100
+
+
+def test_a_tree_of_one_path_a_text_stops_at_a_parent_only_where_texts_did(
+    tree: TopicClassifier,
+) -> None:
+    answers = tree.predict(NEW_TEXTS)
+    assert all(len(topics) == 1 for topics in answers)
+    assert {topic for topics in answers for topic in topics} == {*WORDS}
+    between = ["loan export"]
+    assert tree.predict(between)[0][0].startswith("economy/")
+    [route] = tree.route(between, min_precision=0.985)
+    assert route.topics == ["economy"]
+
+
+def test_a_tree_of_one_path_a_text_is_as_often_right_as_a_list_of_topics(
+    tree: TopicClassifier,
+) -> None:
+    flat = TopicClassifier(n_jobs=1).fit(TEXTS, PATHS)
+    right = (flat.predict(NEW_TEXTS) == NEW_PATHS).mean()
+    assert tree.score(NEW_TEXTS, [[path] for path in NEW_PATHS]) > right - 0.03
+
+
+def test_probabilities_of_a_tree_of_one_path_a_text_are_sums_of_those_under(
+    tree: TopicClassifier,
+) -> None:
+    proba = tree.predict_proba(NEW_TEXTS)
+    assert proba[:, [0, 1, 4]].sum(axis=1) == pytest.approx(np.ones(200))
+    assert proba[:, 1] == pytest.approx(proba[:, 2] + proba[:, 3])
+    # Some texts are of sport alone.
+    assert (proba[:, 4] - proba[:, 5] - proba[:, 6]).max() > 0.3
+
+
+def test_probabilities_of_one_path_are_proportional_to_odds() -> None:
+    parents = find_parents(["a", "a/b", "a/c", "d"], "/")
+    rule = TopicDecision(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
+    alone = np.array([[0.9, 0.5, 0.75, 0.2], [0, 0, 0, 0]], np.float32)
+    proba = replace(rule, ends=(1, 2, 3)).consistent(alone.copy())
+    assert proba[0] == pytest.approx([4 / 4.25, 1 / 4.25, 3 / 4.25, 0.25 / 4.25])
+    assert proba[1] == pytest.approx([2 / 3, 1 / 3, 1 / 3, 1 / 3])
+    odds = 0.9 * 0.5 * 0.25 / (1 - 0.9 * 0.5 * 0.25)  # of a text of `a` alone
+    whole = 4.25 + odds
+    proba = replace(rule, ends=(0, 1, 2, 3)).consistent(alone.copy())
+    assert proba[0] == pytest.approx([1 - 0.25 / whole, 1 / whole, 3 / whole, 0.25 / whole])
+
+
+def test_the_most_likely_path_may_end_under_a_less_likely_parent() -> None:
+    parents = find_parents(["a", "a/b", "a/c", "d"], "/")
+    rule = TopicDecision(
+        np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents, ends=(1, 2, 3)
+    )
+    proba = np.array([[0.6, 0.3, 0.3, 0.4]], np.float32)
+    assert rule.decide(proba).tolist() == [[False, False, False, True]]
+    given = rule.decide_by(np.full(4, 0.3, np.float32), proba)
+    assert given.tolist() == [[True, True, False, False]]  # the first of equals
+    given = rule.decide_by(np.full(4, 0.5, np.float32), proba)
+    assert given.tolist() == [[True, False, False, False]]
+
+
+@pytest.mark.parametrize("ends", [(7,), (1, 1)])
+def test_a_file_whose_paths_end_nowhere_is_refused(
+    tree: TopicClassifier, ends: tuple[int, ...], tmp_path: Path
+) -> None:
+    content = to_model_file(tree.fitted_)
+    decision = content.info.decision
+    assert decision is not msgspec.UNSET
+    decision = msgspec.structs.replace(decision, ends=ends)
+    info = msgspec.structs.replace(content.info, decision=decision)
+    container.write(tmp_path / "odd.slug", replace(content, info=info))
+    with pytest.raises(ModelFileError, match="paths that end at topics"):
+        slugline.load(tmp_path / "odd.slug")
 
 
 def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
@@ -87,7 +196,7 @@ def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
     thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
     rule = TopicDecision(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
     assert rule.raised(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
-    proba = rule.limited(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
+    proba = rule.consistent(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
     assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]
     # The parent is given if none reaches its threshold, though all of the branch are as probable.
     rule = rule.with_thresholds(rule.raised(thresholds))
@@ -97,8 +206,9 @@ def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
 
 
 def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
-    tree: TopicClassifier,
+    wide: TopicClassifier,
 ) -> None:
+    tree = wide
     texts = ["goal striker league penalty", "tariff customs export loan credit deposit branch"]
     assert tree.predict(texts)[0] == ("sport/football",)
     proba = tree.predict_proba(["medal coach stadium athlete"])

@@ -65,15 +65,16 @@ def print_evaluation(evaluation: AnyEvaluation) -> None:
     )
     show()
     by_size = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
-    rows = [("topic", "documents", "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("topic", "documents", "precision", "recall", "F1")]
     rows += [
         (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
         for f in by_size
     ]
     if isinstance(evaluation, MultilabelEvaluation):
-        thresholds = dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False))
-        ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
-        print_table([(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)])
+        if thresholds := evaluation.thresholds_by_topic():
+            ends = [_share(thresholds.get(row[0], math.nan)) for row in rows[1:]]
+            rows = [(*row, end) for row, end in zip(rows, ["given from", *ends], strict=True)]
+        print_table(rows)
         print_levels(evaluation)
         if pairs := evaluation.pairs(_N_MISTAKES):
             show("", "most common pairs")

@@ -171,7 +171,9 @@ def _headline(experiment: Experiment) -> str:
         documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
     else:
         documents = "their descriptions, without any document,"
-    several = ", several for a text," if fitted.multilabel and len(fitted.topics) > 1 else ""
+    several = ""
+    if fitted.decision is not None and len(fitted.topics) > 1:
+        several = f", {'one path' if fitted.decision.ends else 'several'} for a text,"
     return (
         f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
         f"{documents} in {experiment.seconds:.1f} s{end}"

@@ -194,8 +194,9 @@ class MultilabelEvaluation(BaseEvaluation):
     true, answered : sparse bool arrays, shape (n_documents, n_topics)
         Whether each document has a topic, and whether the classifier gives it.
     proba : float array, shape (n_documents, n_known)
-    thresholds : float array, shape (n_known,)
-        The probabilities from which topics are given.
+    thresholds : float array, shape (n_known,), or None
+        The probabilities from which topics are given; None if each document gets its most likely
+        path.
     seed : int
         Of bootstrap intervals.
     separator : str or None
@@ -206,7 +207,7 @@ class MultilabelEvaluation(BaseEvaluation):
     true: csr_array = field(compare=False)
     answered: csr_array = field(compare=False)
     proba: Floats = field(compare=False)
-    thresholds: Floats = field(compare=False)
+    thresholds: Floats | None = field(compare=False)
     seed: int = 0
     separator: str | None = None
 
@@ -216,7 +217,7 @@ class MultilabelEvaluation(BaseEvaluation):
         topics: Sequence[str],
         y_true: TopicSets,
         proba: Floats,
-        thresholds: Floats,
+        thresholds: Floats | None,
         *,
         answered: Mask | None = None,
         seed: int = 0,
@@ -231,7 +232,8 @@ class MultilabelEvaluation(BaseEvaluation):
         y_true : sequence of tuples of str
             The topics of each document. Ones that the classifier doesn't know count as missed.
         proba : float array, shape (n_documents, n_topics)
-        thresholds : float array, shape (n_topics,)
+        thresholds : float array, shape (n_topics,), or None
+            None if topics aren't given by thresholds.
         answered : bool array, shape (n_documents, n_topics), optional
             Which topics are given, if not those whose probability reaches the threshold.
         seed : int, default 0
@@ -239,22 +241,28 @@ class MultilabelEvaluation(BaseEvaluation):
 
         Raises
         ------
-        DataError : if there are no documents, shapes differ, or a probability is not from 0 to 1.
+        DataError : if there are no documents, shapes differ, a probability is not from 0 to 1, or
+            neither `thresholds` nor `answered` is given.
         """
         from scipy.sparse import csr_array
 
         if not len(y_true):
             raise DataError("there are no documents to evaluate; give at least one.")
-        if proba.shape != (len(y_true), len(topics)) or thresholds.shape != (len(topics),):
+        shape = (len(topics),) if thresholds is None else thresholds.shape
+        if proba.shape != (len(y_true), len(topics)) or shape != (len(topics),):
             raise DataError(
                 f"there are {counted(len(y_true), 'document')}, {counted(len(topics), 'topic')}, "
                 f"probabilities of shape {proba.shape} and thresholds of shape "
-                f"{thresholds.shape}; give a row of probabilities for each document, and a column "
+                f"{shape}; give a row of probabilities for each document, and a column "
                 "and a threshold for each topic."
             )
         probabilities.check_probabilities(proba)
         names = [*topics, *sorted({*itertools.chain(*y_true)} - {*topics})]
-        predicted = csr_array(proba >= thresholds if answered is None else answered)
+        if answered is None:
+            if thresholds is None:
+                raise DataError("`thresholds` and `answered` are both None; give one of them.")
+            answered = proba >= thresholds
+        predicted = csr_array(answered)
         predicted.resize(len(y_true), len(names))
         true = Topics(names).encode_sets(y_true, bool)
         return cls(names, true, predicted, proba, thresholds, seed, separator)
@@ -399,6 +407,11 @@ class MultilabelEvaluation(BaseEvaluation):
             )
         ]
 
+    def thresholds_by_topic(self) -> dict[str, float]:
+        """Return the threshold of each topic that has one."""
+        values = [] if self.thresholds is None else self.thresholds.tolist()
+        return dict(zip(self.topics, values, strict=False))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON; an undefined ratio is None."""
         names = "micro", "macro", "samples"
@@ -406,7 +419,7 @@ class MultilabelEvaluation(BaseEvaluation):
             names, (self.micro, self.macro, self.samples), self.f1_intervals, strict=True
         )
         levels = [{"depth": n, "n_topics": m} | f._asdict() for n, m, f in self.levels()]
-        thresholds = [*self.thresholds.tolist(), *[None] * (len(self.topics) - self.n_known)]
+        thresholds = self.thresholds_by_topic()
         return {
             "n_documents": self.n_documents,
             "exact_match": self.accuracy,
@@ -432,8 +445,8 @@ class MultilabelEvaluation(BaseEvaluation):
                 for b in self.reliability()
             ],
             "topics": [
-                topic.to_dict() | {"threshold": threshold}
-                for topic, threshold in zip(self.per_topic(), thresholds, strict=True)
+                topic.to_dict() | {"threshold": thresholds.get(topic.topic)}
+                for topic in self.per_topic()
             ],
             "pairs": [pair._asdict() for pair in self.pairs()],
             **({"levels": levels} if levels else {}),

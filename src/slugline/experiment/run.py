@@ -66,7 +66,7 @@ def evaluate(
     proba = fitted.predict_proba(corpus.texts)
     if fitted.decision is not None:
         return MultilabelEvaluation.from_probabilities(
-            *(names, corpus.topics, proba, fitted.decision.thresholds),
+            *(names, corpus.topics, proba, fitted.decision.usual_thresholds),
             answered=fitted.decision.decide(proba),
             seed=seed,
             separator=fitted.separator,

@@ -202,9 +202,12 @@ def _doubt(proba: F32, decision: TopicDecision | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
     Of several topics, the sum over all of min(r, 1 / r), where r is the ratio of the odds to those
-    of the threshold: a decision near its threshold counts nearly 1, a clear one nearly 0.
+    of the threshold: a decision near its threshold counts nearly 1, a clear one nearly 0. Where
+    documents have one path, topics are the ends of paths.
     """
-    if decision is not None:
+    if decision is not None and decision.ends:
+        proba = decision.end_proba(proba)
+    elif decision is not None:
         from scipy.special import logit
 
         pair = proba.astype(np.float64), decision.thresholds.astype(np.float64)

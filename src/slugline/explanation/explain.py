@@ -237,7 +237,7 @@ class _Answer:
             scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
         if fitted.decision is not None:
-            proba = fitted.decision.limited(proba)
+            proba = fitted.decision.consistent(proba)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 

@@ -209,8 +209,14 @@ class Explanation(TitledRows):
     @property
     def verdict(self) -> str:
         """Whether one of several topics is given and why; empty if a text has one topic."""
-        if self.threshold is None:
+        if self.is_given is None:
             return ""
+        if self.threshold is None:
+            return (
+                "given: on the most likely path"
+                if self.is_given
+                else "not given: on no likely path"
+            )
         if math.isinf(self.threshold):
             return "not given: no answer of this topic is sure enough"
         is_over = np.float32(self.probability) >= np.float32(self.threshold)

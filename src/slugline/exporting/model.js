@@ -3,6 +3,7 @@
 
 const round = Math.fround;
 const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
+const LEAST_PROBABILITY = 2 ** -126, LEAST_COMPLEMENT = 2 ** -20;
 // Weaker marks than this share of the strongest would not be seen; sums smaller than the other are
 // what rounding left of nothing.
 const FAINTEST = 0.1, ROUNDED_SUM = 1e-9;
@@ -179,7 +180,8 @@ function scale(model, blocks) {
 function classify(model, text, cells = []) {
   const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
   const parents = model.several?.parents ?? []; // [topic, its parent], parents first
-  for (const [topic, parent] of parents) probabilities[topic] = Math.min(probabilities[topic], probabilities[parent]);
+  if (model.several?.ends.length) makePathProbabilities(model.several, probabilities);
+  else for (const [topic, parent] of parents) probabilities[topic] = Math.min(probabilities[topic], probabilities[parent]);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   const chosen = chosenOf(model, probabilities, order), unsure = unsureOf(model, row, probabilities, order[0], chosen);
   const above = new Set(parents.filter(([topic]) => chosen.includes(topic)).map(([, parent]) => parent));
@@ -189,8 +191,40 @@ function classify(model, text, cells = []) {
 /** Return the topics that reach their thresholds, the most likely first; of a model of one topic, the best. */
 function chosenOf({ several, isRouted, thresholds }, probabilities, order) {
   if (!several) return order.slice(0, 1);
+  if (several.ends.length) return pathOf(several, isRouted ? thresholds : null, probabilities, order);
   const chosen = order.filter((topic) => probabilities[topic] >= thresholds[topic]);
   return chosen.length || isRouted || !several.atLeastOne ? chosen : order.slice(0, 1);
+}
+
+/** Make probabilities of topics alone those of one path, like `TopicDecision.consistent`. */
+function makePathProbabilities({ parents, ends }, probabilities) {
+  const atEnd = Float32Array.from(probabilities);
+  for (const [topic, parent] of parents) atEnd[parent] *= round(1 - probabilities[topic]);
+  const all = powers(Float32Array.from(ends, (topic) => logOdds(atEnd[topic])), 1), sum = total(all);
+  probabilities.fill(0);
+  ends.forEach((topic, i) => { probabilities[topic] = all[i] / sum; });
+  for (const [topic, parent] of [...parents].reverse()) probabilities[parent] += probabilities[topic];
+  probabilities.forEach((each, topic) => { probabilities[topic] = Math.min(each, 1); });
+}
+
+function logOdds(probability) {
+  return round(Math.log(Math.max(probability, LEAST_PROBABILITY))) - round(Math.log(Math.max(round(1 - probability), LEAST_COMPLEMENT)));
+}
+
+/** Return the topics of the likeliest path; with thresholds, those of the likeliest at each depth that reach them. */
+function pathOf({ parents, ends }, thresholds, probabilities, order) {
+  const parentOf = new Map(parents), chosen = new Set();
+  if (thresholds) {
+    const likeliestUnder = (parent) => order.find((topic) => parentOf.get(topic) === parent);
+    let topic = likeliestUnder(undefined);
+    for (; probabilities[topic] >= thresholds[topic]; topic = likeliestUnder(topic)) chosen.add(topic);
+  } else {
+    const atEnd = Float32Array.from(probabilities);
+    for (const [topic, parent] of parents) atEnd[parent] -= probabilities[topic];
+    let topic = ends.reduce((best, end) => (atEnd[end] > atEnd[best] ? end : best));
+    for (; topic !== undefined; topic = parentOf.get(topic)) chosen.add(topic);
+  }
+  return order.filter((topic) => chosen.has(topic));
 }
 
 function scoresOf(model, { blocks }) {

@@ -62,6 +62,9 @@ function reasonOf(topic) {
   const { model, answer } = page, isGiven = answer.given.includes(topic);
   const name = model.topics[topic], threshold = model.thresholds[topic];
   if (threshold === Infinity) return `The model is never sure enough of ${name} to give it.`;
+  if (model.several.ends.length && !model.isRouted) {
+    return `Each text gets the topic at the end of its most likely path; ${name} has ${percent(answer.probabilities[topic])}.`;
+  }
   const isReached = answer.probabilities[topic] >= threshold, limit = percent(threshold), share = percent(answer.probabilities[topic]);
   if (isGiven && !isReached) return `${name} is given as the most likely topic: each text gets one, and none reaches its threshold.`;
   return `${name} is given from ${limit} on; here it has ${share}${isReached && answer.unsure ? ", but the model is unsure of the text" : ""}.`;

@@ -234,7 +234,9 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         terms, columns = _terms(fitted, number)
         arrays |= terms
         orders.append(columns)
-    arrays |= _weights(file, orders) | {"thresholds": router.decision_thresholds}
+    thresholds = router.decision_thresholds
+    arrays |= _weights(file, orders)
+    arrays["thresholds"] = router.thresholds if thresholds is None else thresholds
     if isinstance(calibration, TopicCalibration):
         arrays |= calibration.arrays()
     facts = _facts(fitted, calibration, router)
@@ -311,6 +313,7 @@ def _facts(
             "atLeastOne": decision.at_least_one,
             "most": decision.most_given,
             "parents": decision.parents,
+            "ends": decision.ends,
             "precision": router.precision,
         }
     return facts

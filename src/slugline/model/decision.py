@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import parent_of
 from slugline.errors import DataError
+from slugline.learning.calibration import log_odds, softmax
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
 AVERAGES = ("micro", "macro", "samples")
@@ -48,6 +49,10 @@ class TopicDecision:
         What separates the parts of topics that are paths; None if they are no paths.
     parents : tuple of (int, int)
         The columns of each topic that has a parent, and of its parent, which comes first.
+    ends : tuple of int
+        If every document that was learned from has one path, the columns of the topics at which
+        paths end; else empty. Each document is then given the most likely path, and no threshold
+        counts unless a precision is asked for.
     """
 
     thresholds: F32 = field(repr=False)
@@ -57,10 +62,17 @@ class TopicDecision:
     as_indicator: bool = False
     separator: str | None = None
     parents: Parents = ()
+    ends: tuple[int, ...] = ()
 
     @classmethod
     def from_proba(
-        cls, proba: F32, y: F32, sizes: I64, average: str, parents: Parents = ()
+        cls,
+        proba: F32,
+        y: F32,
+        sizes: I64,
+        average: str,
+        parents: Parents = (),
+        ends: tuple[int, ...] = (),
     ) -> TopicDecision:
         """Choose thresholds by held-out predictions.
 
@@ -76,7 +88,8 @@ class TopicDecision:
             Number of topics of all documents that were learned from.
         average : {"micro", "macro", "samples"}
         parents : tuple of (int, int), optional
-            See `TopicDecision`; `proba` is then limited in place.
+        ends : tuple of int, optional
+            See `TopicDecision`; `proba` then follows the parents, in place.
 
         References
         ----------
@@ -89,10 +102,11 @@ class TopicDecision:
             int(sizes.max(initial=0)),
             average,
             parents=parents,
+            ends=ends,
         )
-        proba = rule.limited(proba)
-        if not y.any():
+        if ends or not y.any():
             return rule
+        proba = rule.consistent(proba)
         is_topic = y > 0
         _, best = rule.with_common_threshold(proba, is_topic)
         share = _share(is_topic.sum())
@@ -101,6 +115,8 @@ class TopicDecision:
 
     def with_common_threshold(self, proba: F32, y: Mask) -> tuple[float, TopicDecision]:
         """Return the highest average F1 by one threshold for all topics, and that rule."""
+        if self.ends:
+            return _average_f1(self.decide(proba), y, self.average), self
         choices = [True] if self.at_least_one else [False, True]
         if y.any(axis=1).mean() > _NEARLY_ALL:
             choices.reverse()  # of two that are as good, the first one counts
@@ -116,6 +132,15 @@ class TopicDecision:
         """Return the rule with other thresholds."""
         return replace(self, thresholds=thresholds)
 
+    def describe_number(self) -> str:
+        """Return how many topics a text may get, in words."""
+        return "one path of topics" if self.ends else "one or several topics"
+
+    @property
+    def usual_thresholds(self) -> F32 | None:
+        """The thresholds without a precision; None if texts get their most likely path."""
+        return None if self.ends else self.thresholds
+
     @property
     def most_given(self) -> int:
         """The largest number of topics of a document about which nothing is odd."""
@@ -123,6 +148,8 @@ class TopicDecision:
 
     def decide(self, proba: F32) -> Mask:
         """Return which topics each document gets, shape (n_documents, n_topics)."""
+        if self.ends:
+            return self._most_likely_path(proba)
         mask: Mask = proba >= self.thresholds
         if self.at_least_one:
             empty = np.flatnonzero(~mask.any(axis=1))
@@ -147,11 +174,76 @@ class TopicDecision:
             thresholds[topic] = max(thresholds[topic], thresholds[parent])
         return thresholds
 
-    def limited(self, proba: F32) -> F32:
-        """Return probabilities of which no topic's is over that of its parent; changes `proba`."""
+    def decide_by(self, thresholds: F32, proba: F32) -> Mask:
+        """Return which topics reach thresholds, shape (n_documents, n_topics).
+
+        If documents have one path, only those that are the likeliest of their siblings, as their
+        parents are.
+        """
+        return (proba >= thresholds) & self.likeliest_siblings(proba)
+
+    def likeliest_siblings(self, proba: F32) -> Mask:
+        """Return the path of each document that follows the likeliest topic at each depth.
+
+        All topics if documents may have several paths.
+        """
+        mask = np.ones(proba.shape, dtype=bool)
+        if not self.ends:
+            return mask
+        parent_of_topic = dict(self.parents)
+        siblings: dict[int, list[int]] = {}
+        for topic in range(proba.shape[1]):
+            siblings.setdefault(parent_of_topic.get(topic, -1), []).append(topic)
+        for parent, topics in siblings.items():  # parents come first
+            best = proba[:, topics].argmax(axis=1)
+            mask[:, topics] = best[:, np.newaxis] == np.arange(len(topics))
+            if parent >= 0:
+                mask[:, topics] &= mask[:, parent, np.newaxis]
+        return mask
+
+    def _most_likely_path(self, proba: F32) -> Mask:
+        """Return the topics of the most likely path of each document."""
+        mask = np.zeros(proba.shape, dtype=bool)
+        ends = np.array(self.ends)
+        mask[np.arange(len(proba)), ends[self.end_proba(proba).argmax(axis=1)]] = True
+        for topic, parent in reversed(self.parents):
+            mask[:, parent] |= mask[:, topic]
+        return mask
+
+    def end_proba(self, proba: F32) -> F32:
+        """Return the probability that a document's path ends at each of `ends`."""
+        at_end = proba.copy()
+        for topic, parent in self.parents:
+            at_end[:, parent] -= proba[:, topic]
+        return at_end[:, self.ends]
+
+    def consistent(self, proba: F32) -> F32:
+        """Return probabilities of which no topic's is over that of its parent; changes `proba`.
+
+        If documents have one path, those of the topics at which it may end become a distribution,
+        and each other topic gets the sum of those under it.
+        """
+        if self.ends:
+            proba[:] = self._path_proba(proba)
+            return proba
         for topic, parent in self.parents:
             np.minimum(proba[:, topic], proba[:, parent], out=proba[:, topic])
         return proba
+
+    def _path_proba(self, proba: F32) -> F32:
+        """Return probabilities of topics that are decided about alone, given that one path is true.
+
+        Of independent events of which exactly one happens, each has a probability that is
+        proportional to its odds.
+        """
+        at_end = proba.copy()
+        for topic, parent in self.parents:
+            at_end[:, parent] *= 1 - proba[:, topic]
+        paths = np.zeros_like(proba)
+        paths[:, self.ends] = softmax(log_odds(at_end[:, self.ends]))
+        for topic, parent in reversed(self.parents):
+            paths[:, parent] += paths[:, topic]
+        return np.minimum(paths, 1, out=paths)  # rounding
 
     def deepest(self, mask: Mask) -> Mask:
         """Return which topics are given without a topic under them that is given as well."""
@@ -167,6 +259,8 @@ class TopicDecision:
             raise DataError("thresholds that don't fit the topics, or are no probabilities")
         if (self.raised(self.thresholds) != self.thresholds).any():
             raise DataError("a threshold of a topic that is under that of its parent")
+        if not all(end < n_topics for end in self.ends) or len({*self.ends}) < len(self.ends):
+            raise DataError("paths that end at topics that there are not, or twice at one")
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
@@ -178,6 +272,37 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
     column = {name: number for number, name in enumerate(names)} if separator else {}
     pairs = [(n, column.get(parent_of(name, str(separator)), n)) for name, n in column.items()]
     return tuple((number, parent) for number, parent in pairs if parent < number)
+
+
+def find_ends(labels: Any, parents: Parents) -> tuple[int, ...]:
+    """Return `TopicDecision.ends` of documents.
+
+    Parameters
+    ----------
+    labels : sparse array, shape (n_documents, n_topics)
+        Topics of documents, with all parents of each.
+    parents : tuple of (int, int)
+        See `TopicDecision`.
+
+    >>> from scipy.sparse import csr_array
+    >>> find_ends(csr_array([[1, 0, 0], [0, 1, 1]]), ((2, 1),))
+    (0, 2)
+    >>> find_ends(csr_array([[1, 1, 1], [0, 1, 1]]), ((2, 1),))
+    ()
+    """
+    sizes = np.diff(labels.indptr)
+    if not parents or not len(sizes) or not sizes.min():
+        return ()
+    depths = np.ones(labels.shape[1], dtype=np.int64)
+    for topic, parent in parents:
+        depths[topic] = depths[parent] + 1
+    # A document has one path if its deepest topic is as deep as it has topics.
+    depths_of_documents = depths[labels.indices]
+    deepest = np.maximum.reduceat(depths_of_documents, labels.indptr[:-1])
+    if (deepest != sizes).any():
+        return ()
+    is_end = depths_of_documents == np.repeat(sizes, sizes)
+    return tuple(np.unique(labels.indices[is_end]).tolist())
 
 
 def _average_f1(predicted: Mask, y: Mask, average: str) -> float:

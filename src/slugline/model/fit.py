@@ -40,7 +40,7 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.model.decision import USUAL_THRESHOLD, TopicDecision, find_parents
+from slugline.model.decision import USUAL_THRESHOLD, Parents, TopicDecision, find_ends, find_parents
 from slugline.model.dense import (
     HeldOutProba,
     UnlabelledScores,
@@ -364,21 +364,31 @@ def _with_decision(
         proba, truth = heldout[1], labels[heldout[0]].toarray()
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
-    sizes, parents = np.diff(labels.indptr), find_parents(fitted.topics.names, settings.topic_path)
+    sizes, tree = np.diff(labels.indptr), _find_tree(labels, fitted.topics, settings)
     # No document shows how to decide about topics that are only described.
     has_documents = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
     learned_proba = np.where(has_documents, proba, 0)
-    decision = TopicDecision.from_proba(learned_proba, truth, sizes, settings.optimize, parents)
+    decision = TopicDecision.from_proba(learned_proba, truth, sizes, settings.optimize, *tree)
     thresholds = np.where(has_documents, decision.thresholds, np.float32(USUAL_THRESHOLD))
     decision = decision.with_thresholds(decision.raised(thresholds))
-    proba = decision.limited(proba)
+    proba = decision.consistent(proba)
     return replace(
         fitted,
         decision=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
         held_out_predictions=HeldOutPredictions.from_decisions(
-            proba, truth, words, settings.min_precision
+            *(np.where(decision.likeliest_siblings(proba), proba, 0), truth),
+            *(words, settings.min_precision),
         ),
     )
+
+
+def _find_tree(
+    labels: Any, topics: Topics, settings: FitSettings
+) -> tuple[Parents, tuple[int, ...]]:
+    """Return `TopicDecision.parents` and `ends` of documents and descriptions."""
+    parents = find_parents(topics.names, settings.topic_path)
+    described = topics.encode_sets(described_sets(settings))
+    return parents, find_ends(sp.vstack([labels, described], format="csr"), parents)
 
 
 def _recent_proba(learner: Any, n_topics: int) -> tuple[F32, F32]:
@@ -624,10 +634,10 @@ def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
     from slugline.learning.tuning import Metric
 
     none, sizes = np.zeros((0, len(topics)), dtype=np.float32), np.diff(labels.indptr)
-    parents = find_parents(topics.names, settings.topic_path)
-    rule = TopicDecision.from_proba(none, none, sizes, settings.optimize, parents)
+    tree = _find_tree(labels, topics, settings)
+    rule = TopicDecision.from_proba(none, none, sizes, settings.optimize, *tree)
 
     def f1(proba: F32, y: F32) -> float:
-        return rule.with_common_threshold(rule.limited(proba), y > 0)[0]
+        return rule.with_common_threshold(rule.consistent(proba), y > 0)[0]
 
     return Metric(f"{settings.optimize}-F1", f1)

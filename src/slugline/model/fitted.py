@@ -121,7 +121,7 @@ class Fitted:
             learned_from += f", {counted(self.dense.n_unlabelled, 'text')} without labels"
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
-            *([("for a text", "one or several topics")] if self.multilabel else []),
+            *([] if self.decision is None else [("for a text", self.decision.describe_number())]),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             *([("columns", format_columns(beside))] if beside else []),
             ("learner", repr(self.learner)),
@@ -232,7 +232,7 @@ class Fitted:
             proba, words = self._answer(self.learner.predict_proba, X)
         else:
             _, proba, words = self._with_encoder(self.dense, X)
-        return (proba if self.decision is None else self.decision.limited(proba)), words
+        return (proba if self.decision is None else self.decision.consistent(proba)), words
 
     def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return scores, probabilities, and how many words texts have."""

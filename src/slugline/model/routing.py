@@ -228,10 +228,13 @@ class Router:
         return format_lines("Router", self.summary())
 
     @property
-    def decision_thresholds(self) -> F32:
-        """The probability from which each topic is given, of several or alone."""
+    def decision_thresholds(self) -> F32 | None:
+        """The probability from which each topic is given, of several or alone.
+
+        None if texts get their most likely path, however probable.
+        """
         if self.precision is None and self.fitted.decision is not None:
-            return self.fitted.decision.thresholds
+            return self.fitted.decision.usual_thresholds
         return self.thresholds
 
     @property
@@ -361,7 +364,7 @@ class Router:
         if self.precision is None:
             predicted = decision.decide(proba)
         else:
-            predicted = proba >= self.thresholds
+            predicted = decision.decide_by(self.thresholds, proba)
             if texts:
                 is_low: Mask = (predicted.sum(axis=1) == 0) & ~decision.is_surely_none(
                     proba, self.precision

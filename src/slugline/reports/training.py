@@ -119,7 +119,7 @@ def training_page(
             advice=multilabel.advice(experiment, evaluation),
             probabilities=_probabilities_of_several(experiment, evaluation),
             pairs=evaluation.pairs(),
-            thresholds=dict(zip(evaluation.topics, evaluation.thresholds.tolist(), strict=False)),
+            thresholds=evaluation.thresholds_by_topic(),
             **shared,
         )
     return render(

@@ -278,9 +278,11 @@ def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
     info = file.info.decision
     if info is msgspec.UNSET:
         return None
-    decision = TopicDecision(file.arrays[_THRESHOLDS], *msgspec.structs.astuple(info))
-    parents = find_parents(file.info.topics, info.separator)
-    decision = replace(decision, parents=parents)
+    decision = TopicDecision(
+        file.arrays[_THRESHOLDS],
+        **msgspec.structs.asdict(info),
+        parents=find_parents(file.info.topics, info.separator),
+    )
     decision.check(len(file.info.topics))
     return decision
 

@@ -100,6 +100,8 @@ class DecisionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     average: Literal["micro", "macro", "samples"]
     as_indicator: bool
     separator: _Name | None = None
+    #: The columns of topics at which paths end, if every document has one path.
+    ends: Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
