@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -134,7 +134,7 @@ def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
 def _make(name: str) -> Any:
     if name in CLASSIFIERS:
         return CLASSIFIERS[name]()
-    return TopicClassifier(encoder=name.removesuffix("+"), n_jobs=1)
+    return TopicClassifier(encoder=cast("Any", name.removesuffix("+")), n_jobs=1)
 
 
 def _label(name: str) -> str:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -191,7 +191,9 @@ def files(
         for form in formats:
             if form != "jsonl":  # made by the function that is measured
                 source, out = folder / "jsonl/*", folder / form
-                predict_files(folder / "model.slug", [source], out, PredictOptions(to=form))
+                predict_files(
+                    folder / "model.slug", [source], out, PredictOptions(to=cast("Any", form))
+                )
                 (out / "_slugline.jsonl").unlink()
             places = {"processes": _predict_by_processes}
             if cluster:
@@ -274,7 +276,11 @@ def cascade(
         )
         if n:
             train = select(train, np.flatnonzero(rank_within_topics(train.topics, 0) < n))
-        fitted = TopicClassifier(encoder=encoder, n_jobs=1).fit(train.texts, train.topics).fitted_
+        fitted = (
+            TopicClassifier(encoder=cast("Any", encoder), n_jobs=1)
+            .fit(train.texts, train.topics)
+            .fitted_
+        )
         if fitted.dense is None:
             continue
         fitted.predict(test.texts[:1])  # loads the encoder

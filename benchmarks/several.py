@@ -6,7 +6,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +157,7 @@ def accuracy(
         rows.append([f"Slugline, `optimize` {average}", *_f1(true, given)])
     for encoder in encoders:
         progress(f"Slugline {encoder}")
-        model = TopicClassifier(encoder=encoder).fit(texts, topics)
+        model = TopicClassifier(encoder=cast("Any", encoder)).fit(texts, topics)
         given = binarizer.transform(model.predict(test_texts))
         rows.append([f"Slugline, `encoder` {encoder}", *_f1(true, given)])
     progress("Slugline, stream")
@@ -184,7 +184,7 @@ def short(
             answers = [peer]
             for chosen in (None, encoder):
                 progress(f"{name} {size} {chosen}")
-                model = TopicClassifier(encoder=chosen).fit(texts, topics)
+                model = TopicClassifier(encoder=cast("Any", chosen)).fit(texts, topics)
                 answers.append(binarizer.transform(model.predict(test_texts)))
             scores = [" / ".join(_f1(true, given)[:2]) for given in answers]
             rows.append([name, f"{len(texts):,}", *scores])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from slugline.learning.net.network import Network
     from slugline.learning.shallow import ShallowLearner
     from slugline.prediction.job import predict_files
+    from slugline.serving.settings import ServeSettings
     from slugline.text.blocks import Block
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Mixture",
     "Network",
     "NeuralLearner",
+    "ServeSettings",
     "ShallowLearner",
     "SluglineError",
     "TopicClassifier",
@@ -83,6 +85,7 @@ __getattr__ = partial(
         "slugline.learning.shallow": ["ShallowLearner"],
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
+        "slugline.serving.settings": ["ServeSettings"],
         "slugline.text.blocks": ["Block"],
     },
 )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
-from slugline.base.checks import check_choice
+from slugline.base.estimator import TextEstimator
 from slugline.base.files import PathLike
-from slugline.base.words import format_call, format_html_table
+from slugline.base.words import format_html_table
 from slugline.corpus.columns import read_table
 from slugline.corpus.documents import (
     Topic,
@@ -26,7 +24,7 @@ from slugline.corpus.documents import (
     check_texts,
     to_plain_topics,
 )
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.rows import DataLayout, Format
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,
@@ -36,8 +34,16 @@ from slugline.corpus.topic_sets import (
     sets_with_parents,
 )
 from slugline.errors import DataError, OptionError
-from slugline.learning.encoder.encoder import AUTO, NAMES, CheckedEncoder, Encoder, get_encoder
-from slugline.learning.learner import Learner, choose_learner
+from slugline.learning.encoder.encoder import (
+    AUTO,
+    NAMES,
+    BuiltInName,
+    CheckedEncoder,
+    Encoder,
+    get_encoder,
+)
+from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
+from slugline.model.decision import Average
 from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
@@ -51,7 +57,10 @@ from slugline.text.features import Features
 from slugline.text.table_columns import check_column_names, odd_cells, odd_cells_note
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from slugline.base.progress import Progress
+    from slugline.explanation.explain import Documents
     from slugline.explanation.explanation import Explanation
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
@@ -59,75 +68,6 @@ if TYPE_CHECKING:
 
 #: Texts, or rows or columns of a table; see `TopicClassifier`.
 Texts: TypeAlias = Iterable[str] | Iterable[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
-
-
-# The estimator contract, without importing scikit-learn -------------------------------------------
-
-
-class TextEstimator:
-    """A classifier of strings that scikit-learn can copy, search over and show."""
-
-    _estimator_type = "classifier"
-
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return list(inspect.signature(cls).parameters)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the constructor's arguments; `deep` changes nothing."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change some of the constructor's arguments."""
-        for name, value in params.items():
-            if name not in self._parameter_names():
-                raise OptionError(
-                    f"{type(self).__name__} has no parameter {name!r}; "
-                    f"choose one of {', '.join(self._parameter_names())}."
-                )
-            setattr(self, name, value)
-        return self
-
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """Choose what `transform` returns: "default", an array, or a frame of "pandas" or "polars".
-
-        None changes nothing. Without a choice, that of `sklearn.set_config` counts.
-        """
-        if transform is not None:
-            check_choice("transform", transform, ("default", "pandas", "polars"))
-            self._sklearn_output_config = {"transform": transform}
-        return self
-
-    def _to_output(self, columns: F32, names: list[str], X: object) -> Any:
-        """Return columns for the rows of `X` as `set_output` says."""
-        sklearn = sys.modules.get("sklearn")
-        default = sklearn.get_config()["transform_output"] if sklearn else "default"
-        kind = getattr(self, "_sklearn_output_config", {}).get("transform", default)
-        if kind == "default":
-            return columns
-        frames = importlib.import_module(kind)
-        if kind == "polars":
-            return frames.DataFrame(columns, schema=names, orient="row")
-        index = X.index if isinstance(X, frames.Series) else None
-        return frames.DataFrame(columns, columns=names, index=index)
-
-    def __repr__(self) -> str:
-        return format_call(self)
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that this is a classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            transformer_tags=TransformerTags(preserves_dtype=[]),
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
-
-
-# The classifier -----------------------------------------------------------------------------------
 
 
 class TopicClassifier(TextEstimator):
@@ -222,16 +162,16 @@ class TopicClassifier(TextEstimator):
     def __init__(
         self,
         *,
-        learner: str | Learner = "linear",
-        encoder: str | Encoder | None = None,
+        learner: LearnerName | Learner = "linear",
+        encoder: BuiltInName | Literal["auto"] | Encoder | None = None,
         descriptions: Mapping[Any, str] | None = None,
         blocks: Sequence[Block] | None = None,
-        class_weight: str | Mapping[Any, float] | None = None,
+        class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         tune: bool | float = False,
         n_jobs: int | None = None,
         random_state: int | np.random.Generator | np.random.RandomState | None = 0,
         min_precision: float | None = None,
-        optimize: str = "micro",
+        optimize: Average = "micro",
         text: str | Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         topic_path: str | None = None,
@@ -359,12 +299,45 @@ class TopicClassifier(TextEstimator):
         fitted = fit_batch(texts, y, settings, before, classes=classes, sample_weight=sample_weight)
         return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
 
-    def fit_stream(self, source: Any, **options: Any) -> TopicClassifier:
+    def fit_stream(
+        self,
+        source: Any,
+        *,
+        client: Client | str | None = None,
+        checkpoint: str | Path | None = None,
+        tolerance: float | None = None,
+        most_in_memory: int | None = None,
+        text: str | Sequence[str] | None = None,
+        topic: str | None = None,
+        format: Format | None = None,  # noqa: A002 (the user's word)
+        encoding: str | None = None,
+        skip_bad_rows: bool = False,
+        topic_separator: str | None = None,
+        topic_columns: str | Sequence[str] | None = None,
+        rows_per_block: int | None = None,
+        progress: Progress | None = None,
+    ) -> TopicClassifier:
         """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
         from slugline.stream.fit import fit_stream
 
-        settings = self._settings(choose_learner(self.learner))
-        return self._replace_fitted(fit_stream(source, settings, **options))
+        fitted = fit_stream(
+            source,
+            self._settings(choose_learner(self.learner)),
+            client=client,
+            checkpoint=checkpoint,
+            tolerance=tolerance,
+            most_in_memory=most_in_memory,
+            text=text,
+            topic=topic,
+            format=format,
+            encoding=encoding,
+            skip_bad_rows=skip_bad_rows,
+            topic_separator=topic_separator,
+            topic_columns=topic_columns,
+            rows_per_block=rows_per_block,
+            progress=progress,
+        )
+        return self._replace_fitted(fitted)
 
     def predict_proba(self, X: Texts) -> F32:
         """Return the topics' probabilities, shape (n_documents, n_topics).
@@ -372,6 +345,14 @@ class TopicClassifier(TextEstimator):
         Every row sums to 1, unless texts have several topics.
         """
         return self._fitted().predict_proba(self._read(X))
+
+    def predict_log_proba(self, X: Texts) -> F32:
+        """Return the logarithms of the topics' probabilities, shape (n_documents, n_topics).
+
+        They are minus infinity where a probability is rounded to 0.
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def decision_function(self, X: Texts) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest.
@@ -428,13 +409,30 @@ class TopicClassifier(TextEstimator):
         names = self.get_feature_names_out().tolist()
         return self._to_output(self.predict_proba(X), names, X)
 
-    def fit_transform(self, X: Texts, y: Any, **options: Any) -> Any:
-        """Fit to texts and their topics, and return the probabilities of these texts.
+    def fit_transform(
+        self,
+        X: Texts,
+        y: Any,
+        sample_weight: npt.ArrayLike | None = None,
+        *,
+        validation_data: tuple[Texts, Any] | None = None,
+        X_unlabelled: Texts | None = None,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Fit to texts and their topics as `fit` does, and return the probabilities of these texts.
 
         They are higher than those of other texts, as the classifier knows the topics: a model that
         learns from them trusts them too much. `cross_val_predict` gives such that it can trust.
         """
-        return self.fit(X, y, **options).transform(X)
+        options: dict[str, Any] = {
+            "sample_weight": sample_weight,
+            "validation_data": validation_data,
+            "X_unlabelled": X_unlabelled,
+            "progress": progress,
+        }
+        # A subclass may lack some.
+        given = {name: value for name, value in options.items() if value is not None}
+        return self.fit(X, y, **given).transform(X)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[Any]:  # noqa: ARG002
         """Return the names of the columns of `transform`, shape (n_topics,): the topics."""
@@ -479,13 +477,28 @@ class TopicClassifier(TextEstimator):
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
     def explain(
-        self, text: str | Mapping[str, Any], topic: Topic | None = None, **options: Any
+        self,
+        text: str | Mapping[str, Any],
+        topic: Topic | None = None,
+        *,
+        against: Topic | None = None,
+        most: int = 1000,
+        split_encoder: bool = False,
+        corpus: Documents | None = None,
     ) -> Explanation:
         """Return the words for and against a topic; see `slugline.explanation.explain`."""
         from slugline.explanation.explain import explain
 
         row: str = self._read([text])[0] if isinstance(text, Mapping) else text
-        return explain(self._fitted(), row, topic, **options)
+        return explain(
+            self._fitted(),
+            row,
+            topic,
+            against=against,
+            most=most,
+            split_encoder=split_encoder,
+            corpus=corpus,
+        )
 
     def save(
         self,
@@ -493,7 +506,7 @@ class TopicClassifier(TextEstimator):
         *,
         metrics: Mapping[str, float] | None = None,
         test_fraction: float | None = None,
-        quantize: str | None = None,
+        quantize: Literal["float16", "int8"] | None = None,
         max_size: int | None = None,
         card_notes: str = "",
     ) -> None:
@@ -601,6 +614,23 @@ class TopicClassifier(TextEstimator):
     def n_batches_(self) -> int:
         """Number of calls of `partial_fit`; 0 after `fit`."""
         return self._fitted().n_batches
+
+    def _part(self, name: str) -> Any:
+        # The parameters of a learner can be searched whether it is named or passed.
+        if name == "learner" and self.learner in LEARNERS:
+            return choose_learner(self.learner)
+        return super()._part(name)
+
+    def _set_inner(self, name: str, values: dict[str, Any]) -> None:
+        part = self._part(name)
+        if name == "learner" and part is not None and part is not self.learner:
+            before = part.get_params()
+            part.set_params(**values)
+            # A name stays one if nothing changes: `tune` needs it.
+            if part.get_params() != before:
+                self.learner = part
+            return
+        super()._set_inner(name, values)
 
     def _settings(self, learner: Learner) -> FitSettings:
         encoder: CheckedEncoder | tuple[str, ...] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -331,11 +331,17 @@ def test_the_output_of_transform_is_chosen(trained: Any) -> None:
         (lambda c: UNTYPED.compare(c, {"mine": LogisticRegression()}), "`models` is {'mine': "),
         (lambda c: slugline.compare(c, ["nosuch"]), "'nosuch', which is none"),
         (
-            lambda c: slugline.TopicClassifier().set_output(transform="numpy"),
+            lambda c: slugline.TopicClassifier().set_output(transform="numpy"),  # type: ignore[arg-type]
             "`transform` is 'numpy'; give one of default, pandas, polars",
         ),
-        (lambda c: slugline.serve(nosuch=1), "no setting 'nosuch'"),
-        (lambda c: slugline.serve(host="0.0.0.0"), "give a --token-file"),
+        (
+            lambda c: slugline.serve(settings=cast("Any", 1)),
+            "`settings` is 1; give a `ServeSettings`",
+        ),
+        (
+            lambda c: slugline.serve(settings=slugline.ServeSettings(host="0.0.0.0")),
+            "give a --token-file",
+        ),
     ],
 )
 def test_bad_input_is_named(corpus: slugline.Corpus, call: Any, message: str) -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from types import ModuleType
+from typing import Any, Literal
 
 import pytest
 
 import slugline
 from slugline.cli.app import COMMANDS
+from slugline.corpus import readers
+from slugline.learning.encoder import encoder
+from slugline.learning.learner import LEARNERS
+from slugline.learning.net import layers, optimizers
+from slugline.model import decision
+from slugline.model.file import container
+from slugline.text import blocks, terms
 
 #: Commands whose work has another name in Python, and those that are of use on a terminal alone.
 IN_PYTHON = {"predict": "predict_files", "info": "load"}
@@ -27,6 +38,61 @@ def test_a_public_name_is_documented_with_an_example(name: str) -> None:
     value = getattr(slugline, name)
     assert value.__doc__
     assert isinstance(value, ModuleType) or ">>>" in value.__doc__
+
+
+def vars_of(value: Any) -> set[str]:
+    """Return the public names that Slugline's classes define for a class, and its constructor."""
+    classes = [one for one in value.__mro__ if one.__module__.startswith("slugline")]
+    names = {name for one in classes for name in vars(one)}
+    return {name for name in names if name == "__init__" or not name.startswith("_")}
+
+
+def public_functions() -> Iterator[tuple[str, Any]]:
+    """Yield all public functions, constructors and methods."""
+    for name in NAMES:
+        value = getattr(slugline, name)
+        if inspect.isfunction(value) or (inspect.isclass(value) and "__init__" in vars_of(value)):
+            yield name, value
+        for method in dir(value) if inspect.isclass(value) else ():
+            member = getattr(value, method)
+            is_function = inspect.isfunction(member) or inspect.ismethod(member)
+            if is_function and method in vars_of(value):
+                yield f"{name}.{method}", member
+
+
+@pytest.mark.parametrize(("name", "function"), [*public_functions()])
+def test_a_public_function_spells_its_options_out(name: str, function: Any) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    loose = [p for p in parameters if p.kind is p.VAR_KEYWORD and "Any" in str(p.annotation)]
+    # scikit-learn calls it with any constructor's arguments.
+    assert not loose or name.endswith(".set_params")
+
+
+@pytest.mark.parametrize(
+    ("function", "parameter", "allowed"),
+    [
+        (slugline.TopicClassifier.__init__, "learner", LEARNERS),
+        (slugline.TopicClassifier.__init__, "encoder", (*encoder.NAMES, encoder.AUTO)),
+        (slugline.TopicClassifier.__init__, "class_weight", ("balanced",)),
+        (slugline.TopicClassifier.__init__, "optimize", decision.AVERAGES),
+        (slugline.TopicClassifier.save, "quantize", container.LOWER),
+        (slugline.load_corpus, "format", readers._FORMATS),
+        (slugline.Block, "kind", (*terms.KINDS, terms.COLUMNS)),
+        (slugline.Block, "weighting", blocks.WEIGHTINGS),
+        (slugline.Dense, "activation", layers._ACTIVATIONS),
+        (slugline.Network.__init__, "optimizer", optimizers._OPTIMIZERS),
+        (slugline.Network.__init__, "loss", optimizers._LOSSES),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_option_of_a_closed_set_has_the_type_of_its_values(
+    function: Any, parameter: str, allowed: Any
+) -> None:
+    late = dict.fromkeys(("Progress", "Optimizer", "Trainer", "History"), Any)
+    hint = typing.get_type_hints(function, localns=vars(optimizers) | late)[parameter]
+    parts = hint.__args__ if typing.get_origin(hint) is not Literal else (hint,)
+    literals = [part for part in parts if typing.get_origin(part) is Literal]
+    assert {value for part in literals for value in typing.get_args(part)} == {*allowed}
 
 
 def test_a_function_is_not_hidden_by_a_package_of_its_name() -> None:

@@ -76,7 +76,7 @@ def test_a_pipe_in_a_folder_is_a_bad_row_and_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "txt", "parquet"])
-def test_a_device_is_no_file(format_: str) -> None:
+def test_a_device_is_no_file(format_: Any) -> None:
     with pytest.raises(DataError) as error:
         read_rows("/dev/zero", format=format_)
 

@@ -271,11 +271,10 @@ def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
 
 
 def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
-    learner = "network"
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
     validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
     found = train_with_corrections(
-        TopicClassifier(learner=learner),
+        TopicClassifier(learner="network"),
         corpus(news[:60]),
         to_corpus(corrected(*flowers), "c.db"),
         validation,

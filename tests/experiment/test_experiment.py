@@ -127,7 +127,7 @@ def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() 
 
 
 @pytest.mark.parametrize("learner", ["linear", "network"])
-def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: str) -> None:
+def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: Any) -> None:
     classifier = settled_net() if learner == "network" else TopicClassifier(learner=learner)
     assert run_experiment(classifier, corpus).warnings == ()
 

@@ -113,7 +113,7 @@ def test_the_same_documents_give_the_same_bytes(
 @pytest.mark.parametrize("quantize", [None, "int8"], ids=str)
 @pytest.mark.parametrize("test_given", [False, True], ids=["part", "file"])
 def test_a_file_made_small_is_made_small_again(
-    tmp_path: Path, corpus: Corpus, quantize: str | None, test_given: bool
+    tmp_path: Path, corpus: Corpus, quantize: Any, test_given: bool
 ) -> None:
     path = tmp_path / "a.slug"
     learned, test = corpus.split(0.2, seed=1) if test_given else (corpus, None)

@@ -43,7 +43,7 @@ def sure() -> LinearLearner:
     return learner
 
 
-def net(*hidden: int, seed: int = 0, activation: str = "relu") -> NeuralLearner:
+def net(*hidden: int, seed: int = 0, activation: Any = "relu") -> NeuralLearner:
     rng = np.random.default_rng(seed)
     learner = NeuralLearner(hidden=hidden)
     layers = [*(Dense(units, activation) for units in hidden), Dense(N_TOPICS, "softmax")]

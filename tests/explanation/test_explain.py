@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import FrozenInstanceError, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ CLASSIFIERS = {
     "mixture": TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner(units=16)])),
     "vocabulary": TopicClassifier(blocks=[Block("words"), Block("lead", weight=0.5)]),
     "buckets": TopicClassifier(blocks=[Block("words", n_buckets=16), Block("bigrams")]),
-    "lengths": TopicClassifier(blocks=[Block(), *map(Block, RUN_LENGTHS)]),
+    "lengths": TopicClassifier(blocks=[Block(), *map(cast("Any", Block), RUN_LENGTHS)]),
     "counts": TopicClassifier(blocks=[Block("words", "counts"), Block("characters")]),
 }
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -168,10 +168,10 @@ def test_terms_that_the_script_does_not_know_are_refused(
     news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_KERNEL", "0")
-    monkeypatch.setitem(terms.KINDS, "verbs", terms.KINDS["words"])
+    monkeypatch.setitem(cast("Any", terms.KINDS), "verbs", terms.KINDS["words"])
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    TopicClassifier(blocks=[Block("verbs")]).fit(texts, topics).save(path)
+    TopicClassifier(blocks=[Block(cast("Any", "verbs"))]).fit(texts, topics).save(path)
     with pytest.raises(OptionError) as error:
         model_page(path)
     assert str(error.value) == (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_all_missing_packages_are_named(name: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_package_names_the_command_to_type(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.delitem(sys.modules, PACKAGES[name].module, raising=False)
@@ -66,7 +67,7 @@ def test_a_missing_package_names_the_command_to_type(
     )
 
 
-def test_another_version_is_refused(name: str, package: Package, tmp_path: Path) -> None:
+def test_another_version_is_refused(name: Any, package: Package, tmp_path: Path) -> None:
     install(package, tmp_path, "0.9.7")
     with pytest.raises(EncoderError) as caught:
         get_encoder(name)
@@ -78,7 +79,7 @@ def test_another_version_is_refused(name: str, package: Package, tmp_path: Path)
 
 @pytest.mark.parametrize("way", ["missing", "of another length", "changed"])
 def test_a_file_that_is_not_the_one_checked_is_refused(
-    name: str, package: Package, tmp_path: Path, way: str
+    name: Any, package: Package, tmp_path: Path, way: str
 ) -> None:
     (first, (n_bytes, _)), *_ = package.files.items()
     file = tmp_path / package.module / first

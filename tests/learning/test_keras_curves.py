@@ -34,7 +34,7 @@ def network_from(
     optimizer: str,
     options: dict[str, float] | None = None,
     l2: float = 0.0,
-    loss: str = "sparse_categorical_crossentropy",
+    loss: Any = "sparse_categorical_crossentropy",
 ) -> Network:
     """Make a net of such first weights: ReLU layers and a softmax, all with the same penalty."""
     arrays = [np.array(array, dtype=np.float32) for array in weights]

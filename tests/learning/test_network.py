@@ -307,6 +307,6 @@ def test_a_net_of_several_topics_ends_in_sigmoid_with_its_own_loss() -> None:
 @pytest.mark.parametrize(
     ("last", "loss"), [("softmax", "binary_crossentropy"), ("sigmoid", "categorical_crossentropy")]
 )
-def test_a_loss_goes_with_the_last_layer(last: str, loss: str) -> None:
+def test_a_loss_goes_with_the_last_layer(last: Any, loss: Any) -> None:
     with pytest.raises(OptionError, match=f"the loss {loss} doesn't go with {last}"):
         Network([Dense(4, last)], loss=loss)

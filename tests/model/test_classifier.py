@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from fitting_modules import FITTING
 from slugline.classifier import TopicClassifier, load
@@ -54,12 +54,14 @@ class MatrixClassifier(TopicClassifier):
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MatrixClassifier:  # type: ignore[override]
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        X, y = validate_data(self, X, y, ensure_min_samples=2, multi_output=True)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
         from sklearn.utils.multiclass import check_classification_targets
 
         check_classification_targets(y)
         super().fit(self._texts(X), self._topics(y), sample_weight)
-        self.labels_ = np.unique(y)
+        self.labels_ = np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])
         return self
 
     @property
@@ -76,13 +78,9 @@ class MatrixClassifier(TopicClassifier):
         super().partial_fit(self._texts(X), self._topics(y), topics, sample_weight)
         return self
 
-    def predict_proba(self, X: Any) -> Any:
+    def _read(self, X: Any) -> Any:
         check_is_fitted(self)
-        return super().predict_proba(self._texts(validate_data(self, X, reset=False)))
-
-    def _scores(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return super()._scores(self._texts(validate_data(self, X, reset=False)))
+        return self._texts(validate_data(self, X, reset=False))
 
     @staticmethod
     def _texts(X: Any) -> list[str]:
@@ -94,7 +92,9 @@ class MatrixClassifier(TopicClassifier):
         ]
 
     @staticmethod
-    def _topics(y: Any) -> list[Any]:
+    def _topics(y: Any) -> Any:
+        if y.ndim == 2:  # an indicator
+            return y
         return [str(topic) if not isinstance(topic, str | np.integer) else topic for topic in y]
 
     def __sklearn_tags__(self) -> Any:
@@ -178,7 +178,7 @@ def test_what_is_no_seed_is_refused(seed: Any, texts: list[str], topics: list[st
 
 def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
     classifier = TopicClassifier()
-    assert classifier.get_params() == {
+    assert classifier.get_params(deep=False) == {
         "learner": "linear",
         "encoder": None,
         "descriptions": None,
@@ -345,7 +345,7 @@ def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: l
 
 
 @pytest.mark.parametrize(("learner", "wants"), [("network", "multi-hot"), ("linear", "log-tf-idf")])
-def test_blocks_suit_the_learner(learner: str, wants: str) -> None:
+def test_blocks_suit_the_learner(learner: Any, wants: str) -> None:
     texts = ["a few words"] * 6
     classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
     assert classifier.features_.blocks == default_blocks(wants, texts, n_topics=2)
@@ -370,7 +370,7 @@ def test_validation_documents_find_the_epoch_and_teach_nothing_else(
 
 
 @pytest.mark.parametrize("name", ["network", "linear"])
-def test_sample_weights_decide_between_documents_that_disagree(name: str) -> None:
+def test_sample_weights_decide_between_documents_that_disagree(name: Any) -> None:
     texts, topics = ["wheat rose", "zinc fell"] * 20, ["a", "b"] * 10 + ["b", "a"] * 10
     for favoured, expected in ((0, ["a", "b"]), (1, ["b", "a"])):
         weight = np.where(np.arange(40) // 20 == favoured, 1.0, 0.05)
@@ -393,12 +393,13 @@ def test_validation_data_are_for_learners_that_have_epochs() -> None:
 
 
 @pytest.mark.parametrize("name", ["network", "linear"])
-def test_class_weights_decide_where_words_do_not(name: str) -> None:
+def test_class_weights_decide_where_words_do_not(name: Any) -> None:
     texts, topics = ["wheat"] * 40, ["common"] * 30 + ["rare"] * 10
+    weights: dict[str, Any] = {"none": None, "balanced": "balanced", "rare": {"rare": 20.0}}
     share = {
         key: TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
         .predict_proba(["wheat"])[0, 1]
-        for key, weight in (("none", None), ("balanced", "balanced"), ("rare", {"rare": 20.0}))
+        for key, weight in weights.items()
     }  # fmt: skip
     assert share["none"] < share["balanced"] < share["rare"]
 
@@ -505,7 +506,7 @@ def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, mess
 )
 @pytest.mark.parametrize("name", ["network", "linear"])
 def test_weights_that_can_not_be_are_refused(
-    name: str, weight: list[float], message: str, texts: list[str], topics: list[str]
+    name: Any, weight: list[float], message: str, texts: list[str], topics: list[str]
 ) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier(learner=name).fit(texts, topics, sample_weight=weight)
@@ -688,7 +689,7 @@ def test_a_missing_topic_is_named_by_its_row(missing: Any) -> None:
     ids=["sample_weight", "class_weight"],
 )
 def test_with_all_weight_on_one_topic_it_is_the_answer(
-    name: str, options: Any, weights: Any, texts: list[str], topics: list[str]
+    name: Any, options: Any, weights: Any, texts: list[str], topics: list[str]
 ) -> None:
     weight = None if weights is None else [weights[topic] for topic in topics]
     classifier = TopicClassifier(learner=name, **options).fit(texts, topics, weight)
@@ -699,7 +700,7 @@ def test_with_all_weight_on_one_topic_it_is_the_answer(
 @pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])
 @pytest.mark.parametrize("name", ["linear", "network"])
 def test_a_topic_of_weight_0_is_no_answer(
-    name: str, weight: Any, texts: list[str], topics: list[str]
+    name: Any, weight: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
     assert set(classifier.predict(texts)) == {"bank", "grain", "sport"} - set(weight)
@@ -719,7 +720,7 @@ def test_many_topics_with_one_document_each_are_learned_in_silence() -> None:
 
 
 @pytest.mark.parametrize("name", ["linear", "network"])
-def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name: str) -> None:
+def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name: Any) -> None:
     classifier = TopicClassifier(learner=name).fit(["a b"] * 40, ["x"] * 30 + ["y"] * 10)
     proba = classifier.predict_proba(["a b"])[0]
     assert proba[0] > proba[1] > 0.05
@@ -727,7 +728,7 @@ def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name
 
 @pytest.mark.parametrize("name", ["linear", "network"])
 def test_empty_texts_among_others_do_no_harm(
-    name: str, texts: list[str], topics: list[str]
+    name: Any, texts: list[str], topics: list[str]
 ) -> None:
     classifier = TopicClassifier(learner=name).fit([*texts, "", " ", ""], [*topics, *topics[:3]])
     assert classifier.predict(texts).tolist() == topics

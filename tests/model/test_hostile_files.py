@@ -44,7 +44,7 @@ Packed = tuple[str, int, int, int, bytes]
 # Making them ------------------------------------------------------------------------------------
 
 
-def entries_of(folder: Path, learner: str | Learner = "linear", **options: Any) -> Entries:
+def entries_of(folder: Path, learner: Any = "linear", **options: Any) -> Entries:
     """Give the content of the entries of a small model."""
     path = folder / "good.slug"
     TopicClassifier(learner=learner, **options).fit(TEXTS, TOPICS).save(path)

@@ -48,9 +48,7 @@ def entries(model: Path) -> Entries:
 @pytest.mark.parametrize(
     ("quantize", "tolerance"), [(None, 0), ("float16", 1e-3), ("int8", 0.05)], ids=str
 )
-def test_a_loaded_one_answers_as_before(
-    quantize: str | None, tolerance: float, tmp_path: Path
-) -> None:
+def test_a_loaded_one_answers_as_before(quantize: Any, tolerance: float, tmp_path: Path) -> None:
     path = tmp_path / "own.slug"
     classifier = TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS)
     classifier.save(path, quantize=quantize)

@@ -690,9 +690,7 @@ def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -
 
 
 @pytest.mark.parametrize("quantize", [None, "float16", "int8"])
-def test_a_file_keeps_thresholds(
-    fitted: TopicClassifier, tmp_path: Path, quantize: str | None
-) -> None:
+def test_a_file_keeps_thresholds(fitted: TopicClassifier, tmp_path: Path, quantize: Any) -> None:
     fitted.save(tmp_path / "a.slug", quantize=quantize)
     loaded = load(tmp_path / "a.slug")
     before, after = fitted.fitted_.held_out_predictions, loaded.fitted_.held_out_predictions

@@ -132,7 +132,7 @@ def test_copies_of_texts_do_not_make_an_encoder_look_good() -> None:
 
 
 @pytest.mark.parametrize(("quantize", "tolerance"), [(None, 0), ("float16", 5e-3)])
-def test_a_file_answers_the_same(tmp_path: Path, quantize: str | None, tolerance: float) -> None:
+def test_a_file_answers_the_same(tmp_path: Path, quantize: Any, tolerance: float) -> None:
     classifier = fit(min_precision=0.8)
     classifier.save(tmp_path / "m.slug", quantize=quantize)
     loaded = load(tmp_path / "m.slug", Meanings(MEANINGS))

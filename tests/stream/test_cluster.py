@@ -594,7 +594,7 @@ def test_workers_that_lack_something_are_named(
 
 def test_what_is_no_client_is_named() -> None:
     with pytest.raises(OptionError) as caught:
-        TopicClassifier().fit_stream([(["a"], ["b"])], client=3)
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=3)  # type: ignore[arg-type]
     assert str(caught.value) == (
         "`client` is of type int; give a distributed.Client, or the address of a scheduler such as "
         "'tcp://10.0.0.1:8786'."

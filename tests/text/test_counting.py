@@ -8,6 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -240,12 +241,12 @@ def test_rows_have_the_same_bits_with_and_without_the_kernel(
         expected = ArrayCounter if setting == "0" else KernelCounter
         assert type(counting.make_counter()) is expected
         blocks = [
-            Block(kind, weighting, weight, n_buckets=1 << 20 if hashed else None)
-            for kind, weighting, weight in (
-                ("words", "log-tf-idf", 1.25),
-                ("bigrams", "tf-idf", 0.3),
-                ("characters", "log-tf-idf", 1.0),
-                ("lead", "multi-hot", 0.1),
+            replace(block, n_buckets=1 << 20 if hashed else None)
+            for block in (
+                Block("words", "log-tf-idf", 1.25),
+                Block("bigrams", "tf-idf", 0.3),
+                Block("characters", "log-tf-idf", 1.0),
+                Block("lead", "multi-hot", 0.1),
             )
         ]
         features = Features(blocks, n_jobs=n_jobs)

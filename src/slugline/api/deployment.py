@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slugline.api.result import Model, check_model
+from slugline.base.checks import option_error
 from slugline.base.files import PathLike, write_result
 from slugline.classifier import TopicClassifier
-from slugline.errors import OptionError
 from slugline.prediction.job import predict_files
+
+if TYPE_CHECKING:
+    from slugline.serving.settings import ServeSettings
 
 __all__ = ["export", "predict_files", "serve"]
 
@@ -58,9 +60,9 @@ def export(model: Model, path: PathLike, *, min_precision: float | None = None) 
 
 def serve(
     *models: Model,
+    settings: ServeSettings | None = None,
     announce: Callable[[str], object] = print,
     insecure: bool = False,
-    **settings: Any,
 ) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl-C, as `slugline serve` does.
 
@@ -69,13 +71,13 @@ def serve(
     *models : TopicClassifier, or path of a model file
         By default the model that comes with Slugline. Classifiers are called model-1, model-2 …;
         a changed file takes the place of the version before.
+    settings : ServeSettings, optional
+        Address and port, tokens, corrections, limits, log: see
+        `slugline.serving.settings.ServeSettings`.
     announce : callable, default print
         Receives the address when the server listens.
     insecure : bool, default False
         Let other machines in without a token.
-    **settings
-        The fields of `slugline.serving.settings.ServeSettings`, such as `port`, `tokens`,
-        `corrections`.
 
     Raises
     ------
@@ -86,27 +88,25 @@ def serve(
     Examples
     --------
     >>> import slugline
-    >>> slugline.serve("reuters46", port=8080)  # doctest: +SKIP
+    >>> settings = slugline.ServeSettings(port=8080)
+    >>> slugline.serve("reuters46", settings=settings)  # doctest: +SKIP
     http://127.0.0.1:8080/
     """
     from slugline.serving.http.run import serve as run
     from slugline.serving.settings import ServeSettings
 
-    unknown = sorted({*settings} - {field.name for field in fields(ServeSettings)})
-    if unknown:
-        raise OptionError(
-            f"the server has no setting {unknown[0]!r}; see the fields of ServeSettings."
-        )
-    chosen = ServeSettings(**settings)
-    chosen.check_learning()
+    settings = ServeSettings() if settings is None else settings
+    if not isinstance(settings, ServeSettings):
+        raise option_error("settings", settings, "a `ServeSettings`")
+    settings.check_learning()
     if not insecure:
-        chosen.check_is_guarded()
+        settings.check_is_guarded()
     with contextlib.ExitStack() as stack:
         names = [
             str(stack.enter_context(_as_file(model, f"model-{number}")))
             for number, model in enumerate(models, 1)
         ]
-        run(chosen, names or ["reuters46"], announce)
+        run(settings, names or ["reuters46"], announce)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slugline.api.result import (
     Data,
@@ -27,11 +27,15 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.corpus.loading import Source, read_texts
 from slugline.corpus.readers import read_frame, read_rows
+from slugline.corpus.rows import Format
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.run import Experiment, run_experiment
 from slugline.experiment.suggest import Suggestion
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Training -----------------------------------------------------------------------------------------
 
@@ -54,7 +58,11 @@ class TrainingResult(Experiment, TableResult):
         return topic_records(self.tested.evaluation)
 
     def save_model(
-        self, path: PathLike, *, quantize: str | None = None, max_size: int | None = None
+        self,
+        path: PathLike,
+        *,
+        quantize: Literal["float16", "int8"] | None = None,
+        max_size: int | None = None,
     ) -> None:
         """Write the model with its test metrics; see `TopicClassifier.save`."""
         self.classifier.save(
@@ -172,7 +180,22 @@ def _read_both(
 
 
 def fit_stream(
-    source: Any, *, classifier: TopicClassifier | None = None, **options: Any
+    source: Any,
+    *,
+    classifier: TopicClassifier | None = None,
+    client: Client | str | None = None,
+    checkpoint: str | Path | None = None,
+    tolerance: float | None = None,
+    most_in_memory: int | None = None,
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+    format: Format | None = None,  # noqa: A002 (the user's word)
+    encoding: str | None = None,
+    skip_bad_rows: bool = False,
+    topic_separator: str | None = None,
+    topic_columns: str | Sequence[str] | None = None,
+    rows_per_block: int | None = None,
+    progress: Progress | None = None,
 ) -> TopicClassifier:
     """Fit a classifier to files or batches of any size, on this machine or on a Dask cluster.
 
@@ -181,8 +204,22 @@ def fit_stream(
     source : path, pattern, several of these, or batches
     classifier : TopicClassifier, optional
         The settings, by default those of `TopicClassifier()`. It is fitted in place.
-    **options
-        Those of `slugline.stream.fit.fit_stream`, such as `client`, `checkpoint`, `text`, `topic`.
+    client : distributed.Client or str, optional
+        A Dask cluster, or the address of its scheduler.
+    checkpoint : path of a folder, optional
+        Where to save the state of training, from which the same call resumes.
+    tolerance : float, optional
+        Training ends when the norm of each topic's gradient is this share of its first; 0.002 by
+        default.
+    most_in_memory : int, optional
+        Bytes of rows in memory; others go to temporary files.
+    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
+        As in `load_corpus`.
+    rows_per_block : int, optional
+        Rows that are read, counted and learned from together.
+    progress : Progress, optional
+
+    `slugline.stream.fit.fit_stream` has more about each.
 
     Returns
     -------
@@ -194,7 +231,22 @@ def fit_stream(
     >>> slugline.fit_stream("examples/tickets.csv").classes_.tolist()
     ['Konto', 'Rechnung', 'Versand']
     """
-    return check_settings(classifier).fit_stream(source, **options)
+    return check_settings(classifier).fit_stream(
+        source,
+        client=client,
+        checkpoint=checkpoint,
+        tolerance=tolerance,
+        most_in_memory=most_in_memory,
+        text=text,
+        topic=topic,
+        format=format,
+        encoding=encoding,
+        skip_bad_rows=skip_bad_rows,
+        topic_separator=topic_separator,
+        topic_columns=topic_columns,
+        rows_per_block=rows_per_block,
+        progress=progress,
+    )
 
 
 # More labels --------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slugline.base.checks import check_share
 from slugline.base.files import write_result
@@ -28,6 +28,7 @@ from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
+from slugline.learning.encoder.encoder import BuiltInName
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
 
@@ -55,7 +56,7 @@ def curve(
     test: str | None,
     test_fraction: float,
     baseline: bool,
-    encoder: str | None,
+    encoder: BuiltInName | Literal["auto"] | None,
     draws: int,
     plot: Path | None,
     seed: int,

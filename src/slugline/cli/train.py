@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from slugline.base.checks import check_share
 from slugline.base.files import write_result
@@ -41,7 +41,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.container import check_precision
-from slugline.text.blocks import Block
+from slugline.text.blocks import Block, Weighting
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
@@ -137,7 +137,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         learner="linear" if request.tune else learner,
         encoder=request.encoder,
         descriptions=described or None,
-        blocks=_choose_blocks(request, learner.wants),
+        blocks=_choose_blocks(request, cast("Weighting", learner.wants)),
         class_weight="balanced" if request.balanced else None,
         tune=request.tune,
         n_jobs=request.threads,
@@ -213,7 +213,7 @@ def _check_files(request: TrainRequest) -> Path:
     return report
 
 
-def _choose_blocks(request: TrainRequest, weighting: str) -> list[Block] | None:
+def _choose_blocks(request: TrainRequest, weighting: Weighting) -> list[Block] | None:
     """Return a block of words if the user sets how they count; else None, for the best default."""
     if request.weighting is None and request.num_words is None:
         return None

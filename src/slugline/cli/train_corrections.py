@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from slugline.base.checks import check_number
+from slugline.base.progress import Progress
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_not_read
@@ -37,7 +38,7 @@ class PreviousModel(NamedTuple):
     """How the model at --output was trained and stored."""
 
     classifier: TopicClassifier
-    quantize: str | None
+    quantize: Literal["float16", "int8"] | None
     max_bytes: int | None
     test_fraction: float | None
 
@@ -123,7 +124,9 @@ def retrain(
     parts: Mapping[str, Corpus],
     options: CorrectionOptions,
     read_options: ReadOptions,
-    **fit_options: Any,
+    *,
+    test_fraction: float,
+    progress: Progress | None,
 ) -> RetrainingResult:
     """Train with documents and corrections; see `train_with_corrections`."""
     train, corrections = parts["train"], options.corrections
@@ -137,7 +140,8 @@ def retrain(
         parts.get("test"),
         weight=options.weight,
         replaced=options.replaced,
-        **fit_options,
+        test_fraction=test_fraction,
+        progress=progress,
     )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -17,8 +17,11 @@ from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
 from slugline.errors import OptionError
-from slugline.learning.learner import option_hints
+from slugline.learning.encoder.encoder import BuiltInName
+from slugline.learning.learner import LearnerName, option_hints
 from slugline.learning.net.learner import MAX_WIDTH, NeuralOptions
+from slugline.model.decision import Average
+from slugline.text.blocks import Weighting
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000
@@ -39,19 +42,19 @@ class TrainRequest:
     topic_path: str | None = None
     test: str | None = None
     test_fraction: float | None = None
-    learner: str = "linear"
-    encoder: str | None = None
+    learner: LearnerName = "linear"
+    encoder: BuiltInName | Literal["auto"] | None = None
     unlabelled: Sequence[str] = ()
     topics: Path | None = None
-    weighting: str | None = None
+    weighting: Weighting | None = None
     num_words: int | None = None
     tune: bool = False
     min_precision: float | None = None
-    optimize: str | None = None
+    optimize: Average | None = None
     balanced: bool = False
     curve: bool = False
     baseline: bool = False
-    quantize: str | None = None
+    quantize: Literal["float16", "int8"] | None = None
     max_size: str | None = None
     seed: int = 0
     threads: int | None = None

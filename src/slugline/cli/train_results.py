@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slugline.base.words import counted
 from slugline.cli.metrics import (
@@ -62,7 +62,7 @@ def save_model(
     experiment: Experiment,
     path: Path,
     *,
-    quantize: str | None = None,
+    quantize: Literal["float16", "int8"] | None = None,
     max_size: int | None = None,
     retraining: RetrainingResult | None = None,
 ) -> tuple[Experiment, SmallerFile | None]:
@@ -104,7 +104,11 @@ def save_model(
 
 
 def _write_model(
-    experiment: Experiment, path: Path, quantize: str | None, max_size: int | None, notes: str
+    experiment: Experiment,
+    path: Path,
+    quantize: Literal["float16", "int8"] | None,
+    max_size: int | None,
+    notes: str,
 ) -> tuple[Experiment, SmallerFile | None]:
     if quantize is not None or max_size is not None:
         smaller = save_smaller(

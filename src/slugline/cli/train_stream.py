@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def _fit(request: TrainRequest) -> Experiment:
         _dask_client(request) as client,
     ):
         options |= {"checkpoint": request.checkpoint, "progress": progress, **client}
-        return run_stream(classifier, files, " ".join(request.data), **options)
+        fit = partial(classifier.fit_stream, files, **options)
+        return run_stream(fit, " ".join(request.data))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from slugline.corpus.columns import (
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
 from slugline.corpus.readers import ENDINGS, RowReader, folder_rows, read_frame, read_rows
-from slugline.corpus.rows import DataLayout, ReadOptions, SourceRow, TopicOptions
+from slugline.corpus.rows import DataLayout, Format, ReadOptions, SourceRow, TopicOptions
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 from slugline.reuters.wires import Edition, load_wires
@@ -51,7 +51,7 @@ def load_corpus(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     *,
-    format: str | None = None,  # noqa: A002 (the user's word)
+    format: Format | None = None,  # noqa: A002 (the user's word)
     skip_bad_rows: bool = False,
     encoding: str | None = None,
     fold_topics: bool = False,

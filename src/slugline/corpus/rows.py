@@ -20,6 +20,8 @@ from slugline.corpus.documents import is_missing
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, OptionError, os_errors_as
 
+#: The formats of files that users can name.
+Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
@@ -64,7 +66,7 @@ class ReadOptions(NamedTuple):
 
     text: str | Sequence[str] | None = None
     topic: str | None = None
-    format: str | None = None
+    format: Format | None = None
     skip_bad_rows: bool = False
     encoding: str | None = None
     fold_topics: bool = False

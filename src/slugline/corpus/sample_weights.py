@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -156,8 +156,8 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
 
 
 def to_plain_class_weight(
-    class_weight: str | Mapping[Any, float] | None,
-) -> str | Mapping[Any, float] | None:
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None,
+) -> Literal["balanced"] | Mapping[Any, float] | None:
     """Return `class_weight` with topics as a file can hold them; see `to_plain_topics`."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight

@@ -12,6 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Mask
 from slugline.base.checks import check_number, short_repr
+from slugline.base.progress import Progress
 from slugline.base.words import counted, join_first
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -313,7 +314,7 @@ def train_with_corrections(
     weight: float = DEFAULT_WEIGHT,
     test_fraction: float = 0.2,
     replaced: Fitted | None = None,
-    **options: Any,
+    progress: Progress | None = None,
 ) -> RetrainingResult:
     """Train with documents and corrections, and again without the corrections to compare.
 
@@ -325,7 +326,7 @@ def train_with_corrections(
         Its settings and its `random_state` count; it is fitted in place.
     train, corrections : Corpus
         See `to_corpus` for the corrections.
-    validation, test, test_fraction, **options
+    validation, test, test_fraction, progress
         See `run_experiment`.
     weight : float, default 1
         How many documents a correction counts as.
@@ -349,7 +350,12 @@ def train_with_corrections(
         train, test = train.split(test_fraction, seed)
     merged = merge_corrections(train, test, corrections, weight)
     experiment = run_experiment(
-        classifier, merged.learned, validation, merged.test, sample_weight=merged.weights, **options
+        classifier,
+        merged.learned,
+        validation,
+        merged.test,
+        sample_weight=merged.weights,
+        progress=progress,
     )
     experiment = replace(
         experiment,
@@ -357,7 +363,7 @@ def train_with_corrections(
         notes=(*notes, _note(merged, weight)),
         n_skipped=n_skipped,
     )
-    fitted, progress = experiment.fitted, options.get("progress")
+    fitted = experiment.fitted
 
     def refit(
         corpus: Corpus, weights: F64 | None = None, min_precision: float | None = None

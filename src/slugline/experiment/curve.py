@@ -223,7 +223,9 @@ def classifiers_to_compare(
 
     `with_baseline` adds `baseline`. The classifier need not be fitted.
     """
-    settings = classifier.get_params() | {"min_precision": None}  # accuracy takes no thresholds
+    settings = classifier.get_params(deep=False) | {
+        "min_precision": None
+    }  # accuracy takes no thresholds
     of_words = settings | {"encoder": None, "descriptions": None}
     factories: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
     if classifier.encoder is not None:

@@ -27,7 +27,7 @@ from slugline.corpus.documents import one_hot
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
 from slugline.learning.net.layers import Dense, LossAndAccuracy
 from slugline.learning.net.network import Network
-from slugline.learning.net.optimizers import RMSprop
+from slugline.learning.net.optimizers import LossName, RMSprop
 from slugline.learning.net.training import History
 from slugline.text.sparse import multi_hot
 
@@ -308,7 +308,7 @@ class _Lesson:
         *,
         batch_size: int = BATCH_SIZE,
         rows: _Rows | None = None,
-        loss: str = "categorical_crossentropy",
+        loss: LossName = "categorical_crossentropy",
     ) -> _Fit:
         """Train a new network on `rows`, by default the partial training set, and test it."""
         rows = rows or self.partial
@@ -329,7 +329,7 @@ class _Lesson:
         self._n_done += 1
         return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))
 
-    def _with_targets(self, rows: _Rows, loss: str) -> tuple[sp.csr_array, npt.NDArray[Any]]:
+    def _with_targets(self, rows: _Rows, loss: LossName) -> tuple[sp.csr_array, npt.NDArray[Any]]:
         if loss == "categorical_crossentropy":
             return rows.X, one_hot(rows.topics, len(self.topics))
         return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -550,15 +550,13 @@ def _with_test(
     )
 
 
-def run_stream(
-    classifier: TopicClassifier, files: Sequence[str], name: str, **options: Any
-) -> Experiment:
-    """Fit `classifier` in place to files larger than memory; nothing is tested.
+def run_stream(fit: Callable[[], TopicClassifier], name: str) -> Experiment:
+    """Call `fit`, which learns from files larger than memory; nothing is tested.
 
-    `name` is that of the data; see `TopicClassifier.fit_stream` for the options.
+    `name` is that of the data; `fit` calls `TopicClassifier.fit_stream`.
     """
     started = time.perf_counter()
-    fitted = classifier.fit_stream(files, **options).fitted_
+    fitted = fit().fitted_
     seconds = time.perf_counter() - started
     record = cast("StreamRecord", fitted.stream)
     counts = zip(map(str, fitted.topics.names), record.topic_counts, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slugline.base.files import PathLike
 from slugline.experiment.run import Experiment, evaluate, route_corpus
@@ -55,7 +55,7 @@ def save_smaller(
     experiment: Experiment,
     path: PathLike,
     *,
-    quantize: str | None = None,
+    quantize: Literal["float16", "int8"] | None = None,
     max_size: int | None = None,
     card_notes: str = "",
 ) -> SmallerFile:

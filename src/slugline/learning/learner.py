@@ -12,7 +12,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -93,6 +93,25 @@ class Options:
     def options(self) -> dict[str, Any]:
         """Return the options by name."""
         return {name: getattr(self, name) for name in option_hints(type(self))}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the options by name, as scikit-learn asks for them."""
+        return self.options()
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some of the options; OptionError for an unknown one, or one out of range."""
+        unknown = sorted(params.keys() - option_hints(type(self)).keys())
+        if unknown:
+            raise OptionError(
+                f"{type(self).__name__} has no option {unknown[0]!r}; choose one of "
+                f"{', '.join(option_hints(type(self)))}."
+            )
+        vars(self).update(type(self)(**{**self.options(), **params}).options())
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        """Return a learner with the same options that has learned nothing."""
+        return type(self)(**self.options())
 
     @classmethod
     def options_in(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +231,8 @@ class FitContext:
 # Learners by name ---------------------------------------------------------------------------------
 
 #: Learners that can be chosen by name.
-LEARNERS = ("linear", "network")
+LearnerName = Literal["linear", "network"]
+LEARNERS: tuple[LearnerName, ...] = typing.get_args(LearnerName)
 
 
 def choose_learner(learner: str | Learner) -> Learner:

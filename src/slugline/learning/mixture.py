@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import check_number, is_number, option_error
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Sharpness, TopicCalibration, log_odds, softmax
 from slugline.learning.learner import Learner, is_multilabel
 
@@ -76,6 +77,27 @@ class Mixture:
             for number, learner in enumerate(self.learners)
         ]
         return next((history for history in histories if history is not None), None)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the constructor's arguments, as scikit-learn asks for them."""
+        names = ("learners", "shares", "inverse_temperature")
+        return {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some of the constructor's arguments; OptionError if there is none of that name."""
+        unknown = sorted(params.keys() - self.get_params().keys())
+        if unknown:
+            raise OptionError(
+                f"Mixture has no option {unknown[0]!r}; choose one of "
+                f"{', '.join(self.get_params())}."
+            )
+        vars(self).update(vars(type(self)(**{**self.get_params(), **params})))
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        """Return a mixture of learners with the same options that has learned nothing."""
+        learners = [copy.deepcopy(learner) for learner in self.learners]
+        return type(self)(learners, self.shares, self.inverse_temperature)
 
     def __repr__(self) -> str:
         said = [repr(self.learners)]

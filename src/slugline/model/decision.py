@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from slugline.errors import DataError
 from slugline.learning.calibration import log_odds, softmax
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
-AVERAGES = ("micro", "macro", "samples")
+Average: TypeAlias = Literal["micro", "macro", "samples"]
+AVERAGES: tuple[Average, ...] = get_args(Average)
 #: The columns of topics that are paths, and of their parents, which come first.
 Parents: TypeAlias = tuple[tuple[int, int], ...]
 # A topic's own threshold counts as much as the common one with so many documents. Chosen on
@@ -58,7 +59,7 @@ class TopicDecision:
     thresholds: F32 = field(repr=False)
     at_least_one: bool
     most: int
-    average: str = "micro"
+    average: Average = "micro"
     as_indicator: bool = False
     separator: str | None = None
     parents: Parents = ()
@@ -70,7 +71,7 @@ class TopicDecision:
         proba: F32,
         y: F32,
         sizes: I64,
-        average: str,
+        average: Average,
         parents: Parents = (),
         ends: tuple[int, ...] = (),
     ) -> TopicDecision:

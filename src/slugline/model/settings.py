@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,12 +25,12 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import AVERAGES
+from slugline.model.decision import AVERAGES, Average
 from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
 from slugline.text.table_columns import check_column_names, learn_columns
 
 #: What topics count.
-ClassWeight = str | Mapping[Any, float] | None
+ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
 # Hash buckets of a net that learns batch by batch, which has weights for each of them.
 _N_BUCKETS = 1 << 18
 
@@ -73,7 +73,7 @@ class FitSettings:
     encoder: CheckedEncoder | tuple[str, ...] | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     min_precision: float | None = None
-    optimize: str = "micro"
+    optimize: Average = "micro"
     columns: Sequence[str] = ()
     topic_path: str | None = None
     # Whether to fit learners without held-out predictions again for them, where they are needed.

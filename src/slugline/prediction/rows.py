@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.corpus.columns import (
@@ -24,7 +24,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format, read_dialect
-from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
+from slugline.corpus.rows import ID_NAME, BadRow, Format, SourceRow
 from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
@@ -309,9 +309,9 @@ class PredictOptions:
 
     text: str | Sequence[str] | None = None
     id: str | None = None
-    format: str | None = None
+    format: Format | None = None
     encoding: str | None = None
-    to: str | None = None
+    to: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     top: int = 1
     min_precision: float | None = None
     per_topic: bool = False

@@ -113,6 +113,12 @@ class ServeSettings:
     """Settings of a server. Each field with a `Meta` is an option of `slugline serve`.
 
     `tokens` are those of `--token-file`: a request needs one of them, or none if there are none.
+
+    Examples
+    --------
+    >>> from slugline import ServeSettings
+    >>> ServeSettings(port=8000).port
+    8000
     """
 
     host: Annotated[str, _setting("Address.", "ADDRESS")] = "127.0.0.1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
+from slugline.corpus.rows import Format
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
@@ -97,10 +99,17 @@ def fit_stream(
     *,
     client: Client | str | None = None,
     checkpoint: str | Path | None = None,
-    tolerance: float = TOLERANCE,
-    most_in_memory: int = MAX_IN_MEMORY,
+    tolerance: float | None = None,
+    most_in_memory: int | None = None,
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+    format: Format | None = None,  # noqa: A002 (the user's word)
+    encoding: str | None = None,
+    skip_bad_rows: bool = False,
+    topic_separator: str | None = None,
+    topic_columns: str | Sequence[str] | None = None,
+    rows_per_block: int | None = None,
     progress: Progress | None = None,
-    **reading: Any,
 ) -> Fitted:
     """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
 
@@ -135,15 +144,17 @@ Dask collection
         the process dies, the same call resumes from there, to the same bits: it reads the documents
         again, and repeats the passes of one step at most. The checkpoint of a finished training
         stays, and the same call returns its result; remove the folder when the model is saved.
-    tolerance : float, default TOLERANCE
-        Training ends when the norm of each topic's gradient is this share of its first.
-    most_in_memory : int, default MAX_IN_MEMORY
-        Bytes of rows in memory; weights take one to two gigabytes besides where terms are a
-        million. Workers of a cluster have limits of their own.
+    tolerance : float, optional
+        Training ends when the norm of each topic's gradient is this share of its first, by
+        default `TOLERANCE`.
+    most_in_memory : int, optional
+        Bytes of rows in memory, by default `MAX_IN_MEMORY`; weights take one to two gigabytes
+        besides where terms are a million. Workers of a cluster have limits of their own.
+    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
+        See `load_corpus`.
+    rows_per_block : int, optional
+        Rows that are read, counted and learned from together; `ROWS_PER_BLOCK` by default.
     progress : Progress, optional
-    **reading
-        See `slugline.stream.source.DocumentSource`: text, topic, format, encoding, skip_bad_rows,
-        topic_separator, topic_columns, rows_per_block.
 
     Raises
     ------
@@ -154,9 +165,22 @@ Dask collection
     OptionError : if a setting needs all documents at once.
     """
     learner = _check_settings(settings)
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    most_in_memory = MAX_IN_MEMORY if most_in_memory is None else most_in_memory
     check_number("tolerance", tolerance, over=0, under=1)
     check_whole("most_in_memory", most_in_memory, 0)
-    documents = DocumentSource(source, columns=settings.columns, **reading)
+    documents = DocumentSource(
+        source,
+        text,
+        topic,
+        format=format,
+        encoding=encoding,
+        skip_bad_rows=skip_bad_rows,
+        columns=settings.columns,
+        rows_per_block=ROWS_PER_BLOCK if rows_per_block is None else rows_per_block,
+        topic_separator=topic_separator,
+        topic_columns=topic_columns,
+    )
     with (
         closing(check_progress(progress)) as progress,
         open_checkpoint(checkpoint) as saved,

@@ -245,7 +245,7 @@ class DocumentSource:
         text: str | Sequence[str] | None = None,
         topic: str | None = None,
         *,
-        format: str | None = None,  # noqa: A002 (the user's word)
+        format: rows.Format | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
         skip_bad_rows: bool = False,
         columns: Sequence[str] = (),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -22,14 +22,15 @@ from slugline.base.words import format_call
 from slugline.errors import DataError, OptionError
 from slugline.text.sparse import Entries, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
-from slugline.text.terms import COLUMNS, KINDS, RUN_LENGTHS
+from slugline.text.terms import COLUMNS, KINDS, RUN_LENGTHS, TermKindName
 from slugline.text.words import spaced_characters
 
 # Weightings ---------------------------------------------------------------------------------------
 
 #: The weight of a term in a document: 1 if it occurs; its count; or its count times `idf`, in rows
 #: of length 1. "log-tf-idf" uses 1 + ln(count) instead of the count.
-WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
+Weighting = Literal["multi-hot", "counts", "tf-idf", "log-tf-idf"]
+WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
 
 # idf is stored as float32, and document frequencies are recovered from it batch after batch.
 _ROUNDING = 0.01
@@ -126,8 +127,8 @@ class Block:
     >>> classifier = TopicClassifier(blocks=[words, Block("characters", n_buckets=4096)])
     """
 
-    kind: str = "words"
-    weighting: str = "log-tf-idf"
+    kind: TermKindName = "words"
+    weighting: Weighting = "log-tf-idf"
     weight: float = 1.0
     max_terms: int | None = None
     min_count: int = 1
@@ -240,9 +241,14 @@ def default_blocks(
     weight = _WORD_WEIGHT_OF_TWO if are_few and n_topics == 2 else _WORD_WEIGHT_OF_FEW
     doubling = min(max(_FULL_WEIGHT_BITS - bits, 0), 1)
     return (
-        *(replace(words, kind=kind, weight=weight) for kind in ("words", "bigrams")),
+        replace(words, kind="words", weight=weight),
+        replace(words, kind="bigrams", weight=weight),
         *(
-            replace(characters, kind=kind, weight=round(2 ** (doubling * (length - 4) / 2), 2))
+            replace(
+                characters,
+                kind=cast("TermKindName", kind),
+                weight=round(2 ** (doubling * (length - 4) / 2), 2),
+            )
             for kind, length in RUN_LENGTHS.items()
         ),
     )

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,17 @@ from slugline.text.words import (
     normalize_nfc,
 )
 
+#: The names of all kinds.
+TermKindName: TypeAlias = Literal[
+    "words",
+    "lead",
+    "bigrams",
+    "characters",
+    "characters-2",
+    "characters-3",
+    "characters-5",
+    "columns",
+]
 #: Number of words in a document's lead, the part where news says its subject.
 N_LEAD = 48
 #: Characters in the n-grams of each kind; and in those of scripts without spaces, which belong to
@@ -216,7 +227,7 @@ KINDS = {
     },
 }
 #: The name of a further kind, of terms that come from columns beside the text.
-COLUMNS = "columns"
+COLUMNS: Final = "columns"
 
 
 def find_hash(kind: str) -> Callable[[bytes, I64], U64]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -19,9 +19,10 @@ from slugline.learning.encoder.universal import UniversalEncoder
 
 #: The encoders that are known by name, and several that are used as one.
 BUILT_IN: dict[str, Callable[[], Encoder]] = {"use": UniversalEncoder, "e5": E5Encoder}
-NAMES = (*BUILT_IN, ",".join(BUILT_IN))
+BuiltInName = Literal["use", "e5", "use,e5"]
+NAMES: tuple[BuiltInName, ...] = get_args(BuiltInName)
 #: In place of a name: whichever of them, or none, does best on held-out documents.
-AUTO = "auto"
+AUTO: Final = "auto"
 #: Columns that an encoder may have; the widest known have 4,096.
 MAX_WIDTH = 4096
 #: Characters that a name or a digest of an encoder may have.

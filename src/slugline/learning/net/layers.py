@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -21,7 +21,8 @@ _PREDICT_ROWS = 4096
 #: Largest output of a hidden unit when predicting: far over that of any real net, and far enough
 #: under the limit of float32 that sums weighted by up to a billion can't overflow.
 MAX_SIGNAL = np.float32(1e18)
-_ACTIVATIONS = ("linear", "relu", "softmax", "sigmoid")
+Activation: TypeAlias = Literal["linear", "relu", "softmax", "sigmoid"]
+_ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 # Of the last layer: of one topic for each row, and of several.
 _PROBABILITIES = ("softmax", "sigmoid")
 
@@ -48,7 +49,7 @@ class Dense:
     """
 
     units: int
-    activation: str = "linear"
+    activation: Activation = "linear"
     l2: float = 0.0
     dropout: float = 0.0
 

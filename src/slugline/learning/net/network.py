@@ -15,7 +15,7 @@ from slugline.learning.net.layers import Dense, DenseStack, LossAndAccuracy, glo
 from slugline.text.sparse import check_csr
 
 if TYPE_CHECKING:
-    from slugline.learning.net.optimizers import Optimizer
+    from slugline.learning.net.optimizers import LossName, Optimizer, OptimizerName
     from slugline.learning.net.training import FitKeywords, History, Trainer
 
 
@@ -27,7 +27,8 @@ class Network(DenseStack):
     layers : sequence of Dense
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
-    loss : str
+    loss : {"sparse_categorical_crossentropy", "categorical_crossentropy", \
+"binary_crossentropy"}, optional
         "sparse_categorical_crossentropy" is the default after softmax and takes integer topics;
         "categorical_crossentropy" takes one-hot rows. After sigmoid it is "binary_crossentropy",
         which takes rows with a 1 for each of several topics.
@@ -49,14 +50,14 @@ class Network(DenseStack):
         self,
         layers: Sequence[Dense],
         *,
-        optimizer: str | Optimizer = "rmsprop",
-        loss: str | None = None,
+        optimizer: OptimizerName | Optimizer = "rmsprop",
+        loss: LossName | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(layers)
         self.optimizer = optimizer
         usual = "binary" if self.multilabel else "sparse_categorical"
-        self.loss = loss or f"{usual}_crossentropy"
+        self.loss: Any = loss or f"{usual}_crossentropy"
         if self.multilabel != (self.loss == "binary_crossentropy"):
             raise OptionError(
                 f"the loss {self.loss} doesn't go with {self.layers[-1].activation} in the last "

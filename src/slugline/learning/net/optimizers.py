@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -162,6 +162,9 @@ class BinaryCrossentropy:
         )
 
 
+LossName = Literal[
+    "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"
+]
 _LOSSES: dict[str, Any] = {
     "binary_crossentropy": BinaryCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
@@ -369,6 +372,7 @@ def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:
     return spread
 
 
+OptimizerName = Literal["rmsprop", "adam", "sgd"]
 _OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
 
 

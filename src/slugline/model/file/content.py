@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -539,7 +539,9 @@ def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
     return len(dense.arrays())
 
 
-def _plain_weights(class_weight: str | Mapping[Any, float] | None) -> str | dict[str, float] | None:
+def _plain_weights(
+    class_weight: Literal["balanced"] | Mapping[Any, float] | None,
+) -> Literal["balanced"] | dict[str, float] | None:
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
     return {str(topic): float(weight) for topic, weight in class_weight.items()}

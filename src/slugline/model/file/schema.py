@@ -155,7 +155,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: Kind and options of the learner; see `slugline.learning.learner`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
-    class_weight: str | dict[str, float] | None
+    class_weight: Literal["balanced"] | dict[str, float] | None
     #: Versions of the libraries that trained it.
     versions: dict[str, str]
     #: sha256 over the texts and topics it learned from, and how many there were.

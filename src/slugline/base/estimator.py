@@ -1,0 +1,198 @@
+"""scikit-learn's estimator contract for classifiers of strings, without importing scikit-learn."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from typing import Any, Literal, Self
+
+from slugline.base.arrays import F32
+from slugline.base.checks import check_choice
+from slugline.base.words import format_call
+from slugline.errors import OptionError
+
+#: What a method of metadata requests gets for a parameter whose request stays, as in scikit-learn.
+_UNCHANGED = "$UNCHANGED$"
+#: Whether a meta-estimator passes a parameter on: yes, no, an error if it is given, or its alias.
+Request = bool | str | None
+# What every method has, and is no metadata.
+_DATA = ("self", "X", "y")
+
+
+class TextEstimator:
+    """A classifier of strings that scikit-learn can copy, search over, route to and show."""
+
+    _estimator_type = "classifier"
+
+    # Parameters -----------------------------------------------------------------------------------
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return list(inspect.signature(cls).parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        With `deep`, also the parameters of those that have any, named as in `learner__passes`.
+        """
+        params = {name: getattr(self, name) for name in self._parameter_names()}
+        if deep:
+            for name in [*params]:
+                part = self._part(name)
+                inner = {} if part is None else part.get_params()
+                params |= {f"{name}__{key}": value for key, value in inner.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some of the constructor's arguments, or of their parameters."""
+        inner: dict[str, dict[str, Any]] = {}
+        for name, value in params.items():
+            outer, separator, key = name.partition("__")
+            if outer not in self._parameter_names():
+                raise OptionError(
+                    f"{type(self).__name__} has no parameter {name!r}; "
+                    f"choose one of {', '.join(self._parameter_names())}."
+                )
+            if separator:
+                inner.setdefault(outer, {})[key] = value
+            else:
+                setattr(self, name, value)
+        for name, values in inner.items():
+            self._set_inner(name, values)
+        return self
+
+    def _part(self, name: str) -> Any:
+        """Return the argument of a parameter if it has parameters of its own, else None."""
+        value = getattr(self, name)
+        is_part = hasattr(value, "get_params") and not isinstance(value, type)
+        return value if is_part else None
+
+    def _set_inner(self, name: str, values: dict[str, Any]) -> None:
+        part = self._part(name)
+        if part is None:
+            raise OptionError(
+                f"`{name}` is {getattr(self, name)!r}, which has no parameter "
+                f"{next(iter(values))!r}; give an object that has."
+            )
+        part.set_params(**values)
+
+    # Output ---------------------------------------------------------------------------------------
+
+    def set_output(
+        self, *, transform: Literal["default", "pandas", "polars"] | None = None
+    ) -> Self:
+        """Choose what `transform` returns: "default", an array, or a frame of "pandas" or "polars".
+
+        None changes nothing. Without a choice, that of `sklearn.set_config` counts.
+        """
+        if transform is not None:
+            check_choice("transform", transform, ("default", "pandas", "polars"))
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _to_output(self, columns: F32, names: list[str], X: object) -> Any:
+        """Return columns for the rows of `X` as `set_output` says."""
+        default = _config("transform_output", "default")
+        kind = getattr(self, "_sklearn_output_config", {}).get("transform", default)
+        if kind == "default":
+            return columns
+        frames = importlib.import_module(kind)
+        if kind == "polars":
+            return frames.DataFrame(columns, schema=names, orient="row")
+        index = X.index if isinstance(X, frames.Series) else None
+        return frames.DataFrame(columns, columns=names, index=index)
+
+    # Metadata routing -----------------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> Any:
+        """Return which metadata meta-estimators pass to which method, a `MetadataRequest`."""
+        from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
+
+        if hasattr(self, "_metadata_request"):
+            return get_routing_for_object(self._metadata_request)
+        routing = MetadataRequest(owner=type(self).__name__)
+        for method in ("fit", "partial_fit", "score"):
+            for name in inspect.signature(getattr(self, method)).parameters:
+                if name not in _DATA:
+                    getattr(routing, method).add_request(param=name, alias=None)
+        return routing
+
+    def set_fit_request(
+        self,
+        *,
+        sample_weight: Request = _UNCHANGED,
+        validation_data: Request = _UNCHANGED,
+        X_unlabelled: Request = _UNCHANGED,
+        progress: Request = _UNCHANGED,
+    ) -> Self:
+        """Say which metadata meta-estimators pass to `fit`.
+
+        Needs `sklearn.set_config(enable_metadata_routing=True)`.
+
+        Parameters
+        ----------
+        sample_weight, validation_data, X_unlabelled, progress : bool, str or None
+            True passes it on, False doesn't, None makes it an error to give it, and a str is the
+            name under which it is given.
+        """
+        requests = {
+            "sample_weight": sample_weight,
+            "validation_data": validation_data,
+            "X_unlabelled": X_unlabelled,
+            "progress": progress,
+        }
+        return self._set_requests("fit", requests)
+
+    def set_partial_fit_request(
+        self, *, classes: Request = _UNCHANGED, sample_weight: Request = _UNCHANGED
+    ) -> Self:
+        """Say which metadata meta-estimators pass to `partial_fit`; see `set_fit_request`."""
+        requests = {"classes": classes, "sample_weight": sample_weight}
+        return self._set_requests("partial_fit", requests)
+
+    def set_score_request(self, *, sample_weight: Request = _UNCHANGED) -> Self:
+        """Say which metadata meta-estimators pass to `score`; see `set_fit_request`."""
+        return self._set_requests("score", {"sample_weight": sample_weight})
+
+    def _set_requests(self, method: str, requests: dict[str, Request]) -> Self:
+        if not _config("enable_metadata_routing", False):
+            raise OptionError(
+                f"`set_{method}_request` needs metadata routing, which is off; call "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        routing = self.get_metadata_routing()
+        for name, request in requests.items():
+            if request == _UNCHANGED:
+                continue
+            if isinstance(request, str) and not request.isidentifier():
+                raise OptionError(
+                    f"`{name}` is {request!r}; give True, False, None, or the name under which it "
+                    "is given."
+                )
+            getattr(routing, method).add_request(param=name, alias=request)
+        self._metadata_request = routing
+        return self
+
+    # What it is -----------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return format_call(self)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that this is a classifier of strings, of one topic or several."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(multi_label=True),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
+
+def _config(name: str, default: object) -> Any:
+    """Return a setting of scikit-learn, which has its default until somebody imports it."""
+    sklearn = sys.modules.get("sklearn")
+    return sklearn.get_config()[name] if sklearn else default
