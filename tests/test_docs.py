@@ -103,7 +103,7 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert f"1 to {MAX_WIDTH:,} columns" in encoder
 
     many = words_of("howto/many-files.md")
-    (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+)\)", many)
+    (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+), (\w+)\)", many)
     assert {*formats} == {*FORMATS}
 
 

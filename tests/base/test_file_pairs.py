@@ -30,7 +30,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("a.parquet", None, None, "a.parquet"),
         ("a.b.json", None, None, "a.b.jsonl"),
         ("a.txt", None, None, "a.jsonl"),
-        ("a.xlsx", None, None, "a.csv"),
+        ("a.xlsx", None, None, "a.xlsx"),
+        ("a.csv.gz", None, "xlsx", "a.xlsx"),
         ("a.csv.gz", None, None, "a.csv.gz"),
         ("a.txt.gz", None, None, "a.jsonl.gz"),
         ("a.csv.gz", None, "parquet", "a.parquet"),
@@ -111,5 +112,5 @@ def test_files_in_the_folder_of_the_answers_are_refused() -> None:
 
 
 def test_there_is_no_other_format() -> None:
-    with pytest.raises(OptionError, match=r"^`to` is 'xlsx'; choose one of csv, tsv, jsonl, par"):
-        pair_files(["in/1/a.csv"], OUT, to="xlsx")
+    with pytest.raises(OptionError, match=r"^`to` is 'xls'; choose one of csv, tsv, jsonl, par"):
+        pair_files(["in/1/a.csv"], OUT, to="xls")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import re
 import tracemalloc
@@ -331,6 +332,49 @@ def test_an_excel_file_holds_texts_as_texts(run: Run) -> None:
     (found,) = read_rows("a.xlsx")
     assert isinstance(found, SourceRow)
     assert [*found.values.values()][1 : len(cells) + 1] == cells
+
+
+def test_an_excel_file_comes_back_as_it_came(run: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Datum", "text", "Topic"])
+    book.active.append([datetime.datetime(2025, 3, 1), "=wheat corn", "old"])
+    book.active["B2"].data_type = "s"
+    book.active["A2"].number_format = "DD.MM.YYYY"
+    book.active.append([datetime.datetime(2025, 3, 2), None, None])
+    book.active.freeze_panes = "A2"
+    book.create_sheet("Notizen")["A1"] = "=Tabelle1!A1"
+    book.save("t.xlsx")
+
+    assert run("predict", "news.slug", "t.xlsx", "-q", "-o", "a.xlsx").code == 1
+
+    book = openpyxl.load_workbook("a.xlsx")
+    sheet = book.active
+    assert [[cell.value for cell in row] for row in sheet] == [
+        ["Datum", "text", "Topic", "predicted_topic", "probability", "error"],
+        [datetime.datetime(2025, 3, 1), "=wheat corn", "old", "grain", sheet["E2"].value, None],
+        [datetime.datetime(2025, 3, 2), *[None] * 4, "row 3: no text in column 'text'"],
+    ]
+    assert (sheet["A2"].number_format, sheet["B2"].data_type) == ("DD.MM.YYYY", "s")
+    assert isinstance(sheet["E2"].value, float)
+    assert (sheet.freeze_panes, book["Notizen"]["A1"].value) == ("A2", "=Tabelle1!A1")
+    # Without the package, too: the file is copied.
+    assert run("predict", "news.slug", "t.xlsx", "-q", "-o", "out/").code == 1
+    assert Path("out/t.xlsx").read_bytes() == Path("a.xlsx").read_bytes()
+
+
+def test_an_excel_file_to_which_nothing_can_be_added_is_an_error(run: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["text"])
+    book.active["XFD2"] = "wheat"
+    book.save("t.xlsx")
+
+    code, _, err = run("predict", "news.slug", "t.xlsx", "-q", "-o", "a.xlsx")
+
+    assert code == 1
+    assert "t.xlsx has cells in its column XFD, behind which there is no room for answers" in err
+    assert not Path("a.xlsx").exists()
 
 
 def test_answers_to_an_excel_file_are_seen_by_excel_as_utf_8(run: Run) -> None:

@@ -126,8 +126,8 @@ def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> No
             "in/a.csv is in in, the folder of the answers; name another folder for these.",
         ),
         (
-            ["in/a.csv", "-o", "out/", "--to", "xlsx"],
-            "--to is 'xlsx'; choose one of csv, tsv, jsonl, parquet.",
+            ["in/a.csv", "-o", "out/", "--to", "xls"],
+            "--to is 'xls'; choose one of csv, tsv, jsonl, parquet, xlsx.",
         ),
         (
             ["in/a.csv", "-o", "out/", "--per-topic"],

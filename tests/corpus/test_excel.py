@@ -157,8 +157,8 @@ def test_an_old_file_or_one_with_a_password_says_so() -> None:
         list(read_rows("a.xlsx"))
 
     assert str(error.value) == (
-        "a.xlsx is not an Excel file that can be read (it is an .xls file or has a password); "
-        "save it again as .xlsx, or as CSV."
+        "a.xlsx is not an Excel file that can be read (it is in the old format, .xls, or has a "
+        "password); save it again as .xlsx, or as CSV."
     )
 
 

@@ -433,6 +433,47 @@ for name in sys.argv[1:]:
 """
 
 
+_ADDING_CHILD = """
+import json, resource, sys, time
+from contextlib import closing
+from pathlib import Path
+from slugline.corpus.readers import read_rows
+from slugline.corpus.sheet_columns import SheetColumns
+from slugline.errors import DataError
+for name in sys.argv[1:]:
+    began, outcome = time.process_time(), "written"
+    try:
+        with closing(SheetColumns(Path(name))) as columns, open(name + ".new", "wb") as file:
+            columns.begin(["topic", "probability"])
+            for row in read_rows(name):
+                columns.add_row(row.at, ["grain", 0.5])
+            columns.write(file)
+    except DataError as error:
+        outcome = str(error)
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps([name, time.process_time() - began, mib, outcome]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_no_crafted_file_takes_a_gigabyte_or_half_a_minute_to_get_columns(tmp_path: Path) -> None:
+    paths = craft_files(tmp_path)
+    limit: Callable[[], None] = lambda: resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))  # noqa: E731
+
+    child = subprocess.run(
+        [sys.executable, "-c", _ADDING_CHILD, *map(str, paths)],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    results = [json.loads(line) for line in child.stdout.splitlines()]
+    assert (len(results), child.returncode) == (len(paths), 0), child.stderr[-2000:]
+    assert [name for name, seconds, mib, _ in results if seconds > 30 or mib > 1024] == []
+    assert sum(outcome == "written" for *_, outcome in results) >= 10
+
+
 @pytest.mark.slow
 def test_no_crafted_file_takes_the_process_a_gigabyte_or_ten_seconds(tmp_path: Path) -> None:
     paths = craft_files(tmp_path)

@@ -622,6 +622,12 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with `format`.",
         ),
         (
+            "old.xls",
+            {},
+            "old.xls is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, "
+            "and save it as .xlsx.",
+        ),
+        (
             "texts.csv",
             {"format": "csv"},
             "texts.csv is a folder and can't be read as csv; check the path.",
@@ -643,6 +649,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
         "lock file",
         "no near name",
         "unknown ending",
+        "old spreadsheet",
         "folder as file",
         "model",
         "file as folder",
@@ -654,6 +661,7 @@ def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
     write("tickets.csv", CSV)
     write("notes.docx", "")
     write("a.slug", "")
+    write("old.xls", "")
     write("~$a.xlsx", "")
     Path("texts.csv").mkdir()
 

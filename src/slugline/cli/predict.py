@@ -96,7 +96,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @option("--threads n_threads N", "Number of threads; changes no result.", type=COUNT, default=1)
 @_folder_option(
     "--to FORMAT",
-    "Format of the answers: csv, tsv, jsonl or parquet.",
+    "Format of the answers: csv, tsv, jsonl, parquet or xlsx.",
     show_default="that of each FILE",
 )
 @_folder_option(
@@ -231,7 +231,7 @@ def _predict_file(
     if output is not None:
         from slugline.cli.targets import check_target
 
-        check_ending(output)
+        check_ending(output, file)
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     router = make_router(fitted, options)

@@ -468,6 +468,11 @@ def _format_of(path: Path, fallback: str | None) -> str:
             f"slugline predict {path} FILE"
         )
     name = path.name.lower().removesuffix(".gz")
+    if Path(name).suffix in _OTHER_SPREADSHEETS:
+        raise DataError(
+            f"{path} is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, "
+            "and save it as .xlsx."
+        )
     # A text may have a name without an ending, but a program or a picture is none.
     is_odd = fallback == "txt" and Path(name).suffix
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
@@ -527,6 +532,8 @@ _ALL_FORMATS = {
         lambda path, _: parquet_folder_rows(path), takes_path=True, unit="row"
     ),
 }
+# Those of older versions of Excel, with macros, and of other programs.
+_OTHER_SPREADSHEETS = (".xls", ".xlsb", ".xlsm", ".xlt", ".xltx", ".ods", ".numbers")
 #: The format of each ending of a name.
 ENDINGS = {
     ".csv": "csv",

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 from xml.parsers import expat
 
 from slugline.base.checks import short_repr
@@ -29,14 +29,17 @@ from slugline.errors import DataError
 MAX_UNPACKED = 200_000_000
 #: The most elements of a sheet, of its strings and of any other part, and cells of a table.
 MAX_ELEMENTS, MAX_STRINGS, MAX_OTHERS, MAX_CELLS = 4_000_000, 2_000_000, 200_000, 20_000_000
-# Excel's own limits.
-_MAX_ROW, _MAX_COLUMN = 1_048_576, 16_384
+#: Excel's own limits.
+MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
 # What the XML parser keeps in memory: the bytes of a tag, distinct names, and open elements.
 _MAX_TAG, _MAX_NAMES, _MAX_DEPTH = 1 << 20, 20_000, 100
-_PIECE = 1 << 16
+#: Bytes that are read at a time.
+PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
 # Elements without text that are used.
-_EMPTY_ELEMENTS = {"Relationship", "sheet", "workbookPr", "numFmt", "cellXfs", "xf", "row"}
+_EMPTY_ELEMENTS = {
+    *("Relationship", "sheet", "workbookPr", "numFmt", "cellXfs", "xf", "row", "mergeCell")
+}
 # Control characters, and the underscore before what only looks like one.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
 # How .xls files begin, and those with a password.
@@ -55,13 +58,19 @@ def excel_rows(path: Path) -> rows.RowIterator:
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
     """
+    with excel_errors(path), zipfile.ZipFile(path) as archive:
+        yield from _table_rows(path, Workbook(archive).rows())
+
+
+@contextlib.contextmanager
+def excel_errors(path: Path) -> Iterator[None]:
+    """Convert what is wrong with an Excel file, which is about to be opened, to a DataError."""
     with rows.translate_os_errors(str(path)):
         try:
             with path.open("rb") as file:
                 if file.read(len(_OLD_START)) == _OLD_START:
-                    raise ValueError("it is an .xls file or has a password")
-            with zipfile.ZipFile(path) as archive:
-                yield from _table_rows(path, _Workbook(archive).rows())
+                    raise ValueError("it is in the old format, .xls, or has a password")
+            yield
         except DataError:
             raise
         except (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError) as error:
@@ -77,7 +86,7 @@ def sheet_note(path: Path) -> str:
     # Reading the rows says what is wrong with a file.
     errors = (*_ZIP_ERRORS, OSError, expat.ExpatError, LookupError, ValueError)
     with contextlib.suppress(*errors), zipfile.ZipFile(path) as archive:
-        book = _Workbook(archive)
+        book = Workbook(archive)
         if book.n_sheets > 1:
             name = short_repr(book.sheet_name)
             return f"read sheet {name}, the first of {book.n_sheets:,}"
@@ -87,7 +96,7 @@ def sheet_note(path: Path) -> str:
 def excel_header(path: Path) -> list[str]:
     """Return the names of the columns of an Excel file that can be read."""
     with zipfile.ZipFile(path) as archive:
-        headers = (_header(cells or {}) for _, cells in _Workbook(archive).rows())
+        headers = (_header(cells or {}) for _, cells in Workbook(archive).rows())
         return [*next(filter(None, headers), {}).values()]
 
 
@@ -113,7 +122,34 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
     return {column: text for column, text in texts if text}
 
 
-class _Workbook:
+class SheetShape(NamedTuple):
+    """The place of the first sheet with cells in its archive, and of the table in it.
+
+    Attributes
+    ----------
+    sheet, workbook : str
+        Parts of the archive.
+    sheet_index : int
+        Number of the sheet, from 0.
+    tables : frozenset of str
+        The parts that describe ranges as tables of Excel.
+    header_row : int
+        Number of the row that names the columns, from 1.
+    columns : list of str
+    n_columns : int
+        Number of the last column with a cell that isn't empty, from 1.
+    """
+
+    sheet: str
+    workbook: str
+    sheet_index: int
+    tables: frozenset[str]
+    header_row: int
+    columns: list[str]
+    n_columns: int
+
+
+class Workbook:
     """The first sheet with cells of an Excel file.
 
     Raises ValueError, LookupError or an error of zipfile or expat if it can't be read.
@@ -124,24 +160,52 @@ class _Workbook:
         books = [part for kind, part in self._related("").values() if kind == "officeDocument"]
         if not books:
             raise ValueError("it has no workbook")
-        related = self._related(books[0])
+        self._part = books[0]
+        related = self._related(self._part)
         parts = dict(related.values())
         self._origin = datetime(1899, 12, 30)
         sheets = []
-        for name, attributes, _ in self._elements(books[0]):
+        n_sheets = 0
+        for name, attributes, _ in self._elements(self._part):
             if name == "sheet":
+                n_sheets += 1
                 ids = (value for key, value in attributes.items() if key.endswith(":id"))
                 kind, part = related.get(next(ids, ""), ("", ""))
-                sheets += [(part, attributes.get("name", ""))] if kind == "worksheet" else []
+                if kind == "worksheet":
+                    sheets.append((part, attributes.get("name", ""), n_sheets - 1))
             elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
                 self._origin = datetime(1904, 1, 1)
         if not sheets:
             raise ValueError("it has no sheet with cells")
-        self._sheet, self.sheet_name = sheets[0]
+        self._sheet, self.sheet_name, self._sheet_index = sheets[0]
         self.n_sheets = len(sheets)
         self._parts = parts
         self._strings: list[bytes] = []
         self._formats: list[str] = []
+        self._first_row = self._merged_column = 0
+
+    def shape(self) -> SheetShape:
+        """Return where the table is, which has to be read for it."""
+        header, header_row, n_columns = dict[int, str](), 1, 0
+        for at, cells in self.rows():
+            if cells is None:
+                continue
+            n_columns = max(n_columns, *cells)
+            if not header:
+                header, header_row = _header(cells), at
+        try:
+            related = [*self._related(self._sheet).values()]
+        except KeyError:  # to nothing
+            related = []
+        return SheetShape(
+            self._sheet,
+            self._part,
+            self._sheet_index,
+            frozenset(part for kind, part in related if kind == "table"),
+            header_row,
+            [*header.values()],
+            max(n_columns, self._merged_column),
+        )
 
     def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield number and cells by column of each row that isn't empty; None if it is too long."""
@@ -157,22 +221,31 @@ class _Workbook:
         for name, attributes, text in self._elements(self._sheet, MAX_ELEMENTS):
             if name == "row":
                 if n_characters:
+                    self._first_row = self._first_row or at
                     yield at, cells if n_characters <= rows.MAX_RECORD else None
                 at, column, n_characters, cells = int(attributes.get("r", at + 1)), 0, 0, {}
             elif name == "c":
-                column = _column_number(attributes["r"]) if "r" in attributes else column + 1
+                column = column_number(attributes["r"]) if "r" in attributes else column + 1
                 kind = attributes.get("t", "n")
                 content = self._strings[int(text)] if kind == "s" and text else text
                 n_characters += len(content.strip())
                 total += len(content)
                 if content and n_characters <= rows.MAX_RECORD:
                     cells[column] = self._value(kind, content, int(attributes.get("s", 0)))
-            if not (0 <= at <= _MAX_ROW and column <= _MAX_COLUMN):
+            elif name == "mergeCell":
+                self._add_merged(attributes.get("ref", ""))
+            if not (0 <= at <= MAX_ROW and column <= MAX_COLUMN):
                 raise ValueError(f"it has a cell in row {at:,} and column {column:,}")
             if total > MAX_UNPACKED:
                 raise ValueError(f"its cells have more than {MAX_UNPACKED:,} characters")
         if n_characters:
             yield at, cells if n_characters <= rows.MAX_RECORD else None
+
+    def _add_merged(self, ref: str) -> None:
+        """Note the last column of a merged cell, unless it is above the table."""
+        last = _PLACE.fullmatch(ref.rpartition(":")[2])
+        if last is not None and int(last[0].removeprefix(last[1])) >= self._first_row:
+            self._merged_column = max(self._merged_column, column_number(last[0]))
 
     def _value(self, kind: str, content: str | bytes, style: int) -> Any:
         """Return a cell's value; "" for an error of a formula."""
@@ -217,19 +290,23 @@ class _Workbook:
         """Yield the elements of a part, of which there may be so many; none if there is no part."""
         if part is None:
             return
-        info = self._archive.getinfo(part)
-        # Another method could take gigabytes for its dictionary.
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{part} is packed in an unusual way")
-        if info.file_size > MAX_UNPACKED:
-            raise ValueError(f"{part} unpacks to {info.file_size:,} bytes")
         parser, n_read = _Parser(most), 0
         # Reading to the end checks that the part has its declared size.
-        with self._archive.open(info) as file:
-            while piece := file.read(_PIECE):
+        with open_part(self._archive, self._archive.getinfo(part)) as file:
+            while piece := file.read(PIECE):
                 n_read += len(piece)
                 yield from parser.parse(piece, n_read)
         yield from parser.parse(b"", n_read)
+
+
+def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    """Open a part of an archive; ValueError if it could take much memory."""
+    # Another method could take gigabytes for its dictionary.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is packed in an unusual way")
+    if info.file_size > MAX_UNPACKED:
+        raise ValueError(f"{info.filename} unpacks to {info.file_size:,} bytes")
+    return archive.open(info)
 
 
 class _Element(NamedTuple):
@@ -248,7 +325,7 @@ class _Parser:
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._begin
         self._parser.EndElementHandler = self._end
-        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        self._parser.StartDoctypeDeclHandler = refuse_doctype
         self._elements: list[_Element] = []
         self._depth = self._n_elements = self._n_characters = 0
         self._owner = _Element("", {}, "")
@@ -297,12 +374,14 @@ class _Parser:
         self._texts.append(text)
 
 
-def _refuse_doctype(*_: object) -> None:
+def refuse_doctype(*_: object) -> None:
+    """Raise ValueError: for a handler of expat."""
     # It could define entities that grow.
     raise ValueError("its XML has a DOCTYPE")
 
 
-def _column_number(place: str) -> int:
+def column_number(place: str) -> int:
+    """Return the column of a cell such as B12, from 1."""
     match = _PLACE.fullmatch(place)
     if match is None:
         raise ValueError(f"it has a cell at {place[:20]!r}")

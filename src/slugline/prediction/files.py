@@ -22,6 +22,7 @@ from slugline.corpus import parquet
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow, TopicForm, format_topics
+from slugline.corpus.sheet_columns import SheetColumns, escape_cell
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
@@ -65,8 +66,6 @@ class AnswerFile:
         See `slugline.corpus.readers.RowReader`.
     answers : AnswerColumns
         See `answer_columns`.
-    guards_formulas : bool, default False
-        Put apostrophes before such input cells of a table as well.
 
     Attributes
     ----------
@@ -81,7 +80,6 @@ class AnswerFile:
         unit: str,
         answers: AnswerColumns,
         has_names: bool,
-        guards_formulas: bool = False,
     ) -> None:
         self.dropped_columns: list[str] = []
         self._file = file
@@ -92,7 +90,7 @@ class AnswerFile:
         self._unit = unit
         self._answer_names, self._form = answers
         self._has_names = has_names
-        self._cell = guard_cell if guards_formulas else table_cell
+        self._cell = table_cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._topic_names: dict[str, str] = {}  # of topics with a column each
@@ -110,7 +108,7 @@ class AnswerFile:
                 self._begin(columns)
             return
         for answer in answers:
-            self._put(self._input_cells(answer.values) | self._answers(answer))
+            self._put(self._input_cells(answer.values) | self._answers(answer), answer.at)
 
     def finish(self) -> None:
         """Write the rest, after the last batch."""
@@ -125,15 +123,18 @@ class AnswerFile:
         self._topic_names = free_names(columns, self._form.columns if self._form else ())
         self._names = answer_names([*columns, *self._topic_names.values()], self._answer_names)
         self._fields = [*columns, *self._answer_fields()]
-        if self._table is not None:
-            self._table.writerow(map(self._cell, self._fields))
+        self._put_header()
         buffered, self._buffered = self._buffered, []
         self.write(buffered)
 
     def _answer_fields(self) -> list[str]:
         return [*self._topic_names.values(), *self._names.values()]
 
-    def _put(self, row: dict[str, Any]) -> None:
+    def _put_header(self) -> None:
+        if self._table is not None:
+            self._table.writerow(map(self._cell, self._fields))
+
+    def _put(self, row: dict[str, Any], at: int | str) -> None:  # noqa: ARG002 (of the input)
         if self._table is None:
             self._file.write(self._encode(row) + b"\n")
         else:
@@ -251,16 +252,39 @@ def guard_cell(value: Any) -> Any:
 
 # Excel --------------------------------------------------------------------------------------------
 
-# What a sheet holds: rows, and characters of a cell.
-_MAX_SHEET_ROWS, _MAX_CELL = 1_048_576, 32_767
-# Characters that XML lacks, and the start of what stands for one.
-_ESCAPED = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
-)
+# Rows that a sheet holds.
+_MAX_SHEET_ROWS = 1_048_576
+
+
+class SheetAnswers(AnswerFile):
+    """Writes a copy of an Excel file, whose first sheet gets columns for the answers."""
+
+    def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
+        super().__init__(file, None, rows.unit, answers, rows.has_names)
+        self._table = SheetColumns(Path(rows.name))
+        self._begin(dict.fromkeys(self._table.columns))
+
+    def finish(self) -> None:
+        """Write the file; DataError if the input was changed."""
+        self._table.write(self._file)
+
+    def close(self) -> None:
+        """Delete what hasn't been written."""
+        self._table.close()
+
+    def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        return {}  # they stay where they are
+
+    def _put_header(self) -> None:
+        self._table.begin(self._answer_fields())
+
+    def _put(self, row: dict[str, Any], at: int | str) -> None:
+        cells = (table_cell(row.get(name)) for name in self._answer_fields())
+        self._table.add_row(int(at), cells)
 
 
 class ExcelAnswers(AnswerFile):
-    """Writes answers to an Excel file."""
+    """Writes an Excel file of answers to a file of another format."""
 
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
@@ -308,12 +332,7 @@ class ExcelTable:
         """Return a text as a cell that stays text, and numbers and truth values as they are."""
         if value is None or isinstance(value, bool | int | float):
             return value
-        text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", str(table_cell(value)))
-        if len(text) > _MAX_CELL:
-            raise DataError(
-                f"a cell of {len(text):,} characters, and one of Excel holds {_MAX_CELL:,}; write "
-                "CSV."
-            )
+        text = escape_cell(str(table_cell(value)))
         cell = self._openpyxl.cell.WriteOnlyCell(self._sheet, text)
         cell.data_type = "s"  # whatever it looks like
         return cell
@@ -354,17 +373,17 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 _PACKING = 1
 
 
-def check_ending(path: Path) -> None:
+def check_ending(path: Path, source: str = "") -> None:
     """Raise OptionError unless the name of a file says in which format to write answers.
 
-    Raises DataError if the package for that is not installed.
+    Raises DataError if the package for that, and for a source of that name, is not installed.
     """
     if path.suffix.lower() not in (".parquet", ".xlsx") and _ending(path) not in _DELIMITERS:
         raise OptionError(
             f"`output` is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
             "or in / for a folder."
         )
-    if _ending(path) == ".xlsx":
+    if _ending(path) == ".xlsx" and _ending(Path(source)) != ".xlsx":
         _import_openpyxl()
 
 
@@ -409,27 +428,23 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
     OptionError : if the name has another ending.
     OutputError : if the file can't be written.
     """
-    check_ending(path)
+    check_ending(path, rows.name)
     ending = _ending(path)
-    in_table = ending == ".xlsx" or _DELIMITERS.get(ending) is not None
-    answers = answer_columns(router, top, in_table=in_table)
     try:
         with ExitStack() as stack:
             part = stack.enter_context(whole_file(path))
             if ending == ".parquet":
+                answers = answer_columns(router, top, in_table=False)
                 lines = stack.enter_context(fresh_part(path))
                 file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, router)
-            elif ending == ".xlsx":
-                file = ExcelAnswers(part, rows, answers)
-                stack.callback(file.close)
             else:
                 if path.suffix.lower() == ".gz":
                     # Without name and time: the same answers give the same bytes.
                     packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                     part = stack.enter_context(packed)  # type: ignore[assignment]
-                delimiter = _DELIMITERS[ending]
-                dialect = None if delimiter is None else answer_dialect(rows, router, delimiter)
-                file = AnswerFile(part, dialect, rows.unit, answers, rows.has_names)
+                file = stack.enter_context(
+                    closing(make_answer_file(part, ending, rows, router, top))
+                )
             yield file
             file.finish()
     except OutputError:
@@ -439,6 +454,22 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
             f"{path} can't be written ({error.strerror or error}). {os_advice(error)}, or name "
             "another place."
         ) from error
+
+
+def make_answer_file(
+    file: BinaryIO, ending: str, rows: RowReader, router: Router, top: int = 1
+) -> AnswerFile:
+    """Return answers to write to a file in the format of an ending, which isn't Parquet.
+
+    Raises DataError if rows are of an Excel file to which no columns can be added.
+    """
+    if ending == ".xlsx":
+        kind = SheetAnswers if rows.format == "xlsx" else ExcelAnswers
+        return kind(file, rows, answer_columns(router, top))
+    delimiter = _DELIMITERS[ending]
+    answers = answer_columns(router, top, in_table=delimiter is not None)
+    dialect = None if delimiter is None else answer_dialect(rows, router, delimiter)
+    return AnswerFile(file, dialect, rows.unit, answers, rows.has_names)
 
 
 def answer_dialect(rows: RowReader, router: Router, delimiter: str) -> TableDialect:
@@ -525,7 +556,7 @@ class ParquetAnswers(AnswerFile):
             cells = (value for value in answer.values.values() if isinstance(value, str))
             self._n_bytes += sum(map(len, cells))
 
-    def _put(self, row: dict[str, Any]) -> None:
+    def _put(self, row: dict[str, Any], at: int | str) -> None:  # noqa: ARG002 (of the input)
         if self._input_path is None:
             for name, value in row.items():
                 kinds = self._kinds.setdefault(name, set())

@@ -32,7 +32,7 @@ from slugline.prediction.task import ModelCopy
 # Pairs of files -----------------------------------------------------------------------------------
 
 #: Formats that answers may have.
-FORMATS = ("csv", "tsv", "jsonl", "parquet")
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 # What answers to a file of each format are, unless the user says so.
 _ANSWERS = {
     **{name: name for name in FORMATS},
@@ -40,7 +40,6 @@ _ANSWERS = {
     "json": "jsonl",
     "txt": "jsonl",
     "ft": "jsonl",
-    "xlsx": "csv",
 }
 
 
@@ -143,7 +142,7 @@ def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
     if extension != ending:
         plain = plain.with_suffix("") if extension in _ANSWERS else plain
         plain = plain.with_name(f"{plain.name}.{ending}")
-    if is_packed and ending != "parquet":
+    if is_packed and ending not in ("parquet", "xlsx"):
         plain = plain.with_name(f"{plain.name}.gz")
     return plain.as_posix()
 

@@ -290,9 +290,9 @@ class PredictOptions:
         The column that is passed through; by default the one called "id", in any case.
     format, encoding
         See `slugline.corpus.readers.read_rows`.
-    to : {"csv", "tsv", "jsonl", "parquet"}, optional
-        Format of the answers; by default that of each file, JSON lines for text and JSON arrays,
-        and CSV for Excel.
+    to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
+        Format of the answers; by default that of each file, and JSON lines for text and JSON
+        arrays.
     top : int, default 1
         Number of topics for each row.
     min_precision, per_topic, coverage

@@ -24,7 +24,7 @@ from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
-from slugline.prediction.files import AnswerFile, ExcelAnswers, answer_columns, answer_dialect
+from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, app_state
@@ -103,13 +103,7 @@ class Upload:
 
     def answer_file(self, file: BinaryIO, router: Router) -> AnswerFile:
         """Return a table of answers to write to: in Excel if the upload is, else CSV."""
-        source, columns = self.source, answer_columns(router, 1)
-        if self.is_excel:
-            return ExcelAnswers(file, source, columns)
-        return AnswerFile(
-            *(file, self.dialect(router), source.unit, columns, source.has_names),
-            guards_formulas=True,
-        )
+        return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.source, router)
 
     def share_read(self) -> float | None:
         """Return the share of the file that has been read, from 0 to 1; None if unknown."""

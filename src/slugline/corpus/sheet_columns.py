@@ -1,0 +1,488 @@
+"""Columns beside the table of an Excel file, of which everything else stays as it is.
+
+Libraries that load a workbook and save it again lose charts, pictures, forms and parts of formats,
+and take a kilobyte of memory for each cell. Here, the parts of the archive are copied, and only the
+sheet gets cells behind those of its rows, while it is read piece by piece.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO, NamedTuple
+from xml.parsers import expat
+from xml.sax.saxutils import escape, quoteattr
+
+from slugline.base.files import file_state
+from slugline.corpus.tables import (
+    MAX_COLUMN,
+    MAX_UNPACKED,
+    PIECE,
+    SheetShape,
+    Workbook,
+    column_number,
+    excel_errors,
+    open_part,
+    refuse_doctype,
+)
+from slugline.errors import DataError
+
+#: The most characters of a cell.
+MAX_CELL = 32_767
+# The widest integers that a cell keeps.
+_MAX_INTEGER = 2**53
+# Characters that XML lacks, and the start of what stands for one.
+_ESCAPED = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_(?=x[0-9A-Fa-f]{4}_)"
+)
+_RANGE = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
+# The most bytes of the description of a table.
+_MAX_TABLE = 1 << 20
+_MAX_PARTS = 10_000
+# The width of a new column, in characters.
+_WIDTH, _MAX_WIDTH = 16, 60
+
+
+def escape_cell(text: str) -> str:
+    """Return a text with control characters as Excel writes them; DataError if it is too long."""
+    text = _ESCAPED.sub(lambda match: f"_x{ord(match[0]):04X}_", text)
+    if len(text) > MAX_CELL:
+        raise DataError(
+            f"a cell of {len(text):,} characters, and one of Excel holds {MAX_CELL:,}; write CSV."
+        )
+    return text
+
+
+def column_letters(number: int) -> str:
+    """Return the letters of a column, from 1.
+
+    >>> [column_letters(number) for number in (1, 26, 27, 16_384)]
+    ['A', 'Z', 'AA', 'XFD']
+    """
+    letters = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+class SheetColumns:
+    """Adds columns behind those of the first sheet of an Excel file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which must not change until `write` has returned.
+
+    Attributes
+    ----------
+    columns : list of str
+        Those that the sheet has.
+
+    Raises
+    ------
+    DataError : if it can't be read, or unpacks to too much.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state = file_state(path)
+        with excel_errors(path), zipfile.ZipFile(path) as archive:
+            _check_parts(archive)
+            self._shape = Workbook(archive).shape()
+        self.columns = self._shape.columns
+        self._names: list[str] = []
+        # The new cells of each row, in the order of the rows.
+        self._cells: IO[str] = io.StringIO()
+
+    def begin(self, names: Sequence[str]) -> None:
+        """Begin with the names of the new columns; DataError if there is no room for them."""
+        if self._shape.n_columns + len(names) > MAX_COLUMN:
+            raise DataError(
+                f"{self._path} has cells in its column {column_letters(self._shape.n_columns)}, "
+                "behind which there is no room for answers; delete what isn't needed, or write CSV."
+            )
+        self._names = [escape_cell(name) for name in names]
+        self._cells = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
+        if self.columns:
+            self.add_row(self._shape.header_row, self._names)
+
+    def add_row(self, at: int, cells: Iterable[Any]) -> None:
+        """Add the new cells of a row; rows come in their order."""
+        json.dump([at, [*map(_cell_value, cells)]], self._cells)
+        self._cells.write("\n")
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the file; DataError if it was changed since."""
+        self._cells.seek(0)
+        new = NewColumns(self._shape, self._names)
+        with excel_errors(self._path), zipfile.ZipFile(self._path) as archive:
+            if file_state(self._path) != self._state:
+                raise DataError(f"{self._path} was changed while it was read; try again.")
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+                for info in archive.NameToInfo.values():
+                    self._copy(archive, info, target, new)
+
+    def _copy(
+        self,
+        archive: zipfile.ZipFile,
+        info: zipfile.ZipInfo,
+        target: zipfile.ZipFile,
+        new: NewColumns,
+    ) -> None:
+        """Copy a part of the archive, with the new columns if it has to do with them."""
+        shape = self._shape
+        editor: XmlEditor | None = None
+        if info.filename == shape.sheet:
+            editor = _SheetEditor(new, map(json.loads, self._cells))
+        elif info.filename == shape.workbook:
+            editor = _WorkbookEditor(shape.sheet_index)
+        elif info.filename in shape.tables and info.file_size <= _MAX_TABLE:
+            editor = _TableEditor(new)
+        copy = zipfile.ZipInfo(info.filename, info.date_time)
+        copy.compress_type = zipfile.ZIP_DEFLATED
+        with open_part(archive, info) as part, target.open(copy, "w") as written:
+            for piece in iter(lambda: part.read(PIECE), b""):
+                written.write(piece if editor is None else editor.edit(piece))
+            if editor is not None:
+                written.write(editor.edit(b""))
+        if isinstance(editor, _SheetEditor) and not editor.is_done:
+            raise ValueError("its rows are in another order than they were")
+
+    def close(self) -> None:
+        """Delete what hasn't been written."""
+        self._cells.close()
+
+
+def _check_parts(archive: zipfile.ZipFile) -> None:
+    n_bytes = sum(info.file_size for info in archive.NameToInfo.values())
+    if n_bytes > MAX_UNPACKED or len(archive.NameToInfo) > _MAX_PARTS:
+        raise DataError(
+            f"{archive.filename} unpacks to {n_bytes:,} bytes in {len(archive.NameToInfo):,} "
+            f"parts, and answers are added to files of up to {MAX_UNPACKED:,} in {_MAX_PARTS:,}; "
+            "write CSV."
+        )
+
+
+def _cell_value(value: Any) -> Any:
+    """Return a value as JSON has it; a number that no cell keeps as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    is_number = isinstance(value, int) and abs(value) <= _MAX_INTEGER
+    if is_number or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return escape_cell(str(value))
+
+
+class NewColumns:
+    """The place and names of new columns in a sheet.
+
+    Attributes
+    ----------
+    first, last : int
+        The columns, from 1.
+    """
+
+    def __init__(self, shape: SheetShape, names: Sequence[str]) -> None:
+        self.header_row, self.names = shape.header_row, names
+        self.first, self.last = shape.n_columns + 1, shape.n_columns + len(names)
+
+    def widened(self, place: str, *, is_table: bool = True) -> str:
+        """Return a range that ends before the new columns with these; others as they are.
+
+        A table must begin in the row of the header.
+        """
+        match = _RANGE.fullmatch(place)
+        if match is None:
+            return place
+        start, row, end, last_row = match.groups()
+        is_adjacent = column_number(f"{end or start}1") == self.first - 1
+        if is_table and not (is_adjacent and int(row) == self.header_row):
+            return place
+        return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
+
+    def cells(self, row: int, values: Sequence[Any], prefix: str, style: str) -> str:
+        """Return the elements of the new cells of a row."""
+        return "".join(
+            _cell_element(f"{column_letters(column)}{row}", value, prefix, style)
+            for column, value in enumerate(values, self.first)
+            if value is not None
+        )
+
+
+def _cell_element(place: str, value: Any, prefix: str, style: str) -> str:
+    start = f'<{prefix}c r="{place}"' + (f" s={quoteattr(style)}" if style else "")
+    end = f"</{prefix}c>"
+    if isinstance(value, str):
+        text = escape(value, {"\r": "&#13;"})
+        return (
+            f'{start} t="inlineStr"><{prefix}is><{prefix}t xml:space="preserve">{text}'
+            f"</{prefix}t></{prefix}is>{end}"
+        )
+    if isinstance(value, bool):
+        return f'{start} t="b"><{prefix}v>{int(value)}</{prefix}v>{end}'
+    return f"{start}><{prefix}v>{value!r}</{prefix}v>{end}"
+
+
+# Editing XML --------------------------------------------------------------------------------------
+
+
+class Edit(NamedTuple):
+    """What happens to a tag: something comes before it, and it gets other attributes, or goes."""
+
+    before: str = ""
+    attributes: Mapping[str, str] | None = None
+    is_cut: bool = False  # with all of its element
+
+
+_NO_EDIT = Edit()
+
+
+class XmlEditor:
+    """Edits XML piece by piece; what isn't edited stays byte for byte.
+
+    Behind a tag that is changed or cut, what comes before the next tag goes as well: blanks, in the
+    lists of rows, cells and columns that are edited here.
+    """
+
+    def __init__(self) -> None:
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._begin
+        self._parser.EndElementHandler = self._end
+        self._parser.StartDoctypeDeclHandler = refuse_doctype
+        self._encoding = ""
+        self._input, self._output = bytearray(), bytearray()
+        self._offset = 0  # of the first byte of the input
+        self._depth = self._cut_depth = 0
+        self._is_first = False  # whether the last tag was a start tag
+        # A tag to be written when it is known whether it ends its element.
+        self._tag: tuple[str, Mapping[str, str]] | None = None
+        self._is_cutting = False
+
+    def edit(self, piece: bytes) -> bytes:
+        """Return the edited XML as far as it is known; an empty piece is the last."""
+        if not self._encoding:
+            head = bytes(piece[:4])
+            is_little = head.startswith((b"\xff\xfe", b"<\0"))
+            is_big = head.startswith((b"\xfe\xff", b"\0<"))
+            self._encoding = "utf-16-le" if is_little else "utf-16-be" if is_big else "ascii"
+        self._input += piece
+        self._parser.Parse(piece, not piece)
+        end = self._offset + len(self._input)
+        self._advance(self._parser.CurrentByteIndex if piece else end)
+        output, self._output = bytes(self._output), bytearray()
+        return output
+
+    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
+        """Return what to do with a start tag."""
+        raise NotImplementedError
+
+    def end(self, name: str) -> str:  # noqa: ARG002
+        """Return what to write before an end tag."""
+        return ""
+
+    def _advance(self, offset: int) -> None:
+        """Copy, or leave out, the input before an offset."""
+        n_bytes = offset - self._offset
+        if not self._is_cutting:
+            self._output += self._input[:n_bytes]
+        del self._input[:n_bytes]
+        self._offset = offset
+
+    def _write(self, text: str) -> None:
+        # References to characters are the same in all encodings.
+        data = text.encode("ascii", "xmlcharrefreplace")
+        self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
+
+    def _end_cut(self, *, is_empty: bool) -> None:
+        """Write the tag that waits, and copy again."""
+        if self._tag is not None:
+            name, attributes = self._tag
+            values = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
+            self._write(f"<{name}{values}{'/' * is_empty}>")
+            self._tag = None
+        self._is_cutting = False
+
+    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
+        self._advance(self._parser.CurrentByteIndex)
+        self._depth += 1
+        self._is_first = True
+        if self._cut_depth:
+            self.begin(*_split(tag), attributes)
+            return
+        self._end_cut(is_empty=False)
+        edit = self.begin(*_split(tag), attributes)
+        self._write(edit.before)
+        if edit.is_cut:
+            self._cut_depth, self._is_cutting = self._depth, True
+        elif edit.attributes is not None:
+            self._tag, self._is_cutting = (tag, edit.attributes), True
+
+    def _end(self, tag: str) -> None:
+        # Where the end tag begins or, of a tag that ends its own element, where that ends.
+        self._advance(self._parser.CurrentByteIndex)
+        is_utf16 = self._encoding != "ascii"
+        end_tag = f"</{tag}".encode(self._encoding if is_utf16 else "utf-8")
+        is_empty = self._is_first and not self._input.startswith(end_tag)
+        self._is_first = False
+        if not self._cut_depth:
+            self._end_cut(is_empty=is_empty)
+            if not is_empty:
+                self._write(self.end(tag.rpartition(":")[2]))
+        elif self._depth == self._cut_depth:
+            self._cut_depth = 0
+            self._is_cutting = not is_empty  # the end tag goes as well
+        self._depth -= 1
+
+
+def _split(tag: str) -> tuple[str, str]:
+    """Return the name, and the prefix with its colon."""
+    prefix, colon, name = tag.rpartition(":")
+    return name, prefix + colon
+
+
+class _SheetEditor(XmlEditor):
+    """Adds the cells of new columns to the rows of a sheet."""
+
+    def __init__(self, new: NewColumns, rows: Iterator[list[Any]]) -> None:
+        super().__init__()
+        self._new, self._rows = new, rows
+        self._next: list[Any] | None = next(rows, None)
+        self._row = self._column = 0
+        self._has_answers = False
+        self._values: list[Any] = []  # those to add to the row
+        self._prefix = self._style = ""
+        self._cols: list[dict[str, str]] = []
+
+    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
+        """Return what to do with a start tag."""
+        self._prefix = prefix
+        if name == "c":
+            return self._begin_cell(attributes)
+        if name == "row":
+            return self._begin_row(attributes)
+        if name == "col":
+            self._cols.append(attributes)
+        elif name == "cols":
+            return Edit(is_cut=True)
+        elif name == "sheetData":
+            return Edit(before=self._col_elements())
+        elif name in ("dimension", "autoFilter") and "ref" in attributes:
+            ref = self._new.widened(attributes["ref"], is_table=name == "autoFilter")
+            return Edit(attributes=attributes | {"ref": ref})
+        return _NO_EDIT
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all rows have been found."""
+        return self._next is None
+
+    def end(self, name: str) -> str:
+        """Return the new cells at the end of a row."""
+        return self._take_cells() if name == "row" else ""
+
+    def _begin_row(self, attributes: dict[str, str]) -> Edit:
+        self._row, self._column = int(attributes.get("r", self._row + 1)), 0
+        self._has_answers = self._next is not None and self._next[0] == self._row
+        self._style = ""
+        if self._next is None or not self._has_answers:
+            return _NO_EDIT
+        self._values, self._next = self._next[1], next(self._rows, None)
+        # The first and last column of its cells, which need not be there.
+        return Edit(attributes={key: attributes[key] for key in attributes if key != "spans"})
+
+    def _begin_cell(self, attributes: dict[str, str]) -> Edit:
+        self._column = column_number(attributes["r"]) if "r" in attributes else self._column + 1
+        new = self._new
+        if self._column < new.first:
+            if self._row == new.header_row:
+                self._style = attributes.get("s", "")  # of the last name
+            return _NO_EDIT
+        # Cells behind the table are empty, and those in the place of new ones have to go.
+        is_replaced = self._has_answers and self._column <= new.last
+        return Edit(before=self._take_cells(), is_cut=is_replaced)
+
+    def _take_cells(self) -> str:
+        """Return the new cells of the row, once."""
+        values, self._values = self._values, []
+        return self._new.cells(self._row, values, self._prefix, self._style)
+
+    def _col_elements(self) -> str:
+        """Return the widths of the old columns and of the new ones, which are never hidden."""
+        first, last = self._new.first, self._new.last
+        widths: list[dict[str, str]] = []
+        for col in self._cols:
+            start, end = int(col.get("min", 0)), int(col.get("max", 0))
+            widths += [
+                col | {"min": str(low), "max": str(high)}
+                for low, high in ((start, min(end, first - 1)), (max(start, last + 1), end))
+                if low <= high
+            ]
+        for column, name in enumerate(self._new.names, first):
+            width = str(min(max(_WIDTH, len(name) + 2), _MAX_WIDTH))
+            place = str(column)
+            widths.append({"min": place, "max": place, "width": width, "customWidth": "1"})
+        widths.sort(key=lambda col: int(col["min"]))
+        elements = (
+            f"<{self._prefix}col{''.join(f' {k}={quoteattr(v)}' for k, v in col.items())}/>"
+            for col in widths
+        )
+        return f"<{self._prefix}cols>{''.join(elements)}</{self._prefix}cols>"
+
+
+class _TableEditor(XmlEditor):
+    """Takes new columns into the table of Excel beside them, so that it is sorted with them."""
+
+    def __init__(self, new: NewColumns) -> None:
+        super().__init__()
+        self._new, self._prefix = new, ""
+        self._is_wide, self._last_id = False, 0
+
+    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
+        """Return what to do with a start tag."""
+        self._prefix = prefix
+        if name == "tableColumn":
+            self._last_id = max(self._last_id, int(attributes.get("id", 0)))
+        ref = self._new.widened(attributes.get("ref", ""))
+        if name == "table":
+            has_header = attributes.get("headerRowCount", "1") != "0"
+            is_own = attributes.get("tableType", "worksheet") == "worksheet"
+            self._is_wide = has_header and is_own and ref != attributes.get("ref", "")
+        if not self._is_wide:
+            return _NO_EDIT
+        if name == "tableColumns":
+            count = int(attributes.get("count", 0)) + len(self._new.names)
+            return Edit(attributes=attributes | {"count": str(count)})
+        return Edit(attributes=attributes | {"ref": ref}) if name in _RANGES else _NO_EDIT
+
+    def end(self, name: str) -> str:
+        """Return the new columns at the end of the others."""
+        if name != "tableColumns" or not self._is_wide:
+            return ""
+        names = (name.replace("\n", "_x000a_").replace("\r", "_x000d_") for name in self._new.names)
+        return "".join(
+            f'<{self._prefix}tableColumn id="{number}" name={quoteattr(name)}/>'
+            for number, name in enumerate(names, self._last_id + 1)
+        )
+
+
+_RANGES = ("table", "autoFilter")
+
+
+class _WorkbookEditor(XmlEditor):
+    """Removes the name of the old range of a sheet's filter, which programs make again."""
+
+    def __init__(self, sheet_index: int) -> None:
+        super().__init__()
+        self._filter = ("_xlnm._FilterDatabase", str(sheet_index))
+
+    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:  # noqa: ARG002
+        """Return what to do with a start tag."""
+        place = (attributes.get("name"), attributes.get("localSheetId"))
+        return Edit(is_cut=True) if name == "definedName" and place == self._filter else _NO_EDIT
