@@ -24,12 +24,16 @@ News = list[tuple[str, str]]
 TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
 
 
-def correct(path: str, *pairs: tuple[str, str | int], model: str = "news") -> None:
+def correct(
+    path: str, *pairs: tuple[str, str | int], model: str = "news", approved: bool = True
+) -> None:
     with CorrectionStore(path) as store:
         for text, topic in pairs:
-            store.add(
+            added = store.add(
                 text=text, topic=topic, answer="bank", probability=0.5, model=model, digest="abc"
             )
+            if approved:
+                store.approve(added.id)
 
 
 FLOWERS = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
@@ -310,7 +314,7 @@ def none_at_all(path: str) -> None:
 def later_version(path: str) -> None:
     correct(path, *FLOWERS)
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
 
 @pytest.mark.parametrize(
@@ -323,8 +327,8 @@ def later_version(path: str) -> None:
         ),
         (
             later_version,
-            "c.db holds corrections in format 2, which a later Slugline wrote, and this one knows "
-            "format 1; install a newer Slugline, or name another file.",
+            "c.db holds corrections in format 3, which a later Slugline wrote, and this one knows "
+            "format 2; install a newer Slugline, or name another file.",
         ),
         (
             lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),

@@ -303,7 +303,7 @@ NOT_RESTORED = {
     "threads": "changes no result",
     **dict.fromkeys(("stream", "workers", "scheduler", "checkpoint"), "not with --corrections"),
     **dict.fromkeys(
-        ("corrections", "corrections_of", "correction_weight", "force"),
+        ("corrections", "corrections_of", "correction_weight", "approve", "force"),
         "of one run on corrections, and not of the model",
     ),
     "check": "a command of its own",
@@ -351,7 +351,7 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
     assert evaluated["accuracy"] > 0.9
     with CorrectionStore("c.db") as store:
         for number, topic in enumerate(("RÜCKGABE", "Zahlungen", "neu")):
-            store.add(
+            added = store.add(
                 text=f"ein Text {number}",
                 topic=topic,
                 answer="Zahlung",
@@ -359,6 +359,7 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
                 model="m",
                 digest="d",
             )
+            store.approve(added.id)
     learned = run("train", "log.txt", "-o", "m.slug", "--corrections", "c.db", "-q")
     assert learned.code == 0, learned.err
     again = load("m.slug").fitted_

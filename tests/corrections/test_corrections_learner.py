@@ -35,11 +35,13 @@ class Place:
         self.log: list[str] = []
         self.learners: list[RetrainingLoop] = []
 
-    def add(self, *pairs: tuple[str, str], model: str = "tickets") -> None:
+    def add(self, *pairs: tuple[str, str], model: str = "tickets", approved: bool = True) -> None:
         for text, topic in pairs:
-            self.store.add(
+            added = self.store.add(
                 text=text, topic=topic, answer="Konto", probability=0.5, model=model, digest="d"
             )
+            if approved:
+                self.store.approve(added.id)
 
     def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
         how = {"pauses": (0.02, 600.0), **how}

@@ -48,7 +48,8 @@ def add(store: CorrectionStore, **given: Any) -> Correction:
 
 def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: CorrectionStore) -> None:
     kept = add(store)
-    assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN}
+    more = {"is_named": False, "approved": None, "approver": None, "doubts": ()}
+    assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN, **more}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
     assert store._connection is not None
     for name, value in (("synchronous", 2), ("trusted_schema", 0), ("journal_mode", "wal")):
@@ -218,8 +219,8 @@ def another_program(path: Path) -> None:
 def later_version(path: Path) -> None:
     CorrectionStore(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        connection.execute("PRAGMA user_version = 2")
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        connection.execute("PRAGMA user_version = 3")
 
 
 def changed_schema(*statements: str) -> Callable[[Path], None]:
@@ -316,8 +317,8 @@ def test_store_says_when_no_number_is_left(path: Path, statement: str) -> None:
         ),
         (
             later_version,
-            "{} holds corrections in format 2, which a later Slugline wrote, and this one knows "
-            "format 1; install a newer Slugline, or name another file.",
+            "{} holds corrections in format 3, which a later Slugline wrote, and this one knows "
+            "format 2; install a newer Slugline, or name another file.",
         ),
     ],
     ids=["another program", "short text", "long text", "later version"],

@@ -123,7 +123,7 @@ def correct(text: str, topics: tuple[str, ...], times: int) -> None:
     with CorrectionStore("c.db") as store:
         for n in range(times):
             corrected = f"{text} no {n * 14 % 1000 + 1}"
-            store.add(text=corrected, topic=topics, answer=("a",), **fields)
+            store.approve(store.add(text=corrected, topic=topics, answer=("a",), **fields).id)
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ COMMANDS = {
     ),
     "mcp": ("Give agents models as tools: classify, explain, list topics, and correct if allowed."),
     "export": "Write a model as one HTML file that answers in the browser, offline.",
+    "corrections": (
+        "List corrections that wait for approval, with the reasons; approve or withdraw them."
+    ),
     "rollback": "Go back to the model that was there before corrections were learned.",
     "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
     "reproduce": "Run every step of the Keras newswire lesson and show its numbers beside ours.",

@@ -76,7 +76,7 @@ def train(request: TrainRequest) -> None:
             "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
             "--max-size and --curve need; leave them out, or give a --test file."
         )
-    experiment, retraining = _fit(task)
+    experiment, retraining = _fit(request, task)
     experiment, smaller = _save(request, task, experiment, retraining)
     advise(task.classifier, task.parts["train"], experiment.evaluation)
     curves = _learning_curves(request, task) if request.curve else None
@@ -221,7 +221,7 @@ def _choose_blocks(request: TrainRequest, weighting: Weighting) -> list[Block] |
     return [Block("words", request.weighting or weighting, max_terms=n_words)]
 
 
-def _fit(task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
+def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
     cached = "" if task.classifier.encoder is None else "; finished encodings are cached"
@@ -245,6 +245,7 @@ def _fit(task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
                 parts,
                 task.corrections,
                 task.reading,
+                request,
                 test_fraction=task.test_fraction or TEST_FRACTION,
                 progress=progress,
             )

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from sklearn.base import clone
+
+from slugline.base.arrays import F64
 from slugline.base.checks import check_number
 from slugline.base.progress import Progress
+from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_not_read
@@ -15,6 +21,7 @@ from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import apply_topic_rules, topic_rules
+from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import (
     DEFAULT_WEIGHT,
     RetrainingResult,
@@ -22,8 +29,10 @@ from slugline.corrections.learning import (
     to_corpus,
     train_with_corrections,
 )
-from slugline.corrections.store import CorrectionStore
-from slugline.errors import OptionError, SluglineError
+from slugline.corrections.review import Review, review
+from slugline.corrections.store import Correction, CorrectionStore
+from slugline.errors import OptionError, SluglineError, StoreError
+from slugline.experiment.run import timed_fit
 from slugline.model.file import container
 from slugline.model.file.content import load_model
 from slugline.model.file.generations import earlier_files
@@ -46,7 +55,10 @@ class PreviousModel(NamedTuple):
 class CorrectionOptions(NamedTuple):
     """Corrections, and how to learn from them."""
 
-    corrections: Corpus
+    path: Path
+    # Those of the chosen models.
+    corrections: list[Correction]
+    approval: Approval
     weight: float
     previous: PreviousModel | None
     test_fraction: float | None
@@ -77,7 +89,10 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
             "--corrections make a topic worse; leave it out, or give a --test file."
         )
     with CorrectionStore(path, create=False) as store:
-        corrections = to_corpus(store.rows(), str(path), request.corrections_of or None)
+        corrections = [*store.rows()]
+    to_corpus(corrections, str(path), request.corrections_of or None)  # if they can be learned
+    if request.corrections_of:
+        corrections = [row for row in corrections if row.model in request.corrections_of]
     previous = _read_previous(output, request.threads) if output.exists() else None
     replaced = None if previous is None else previous.classifier.fitted_
     if request.has_settings:
@@ -85,7 +100,10 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     test_fraction = request.test_fraction
     if previous is not None and test_fraction is None:
         test_fraction = previous.test_fraction
-    return CorrectionOptions(corrections, weight, previous, test_fraction, replaced)
+    return CorrectionOptions(
+        *(path, corrections, request.approve or "doubtful", weight),
+        *(previous, test_fraction, replaced),
+    )
 
 
 def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
@@ -124,15 +142,38 @@ def retrain(
     parts: Mapping[str, Corpus],
     options: CorrectionOptions,
     read_options: ReadOptions,
+    request: TrainRequest,
     *,
     test_fraction: float,
     progress: Progress | None,
 ) -> RetrainingResult:
-    """Train with documents and corrections; see `train_with_corrections`."""
-    train, corrections = parts["train"], options.corrections
+    """Train with documents and the corrections that need no approval, or have it.
+
+    See `train_with_corrections`. Why others wait for approval is noted in their file.
+
+    Raises
+    ------
+    SluglineError : if all corrections wait for approval.
+    """
+    train, name = parts["train"], str(options.path)
     rules = topic_rules(read_options)._replace(new=False)  # names that no correction has
-    corrections = apply_topic_rules(corrections, rules, train.all_topics())
-    return train_with_corrections(
+    topics = [*train.all_topics()]
+
+    def rename(corpus: Corpus) -> Corpus:
+        return apply_topic_rules(corpus, rules, topics)
+
+    reviewed = review(
+        *(options.corrections, train, partial(_fit, classifier), options.approval),
+        weight=options.weight,
+        rename=rename,
+    )
+    _note_doubts(options.path, reviewed)
+    if not reviewed.learnable:
+        _stop_without_corrections(options, reviewed, request)
+    held = reviewed.held
+    notes = to_corpus([row for row in options.corrections if row.id not in held], name).notes
+    corrections = replace(rename(to_corpus(reviewed.learnable, name)), notes=notes)
+    result = train_with_corrections(
         classifier,
         train,
         corrections,
@@ -142,6 +183,39 @@ def retrain(
         replaced=options.replaced,
         test_fraction=test_fraction,
         progress=progress,
+    )
+    return replace(result, held=tuple(held.items()))
+
+
+def _fit(classifier: TopicClassifier, corpus: Corpus, weights: F64 | None) -> Fitted:
+    """Fit the settings of a classifier to documents, without a search for better ones."""
+    again = clone(classifier).set_params(tune=False, min_precision=None)
+    timed_fit(again, corpus, None, None, sample_weight=weights)
+    return again.fitted_
+
+
+def _note_doubts(path: Path, reviewed: Review) -> None:
+    held = reviewed.held
+    try:
+        with CorrectionStore(path, create=False) as store:
+            store.hold({number: held.get(number, ()) for number in reviewed.doubts})
+    except StoreError as error:
+        warn([f"why corrections wait for approval could not be noted: {error}"])
+
+
+def _stop_without_corrections(
+    options: CorrectionOptions, reviewed: Review, request: TrainRequest
+) -> NoReturn:
+    """Print what waits for approval; raise a SluglineError, as there is nothing to learn from."""
+    held = reviewed.held
+    if request.as_json:
+        print_json({"corrections": {"n_texts": 0, "held": held_dicts(held.items())}, "model": None})
+    else:
+        show(*held_lines(held.items()))
+    raise SluglineError(
+        f"{request.output} is not written: all {counted(len(held), 'correction')} of "
+        f"{options.path} wait for approval. `slugline corrections {options.path}` lists them and "
+        "approves or withdraws them; `--approve none` learns from them all the same."
     )
 
 
@@ -176,8 +250,11 @@ def hold_back(result: RetrainingResult, request: TrainRequest, advice: str) -> N
 
 def print_retraining(result: RetrainingResult, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
-    show("", f"what {result.merged.corrections.name} changed")
+    name = result.merged.corrections.name
+    show("", f"what {name} changed")
     print_table(summarize_corrections(result), left_aligned=(0, 1))
+    if result.held:
+        show(*held_lines(result.held), f"`slugline corrections {name}` approves or withdraws them")
     rows = topic_rows(result)
     if rows:
         show()

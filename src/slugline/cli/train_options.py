@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -16,6 +16,7 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
 from slugline.corpus.rows import USER_OPTIONS, ReadOptions
+from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import BuiltInName
 from slugline.learning.learner import LearnerName, option_hints
@@ -66,6 +67,7 @@ class TrainRequest:
     corrections: Path | None = None
     corrections_of: Sequence[str] = ()
     correction_weight: float | None = None
+    approve: Approval | None = None
     force: bool = False
     stream: bool = False
     workers: int | None = None
@@ -249,6 +251,12 @@ _OPTIONS = (
         "How many documents a correction counts as.",
         type=float,
         show_default="1",
+    ),
+    _corrections(
+        "--approve WHICH",
+        "Corrections that wait for `slugline corrections --approve`: all, doubtful or none.",
+        type=click.Choice(get_args(Approval)),
+        show_default="doubtful",
     ),
     _corrections("--force", "Write the model even if a topic got clearly worse."),
     _stream(

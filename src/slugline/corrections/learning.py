@@ -19,6 +19,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
+from slugline.corrections.doubts import Doubt, held_dicts
 from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
@@ -85,7 +86,7 @@ def to_corpus(
         earlier = latest.pop(key, None)
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
-    topics = [_names(correction.topic) for correction in latest.values()]
+    topics = [topic_names(correction.topic) for correction in latest.values()]
     if len({type(topic) for topic in topics}) > 1:
         raise DataError(
             f"{name} holds corrections to one topic and corrections to several, from before and "
@@ -121,7 +122,8 @@ def to_corpus(
     )
 
 
-def _names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
+def topic_names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
+    """Return a topic, or a tuple of several, as strings."""
     if isinstance(topic, tuple):
         return tuple(str(name).strip() for name in topic)
     return str(topic).strip()
@@ -174,11 +176,7 @@ def merge_corrections(
     DataError : if no test document is left, or corrections are of one topic a text where documents
         may have several, or the reverse.
     """
-    if train.multilabel != corrections.multilabel:
-        raise DataError(
-            f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
-            f"{train.name} has {_kind(train)}; give corrections of a model that learned from it."
-        )
+    check_same_kind(train, corrections)
     check_number("correction_weight", weight, over=0)
     corrected = set(map(normalize_spaces, corrections.texts))
     others, is_tested = _uncorrected(train, corrected), _uncorrected(test, corrected)
@@ -202,6 +200,15 @@ def merge_corrections(
         n_replaced=int((~others).sum()),
         n_from_test=int((~is_tested).sum()),
     )
+
+
+def check_same_kind(train: Corpus, corrections: Corpus) -> None:
+    """Raise DataError if one of both may have several topics a text, and the other one topic."""
+    if train.multilabel != corrections.multilabel:
+        raise DataError(
+            f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
+            f"{train.name} has {_kind(train)}; give corrections of a model that learned from it."
+        )
 
 
 def _kind(corpus: Corpus) -> str:
@@ -249,6 +256,8 @@ class RetrainingResult:
     now_right: CorrectedAccuracy
     # Why the file of the new model can't be used; empty if it can.
     problem: str = ""
+    # The numbers of corrections that wait for approval, and why.
+    held: tuple[tuple[int, tuple[Doubt, ...]], ...] = ()
 
     @property
     def worse_topics(self) -> list[TopicChange]:
@@ -295,6 +304,7 @@ class RetrainingResult:
             "n_from_test": merged.n_from_test,
             "new_topics": merged.new_topics,
             "weight": self.weight,
+            "held": held_dicts(self.held),
             "now_right": self.now_right._asdict(),
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
@@ -459,7 +469,7 @@ def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
-    return [_names(topic) for topic in fitted.answers(texts)] if texts else []
+    return [topic_names(topic) for topic in fitted.answers(texts)] if texts else []
 
 
 def _corrected_accuracy(

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from slugline.base.checks import check_whole
 from slugline.base.files import PathLike, lock
+from slugline.base.words import counted
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, StoreError, TrainingError
@@ -135,9 +136,10 @@ class RetrainingLoop:
         """Return the state as plain data for JSON.
 
         `is_learning`, and `since` when (ISO 8601, UTC, or None); `every`; `n_new`, the corrections
-        since the last run, and `next_after`, how many more start the next one (both None if the
-        file can't be read now); `last`, the last run or None: `at`, `outcome` ("replaced", "held
-        back" or "failed"), `message` and, unless it failed, `n_texts`, `now_right`,
+        or approvals since the last run, and `next_after`, how many more start the next one (both
+        None if the file can't be read now); `last`, the last run or None: `at`, `outcome`
+        ("replaced", "held back", "waiting" if all corrections wait for approval, or "failed"),
+        `message`, `n_held`, how many wait, and, of a new model, `n_texts`, `now_right`,
         `accuracy_before` and `accuracy_after`.
         """
         n_new = last = since = None
@@ -157,8 +159,10 @@ class RetrainingLoop:
         }
 
     def _n_new(self, store: CorrectionStore) -> int:
-        learned = store.note(f"learned {self._note}")
-        return store.count(int(learned) if learned is not None else 0, self._name)
+        learned = int(store.note(f"learned {self._note}") or 0)
+        approved = int(store.note(f"approved {self._note}") or 0)
+        n_approved = store.count_approvals(approved, self._name, learned)
+        return store.count(learned, self._name) + n_approved
 
     def _watch(self) -> None:
         trouble, pause = "", self._pause
@@ -183,7 +187,8 @@ class RetrainingLoop:
         with self._alone() as is_alone:
             if not is_alone or self._n_new(store) < self._every:
                 return
-            last = store.last()  # those that come in meanwhile may be learned from twice
+            # Those that come in meanwhile may be learned from twice.
+            last, last_approval = store.last(), store.last_approval()
             n_new = self._n_new(store)
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
             store.set_notes({f"since {self._note}": utc_now()})
@@ -195,8 +200,10 @@ class RetrainingLoop:
             if summary["outcome"] == "failed":  # the corrections have taught nothing yet
                 store.set_notes(notes)
                 raise TrainingError(summary["message"])
-            store.set_notes({**notes, f"learned {self._note}": str(last)})
-            tell = self._log if summary["outcome"] == "replaced" else self._warn
+            learned = {"learned": last, "approved": last_approval}
+            notes |= {f"{name} {self._note}": str(number) for name, number in learned.items()}
+            store.set_notes(notes)
+            tell = self._warn if summary["outcome"] == "held back" else self._log
             tell(f"learning from corrections: {summary['message']}")
 
     def _learn(self) -> dict[str, Any]:
@@ -254,6 +261,11 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
         if lines:  # its advice may name options of its own
             last = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
         return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {last}"}
+    n_held = len(taught["held"])
+    waiting = f"{counted(n_held, 'correction')} {'waits' if n_held == 1 else 'wait'} for approval"
+    if not taught["n_texts"]:
+        message = f"{model} is unchanged: {waiting}, and there are no others"
+        return {"outcome": "waiting", "message": message, "n_held": n_held}
     now, (after, before) = taught["now_right"], taught["paired"]["accuracy"]
     measure = "exact match" if "micro_f1" in taught["paired"] else "accuracy"
     figures = {
@@ -262,14 +274,16 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
         "accuracy_before": before,
         "accuracy_after": after,
         "new_topics": taught["new_topics"],
+        "n_held": n_held,
     }
     if status:
         message = f"{model} is unchanged: {taught['why_not']}"
         return {"outcome": "held back", "message": message} | figures
+    waiting = f"{waiting}; " if n_held else ""
     message = (
         f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
         f"after learning from the others, {now['n_before']:,} before; {measure} on test texts "
-        f"{before:.3f} before, {after:.3f} after; `slugline rollback {model}` goes back"
+        f"{before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes back"
     )
     return {"outcome": "replaced", "message": message} | figures
 

@@ -12,7 +12,7 @@ import math
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from slugline.base.files import SQLITE_LOCKS, PathLike, write_ahead
 from slugline.base.words import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet
+from slugline.corrections.doubts import CorrectionHead, Doubt, find_bursts
 from slugline.errors import DataError, StoreError
 
 # Corrections --------------------------------------------------------------------------------------
@@ -56,6 +57,14 @@ class Correction(NamedTuple):
         Who corrected it.
     at : str
         ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
+    is_named : bool
+        Whether `who` is the name of a token, and not what somebody typed.
+    approved : str or None
+        When it was approved, as `at`; None if it wasn't.
+    approver : str or None
+        Who approved it, if that is known.
+    doubts : tuple of Doubt
+        Why the last training held it; see `CorrectionStore.hold`.
     """
 
     id: int
@@ -67,18 +76,29 @@ class Correction(NamedTuple):
     digest: str
     who: str | None
     at: str
+    is_named: bool = False
+    approved: str | None = None
+    approver: str | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def head(self) -> CorrectionHead:
+        """Who made it, when, and of which model."""
+        is_approved = self.approved is not None
+        return CorrectionHead(self.id, self.at, self.model, self.who, self.is_named, is_approved)
 
 
 def to_cells(correction: Correction) -> tuple[Any, ...]:
-    """Return the columns of a correction, without its number.
+    """Return the columns of a correction, without its number and what others say of it.
 
     Strings are stored as bytes: a TEXT column would end at a NUL, and can't hold lone surrogates.
+    Only names of tokens are text, which nobody else can send.
 
     Raises
     ------
     DataError : if one of them can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
     """
-    _, text, topic, answer, probability, model, digest, who, at = correction
+    _, text, topic, answer, probability, model, digest, who, at = correction[:9]
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give a string.")
     # Each character has a byte or more, so that a text with far too many isn't encoded first.
@@ -91,15 +111,23 @@ def to_cells(correction: Correction) -> tuple[Any, ...]:
     if isinstance(probability, bool) or not _is_share(probability):
         raise DataError(f"`probability` is {short_repr(probability)}; give a number from 0 to 1.")
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
-    by = None if who is None else _word("who", who)
+    by: bytes | str | None = None if who is None else _word("who", who)
+    if who is not None and correction.is_named:
+        if not who.isprintable() or not who.isascii():
+            raise DataError(f"`who` is {short_repr(who)}, which can't be the name of a token.")
+        by = who
     return (data, *cells, float(probability), *words, by, at)
 
 
 def from_cells(cells: tuple[Any, ...]) -> Correction:
     """Return the correction in a row; ValueError if the row is not what `to_cells` returns."""
-    number, text, topic, answer, probability, model, digest, who, at = cells
-    if not isinstance(at, str) or not _TIME.fullmatch(at) or not _is_share(probability):
-        raise ValueError("a time or probability is none")
+    number, text, topic, answer, probability, model, digest, who, at = cells[:9]
+    approved, approver, doubts = cells[9:] or (None, None, None)
+    times = (at,) if approved is None else (at, approved)
+    if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
+        raise ValueError("a time is none")
+    if not _is_share(probability):
+        raise ValueError("a probability is none")
     return Correction(
         int(number),
         _from_bytes(text),
@@ -108,8 +136,12 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
         float(probability),
         _from_bytes(model),
         _from_bytes(digest),
-        None if who is None else _from_bytes(who),
+        who if who is None or isinstance(who, str) else _from_bytes(who),
         at,
+        isinstance(who, str),
+        approved,
+        None if approver is None else _from_bytes(approver),
+        () if doubts is None else _decode_doubts(doubts),
     )
 
 
@@ -138,6 +170,7 @@ def _from_bytes(cell: Any) -> str:
     return cell.decode("utf-8", "surrogatepass")
 
 
+_decode_doubts = msgspec.json.Decoder(tuple[Doubt, ...]).decode
 _decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
 
 
@@ -174,21 +207,42 @@ def _topic(cell: Any) -> Topic | TopicSet:
 #: Marks a file as ours, in SQLite's header: "slug".
 APPLICATION = 0x736C7567
 #: What a file that this version writes says of its tables.
-FORMAT = 1
+FORMAT = 2
 _COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
 # What tells whether a row counts comes before its text, which may run over many pages.
-_TABLES = (
+_FIRST_TABLES = (
     "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
     "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# All of `sqlite_schema`: type, name, table and SQL of the tables, and of what SQLite adds to them.
-_SCHEMA = {
-    *(("table", sql.split()[2], sql.split()[2], sql) for sql in _TABLES),
-    ("index", "sqlite_autoindex_notes_1", "notes", None),
-    ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
+# Since format 2: approvals in their order, and why the last training held a correction, in JSON.
+_MORE_TABLES = (
+    "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+    "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
+    "CREATE TABLE holds (correction INTEGER PRIMARY KEY, doubts TEXT NOT NULL)",
+)
+
+
+def _schema(tables: Iterable[str], *keyed: str) -> set[tuple[str, str, str, str | None]]:
+    """Return all of `sqlite_schema`: type, name, table and SQL of tables, and what SQLite adds."""
+    return {
+        *(("table", sql.split()[2], sql.split()[2], sql) for sql in tables),
+        *(("index", f"sqlite_autoindex_{name}_1", name, None) for name in keyed),
+        ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
+    }
+
+
+_SCHEMAS = {
+    1: _schema(_FIRST_TABLES, "notes"),
+    FORMAT: _schema(_FIRST_TABLES + _MORE_TABLES, "notes", "approvals"),
 }
+_JOINED = (
+    "FROM corrections LEFT JOIN approvals ON approvals.correction = corrections.id "
+    "LEFT JOIN holds ON holds.correction = corrections.id"
+)
+_ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
+_ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts"
 #: The largest number of a correction: of 18 digits, as SQLite has 19 at most.
 MAX_ID = 10**18 - 1
 # A row's text and all other cells.
@@ -242,6 +296,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         model: str,
         digest: str,
         who: str | None = None,
+        is_named: bool = False,
     ) -> Correction:
         """Store a correction, and return it once it is on disk.
 
@@ -250,7 +305,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         DataError : if a value can't be stored; see `Correction`.
         """
         at = utc_now()
-        cells = to_cells(Correction(0, text, topic, answer, probability, model, digest, who, at))
+        cells = to_cells(
+            Correction(0, text, topic, answer, probability, model, digest, who, at, is_named)
+        )
         with self._using("written") as connection, _transaction(connection):
             self._check_has_numbers(connection)
             cursor = connection.execute(
@@ -268,6 +325,77 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (utc_now(), id)
             )
         return cursor.rowcount == 1
+
+    def approve(self, id: int, who: str | None = None) -> bool:  # noqa: A002 (the field's name)
+        """Approve a correction; return whether it was there and neither undone nor approved."""
+        if id.bit_length() > 63:
+            return False
+        by = None if who is None else _word("who", who)
+        with self._using("written") as connection, _transaction(connection):
+            cursor = connection.execute(
+                "INSERT OR IGNORE INTO approvals (correction, at, who) "
+                "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",
+                (utc_now(), by, id),
+            )
+        return cursor.rowcount == 1
+
+    def hold(self, doubts: Mapping[int, Sequence[Doubt]]) -> None:
+        """Note why each of some corrections is held; not at all, if it has no doubt."""
+        cells = [(number, msgspec.json.encode([*d]).decode()) for number, d in doubts.items()]
+        with self._using("written") as connection, _transaction(connection):
+            connection.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", cells)
+
+    def heads(self) -> list[CorrectionHead]:
+        """Return who made each correction that wasn't undone, and when."""
+        with self._using("read") as connection:
+            cells = connection.execute(
+                "SELECT id, at, model, who, id IN (SELECT correction FROM approvals) "
+                "FROM corrections WHERE undone IS NULL"
+            ).fetchall()
+        heads = []
+        for number, at, model, who, is_approved in cells:
+            if not isinstance(at, str) or not _TIME.fullmatch(at):
+                raise self._damaged(number, "a time is none")
+            is_named = isinstance(who, str)
+            name = who if who is None or is_named else _from_bytes(who)
+            heads.append(
+                CorrectionHead(number, at, _from_bytes(model), name, is_named, bool(is_approved))
+            )
+        return heads
+
+    def held(self) -> dict[int, tuple[Doubt, ...]]:
+        """Return why corrections wait for approval: what the last training noted, and bursts."""
+        heads = self.heads()
+        with self._using("read") as connection:
+            noted = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
+        bursts, held = find_bursts(heads), dict[int, tuple[Doubt, ...]]()
+        for head in heads:
+            if head.is_approved:
+                continue
+            try:
+                doubts = _decode_doubts(noted[head.id]) if head.id in noted else ()
+            except (msgspec.DecodeError, TypeError) as error:
+                raise self._damaged(head.id, error) from error
+            # Training knows whether others support those of a burst.
+            if head.id in bursts and head.id not in noted:
+                doubts = (bursts[head.id],)
+            if doubts:
+                held[head.id] = doubts
+        return held
+
+    def get(self, numbers: Iterable[int]) -> list[Correction]:
+        """Return corrections by their numbers, in that order, without undone or missing ones."""
+        found = []
+        for number in numbers:
+            with self._using("read") as connection:
+                row = connection.execute(
+                    f"SELECT {_ALL_COLUMNS} {_JOINED} "
+                    "WHERE corrections.id = ? AND corrections.undone IS NULL",
+                    (number,),
+                ).fetchone()
+            if row is not None:
+                found.append(self._restored(row))
+        return found
 
     def rows(self, after: int = 0, most: int | None = None) -> Iterator[Correction]:
         """Yield up to `most` corrections in order, without undone ones, in bounded memory.
@@ -289,6 +417,21 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         if model is None:
             return int(self._ask(question, after))
         return int(self._ask(f"{question} AND model = ?", after, model.encode()))
+
+    def count_approvals(self, after: int, model: str, up_to: int) -> int:
+        """Return the number of approvals over `after` of a model's corrections up to `up_to`."""
+        return int(
+            self._ask(
+                "SELECT count(*) FROM approvals JOIN corrections ON corrections.id = "
+                "approvals.correction WHERE approvals.id > ? AND corrections.id <= ? AND "
+                "undone IS NULL AND model = ?",
+                *(after, up_to, model.encode()),
+            )
+        )
+
+    def last_approval(self) -> int:
+        """Return the largest number of an approval so far; 0 if there are none."""
+        return int(self._ask("SELECT coalesce(max(id), 0) FROM approvals"))
 
     def last(self) -> int:
         """Return the largest number of a correction so far; 0 if there are none."""
@@ -315,8 +458,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         n_bytes = 0
         with self._using("read") as connection:
             cursor = connection.execute(
-                f"SELECT {_COLUMNS} FROM corrections "  # noqa: S608 - a constant
-                "WHERE id > ? AND undone IS NULL ORDER BY id LIMIT ?",
+                f"SELECT {_ALL_COLUMNS} {_JOINED} "
+                "WHERE corrections.id > ? AND corrections.undone IS NULL "
+                "ORDER BY corrections.id LIMIT ?",
                 (after, most),
             )
             for cells in cursor:
@@ -331,10 +475,13 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         try:
             return from_cells(cells)
         except (ValueError, TypeError, OverflowError) as error:
-            raise StoreError(
-                f"{self.path} is damaged: correction {cells[0]} can't be read ({error}); restore "
-                "the file from a copy."
-            ) from error
+            raise self._damaged(cells[0], error) from error
+
+    def _damaged(self, number: object, error: object) -> StoreError:
+        return StoreError(
+            f"{self.path} is damaged: correction {number} can't be read ({error}); restore the "
+            "file from a copy."
+        )
 
     def _ask(self, question: str, *values: Any) -> Any:
         with self._using("read") as connection:
@@ -436,24 +583,34 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return connection
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
-        """Create the tables of a new file in one transaction, before it has a write-ahead log."""
-        if not self._is_new(connection):
+        """Create the tables of a new file, or those that one of format 1 lacks.
+
+        In one transaction, and before a new file has a write-ahead log.
+        """
+        if self._version(connection) == FORMAT:
             return
         with _transaction(connection):
-            if self._is_new(connection):  # no other process has been quicker
-                for table in _TABLES:
-                    connection.execute(table)
-                connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                connection.execute(f"PRAGMA user_version = {FORMAT}")
+            version = self._version(connection)  # another process may have been quicker
+            if version == 1:
+                self._check_tables(connection, version)
+            if version == FORMAT:
+                return
+            for table in (*(_FIRST_TABLES if version == 0 else ()), *_MORE_TABLES):
+                connection.execute(table)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def _is_new(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file is empty; StoreError if it is of another program or a later version."""
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the format of the file, 0 if it is empty.
+
+        Raises StoreError if it is of another program or a later version.
+        """
         count = "SELECT count(*) FROM sqlite_schema"
         questions = ("PRAGMA application_id", "PRAGMA user_version", count)
         answers = [connection.execute(question).fetchone()[0] for question in questions]
         application, version, is_used = map(int, answers)
         if (application, version, is_used) == (0, 0, 0):
-            return True
+            return 0
         if application != APPLICATION:
             raise self._foreign("the file of another program")
         if version > FORMAT:
@@ -462,29 +619,29 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 f"and this one knows format {FORMAT}; install a newer Slugline, or name another "
                 "file."
             )
-        return False
+        if version not in _SCHEMAS:
+            raise self._other_tables()
+        return version
 
-    def _check_tables(self, connection: sqlite3.Connection) -> None:
+    def _check_tables(self, connection: sqlite3.Connection, version: int = FORMAT) -> None:
         """Check that the file holds our tables and what SQLite adds to them, and nothing else.
 
         A trigger could change rows, or delete them, whatever its name is.
         """
+        schema = _SCHEMAS[version]
         entries = connection.execute(
             "SELECT type, name, tbl_name, substr(sql, 1, 1000) FROM sqlite_schema LIMIT ?",
-            (len(_SCHEMA) + 1,),
+            (len(schema) + 1,),
         ).fetchall()
-        if len(entries) != len(_SCHEMA) or {*entries} != _SCHEMA:
-            raise StoreError(
-                f"{self.path} is marked as a file of corrections, and has other tables, indices, "
-                "views or triggers than Slugline makes; restore it from a copy, or name another "
-                "file."
-            )
+        if len(entries) != len(schema) or {*entries} != schema:
+            raise self._other_tables()
 
     def _check_has_numbers(self, connection: sqlite3.Connection) -> None:
         """Raise StoreError if no number is left for a correction, as in a file that was changed."""
         last = connection.execute(
             "SELECT max(coalesce((SELECT max(id) FROM corrections), 0), "
-            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence), 0))"
+            "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence "
+            "WHERE name = 'corrections'), 0))"
         ).fetchone()[0]
         if last >= MAX_ID:
             raise StoreError(
@@ -493,6 +650,12 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             )
 
     # Messages --------------------------------------------------------------------------------
+
+    def _other_tables(self) -> StoreError:
+        return StoreError(
+            f"{self.path} is marked as a file of corrections, and has other tables, indices, views "
+            "or triggers than Slugline makes; restore it from a copy, or name another file."
+        )
 
     def _foreign(self, kind: str) -> StoreError:
         return StoreError(

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from slugline.base.words import counted
+from slugline.corrections.doubts import Approval
 from slugline.errors import DataError, OptionError
 
 _GIGABYTE = 1 << 30
@@ -169,6 +170,13 @@ class ServeSettings:
     learn_from: Annotated[
         tuple[str, ...], _setting("What the first model learned from; may be repeated.", "DATA")
     ] = ()
+    approve: Annotated[
+        Approval,
+        _setting(
+            "Which corrections wait until somebody approves them before the model learns from "
+            "them: all, doubtful ones, or none."
+        ),
+    ] = "doubtful"
     text: Annotated[
         str | None,
         _setting("Column of DATA that holds the text, or several, such as subject,body.", "COLUMN"),
@@ -236,7 +244,7 @@ class ServeSettings:
     @property
     def train_options(self) -> tuple[str, ...]:
         """More options of `slugline train`, as they are typed."""
-        columns = {"--text": self.text, "--topic": self.topic}
+        columns = {"--text": self.text, "--topic": self.topic, "--approve": self.approve}
         return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
 
     @functools.cached_property
@@ -271,6 +279,11 @@ class ServeSettings:
             raise OptionError(
                 "--learn-every needs --corrections FILE, where corrections are kept, and "
                 "--learn-from DATA, the documents that the model learned from; give both."
+            )
+        if self.learn_every is None and self.approve != "doubtful":
+            raise OptionError(
+                "--approve says what the model learns from, which needs --learn-every N; give it, "
+                "or give --approve to `slugline train --corrections`."
             )
         if self.learn_from and self.learn_every is None:
             raise OptionError(

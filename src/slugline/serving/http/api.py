@@ -250,7 +250,7 @@ async def ready(request: Request) -> Response:
     status = "ready, but a new version can't be used" if problems else "ready"
     if state.learner is not None:
         last = (await state.run(state.learner.state))["last"]
-        if last is not None and last["outcome"] != "replaced":
+        if last is not None and last["outcome"] in _LEARNING:
             if not problems:
                 status = f"ready, but learning from corrections {_LEARNING[last['outcome']]}"
             problems["learning from corrections"] = last["message"]

@@ -1,0 +1,144 @@
+"""`slugline corrections`: list corrections that wait for approval, approve or withdraw them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slugline.base.checks import replace_surrogates
+from slugline.base.words import counted
+from slugline.cli.options import argument, command, json_option, option
+from slugline.cli.output import print_json, show
+from slugline.corpus.topic_sets import join_topics
+from slugline.corrections.doubts import Doubt
+from slugline.corrections.store import MAX_ID, Correction, CorrectionStore
+from slugline.errors import DataError, OptionError
+
+# Characters of a text that are shown; corrections that are listed, of which --json has all.
+_LONGEST, _MOST_SHOWN = 200, 100
+_RANGE = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+_HELD = "held"
+
+
+@command()
+@argument("file", "The file of corrections, as of `slugline serve --corrections`.", type=Path)
+@option(
+    "--approve NUMBERS",
+    "Let models learn from these: numbers such as 3, ranges such as 3-12, or held for all that "
+    "wait; may be repeated.",
+    multiple=True,
+)
+@option(
+    "--withdraw NUMBERS",
+    "Undo these, written as for --approve. They stay in the file, and count no more.",
+    multiple=True,
+)
+@option("--who NAME", "Who approves, for the file.")
+@option("--all show_all", "List all corrections, and not only those that wait for approval.")
+@json_option
+def corrections(
+    file: Path,
+    approve: Sequence[str],
+    withdraw: Sequence[str],
+    who: str | None,
+    show_all: bool,
+    as_json: bool,
+) -> None:
+    """List corrections that wait for approval, with the reasons; approve or withdraw them.
+
+    A model learns from an approved correction whatever else is known of it, and from a
+    withdrawn one no more.
+
+    For example:
+
+      slugline corrections corrections.db
+      slugline corrections corrections.db --approve 3-12 --withdraw 13
+    """
+    with CorrectionStore(file, create=False) as store:
+        held = store.held()
+        approved, withdrawn = _numbers(approve, held), _numbers(withdraw, held)
+        both = sorted({*approved} & {*withdrawn})
+        if both:
+            raise OptionError(
+                f"correction {both[0]} would be both approved and withdrawn; name it once."
+            )
+        _check_are_there(store, file, [*approved, *withdrawn])
+        done = {
+            "approved": [number for number in approved if store.approve(number, who)],
+            "withdrawn": [number for number in withdrawn if store.undo(number)],
+        }
+        held = store.held()
+        rows = [*store.rows()] if show_all else store.get(sorted(held))
+    if as_json:
+        listed = [_to_dict(row, held.get(row.id, ())) for row in rows]
+        print_json({"corrections": listed, "n_held": len(held), **done})
+        return
+    for name, numbers in done.items():
+        if numbers or (approve if name == "approved" else withdraw):
+            show(f"{name:<10} {counted(len(numbers), 'correction')}")
+    _print_list(rows, held)
+
+
+def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]]) -> None:
+    waiting = "waits" if len(held) == 1 else "wait"
+    show(f"{counted(len(held), 'correction')} {waiting} for approval")
+    for row in rows[:_MOST_SHOWN]:
+        text = " ".join(row.text.split())
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
+        who = row.who or "nobody known"
+        named = "" if row.is_named or row.who is None else ", as typed"
+        show(
+            "",
+            f"{row.id}  {row.at[:10]} {row.at[11:16]} UTC, by {who}{named}, of model {row.model}",
+            f"  {text}",
+            f"  answered {join_topics(row.answer)}; right is {join_topics(row.topic)}",
+            *(f"  held: {doubt}" for doubt in held.get(row.id, ())),
+        )
+        if row.approved is not None:
+            by = f" by {row.approver}" if row.approver else ""
+            show(f"  approved {row.approved[:10]} {row.approved[11:16]} UTC{by}")
+    if len(rows) > _MOST_SHOWN:
+        show("", f"and {len(rows) - _MOST_SHOWN:,} more, which --json has")
+
+
+def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
+    """Return the numbers that were named, each once; OptionError if a word names none."""
+    numbers: dict[int, None] = {}
+    for word in map(str.strip, ",".join(words).split(",") if words else ()):
+        match = _RANGE.fullmatch(word)
+        if word == _HELD:
+            numbers.update(dict.fromkeys(sorted(held)))
+        elif match is None:
+            raise OptionError(
+                f"{word[:100]!r} names no correction; give a number such as 3, a range such as "
+                "3-12, or held."
+            )
+        elif match[2] is None:
+            numbers[int(match[1])] = None
+        else:
+            first, last = int(match[1]), int(match[2])
+            # Of a range, only what waits: it may be long, and most of it approved long ago.
+            numbers.update({number: None for number in sorted(held) if first <= number <= last})
+    return list(numbers)
+
+
+def _check_are_there(store: CorrectionStore, file: Path, numbers: Sequence[int]) -> None:
+    known = {row.id for row in store.get(numbers)}
+    missing = next((number for number in numbers if number not in known), None)
+    if missing is not None:
+        raise DataError(
+            f"{file} has no correction {min(missing, MAX_ID)}, or it was undone; `slugline "
+            f"corrections {file} --all` lists all of them."
+        )
+
+
+def _to_dict(row: Correction, doubts: Sequence[Doubt]) -> dict[str, Any]:
+    fields = row._asdict() | {"reasons": [str(doubt) for doubt in doubts], "held": bool(doubts)}
+    del fields["doubts"]
+    fields |= {
+        name: [*value] for name in ("topic", "answer") if isinstance(value := fields[name], tuple)
+    }
+    plain: dict[str, Any] = replace_surrogates(fields)
+    return plain

@@ -1,0 +1,158 @@
+"""Why a correction is held until somebody approves it."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from slugline.base.checks import short_repr
+from slugline.base.words import counted
+
+#: What needs a person's approval before a model learns from it: every correction, those with a
+#: `Doubt`, or none.
+Approval: TypeAlias = Literal["all", "doubtful", "none"]
+#: The corrections of one person within `BURST_HOURS` that need no approval for their number.
+MAX_UNAPPROVED = 5
+BURST_HOURS = 24
+#: The corrections that a new topic needs.
+FEWEST_OF_TOPIC = 3
+
+Kind: TypeAlias = Literal[
+    "unapproved", "burst", "conflict", "known text", "contradicted", "changes answers", "thin topic"
+]
+_Words = msgspec.Meta(max_length=1000)
+
+
+class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A reason to hold a correction.
+
+    Attributes
+    ----------
+    kind : str
+        - "unapproved": every correction needs approval.
+        - "burst": it is one of `n` that one person made in a row, more than `MAX_UNAPPROVED` of
+          them within a day, and nobody else's support it.
+        - "conflict": somebody else says that the same text is `topic`.
+        - "known text": the training documents have the same text with `topic`.
+        - "contradicted": a model that learned from everybody else is sure of `topic`.
+        - "changes answers": with it, `n` training texts, which have `topic`, get another answer.
+        - "thin topic": its topic is new, and `n` corrections have it.
+    n : int
+    topic : str
+        Several with commas between them.
+    probability : float
+        Of `topic`, by the model that contradicts.
+    """
+
+    kind: Kind
+    n: int = 0
+    topic: str = ""
+    probability: float = 0.0
+
+    def __str__(self) -> str:
+        return _SENTENCES[self.kind].format(
+            n=self.n,
+            topic=short_repr(self.topic) if self.topic else "no topic",
+            probability=f"{self.probability:.0%}".replace("100%", "over 99%").replace("%", " %"),
+            texts=counted(self.n, "training text"),
+            corrections=counted(self.n, "correction"),
+            have="have" if self.n != 1 else "has",
+            fewest=FEWEST_OF_TOPIC,
+        )
+
+
+_KINDS: dict[Kind, str] = {
+    "unapproved": "every correction needs approval here",
+    "burst": f"more than {MAX_UNAPPROVED} by one person within a day, which nobody else supports",
+    "conflict": "other people say that the same text has another topic",
+    "known text": "the training documents have the same text with another topic",
+    "contradicted": "a model that learned from everybody else is sure of another topic",
+    "changes answers": "training texts would get a wrong topic",
+    "thin topic": f"the topic is new and has fewer than {FEWEST_OF_TOPIC} corrections",
+}
+_SENTENCES: dict[Kind, str] = {
+    "unapproved": "every correction needs approval here",
+    "burst": "one of {n:,} that one person made in quick succession, and nobody else's support it",
+    "conflict": "somebody else says that the same text is {topic}",
+    "known text": "the training documents have the same text as {topic}",
+    "contradicted": "a model that learned from everybody else is {probability} sure of {topic}",
+    "changes answers": "with it, {texts} of {topic} would get another topic",
+    "thin topic": "its topic is new, and only {corrections} {have} it; it needs {fewest}",
+}
+
+
+class CorrectionHead(NamedTuple):
+    """Who made a correction, when, and of which model: what a burst is found by."""
+
+    id: int
+    at: str
+    model: str
+    who: str | None
+    is_named: bool
+    is_approved: bool = False
+
+    @property
+    def person(self) -> str:
+        """Who made it, as far as that is known.
+
+        Names that are typed are no evidence: all who have no token of their own are one person, "".
+        """
+        return self.who or "" if self.is_named else ""
+
+
+def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
+    """Return a doubt for each correction that is one of too many by a person within a day.
+
+    Approved ones count, but get no doubt: who approved some of a burst may have left out the
+    others on purpose.
+    """
+    by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
+    for head in heads:
+        by_person[head.model, head.person].append(head)
+    window = datetime.timedelta(hours=BURST_HOURS)
+    bursts: list[list[CorrectionHead]] = []
+    for group in by_person.values():
+        group.sort(key=lambda head: head.at)
+        times = [datetime.datetime.fromisoformat(head.at) for head in group]
+        first = n_seen = 0
+        for last, time in enumerate(times):
+            while time - times[first] > window:
+                first += 1
+            if last - first < MAX_UNAPPROVED:
+                continue
+            if first >= n_seen:  # not of the burst before
+                bursts.append([])
+            bursts[-1] += group[max(first, n_seen) : last + 1]
+            n_seen = last + 1
+    return {
+        head.id: Doubt("burst", len(burst))
+        for burst in bursts
+        for head in burst
+        if not head.is_approved
+    }
+
+
+def held_dicts(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[dict[str, Any]]:
+    """Return corrections that wait for approval as plain data for JSON."""
+    return [
+        {
+            "id": number,
+            "doubts": [msgspec.to_builtins(doubt) for doubt in doubts],
+            "reasons": [str(doubt) for doubt in doubts],
+        }
+        for number, doubts in held
+    ]
+
+
+def held_lines(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[str]:
+    """Return how many corrections wait for approval, and a line for each kind of reason."""
+    held = list(held)
+    counts = Counter(kind for _, doubts in held for kind in {doubt.kind for doubt in doubts})
+    lines = [
+        f"{counted(len(held), 'correction')} {'wait' if len(held) != 1 else 'waits'} for approval"
+    ]
+    return lines + [f"  {n:,}: {_KINDS[kind]}" for kind, n in counts.most_common()]

@@ -1,0 +1,360 @@
+"""Which corrections a model may learn from before anybody has approved them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from slugline.base.arrays import F64
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.topic_sets import as_sets
+from slugline.corrections.doubts import FEWEST_OF_TOPIC, Approval, Doubt, find_bursts
+from slugline.corrections.learning import check_same_kind, normalize_spaces, topic_names
+from slugline.model.fitted import Fitted
+
+if TYPE_CHECKING:
+    from slugline.corrections.store import Correction
+
+#: Fits documents with weights, or without.
+Fit: TypeAlias = Callable[[Corpus, F64 | None], Fitted]
+_Topics: TypeAlias = frozenset[str]
+
+#: How many times more probable another topic must be for a model to contradict a correction.
+CONTRADICTION = 10.0
+# People are asked about in so many groups, each by a model that learned from the others; in one if
+# documents are so many that learning again takes long.
+_N_FOLDS, _MANY = 3, 20_000
+# Rounds in which corrections are found that change answers to training texts.
+_N_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Review:
+    """Corrections that a model may learn from, and those that wait for approval.
+
+    Attributes
+    ----------
+    learnable : tuple of Correction
+        The claims that are approved, or need no approval.
+    doubts : mapping of int to tuple of Doubt
+        By the number of each correction that isn't approved. Without doubts, it is learnable, or
+        a later one of the same text takes its place.
+    approval : {"all", "doubtful", "none"}
+        What needs approval.
+    """
+
+    learnable: tuple[Correction, ...]
+    doubts: Mapping[int, tuple[Doubt, ...]]
+    approval: Approval
+
+    @property
+    def held(self) -> dict[int, tuple[Doubt, ...]]:
+        """The doubts of corrections that wait for approval."""
+        if self.approval == "none":
+            return {}
+        return {number: doubts for number, doubts in self.doubts.items() if doubts}
+
+    def contradicted(self) -> set[int]:
+        """Return the numbers of learnable corrections that everybody else's texts contradict."""
+        return {
+            correction.id
+            for correction in self.learnable
+            if any(doubt.kind == "contradicted" for doubt in self.doubts.get(correction.id, ()))
+        }
+
+
+def review(
+    corrections: Iterable[Correction],
+    train: Corpus,
+    fit: Fit,
+    approval: Approval = "doubtful",
+    *,
+    weight: float = 1.0,
+    rename: Callable[[Corpus], Corpus] = lambda corpus: corpus,
+) -> Review:
+    """Return which corrections may be learned from, and why others wait for approval.
+
+    Parameters
+    ----------
+    corrections : iterable of Correction
+        Of one model.
+    train : Corpus
+        The documents that the model learns from as well.
+    fit : callable
+        Fits a corpus with the weights of its documents.
+    approval : {"all", "doubtful", "none"}
+        What needs approval. With "none", doubts are found and nothing waits.
+    weight : float, default 1.0
+        How many documents a correction counts as.
+    rename : callable
+        Renames and merges the topics of a corpus as those of `train` were.
+
+    Raises
+    ------
+    DataError : if corrections are of one topic a text where documents may have several, or the
+        reverse.
+    """
+    given = [correction for correction in corrections if normalize_spaces(correction.text)]
+    texts = [correction.text for correction in given]
+    renamed = rename(Corpus(texts, [topic_names(c.topic) for c in given], "corrections"))
+    if given:
+        check_same_kind(train, renamed)
+    claims = _latest_claims(given, list(map(frozenset, as_sets(renamed.topics))))
+    pending = [claim for claim in claims if not claim.is_approved]
+    if approval == "all":
+        for claim in pending:
+            claim.doubts.append(Doubt("unapproved"))
+    else:
+        bursts = find_bursts(correction.head for correction in given)
+        _Examination(train, claims, fit, weight, bursts).run()
+    doubts: dict[int, tuple[Doubt, ...]] = {c.id: () for c in given if c.approved is None}
+    doubts |= {claim.correction.id: tuple(claim.doubts) for claim in pending}
+    learnable = [c.correction for c in claims if approval == "none" or not c.doubts]
+    return Review(tuple(learnable), doubts, approval)
+
+
+class _Claim(NamedTuple):
+    """The latest correction of a text by one person, or the latest that was approved."""
+
+    correction: Correction
+    key: str  # the text without superfluous spaces
+    topics: _Topics
+    doubts: list[Doubt]
+
+    @property
+    def is_approved(self) -> bool:
+        return self.correction.approved is not None
+
+    @property
+    def person(self) -> str:
+        return self.correction.head.person
+
+
+def _latest_claims(corrections: Sequence[Correction], topics: Sequence[_Topics]) -> list[_Claim]:
+    """Return the latest correction of each text by each person, and the latest approved one.
+
+    What is approved takes the place of what the same person said before, and of the same topics.
+    """
+    approved: dict[str, _Claim] = {}
+    pending: dict[tuple[str, str], _Claim] = {}
+    for correction, right in zip(corrections, topics, strict=True):
+        claim = _Claim(correction, normalize_spaces(correction.text), right, [])
+        person = claim.key, claim.person
+        if claim.is_approved:
+            approved[claim.key] = claim
+            pending.pop(person, None)
+        else:
+            pending.pop(person, None)  # so that the order is that of the latest
+            pending[person] = claim
+    waiting = [
+        claim
+        for claim in pending.values()
+        if claim.key not in approved or approved[claim.key].topics != claim.topics
+    ]
+    claims = [*approved.values(), *waiting]
+    return sorted(claims, key=lambda claim: claim.correction.id)
+
+
+@dataclass
+class _Examination:
+    """Finds the doubts of claims, cheap ones first."""
+
+    train: Corpus
+    claims: list[_Claim]
+    fit: Fit
+    weight: float
+    bursts: Mapping[int, Doubt]
+    # Those that nothing speaks against so far.
+    candidates: list[_Claim] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Add its doubts to each claim that isn't approved."""
+        self._find_conflicts()
+        self._find_known_texts()
+        self._find_thin_topics()
+        self.candidates = [c for c in self.claims if not c.is_approved and not c.doubts]
+        if not self.candidates:
+            return
+        base = self.fit(*self._documents([]))
+        self._ask_others(base)
+        self._find_changed_answers(base)
+
+    def _documents(self, claims: Iterable[_Claim]) -> tuple[Corpus, F64 | None]:
+        """Return the training documents with approved claims and some others, and weights."""
+        added = [claim for claim in self.claims if claim.is_approved] + [*claims]
+        keys = {claim.key for claim in added}
+        others = self.train
+        if added:
+            is_used = [normalize_spaces(text) not in keys for text in self.train.texts]
+            others = self.train.take(np.array(is_used, dtype=bool))
+        topics = [tuple(sorted(claim.topics)) for claim in added]
+        corpus = Corpus(
+            others.texts + [claim.correction.text for claim in added],
+            others.topics + (topics if self.train.multilabel else [names[0] for names in topics]),
+            self.train.name,
+        )
+        weights = np.ones(len(corpus))
+        weights[len(others) :] = self.weight
+        return corpus, weights if added else None
+
+    def _find_conflicts(self) -> None:
+        by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
+        for claim in self.claims:
+            by_text[claim.key].append(claim)
+        for claim in self.claims:
+            others = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
+            other = next(others, None)
+            if other is not None and not claim.is_approved:
+                claim.doubts.append(Doubt("conflict", topic=_join(other)))
+
+    def _find_known_texts(self) -> None:
+        known: defaultdict[str, list[_Topics]] = defaultdict(list)
+        for text, topics in zip(self.train.texts, as_sets(self.train.topics), strict=True):
+            known[normalize_spaces(text)].append(frozenset(topics))
+        for claim in self.claims:
+            there = known.get(claim.key, [claim.topics])
+            if claim.topics not in there and not claim.is_approved:
+                claim.doubts.append(Doubt("known text", topic=_join(there[0])))
+
+    def _find_thin_topics(self) -> None:
+        known = {*self.train.all_topics()}
+        known.update(*(claim.topics for claim in self.claims if claim.is_approved))
+        counts = Counter(topic for claim in self.claims for topic in claim.topics)
+        for claim in self.claims:
+            thin = [counts[topic] for topic in claim.topics - known]
+            if thin and min(thin) < FEWEST_OF_TOPIC and not claim.is_approved:
+                claim.doubts.append(Doubt("thin topic", min(thin)))
+
+    def _ask_others(self, base: Fitted) -> None:
+        """Ask models that learned from everybody else about each person's corrections."""
+        base_answers = _answers(base, self.candidates)
+        was_right = [c.topics == a for c, a in zip(self.candidates, base_answers, strict=True)]
+        for rows in self._folds():
+            asked = [self.candidates[row] for row in rows]
+            left = {*rows}
+            others = [claim for row, claim in enumerate(self.candidates) if row not in left]
+            model = self.fit(*self._documents(others)) if others else base
+            answers, doubts = _answers(model, asked), _contradictions(model, asked)
+            for row, claim, answer, doubt in zip(rows, asked, answers, doubts, strict=True):
+                # What the documents alone say already is no support by other people.
+                is_supported = answer == claim.topics and not was_right[row]
+                burst = self.bursts.get(claim.correction.id)
+                if burst is not None and not is_supported:
+                    claim.doubts.append(burst)
+                if doubt is not None:
+                    claim.doubts.append(doubt)
+
+    def _folds(self) -> list[list[int]]:
+        """Return the rows of candidates, all those of one person in one of a few groups."""
+        by_person: defaultdict[str, list[int]] = defaultdict(list)
+        for row, claim in enumerate(self.candidates):
+            by_person[claim.person].append(row)
+        n_folds = 1 if len(self.train) > _MANY else min(_N_FOLDS, len(by_person))
+        folds: list[list[int]] = [[] for _ in range(n_folds)]
+        for rows in sorted(by_person.values(), key=len, reverse=True):
+            min(folds, key=len).extend(rows)
+        return folds
+
+    def _find_changed_answers(self, base: Fitted) -> None:
+        """Find corrections that give training texts a wrong answer where it was right."""
+        right = [frozenset(topics) for topics in as_sets(self.train.topics)]
+        before = _answer_sets(base, self.train.texts)
+        was_right = [row for row, topics in enumerate(right) if before[row] == topics]
+        texts = [self.train.texts[row] for row in was_right]
+        for last in range(_N_ROUNDS):
+            learned = [claim for claim in self.candidates if not claim.doubts]
+            if not learned:
+                return
+            model = self.fit(*self._documents(learned))
+            after = _answer_sets(model, texts)
+            changed = [
+                (row, answer)
+                for row, answer in zip(was_right, after, strict=True)
+                if answer != right[row]
+            ]
+            blamed = _blame(changed, self.train, learned, right, everyone=last == _N_ROUNDS - 1)
+            if not blamed:
+                return
+            for row, topics in blamed.items():
+                [(topic, _)] = Counter(topics).most_common(1)
+                learned[row].doubts.append(Doubt("changes answers", len(topics), topic))
+
+
+def _blame(
+    changed: Sequence[tuple[int, _Topics]],
+    train: Corpus,
+    learned: Sequence[_Claim],
+    right: Sequence[_Topics],
+    *,
+    everyone: bool,
+) -> dict[int, list[str]]:
+    """Return the corrections to blame for changed answers, with the right topics of the texts.
+
+    For each text, it is the one most like it with a topic that the text got, or lost; or `everyone`
+    of them.
+    """
+    words = [_words(claim.correction.text) for claim in learned]
+    blamed: defaultdict[int, list[str]] = defaultdict(list)
+    for row, answer in changed:
+        difference = answer ^ right[row]
+        text = _words(train.texts[row])
+        suspects = [
+            (_overlap(text, words[number]), number)
+            for number, claim in enumerate(learned)
+            # A topic that was taken away is none of the correction's.
+            if (claim.topics & difference or not claim.topics) and words[number] & text
+        ]
+        for _, number in suspects if everyone else sorted(suspects)[-1:]:
+            blamed[number].append(_join(right[row]))
+    return blamed
+
+
+def _contradictions(model: Fitted, claims: Sequence[_Claim]) -> list[Doubt | None]:
+    """Return for each claim whether a model that didn't learn from it is sure of other topics."""
+    proba = model.predict_proba([claim.correction.text for claim in claims])
+    names = [str(name) for name in model.topics.names]
+    columns = {name: column for column, name in enumerate(names)}
+    doubts: list[Doubt | None] = []
+    for claim, row in zip(claims, proba.astype(np.float64), strict=True):
+        said = [columns[topic] for topic in claim.topics if topic in columns]
+        if not model.multilabel:
+            best = int(row.argmax())
+            is_sure = bool(said) and row[best] >= CONTRADICTION * row[said[0]]
+        else:
+            others = np.delete(np.arange(len(row)), said)
+            best = int(others[row[others].argmax()]) if len(others) else -1
+            is_sure = best >= 0 and row[best] >= CONTRADICTION * (1 - row[best])
+        doubts.append(
+            Doubt("contradicted", topic=names[best], probability=round(float(row[best]), 4))
+            if is_sure
+            else None
+        )
+    return doubts
+
+
+def _answers(model: Fitted, claims: Sequence[_Claim]) -> list[_Topics]:
+    return _answer_sets(model, [claim.correction.text for claim in claims])
+
+
+def _answer_sets(model: Fitted, texts: Sequence[str]) -> list[_Topics]:
+    if not texts:
+        return []
+    return [frozenset(map(str, topics)) for topics in as_sets(list(model.answers(texts)))]
+
+
+def _join(topics: _Topics) -> str:
+    return ", ".join(sorted(topics))[:500]
+
+
+def _words(text: str) -> set[str]:
+    return {*re.findall(r"\w+", text.lower())}
+
+
+def _overlap(first: set[str], second: set[str]) -> float:
+    """Return how alike two sets of words are, from 0 to 1 (Jaccard)."""
+    return len(first & second) / len(first | second)

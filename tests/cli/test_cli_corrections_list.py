@@ -1,0 +1,146 @@
+"""`slugline corrections`, as typed, and training that holds some corrections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline import load
+from slugline.corrections.store import CorrectionStore
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path) -> None:
+    assert news_csv.parent == tmp_path
+    monkeypatch.chdir(tmp_path)
+
+
+def correct(n: int, topic: str = "flowers", who: str | None = "Kim") -> None:
+    with CorrectionStore("c.db") as store:
+        for number in range(n):
+            text = f"a tulip\nand a rose of {topic} {number}"
+            fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
+            store.add(text=text, topic=topic, answer="bank", who=who, **fields)
+
+
+def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    correct(8)
+    listed = run("corrections", "c.db").out.splitlines()
+    assert listed[0] == "8 corrections wait for approval"
+    assert listed[2].startswith("1  20")
+    assert listed[2].endswith(" UTC, by Kim, as typed, of model news")
+    assert listed[3:6] == [
+        "  a tulip and a rose of flowers 0",
+        "  answered bank; right is flowers",
+        "  held: one of 8 that one person made in quick succession, and nobody else's support it",
+    ]
+
+    held = run(*TRAIN, "--corrections", "c.db")
+    assert held.code == 1
+    assert held.out.splitlines() == [
+        "8 corrections wait for approval",
+        "  8: more than 5 by one person within a day, which nobody else supports",
+    ]
+    assert " ".join(held.err.split()).endswith(
+        "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "
+        "corrections c.db` lists them and approves or withdraws them; `--approve none` learns from "
+        "them all the same."
+    )
+    assert Path("news.slug").read_bytes() == before
+    as_json = run(*TRAIN, "--corrections", "c.db", "--json")
+    found = json.loads(as_json.out)["corrections"]
+    assert (as_json.code, found["n_texts"], len(found["held"])) == (1, 0, 8)
+    assert found["held"][0]["doubts"] == [{"kind": "burst", "n": 8}]
+
+    done = run("corrections", "c.db", "--approve", "1-3,4", "--approve", 5, "--withdraw", "6")
+    assert done.out.splitlines()[:3] == [
+        "approved   5 corrections",
+        "withdrawn  1 correction",
+        "2 corrections wait for approval",
+    ]
+    learned = run(*TRAIN, "--corrections", "c.db")
+    assert learned.code == 0, learned.err
+    assert "2 corrections wait for approval" in learned.out
+    assert "`slugline corrections c.db` approves or withdraws them" in learned.out
+    assert load("news.slug").predict(["tulip and rose"]).tolist() == ["flowers"]
+
+    assert run("corrections", "c.db", "--approve", "held", "--who", "Ann").code == 0
+    rows = json.loads(run("corrections", "c.db", "--all", "--json").out)
+    assert rows["n_held"] == 0
+    assert [row["approver"] for row in rows["corrections"]] == [None] * 5 + ["Ann"] * 2
+    assert "approved 20" in run("corrections", "c.db", "--all").out
+
+
+@pytest.mark.parametrize(
+    ("which", "code"), [("all", 1), ("doubtful", 0), ("none", 0)], ids=["all", "doubtful", "none"]
+)
+def test_approve_says_what_waits(run: Run, which: str, code: int) -> None:
+    run(*TRAIN)
+    correct(4)
+    found = run(*TRAIN, "--corrections", "c.db", "--approve", which)
+    assert found.code == code
+    assert ("every correction needs approval here" in found.out) == (which == "all")
+
+
+def test_none_learns_from_a_burst(run: Run) -> None:
+    run(*TRAIN)
+    correct(8)
+    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
+    assert found.code == 0
+    assert "8 corrections of 8 texts" in found.out
+    assert "wait" not in found.out
+    # What was examined last is what the list says.
+    assert run("corrections", "c.db").out == "0 corrections wait for approval\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--approve", "x"], 2, "'x' names no correction; give a number such as 3"),
+        (["--approve", ""], 2, "'' names no correction"),
+        (["--approve", "9"], 1, "c.db has no correction 9, or it was undone"),
+        (["--approve", "9" * 18], 1, f"c.db has no correction {'9' * 18}, or it was undone"),
+        (["--approve", "9" * 19], 2, "names no correction"),
+        (["--approve", 1, "--withdraw", "1"], 2, "correction 1 would be both approved and with"),
+    ],
+)
+def test_numbers_of_no_correction_change_nothing(
+    run: Run, options: list[Any], code: int, message: str
+) -> None:
+    correct(8)
+    found = run("corrections", "c.db", "--withdraw", 2, *options)
+    assert found.code == code
+    assert message in " ".join(found.err.split())
+    assert run("corrections", "c.db").out.startswith("8 corrections wait")
+
+
+def test_a_file_that_is_missing_or_of_others_is_named(run: Run) -> None:
+    assert (
+        "c.db doesn't exist; name a file that holds corrections" in run("corrections", "c.db").err
+    )
+    assert "news.csv holds no corrections: it is no SQLite" in run("corrections", "news.csv").err
+    assert not Path("c.db").exists()
+
+
+def test_lists_of_hostile_texts_are_one_line_each(run: Run) -> None:
+    with CorrectionStore("c.db") as store:
+        for text in ("\x1b[2J red\nline", "half \ud800", "x" * 5000):
+            fields: dict[str, Any] = {"probability": 0.5, "model": "news", "digest": "d"}
+            store.add(text=text, topic="a\x07", answer="b", who="\x1b[1m", **fields)
+    found = run("corrections", "c.db", "--all")
+    assert found.code == 0
+    assert "\x1b" not in found.out
+    assert "\x07" not in found.out
+    assert max(map(len, found.out.splitlines())) < 250
+    assert len(json.loads(run("corrections", "c.db", "--all", "--json").out)["corrections"]) == 3

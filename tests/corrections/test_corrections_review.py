@@ -1,0 +1,211 @@
+"""Which corrections are learned before anybody has approved them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+import pytest
+
+from slugline import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.corrections.doubts import Approval, Doubt
+from slugline.corrections.review import Review, review
+from slugline.corrections.store import Correction
+from slugline.errors import DataError
+from slugline.model.fitted import Fitted
+
+WORDS = {
+    "bill": [
+        "invoice",
+        "amount",
+        "wrong",
+        "charged",
+        "twice",
+        "refund",
+        "money",
+        "reminder",
+        "tax",
+    ],
+    "ship": ["parcel", "late", "courier", "damaged", "box", "address", "delivery", "tracking"],
+    "tech": ["app", "crashes", "screen", "black", "update", "error", "printer", "network"],
+}
+
+
+def text_of(topic: str, rng: random.Random, n_words: int = 5) -> str:
+    return " ".join(rng.sample(WORDS[topic], n_words))
+
+
+@pytest.fixture(scope="module")
+def train() -> Corpus:
+    rng = random.Random(0)
+    topics = [[*WORDS][number % 3] for number in range(150)]
+    return Corpus([f"{text_of(topic, rng)} {n}" for n, topic in enumerate(topics)], topics)
+
+
+def fit(corpus: Corpus, weights: npt.ArrayLike | None = None) -> Fitted:
+    return TopicClassifier(random_state=0).fit(corpus.texts, corpus.topics, weights).fitted_
+
+
+def correct(
+    pairs: Sequence[tuple[str, Any]], who: str = "anna", first: int = 1, day: int = 1, **more: Any
+) -> list[Correction]:
+    """Return corrections by somebody with a token, on one day."""
+    return [
+        Correction(
+            *(number, text, topic, "bill", 0.5, "m", "d", who),
+            f"2026-01-{day:02}T08:00:00.000Z",
+            is_named=True,
+            **more,
+        )
+        for number, (text, topic) in enumerate(pairs, first)
+    ]
+
+
+def kinds(result: Review) -> dict[int, list[str]]:
+    return {number: [doubt.kind for doubt in doubts] for number, doubts in result.held.items()}
+
+
+def ids(result: Review) -> list[int]:
+    return [correction.id for correction in result.learnable]
+
+
+def test_ten_wrong_corrections_by_one_person_are_held(train: Corpus) -> None:
+    rng = random.Random(1)
+    result = review(correct([(text_of("bill", rng), "tech") for _ in range(10)]), train, fit)
+    assert ids(result) == []
+    assert [*result.held] == [*range(1, 11)]
+    assert all("burst" in found for found in kinds(result).values())
+    assert all("contradicted" in found for found in kinds(result).values())
+
+
+def test_wrong_corrections_that_come_slowly_are_contradicted(train: Corpus) -> None:
+    rng = random.Random(1)
+    wrong = [
+        row
+        for day in range(1, 11)
+        for row in correct([(text_of("bill", rng), "tech")], first=day, day=day)
+    ]
+    result = review(wrong, train, fit)
+    assert kinds(result) == {key: ["contradicted"] for key in range(1, 11)}
+    doubt = result.held[1][0]
+    assert doubt.topic == "bill"
+    assert doubt.probability > 0.9
+
+
+def test_a_few_corrections_of_unknown_words_are_learned(train: Corpus) -> None:
+    honest = correct([(f"dunning letter number {n}", "bill") for n in range(5)])
+    assert ids(review(honest, train, fit)) == [1, 2, 3, 4, 5]
+
+
+def test_a_burst_that_other_people_support_is_learned(train: Corpus) -> None:
+    texts = [f"dunning letter received {n}" for n in range(16)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic = next(topic for topic in WORDS if topic != answer)
+    anna = correct([(text, topic) for text in texts[:8]])
+    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
+    assert kinds(review(anna, train, fit)) == {key: ["burst"] for key in range(1, 9)}
+    assert ids(review(anna + ben, train, fit)) == [*range(1, 17)]
+
+
+def test_approved_corrections_are_learned_whatever_they_say(train: Corpus) -> None:
+    rng = random.Random(1)
+    when = "2026-02-01T08:00:00.000Z"
+    wrong = correct([(text_of("bill", rng), "tech") for _ in range(10)], approved=when)
+    result = review(wrong, train, fit)
+    assert ids(result) == [*range(1, 11)]
+    assert dict(result.doubts) == {}
+
+
+def test_all_and_none_need_approval(train: Corpus) -> None:
+    rng = random.Random(1)
+    rows = correct([(text_of("bill", rng), "tech") for _ in range(6)])
+    rows += correct([("dunning letter", "bill")], "ben", first=7)
+    none = review(rows, train, fit, "none")
+    assert ids(none) == [*range(1, 8)]
+    assert none.held == {}
+    assert none.contradicted() == {1, 2, 3, 4, 5, 6}
+    unapproved = review(rows, train, fit, "all")
+    assert unapproved.held == dict.fromkeys(range(1, 8), (Doubt("unapproved"),))
+    assert ids(unapproved) == []
+
+
+@pytest.mark.parametrize("approval", ["doubtful", "none"])
+def test_people_who_disagree_on_a_text_both_wait(train: Corpus, approval: Approval) -> None:
+    rows = correct([("Dunning  letter", "bill")]) + correct([("Dunning letter", "ship")], "ben", 2)
+    result = review(rows, train, fit, approval)
+    assert result.doubts == {
+        1: (Doubt("conflict", topic="ship"),),
+        2: (Doubt("conflict", topic="bill"),),
+    }
+    assert ids(result) == ([] if approval == "doubtful" else [1, 2])
+
+
+def test_the_last_word_of_one_person_counts(train: Corpus) -> None:
+    rows = correct([("dunning letter", "ship"), ("dunning letter", "bill")])
+    result = review(rows, train, fit)
+    assert ids(result) == [2]
+    assert result.held == {}
+
+
+def test_what_is_approved_stands_until_another_is(train: Corpus) -> None:
+    when = "2026-02-01T08:00:00.000Z"
+    approved = correct([("dunning letter", "bill")], approved=when)
+    same = correct([("dunning letter", "bill")], "ben", 2)
+    other = correct([("dunning letter", "ship")], "ben", 2)
+    assert ids(review(approved + same, train, fit)) == [1]
+    assert review(approved + same, train, fit).held == {}
+    result = review(approved + other, train, fit)
+    assert ids(result) == [1]
+    assert result.held == {2: (Doubt("conflict", topic="bill"),)}
+
+
+def test_a_text_of_the_training_data_is_known(train: Corpus) -> None:
+    rows = correct([(f" {train.texts[0]}\n", "tech"), (train.texts[1], train.topics[1])])
+    result = review(rows, train, fit)
+    assert [*result.held] == [1]
+    assert result.held[1][0] == Doubt("known text", topic="bill")
+    assert ids(result) == [2]
+
+
+def test_a_new_topic_needs_some_corrections(train: Corpus) -> None:
+    rows = correct([(f"tulip and rose number {n}", "garden") for n in range(3)])
+    assert kinds(review(rows[:2], train, fit)) == {1: ["thin topic"], 2: ["thin topic"]}
+    assert ids(review(rows, train, fit)) == [1, 2, 3]
+
+
+def test_corrections_that_change_answers_to_training_texts_are_held() -> None:
+    """A rare topic, whose few texts a correction would take over."""
+    rng = random.Random(0)
+    topics = [[*WORDS][number % 3] for number in range(90)] + ["rare"] * 2
+    texts = [f"{text_of(topic, rng)} {n}" for n, topic in enumerate(topics[:90])]
+    texts += ["zebra quagga okapi", "zebra okapi gnu"]
+    train = Corpus(texts, topics)
+    rows = correct([(f"zebra okapi herd {n}", "tech") for n in range(5)])
+    assert fit(train).predict(texts[90:]).tolist() == ["rare", "rare"]
+    result = review(rows, train, fit)
+    corpus = Corpus(
+        texts + [row.text for row in result.learnable], topics + ["tech"] * len(result.learnable)
+    )
+    assert fit(corpus).predict(texts[90:]).tolist() == ["rare", "rare"]
+    reasons = {doubt.kind for doubts in result.held.values() for doubt in doubts}
+    assert reasons & {"changes answers", "contradicted"}
+
+
+def test_several_topics_are_reviewed_as_well() -> None:
+    rng = random.Random(0)
+    sets: list[tuple[str, ...]] = [("bill",), ("ship",), ("tech",), ("bill", "ship"), ()]
+    topics = [sets[number % 5] for number in range(200)]
+    texts = [
+        " ".join([*(text_of(topic, rng, 4) for topic in names), "hello", str(n)])
+        for n, names in enumerate(topics)
+    ]
+    train = Corpus(texts, topics)
+    wrong = correct([(f"{text_of('bill', rng)} hello", ()) for _ in range(10)])
+    assert ids(review(wrong, train, fit)) == []
+    fine = correct([("dunning letter hello", ("bill",))])
+    assert ids(review(fine, train, fit)) == [1]
+    with pytest.raises(DataError, match="has corrections to one topic"):
+        review(correct([("dunning letter", "bill")]), train, fit)
