@@ -488,8 +488,10 @@ def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
     model: TopicClassifier,
 ) -> None:
     def sizes(*n_bytes: int, rows: int = 1024) -> list[int]:
-        limits = BatchLimits(rows=rows, n_bytes=100)
-        return sizes_of_batches(model, rows_of_bytes(*n_bytes), limits=limits)
+        # Besides, a row takes some memory of its own.
+        limits = BatchLimits(rows=rows, n_bytes=100_000)
+        given = rows_of_bytes(*(1000 * n for n in n_bytes))
+        return sizes_of_batches(model, given, limits=limits)
 
     assert sizes(*[50] * 7) == [2, 2, 2, 1]
     assert sizes(99, 1, 99, 200, 1) == [2, 2, 1]
@@ -497,10 +499,19 @@ def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
     assert sizes(*[5] * 45, rows=10) == [10] * 4 + [5]
 
 
-def test_bad_rows_add_no_bytes_to_a_batch(model: TopicClassifier) -> None:
-    first, *others = rows_of_bytes(50, 50, 50)
-    rows = [first, BadRow(2, "x" * 200), *others]
-    assert sizes_of_batches(model, rows, limits=BatchLimits(n_bytes=100)) == [3, 1]
+def test_bad_rows_add_only_their_cells_to_a_batch(model: TopicClassifier) -> None:
+    first, *others = rows_of_bytes(*[50_000] * 3)
+    rows = [first, BadRow(2, "x" * 200_000), *others]
+    limits = BatchLimits(n_bytes=100_000)
+    assert sizes_of_batches(model, rows, limits=limits) == [3, 1]
+    rows[1] = BadRow(2, "x", values={"a": "b"}, n_bytes=50_000)
+    assert sizes_of_batches(model, [*rows, rows[1]], limits=limits) == [2, 2, 1]
+
+
+def test_cells_take_memory_though_they_are_empty(model: TopicClassifier) -> None:
+    cells = {"text": "wheat", **{f"column {n}": "" for n in range(1000)}}
+    rows: list[SourceRow | BadRow] = [SourceRow(at, cells, n_bytes=1) for at in range(9)]
+    assert sizes_of_batches(model, rows, limits=BatchLimits(n_bytes=200_000)) == [2] * 4 + [1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])

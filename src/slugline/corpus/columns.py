@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,13 +19,16 @@ from slugline.corpus.rows import (
     BadRow,
     DataLayout,
     SourceRow,
+    estimate_memory,
     topic_flag,
 )
 from slugline.corpus.tables import Frame, frame_rows
 from slugline.errors import DataError, OptionError
 
-#: Good rows to look at.
-N_PEEKED = 100
+#: Good rows to look at, and bytes of memory that they may take.
+N_PEEKED, PEEKED_BYTES = 100, 1 << 24
+# Bad rows to look at.
+_MOST_BAD = 1000
 # Columns named in a message.
 _N_LISTED = 20
 
@@ -35,25 +37,44 @@ def peek(
     rows: RowReader,
     n: int = N_PEEKED,
     *,
-    n_bytes: float = math.inf,
+    n_bytes: int = PEEKED_BYTES,
     patient: bool = True,
     head: list[SourceRow | BadRow] | None = None,
 ) -> list[SourceRow | BadRow]:
     """Return the first rows, up to `n` good ones; these are used up.
 
-    Reading also stops after `n_bytes` and, unless `patient`, when the next row has not been written
-    yet. A list passed as `head` collects the rows, and keeps those that came before an error.
+    Reading also stops when they take `n_bytes` of memory, after 1,000 bad rows and, unless
+    `patient`, when the next row has not been written yet. A list passed as `head` collects the
+    rows, and keeps those that came before an error.
+
+    Raises
+    ------
+    DataError : if none of so many rows is good, so that nothing shows which columns there are.
     """
     head = [] if head is None else head
     n_good = n_read = 0
     for row in rows:
         head.append(row)
-        if isinstance(row, SourceRow):
-            n_good += 1
-            n_read += row.n_bytes
-        if n_good == n or n_read >= n_bytes or (not patient and rows.must_wait()):
+        n_good += isinstance(row, SourceRow)
+        n_read += estimate_memory(row)
+        if n_read >= PEEKED_BYTES or len(head) - n_good == _MOST_BAD:
+            if not n_good and rows.has_names:
+                rows.close()
+                raise _unreadable(rows, head)
+            break
+        is_enough = n_good == n or (n_good and n_read >= n_bytes)
+        if is_enough or (not patient and rows.must_wait()):
             break
     return head
+
+
+def _unreadable(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataError:
+    [first] = (row for row in head[:1] if isinstance(row, BadRow))
+    return DataError(
+        f"{rows.name}: none of its first {len(head):,} rows can be read, such as {rows.unit} "
+        f"{first.at} ({first.problem}); {first.advice}, or check the header and what separates "
+        "the cells."
+    )
 
 
 def find_columns(

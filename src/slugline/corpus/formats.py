@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
+from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.encodings import guess_utf16
 from slugline.errors import DataError
@@ -31,6 +32,13 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
+# Bytes of blank lines without a row between them after which reading ends. Each counts as some
+# more, for the time that it takes.
+_MAX_GAP, _LINE_BYTES = 1 << 26, 256
+# What lines without a row are made of: spaces, and the marks of empty cells.
+_BLANKS = b' \t\r\n,;|"'
+# Bytes after which to look whether the rows are still wanted.
+_CHECK_BYTES = 1 << 20
 # Programs that concatenate files, or put a mark before any file, leave more than one.
 _MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
@@ -65,7 +73,8 @@ class TextLines:
 
     Raises
     ------
-    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`.
+    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`,
+        or has too many blank lines in a row.
     """
 
     def __init__(
@@ -88,6 +97,7 @@ class TextLines:
         self.offset = len(first) - len(self.head)
         self.exhausted = False
         self._limit = limit
+        self._gap = self._unchecked = 0
         self._faults: list[rows.BadRow] = []
         # Read in bounded pieces, so that an endless line doesn't fill the memory.
         self._pieces = itertools.chain(
@@ -98,12 +108,30 @@ class TextLines:
         """Yield the bytes: lines, or pieces of one that exceeds `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
+            self._unchecked += len(piece) + _LINE_BYTES
+            if not piece.strip(_BLANKS):
+                self._gap += len(piece) + _LINE_BYTES
+            if self._unchecked > _CHECK_BYTES:
+                self._check()
             if self.offset > self._limit:
                 raise DataError(
                     f"{self.name} unpacks to more than {self._limit:,} bytes; "
                     "if it should, unpack it first with gunzip."
                 )
             yield piece
+
+    def _check(self) -> None:
+        self._unchecked = 0
+        check_interruption()
+        if self._gap > _MAX_GAP:
+            raise DataError(
+                f"{self.name} has hundreds of thousands of blank lines, or megabytes of them, in a "
+                f"row, up to byte {self.offset:,}; delete them."
+            )
+
+    def take_row(self) -> None:
+        """Note that there was a row, so that the next ones may be read."""
+        self._gap = 0
 
     def __iter__(self) -> Iterator[str]:
         continued = False
@@ -114,6 +142,10 @@ class TextLines:
                 yield self._decode(piece)
             continued = not piece.endswith(b"\n")
         self.exhausted = True
+
+    def add_fault(self, problem: str) -> None:
+        """Note what is wrong with the last line."""
+        self._faults.append(rows.BadRow(self.number, problem))
 
     def take_fault(self) -> rows.BadRow | None:
         """Return the first fault since the last call, and discard the others."""
@@ -416,6 +448,15 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
+def bounded_rows(
+    lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
+) -> rows.RowIterator:
+    """Yield the rows that a function reads from lines, which must have some now and then."""
+    for row in read(lines):
+        lines.take_row()
+        yield row
+
+
 def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
     """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default.
 
@@ -433,6 +474,10 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
         advice = rows.join_advice([header])
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
     names = [name.strip() for name in header.cells]
+    if len(names) > rows.MAX_COLUMNS:
+        raise DataError(
+            f"{lines.name} has more than {rows.MAX_COLUMNS:,} columns; check what separates them."
+        )
     rows.check_unique(lines.name, filter(None, names))
     for record in records:
         if isinstance(record, rows.BadRow):
@@ -443,7 +488,10 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
             values = dict(zip(names, record.cells, strict=True))
             yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
         else:
-            yield rows.BadRow(record.at, f"{len(record.cells)} cells instead of {len(names)}")
+            yield rows.BadRow(record.at, f"{len(record.cells):,} cells instead of {len(names):,}")
+
+
+_QUOTED = re.compile('"[^"]*"')
 
 
 class _Record(NamedTuple):
@@ -465,7 +513,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow
                     f"{lines.name}, line {at}: the row that begins here has more than "
                     f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
                 )
-            yield line
+            yield _limit_cells(lines, line, delimiter, in_quotes=lines.number > at)
 
     reader = csv.reader(bounded(), delimiter=delimiter, strict=True)
     while True:
@@ -487,6 +535,16 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow
             yield fault
         elif any(map(str.strip, cells)) or cells == [""]:
             yield _Record(at, cells, lines.offset - begin)
+
+
+def _limit_cells(lines: TextLines, line: str, delimiter: str, *, in_quotes: bool) -> str:
+    """Return a line, which may begin in quotes; a fault, and "", if it has too many cells."""
+    if line.count(delimiter) > rows.MAX_COLUMNS:
+        outside = line.partition('"')[2] if in_quotes else line
+        if _QUOTED.sub("", outside).count(delimiter) > rows.MAX_COLUMNS:
+            lines.add_fault(f"more than {rows.MAX_COLUMNS:,} cells")
+            return ""
+    return line
 
 
 def json_rows(lines: TextLines) -> rows.RowIterator:
@@ -523,6 +581,8 @@ def _json_row(
         return rows.BadRow(at, "not valid JSON (nested too deeply)")
     if may_be_text and isinstance(values, str):
         values = {"text": values}
+    if isinstance(values, dict) and len(values) > rows.MAX_COLUMNS:
+        return rows.BadRow(at, f"an object of more than {rows.MAX_COLUMNS:,} fields")
     if isinstance(values, dict):
         return rows.make_row(at, values, n_bytes=n_bytes)
     return rows.BadRow(at, "JSON, but not an object" + " or text" * may_be_text)

@@ -18,13 +18,14 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from slugline.base.checks import short_repr
+from slugline.base.interruption import check_interruption
 from slugline.base.words import nearest
 from slugline.corpus import formats
 from slugline.corpus.bytes import LineStream, check_encoding
@@ -192,6 +193,11 @@ class RowReader:
     def __iter__(self) -> RowIterator:
         return self._rows
 
+    def close(self) -> None:
+        """Close the file, of which no more is read."""
+        if isinstance(self._rows, Generator):
+            self._rows.close()
+
     def n_lines(self) -> int:
         """Return the number of lines read from a part of a file; 0 for a whole file."""
         return 0 if self.byte_range is None else self.byte_range.n_lines
@@ -287,21 +293,23 @@ def read_rows(
             return RowReader(
                 str(path), name, chosen.read(path, encoding), None, note, layout=layout
             )
-        file = path.open("rb")
-        is_packed, note = path.suffix.lower() == ".gz", ""
-        is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        if not is_named and name in _DETECTED and is_regular:
-            sample, is_cut = _sample(file, is_packed)
-            likely = None if layout is None else layout.encoding
-            encoding = detect_encoding(sample, likely, is_cut=is_cut)
-            if encoding is not None:
-                note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
-        if (
-            name == "tsv"
-            and is_regular
-            and formats.begins_with_uris(_sample(file, is_packed, 1)[0])
-        ):
-            name, chosen = "uris", _ALL_FORMATS["uris"]
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(path.open("rb"))
+            is_packed, note = path.suffix.lower() == ".gz", ""
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            if not is_named and name in _DETECTED and is_regular:
+                sample, is_cut = _sample(file, is_packed)
+                likely = None if layout is None else layout.encoding
+                encoding = detect_encoding(sample, likely, is_cut=is_cut)
+                if encoding is not None:
+                    note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+            if (
+                name == "tsv"
+                and is_regular
+                and formats.begins_with_uris(_sample(file, is_packed, 1)[0])
+            ):
+                name, chosen = "uris", _ALL_FORMATS["uris"]
+            opened.pop_all()  # from here on, it is closed after iteration
     stream = LineStream(file, is_packed, encoding)
     rows = _file_rows(str(path), file, stream, chosen.read, encoding)
     return RowReader(str(path), name, rows, stream, note, encoding=encoding, layout=layout)
@@ -320,6 +328,7 @@ def _sample(file: BinaryIO, is_packed: bool, most_pieces: int = _MOST_PIECES) ->
     unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
     with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
         for _ in range(most_pieces):
+            check_interruption()
             piece = unpacked.read(_N_DETECTED) or piece
             if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
                 break
@@ -369,7 +378,8 @@ def read_line_range(path: str, start: int, stop: int) -> RowReader:
 
 def _range_rows(name: str, byte_range: formats.ByteRange) -> RowIterator:
     with translate_os_errors(name), byte_range:
-        yield from formats.json_rows(formats.TextLines(byte_range.readline, name))
+        lines = formats.TextLines(byte_range.readline, name)
+        yield from formats.bounded_rows(lines, formats.json_rows)
 
 
 def read_row_range(path: str, first: int, end: int) -> RowReader:
@@ -406,7 +416,8 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # Of a format with many rows in a line, rows may remain when no line is complete.
     line_stream = stream if chosen.unit == "line" else None
-    return RowReader(lines.name, name, chosen.read(lines), line_stream, note)
+    rows = formats.bounded_rows(lines, chosen.read)
+    return RowReader(lines.name, name, rows, line_stream, note)
 
 
 def _format_of_lines(lines: formats.TextLines, fallback: str | None) -> tuple[str | None, str]:
@@ -494,7 +505,8 @@ def _file_rows(
     limit = MAX_UNPACKED if stream.packed else math.inf
     with translate_os_errors(name), file:
         try:
-            yield from read(formats.TextLines(stream.readline, name, limit, encoding))
+            lines = formats.TextLines(stream.readline, name, limit, encoding)
+            yield from formats.bounded_rows(lines, read)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."

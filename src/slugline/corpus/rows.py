@@ -24,6 +24,10 @@ from slugline.errors import DataError, OptionError, os_errors_as
 Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"]
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
+#: The most columns of a table, or fields of a JSON object.
+MAX_COLUMNS = 50_000
+# Bytes of memory for a cell besides its own.
+_CELL_BYTES = 100
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
 _N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
@@ -150,6 +154,7 @@ class BadRow(NamedTuple):
     # Its cells by column name, as far as they could be read.
     values: Mapping[str, Any] = MappingProxyType({})
     sample: bytes = b""  # some of its bytes, if they are not in the expected encoding
+    n_bytes: int = 0  # bytes that were read for its values
 
 
 def too_long_row(at: int | str) -> BadRow:
@@ -197,6 +202,15 @@ class SourceRow:
     values: Mapping[str, Any]
     note: str = ""  # what the reader decided, such as which of two topics counts
     n_bytes: int = field(default=0, compare=False)  # bytes that were read for it
+
+
+def estimate_memory(row: SourceRow | BadRow) -> int:
+    """Return roughly how many bytes of memory a row takes: far more than it was read from.
+
+    >>> estimate_memory(BadRow(1, "no text")), estimate_memory(SourceRow(1, {"a": "b"}, "", 10))
+    (100, 210)
+    """
+    return row.n_bytes + _CELL_BYTES * (len(row.values) + 1)
 
 
 #: The rows of a source.

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
 from xml.parsers import expat
 
 from slugline.base.checks import short_repr
+from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.errors import DataError
 
@@ -294,6 +295,7 @@ class Workbook:
         # Reading to the end checks that the part has its declared size.
         with open_part(self._archive, self._archive.getinfo(part)) as file:
             while piece := file.read(PIECE):
+                check_interruption()
                 n_read += len(piece)
                 yield from parser.parse(piece, n_read)
         yield from parser.parse(b"", n_read)

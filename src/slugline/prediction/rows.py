@@ -24,7 +24,7 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format, read_dialect
-from slugline.corpus.rows import ID_NAME, BadRow, Format, SourceRow
+from slugline.corpus.rows import ID_NAME, BadRow, Format, SourceRow, estimate_memory
 from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
@@ -113,7 +113,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
 
 
 class BatchLimits(NamedTuple):
-    """The most rows of a batch and bytes read for it, and for all batches that wait."""
+    """The most rows of a batch, and bytes of memory that it takes, and all batches that wait."""
 
     rows: int = 1024
     n_bytes: int = 1 << 22
@@ -224,7 +224,7 @@ def _batches(
 ) -> Iterator[_Batch]:
     items = iter(rows)
     batch = head
-    n_bytes = sum(map(_n_bytes, head))
+    n_bytes = sum(map(estimate_memory, head))
     while True:
         pauses = bool(batch) and rows.must_wait()
         if pauses or len(batch) >= limits.rows or n_bytes >= limits.n_bytes:
@@ -239,12 +239,8 @@ def _batches(
         if row is None:
             break
         batch.append(row)
-        n_bytes += _n_bytes(row)
+        n_bytes += estimate_memory(row)
     yield _Batch(batch, n_bytes, is_last_for_now=True)
-
-
-def _n_bytes(row: SourceRow | BadRow) -> int:
-    return row.n_bytes if isinstance(row, SourceRow) else 0  # a bad one is not kept
 
 
 def _map_in_order(

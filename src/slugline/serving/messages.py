@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
 from slugline.base.checks import replace_surrogates, short_repr
+from slugline.base.interruption import check_interruption
 from slugline.base.words import nearest
 from slugline.corpus.documents import RowText, Topic
 from slugline.corrections.store import CorrectionStore
@@ -112,6 +113,7 @@ def with_reasons(
     """
     explained = []
     for text, result in zip(texts, results, strict=True):
+        check_interruption()
         best, topics = result.top[0].topic, result.topics
         reasons = {
             name: to_words(explain(model.fitted, text, name, most=N_REASONS))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -27,7 +26,7 @@ from slugline.serving.http.bodies import (
     parse_large_json,
     read_body,
 )
-from slugline.serving.http.state import AppState, app_state
+from slugline.serving.http.state import AppState, app_state, in_time
 from slugline.serving.model import ServedModel
 from slugline.serving.settings import LONGEST_TEXT, MOST_TEXTS
 
@@ -137,7 +136,7 @@ async def classify(request: Request) -> Response:
         )
 
     with state.batches.guesses(len(texts), body.top):
-        return json_response(await in_time(answers(), state))
+        return json_response(await in_time(request, answers()))
 
 
 def _encode_results(
@@ -156,7 +155,7 @@ async def explain_text(request: Request) -> Response:
     body = await _question(request, _explain)
     state.settings.limits.check([body.text], explain=True)
     model = find_model(request, body.model)
-    reply = await in_time(state.run(messages.explain_score, model, body), state)
+    reply = await in_time(request, state.run(messages.explain_score, model, body))
     return json_response(reply)
 
 
@@ -175,7 +174,7 @@ async def keep_correction(
     state = app_state(request)
     store = corrections_store(state)
     model = find_model(request, body.model)
-    [route] = await in_time(state.batches.route(model, [body.text]), state)
+    [route] = await in_time(request, state.batches.route(model, [body.text]))
     reply = await state.ask_store(messages.store_correction, store, model, body, route)
     state.metrics.add("corrections_total")
     return reply
@@ -297,18 +296,6 @@ def summaries(state: AppState) -> list[ModelSummary]:
         ModelSummary(name=model.name, version=model.digest, n_topics=len(model.fitted.topics))
         for model in state.models.all()
     ]
-
-
-async def in_time(answer: Awaitable[_T], state: AppState) -> _T:
-    """Wait for an answer; HttpProblem 504 if it takes too long."""
-    timeout = state.settings.timeout
-    try:
-        async with asyncio.timeout(timeout):
-            return await answer
-    except TimeoutError:
-        raise HttpProblem(
-            504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
-        ) from None
 
 
 def parse_id(said: str, name: str) -> int:

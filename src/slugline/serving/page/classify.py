@@ -16,9 +16,8 @@ from slugline.explanation.explanation import WordShare
 from slugline.exporting.page import samples, why_unsure
 from slugline.model.file.content import is_shipped
 from slugline.model.routing import Route
-from slugline.serving.http.api import in_time
 from slugline.serving.http.bodies import HttpProblem
-from slugline.serving.http.state import AppState, app_state
+from slugline.serving.http.state import AppState, app_state, in_time
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page, read_form, wants_part
 from slugline.serving.settings import LimitError
@@ -176,14 +175,14 @@ async def ask(request: Request) -> Response:
         names = [column.name for column in model.fitted.columns]
         cells = {name: form.get(f"column.{place}", "") for place, name in enumerate(names)}
         text = RowText(text, cells)
-    answer = await answer_for(app_state(request), model, text, form.get("topic"))
+    answer = await answer_for(request, model, text, form.get("topic"))
     if wants_part(request):
         return page(request, "answer.html.j2", **_values(answer))
     return classify_page(request, model, text, answer)
 
 
 async def answer_for(
-    state: AppState, model: ServedModel, text: str, chosen: str | None = None
+    request: Request, model: ServedModel, text: str, chosen: str | None = None
 ) -> Answer | None:
     """Return the answer for a text; None if it is blank.
 
@@ -192,13 +191,14 @@ async def answer_for(
     HttpProblem : 422 if it is too long, 503 if other requests get too many guesses already, 504 if
         it takes too long.
     """
+    state = app_state(request)
     if not text.strip():
         return None
     check_text(state, text)
     n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
     with state.batches.guesses(1, n_topics):
-        [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
-    return await in_time(state.run(answer_text, model, text, route, chosen), state)
+        [route] = await in_time(request, state.batches.route(model, [text], top=n_topics))
+    return await in_time(request, state.run(answer_text, model, text, route, chosen))
 
 
 def check_text(state: AppState, text: str) -> None:

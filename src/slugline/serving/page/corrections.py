@@ -142,7 +142,7 @@ async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
     """Return the form: alone for a script, else on the page with text and answer."""
-    answer = await answer_for(app_state(request), model, correction.text)
+    answer = await answer_for(request, model, correction.text)
     if wants_part(request):
         values = {"correction": correction, "answer": answer}
         return page(request, "correction.html.j2", status=status, **values)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
@@ -27,18 +26,22 @@ from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
-from slugline.serving.http.state import AppState, app_state
+from slugline.serving.http.state import AppState, Errand, app_state, while_connected
 from slugline.serving.model import ServedModel
 from slugline.serving.page.page import chosen_model, page
 from slugline.serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
 
 # Uploads ------------------------------------------------------------------------------------------
 
 _LONGEST_NAME = 200
 # What the end of a name says of the format; no other part of it gets into a path.
 _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
-# Rows that are answered at a time: others have their turn in between.
-_LIMITS = BatchLimits(rows=256)
+# Rows that are answered at a time, and bytes of memory that they take: others have their turn in
+# between, and the rows of all tables are in memory.
+_LIMITS = BatchLimits(rows=256, n_bytes=1 << 21)
 # Rows that are answered: the page holds all of them, and a packed file may have no end of them.
 _MOST_ROWS = 1_000_000
 
@@ -207,7 +210,7 @@ async def answer_table(request: Request) -> Response:
     """
     state, model, upload = await _receive_upload(request)
     lines = _lines(model, upload)
-    return StreamingResponse(_steps(state, upload, lines), media_type="application/jsonl")
+    return _TableResponse(state, upload, lines, media_type="application/jsonl")
 
 
 async def write_table(request: Request) -> Response:
@@ -221,8 +224,8 @@ async def write_table(request: Request) -> Response:
     if upload.is_excel:
         ending, kind = "xlsx", _EXCEL
     name = quote(f"{stem}-topics.{ending}", safe="", errors="replace")
-    return StreamingResponse(
-        _steps(state, upload, _pieces(model, upload)),
+    return _TableResponse(
+        *(state, upload, _pieces(model, upload)),
         media_type=kind,
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
@@ -231,24 +234,38 @@ async def write_table(request: Request) -> Response:
 async def _receive_upload(request: Request) -> tuple[AppState, ServedModel, Upload]:
     state, model = app_state(request), chosen_model(request)
     file = await save_body(request, state.settings)
-    return state, model, await state.run(parse_upload, request, model, file)
+    with state.counted_table():
+        step = state.start_step(parse_upload, request, model, file)
+        return state, model, await while_connected(request, step.result())
+
+
+class _TableResponse(StreamingResponse):
+    """Sends the steps of answering a table."""
+
+    def __init__(self, state: AppState, upload: Upload, pieces: Iterator[bytes], **options: Any):
+        self._state = state
+        super().__init__(_steps(state, upload, pieces), **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._state.counted_table():
+            await super().__call__(scope, receive, send)
 
 
 async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Yield the items of an iterator, each step off the event loop; then delete the file."""
-    step: asyncio.Future[bytes | None] | None = None
+    step: Errand[bytes | None] | None = None
     try:
         while True:
-            step = asyncio.ensure_future(state.run(next, pieces, None))
-            piece = await asyncio.shield(step)
+            step = state.start_step(next, pieces, None)
+            piece = await step.result()
             if piece is None:
                 return
             yield piece
     finally:
-        if step is None or step.done():
+        if step is None or step.future.done():
             upload.close()
         else:  # whoever asked has gone, and the thread is still at it
-            step.add_done_callback(lambda _: upload.close())
+            step.future.add_done_callback(lambda _: upload.close())
 
 
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
