@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
 import json
+import os
+import signal
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from server import client, make_state
+from server import client, make_state, running
 from slugline.classifier import load
 from slugline.corpus.rows import DataLayout
 from slugline.prediction.files import excel_file
@@ -228,3 +233,32 @@ def test_nothing_is_left_of_a_file(
     problem(page, TICKETS, name="a.doc")
     problem(page, b"x" * 200_001, name="a.csv")
     assert [path for path in tmp_path.iterdir() if path.suffix != ".slug"] == []
+
+
+def endless_table() -> bytes:
+    """Return a packed table of one good row, and a hundred million that can't be read."""
+    pieces = zlib.compressobj(wbits=31)
+    first = pieces.compress(b"id,body\n1,wheat\n")
+    others = b"".join(pieces.compress(b"1\n" * 1_000_000) for _ in range(100))
+    return first + others + pieces.flush()
+
+
+def test_a_server_ends_while_it_reads_a_table_without_end() -> None:
+    with running("--grace", "0") as url, httpx.Client(base_url=url, timeout=30) as browser:
+        params, content = {"name": "a.csv.gz"}, endless_table()
+        with browser.stream("POST", "/table/answers", params=params, content=content) as found:
+            received = found.iter_lines()
+            assert json.loads(next(received))["text"] == ["body"]
+            os.kill(url.pid, signal.SIGTERM)
+            with contextlib.suppress(httpx.HTTPError):
+                assert not any('"n_rows"' in line for line in received)
+
+
+def test_reading_a_table_ends_when_the_browser_leaves() -> None:
+    with running("--threads", "1") as url, httpx.Client(base_url=url, timeout=60) as browser:
+        params, content = {"name": "a.csv.gz"}, endless_table()
+        for _ in range(20):  # more than are answered at a time
+            with browser.stream("POST", "/table/answers", params=params, content=content) as found:
+                assert json.loads(next(found.iter_lines()))["text"] == ["body"]
+        found = browser.post("/table/answers", params={"name": "a.csv"}, content=TICKETS)
+        assert json.loads(found.text.splitlines()[-1]) == {"n_rows": 3}

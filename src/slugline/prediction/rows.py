@@ -176,7 +176,7 @@ def predict_rows(
         id_column,
         tuple(column.name for column in router.fitted.columns),
     )
-    if announce and rows.has_names and head:
+    if announce and rows.has_names and column_names(head):
         if text is None:
             candidates = known_text_columns(column_names(head), (id_column,))
             announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))

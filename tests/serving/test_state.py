@@ -1,0 +1,146 @@
+"""Work on threads, which ends when nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from server import make_state
+from slugline.base.interruption import Interruption, check_interruption
+from slugline.serving.http.bodies import HttpProblem
+from slugline.serving.http.state import AppState, Errand, in_time, while_connected
+
+
+@pytest.fixture
+def state() -> Iterator[AppState]:
+    """Return the state of a server with a short time limit."""
+    found = make_state(timeout=0.2, threads=1)
+    yield found
+    found.close()
+
+
+class Endless:
+    """Work that ends only if it is interrupted."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.has_ended = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.has_begun.set()
+        try:
+            while not self.has_ended.wait(0.001):
+                check_interruption()
+        finally:
+            self.has_ended.set()
+
+
+def request(state: AppState, *messages: dict[str, Any]) -> Request:
+    """Return a request whose client sends messages, and then nothing more."""
+    left = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        for message in left:
+            return message
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Request({"type": "http", "app": state}, receive)
+
+
+LEAVES = {"type": "http.disconnect"}
+
+
+def test_errand_ends_when_whoever_waits_is_cancelled() -> None:
+    async def run() -> None:
+        work = Endless()
+        errand = Errand(pool, threading.Event(), work)
+        waiting = asyncio.ensure_future(errand.result())
+        await asyncio.to_thread(work.has_begun.wait)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(Interruption):
+            await errand.future
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(run())
+
+
+def test_errand_that_no_thread_has_begun_is_never_begun() -> None:
+    async def run() -> None:
+        is_busy, work = threading.Event(), Endless()
+        pool.submit(is_busy.wait)
+        errand = Errand(pool, threading.Event(), work)
+        errand.abandon()
+        is_busy.set()
+        with pytest.raises(asyncio.CancelledError):
+            await errand.future
+        assert not work.has_begun.is_set()
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(run())
+
+
+def test_work_ends_when_the_server_does(state: AppState) -> None:
+    async def run() -> None:
+        work = Endless()
+        errand = state.start_step(work)
+        await asyncio.to_thread(work.has_begun.wait)
+        state.close()
+        with pytest.raises(Interruption):
+            await errand.result()
+
+    asyncio.run(run())
+
+
+def test_work_ends_when_the_client_leaves(state: AppState) -> None:
+    async def run() -> None:
+        work = Endless()
+        with pytest.raises(HttpProblem, match="connection ended") as problem:
+            await while_connected(request(state, LEAVES), state.run(work))
+        assert problem.value.status == 400
+        assert not work.has_begun.is_set() or await asyncio.to_thread(work.has_ended.wait, 10)
+
+    asyncio.run(run())
+
+
+def test_work_ends_when_it_takes_too_long(state: AppState) -> None:
+    async def run() -> None:
+        work = Endless()
+        with pytest.raises(HttpProblem, match=r"no answer after 0\.2 seconds"):
+            await in_time(request(state), state.run(work))
+        assert await asyncio.to_thread(work.has_ended.wait, 10)
+
+    asyncio.run(run())
+
+
+def test_tables_keep_no_other_work_waiting(state: AppState) -> None:
+    async def run() -> None:
+        works = [Endless(), Endless()]
+        steps = [state.start_step(work) for work in works]
+        await asyncio.to_thread(works[0].has_begun.wait)
+        assert await state.run(lambda: "an answer") == "an answer"
+        for step in steps:
+            step.abandon()
+
+    asyncio.run(run())
+
+
+def test_only_so_many_tables_are_answered_at_a_time(state: AppState) -> None:
+    with state.counted_table(), pytest.raises(HttpProblem) as problem:
+        fill(state)
+    assert problem.value.status == 503
+    with state.counted_table():
+        pass
+
+
+def fill(state: AppState, n_tables: int = 16) -> None:
+    if n_tables:
+        with state.counted_table():
+            fill(state, n_tables - 1)
