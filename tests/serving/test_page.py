@@ -215,7 +215,11 @@ def test_corrections_are_listed_latest_first_page_by_page(
         if number % 10 == 9:
             state.store.undo(row.id)
     first = page.get("/corrections").text
-    numbers = [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", first)]
+    waiting, _, listed = first.partition("Download all (JSON lines)")
+    assert "54 corrections wait for approval" in waiting
+    latest = [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", waiting)]
+    assert latest == [n for n in reversed(range(60)) if n % 10 != 9][:20]
+    numbers = [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", listed)]
     assert first.count("<script") == 1
     assert "54 corrections" in first
     older = re.search(r'href="([^"]*)" rel="next"', first)

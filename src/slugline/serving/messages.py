@@ -291,7 +291,8 @@ class CorrectionRequest(Question, frozen=True, kw_only=True):
     ] = UNSET
     model: ModelName = None
     who: Annotated[
-        Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
+        Annotated[str, Meta(max_length=200)] | None,
+        Meta(description="Who says so; of a token with a name, that name counts instead."),
     ] = None
     is_new: Annotated[
         bool,
@@ -342,9 +343,15 @@ def explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationRep
 
 
 def store_correction(
-    store: CorrectionStore, model: ServedModel, request: CorrectionRequest, route: Route
+    store: CorrectionStore,
+    model: ServedModel,
+    request: CorrectionRequest,
+    route: Route,
+    person: str | None = None,
 ) -> CorrectionReply:
     """Store a correction of a route on disk, and return it.
+
+    It is by `person`, the name of a token, or else by whoever the request names.
 
     Raises
     ------
@@ -379,7 +386,8 @@ def store_correction(
         probability=route.probability,
         model=model.name,
         digest=model.digest,
-        who=request.who,
+        who=person or request.who,
+        is_named=person is not None,
     )
     return CorrectionReply(
         id=correction.id,

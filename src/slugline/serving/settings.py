@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -19,6 +19,8 @@ _GIGABYTE = 1 << 30
 # Characters of a token: fewer could be guessed.
 _SHORTEST_TOKEN = 16
 _MOST_TOKEN_BYTES = 1 << 16
+# Characters of the name of a token, as of who corrects.
+_LONGEST_NAME = 200
 #: The most texts of a request that a server may be set to take, and characters of each.
 MOST_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
 # Bytes of a form that are not its text, and of a character in the encoding of forms.
@@ -248,6 +250,19 @@ class ServeSettings:
         return tuple(f"{name}={value}" for name, value in columns.items() if value is not None)
 
     @functools.cached_property
+    def accepted_tokens(self) -> tuple[Token, ...]:
+        """The tokens with their names."""
+        return tuple(map(Token.parse, self.tokens))
+
+    @property
+    def lets_anybody_approve(self) -> bool:
+        """Whether whoever reaches the server may approve corrections: only users of this machine.
+
+        With tokens, those may that have a name.
+        """
+        return not self.tokens and not self.proxies and is_loopback(self.host)
+
+    @functools.cached_property
     def proxy_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """The networks of `proxies`; OptionError if one of them is no address or network."""
         networks = []
@@ -316,12 +331,32 @@ def is_loopback(host: str) -> bool:
 # Tokens -------------------------------------------------------------------------------------------
 
 
+class Token(NamedTuple):
+    """A token, and whose it is: None if it has no name."""
+
+    secret: str
+    name: str | None
+
+    @classmethod
+    def parse(cls, line: str) -> Token:
+        """Return the token of a line.
+
+        >>> Token.parse("anna 0123456789abcdef"), Token.parse("0123456789abcdef").name
+        (Token(secret='0123456789abcdef', name='anna'), None)
+        """
+        name, _, secret = line.strip().rpartition(" ")
+        return cls(secret, name.strip() or None)
+
+
 def read_tokens(path: Path) -> tuple[str, ...]:
-    """Return the tokens of a file, one a line; blank lines and those that begin with # are none.
+    """Return the lines of a file that hold a token, or a name and a token.
+
+    Blank lines and those that begin with # hold none.
 
     Raises
     ------
-    OptionError : if the file can't be read, has no token, or one that is too easily guessed.
+    OptionError : if the file can't be read, has no token, one that is too easily guessed or stands
+        there twice, or a name that is none.
     """
     try:
         with path.open("rb") as file:
@@ -336,13 +371,29 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         raise OptionError(
             f"--token-file {path} holds other than ASCII characters; tokens can't."
         ) from None
-    tokens = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not tokens:
+    lines = [" ".join(line.split()) for line in lines if not line.startswith("#")]
+    lines = [line for line in lines if line]
+    if not lines:
         raise OptionError(f"--token-file {path} holds no token; write one a line.")
-    for number, token in enumerate(tokens, 1):
-        if len(token) < _SHORTEST_TOKEN or any(character.isspace() for character in token):
+    secrets = set()
+    for number, line in enumerate(lines, 1):
+        token = Token.parse(line)
+        name = token.name or ""
+        if len(token.secret) < _SHORTEST_TOKEN or " " in name or not name.isprintable():
             raise OptionError(  # without the token itself
-                f"--token-file {path}: token {number} has {len(token)} characters or a space in "
-                f"it; a token has at least {_SHORTEST_TOKEN}, such as `openssl rand -hex 16` gives."
+                f"--token-file {path}: token {number} has {len(token.secret)} characters, or more "
+                "than a name of one word before it; write a line such as `anna TOKEN` or `TOKEN`, "
+                f"with a token of at least {_SHORTEST_TOKEN} characters, such as `openssl rand "
+                "-hex 16` gives."
             )
-    return tuple(tokens)
+        if len(name) > _LONGEST_NAME:
+            raise OptionError(
+                f"--token-file {path}: the name of token {number} has {len(name)} characters, and "
+                f"may have {_LONGEST_NAME}; shorten it."
+            )
+        if token.secret in secrets:
+            raise OptionError(
+                f"--token-file {path}: token {number} stands there twice; give everybody their own."
+            )
+        secrets.add(token.secret)
+    return tuple(lines)

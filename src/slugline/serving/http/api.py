@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -175,7 +175,8 @@ async def keep_correction(
     store = corrections_store(state)
     model = find_model(request, body.model)
     [route] = await in_time(request, state.batches.route(model, [body.text]))
-    reply = await state.ask_store(messages.store_correction, store, model, body, route)
+    person = request.state.person
+    reply = await state.ask_store(messages.store_correction, store, model, body, route, person)
     state.metrics.add("corrections_total")
     return reply
 
@@ -190,6 +191,50 @@ async def undo_correction(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def approve_correction(request: Request) -> Response:
+    """Approve a correction: models learn from it whatever else is known of it."""
+    number = parse_id(request.path_params["id"], "the id")
+    if not await approve(request, [number]):
+        raise HttpProblem(404, f"there is no correction {number}, or it was undone.")
+    return Response(status_code=204)
+
+
+async def approve(request: Request, numbers: Sequence[int]) -> int:
+    """Approve corrections, and return how many of them there are.
+
+    Nobody approves what they said themselves, and only people whose names are known approve at
+    all, unless the server is for the users of this machine alone.
+
+    Raises
+    ------
+    HttpProblem : 403 if this person may not approve, or not one of these; none is approved then.
+    """
+    state = app_state(request)
+    store = corrections_store(state)
+    person = request.state.person
+    if not may_approve(request):
+        raise HttpProblem(
+            403,
+            "corrections are approved by people whose tokens have a name, and "
+            + ("this one has none" if state.settings.tokens else "this server has no tokens")
+            + "; whoever runs the server adds names to the token file, or approves with `slugline "
+            "corrections`.",
+        )
+    rows = await state.ask_store(store.get, numbers)
+    own = next((row.id for row in rows if row.is_named and row.who == person), None)
+    if own is not None:
+        raise HttpProblem(403, f"correction {own} is your own; somebody else has to approve it.")
+    for row in rows:
+        await state.ask_store(store.approve, row.id, person)
+    return len(rows)
+
+
+def may_approve(request: Request) -> bool:
+    """Whether the person who asks may approve corrections of others."""
+    is_named = request.state.person is not None
+    return is_named or app_state(request).settings.lets_anybody_approve
+
+
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
     state = app_state(request)
@@ -201,9 +246,10 @@ async def list_corrections(request: Request) -> Response:
 
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
+    held = store.held()
     for row in store.rows(after=after):
         row = row._replace(probability=messages.round_number(row.probability))
-        fields = row._asdict()
+        fields = row._asdict() | {"doubts": [str(doubt) for doubt in held.get(row.id, ())]}
         if isinstance(row.topic, tuple):
             fields["topics"] = fields.pop("topic")
         yield _encode(replace_surrogates(fields)) + b"\n"

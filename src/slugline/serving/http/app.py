@@ -15,7 +15,7 @@ from slugline.serving.http.operations import OPERATIONS, Operation, openapi
 from slugline.serving.http.state import AppState, app_state
 from slugline.serving.page import page
 from slugline.serving.page.classify import ask, show_classify
-from slugline.serving.page.corrections import correct, show_corrections, undo
+from slugline.serving.page.corrections import approve, correct, show_corrections, undo
 from slugline.serving.page.docs import show_docs
 from slugline.serving.page.model import show_model
 from slugline.serving.page.table import answer_table, show_table, write_table
@@ -73,6 +73,7 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/", "POST", ask),
     _route("/wrong", "POST", correct),
     _route("/undo", "POST", undo),
+    _route("/approve", "POST", approve),
     _route("/table", "GET", show_table),
     Route("/table/answers", answer_table, methods=["POST"]),
     Route("/table/file", write_table, methods=["POST"]),

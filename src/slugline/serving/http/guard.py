@@ -68,6 +68,8 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Guard:
     """Checks each request before `app`, counts it, and turns any error into a response.
 
+    `person` of the request's state is the name of its token, or None.
+
     `show` makes an error page for people; programs get JSON.
     """
 
@@ -77,8 +79,9 @@ class Guard:
         self._app, self._state, self._show = app, state, show
         settings = state.settings
         self._hosts = {name.lower() for name in ("localhost", *settings.allowed_hosts)}
-        self._tokens = [token.encode() for token in settings.tokens]
-        self._cookies = [token_cookie(token).encode() for token in settings.tokens]
+        tokens = settings.accepted_tokens
+        self._tokens = {token.secret.encode(): token.name for token in tokens}
+        self._cookies = {token_cookie(t.secret).encode(): t.name for t in tokens}
         # Bodies are held in memory, files of tables on disk.
         self._n_running, self._n_bytes = 0, {settings.max_body: 0, settings.max_file: 0}
 
@@ -90,7 +93,7 @@ class Guard:
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
         scope["app"] = self._state
-        scope["state"] = {"request_id": request_id}
+        scope["state"] = {"request_id": request_id, "person": None}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -176,11 +179,15 @@ class Guard:
         """
         header = headers.get(b"authorization", b"")
         kind, _, token = header.partition(b" ")
-        if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
-            return
         cookies = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
-        if is_among(cookies.get(COOKIE, "").encode(), self._cookies):
-            return
+        bearer = token.strip() if kind.lower() == b"bearer" else b""
+        for candidate, accepted in (
+            (bearer, self._tokens),
+            (cookies.get(COOKIE, "").encode(), self._cookies),
+        ):
+            if is_among(candidate, accepted):
+                scope["state"]["person"] = accepted[candidate]
+                return
         if header:
             address = client_address(scope, self._state.settings)
             self._state.failed_tries.check(address)

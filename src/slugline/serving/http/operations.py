@@ -94,6 +94,14 @@ OPERATIONS = (
         parameters=(("after", "query", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),),
     ),
     Operation(
+        "POST",
+        "/v1/corrections/{id}/approval",
+        api.approve_correction,
+        status=204,
+        errors=(404, 422),
+        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
+    ),
+    Operation(
         "DELETE",
         "/v1/corrections/{id}",
         api.undo_correction,

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import CorrectionSummary, summarize
+from slugline.serving.http import api
 from slugline.serving.http.api import corrections_store, keep_correction, parse_id
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.guard import to_problem
@@ -50,10 +51,13 @@ def latest_summary(state: AppState, model: ServedModel) -> CorrectionSummary | N
 
 # Corrections on a page, and characters that are shown of each text.
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
+# Corrections that wait for approval, above the others.
+_MOST_HELD = 20
 # Characters of who corrects, as in the API.
 _LONGEST_NAME = 200
 # What the list shows where no corrections are kept.
-_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None}
+_NOT_HELD: dict[str, Any] = {"held": [], "n_held": 0}
+_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NOT_HELD}
 
 
 class CorrectionForm(NamedTuple):
@@ -91,18 +95,37 @@ async def correct(request: Request) -> Response:
 
 
 async def undo(request: Request) -> Response:
-    """Undo a correction; one that is already gone is no error."""
+    """Undo corrections; one that is already gone is no error."""
     model = chosen_model(request)
     state = app_state(request)
     store = corrections_store(state)
-    form = await read_form(request)
-    number = parse_id(form.get("id", ""), "`id`")
-    await state.ask_store(store.undo, number)
+    form = await read_form(request, n_more=_MOST_HELD)
+    numbers = _ids(form)
+    for number in numbers:
+        await state.ask_store(store.undo, number)
     if form.get("back") == "corrections":
-        model_name = request.query_params.get("model")
-        query = {"model": model_name} if model_name else {}
-        return RedirectResponse(link("/corrections", query, undone=number), 303)
+        return _back_to_list(request, undone=numbers[0], n=len(numbers))
     return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))
+
+
+async def approve(request: Request) -> Response:
+    """Approve corrections, and show the list again."""
+    chosen_model(request)
+    form = await read_form(request, n_more=_MOST_HELD)
+    numbers = _ids(form)
+    n_approved = await api.approve(request, numbers)
+    return _back_to_list(request, approved=numbers[0], n=n_approved)
+
+
+def _ids(form: ImmutableMultiDict[str, str]) -> list[int]:
+    """Return the numbers of a form; HttpProblem 422 if one is none, or there are none."""
+    return [parse_id(number, "`id`") for number in form.getlist("id") or [""]]
+
+
+def _back_to_list(request: Request, **done: int) -> Response:
+    model_name = request.query_params.get("model")
+    query = {"model": model_name} if model_name else {}
+    return RedirectResponse(link("/corrections", query, **done), 303)
 
 
 def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
@@ -158,10 +181,14 @@ async def show_corrections(request: Request) -> Response:
     """List corrections, the latest first, with a summary."""
     model = chosen_model(request)
     state = app_state(request)
-    undone = request.query_params.get("undone", "")
+    done = {
+        name: parse_id(said, f"`{name}`")
+        for name in ("undone", "approved", "n")
+        if (said := request.query_params.get(name))
+    }
     values = {
         "title": "Corrections",
-        "undone": parse_id(undone, "`undone`") if undone else None,
+        "done": done,
         "learning": None if state.learner is None else await state.run(state.learner.state),
         **(_NONE if state.store is None else await _list_values(request, model, state.store)),
     }
@@ -178,12 +205,40 @@ async def _list_values(
     rows: list[Correction] = await state.ask_store(_latest_corrections, store, number)
     return {
         "rows": rows,
+        **(await _held_values(request, store) if number is None else _NOT_HELD),
         "n_all": await state.ask_store(store.count),
         "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
         "newer": number is not None,
         "longest": _LONGEST_TEXT,
         "n_shown": _N_SHOWN,
         "summary": await state.run(latest_summary, state, model) if number is None else None,
+    }
+
+
+class HeldCorrection(NamedTuple):
+    """A correction that waits for approval, the reasons, and whether this person approves it."""
+
+    row: Correction
+    reasons: list[str]
+    is_own: bool
+
+
+async def _held_values(request: Request, store: CorrectionStore) -> dict[str, Any]:
+    """Return the latest corrections that wait for approval, and how many do."""
+    state = app_state(request)
+    doubts = await state.ask_store(store.held)
+    numbers = sorted(doubts, reverse=True)[:_MOST_HELD]
+    rows: list[Correction] = await state.ask_store(store.get, numbers)
+    person = request.state.person
+    held = [
+        HeldCorrection(row, [*map(str, doubts[row.id])], row.is_named and row.who == person)
+        for row in rows
+    ]
+    return {
+        "held": held,
+        "n_held": len(doubts),
+        "may_approve": api.may_approve(request),
+        "others": [each.row.id for each in held if not each.is_own],
     }
 
 

@@ -88,7 +88,7 @@ def _curl(method: str, path: str, said: Mapping[str, Any], address: str, model: 
     values = {"name": quote(model.name, safe=""), "id": "1"}
     place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {address}{place}"]
-    if method not in ("get", "post"):
+    if method not in ("get", "post") or (method == "post" and "requestBody" not in said):
         parts = [f"curl -X {method.upper()}", f"{address}{place}"]
     if said.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')

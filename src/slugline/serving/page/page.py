@@ -107,6 +107,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "query": {} if model is models[0] else {"model": model.name},
         "version": __version__,
         "has_tokens": bool(state.settings.tokens),
+        # The name of the token, if it has one.
+        "person": getattr(request.state, "person", None),
     }
     text = _environment().get_template(template).render(shared | values)
     # Files may have lone surrogates.
@@ -226,7 +228,9 @@ async def log_in(request: Request) -> Response:
     state = app_state(request)
     settings = state.settings
     token = (await read_form(request, SMALL_FORM)).get("token", "").strip()
-    if not is_among(token.encode(), [accepted.encode() for accepted in settings.tokens]):
+    if not is_among(
+        token.encode(), [accepted.secret.encode() for accepted in settings.accepted_tokens]
+    ):
         address = client_address(request.scope, settings)
         state.failed_tries.check(address)
         state.failed_tries.add(address)

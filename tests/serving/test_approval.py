@@ -1,0 +1,184 @@
+"""Corrections that wait for approval: who may approve them, on the page and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from server import client, make_state
+from slugline.errors import OptionError
+from slugline.serving.http.state import AppState
+from slugline.serving.settings import ServeSettings, read_tokens
+
+ANNA, BEN, NOBODY = "0123456789abcdef-a", "0123456789abcdef-b", "0123456789abcdef-c"
+TOKENS = (f"anna {ANNA}", f"ben {BEN}", NOBODY)
+
+
+@pytest.fixture
+def state(news_slug: Path, tmp_path: Path) -> Iterator[AppState]:
+    """Return the state of a server with tokens, two of which have a name."""
+    found = make_state(news_slug, corrections=tmp_path / "c.db", tokens=TOKENS)
+    yield found
+    found.close()
+
+
+def api(state: AppState, token: str | None) -> TestClient:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return client(state, headers=headers)
+
+
+def correct(state: AppState, token: str | None, n: int, **more: Any) -> list[int]:
+    """Send corrections, and return their numbers."""
+    asking = api(state, token)
+    numbers = []
+    for number in range(n):
+        asked = {"text": f"a tulip {number}", "topic": "grain", **more}
+        answer = asking.post("/v1/corrections", json=asked)
+        assert answer.status_code == 201, answer.text
+        numbers.append(answer.json()["id"])
+    return numbers
+
+
+def listed(state: AppState) -> list[dict[str, Any]]:
+    return [json.loads(ln) for ln in api(state, ANNA).get("/v1/corrections").text.splitlines()]
+
+
+def test_a_named_token_says_who_corrects_and_others_type_it(state: AppState) -> None:
+    correct(state, ANNA, 1, who="ben")
+    correct(state, NOBODY, 1, who="anna")
+    rows = listed(state)
+    assert [(row["who"], row["is_named"]) for row in rows] == [("anna", True), ("anna", False)]
+
+
+def test_a_burst_is_listed_with_reasons(state: AppState) -> None:
+    correct(state, ANNA, 6)
+    correct(state, BEN, 5)
+    doubts = [row["doubts"] for row in listed(state)]
+    burst = "one of 6 that one person made in quick succession, and nobody else's support it"
+    assert doubts == [[burst]] * 6 + [[]] * 5
+
+
+def test_approval_is_by_another_person_with_a_name(state: AppState) -> None:
+    numbers = correct(state, ANNA, 6)
+    path = f"/v1/corrections/{numbers[0]}/approval"
+    own = api(state, ANNA).post(path)
+    assert own.status_code == 403
+    assert own.json()["detail"] == "correction 1 is your own; somebody else has to approve it."
+    nameless = api(state, NOBODY).post(path)
+    assert nameless.status_code == 403
+    assert "people whose tokens have a name, and this one has none" in nameless.json()["detail"]
+    assert api(state, None).post(path).status_code == 401
+    assert [row["approved"] for row in listed(state)] == [None] * 6
+
+    assert api(state, BEN).post(path).status_code == 204
+    assert api(state, BEN).post(path).status_code == 204  # it is approved
+    first = listed(state)[0]
+    assert (first["approver"], first["doubts"]) == ("ben", [])
+    assert api(state, BEN).post("/v1/corrections/99/approval").status_code == 404
+    assert api(state, BEN).post("/v1/corrections/x/approval").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 204),
+        ({"host": "0.0.0.0"}, 403),
+        ({"proxies": ("127.0.0.1",)}, 403),
+        ({"tokens": (NOBODY,)}, 403),
+    ],
+    ids=["this machine", "all machines", "behind a proxy", "a token without a name"],
+)
+def test_whoever_has_no_name_approves_on_their_own_machine_alone(
+    news_slug: Path, tmp_path: Path, settings: dict[str, Any], status: int
+) -> None:
+    state = make_state(news_slug, corrections=tmp_path / "c.db", **settings)
+    token = NOBODY if "tokens" in settings else None
+    [number] = correct(state, token, 1)
+    assert api(state, token).post(f"/v1/corrections/{number}/approval").status_code == status
+    state.close()
+
+
+def page_of(state: AppState, token: str) -> TestClient:
+    page = client(state, headers={"Accept": "text/html"})
+    assert page.post("/login", data={"token": token}).status_code == 200
+    return page
+
+
+def test_the_page_lists_what_waits_and_approves_it(state: AppState) -> None:
+    numbers = correct(state, ANNA, 6)
+    page = page_of(state, BEN)
+    shown = page.get("/corrections").text
+    assert "6 corrections wait for approval" in shown
+    assert "One of 6 that one person made in quick succession" in shown
+    assert re.search(r"Log out<span[^>]*> <bdi>ben</bdi>", shown)
+    assert "as typed" not in shown
+    assert shown.count(">Approve</button>") == 6
+    done = page.post("/approve", data={"id": str(numbers[0])}).text
+    assert "Correction 1 is approved." in done
+    assert "5 corrections wait for approval" in done
+    assert "approved by <bdi>ben</bdi>" in done
+    done = page.post("/approve", data={"id": [str(number) for number in numbers[1:4]]}).text
+    assert "3 corrections are approved. Models learn from them next time." in done
+    done = page.post("/undo", data={"id": ["5", "6"], "back": "corrections"}).text
+    assert "2 corrections are undone." in done
+    assert "wait for approval" not in done
+    assert page.post("/approve", data={"back": "corrections"}).status_code == 422
+    assert page.post("/approve", data={"id": ["x"]}).status_code == 422
+
+
+def test_the_page_offers_nobody_their_own(state: AppState) -> None:
+    numbers = correct(state, ANNA, 6)
+    shown = page_of(state, ANNA).get("/corrections").text
+    assert ">Approve</button>" not in shown
+    assert "Approve all" not in shown
+    assert shown.count("Yours") == 6
+    assert page_of(state, ANNA).post("/approve", data={"id": str(numbers[0])}).status_code == 403
+    shown = page_of(state, NOBODY).get("/corrections").text
+    assert ">Approve</button>" not in shown
+    assert "Approve all" not in shown
+    assert "People whose tokens have a name can do that here" in shown
+
+
+def test_the_form_asks_nobody_for_a_name_that_is_known(state: AppState) -> None:
+    asked = page_of(state, ANNA).post("/", data={"text": "wheat"}).text
+    assert "It is saved as <bdi>anna</bdi>’s." in asked
+    assert 'name="who"' not in asked
+    assert 'name="who"' in page_of(state, NOBODY).post("/", data={"text": "wheat"}).text
+
+
+# The token file -----------------------------------------------------------------------------------
+
+
+def test_a_token_file_has_names(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"# ours\nanna   {ANNA}\n\n  {NOBODY}\n")
+    settings = ServeSettings(tokens=read_tokens(path))
+    assert settings.accepted_tokens == ((ANNA, "anna"), (NOBODY, None))
+    assert ANNA not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"anna b {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
+        (f"{ANNA} short", "token 1 has 5 characters, or more than"),
+        (f"anna {ANNA}\nben {ANNA}", "token 2 stands there twice; give everybody their own"),
+        (f"{'x' * 201} {ANNA}", "the name of token 1 has 201 characters, and may have 200"),
+        (f"a\x07 {ANNA}", "token 1 has 18 characters, or more than a name of one word"),
+    ],
+)
+def test_a_token_file_with_other_lines_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(content)
+    with pytest.raises(OptionError) as caught:
+        read_tokens(path)
+    assert message in str(caught.value)
+    assert ANNA not in str(caught.value)
