@@ -31,7 +31,8 @@ quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
 docs: .venv/docs-ready ## the site, in docs/_build/html
-	$(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html
+	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html \
+		|| { rm -rf docs/_build/html/.doctrees; false; } # or the next build would not complain
 
 format: .venv/dev-ready ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

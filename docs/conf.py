@@ -11,6 +11,8 @@ from slugline import __version__
 DOCS = Path(__file__).parent
 sys.path.append(str(DOCS / "extensions"))
 
+from cell_cache import compute_cells_digest  # noqa: E402 - its folder is known from here on
+
 project = "Slugline"
 author = "The Slugline developers"
 copyright = author  # noqa: A001 - Sphinx's name
@@ -26,23 +28,24 @@ extensions = [
     "docstrings",
     "openapi_tables",
     "page_search",
+    "cell_cache",
+    "recorded_pages",
 ]
 exclude_patterns = ["_build", "extensions"]
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types in docstrings are words, not links
 
-# Pages are executed when they are built, each in an empty folder; an error fails the build.
-nb_execution_mode = "force"
+# Pages are executed when they are built, each in an empty folder; an error fails the build. What
+# they print is kept as long as nothing changes that it depends on.
+nb_execution_mode = "cache"
+cells_digest = compute_cells_digest()
+nb_execution_cache_path = str(DOCS / "_build" / "cells" / cells_digest)
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 180
 nb_merge_streams = True
-# Without the Reuters files, which can't be shipped, the lesson shows its stored outputs.
-nb_execution_excludepatterns = (
-    []
-    if "SLUGLINE_DATA" in os.environ
-    else ["tutorials/newswires.ipynb", "tutorials/several-topics.md"]
-)
+# Without SLUGLINE_DATA, these show the output that the notebooks hold; see tools/record_pages.py.
+recorded_pages = ["tutorials/newswires", "tutorials/several-topics"]
 nb_render_markdown_format = "myst"
 # Cells see the terminal and the folders that a reader has, and the sample files by name.
 os.environ |= {
