@@ -91,7 +91,7 @@ def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
         ["id", "text", "topic", "error"],
         ["1", "wheat", "grain", ""],
         ["2", "", "", "line 3: no text in column 'text'"],
-        ["", "", "", "line 4: 3 cells instead of 2"],
+        ["3", "goal,x", "", "line 4: 3 cells instead of 2"],
         ["4", "goal", "sport", ""],
     ]
 

@@ -138,7 +138,7 @@ def test_the_model_s_encoding_goes_before_a_guess(run: Run) -> None:
 
 def test_corrections_are_learned_beside_data_read_as_before(tickets: Run) -> None:
     before = load("m.slug").fitted_.layout
-    assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252")
+    assert before == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", separator=";")
     columns = "- text: Überschrift, Mitteilung\n- topic: Bereich\n- encoding: cp1252\n"
     assert columns in tickets("info", "m.slug").out
     with CorrectionStore("c.db") as store:
@@ -158,7 +158,9 @@ def test_bad_rows_are_left_out_as_in_training(run: Run) -> None:
     trained = run("train", "t.csv", *OPTIONS, "--skip-bad-rows", "-o", "m.slug", "-q")
     assert trained.code == 0
     layout = load("m.slug").fitted_.layout
-    assert layout == DataLayout(("Überschrift", "Mitteilung"), "Bereich", "cp1252", True)
+    assert layout == DataLayout(
+        ("Überschrift", "Mitteilung"), "Bereich", "cp1252", True, separator=";"
+    )
     note = "skipped 2 of 62 rows, as of the model's training data: "
     with CorrectionStore("c.db") as store:
         store.add(
@@ -189,7 +191,8 @@ def test_files_that_differ_have_the_columns_that_they_share(run: Run) -> None:
         write_tickets(f"{number}.csv", 4, 0, encoding)
     Path("2.csv").write_text("body,queue\nRechnung,Zahlung\n")
     shared = load_corpus(["0.csv", "1.csv"], text=("Überschrift", "Mitteilung"), topic="Bereich")
-    assert shared.layout == DataLayout(("Überschrift", "Mitteilung"), "Bereich")
+    expected = DataLayout(("Überschrift", "Mitteilung"), "Bereich", separator=";")
+    assert shared.layout == expected
     assert shared.split(0.5, 0)[0].layout == shared.layout
     assert load_corpus(["2.csv", "2.csv"]).layout == DataLayout(("body",), "queue")
     Path("3.csv").write_text("text,queue\nRechnung,Zahlung\n")
@@ -229,6 +232,8 @@ def test_a_model_keeps_the_form_of_several_topics(
         ({"topic": "Mitteilung"}, "names a column of its data twice"),
         ({"encoding": "rot13"}, "not an encoding that Python reads"),
         ({"topic": "x" * 1001}, "length <= 1000"),
+        ({"separator": "ab"}, "length <= 1"),
+        ({"separator": "a"}, "give the sign between the cells"),
         ({"format": "docx"}, "Invalid enum value 'docx'"),
         ({"topic_map": (("a",),)}, "of length 2"),
         ({"topic_map": (("", "b"),)}, "length >= 1"),
@@ -272,6 +277,7 @@ RESTORED = {
     "text": "layout.text",
     "topic": "layout.topic",
     "encoding": "layout.encoding",
+    "separator": "layout.separator",
     "format": "layout.format",
     "topic_separator": "layout.topic_form",
     "topic_columns": "layout.topic_form",

@@ -89,7 +89,10 @@ def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
 
     assert list(read_rows("a.csv", encoding="cp1252")) == [
         SourceRow(2, {"text": "wellé", "topic": "a"}),
-        BadRow(3, "bytes that are not cp1252", "check `encoding`"),
+        BadRow(
+            *(3, "bytes that are not cp1252", "check `encoding`"),
+            values={"text": "bad\x81", "topic": "a"},
+        ),
         SourceRow(4, {"text": "good", "topic": "a"}),
     ]
 

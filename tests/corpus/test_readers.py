@@ -248,7 +248,7 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
         SourceRow(1, {"text": "x"}),
         not_utf8(2, b'"caf\xe9"'),
         BadRow(3, "JSON, but not an object or text"),
-        BadRow(4, *NUL),
+        BadRow(4, *NUL, values={"text": "a\0"}),
         BadRow(5, "not valid JSON (JSON is malformed: invalid character (byte 1))"),
         BadRow(6, "not valid JSON (JSON is malformed: invalid character (byte 0))"),
         BadRow(7, "more than 10,000,000 bytes", "split them"),
@@ -427,11 +427,145 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
     ],
 )
 def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: BadRow) -> None:
-    assert [row for row in rows_of(name, content) if isinstance(row, BadRow)] == [bad]
+    found = [row for row in rows_of(name, content) if isinstance(row, BadRow)]
+
+    assert [row._replace(values={}) for row in found] == [bad._replace(values={})]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "values"),
+    [
+        ("a.csv", "a;b\n1;2;3\n", {"a": "1", "b": "2;3"}),
+        ("a.csv", 'a;b\n1;2;"3;4";5\n', {"a": "1", "b": "2;3;4;5"}),
+        ("a.csv", 'a,b\n"1\n"\n', {"a": "1\n", "b": ""}),
+        ("a.csv", 'a,b,c\n7,"x ""y""" and z,2\n', {"a": "7", "b": '"x ""y""" and z', "c": "2"}),
+        ("a.csv", 'a,b,c\n"7","x\n"y,2\n', {"a": "7", "b": '"x\n"y', "c": "2"}),
+        ("a.csv", "a,b\nx\ry,2\n", {"a": "x\ry", "b": "2"}),
+        ("a.csv", b'a,b\n"\xc3\xa9\n\xe9",2\n', {"a": "é\né", "b": "2"}),
+        ("a.csv", "a,b\nx\0y,2\n", {"a": "x\0y", "b": "2"}),
+        ("a.jsonl", b'{"a": "\xff", "b": 1}\n', {"a": "ÿ", "b": 1}),
+        ("a.jsonl", '{"a": "\\u0000"}\n', {"a": "\0"}),
+        ("a.txt", b"\xc3\xa9\ntw\xf6\n", {"text": "twö", "topic": None}),
+    ],
+    ids=[
+        *("too many cells", "too many, quoted", "too few", "text after a quote"),
+        *("text after a quote of two lines", "carriage return", "Latin-1", "NUL"),
+        *("Latin-1 in JSON", "NUL in JSON", "Latin-1 in text"),
+    ],
+)
+def test_a_bad_row_keeps_its_cells(
+    name: str, content: str | bytes, values: dict[str, object]
+) -> None:
+    (bad,) = (row for row in rows_of(name, content) if isinstance(row, BadRow))
+
+    assert dict(bad.values) == values
+
+
+def test_columns_without_a_name_keep_their_cells() -> None:
+    (row,) = rows_of("a.csv", "id;;text;\n1;2;3;4\n")
+
+    assert row.values == {"id": "1", "": "2", "text": "3", " ": "4"}
+
+
+# Separators
+
+
+@pytest.mark.parametrize(
+    ("table", "separator"),
+    [
+        ("id,text\n1,a\n", ","),
+        ("id;text\n1;a, b, c\n", ";"),
+        ("id\ttext\n", "\t"),
+        ("id|text\n1|a, b; c\n", "|"),
+        ("Nachricht\nHallo, Welt\nA; b\n", ""),
+        ("Nachricht, kurz\nHallo\na, b, c\n", ""),
+        ("Frage, Antwort\na, b\nc, d\n", ","),
+        ('"a,b,c";d\n1;2\n', ";"),
+        ('"Nach\nricht";d\n1;2\n', ";"),
+        ("Nr;Text, lang, frei;x\n1;a, b;2\n2;c;3\n", ";"),
+        ("\n \nid;text\n", ";"),
+        ("", ""),
+    ],
+)
+def test_the_separator_is_found_in_the_first_lines(table: str, separator: str) -> None:
+    assert formats.guess_delimiter(table) == separator
+
+
+def test_the_separator_of_a_model_is_tried_first() -> None:
+    table = "Nr~Text,kurz\n1~a\n"
+
+    assert formats.guess_delimiter(table) == ","
+    assert formats.guess_delimiter(table, ["Nr", "Text,kurz"], "~") == "~"
+
+
+def test_a_table_of_one_column_is_known_by_its_header() -> None:
+    path = write("a.csv", 'Nachricht\r\nHallo, Welt; gut\r\n"a;b\r\n""c"""\r\n')
+    rows = read_rows(path)
+
+    assert [row.values for row in rows] == [
+        {"Nachricht": "Hallo, Welt; gut"},
+        {"Nachricht": 'a;b\r\n"c"'},
+    ]
+    assert rows.separator == formats.ONE_COLUMN
+
+
+@pytest.mark.parametrize(
+    ("texts", "delimiter"), [("a, b\r\n", ";"), ("a; b\r\n", ","), ("a; b\r\nc, d\r\n", "\t")]
+)
+def test_answers_to_one_column_are_separated_by_what_its_texts_lack(
+    texts: str, delimiter: str
+) -> None:
+    rows = read_rows(write("a.csv", f"Nachricht\r\n{texts}"))
+
+    assert read_dialect(rows).delimiter == delimiter
+    list(rows)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt", "a.csv.gz"])
+def test_a_separator_that_is_named_is_obeyed(name: str) -> None:
+    data = b"a,b~text\n1~x\n"
+    path = write(name, gzip.compress(data) if name.endswith(".gz") else data)
+
+    rows = read_rows(path, separator="~")
+
+    assert read_dialect(rows).delimiter == "~"
+    assert [row.values for row in rows] == [{"a,b": "1", "text": "x"}]
+
+
+@pytest.mark.parametrize("separator", ["", "ab", "a", "1", '"', "\n", "\0", 3, "\ud800"])
+def test_what_is_no_separator_is_an_error(separator: str) -> None:
+    with pytest.raises(OptionError, match="give the sign between the cells of a table"):
+        read_rows(write("a.csv", CSV), separator=separator)
+
+
+def test_tabs_have_names() -> None:
+    path = write("a.csv", "id\ttext\n1\tx\n")
+    for name in ("tab", "\\t", "\t"):
+        assert [row.values for row in read_rows(path, separator=name)] == [{"id": "1", "text": "x"}]
+
+
+def test_formats_without_cells_have_no_separator() -> None:
+    with pytest.raises(OptionError) as error:
+        read_rows(write("a.jsonl", JSONL), separator=";")
+
+    assert str(error.value) == (
+        "`separator` is ';', and a.jsonl is read as jsonl, which has no separators; leave it out, "
+        "or name another `format`."
+    )
+
+
+def test_unicode_text_of_excel_is_a_table() -> None:
+    write("a.txt", "id\ttext\r\n1\tÄpfel\r\n".encode("utf-16"))
+    rows = read_rows("a.txt")
+
+    assert [row.values for row in rows] == [{"id": "1", "text": "Äpfel"}]
+    assert (rows.format, rows.separator, rows.encoding) == ("tsv", "\t", "utf-16")
+    assert rows.note.endswith("its first line names columns; for plain texts, `format=txt`")
+    assert len(list(read_rows("a.txt", format="txt"))) == 2
 
 
 def test_reading_goes_on_after_a_bad_row() -> None:
-    rows = rows_of("a.csv", b'a\n"1"x\n2\n\x81\n3\n4,4\n5\n')
+    rows = rows_of("a.csv", b'a\n"1"x\n2\n\x81\n3\n4\r4\n5\n')
 
     assert [row.at for row in rows if isinstance(row, SourceRow)] == [3, 5, 7]
 
@@ -466,7 +600,7 @@ def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     assert list(read_rows("texts")) == [
         not_utf8("a/1.txt", b"caf\xe9"),
         not_utf8("a/1b.txt", b"\xef\xbb\xbfcaf\xe9"),
-        BadRow("a/2.txt", *NUL),
+        BadRow("a/2.txt", *NUL, values={"text": "\0", "topic": "a"}),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
     ]
 
@@ -489,7 +623,7 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
     assert list(read_rows("a.parquet")) == [
         SourceRow(1, {"t": "a"}),
         BadRow(2, "more than 10,000,000 bytes", "split them"),
-        BadRow(3, *NUL),
+        BadRow(3, *NUL, values={"t": "c\0"}),
         SourceRow(4, {"t": "d"}),
     ]
 

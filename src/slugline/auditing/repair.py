@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import itertools
 import math
@@ -10,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,22 +20,22 @@ from slugline.auditing.findings import DECISIONS, column_name, review_form, text
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
+from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.encodings import detect_encoding
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import (
     BadRow,
+    DataLayout,
     ReadOptions,
     SourceRow,
     TopicForm,
     format_topics,
     join_advice,
     read_topics,
-    translate_os_errors,
 )
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
@@ -93,36 +91,21 @@ class Repair:
 
 
 def read_decisions(
-    path: str | Path, encoding: str | None = None, form: TopicForm | None = None
+    path: str | Path, likely: str | None = None, form: TopicForm | None = None
 ) -> Decisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
-    Its encoding is detected; `encoding` is the one to use if that is in doubt. `form` is that of
+    Its encoding is its own, and detected; `likely` is that of the documents. `form` is that of
     `review_form`, if documents have several topics. Raises DataError if it can't be read, lacks a
     column, or has an unknown decision; the message names the line. Raises OptionError if there is
     no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
-    rows = read_rows(path, format=kind, encoding=_choose_encoding(Path(path), encoding))
+    encoding = None if likely is None else check_encoding(likely)
+    layout = DataLayout(("decision",), "new_topic", encoding)
+    rows = read_rows(path, format=kind, layout=layout)
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
     return Decisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
-
-
-def _choose_encoding(path: Path, encoding: str | None) -> str | None:
-    """Return the encoding, or None if the file's own is known: UTF-8, or one that is detected."""
-    if encoding is None or not path.is_file():
-        return encoding
-    decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
-    with translate_os_errors(str(path)), path.open("rb") as file:
-        try:
-            for piece in iter(partial(file.read, _PIECE), b""):
-                decoder.decode(piece)
-                is_ascii = is_ascii and piece.isascii()
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            file.seek(0)
-            return None if detect_encoding(file.read(_PIECE)) else encoding
-    return encoding if is_ascii else None
 
 
 def _check_rows(rows: RowReader) -> list[SourceRow]:
@@ -280,7 +263,11 @@ def whole_rows(
     form = None if layout is None else layout.topic_form
     for source in sources:
         rows = read_rows(
-            source, format=options.format, encoding=options.encoding, layout=options.layout
+            source,
+            format=options.format,
+            encoding=options.encoding,
+            separator=options.separator,
+            layout=options.layout,
         )
         dialect = dialect or read_dialect(rows)
         head = peek(rows)
@@ -290,7 +277,7 @@ def whole_rows(
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
-                if isinstance(row, SourceRow):  # it was skipped
+                if row.values:  # it was skipped
                     relabelled.append({**row.values})
                 continue
             new = topics[row_number]

@@ -194,7 +194,8 @@ def _repair(
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
-    decided = read_decisions(path, reading.encoding, review_form(corpus))
+    layout = corpus.layout
+    decided = read_decisions(path, layout and layout.encoding, review_form(corpus))
     warn([f"{path}: {decided.note}"] if decided.note else [])
     if not decided.items:
         warn([f"{path}: no decision is filled in; was the table saved?"])
@@ -276,7 +277,13 @@ def _delimiter(source: str, reading: ReadOptions) -> str:
     """Return the delimiter of a file of CSV; that of other sources is a comma."""
     if not Path(source).is_file():
         return ","
-    rows = read_rows(source, format=reading.format, encoding=reading.encoding)
+    rows = read_rows(
+        source,
+        format=reading.format,
+        encoding=reading.encoding,
+        separator=reading.separator,
+        layout=reading.layout,
+    )
     next(iter(rows), None)  # The file is closed with its iterator.
     return read_dialect(rows).delimiter
 

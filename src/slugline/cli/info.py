@@ -10,6 +10,7 @@ from slugline.model.file import container
 from slugline.model.file.content import model_path
 from slugline.text.table_columns import TableColumn
 
+_SEPARATORS = {"\t": "tab"}
 # Topics that were renamed, as they are listed.
 _MAX_RENAMED = 20
 _FORMS = {
@@ -41,6 +42,8 @@ def info(model: str, as_json: bool) -> None:
     if form := layout.topic_form:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")
     show(f"- encoding: {layout.encoding or 'UTF-8'}")
+    if layout.separator:
+        show(f"- separator of cells: {_SEPARATORS.get(layout.separator, layout.separator)}")
     if layout.fold_topics:
         show("- topics that differ only in case or spaces are merged")
     for old, new in layout.topic_map[:_MAX_RENAMED]:

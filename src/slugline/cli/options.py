@@ -238,6 +238,11 @@ format_option = _reading(
 encoding_option = _reading(
     "--encoding NAME", "Such as cp1252.", show_default="UTF-8, else detected"
 )
+separator_option = _reading(
+    "--separator TEXT",
+    "What stands between the cells of a table, such as ; or tab.",
+    show_default="found in the first lines",
+)
 topic_path_option = _reading(
     "--topic-path TEXT", "Topics are paths: count parents, too, as with / of sport/football."
 )
@@ -290,6 +295,7 @@ _READING_OPTIONS = (
     option("--topic COLUMN", "Column that holds the topic.", show_default="guessed"),
     format_option,
     encoding_option,
+    separator_option,
     _reading(
         "--topic-separator TEXT", "Read several topics from a cell, such as ; in grain;wheat."
     ),
@@ -403,6 +409,7 @@ def read_unlabelled(
     text: str | None = None,
     format: str | None = None,  # noqa: A002 (the user's word)
     encoding: str | None = None,
+    separator: str | None = None,
     data: Corpus | None = None,
 ) -> tuple[RowReader, UnlabelledTexts]:
     """Return the reader of a file of texts without labels, and its texts; say what was decided.
@@ -411,7 +418,9 @@ def read_unlabelled(
     """
     from slugline.corpus.loading import read_texts
 
-    rows = read_rows(file, format=format, fallback="txt", encoding=encoding, layout=layout)
+    rows = read_rows(
+        file, format=format, fallback="txt", encoding=encoding, separator=separator, layout=layout
+    )
     unlabelled = read_texts(rows, text, data)
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}")

@@ -23,7 +23,7 @@ _ALIKE = """
     batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding epochs
     fold_topics format hidden id jobs l2 learn_every learn_from learner learning_rate max_size
     min_precision models num_words optimize optimizer output overwrite patience per_topic quantize
-    report resume seeds skip_bad_rows strict test test_fraction text timeout to top topic
+    report resume seeds separator skip_bad_rows strict test test_fraction text timeout to top topic
     topic_columns topic_path topic_separator tune unlabelled validation validation_fraction
     weighting
 """.split()  # noqa: SIM905

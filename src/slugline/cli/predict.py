@@ -28,6 +28,7 @@ from slugline.cli.options import (
     option,
     precision_option,
     quiet_option,
+    separator_option,
     text_option,
 )
 from slugline.cli.output import say, show_progress, warn
@@ -75,6 +76,7 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @option("--id COLUMN", "Column to pass through.", show_default="id, in any case")
 @format_option
 @encoding_option
+@separator_option
 @option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
 @precision_option
 @option("--per-topic", "Keep --min-precision for each topic that is common.")
@@ -240,7 +242,12 @@ def _predict_file(
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it")
     rows = read_rows(
-        file, format=options.format, fallback="txt", encoding=options.encoding, layout=fitted.layout
+        file,
+        format=options.format,
+        fallback="txt",
+        encoding=options.encoding,
+        separator=options.separator,
+        layout=fitted.layout,
     )
     if rows.note:
         say(f"{rows.name}: {rows.note}")
@@ -336,7 +343,8 @@ def _is_typed(file: str) -> bool:
 
 def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if isinstance(answer, BadRow):
-        return {unit: answer.at, "error": answer.problem}
+        identity = {} if answer.id in (None, "") else {"id": compact(answer.id)}
+        return {unit: answer.at, **identity, "error": answer.problem}
     topic, probability = answer.topics[0]
     line: dict[str, Any] = {}
     if answer.id is not None:

@@ -38,6 +38,7 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.text_option
 @options.format_option
 @options.encoding_option
+@options.separator_option
 @option("--output -o CSV", "Where to write.", type=Path, show_default="standard output")
 @options.seed()
 @options.output_options
@@ -48,6 +49,7 @@ def suggest(
     text: str | None,
     format: str | None,  # noqa: A002
     encoding: str | None,
+    separator: str | None,
     output: Path | None,
     seed: int,
     as_json: bool,
@@ -68,7 +70,7 @@ def suggest(
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
     rows, unlabelled = options.read_unlabelled(
-        file, fitted.layout, text=text, format=format, encoding=encoding
+        file, fitted.layout, text=text, format=format, encoding=encoding, separator=separator
     )
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:

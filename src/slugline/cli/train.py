@@ -167,11 +167,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         text
         for file in request.unlabelled
         for text in read_unlabelled(
-            file,
-            parts["train"].layout,
-            format=reading.format,
-            encoding=reading.encoding,
-            data=parts["train"],
+            file, parts["train"].layout, format=reading.format, data=parts["train"]
         )[1].texts
     ]
     return TrainingTask(

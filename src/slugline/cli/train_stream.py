@@ -77,7 +77,7 @@ def _fit(request: TrainRequest) -> Experiment:
         optimize=request.optimize or "micro",
         columns=request.columns or None,
     )
-    names = ["text", "topic", "format", "encoding", "skip_bad_rows"]
+    names = ["text", "topic", "format", "encoding", "separator", "skip_bad_rows"]
     names += ["topic_separator", "topic_columns"]
     options: dict[str, Any] = {name: getattr(request.reading, name) for name in names}
     with (

@@ -15,8 +15,9 @@ from slugline.errors import DataError, OptionError
 
 # Encodings ----------------------------------------------------------------------------------------
 
-# Replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
-_INVALID = "\udcff"
+# Stand for bytes that an encoding has no character for; they are not valid in UTF-8 either.
+_INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
+_UNKNOWN = "\udcff"
 # What people call the encodings of Windows.
 _WINDOWS = re.compile(r"(?:ansi|win|windows)[-_ ]?(125[0-8])?")
 _HANDLER = "slugline.mark"
@@ -24,7 +25,9 @@ _HANDLER = "slugline.mark"
 
 def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
     if isinstance(error, UnicodeDecodeError):
-        return _INVALID, error.end
+        invalid = error.object[error.start : error.end].decode("latin-1")
+        marked = invalid.translate(_INVALID)
+        return marked if marked != invalid else _UNKNOWN, error.end
     raise error
 
 
@@ -55,6 +58,23 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     if not codecs.lookup(encoding)._is_text_encoding:
         raise LookupError(encoding)
     return codecs.getincrementaldecoder(encoding)(_HANDLER)
+
+
+def readable(line: bytes) -> str:
+    """Return a line that is no valid UTF-8, with the likeliest characters in place of odd bytes."""
+    try:
+        text = line.decode("utf-8", "surrogatepass")  # as `Utf8Stream` marks bytes
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", "surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda match: _likeliest(ord(match[0]) - 0xDC00), text)
+
+
+def _likeliest(byte: int) -> str:
+    """Return the character of a byte on Windows, or else in Latin-1."""
+    try:
+        return bytes([byte]).decode("cp1252")
+    except UnicodeDecodeError:
+        return chr(byte)
 
 
 class Utf8Stream:

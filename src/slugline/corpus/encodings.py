@@ -106,8 +106,9 @@ def detect_encoding(head: bytes, likely: str | None = None, *, is_cut: bool = Fa
 
 
 def is_utf8(head: bytes, *, is_cut: bool = False) -> bool:
-    """Whether bytes are UTF-8, and not ASCII."""
-    return not head.isascii() and _decode(head, "utf-8", is_cut) is not None
+    """Whether all lines of bytes are UTF-8, and some are not ASCII."""
+    n_utf8, n_others = _count_utf8_lines(head, is_cut)
+    return n_utf8 > 0 and n_others == 0
 
 
 def guess_utf16(head: bytes) -> str | None:

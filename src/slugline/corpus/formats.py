@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
@@ -18,6 +18,7 @@ import msgspec
 
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
+from slugline.corpus.bytes import readable
 from slugline.corpus.encodings import guess_utf16
 from slugline.errors import DataError
 
@@ -163,7 +164,7 @@ class TextLines:
             return line.decode()
         except UnicodeDecodeError as error:
             self._faults.append(rows.undecodable_row(self.number, error, self.encoding))
-            return line.decode(errors="replace")
+            return readable(line)
 
 
 # Bytes of a line before the range that are read at a time.
@@ -320,12 +321,68 @@ class _Text:
 
 # Headers ------------------------------------------------------------------------------------------
 
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+#: In place of a separator: of a table of one column, whose texts may have any.
+ONE_COLUMN = ""
+# Stands in no text, so that a table of one column is split nowhere.
+_NO_DELIMITER = "\uf8ff"
+# Characters, and rows, of a table that show what separates its cells.
+_N_EXAMINED, _N_ROWS = 1 << 16, 50
 
 
-def guess_delimiter(header: str) -> str:
-    """Return the most frequent of comma, semicolon and tab in a header."""
-    return max(_DELIMITERS, key=header.count)
+def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
+    r"""Return what separates the cells of a table that begins like this, or `ONE_COLUMN`.
+
+    Its header decides; if that has several separators, the one that most rows have as often.
+
+    Parameters
+    ----------
+    table : str
+        The header, perhaps with rows below.
+    columns : collection of str
+        Those of a model's training data. A separator of a header that has all of them wins.
+    likely : str, optional
+        That of a model's training data.
+
+    >>> [guess_delimiter(table) for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
+    [';', '', ';']
+    """
+    candidates = dict.fromkeys([*(likely or ()), *_DELIMITERS])
+    records = {delimiter: _first_records(table, delimiter) for delimiter in candidates}
+    wide = [d for d in candidates if records[d] and len(records[d][0]) > 1]
+    for delimiter in wide:
+        if columns and {*columns} <= {name.strip() for name in records[delimiter][0]}:
+            return delimiter
+    if not wide:
+        return ONE_COLUMN
+    fits = {delimiter: _regularity(records[delimiter]) for delimiter in wide}
+    best = max(wide, key=lambda delimiter: (fits[delimiter], len(records[delimiter][0])))
+    # A comma and a space in the name of the only column.
+    is_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
+    return ONE_COLUMN if is_name and fits[best] < _LEAST_REGULAR else best
+
+
+# The smallest fraction of rows with as many cells as a header with commas and spaces.
+_LEAST_REGULAR = 0.5
+
+
+def _first_records(table: str, delimiter: str) -> list[list[str]]:
+    """Return the first records with cells; those before a fault."""
+    records: list[list[str]] = []
+    lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
+    with contextlib.suppress(csv.Error):
+        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
+            if any(map(str.strip, cells)):
+                records.append(cells)
+            if len(records) > _N_ROWS:
+                break
+    return records
+
+
+def _regularity(records: list[list[str]]) -> float:
+    """Return the fraction of rows that have as many cells as the header; 1 without rows."""
+    header, *others = records
+    return sum(len(row) == len(header) for row in others) / len(others) if others else 1.0
 
 
 def named_delimiter(line: str) -> str | None:
@@ -338,6 +395,21 @@ def named_delimiter(line: str) -> str | None:
     return match[1] if match else None
 
 
+def decode_head(head: bytes, encoding: str | None) -> str:
+    """Return the first characters of a table, without byte-order marks."""
+    decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
+    try:
+        return decoder.decode(head).lstrip("\ufeff")
+    except UnicodeError:  # such as UTF-16 without a mark, which reading the rows reports
+        return ""
+
+
+def is_tab_header(table: str) -> bool:
+    """Whether the first line is a header with tabs, as of Excel's "Unicode text"."""
+    line = table.partition("\n")[0]
+    return "\t" in line and guess_delimiter(line) == "\t" and is_header(line)
+
+
 def is_header(line: str) -> bool:
     """Whether a line looks like a table's header rather than a text.
 
@@ -348,7 +420,7 @@ def is_header(line: str) -> bool:
     """
     try:
         cells = next(
-            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line), strict=True)
+            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line) or ",", strict=True)
         )
     except (csv.Error, StopIteration):
         return False
@@ -380,27 +452,38 @@ class TableDialect(NamedTuple):
         return self
 
 
-def detect_dialect(lines: list[bytes], delimiter: str | None, encoding: str) -> TableDialect:
-    """Return the dialect of a table with these first lines, which are converted to UTF-8."""
+def detect_dialect(
+    lines: list[bytes], delimiter: str | None, encoding: str, likely: str | None = None
+) -> TableDialect:
+    """Return the dialect of a table with these first lines, which are converted to UTF-8.
+
+    Columns that are added to a table of one column are separated as in the `likely` table, or by
+    what its texts don't have between quotes.
+    """
     first = [_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
     if separator := named_delimiter(first[0]):
-        delimiter, first = separator, first[1:] or [""]
-    delimiter = delimiter or guess_delimiter(first[0])
+        delimiter, first = delimiter or separator, first[1:] or [""]
+    if delimiter is None:
+        delimiter = guess_delimiter("".join(first))
     newline = "\r\n" if first[0].endswith("\r\n") else "\n"
-    records: list[list[str]] = []
-    with contextlib.suppress(csv.Error):
-        # Those before a row with a fault are kept.
-        records.extend(itertools.islice(csv.reader(first, delimiter=delimiter, strict=True), 2))
+    records = _first_records("".join(first), delimiter or _NO_DELIMITER)[:2]
     quoted = io.StringIO()
-    csv.writer(quoted, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows(records)
+    csv.writer(quoted, delimiter=delimiter or ",", quoting=csv.QUOTE_ALL).writerows(records)
     start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
     return TableDialect(
-        delimiter,
+        delimiter or likely or _unused_delimiter("".join(first)),
         encoding,
         lines[0].startswith(codecs.BOM_UTF8),
         newline,
         bool(start) and "".join(first).replace("\r\n", "\n").startswith(start),
         tuple(filter(None, map(str.strip, records[0] if records else ()))),
+    )
+
+
+def _unused_delimiter(table: str) -> str:
+    """Return the delimiter that the texts of one column have only in quotes, as its writer does."""
+    return next(
+        (d for d in _DELIMITERS if _regularity([["text"], *_first_records(table, d)]) == 1), ","
     )
 
 
@@ -458,37 +541,52 @@ def bounded_rows(
 
 
 def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterator:
-    """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default.
+    """Yield rows of CSV with a header, which shows what separates cells by default.
 
-    A line such as sep=; in front of it names the separator.
+    A line such as sep=; in front of it names the separator. A row with more or fewer cells than the
+    header, or with a fault, is bad and keeps its cells: what is too many is in its last one.
     """
     head = lines.head.decode(errors="replace")
     separator = named_delimiter(head)
-    records = _records(lines, separator or delimiter or guess_delimiter(head))
+    if delimiter is None:
+        # Nothing is known of a header below a blank line.
+        delimiter = separator or (guess_delimiter(head) if head.strip() else ",")
+    delimiter = delimiter or _NO_DELIMITER
+    records = _records(lines, delimiter)
     if separator:
         next(records)
     header = next(records, None)
     if header is None:
         return
-    if isinstance(header, rows.BadRow):
-        advice = rows.join_advice([header])
-        raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
-    names = [name.strip() for name in header.cells]
+    if header.fault:
+        advice = rows.join_advice([header.fault])
+        raise DataError(f"{lines.name}, line {header.at}: {header.fault.problem}; {advice}.")
+    names = _distinct_blanks([name.strip() for name in header.cells])
     if len(names) > rows.MAX_COLUMNS:
         raise DataError(
             f"{lines.name} has more than {rows.MAX_COLUMNS:,} columns; check what separates them."
         )
-    rows.check_unique(lines.name, filter(None, names))
+    rows.check_unique(lines.name, filter(str.strip, names))
     for record in records:
-        if isinstance(record, rows.BadRow):
-            yield record
-        elif len(names) > 1 and record.cells == [""]:
+        if not record.fault and len(names) > 1 and record.cells == [""]:
             continue
-        elif len(record.cells) == len(names):
-            values = dict(zip(names, record.cells, strict=True))
+        # Of a row with a fault, cells may be missing.
+        n_cells = len(record.cells)
+        cells = [*record.cells[: len(names) - 1], delimiter.join(record.cells[len(names) - 1 :])]
+        values = dict(itertools.zip_longest(names, cells, fillvalue=""))
+        if record.fault:
+            yield record.fault._replace(values=values, n_bytes=record.n_bytes)
+        elif n_cells == len(names):
             yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
         else:
-            yield rows.BadRow(record.at, f"{len(record.cells):,} cells instead of {len(names):,}")
+            problem = f"{n_cells:,} cells instead of {len(names):,}"
+            yield rows.BadRow(record.at, problem, values=values, n_bytes=record.n_bytes)
+
+
+def _distinct_blanks(names: list[str]) -> list[str]:
+    """Return names of columns of which those without one differ: in the number of spaces."""
+    n_blank = itertools.count()
+    return [name or " " * next(n_blank) for name in names]
 
 
 _QUOTED = re.compile('"[^"]*"')
@@ -498,13 +596,15 @@ class _Record(NamedTuple):
     at: int  # number of the physical line on which it begins
     cells: list[str]
     n_bytes: int
+    fault: rows.BadRow | None = None
 
 
-def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow]:
+def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
     """Yield the records of CSV, with the header; of empty ones, only that of one quoted cell."""
     # The limit holds for the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), rows.MAX_RECORD))
     at = begin = 0
+    pieces: list[str] = []  # the lines of the record
 
     def bounded() -> Iterator[str]:
         for line in lines:
@@ -513,11 +613,13 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow
                     f"{lines.name}, line {at}: the row that begins here has more than "
                     f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
                 )
+            pieces.append(line)
             yield _limit_cells(lines, line, delimiter, in_quotes=lines.number > at)
 
     reader = csv.reader(bounded(), delimiter=delimiter, strict=True)
     while True:
         at, begin = lines.number + 1, lines.offset
+        pieces.clear()
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -527,14 +629,29 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | rows.BadRow
                     "closed; close it."
                 ) from error
             problem = "text after a closing quote, or a lone carriage return"
-            yield lines.take_fault() or rows.BadRow(at, problem)
+            cells = _split_leniently("".join(pieces), delimiter)
+            fault = lines.take_fault() or rows.BadRow(at, problem)
+            yield _Record(at, cells, lines.offset - begin, fault)
             continue
         if cells is None:
             return
-        if fault := lines.take_fault():
-            yield fault
-        elif any(map(str.strip, cells)) or cells == [""]:
-            yield _Record(at, cells, lines.offset - begin)
+        undecoded = lines.take_fault()
+        if undecoded and not cells:  # of a line that wasn't split
+            cells = ["".join(pieces).rstrip("\r\n")]
+        if undecoded or any(map(str.strip, cells)) or cells == [""]:
+            yield _Record(at, cells, lines.offset - begin, undecoded)
+
+
+def _split_leniently(record: str, delimiter: str) -> list[str]:
+    """Return the cells of a record with a fault; quotes in the wrong place are kept."""
+    end = re.escape(delimiter)
+    pattern = rf'(?:"([^"]*(?:""[^"]*)*)"|([^{end}]*))({end}|\Z)'
+    cells = []
+    for match in re.finditer(pattern, record.rstrip("\r\n")):
+        cells.append((match[2] or "") if match[1] is None else match[1].replace('""', '"'))
+        if not match[3]:
+            break
+    return cells
 
 
 def _limit_cells(lines: TextLines, line: str, delimiter: str, *, in_quotes: bool) -> str:
@@ -550,10 +667,10 @@ def _limit_cells(lines: TextLines, line: str, delimiter: str, *, in_quotes: bool
 def json_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
-        if fault := lines.take_fault():
-            yield fault
-        elif not line.isspace():
-            yield _json_row(lines.number, line, lines.n_bytes)
+        fault = lines.take_fault()
+        if fault or not line.isspace():
+            row = _json_row(lines.number, line, lines.n_bytes)
+            yield fault._replace(values=row.values) if fault else row
 
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
@@ -646,8 +763,9 @@ def _read_uris(line: str) -> tuple[str, Any]:
 def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
     """Yield the text and the topics that a function finds in each line."""
     for line in lines:
-        if fault := lines.take_fault():
-            yield fault
+        fault = lines.take_fault()
+        values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))
+        if fault:
+            yield fault._replace(values=values)
         else:
-            values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))
             yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)

@@ -27,6 +27,7 @@ from slugline.corpus.columns import (
     row_with_cells,
 )
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.formats import ONE_COLUMN
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import (
     BadRow,
@@ -382,11 +383,16 @@ def collect(
 
 
 def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
-    """Return the layout of all sources, without an encoding if they have several."""
+    """Return the layout of all sources, without an encoding or separator of only some of them."""
     first = layouts[0]
     if first is None or any(other is None or other[:2] != first[:2] for other in layouts):
         return None
-    return first if {*layouts} == {first} else first._replace(encoding=None)
+    known = [layout for layout in layouts if layout is not None]
+    if len({other.encoding for other in known}) > 1:
+        first = first._replace(encoding=None)
+    if len({other.separator for other in known}) > 1:
+        first = first._replace(separator=None)
+    return first
 
 
 def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
@@ -437,8 +443,16 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
-        data_layout = DataLayout(*layout[:2], rows.encoding, skip_bad_rows, *layout[-2:])
+        data_layout = DataLayout(
+            *(*layout[:2], rows.encoding, skip_bad_rows, *layout[-2:]), separator=_unusual(rows)
+        )
     return _Source(rows.name, rows.unit, documents, example, len(bad), notes, data_layout)
+
+
+def _unusual(rows: RowReader) -> str | None:
+    """Return what separates the cells of a table, unless it is usual for its format."""
+    usual = "\t" if rows.format == "tsv" else ","
+    return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
 
 def _form_notes(

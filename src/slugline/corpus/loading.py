@@ -54,6 +54,7 @@ def load_corpus(
     format: Format | None = None,  # noqa: A002 (the user's word)
     skip_bad_rows: bool = False,
     encoding: str | None = None,
+    separator: str | None = None,
     fold_topics: bool = False,
     topic_map: Mapping[str, str] | str | Path | None = None,
     **several: Unpack[TopicOptions],
@@ -79,8 +80,11 @@ def load_corpus(
         Leave out and count bad rows instead of raising an error; more than a tenth of a file is
         still an error.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. Also used for
-        `topic_map`.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
+        CSV, TSV and text, what their first lines are in.
+    separator : str, optional
+        What stands between the cells of a table, such as ";" or "tab"; by default what the header
+        and the first rows have.
     fold_topics : bool, default False
         Merge topics that differ only in case or spaces, such as "Billing" and "billing", under the
         most common spelling. By default, `notes` names them.
@@ -113,7 +117,7 @@ def load_corpus(
     >>> corpus.topic_counts()
     {'Konto': 10, 'Rechnung': 10, 'Versand': 10}
     """
-    options = ReadOptions(text, topic, format, skip_bad_rows, encoding, **several)
+    options = ReadOptions(text, topic, format, skip_bad_rows, encoding, separator, **several)
     corpus = read_corpus(source, options)
     if isinstance(topic_map, str | Path):
         topic_map = topics.read_topic_map(topic_map, encoding, format)
@@ -158,6 +162,7 @@ def read_corpus(
             item,
             format=options.format or _known_format(item, options.layout),
             encoding=options.encoding,
+            separator=options.separator,
             layout=options.layout,
         )
         if isinstance(item, str | Path)

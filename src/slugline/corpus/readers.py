@@ -22,14 +22,14 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.base.words import nearest
 from slugline.corpus import formats
 from slugline.corpus.bytes import LineStream, check_encoding
-from slugline.corpus.encodings import detect_encoding
+from slugline.corpus.encodings import detect_encoding, is_utf8
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import (
     MAX_RECORD,
@@ -37,6 +37,7 @@ from slugline.corpus.rows import (
     DataLayout,
     RowIterator,
     SourceRow,
+    check_delimiter,
     make_row,
     too_long_row,
     translate_os_errors,
@@ -188,6 +189,8 @@ class RowReader:
     note: str = ""  # note for the user on what was assumed about the format
     byte_range: formats.ByteRange | None = None  # the part of a file that is read, if it is one
     encoding: str | None = None  # that was named or detected; None for UTF-8
+    # Of the cells of a table, which was named or found; `ONE_COLUMN` if there is none.
+    separator: str | None = None
     layout: DataLayout | None = None  # that of the training data, which it may share
 
     def __iter__(self) -> RowIterator:
@@ -236,6 +239,7 @@ def read_rows(
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
     encoding: str | None = None,
+    separator: str | None = None,
     layout: DataLayout | None = None,
 ) -> RowReader:
     """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
@@ -260,6 +264,10 @@ def read_rows(
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; by default UTF-8 or, of files of
         CSV, TSV and text, what their first lines are in. Parquet and Excel files have their own.
+    separator : str, optional
+        What stands between the cells of CSV, TSV and text files with columns, such as ";", or
+        "tab"; by default a tab in TSV, and in CSV that of , ; tab and | which fits the header and
+        the first rows.
     layout : DataLayout, optional
         The likely columns; and encoding of a file that is not UTF-8, if its first lines can be in
         it.
@@ -267,13 +275,14 @@ def read_rows(
     Raises
     ------
     DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
-    OptionError : if there is no such format or encoding.
+    OptionError : if there is no such format or encoding, or a separator in a format without cells.
     """
     is_named = encoding is not None
     encoding = check_format(format, encoding)
     check_format(fallback, None)
+    separator = check_delimiter(separator)
     if str(source) == "-":
-        return replace(_standard_input(format, fallback, encoding), layout=layout)
+        return replace(_standard_input(format, fallback, encoding, separator), layout=layout)
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
@@ -286,6 +295,7 @@ def read_rows(
         if path.is_dir() != (name in _FOLDERS):
             kind = "a folder" if path.is_dir() else "not a folder"
             raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
+        name = _check_separated(str(path), name, separator)
         chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
@@ -295,24 +305,107 @@ def read_rows(
             )
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("rb"))
-            is_packed, note = path.suffix.lower() == ".gz", ""
-            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            if not is_named and name in _DETECTED and is_regular:
-                sample, is_cut = _sample(file, is_packed)
-                likely = None if layout is None else layout.encoding
-                encoding = detect_encoding(sample, likely, is_cut=is_cut)
-                if encoding is not None:
-                    note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
-            if (
-                name == "tsv"
-                and is_regular
-                and formats.begins_with_uris(_sample(file, is_packed, 1)[0])
-            ):
-                name, chosen = "uris", _ALL_FORMATS["uris"]
+            is_packed = path.suffix.lower() == ".gz"
+            written = _Writing(name, encoding, separator)
+            if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                written = _examine(file, is_packed, written, layout, format is None, is_named)
             opened.pop_all()  # from here on, it is closed after iteration
-    stream = LineStream(file, is_packed, encoding)
-    rows = _file_rows(str(path), file, stream, chosen.read, encoding)
-    return RowReader(str(path), name, rows, stream, note, encoding=encoding, layout=layout)
+    stream = LineStream(file, is_packed, written.encoding)
+    rows = _file_rows(str(path), file, stream, written.reader(), written.encoding)
+    return RowReader(
+        *(str(path), written.format, rows, stream, written.note),
+        encoding=written.encoding,
+        separator=written.separator,
+        layout=layout,
+    )
+
+
+class _Writing(NamedTuple):
+    """How a file of text is written; None for what is in doubt, or usual."""
+
+    format: str
+    encoding: str | None
+    separator: str | None
+    note: str = ""
+
+    def reader(self) -> Callable[[formats.TextLines], RowIterator]:
+        """Return the function that reads its rows."""
+        read = _ALL_FORMATS[self.format].read
+        if self.format in _TABLES and self.separator is not None:
+            return partial(read, delimiter=self.separator)
+        return read
+
+
+_TABLES = ("csv", "tsv")
+_TAB_NOTE = "read as TSV, as its first line names columns; for plain texts, `format=txt`"
+
+
+def _examine(
+    file: BinaryIO,
+    is_packed: bool,
+    written: _Writing,
+    layout: DataLayout | None,
+    may_be_table: bool,
+    is_named: bool,
+) -> _Writing:
+    """Return how a regular file is written, from its first bytes and what is known already.
+
+    Raises DataError if it can't be in the encoding, which the user named if `is_named`.
+    """
+    form, encoding, separator, note = written
+    sample, is_cut = _sample(file, is_packed)
+    if is_named:
+        _check_named(file.name, sample, encoding, is_cut)
+    else:
+        likely = None if layout is None else layout.encoding
+        encoding = detect_encoding(sample, likely, is_cut=is_cut)
+        if encoding is not None:
+            note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+    head = _sample(file, is_packed, 1)[0]
+    table = formats.decode_head(head[:_N_SHOWN], encoding)
+    if form == "tsv" and separator is None and formats.begins_with_uris(head):
+        form = "uris"
+    elif form == "txt" and may_be_table and formats.is_tab_header(table):
+        form, note = "tsv", "; ".join(filter(None, (note, _TAB_NOTE)))
+    if form in _TABLES:
+        separator = separator or _find_separator(form, table, layout)
+    return _Writing(form, encoding, separator, note)
+
+
+def _check_named(name: str, sample: bytes, encoding: str | None, is_cut: bool) -> None:
+    """Raise DataError if a file is in another Unicode encoding than the one that is named."""
+    named = (encoding or "utf-8").replace("_", "-")
+    actual = detect_encoding(sample, is_cut=is_cut)
+    if actual is None and is_utf8(sample, is_cut=is_cut):
+        actual = "utf-8"
+    if actual in ("utf-8", "utf-16", "utf-32") and not named.startswith(actual):
+        raise DataError(
+            f"{name} is {actual.upper()}, and `encoding` names {named}; leave `encoding` out."
+        )
+
+
+def _check_separated(source: str, form: str, separator: str | None) -> str:
+    """Return a format; CSV for lines of text with a separator, which other formats don't have."""
+    if separator is None or form in _TABLES:
+        return form
+    if form == "txt":
+        return "csv"
+    raise OptionError(
+        f"`separator` is {separator!r}, and {source} is read as {form}, which has no separators; "
+        "leave it out, or name another `format`."
+    )
+
+
+def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
+    """Return what separates the cells of a table that begins like this; see `guess_delimiter`."""
+    header, _, _ = table.partition("\n")
+    if named := formats.named_delimiter(header):
+        return named
+    if form == "tsv":
+        return "\t" if "\t" in header else formats.ONE_COLUMN
+    if layout is None:
+        return formats.guess_delimiter(table)
+    return formats.guess_delimiter(table, layout.text, layout.separator)
 
 
 # Formats whose encoding is detected; JSON is UTF-8. And bytes to look at; while they are ASCII,
@@ -358,8 +451,8 @@ def read_dialect(rows: RowReader) -> formats.TableDialect:
             lines.append(line)
             n_bytes += len(line)
         if lines:
-            delimiter = "\t" if rows.format == "tsv" else None
-            return formats.detect_dialect(lines, delimiter, rows.encoding or "utf-8")
+            likely = None if rows.layout is None else rows.layout.separator
+            return formats.detect_dialect(lines, rows.separator, rows.encoding or "utf-8", likely)
     return formats.TableDialect()
 
 
@@ -401,7 +494,9 @@ def read_frame(frame: Frame) -> RowReader:
     return RowReader("the DataFrame", "frame", frame_rows(frame))
 
 
-def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> RowReader:
+def _standard_input(
+    name: str | None, fallback: str | None, encoding: str | None, separator: str | None
+) -> RowReader:
     stream = LineStream(sys.stdin.buffer, encoding=encoding)
     lines = formats.TextLines(stream.readline, "standard input", encoding=encoding)
     note = ""
@@ -409,15 +504,21 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
         name, note = _format_of_lines(lines, fallback)
     if name is None:
         raise DataError("standard input is in an unknown format; name it with `format`.")
-    if name == "tsv" and formats.begins_with_uris(lines.head):
+    name = _check_separated("standard input", name, separator)
+    if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
     chosen = _ALL_FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # Of a format with many rows in a line, rows may remain when no line is complete.
     line_stream = stream if chosen.unit == "line" else None
-    rows = formats.bounded_rows(lines, chosen.read)
-    return RowReader(lines.name, name, rows, line_stream, note)
+    read = chosen.read
+    if separator is not None:
+        read = partial(formats.table_rows, delimiter=separator)
+    rows = formats.bounded_rows(lines, read)
+    return RowReader(
+        *(lines.name, name, rows, line_stream, note), encoding=encoding, separator=separator
+    )
 
 
 def _format_of_lines(lines: formats.TextLines, fallback: str | None) -> tuple[str | None, str]:

@@ -63,6 +63,7 @@ class DataLayout(NamedTuple):
     fold_topics: bool = False  # see `slugline.corpus.topics.fold_topics`
     topic_map: tuple[tuple[str, str], ...] = ()  # old and new names of topics
     format: str | None = None  # of files whose names don't show it
+    separator: str | None = None  # of the cells of a table; None of other data
 
 
 class ReadOptions(NamedTuple):
@@ -73,6 +74,7 @@ class ReadOptions(NamedTuple):
     format: Format | None = None
     skip_bad_rows: bool = False
     encoding: str | None = None
+    separator: str | None = None  # of the cells of a table
     fold_topics: bool = False
     topic_map: Path | None = None
     topic_separator: str | None = None
@@ -86,7 +88,10 @@ class ReadOptions(NamedTuple):
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named, which data sets known by name don't have."""
-        choices = (self.text, self.topic, self.format, self.topic_separator, self.topic_columns)
+        choices = (
+            *(self.text, self.topic, self.format, self.separator),
+            *(self.topic_separator, self.topic_columns),
+        )
         return choices != (None,) * len(choices) or bool(self.columns)
 
     @property
@@ -137,6 +142,25 @@ def check_separator(name: str, separator: Any) -> None:
         )
 
 
+# How people write a tab on a command line.
+_TAB_NAMES = ("\\t", "tab")
+
+
+def check_delimiter(separator: Any) -> str | None:
+    """Return what separates the cells of a table; OptionError if it is no single sign."""
+    if separator is None:
+        return None
+    if isinstance(separator, str) and separator.lower() in _TAB_NAMES:
+        return "\t"
+    is_sign = isinstance(separator, str) and len(separator) == 1 and not separator.isalnum()
+    if not is_sign or separator in "\"'\r\n\0\ufffd" or "\ud800" <= separator <= "\udfff":
+        raise OptionError(
+            f"`separator` is {short_repr(separator)}; give the sign between the cells of a table, "
+            "such as ';', or 'tab'."
+        )
+    return str(separator)
+
+
 class TopicOptions(TypedDict, total=False):
     """The `ReadOptions` of documents with several topics."""
 
@@ -155,6 +179,7 @@ class BadRow(NamedTuple):
     values: Mapping[str, Any] = MappingProxyType({})
     sample: bytes = b""  # some of its bytes, if they are not in the expected encoding
     n_bytes: int = 0  # bytes that were read for its values
+    id: Any = None  # its cell in the column of ids, if there is one
 
 
 def too_long_row(at: int | str) -> BadRow:
@@ -227,7 +252,7 @@ def make_row(
 ) -> SourceRow | BadRow:
     """Return a row of values, or a bad row if one of them has a NUL."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
-        return nul_row(at)
+        return nul_row(at)._replace(values=values)
     return SourceRow(at, values, note, n_bytes)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.words import counted, join_first
+from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
@@ -170,19 +171,23 @@ def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
 
 
 def read_topic_map(
-    path: str | Path, encoding: str | None = None, fallback: str | None = None
+    path: str | Path, likely: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
     """Return new names of topics from a table with the columns "from" and "to".
 
-    Raises DataError if it can't be read, lacks the columns, or has an empty cell or a topic twice.
-    Raises OptionError if there is no such encoding or format; see `read_rows`.
+    Its encoding is its own, and detected; `likely` is that of the documents.
+
+    Raises
+    ------
+    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    OptionError : if there is no such encoding or format; see `read_rows`.
     """
     columns, content = ("from", "to"), "a topic and its new name"
-    return _read_pairs(path, encoding, fallback, columns, content, _NO_NAME)
+    return _read_pairs(path, likely, fallback, columns, content, _NO_NAME)
 
 
 def read_descriptions(
-    path: str | Path, encoding: str | None = None, fallback: str | None = None
+    path: str | Path, likely: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
     """Return descriptions of topics from a table with the columns "name" and "description".
 
@@ -190,19 +195,20 @@ def read_descriptions(
     """
     columns, content = ("name", "description"), "a topic and what it is about"
     problem = "{!r} has no description; write a few words"
-    return _read_pairs(path, encoding, fallback, columns, content, problem)
+    return _read_pairs(path, likely, fallback, columns, content, problem)
 
 
 def _read_pairs(
     path: str | Path,
-    encoding: str | None,
+    likely: str | None,
     fallback: str | None,
     columns: tuple[str, str],
     content: str,
     problem: str,
 ) -> dict[str, str]:
     """Return two columns of a table as a mapping; `problem` is that of an empty second cell."""
-    rows = read_rows(path, encoding=encoding, fallback=fallback)
+    encoding = None if likely is None else check_encoding(likely)
+    rows = read_rows(path, fallback=fallback, layout=DataLayout(columns[:1], columns[1], encoding))
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:

@@ -478,7 +478,9 @@ def answer_dialect(rows: RowReader, router: Router, delimiter: str) -> TableDial
     `delimiter` is the usual one for the name of the table.
     """
     dialect = read_dialect(rows).with_characters(router.fitted.topics.names)
-    is_same = rows.format == "csv" and delimiter == ","
+    # Excel reads UTF-16 with tabs alone.
+    is_unicode_text = rows.format == "tsv" and dialect.encoding.startswith("utf-16")
+    is_same = (rows.format == "csv" or is_unicode_text) and delimiter == ","
     return dialect if is_same else dialect._replace(delimiter=delimiter)
 
 

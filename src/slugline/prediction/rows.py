@@ -24,7 +24,14 @@ from slugline.corpus.columns import (
 )
 from slugline.corpus.documents import Topic
 from slugline.corpus.readers import RowReader, check_format, read_dialect
-from slugline.corpus.rows import ID_NAME, BadRow, Format, SourceRow, estimate_memory
+from slugline.corpus.rows import (
+    ID_NAME,
+    BadRow,
+    Format,
+    SourceRow,
+    check_delimiter,
+    estimate_memory,
+)
 from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
 from slugline.model.fitted import Fitted
@@ -78,16 +85,16 @@ def predict_batch(
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
-    A BadRow is returned as it is; `missing` is the result for a row without text.
+    A BadRow gets its id; `missing` is the result for a row without text.
     """
     texts = [_text(row, columns, missing) for row in batch]
     routes = iter(router.route((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
-        if isinstance(text, BadRow):
-            predictions.append(text)
-            continue
         identity = row.values.get(columns.id) if columns.id is not None else None
+        if isinstance(text, BadRow):
+            predictions.append(text._replace(id=identity))
+            continue
         route = next(routes)
         proba = route.probabilities if router.fitted.multilabel else None
         predictions.append(
@@ -284,7 +291,7 @@ class PredictOptions:
         exactly that name.
     id : str, optional
         The column that is passed through; by default the one called "id", in any case.
-    format, encoding
+    format, encoding, separator
         See `slugline.corpus.readers.read_rows`.
     to : {"csv", "tsv", "jsonl", "parquet", "xlsx"}, optional
         Format of the answers; by default that of each file, and JSON lines for text and JSON
@@ -307,6 +314,7 @@ class PredictOptions:
     id: str | None = None
     format: Format | None = None
     encoding: str | None = None
+    separator: str | None = None
     to: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
     top: int = 1
     min_precision: float | None = None
@@ -319,6 +327,7 @@ class PredictOptions:
         check_whole("top", self.top, 1)
         check_whole("n_threads", self.n_threads, 1)
         check_format(self.format, self.encoding)
+        check_delimiter(self.separator)
 
 
 def make_router(fitted: Fitted, options: PredictOptions) -> Router:

@@ -193,7 +193,11 @@ def _predict_file(
     router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
     rows = read_rows(
-        task.source, format=options.format, encoding=options.encoding, layout=router.fitted.layout
+        task.source,
+        format=options.format,
+        encoding=options.encoding,
+        separator=options.separator,
+        layout=router.fitted.layout,
     )
     target, notes = Path(task.target), list[str]()
     failure = f"{target.parent} can't be made"

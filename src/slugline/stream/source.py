@@ -75,12 +75,7 @@ class FilePartition(Partition):
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
         options = self.options
-        files = (
-            labelled.LabelledRows(
-                readers.read_rows(path, format=options.format, encoding=options.encoding), options
-            )
-            for path in self.paths
-        )
+        files = (labelled.LabelledRows(_open(path, options), options) for path in self.paths)
         return read_batches(files, self.rows_per_block)
 
 
@@ -223,7 +218,7 @@ class DocumentSource:
     source : path, glob, or a sequence of these; an iterable of (texts, topics); or a Dask
         collection: a data frame with columns as files have, or a bag of (text, topic), or of
         mappings with columns as files have
-    text, topic, format, encoding, skip_bad_rows, columns, topic_separator, topic_columns
+    text, topic, format, encoding, separator, skip_bad_rows, columns, topic_separator, topic_columns
         As for `load_corpus`, if the source has columns.
     rows_per_block : int, default ROWS_PER_BLOCK
 
@@ -247,6 +242,7 @@ class DocumentSource:
         *,
         format: rows.Format | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
+        separator: str | None = None,
         skip_bad_rows: bool = False,
         columns: Sequence[str] = (),
         rows_per_block: int = ROWS_PER_BLOCK,
@@ -254,12 +250,15 @@ class DocumentSource:
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
         options = rows.ReadOptions(
-            *(text, topic, format, skip_bad_rows, encoding), columns=tuple(columns), **several
+            *(text, topic, format, skip_bad_rows, encoding, separator),
+            columns=tuple(columns),
+            **several,
         )
         self._schemas = labelled.SchemaCheck(skip_bad_rows)
         self._skip_bad_rows, self._format = skip_bad_rows, format
         self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
+        self._separator = rows.check_delimiter(separator)
         self._digest: str | None = None
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
@@ -273,9 +272,9 @@ class DocumentSource:
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
             if options._replace(columns=()) != rows.ReadOptions():
                 raise OptionError(
-                    "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding` and "
-                    "`skip_bad_rows` apply to files only, and `source` holds texts and topics; "
-                    "leave them out."
+                    "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding`, "
+                    "`separator` and `skip_bad_rows` apply to files only, and `source` holds texts "
+                    "and topics; leave them out."
                 )
             batches = batch_pairs(_check_batches(source), rows_per_block)
             self._partitions = map(DocumentsInMemory, batches)
@@ -306,7 +305,9 @@ class DocumentSource:
         if layout is None:
             return None
         return rows.DataLayout(
-            *(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]), format=self._format
+            *(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]),
+            format=self._format,
+            separator=self._separator,
         )
 
     @property
@@ -386,6 +387,12 @@ def _file_partitions(
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
 
+def _open(file: str, options: rows.ReadOptions) -> readers.RowReader:
+    return readers.read_rows(
+        file, format=options.format, encoding=options.encoding, separator=options.separator
+    )
+
+
 def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
     """Whether documents of the first file may have several topics; None if it can't be read twice.
 
@@ -394,7 +401,7 @@ def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
     if not Path(file).is_file():
         return None
     with contextlib.suppress(DataError):  # reading the rows says what is wrong
-        reader = readers.read_rows(file, format=options.format, encoding=options.encoding)
+        reader = _open(file, options)
         return labelled.read_layout(reader, options)[1].form is not None
     return None
 
@@ -513,8 +520,8 @@ def dask_partitions(
             f"`source` is a {kind} of Dask; give a data frame with columns of texts and topics, or "
             "a bag of (text, topic)."
         )
-    if options.format is not None or options.encoding is not None:
-        raise OptionError("`format` and `encoding` apply to files only; leave them out.")
+    if (options.format, options.encoding, options.separator) != (None, None, None):
+        raise OptionError("`format`, `encoding` and `separator` are of files; leave them out.")
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
 

@@ -20,7 +20,7 @@ from slugline.base.files import PathLike
 from slugline.base.words import nearest
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.rows import DataLayout, TopicForm
+from slugline.corpus.rows import DataLayout, TopicForm, check_delimiter
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_multilabel, restore
@@ -453,6 +453,7 @@ def _data_layout(info: schema.ModelInfo, blocks: Sequence[Block]) -> DataLayout 
         raise DataError("it names a column of its data twice.")
     return layout._replace(
         encoding=check_encoding(layout.encoding) if layout.encoding else None,
+        separator=check_delimiter(layout.separator),
         columns=tuple(column.name for block in blocks for column in block.columns),
     )
 

@@ -140,6 +140,8 @@ class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     fold_topics: bool = False
     topic_map: Annotated[tuple[tuple[_Name, _Name], ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
     format: Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"] | None = None
+    #: Left out of data that are no tables of cells with separators.
+    separator: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
