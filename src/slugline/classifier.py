@@ -311,6 +311,7 @@ class TopicClassifier(TextEstimator):
         topic: str | None = None,
         format: Format | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
+        separator: str | None = None,
         skip_bad_rows: bool = False,
         topic_separator: str | None = None,
         topic_columns: str | Sequence[str] | None = None,
@@ -331,6 +332,7 @@ class TopicClassifier(TextEstimator):
             topic=topic,
             format=format,
             encoding=encoding,
+            separator=separator,
             skip_bad_rows=skip_bad_rows,
             topic_separator=topic_separator,
             topic_columns=topic_columns,

@@ -191,6 +191,7 @@ def fit_stream(
     topic: str | None = None,
     format: Format | None = None,  # noqa: A002 (the user's word)
     encoding: str | None = None,
+    separator: str | None = None,
     skip_bad_rows: bool = False,
     topic_separator: str | None = None,
     topic_columns: str | Sequence[str] | None = None,
@@ -213,7 +214,7 @@ def fit_stream(
         default.
     most_in_memory : int, optional
         Bytes of rows in memory; others go to temporary files.
-    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
+    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
         As in `load_corpus`.
     rows_per_block : int, optional
         Rows that are read, counted and learned from together.
@@ -241,6 +242,7 @@ def fit_stream(
         topic=topic,
         format=format,
         encoding=encoding,
+        separator=separator,
         skip_bad_rows=skip_bad_rows,
         topic_separator=topic_separator,
         topic_columns=topic_columns,

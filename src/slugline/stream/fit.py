@@ -105,6 +105,7 @@ def fit_stream(
     topic: str | None = None,
     format: Format | None = None,  # noqa: A002 (the user's word)
     encoding: str | None = None,
+    separator: str | None = None,
     skip_bad_rows: bool = False,
     topic_separator: str | None = None,
     topic_columns: str | Sequence[str] | None = None,
@@ -150,7 +151,7 @@ Dask collection
     most_in_memory : int, optional
         Bytes of rows in memory, by default `MAX_IN_MEMORY`; weights take one to two gigabytes
         besides where terms are a million. Workers of a cluster have limits of their own.
-    text, topic, format, encoding, skip_bad_rows, topic_separator, topic_columns
+    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
         See `load_corpus`.
     rows_per_block : int, optional
         Rows that are read, counted and learned from together; `ROWS_PER_BLOCK` by default.
@@ -175,6 +176,7 @@ Dask collection
         topic,
         format=format,
         encoding=encoding,
+        separator=separator,
         skip_bad_rows=skip_bad_rows,
         columns=settings.columns,
         rows_per_block=ROWS_PER_BLOCK if rows_per_block is None else rows_per_block,
