@@ -92,6 +92,7 @@ def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
         BadRow(
             *(3, "bytes that are not cp1252", "check `encoding`"),
             values={"text": "bad\x81", "topic": "a"},
+            n_bytes=9,
         ),
         SourceRow(4, {"text": "good", "topic": "a"}),
     ]

@@ -670,7 +670,7 @@ def json_rows(lines: TextLines) -> rows.RowIterator:
         fault = lines.take_fault()
         if fault or not line.isspace():
             row = _json_row(lines.number, line, lines.n_bytes)
-            yield fault._replace(values=row.values) if fault else row
+            yield fault._replace(values=row.values, n_bytes=lines.n_bytes) if fault else row
 
 
 def array_rows(lines: TextLines) -> rows.RowIterator:
@@ -766,6 +766,6 @@ def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows
         fault = lines.take_fault()
         values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))
         if fault:
-            yield fault._replace(values=values)
+            yield fault._replace(values=values, n_bytes=lines.n_bytes)
         else:
             yield rows.SourceRow(lines.number, values, n_bytes=lines.n_bytes)

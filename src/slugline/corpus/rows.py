@@ -252,7 +252,7 @@ def make_row(
 ) -> SourceRow | BadRow:
     """Return a row of values, or a bad row if one of them has a NUL."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
-        return nul_row(at)._replace(values=values)
+        return nul_row(at)._replace(values=values, n_bytes=n_bytes)
     return SourceRow(at, values, note, n_bytes)
 
 
