@@ -26,10 +26,12 @@ ENV PATH=/opt/slugline/bin:$PATH
 ENV PYTHONDONTWRITEBYTECODE=1
 # To be reachable from outside, it needs SLUGLINE_TOKEN_FILE or SLUGLINE_INSECURE=1.
 ENV SLUGLINE_HOST=0.0.0.0
+# Probes have a process of their own, which answers however many requests wait.
+ENV SLUGLINE_HEALTH_PORT=8081
 USER 10001
 # Models and corrections are here; mount a volume.
 WORKDIR /data
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('SLUGLINE_PORT', 8080)), timeout=3); c.request('GET', '/ready'); raise SystemExit(c.getresponse().status != 200)"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['SLUGLINE_HEALTH_PORT']), timeout=3); c.request('GET', '/ready'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["slugline"]
 CMD ["serve"]

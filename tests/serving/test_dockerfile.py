@@ -239,6 +239,7 @@ def test_its_steps_give_a_server_that_is_healthy_read_only_and_ends_well(image: 
         "HOME": "/nonexistent",
         "TMPDIR": str(image.root / "tmp"),
         "SLUGLINE_PORT": str(_free_port()),
+        "SLUGLINE_HEALTH_PORT": str(_free_port()),
         "SLUGLINE_CORRECTIONS": str(image.root / "data" / "corrections.db"),
     }
     (words,) = said("HEALTHCHECK")

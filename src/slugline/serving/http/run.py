@@ -30,6 +30,7 @@ from slugline.model.routing import Router
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
 from slugline.serving.http.bodies import make_protocol
+from slugline.serving.http.health import BEAT_SECONDS, Heartbeats, ProbeProcess
 from slugline.serving.http.operations import OPERATIONS
 from slugline.serving.http.state import AppState
 from slugline.serving.model import Models
@@ -59,10 +60,12 @@ def run_process(
     listening: socket.socket,
     *,
     learns: bool = True,
+    beat: Callable[[], None] | None = None,
 ) -> None:
     """Answer requests in this process, until it gets a signal.
 
     Only the process that `learns` retrains the model from corrections, if the settings ask for it.
+    One of several processes calls `beat` to tell the others that it runs, and ends with its parent.
     """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
     state = AppState(settings, models, metrics, store, make_learner(settings, models))
@@ -97,7 +100,7 @@ def run_process(
             state.learner.open()
             if learns:
                 state.learner.start()
-        _Server(config, state).run(sockets=[listening])
+        _Server(config, state, beat).run(sockets=[listening])
 
 
 def _most_connections(settings: ServeSettings) -> int:
@@ -144,9 +147,11 @@ def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | No
 class _Server(uvicorn.Server):
     """Answers requests, and watches the models' files."""
 
-    def __init__(self, config: uvicorn.Config, state: AppState) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: AppState, beat: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
-        self._shared = state
+        self._shared, self._beat = state, beat
         self._parent = os.getppid()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -155,10 +160,12 @@ class _Server(uvicorn.Server):
         if hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, hangup.set)
         watching = asyncio.create_task(self._watch(hangup))
+        beating = asyncio.create_task(self._beat_on())
         try:
             await super().serve(sockets)
         finally:
             watching.cancel()
+            beating.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -177,12 +184,18 @@ class _Server(uvicorn.Server):
             faulthandler.dump_traceback_later(self._shared.settings.grace + 1, exit=True)
         super().handle_exit(sig, frame)
 
+    async def _beat_on(self) -> None:
+        """Tell as long as the event loop runs that it does."""
+        while self._beat is not None:
+            self._beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def _watch(self, hangup: asyncio.Event) -> None:
         """Read the models' files again when they change, and after SIGHUP."""
         loop = asyncio.get_running_loop()
         state = self._shared
         while True:
-            if state.settings.workers > 1 and os.getppid() != self._parent:
+            if self._beat is not None and os.getppid() != self._parent:
                 self.should_exit = True  # nobody is left who would end it
             is_requested = False
             with contextlib.suppress(TimeoutError):
@@ -203,14 +216,14 @@ class _Server(uvicorn.Server):
 _BACKLOG = 1024
 
 
-def bind(settings: ServeSettings) -> socket.socket:
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
     """Return a listening socket.
 
     Raises
     ------
     ServerError : if the address is not of this machine, or in use: by which process, if known.
     """
-    host, port = settings.host.strip("[]"), settings.port
+    host = host.strip("[]")
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -226,19 +239,19 @@ def bind(settings: ServeSettings) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ServerError(_explain_bind_error(error, host, port)) from None
+        raise ServerError(_explain_bind_error(error, host, port, option)) from None
     return listening
 
 
-def _explain_bind_error(error: OSError, host: str, port: int) -> str:
+def _explain_bind_error(error: OSError, host: str, port: int, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
         owner = _owner(port)
         return (
             f"port {port} of {host} is taken{f' by {owner}' if owner else ''}; stop that, or give "
-            "another --port."
+            f"another {option}."
         )
     if error.errno == errno.EACCES:
-        return f"port {port} is not for everybody to take; give a --port from 1024 on."
+        return f"port {port} is not for everybody to take; give a {option} from 1024 on."
     return f"{host} port {port} can't be listened on: {error.strerror}; give another --host."
 
 
@@ -266,14 +279,22 @@ _SHORT_LIFE = 1.0
 
 
 class _Workers:
-    """Forked processes, which share the memory of the models; one that dies is replaced."""
+    """Forked processes, which share the memory of the models; one that dies is replaced.
+
+    So is that of the `probes`, if there is one; it ends last.
+    """
 
     def __init__(
-        self, settings: ServeSettings, models: Models, metrics: Metrics, listening: socket.socket
+        self,
+        settings: ServeSettings,
+        models: Models,
+        metrics: Metrics,
+        listening: socket.socket,
+        beats: Heartbeats,
+        probes: ProbeProcess | None,
     ) -> None:
-        if not hasattr(os, "fork"):
-            raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
         self._arguments = settings, models, metrics, listening
+        self._beats, self._probes = beats, probes
         self._n = settings.workers
         self._running: dict[int, tuple[int, float]] = {}
         self._is_ending = False
@@ -309,7 +330,8 @@ class _Workers:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
             settings, models, metrics, listening = self._arguments
             metrics.select_process(process)
-            run_process(settings, models, metrics, listening, learns=process == 0)
+            beat = functools.partial(self._beats.beat, process)
+            run_process(settings, models, metrics, listening, learns=process == 0, beat=beat)
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would say so
             _log.exception("worker %d failed", process)
@@ -317,8 +339,15 @@ class _Workers:
             os._exit(status)
 
     def _bury(self, child: int, status: int) -> None:
+        if self._probes is not None and child == self._probes.id:
+            if not self._is_ending:
+                _log.error("the process for probes ended; another one takes its place")
+                time.sleep(_SHORT_LIFE)
+                self._probes.start()
+            return
         process, since = self._running.pop(child)
         self._arguments[2].reset_gauges(process)
+        self._beats.reset(process)
         if self._is_ending:
             return
         code = os.waitstatus_to_exitcode(status)
@@ -332,6 +361,7 @@ class _Workers:
         if number != signal.SIGHUP and not self._is_ending:
             settings, _, _, listening = self._arguments
             self._is_ending = True
+            self._beats.end()
             listening.close()
             signal.setitimer(signal.ITIMER_REAL, settings.grace + 1.5)
         for child in list(self._running):
@@ -374,17 +404,35 @@ def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], o
     """
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
-    listening = bind(settings)
-    with contextlib.closing(listening):
+    forks = settings.workers > 1 or settings.health_port is not None
+    if forks and not hasattr(os, "fork"):
+        raise OptionError(
+            "--workers over 1 and --health-port need a system that can fork; leave them out."
+        )
+    beats = Heartbeats(settings.workers)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
+        probes = None
+        if settings.health_port is not None:
+            probe_socket = bind(settings.host, settings.health_port, "--health-port")
+            stack.enter_context(contextlib.closing(probe_socket))
+            probes = ProbeProcess(probe_socket, beats, listening)
+            stack.callback(probes.end)
+            probes.start()
+            _log.info("answering probes at %shealth", _address(probe_socket))
         models = Models.load(names, settings.min_precision)
         if settings.corrections is not None:  # so that an error appears before the start
             CorrectionStore(settings.corrections).close()
         make_learner(settings, models)
         operations = [operation.name for operation in OPERATIONS]
         metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
-        host, port = listening.getsockname()[:2]
-        announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-        if settings.workers == 1:
-            run_process(settings, models, metrics, listening)
+        announce(_address(listening))
+        if forks:
+            _Workers(settings, models, metrics, listening, beats, probes).run()
         else:
-            _Workers(settings, models, metrics, listening).run()
+            run_process(settings, models, metrics, listening)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

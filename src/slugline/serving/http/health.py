@@ -1,0 +1,187 @@
+"""Probes on a port of their own, answered by a small process from the heartbeats of the workers.
+
+Whoever watches a server, such as Kubernetes, ends it when its probes aren't answered in time. On
+the port that everybody asks, they wait in the same queue as everybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+from starlette.responses import Response
+
+from slugline.serving.http.bodies import make_protocol
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+# Heartbeats ---------------------------------------------------------------------------------------
+
+#: Seconds between two heartbeats of a worker.
+BEAT_SECONDS = 0.5
+# Seconds without one after which a worker hangs: far more than it is ever busy.
+_HANGS_SECONDS = 10.0
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """The reply to a probe."""
+
+    status: str
+
+
+class Heartbeats:
+    """When the event loop of each worker last ran, in memory that processes share.
+
+    Parameters
+    ----------
+    n_workers : int
+    clock : callable, optional
+        Returns the same seconds in all processes.
+    """
+
+    def __init__(self, n_workers: int, clock: Callable[[], float] = time.monotonic) -> None:
+        # The last beat of each, 0 before the first one; and whether the server is ending.
+        self._memory = memoryview(mmap.mmap(-1, 8 * (n_workers + 1))).cast("d")
+        self._clock, self._n_workers = clock, n_workers
+
+    def beat(self, worker: int) -> None:
+        """Note that the event loop of a worker runs."""
+        self._memory[worker] = self._clock()
+
+    def reset(self, worker: int) -> None:
+        """Note that a worker has ended, and another one takes its place."""
+        self._memory[worker] = 0.0
+
+    def end(self) -> None:
+        """Note that the server is ending."""
+        self._memory[self._n_workers] = 1.0
+
+    def health(self) -> tuple[int, Probe]:
+        """Return the status and reply to /health: 503 if a worker hangs."""
+        now = self._clock()
+        for worker, last in enumerate(self._memory[: self._n_workers]):
+            if last and now - last > _HANGS_SECONDS:
+                return 503, Probe(f"worker {worker} hangs since {now - last:.0f} seconds")
+        return 200, Probe("ok")
+
+    def readiness(self) -> tuple[int, Probe]:
+        """Return the status and reply to /ready: 200 if a worker answers requests."""
+        if self._memory[self._n_workers]:
+            return 503, Probe("ending")
+        now, beats = self._clock(), self._memory[: self._n_workers]
+        n_running = sum(now - last <= _HANGS_SECONDS for last in beats if last)
+        if n_running:
+            return 200, Probe(f"ready: {n_running} of {self._n_workers} workers")
+        return 503, Probe("hanging" if any(beats) else "starting")
+
+
+def make_probe_app(beats: Heartbeats) -> Callable[[Scope, Receive, Send], object]:
+    """Return the ASGI application that answers probes, and nothing else."""
+    probes = {"/health": beats.health, "/ready": beats.readiness}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        status, reply = 404, Probe("there are /health and /ready here")
+        if scope["path"] in probes and scope["method"] in ("GET", "HEAD"):
+            status, reply = probes[scope["path"]]()
+        headers = {"Cache-Control": "no-store"}
+        body = msgspec.json.encode(reply)
+        await Response(body, status, headers, "application/json")(scope, receive, send)
+
+    return answer
+
+
+# The process --------------------------------------------------------------------------------------
+
+# Seconds for a probe to arrive, and connections that may be open: few ask.
+_PATIENCE, _MOST_CONNECTIONS = 5.0, 64
+
+
+class _ProbeServer(uvicorn.Server):
+    """Answers probes until it is ended, or the process that started it has ended."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._parent = os.getppid()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the `ProbeProcess`."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end, which is asked ten times a second."""
+        return await super().on_tick(counter) or os.getppid() != self._parent
+
+
+class ProbeProcess:
+    """The process that answers probes.
+
+    Parameters
+    ----------
+    listening : socket
+    beats : Heartbeats
+    other : socket
+        Of the process that starts it, which this one closes.
+
+    Attributes
+    ----------
+    id : int
+        Of the process; 0 before its start.
+    """
+
+    def __init__(self, listening: socket.socket, beats: Heartbeats, other: socket.socket) -> None:
+        self._listening, self._beats, self._other = listening, beats, other
+        self.id = 0
+
+    def start(self) -> None:
+        """Start it, or another one in its place."""
+        self.id = os.fork()
+        if self.id:
+            return
+        status = 1
+        try:
+            self._other.close()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # The process that started this one ends it last.
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+                signal.signal(number, signal.SIG_IGN)
+            self._answer()
+            status = 0
+        except Exception:
+            logging.getLogger("slugline.server").exception("the process for probes failed")
+        finally:
+            os._exit(status)
+
+    def end(self) -> None:
+        """End it."""
+        if self.id:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.id, signal.SIGTERM)
+                os.waitpid(self.id, 0)
+
+    def _answer(self) -> None:
+        config = uvicorn.Config(
+            make_probe_app(self._beats),
+            log_config=None,
+            access_log=False,
+            http=make_protocol(_PATIENCE, _PATIENCE, _MOST_CONNECTIONS),
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(_PATIENCE),
+            ws="none",
+        )
+        # It would warn of each request that is none.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        _ProbeServer(config).run(sockets=[self._listening])
