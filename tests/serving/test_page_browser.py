@@ -184,6 +184,26 @@ def test_another_model_answers_the_same_text(browser: Browser, address: str) -> 
         assert page.url == f"{address}/?model=reuters46"
 
 
+def test_table_shows_its_first_rows_as_they_are_read_and_lets_choose_how(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes("Nr~text\n1~wheat, für Köln\n2~goal~corn\n".encode("cp850"))
+    with opened(browser, address, "/table") as page:
+        page.set_input_files("#file", file)
+        page.locator("#reading summary").click()
+        page.select_option("#encoding", "cp850")
+        page.locator("#preview td", has_text="1~wheat, für Köln").wait_for()
+        page.select_option("#separator", ";")
+        page.locator("#reading-found", has_text="cp850, cells separated by ;").wait_for()
+        file.write_bytes(b"Nr;text\n1;wheat\n2;goal;corn\n")
+        page.set_input_files("#file", file)
+        page.locator("#table-problem", has_text="3 cells instead of 2").wait_for()
+        assert page.input_value("#encoding") == page.input_value("#separator") == ""
+        assert page.locator("#preview tr").all_inner_texts()[2] == "2\tgoal;corn"
+        assert "2 · goal;corn" in page.locator("#rows tr").nth(1).inner_text()
+
+
 def test_a_table_is_answered_filtered_and_sent_back(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:

@@ -53,12 +53,19 @@ def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, 
 def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     head, *batches, end = lines(page, TICKETS)
     names = ["ticket_id", "body", "note"]
-    assert head == {"columns": names, "text": ["body"], "encoding": None, "unit": "line"}
+    assert head == {
+        "columns": names,
+        "text": ["body"],
+        "encoding": None,
+        "separator": ",",
+        "unit": "line",
+        "head": [["7", 'wheat, "corn" crop', "=1+1"], ["8", "goal", "-3"], ["9", "", ""]],
+    }
     rows = [row for batch in batches for row in batch["rows"]]
     assert [(row[0], row[1], row[4], row[5]) for row in rows] == [
         (2, "grain", 'wheat, "corn" crop', None),
         (4, "sport", "goal", None),
-        (5, None, "", "no text in column 'body'"),
+        (5, None, "9", "no text in column 'body'"),
     ]
     assert batches[-1]["read"] == 1
     assert end == {"n_rows": 3}
@@ -123,9 +130,9 @@ def test_columns_and_encoding_are_those_of_the_training_data(
 
 def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
     content = "one,two,three\nwheat,7,corn\n"
-    assert lines(page, content) == [
-        {"columns": ["one", "two", "three"], "text": None, "encoding": None, "unit": "line"}
-    ]
+    (asked,) = lines(page, content)
+    assert (asked["columns"], asked["text"]) == (["one", "two", "three"], None)
+    assert asked["head"] == [["wheat", "7", "corn"]]
     head, batch, _ = lines(page, content, text="three")
     assert head["text"] == ["three"]
     assert batch["rows"][0][4] == "corn"
@@ -161,6 +168,48 @@ def test_what_can_not_be_read_says_why(page: TestClient, query: dict[str, str], 
     assert status == 422
     assert detail.startswith(said)
     assert "tmp" not in detail
+
+
+def test_encoding_and_separator_can_be_chosen(page: TestClient) -> None:
+    content = "Nr~text\n1~Weizen für Köln, prompt\n".encode("cp850")
+
+    head, batch, _ = lines(page, content, encoding="cp850", separator="~")
+
+    assert (head["encoding"], head["separator"], head["columns"]) == ("cp850", "~", ["Nr", "text"])
+    assert head["head"] == [["1", "Weizen für Köln, prompt"]]
+    assert batch["rows"][0][4] == "Weizen für Köln, prompt"
+    params = {"name": "a.csv", "encoding": "cp850", "separator": "~"}
+    written = page.post("/table/file", content=content, params=params)
+    assert written.content.decode("cp850").startswith("Nr~text~topic~")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"encoding": "klingon"}, "`encoding` is 'klingon', which is not an encoding"),
+        ({"separator": "ab"}, "`separator` is 'ab'; give the sign between the cells"),
+        ({"encoding": "cp1252"}, "a.csv is UTF-8, and `encoding` names cp1252; choose them as"),
+    ],
+)
+def test_what_can_not_be_chosen_says_why(
+    page: TestClient, query: dict[str, str], said: str
+) -> None:
+    status, detail = problem(page, "text\nÄpfel für Köln\n", name="a.csv", **query)
+
+    assert (status, detail[: len(said)]) == (422, said)
+
+
+def test_a_table_of_one_column_has_no_separator(page: TestClient) -> None:
+    head, batch, _ = lines(page, b"text\nwheat, corn; crop\n")
+
+    assert (head["separator"], head["head"]) == ("one column", [["wheat, corn; crop"]])
+    assert batch["rows"][0][4] == "wheat, corn; crop"
+
+
+def test_rows_that_are_not_read_show_their_cells(page: TestClient) -> None:
+    _, batch, _ = lines(page, b"id,text\n7,wheat,corn\n")
+
+    assert batch["rows"] == [[2, None, None, None, "7 · wheat,corn", "3 cells instead of 2"]]
 
 
 def test_a_file_that_is_too_large_is_refused(page: TestClient) -> None:

@@ -169,6 +169,8 @@ document.addEventListener("change", (event) => {
 const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5; // what the server says of a row
 const ON_A_PAGE = 50;
 const EVERY = 250; // milliseconds between two looks at what has come, at least
+const HAS_CHARACTERS = /\.(csv|tsv|txt)(\.gz)?$/i;
+const MANY_BAD = 0.1; // of the rows: then something is wrong with all of the file
 const ORDERS = ["none", "ascending", "descending"];
 const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, next: 0 };
 const number = (n) => n.toLocaleString("en");
@@ -187,6 +189,9 @@ function tableAddress(path, columns = []) {
   const query = new URLSearchParams(find("#table").dataset.query);
   query.set("name", job.file.name);
   for (const column of columns) query.append("text", column);
+  for (const option of ["encoding", "separator"]) {
+    if (find(`#${option}`).value) query.set(option, find(`#${option}`).value);
+  }
   return `${path}?${query}`;
 }
 
@@ -227,6 +232,14 @@ async function startJob(file, columns) {
   job.asking?.abort();
   const most = Number(find("#table").dataset.most);
   const asking = job.asking = new AbortController();
+  if (file !== job.file) {
+    for (const id of ["#encoding", "#separator"]) find(id).value = "";
+    find("#reading").open = false;
+  }
+  find("#reading").hidden = !HAS_CHARACTERS.test(file.name);
+  find("#reading-found").textContent = "";
+  find("#preview").tHead.replaceChildren();
+  find("#preview").tBodies[0].replaceChildren();
   Object.assign(job, { file, note: "", rows: [], view: [], first: 0, order: 0 });
   complain("");
   find("#job").hidden = false;
@@ -250,7 +263,10 @@ async function startJob(file, columns) {
     await follow(await post("/table/answers", columns, asking.signal), asking);
   } catch (error) {
     if (job.asking !== asking) return; // another file has taken its place
-    if (error.name !== "AbortError") complain(error.message);
+    if (error.name !== "AbortError") {
+      complain(error.message);
+      find("#reading").open = true; // another choice may help
+    }
     tell(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : job.rows.length ? countWords() : "");
   }
   if (job.asking !== asking) return;
@@ -280,6 +296,7 @@ async function follow(response, asking) {
       isWhole = true;
       find("#download").disabled = false;
       tell(countWords() + job.note);
+      warnOfBadRows();
     }
   }
   if (!isWhole) throw new Error("The server stopped in the middle of the file.");
@@ -290,7 +307,7 @@ function showRunning(isRunning) {
   find("#progress").hidden = find("#cancel").hidden = !isRunning;
 }
 
-function showColumns({ columns, text, encoding, unit }) {
+function showColumns({ columns, text, encoding, separator, unit, head }) {
   find("#at-head").textContent = unit[0].toUpperCase() + unit.slice(1);
   const select = find("#column");
   select.replaceChildren(...columns.map((name) => element("option", name)));
@@ -302,6 +319,38 @@ function showColumns({ columns, text, encoding, unit }) {
     select.focus();
   }
   if (encoding) job.note = `; characters read as ${encoding}`;
+  showReading(columns.length ? columns : ["text"], encoding, separator, head);
+}
+
+// Show how the file is read: characters, what separates cells, and its first rows.
+function showReading(columns, encoding, separator, head) {
+  const cells = separator === null ? "" : separator === "one column" ? ", one column" : `, cells separated by ${separator}`;
+  find("#reading-found").textContent = `${encoding || "UTF-8"}${cells}`;
+  const width = head[0]?.length ?? columns.length;
+  const names = columns.slice(0, width).map((name) => element("th", name));
+  for (const name of names) name.scope = "col";
+  const header = element("tr");
+  header.append(...names, ...(columns.length > width ? [element("th", "…")] : []));
+  find("#preview").tHead.replaceChildren(header);
+  find("#preview").tBodies[0].replaceChildren(...head.map((row) => {
+    const made = element("tr");
+    for (const cell of row) {
+      const place = element("td");
+      place.append(element("bdi", cell));
+      made.append(place);
+    }
+    return made;
+  }));
+}
+
+// Say that rows are not read, and show how the file is read if these are many.
+function warnOfBadRows() {
+  const bad = job.rows.filter((row) => row[ERROR] !== null);
+  if (!bad.length) return;
+  const is = bad.length === 1 ? "row was" : "rows were";
+  complain(`${number(bad.length)} of ${number(job.rows.length)} ${is} not answered, first because of: `
+    + `${bad[0][ERROR]}. They keep their cells in the table.`);
+  if (bad.length > MANY_BAD * job.rows.length) find("#reading").open = true;
 }
 
 function chosenColumns() {
@@ -382,6 +431,7 @@ function rowOf(row) {
   const p = element("td", row[P] === null ? "–" : percent(row[P]), "p");
   const text = element("td", undefined, row[ERROR] === null ? "text" : "soft");
   text.append(element("bdi", row[ERROR] ?? row[TEXT]));
+  if (row[ERROR] !== null && row[TEXT]) text.append(": ", element("bdi", row[TEXT]));
   made.append(element("td", row[AT], "at soft"), topic, p, text);
   return made;
 }
@@ -421,6 +471,9 @@ if (find("#table")) {
   }
   find("#cancel").addEventListener("click", () => { job.asking.abort(); drop.control.focus(); });
   find("#column").addEventListener("change", () => startJob(job.file, chosenColumns()));
+  for (const id of ["#encoding", "#separator"]) {
+    find(id).addEventListener("change", () => startJob(job.file));
+  }
   const again = () => { job.first = 0; showResults(); };
   find("#topic-filter").addEventListener("change", again);
   find("#sure-filter").addEventListener("change", again);

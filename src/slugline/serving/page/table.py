@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from slugline.base.words import one_line
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import ENDINGS, RowReader, read_rows
-from slugline.corpus.rows import BadRow
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
@@ -46,6 +46,27 @@ _LIMITS = BatchLimits(rows=256, n_bytes=1 << 21)
 _MOST_ROWS = 1_000_000
 
 
+# What characters may be chosen as: Python's name, and people's.
+_ENCODINGS = (
+    ("utf-8", "UTF-8"),
+    ("utf-16", "UTF-16, Excel's Unicode text"),
+    ("cp1252", "Windows, western Europe (cp1252)"),
+    ("cp1250", "Windows, central Europe (cp1250)"),
+    ("cp1254", "Windows, Turkish (cp1254)"),
+    ("cp1251", "Windows, Cyrillic (cp1251)"),
+    ("cp1253", "Windows, Greek (cp1253)"),
+    ("cp850", "MS-DOS, western Europe (cp850)"),
+    ("mac_roman", "Macintosh (mac_roman)"),
+    ("gb18030", "Chinese (gb18030)"),
+    ("shift_jis", "Japanese (shift_jis)"),
+    ("euc_kr", "Korean (euc_kr)"),
+)
+_SEPARATORS = ((",", "comma ,"), (";", "semicolon ;"), ("tab", "tab"), ("|", "bar |"))
+_NAMES_OF_SEPARATORS = {"": "one column", "\t": "tab"}
+# Rows, columns and characters of a cell that show how a file is read.
+_N_SHOWN_ROWS, _N_SHOWN_COLUMNS, _LONGEST_CELL = 5, 12, 80
+
+
 @dataclass(eq=False)
 class Upload:
     """A file that was dropped on the page.
@@ -61,6 +82,10 @@ class Upload:
         Those of the first rows; empty if the format has no names for them.
     text : sequence of str, or None
         The columns that hold the text; None if unknown, and none if columns have no names.
+    chosen : mapping of str to str or None
+        The `encoding` and `separator` that the user named.
+    head : sequence of SourceRow or BadRow
+        The first rows.
     """
 
     name: str
@@ -68,6 +93,8 @@ class Upload:
     source: RowReader
     columns: list[str]
     text: Sequence[str] | None
+    chosen: Mapping[str, str | None]
+    head: Sequence[SourceRow | BadRow] = ()
     _rows: RowReader | None = None
 
     def close(self) -> None:
@@ -83,7 +110,7 @@ class Upload:
         """
         n_rows, options = 0, PredictOptions(text=self.text or None)
         try:
-            self._rows = read_rows(self.file.name, encoding=self.source.encoding)
+            self._rows = read_rows(self.file.name, layout=self.source.layout, **self.chosen)
             for batch in predict_rows(router, self._rows, options, limits=_LIMITS):
                 if n_rows >= _MOST_ROWS:
                     raise DataError(
@@ -150,13 +177,17 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
     name = _name(request)
     text = request.query_params.getlist("text")
     try:
-        rows = read_rows(file.name, layout=model.fitted.layout)
+        chosen = {
+            option: request.query_params.get(option) or None for option in ("encoding", "separator")
+        }
+        rows = read_rows(file.name, layout=model.fitted.layout, **chosen)
         head = peek(rows)
+        shown = head[:_N_SHOWN_ROWS]
         if not rows.has_names:
-            return Upload(name, file, rows, [], ())
+            return Upload(name, file, rows, [], (), chosen, shown)
         wanted = text[0] if len(text) == 1 else text or None
         columns = find_columns(name, head, wanted, layout=rows.layout)[0]
-        return Upload(name, file, rows, column_names(head), columns or None)
+        return Upload(name, file, rows, column_names(head), columns or None, chosen, shown)
     except BaseException as error:
         file.close()
         if not isinstance(error, SluglineError):
@@ -166,7 +197,8 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
 
 def _for_people(error: SluglineError, path: str, name: str) -> str:
     """Return a message with the user's name of a file, and nothing that the page can't do."""
-    return f"{error}".replace(path, name).replace(", or name the format with `format`", "")
+    said = f"{error}".replace(path, name).replace(", or name the format with `format`", "")
+    return said.replace("leave `encoding` out", "choose them as found")
 
 
 def _name(request: Request) -> str:
@@ -196,14 +228,19 @@ async def show_table(request: Request) -> Response:
         title="What are these texts about?",
         max_file=app_state(request).settings.max_file,
         endings=ENDINGS,
+        encodings=_ENCODINGS,
+        separators=_SEPARATORS,
     )
 
 
 async def answer_table(request: Request) -> Response:
     """Send the predictions for the rows of a file, as JSON lines.
 
-    The first line has `columns`, those of the `text` (null if the user has to name one), the
-    guessed `encoding`, and the `unit` of places. The next ones have `rows`, each a list of place,
+    The address has the file's `name` and may have columns of the `text`, an `encoding` and a
+    `separator`. The first line has `columns`, those of the `text` (null if the user has to name
+    one), the `encoding` and the `separator` that were named or found, the `unit` of places, and in
+    `head` the cells of the first rows as they are read. The next ones have `rows`, each a list of
+    place,
     topic (a list of those given, if there may be several) or best guess, probability, reason to be
     unsure, shortened text and error, and the share that was `read`. The last line has `n_rows`; or
     `error`, if the rest can't be read.
@@ -272,7 +309,14 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     columns = [replace_surrogates(name) for name in upload.columns]
     text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
     source = upload.source
-    yield _line(columns=columns, text=text, encoding=source.encoding, unit=source.unit)
+    yield _line(
+        columns=columns,
+        text=text,
+        encoding=source.encoding,
+        separator=_separator_name(source.separator),
+        unit=source.unit,
+        head=[_cells(row, upload.columns) for row in upload.head],
+    )
     if upload.text is None:
         return
     n_rows = 0
@@ -284,6 +328,17 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
         yield _line(error=replace_surrogates(f"{error}"))
         return
     yield _line(n_rows=n_rows)
+
+
+def _separator_name(separator: str | None) -> str | None:
+    return None if separator is None else _NAMES_OF_SEPARATORS.get(separator, separator)
+
+
+def _cells(row: SourceRow | BadRow, columns: Sequence[str]) -> list[str]:
+    """Return the first cells of a row, shortened; the text of a line without columns."""
+    names = columns[:_N_SHOWN_COLUMNS] or ("text",)
+    cells = ("" if row.values.get(name) is None else str(row.values[name]) for name in names)
+    return [replace_surrogates(one_line(cell, _LONGEST_CELL)) for cell in cells]
 
 
 def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
@@ -310,7 +365,9 @@ def _line(**values: Any) -> bytes:
 
 def _row(answer: Prediction | BadRow) -> list[Any]:
     if isinstance(answer, BadRow):
-        return [answer.at, None, None, None, "", replace_surrogates(answer.problem)]
+        cells = " · ".join(str(cell) for cell in answer.values.values() if cell not in (None, ""))
+        text = replace_surrogates(one_line(cells, _LONGEST_TEXT))
+        return [answer.at, None, None, None, text, replace_surrogates(answer.problem)]
     topic: Any = answer.topics[0][0]
     if answer.probabilities is not None and answer.reason is None:
         topic = answer.set  # those of several that are given
