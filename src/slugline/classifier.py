@@ -210,6 +210,9 @@ class TopicClassifier(TextEstimator):
             of topics for each; or an indicator of 0 and 1 (array, sparse array or data frame),
             shape (n_documents, n_topics), whose columns are the topics.
         sample_weight : float array, shape (n_documents,), optional
+            A document of weight 0 is left out, and its topic if it has no other document. If all
+            weights are whole numbers, 500 in all at most, a document of weight 2 is learned from as
+            if it was there twice. Other weights count in the loss alone, not in how rare words are.
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
@@ -281,6 +284,7 @@ class TopicClassifier(TextEstimator):
             All topics of all batches, needed in the first call of a classifier without `fit`,
             unless `y` is an indicator, which has a column for each.
         sample_weight : float array, shape (n_documents,), optional
+            A document of weight 0 is left out. Other weights count in the loss alone.
 
         Raises
         ------

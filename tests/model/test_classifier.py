@@ -119,13 +119,10 @@ class MatrixClassifier(TopicClassifier):
     ids=["texts, network", "texts, linear", "matrices, network", "matrices, linear"],
 )
 def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
+    # Without shuffling, the models are the same: see `test_weights`.
+    reason = "the order of rows decides which are held out, and the check shuffles them"
     estimator_checks.check_estimator(
-        classifier,
-        expected_failed_checks={
-            "check_sample_weight_equivalence_on_dense_data": (
-                "words are less rare, and other rows held out, when some are there twice"
-            )
-        },
+        classifier, expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": reason}
     )
 
 
@@ -694,7 +691,9 @@ def test_with_all_weight_on_one_topic_it_is_the_answer(
     weight = None if weights is None else [weights[topic] for topic in topics]
     classifier = TopicClassifier(learner=name, **options).fit(texts, topics, weight)
     assert set(classifier.predict(texts)) == {"sport"}
-    assert classifier.classes_.tolist() == ["bank", "grain", "sport"]
+    # A document of weight 0 is left out, and its topic if there is no other.
+    known = ["bank", "grain", "sport"] if weights is None else ["sport"]
+    assert classifier.classes_.tolist() == known
 
 
 @pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])

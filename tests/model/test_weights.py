@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from slugline import Block, NeuralLearner, TopicClassifier
 from slugline.corpus.documents import Topics
-from slugline.corpus.sample_weights import class_weights, row_weights, topic_weights
+from slugline.corpus.sample_weights import class_weights, counted_rows, row_weights, topic_weights
 from slugline.errors import DataError, OptionError
 
 
@@ -85,3 +91,102 @@ def test_a_weight_of_a_topic_that_there_is_none_of_is_refused(topic: int) -> Non
     with pytest.raises(DataError) as caught:
         class_weights({topic: 1.0}, 3)
     assert str(caught.value) == (f"`class_weight` names topic {topic}, but topics run from 0 to 2.")
+
+
+# Whole weights are documents ----------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+WORDS = [f"word{n}" for n in range(40)]
+FEW = [" ".join(RNG.choice(WORDS[5 * k : 5 * k + 20], 6)) for k in RNG.integers(0, 4, 120).tolist()]
+FEW_TOPICS = [f"t{min(int(text.split()[0][4:]) // 10, 3)}" for text in FEW]
+WHOLE = RNG.integers(0, 4, len(FEW))
+LEARNERS: dict[str, Any] = {
+    "linear": "linear",
+    "network": NeuralLearner((8,), epochs=2),
+    "vocabulary": "linear",
+}
+
+
+def make(name: str, **settings: Any) -> TopicClassifier:
+    blocks = [Block("words", max_terms=30, min_count=3)] if name == "vocabulary" else None
+    return TopicClassifier(learner=LEARNERS[name], blocks=blocks, n_jobs=1, **settings)
+
+
+def file_bytes(classifier: TopicClassifier, path: Path) -> bytes:
+    classifier.save(path / "model.slug")
+    return (path / "model.slug").read_bytes()
+
+
+def repeated(values: Sequence[Any], weights: npt.NDArray[Any]) -> list[Any]:
+    return [value for value, n in zip(values, weights.tolist(), strict=True) for _ in range(int(n))]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_whole_weights_of_few_documents_give_the_model_of_repeated_documents(
+    name: str, tmp_path: Path
+) -> None:
+    weighted = make(name).fit(FEW, FEW_TOPICS, WHOLE)
+    by_hand = make(name).fit(repeated(FEW, WHOLE), repeated(FEW_TOPICS, WHOLE))
+    assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
+    assert weighted.n_documents_ == WHOLE.sum()
+
+
+def test_whole_weights_count_in_promises_of_precision(tmp_path: Path) -> None:
+    weighted = make("linear", min_precision=0.6).fit(FEW, FEW_TOPICS, WHOLE)
+    by_hand = make("linear", min_precision=0.6).fit(
+        repeated(FEW, WHOLE), repeated(FEW_TOPICS, WHOLE)
+    )
+    assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
+
+
+def test_copies_anywhere_give_the_answers_of_whole_weights() -> None:
+    weighted = make("linear").fit(FEW, FEW_TOPICS, WHOLE)
+    rows = np.repeat(np.arange(len(FEW)), WHOLE)
+    at_the_end = np.concatenate([np.unique(rows), np.delete(rows, np.unique(rows, True)[1])])
+    other = make("linear").fit(
+        [FEW[row] for row in at_the_end], [FEW_TOPICS[row] for row in at_the_end]
+    )
+    np.testing.assert_allclose(weighted.predict_proba(FEW), other.predict_proba(FEW), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 6], ids=["few", "many"])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_weight_of_zero_leaves_the_document_out(name: str, size: int, tmp_path: Path) -> None:
+    texts, topics = FEW * size, FEW_TOPICS * size
+    weights = np.tile(np.where(WHOLE == 0, 0, 0.5 + WHOLE), size)
+    weighted = make(name).fit([*texts, "rare words"], [*topics, "rare"], [*weights, 0])
+    kept = weights > 0
+    by_hand = make(name).fit(repeated(texts, kept), repeated(topics, kept), weights[kept])
+    assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
+
+
+def test_a_weight_of_zero_leaves_a_document_of_several_topics_out(tmp_path: Path) -> None:
+    sets = [[topic, "all"] for topic in FEW_TOPICS]
+    weighted = make("linear").fit(FEW, sets, WHOLE)
+    by_hand = make("linear").fit(repeated(FEW, WHOLE), repeated(sets, WHOLE))
+    assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
+
+
+def test_a_weight_of_zero_leaves_a_document_of_a_batch_out(tmp_path: Path) -> None:
+    classes = sorted(set(FEW_TOPICS))
+    weighted = make("linear").partial_fit(FEW, FEW_TOPICS, classes, WHOLE)
+    kept = WHOLE > 0
+    by_hand = make("linear").partial_fit(
+        repeated(FEW, kept), repeated(FEW_TOPICS, kept), classes, WHOLE[kept]
+    )
+    assert file_bytes(weighted, tmp_path) == file_bytes(by_hand, tmp_path)
+
+
+def test_counted_rows_repeats_only_few_rows_of_whole_weights() -> None:
+    rows, weights = counted_rows(3, [2, 0, 1], most=3)
+    assert (rows.tolist(), weights) == ([0, 0, 2], None)
+    for given, most in (([2, 0, 1], 2), ([2, 0, 1.5], 9)):
+        rows, weights = counted_rows(3, given, most)
+        assert weights is not None
+        assert (rows.tolist(), weights.tolist()) == ([0, 2], [2, given[2]])
+    assert counted_rows(2, [0, 0], most=9)[0].tolist() == [0, 1]
+
+
+def test_an_error_names_the_row_as_it_was_given() -> None:
+    with pytest.raises(DataError, match="`sample_weight` is -1 in row 2, counted from 0"):
+        TopicClassifier().fit(["a", "b", "c"], ["x", "y", "x"], [0, 1, -1])

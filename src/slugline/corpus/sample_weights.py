@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F32, F64, I64
+from slugline.base.arrays import F32, F64, I64, Index
 from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError
@@ -52,6 +52,41 @@ def row_weights(
             "weight over 0."
         )
     return weight
+
+
+def counted_rows(
+    n_rows: int, sample_weight: npt.ArrayLike | None, most: int = 0
+) -> tuple[Index, F64 | None]:
+    """Return the rows that count, as often as whole weights say, and the weights of the others.
+
+    A row of weight 0 is left out. If all weights are whole numbers, and their sum is at most
+    `most`, a row of weight 2 is there twice, and no row has a weight.
+
+    Parameters
+    ----------
+    n_rows : int
+    sample_weight : float array, shape (n_rows,), or None
+    most : int, default 0
+
+    Returns
+    -------
+    (int array, shape (n_counted,), float array, shape (n_counted,), or None)
+        All rows and their weights if every weight is 0, which is an error elsewhere.
+
+    Raises
+    ------
+    DataError : if there is not one number per row, or one is negative or not finite.
+    """
+    rows = np.arange(n_rows)
+    if sample_weight is None:
+        return rows, None
+    weights = _check_sample_weight(sample_weight, n_rows)
+    counts = weights.astype(np.float32) > 0  # as `row_weights` sees them
+    if not counts.any():
+        return rows, weights
+    if weights.sum() <= most and (weights == np.rint(weights)).all():
+        return rows.repeat(weights.astype(np.int64)), None
+    return rows[counts], weights[counts]
 
 
 def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:

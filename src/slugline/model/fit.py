@@ -13,12 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, I64, Index
+from slugline.base.arrays import F32, F64, I64, Index
 from slugline.base.checks import count_threads, option_error, short_repr
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus import documents, topic_sets
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
+from slugline.corpus.sample_weights import (
+    counted_rows,
+    row_weights,
+    to_plain_class_weight,
+    topic_weights,
+)
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import (
     check_documents,
@@ -204,6 +209,10 @@ def _folds(labels: Any, copies: Index, seed: int) -> list[Index]:
 
 # Fits ---------------------------------------------------------------------------------------------
 
+# Up to so many, documents of whole weights are repeated, so that weights count in all that is
+# learned: how rare terms are, probabilities, thresholds. Linear weights are exact up to as many.
+_MOST_REPEATED = 500
+
 
 def fit(
     X: Iterable[str],
@@ -218,6 +227,7 @@ def fit(
     """Learn from all documents at once; see `TopicClassifier.fit`."""
     described = settings.descriptions
     texts, names = check_documents(X, y, may_be_none=bool(described))
+    texts, names, sample_weight = _counted_documents(texts, names, sample_weight, _MOST_REPEATED)
     names = topic_sets.sets_with_parents(names, settings.topic_path)
     y = y if settings.topic_path is None else names
     learner = settings.learner
@@ -291,6 +301,15 @@ def fit(
     if heldout is None and settings.min_precision is not None:
         heldout = _cross_validate(fitted, texts, names, settings, sample_weight, progress)
     return _with_heldout_predictions(fitted, heldout, labels, words, settings.min_precision)
+
+
+def _counted_documents(
+    texts: list[str], names: list[Any], sample_weight: npt.ArrayLike | None, most: int = 0
+) -> tuple[list[str], list[Any], F64 | None]:
+    """Return documents and weights; see `counted_rows`."""
+    rows, weights = counted_rows(len(texts), sample_weight, most)
+    chosen = rows.tolist()
+    return [texts[row] for row in chosen], [names[row] for row in chosen], weights
 
 
 def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
@@ -494,6 +513,7 @@ def fit_batch(
 ) -> Fitted:
     """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
     texts, names = check_documents(X, y, may_be_none=True)
+    texts, names, sample_weight = _counted_documents(texts, names, sample_weight)
     multilabel = is_multilabel(names)
     if not texts:
         raise DataError("there are no documents to learn from; give at least one.")
