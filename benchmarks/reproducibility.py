@@ -1,8 +1,9 @@
-"""Models of streams beside `fit`, the minimum and each other, also after kills."""
+"""Models of shuffled rows, and of streams beside `fit`, the minimum and each other."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -422,7 +423,48 @@ def _start_command(folder: Path, files: Sequence[str], *options: str) -> subproc
     )
 
 
+# The order of rows, by `fit` ----------------------------------------------------------------------
+
+#: Sets of short and of long documents, of few topics and of many.
+STUDIES = ("sib200-en", "sib200-de", "banking77", "trec", "ag_news", "webkb")
+
+
+def order(
+    sets: Sequence[str] = STUDIES, sizes: Sequence[int] = (200, 500, 2000), orders: int = 5
+) -> str:
+    """Answers to test documents that change if the training documents are shuffled."""
+    rows = []
+    for name in sets:
+        train, test = load(name)
+        for size in sizes:
+            if size > len(train):
+                continue
+            progress(f"{name} {size}")
+            drawn = np.random.default_rng(0).permutation(len(train))[:size]
+            fits = [
+                _answers(train, rng.permutation(drawn), test)
+                for rng in map(np.random.default_rng, range(orders))
+            ]
+            pairs = list(itertools.combinations(fits, 2))
+            changed = [np.mean(one[0] != other[0]) for one, other in pairs]
+            moved = [np.abs(one[1] - other[1]).mean() for one, other in pairs]
+            accuracies = [np.mean(answers == np.array(test.topics)) for answers, _ in fits]
+            row = [name, f"{size:,}", f"{np.mean(changed):.1%}", f"{np.max(changed):.1%}"]
+            rows.append([*row, f"{np.mean(moved):.3f}", f"{np.ptp(accuracies):.4f}"])
+    header = ["", "documents", "answers that change, mean", "most"]
+    header += ["mean change of the highest probability", "accuracies differ by at most"]
+    return table(header, rows)
+
+
+def _answers(train: Corpus, rows: np.ndarray, test: Corpus) -> tuple[np.ndarray, np.ndarray]:
+    """Return the topics of test documents, and their probabilities."""
+    texts, topics = ([part[row] for row in rows.tolist()] for part in (train.texts, train.topics))
+    proba = (model := TopicClassifier(n_jobs=1).fit(texts, topics)).predict_proba(test.texts)
+    return model.classes_[proba.argmax(axis=1)], proba.max(axis=1)
+
+
 BENCHMARKS = {
+    "order": order,
     "fit": fit,
     "tolerance": tolerance,
     "workers": workers,
@@ -431,6 +473,7 @@ BENCHMARKS = {
     "killed-command": killed_command,
 }
 QUICK = {
+    "order": {"sets": ("sib200-de",), "sizes": (200,), "orders": 2},
     "fit": {"sets": ("sib200-de",)},
     "tolerance": {"sets": ("sib200-de",), "training": True},
     "workers": {"sets": ("sib200-de",)},

@@ -102,6 +102,7 @@ def test_the_same_documents_give_the_same_bytes(
     assert found.to_dict() == {
         "model": str(path),
         "identical": True,
+        "same_model": True,
         "n_documents": 72,
         "n_bytes": len(before),
         "differences": [],

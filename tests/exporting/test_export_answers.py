@@ -325,3 +325,20 @@ def test_what_is_too_low_is_told_in_the_same_words(shipped: OpenPage) -> None:
 
 def test_a_long_text_and_a_long_word_are_read_to_their_end(shipped: OpenPage) -> None:
     check_answers(shipped, ["wheat " * 30_000, "wheat" * 20_000, "小麦" * 20_000])
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one topic", "several"])
+def test_a_blank_text_is_answered_as_by_the_model_itself(
+    several: bool, browser: Browser, tmp_path: Path
+) -> None:
+    texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 20
+    topics: list[Any] = [["grain", "farm"], ["earn"]] if several else ["grain", "earn"]
+    classifier = TopicClassifier().fit(texts, topics * 20)
+    classifier.save(tmp_path / "model.slug")
+    opened = open_page(browser, tmp_path / "model.slug", tmp_path)
+    blank = ["", " ", "\n\t", "\u00a0\u2003", "\x1f"]
+    said = opened.answers(blank)
+    assert np.abs(said.proba - classifier.predict_proba(blank)).max() < 1e-6
+    assert [route.topic for route in classifier.route(blank)] == [None] * len(blank)
+    assert said.given == [[]] * len(blank)
+    assert said.reasons == ["There is no text."] * len(blank)

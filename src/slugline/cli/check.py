@@ -39,7 +39,9 @@ def check(
 ) -> None:
     """Train again as MODEL was, and say whether the result is the same, byte for byte.
 
-    Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
+    Nothing is written. Exit status 1 if it is another model; that other
+    versions of Python or NumPy made the same one is no difference. DATA is
+    what MODEL was trained on.
     """
     options.check_model_first("check", model, data[0])
     fitted, _ = load_model(model)
@@ -61,7 +63,7 @@ def check(
         print_json(retraining.to_dict())
     else:
         _print(retraining)
-    if not retraining.is_identical:
+    if not retraining.is_same_model:
         say(f"{model}: {_likely_cause(retraining)}")
         raise click.exceptions.Exit(1)
 
@@ -75,12 +77,21 @@ def _print(retraining: Retraining) -> None:
             f"{retraining.n_bytes:,} bytes again"
         )
         return
-    show(f"{retraining.model}: not identical")
+    if retraining.is_same_model:
+        same = f"the same model, {_other(retraining)}; its weights are the same bytes"
+        show(f"{retraining.model}: {same}")
+    else:
+        show(f"{retraining.model}: not identical")
     rows = [
         (name, _format_value(then), _format_value(now))
         for name, then, now in retraining.differences
     ]
     print_table([("", "in the file", "now"), *rows])
+
+
+def _other(retraining: Retraining) -> str:
+    has_versions = any(d.what.startswith("versions.") for d in retraining.differences)
+    return "other versions" if has_versions else "packed otherwise"
 
 
 def _format_value(value: Any) -> str:

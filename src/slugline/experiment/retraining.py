@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,10 @@ from slugline.model.fitted import Fitted
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12
+# Relative differences of metrics that are nothing but rounding.
+_ROUNDED = 1e-9
+# The name of the difference of files with the same content.
+_PACKING = "packing"
 
 
 class ModelDifference(NamedTuple):
@@ -57,13 +62,31 @@ class Retraining:
         """Whether the new model has exactly the bytes of the file."""
         return not self.differences
 
+    @property
+    def is_same_model(self) -> bool:
+        """Whether everything that answers is the same, byte for byte.
+
+        The file may name other versions of libraries, be packed by another zlib, or have metrics
+        that other versions rounded otherwise.
+        """
+        return not any(map(_is_of_the_model, self.differences))
+
     def to_dict(self) -> dict[str, Any]:
         """Return all as plain data for JSON."""
         return asdict(self) | {
             "identical": self.is_identical,
+            "same_model": self.is_same_model,
             "differences": [difference._asdict() for difference in self.differences],
             "not_measured": list(self.not_measured),
         }
+
+
+def _is_of_the_model(difference: ModelDifference) -> bool:
+    what, then, now = difference
+    if what.startswith("metrics."):
+        are_numbers = isinstance(then, float) and isinstance(now, float)
+        return not (are_numbers and math.isclose(then, now, rel_tol=_ROUNDED))
+    return what != _PACKING and not what.startswith("versions.")
 
 
 def retrain(
@@ -227,7 +250,7 @@ def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDif
     differences += _in_arrays(then.arrays, now.arrays)
     differences.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Another zlib packs the same content into other bytes.
-    packing = ModelDifference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes")
+    packing = ModelDifference(_PACKING, f"{len(data):,} bytes", f"{len(again):,} bytes")
     return tuple(differences) or (packing,)
 
 

@@ -28,8 +28,9 @@ _SCRIPTS = ("text.js", "model.js", "page.js")
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
     """Return the page of the model in a file, or of one that comes with Slugline.
 
-    The page gives the topics of the model with weights rounded to int8, and its probabilities
-    within 1e-5. The same model gives the same page.
+    The page gives the topics of the model with weights rounded to int8, and the probabilities of
+    that within 1e-5; the model itself may give others, see `docs/howto/export.md`. The same model
+    gives the same page.
 
     Parameters
     ----------
