@@ -336,7 +336,9 @@ def test_skipped_rows_stay_in_the_repaired_file(run: Run, tmp_path: Path) -> Non
     run(*read, "--review", "review.csv")
     review(tmp_path, "drop")
     result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
-    assert result.out.endswith("119 documents and 3 skipped rows: new.csv\n")
+    assert result.out.endswith(
+        "119 documents, 1 row not labelled yet and 2 skipped rows: new.csv\n"
+    )
     new = (tmp_path / "new.csv").read_text().splitlines()
     assert len(new) == 123
     assert [line for line in new if line in bad] == bad

@@ -55,21 +55,21 @@ BAD_DATA = {
     "header only": (table(), "t.csv holds no documents"),
     "row without text": (
         table("wheat,grain", ",grain", "goal,sport", " ,sport"),
-        "t.csv: 2 of 4 rows can't be used: no text (lines 3, 5); fix them.",
+        "t.csv: 2 of 4 rows can't be used: no text in column 'text' (lines 3, 5); fix them.",
     ),
-    "row without topic": (
-        table("wheat,grain", "corn,", *["goal,sport"] * 3),
-        "t.csv: 1 of 5 rows can't be used: no topic (line 3)",
+    "row without any topic": (
+        table(*["corn,"] * 3),
+        "t.csv has no document with a topic; 3 of 3 rows are not labelled yet, with nothing in "
+        "column 'topic' (lines 2, 3 and 4)",
     ),
-    "many rows without topic": (
-        table("wheat,grain", *["corn,"] * 1000),
-        "t.csv: 1000 of 1001 rows can't be used: no topic (lines 3, 4, ",
+    "many rows without text": (
+        table("wheat,grain", *[",grain"] * 1000),
+        "t.csv: 1000 of 1001 rows can't be used: no text in column 'text' (lines 3, 4, ",
     ),
     "not UTF-8": (
         table("blé,grain") + "café,sport in the evening\n".encode("latin1"),
         "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
     ),
-    "UTF-16": (table("wheat,grain").decode().encode("utf-16-le"), "t.csv seems to be UTF-16"),
     "NUL": (
         table("wheat,grain", "go\0al,sport"),
         "t.csv: 1 of 2 rows can't be used: a NUL character (line 3)",
@@ -226,8 +226,12 @@ def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) ->
 
     assert code == 0
     assert err.splitlines()[1] == (
-        "news.csv: skipped 3 of 93 rows: no text (line 92); no topic (line 93); "
-        "bytes that are not UTF-8 (line 94)"
+        "news.csv: left out: 1 of 93 rows is not labelled yet, with nothing in column 'queue' "
+        "(line 93)"
+    )
+    assert err.splitlines()[2] == (
+        "news.csv: skipped 2 of 93 rows: no text in column 'body' (line 92); bytes that are not "
+        "UTF-8 (line 94)"
     )
     assert load("model.slug").n_documents_ == 72
 
@@ -241,10 +245,61 @@ def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
     _, out, err = run("train", "news.csv", "--skip-bad-rows", "--quiet")
 
     assert err == ""
-    assert "skipped          3  rows that can't be used\n" in out
+    assert "skipped          2  rows that can't be used\n" in out
     report = Path("model.html").read_text("utf-8")
-    assert "skipped 3 of 93 rows: no text (line 92); no topic (line 93); bytes" in report
+    assert "skipped 2 of 93 rows: no text in column &#39;body&#39; (line 92); bytes" in report
+    assert "1 of 93 rows is not labelled yet" in report
     assert "name others with <code>--text</code> and <code>--topic</code>" in report
+
+
+HALF = "half.csv: left out: 9 of 99 rows are not labelled yet, with nothing in column 'queue' ("
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "half.csv", "-o", "half.slug"],
+        ["train", "news.csv", "--test", "half.csv", "-o", "half.slug"],
+        ["train", "half.csv", "--stream", "-o", "half.slug"],
+        ["evaluate", "news.slug", "half.csv"],
+        ["audit", "half.csv"],
+        ["curve", "half.csv", "--draws", "2"],
+        ["compare", "half.csv", "--folds", "2", "--models", "majority"],
+    ],
+    ids=lambda command: " ".join(command[:3]),
+)
+def test_rows_that_are_not_labelled_yet_are_counted_in_one_note(
+    run: Run, news_csv: Path, news_slug: Path, command: list[str]
+) -> None:
+    lines = news_csv.read_text("utf-8").splitlines(keepends=True)
+    assert lines[0] == "body,queue\n"
+    half = "".join(f"wheat and corn {n},\n" for n in range(9))
+    Path("half.csv").write_text("".join([*lines, half]), "utf-8")
+
+    code, _, err = run(*command)
+
+    assert code == 0, err
+    notes = [line for line in err.splitlines() if "not labelled yet" in line]
+    assert len(notes) == 1
+    if "--stream" in command:
+        assert "9 rows not labelled yet, left out" in notes[0]
+    else:
+        assert notes[0].startswith(HALF)
+
+
+def test_suggest_passes_over_what_has_a_topic(run: Run, news_csv: Path) -> None:
+    assert run("train", news_csv, "-q", "-o", "news.slug").code == 0
+    Path("half.csv").write_text("body,queue\ngoal,sport\nwheat,\nloan and corn,\n")
+
+    code, out, err = run("suggest", "news.slug", "half.csv")
+
+    assert code == 0
+    assert sorted(line.split(",")[1] for line in out.splitlines()[1:]) == ["loan and corn", "wheat"]
+    assert "half.csv: 1 text with a topic already in column 'queue' is not suggested\n" in err
+    Path("half.csv").write_text("body,queue\ngoal,sport\n")
+    code, out, err = run("suggest", "news.slug", "half.csv")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert "half.csv: every text has a topic in column 'queue', which is ignored\n" in err
 
 
 def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Path) -> None:
@@ -253,7 +308,7 @@ def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Pat
     assert run("evaluate", "news.slug", "t.csv") == (
         1,
         "",
-        "slugline: error: t.csv: 1 of 10 rows can't be used: no text (line 11); "
+        "slugline: error: t.csv: 1 of 10 rows can't be used: no text in column 'text' (line 11); "
         f"fix them, {SKIP} Slugline read column 'text' as text and 'topic' as topic; name others "
         "with --text and --topic.\n",
     )

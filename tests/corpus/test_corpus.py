@@ -132,7 +132,9 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any
     corpus = load_corpus("a.parquet", skip_bad_rows=True)
 
     assert corpus.topics == ["1", "2"] + ["1"] * 7
-    assert corpus.notes[1] == "skipped 1 of 10 rows: no topic (row 3)"
+    assert corpus.notes[1] == (
+        "left out: 1 of 10 rows is not labelled yet, with nothing in column 'label' (row 3)"
+    )
 
 
 def test_categories_of_parquet_are_their_names() -> None:
@@ -153,11 +155,10 @@ def test_a_json_array_is_a_corpus() -> None:
 def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None:
     rows = [{"text": "Late goal", "topic": "sport"}, "Rates rise"]
 
-    with pytest.raises(DataError) as error:
-        load_corpus(write("a.json", json.dumps(rows)))
+    corpus = load_corpus(write("a.json", json.dumps(rows)), "text", "topic")
 
-    assert str(error.value).partition(" Slugline read")[0] == (
-        "a.json: 1 of 2 rows can't be used: no topic (item 2); fix them."
+    assert corpus.notes == (
+        "left out: 1 of 2 rows is not labelled yet, with nothing in column 'topic' (item 2)",
     )
 
 
@@ -165,7 +166,7 @@ def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None
 
 
 def with_gaps(n_rows: int, *lines: int) -> str:
-    rows = [f"text {n},{'' if n in lines else 'x'}\n" for n in range(2, n_rows + 2)]
+    rows = [f"{'' if n in lines else f'text {n}'},x\n" for n in range(2, n_rows + 2)]
     return "body,queue\n" + "".join(rows)
 
 
@@ -175,24 +176,25 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             with_gaps(120, 4, 17, 90),
-            "a.csv: 3 of 120 rows can't be used: no topic (lines 4, 17, 90); fix them, " + SKIP,
+            "a.csv: 3 of 120 rows can't be used: no text in column 'body' (lines 4, 17, 90); fix "
+            "them, " + SKIP,
         ),
         (
             "a.csv",
             with_gaps(120, *range(50, 60)),
-            "a.csv: 10 of 120 rows can't be used: no topic (lines 50, 51, 52, 53, 54 "
-            "and 5 more); fix them, " + SKIP,
+            "a.csv: 10 of 120 rows can't be used: no text in column 'body' (lines 50, 51, 52, 53, "
+            "54 and 5 more); fix them, " + SKIP,
         ),
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 3 of 4 rows can't be used: no text (lines 4, 5); no topic (line 6); fix them.",
+            "a.csv: 2 of 4 rows can't be used: no text in column 'body' (lines 4, 5); fix them.",
         ),
         (
             "a.csv",
             b"body,queue\n\xc3\xa9,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
-            "no text (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
+            "no text in column 'body' (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
             'kinds; fix them and if it is cp1252, name that with `encoding="cp1252"` and delete '
             "NULs (of UTF-16, name its `encoding`).",
         ),
@@ -217,8 +219,9 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": None, "topic": "y"},
                 {"topic": "y"},
             ),
-            "a.jsonl: 4 of 5 rows can't be used: a number for a text (line 2); a list for a text "
-            "(line 3); no text (lines 4, 5); fix them.",
+            "a.jsonl: 4 of 5 rows can't be used: a number for a text in column 'text' (line 2); a "
+            "list for a text in column 'text' (line 3); no text in column 'text' (lines 4, 5); fix "
+            "them.",
         ),
         (
             "a.jsonl",
@@ -229,7 +232,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": True, "topic": "y"},
             ),
             "a.jsonl: 2 of 4 rows can't be used: an object for a topic (line 3); a value of type "
-            "bool for a text (line 4); fix them.",
+            "bool for a text in column 'text' (line 4); fix them.",
         ),
         (
             "a.txt",
@@ -245,8 +248,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         ),
     ],
     ids=[
-        "no topic",
-        "many without a topic",
+        "no text",
+        "many without a text",
         "blank texts and topics after a cell of two lines",
         "several faults",
         "numbers among words",
@@ -268,7 +271,7 @@ PADDING = "".join(f"text {n},x\n" for n in range(18))
 
 
 def test_bad_rows_are_skipped_and_counted_on_request() -> None:
-    write("a.csv", f"body,queue\na,x\nb\nc,\nd,y\n{PADDING}")
+    write("a.csv", f"body,queue\na,x\nb\n,x\nd,y\n{PADDING}")
 
     corpus = load_corpus("a.csv", skip_bad_rows=True)
 
@@ -276,7 +279,7 @@ def test_bad_rows_are_skipped_and_counted_on_request() -> None:
     assert corpus.n_skipped == 2
     assert corpus.notes == (
         GUESSED,
-        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no topic (line 4)",
+        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no text in column 'body' (line 4)",
     )
 
 
@@ -299,13 +302,14 @@ def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
 
 def test_skipping_is_offered_only_where_it_is_possible() -> None:
     with pytest.raises(DataError) as error:
-        load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
+        load_corpus(write("a.csv", "body,queue\na,x\n,x\n"))
 
-    assert str(error.value).partition(" Slugline read")[0].endswith("no topic (line 3); fix them.")
+    opening = str(error.value).partition(" Slugline read")[0]
+    assert opening.endswith("no text in column 'body' (line 3); fix them.")
 
 
 def test_an_error_about_bad_rows_names_the_columns_if_they_were_guessed() -> None:
-    write("a.csv", "body,queue\na,x\nb,\n")
+    write("a.csv", "body,queue\na,x\n,x\n")
     with pytest.raises(DataError) as guessed:
         load_corpus("a.csv")
     with pytest.raises(DataError) as named:
@@ -318,8 +322,50 @@ def test_an_error_about_bad_rows_names_the_columns_if_they_were_guessed() -> Non
 
 
 def test_a_row_may_lack_both_text_and_topic() -> None:
-    with pytest.raises(DataError, match=r"no text and no topic \(line 3\)"):
-        load_corpus(write("a.csv", "body,queue,id\na,x,1\n,,2\n"))
+    corpus = load_corpus(write("a.csv", "body,queue,id\na,x,1\n,,2\n"))
+
+    assert (len(corpus), corpus.n_skipped, corpus.n_unlabelled) == (1, 0, 1)
+
+
+# Rows that are not labelled yet
+
+
+def test_rows_without_a_topic_are_not_labelled_yet() -> None:
+    rows = "".join(f"text {n},{'' if n in (4, 9) else 'x'}\n" for n in range(2, 12))
+    corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
+
+    assert (len(corpus), corpus.n_skipped, corpus.n_unlabelled) == (8, 0, 2)
+    assert corpus.places == [2, 3, 5, 6, 7, 8, 10, 11]
+    assert corpus.notes == (
+        "left out: 2 of 10 rows are not labelled yet, with nothing in column 'queue' (lines 4 and "
+        "9)",
+    )
+
+
+def test_one_note_counts_the_rows_that_are_not_labelled_yet() -> None:
+    rows = "".join(f"text {n},{'x' if n < 5 else ' '}\n" for n in range(1, 1_501))
+    corpus = load_corpus(write("a.csv", "body,queue\n" + rows), "body", "queue")
+
+    assert (len(corpus), corpus.n_unlabelled) == (4, 1_496)
+    assert corpus.notes == (
+        "left out: 1,496 of 1,500 rows are not labelled yet, with nothing in column 'queue' (lines "
+        "6, 7, 8, 9, 10 and 1,491 more)",
+    )
+
+
+def test_a_file_without_any_label_is_an_error_that_names_the_column() -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.csv", "body,queue\na,\nb,\n"))
+
+    assert str(error.value) == (
+        "a.csv has no document with a topic; 2 of 2 rows are not labelled yet, with nothing in "
+        "column 'queue' (lines 2 and 3); label some, or name another column with `topic`."
+    )
+
+
+def test_bad_rows_are_bad_beside_rows_that_are_not_labelled_yet() -> None:
+    with pytest.raises(DataError, match=r"1 of 4 rows can't be used: no text in column 'body' "):
+        load_corpus(write("a.csv", "body,queue\na,x\nb,\n,x\nc,y\n"))
 
 
 def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:

@@ -51,7 +51,7 @@ def test_whole_numbers_are_topics_without_a_point() -> None:
 
 def test_a_bad_row_is_named_by_its_number_in_the_sheet() -> None:
     with pytest.raises(DataError, match=r"a\.xlsx: 1 of 2 rows can't be used: .* \(row 4\)"):
-        load_corpus(write(["text", "topic"], ["a", "x"], [], ["b"]))
+        load_corpus(write(["text", "topic"], ["a", "x"], [], [None, "b"]))
 
 
 def test_two_columns_of_one_name_are_an_error() -> None:

@@ -62,10 +62,11 @@ def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
         load_corpus(frames.DataFrame(table))
 
     assert str(error.value).partition(" Slugline read")[0] == (
-        "the DataFrame: 2 of 23 rows can't be used: no text (row 1); no topic (row 2); "
+        "the DataFrame: 1 of 23 rows can't be used: no text in column 'body' (row 1); "
         "fix them, or go on without them with `skip_bad_rows`."
     )
-    assert load_corpus(frames.DataFrame(table), skip_bad_rows=True).n_skipped == 2
+    corpus = load_corpus(frames.DataFrame(table), skip_bad_rows=True)
+    assert (corpus.n_skipped, corpus.n_unlabelled) == (1, 1)
 
 
 def test_rows_of_pandas_are_named_by_their_index() -> None:
@@ -74,7 +75,7 @@ def test_rows_of_pandas_are_named_by_their_index() -> None:
         {"body": ["a", pandas.NA], "queue": ["x", "y"]}, index=["first", "second"]
     )
 
-    with pytest.raises(DataError, match=r"no text \(row second\)"):
+    with pytest.raises(DataError, match=r"no text in column 'body' \(row second\)"):
         load_corpus(frame)
 
 
@@ -91,7 +92,8 @@ def test_lists_are_no_texts(frames: Any) -> None:
     frame = frames.DataFrame({"body": [["a"], ["b"]], "queue": ["x", "y"]})
 
     with pytest.raises(
-        DataError, match=r"2 of 2 rows can't be used: a list for a text \(rows 0, 1\)"
+        DataError,
+        match=r"2 of 2 rows can't be used: a list for a text in column 'body' \(rows 0, 1\)",
     ):
         load_corpus(frame)
 

@@ -65,17 +65,17 @@ def test_a_single_file_in_a_list_is_read_as_the_file_is() -> None:
 
 def test_errors_and_notes_name_the_file() -> None:
     write("a.csv", "text,topic\none,x\n")
-    write("b.csv", "text,topic\none,x\ntwo,\n" + "three,x\n" * 8)
+    write("b.csv", "text,topic\none,x\n,x\n" + "three,x\n" * 8)
 
     with pytest.raises(DataError) as error:
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value).partition(" Slugline read")[0] == (
-        "b.csv: 1 of 10 rows can't be used: no topic (line 3); fix them, or go on "
-        "without them with `skip_bad_rows`."
+        "b.csv: 1 of 10 rows can't be used: no text in column 'text' (line 3); fix them, or go "
+        "on without them with `skip_bad_rows`."
     )
     corpus = load_corpus(["a.csv", "b.csv"], "text", "topic", skip_bad_rows=True)
-    assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no topic (line 3)",)
+    assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no text in column 'text' (line 3)",)
     assert (len(corpus), corpus.n_skipped) == (10, 1)
 
 
@@ -117,7 +117,7 @@ def test_rows_are_left_out_as_of_the_training_data() -> None:
     corpus = read_corpus("a.csv", ReadOptions(layout=layout))
     assert corpus.notes[-1] == (
         "skipped 2 of 20 rows, as of the model's training data: 1 cells instead of 2 (line 20); no "
-        "text (line 21)"
+        "text in column 'text' (line 21)"
     )
     assert (corpus.n_skipped, corpus.layout) == (2, layout)
     with pytest.raises(DataError, match="2 of 20 rows can't be used"):
@@ -125,14 +125,15 @@ def test_rows_are_left_out_as_of_the_training_data() -> None:
 
 
 def test_of_many_kinds_of_faults_three_are_named_with_five_places_of_each() -> None:
-    good, faults = '{"text": "a", "topic": "b"}\n', ["{", "[]", '{"text": ""}', '{"topic": "b"}']
+    good = '{"text": "a", "topic": "b"}\n'
+    faults = ["{", "[]", '{"text": "", "topic": "b"}', '{"text": 5, "topic": "b"}']
     write("a.jsonl", good * 5 + "\n".join(faults + [faults[2]] * 6 + ["5"]) + "\n")
     with pytest.raises(DataError) as caught:
         load_corpus("a.jsonl", "text", "topic")
     assert str(caught.value) == (
         "a.jsonl: 11 of 16 rows can't be used: not valid JSON (Input data was truncated) (line 6); "
-        "JSON, but not an object (lines 7, 16); no text and no topic (lines 8, 10, 11, 12, 13 and "
-        "2 more); 1 more of other kinds; fix them."
+        "JSON, but not an object (lines 7, 16); no text in column 'text' (lines 8, 10, 11, 12, 13 "
+        "and 2 more); 1 more of other kinds; fix them."
     )
 
 

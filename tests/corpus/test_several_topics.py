@@ -90,8 +90,8 @@ def test_parquet_lists_are_several_topics(write_parquet: Any) -> None:
     with pytest.raises(DataError) as error:
         load_corpus("c.parquet")
     assert str(error.value).startswith(
-        "c.parquet: 2 of 4 rows can't be used: no topic (row 2); an empty topic, or one with a NUL "
-        "character, in a list of topics (row 3); fix them."
+        "c.parquet: 1 of 4 rows can't be used: an empty topic, or one with a NUL character, in a "
+        "list of topics (row 3); fix them."
     )
 
 
@@ -171,8 +171,41 @@ def test_a_separator_is_not_assumed() -> None:
 def test_a_missing_topic_is_not_an_empty_cell() -> None:
     write_jsonl("a.jsonl", ["a;b", None, ""], "topic")
 
-    with pytest.raises(DataError, match="1 of 3 rows can't be used: no topic \\(line 2\\)"):
-        load_corpus("a.jsonl", topic_separator=";")
+    corpus = load_corpus("a.jsonl", topic_separator=";")
+    assert corpus.topics == [("a", "b"), ()]
+    assert corpus.n_unlabelled == 1
+
+
+def test_a_question_mark_alone_is_a_cell_that_is_not_labelled_yet() -> None:
+    write("a.csv", "text,topics\none,a;b\ntwo,?\nthree,\nfour, ?\nfive,b;?\n")
+
+    corpus = load_corpus("a.csv", "text", "topics", topic_separator=";")
+
+    assert corpus.topics == [("a", "b"), (), ("b", "?")]
+    assert corpus.notes == (
+        "1 document has no topic; it counts, too; mark cells that are not labelled yet with ? "
+        "(line 4)",
+        "left out: 2 of 5 rows are not labelled yet, with ? in column 'topics' (lines 3 and 5)",
+    )
+
+
+def test_a_row_without_any_0_or_1_is_not_labelled_yet() -> None:
+    write("a.csv", "text,x,y\none,1,0\ntwo,,\nthree,0,0\n")
+
+    corpus = load_corpus("a.csv", "text", topic_columns="x,y")
+
+    assert (corpus.topics, corpus.n_unlabelled) == ([("x",), ()], 1)
+    assert corpus.notes[1] == (
+        "left out: 1 of 3 rows is not labelled yet, with nothing in the columns of topics (line 3)"
+    )
+
+
+def test_a_null_is_not_labelled_yet_and_an_empty_list_is_no_topic() -> None:
+    write_jsonl("a.jsonl", [["x", "y"], None, []])
+
+    corpus = load_corpus("a.jsonl")
+
+    assert (corpus.topics, corpus.n_unlabelled) == ([("x", "y"), ()], 1)
 
 
 COLUMNS = "text,grain,corn,earn,rye\n" + "".join(
@@ -252,7 +285,6 @@ def test_a_table_whose_topics_are_uris_keeps_its_header() -> None:
         (["a", " "], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a\0"], "an empty topic, or one with a NUL character, in a list of topics"),
         (["a", 5], "a number as topic, such as '5', where most are like 'x'"),
-        (None, "no topic"),
         ({"a": 1}, "an object for a topic"),
     ],
 )

@@ -58,11 +58,11 @@ def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"text": 1, "topic": "b"}, "a number for a text"),
-        ({"text": 1.5, "topic": "b"}, "a number for a text"),
-        ({"text": True, "topic": "b"}, "a value of type bool for a text"),
-        ({"text": ["a"], "topic": "b"}, "a list for a text"),
-        ({"text": {"a": 1}, "topic": "b"}, "an object for a text"),
+        ({"text": 1, "topic": "b"}, "a number for a text in column 'text'"),
+        ({"text": 1.5, "topic": "b"}, "a number for a text in column 'text'"),
+        ({"text": True, "topic": "b"}, "a value of type bool for a text in column 'text'"),
+        ({"text": ["a"], "topic": "b"}, "a list for a text in column 'text'"),
+        ({"text": {"a": 1}, "topic": "b"}, "an object for a text in column 'text'"),
         (
             {"text": "a", "topic": ["b"]},
             "several topics, where the first 100 rows of the data have one each",
@@ -74,9 +74,7 @@ def test_the_rows_of_a_source_are_counted_since_the_last_time(tmp_path: Path) ->
             "an empty topic, or one with a NUL character, in a list of topics",
         ),
         ({"text": "a", "topic": {"b": 1}}, "an object for a topic"),
-        ({"text": " ", "topic": None}, "no text and no topic"),
-        ({"text": "a", "topic": float("nan")}, "no topic"),
-        ({"text": None, "topic": "b"}, "no text"),
+        ({"text": None, "topic": "b"}, "no text in column 'text'"),
         ({"text": "a", "topic": "5"}, "a number as topic, such as '5', where most are like 'b'"),
         ({"text": "a", "topic": -2.0}, "a number as topic, such as '-2', where most are like 'b'"),
     ],
@@ -90,6 +88,18 @@ def test_cells_that_are_no_text_or_topic_are_named(values: dict[str, object], pr
     (bad,) = labelled.take_schema().bad
     assert (bad.at, bad.problem, bad.values) == (2, problem, {})
     assert labelled.is_stopped
+
+
+@pytest.mark.parametrize("text", ["a", " ", None, 5])
+@pytest.mark.parametrize("topic", [None, float("nan"), "", " "])
+def test_rows_without_a_topic_are_counted_and_passed_over(text: object, topic: object) -> None:
+    good = SourceRow(1, {"text": "a", "topic": "b"})
+    row = SourceRow(2, {"text": text, "topic": topic})
+    labelled = LabelledRows(RowReader("a", "jsonl", iter([good, row, row, good])), ReadOptions())
+    assert [document.text for document in labelled] == ["a", "a"]
+    schema = labelled.take_schema()
+    assert (schema.n_rows, schema.n_bad, schema.n_unlabelled) == (4, 0, 2)
+    assert not labelled.is_stopped
 
 
 @pytest.mark.parametrize(

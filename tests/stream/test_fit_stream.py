@@ -381,7 +381,7 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
     assert str(caught.value) == (
-        f"{path}: line {len(news) + 2} can't be used: no text; fix them, or go on "
+        f"{path}: line {len(news) + 2} can't be used: no text in column 'text'; fix them, or go on "
         "without such rows with `skip_bad_rows`."
     )
     classifier = TopicClassifier(n_jobs=1).fit_stream(path, skip_bad_rows=True)

@@ -24,7 +24,7 @@ from slugline.auditing.repair import (
 )
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
-from slugline.base.words import counted, nearest, one_line, percent
+from slugline.base.words import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import (
@@ -247,10 +247,13 @@ def _write_documents(
     write_result(path, content, "documents")
     if whole is None:
         return ", with text and topic alone"
-    n_skipped = len(rows) - len(repair.corpus)
+    n_unlabelled = corpus.n_unlabelled
+    n_skipped = len(rows) - len(repair.corpus) - n_unlabelled
     n_lost = corpus.n_skipped - n_skipped
-    skipped = f" and {counted(n_skipped, 'skipped row')}" if n_skipped else ""
-    return skipped + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
+    others = [f"{counted(n_unlabelled, 'row')} not labelled yet"] * (n_unlabelled > 0)
+    others += [counted(n_skipped, "skipped row")] * (n_skipped > 0)
+    beside = f"{', ' if len(others) > 1 else ' and '}{join_words(others)}" if others else ""
+    return beside + (f", without {counted(n_lost, 'row')} that can't be read" if n_lost else "")
 
 
 def _measured(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.targets import check_target
+from slugline.corpus.columns import in_columns
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
-from slugline.corpus.readers import read_dialect
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.labelled import has_topic
+from slugline.corpus.loading import UnlabelledTexts
+from slugline.corpus.readers import RowReader, read_dialect
+from slugline.corpus.rows import NOT_LABELLED, DataLayout
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion
@@ -57,8 +62,9 @@ def suggest(
     """Choose the texts that MODEL would learn most from, spread over what it knows least.
 
     Writes CSV: a column of topics to fill in, called as in the data of MODEL,
-    those of UNLABELLED, guess and probability. Once filled in, it can be given to
-    `slugline train` beside the documents that MODEL learned from.
+    those of UNLABELLED, guess and probability. Once filled in, in part or whole, it
+    can be given to `slugline train` beside the documents that MODEL learned from.
+    Rows of UNLABELLED that have a topic in that column already are passed over.
 
     For example:
 
@@ -72,6 +78,7 @@ def suggest(
     rows, unlabelled = options.read_unlabelled(
         file, fitted.layout, text=text, format=format, encoding=encoding, separator=separator
     )
+    unlabelled = _without_labelled(rows, unlabelled, fitted.layout)
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
         suggestions = suggesting.suggest(
@@ -95,6 +102,38 @@ def suggest(
     else:
         write_result(output, table, "table")
         show(f"{len(suggestions):,} of {counted(n_texts, 'text')} to label: {output}")
+
+
+def _without_labelled(
+    rows: RowReader, unlabelled: UnlabelledTexts, layout: DataLayout | None
+) -> UnlabelledTexts:
+    """Return the texts without a topic yet, and say how many have one.
+
+    If all have, these may be answers: the topics are ignored.
+    """
+    if layout is None or not rows.has_names:
+        return unlabelled
+    is_open = [not has_topic(row, layout) for row in unlabelled.rows]
+    n_labelled = is_open.count(False)
+    if n_labelled == len(is_open):
+        say(f"{rows.name}: every text has a topic{_where(layout)}, which is ignored")
+        return unlabelled
+    if n_labelled:
+        say(
+            f"{rows.name}: {counted(n_labelled, 'text')} with a topic already{_where(layout)} "
+            f"{'is' if n_labelled == 1 else 'are'} not suggested"
+        )
+    return replace(
+        unlabelled,
+        texts=list(itertools.compress(unlabelled.texts, is_open)),
+        rows=list(itertools.compress(unlabelled.rows, is_open)),
+    )
+
+
+def _where(layout: DataLayout) -> str:
+    """Return the columns of a layout's topics, for a message."""
+    form = layout.topic_form
+    return in_columns(form.columns if form is not None and form.columns else [layout.topic])
 
 
 def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
@@ -127,6 +166,8 @@ def _table(
     if form is not None and form.kind == "columns":
         topics = [*form.columns]
     columns = [name for name in columns if name not in topics]
+    # With a separator, an empty cell would be a text of no topic.
+    to_fill_in = NOT_LABELLED if form is not None and form.kind == "separator" else ""
     names = answer_names([*topics, *columns], ["guess", "probability"])
     file = io.BytesIO()
     writer = table_writer(file, dialect)
@@ -137,5 +178,5 @@ def _table(
         guess = chosen.topic
         if isinstance(guess, tuple):
             guess = ((form and form.separator) or ";").join(map(str, guess))
-        writer.writerow([*[""] * len(topics), *cells, guard_cell(guess), probability])
+        writer.writerow([*[to_fill_in] * len(topics), *cells, guard_cell(guess), probability])
     return file.getvalue()

@@ -305,6 +305,15 @@ def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     return "\n".join(text for text in texts if text.strip()) if texts else None
 
 
+def in_columns(columns: Sequence[str]) -> str:
+    """Return where cells are, for the end of a message.
+
+    >>> in_columns(["subject", "body"])
+    " in columns 'subject' and 'body'"
+    """
+    return f" in column{'s' * (len(columns) > 1)} {' and '.join(map(short_repr, columns))}"
+
+
 def row_with_cells(row: SourceRow, text: str, columns: Sequence[str]) -> str:
     """Return the text of a row with its cells in some columns, as far as it has these."""
     if not columns:

@@ -45,6 +45,8 @@ class Corpus:
         "document" where places are unknown.
     layout : DataLayout or None
         Columns and encoding of its files; None if they have no named columns, or different ones.
+    n_unlabelled : int, default 0
+        Rows left out because they are not labelled yet.
 
     Raises
     ------
@@ -68,6 +70,7 @@ class Corpus:
     places: Sequence[int | str] = field(default=(), compare=False, repr=False)
     unit: str = field(default="document", compare=False, repr=False)
     layout: DataLayout | None = field(default=None, compare=False, repr=False)
+    n_unlabelled: int = 0
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.topics):
@@ -152,7 +155,9 @@ class Corpus:
         texts = list(itertools.compress(self.texts, mask))
         topics = list(itertools.compress(self.topics, mask))
         places = list(itertools.compress(self.numbered_places(), mask))
-        return replace(self, texts=texts, topics=topics, notes=(), n_skipped=0, places=places)
+        return replace(
+            self, texts=texts, topics=topics, notes=(), n_skipped=0, places=places, n_unlabelled=0
+        )
 
 
 def require_one_topic(corpus: Corpus, user: str) -> Corpus:

@@ -21,6 +21,7 @@ from slugline.corpus.columns import (
     find_both_columns,
     find_text_beside,
     format_list,
+    in_columns,
     known_text_columns,
     peek,
     row_text,
@@ -30,6 +31,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.formats import ONE_COLUMN
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import (
+    NOT_LABELLED,
     BadRow,
     BadTopicsError,
     DataLayout,
@@ -41,6 +43,7 @@ from slugline.corpus.rows import (
     read_topic_columns,
     read_topics,
     separator_warnings,
+    topic_name,
 )
 from slugline.corpus.topic_sets import empty_part
 from slugline.errors import DataError, OptionError
@@ -58,6 +61,7 @@ _N_TOPIC = 1000
 # Topics of a document from which on they are probably not separated as they should be.
 _MANY_TOPICS = 100
 _NO_TOPIC = "a document of no topic"
+_EMPTY_CELL = "a document of no topic, by an empty cell"
 _SEVERAL = "several topics, where the first 100 rows of the data have one each"
 _SEVERAL_ADVICE = "put a document with several among these"
 _MISSING_ADVICE = {"txt": "begin each line with __label__ and its topic", "folder": "fill them"}
@@ -78,6 +82,12 @@ class Document(NamedTuple):
         return self.topic if isinstance(self.topic, tuple) else (self.topic,)
 
 
+class NotLabelled(NamedTuple):
+    """A row that has no topic yet."""
+
+    at: int | str
+
+
 class SourceLayout(NamedTuple):
     """Where the rows of a source have texts and topics, and what kind of topics."""
 
@@ -88,6 +98,7 @@ class SourceLayout(NamedTuple):
     candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
     form: TopicForm | None = None  # that of several topics
     beside: tuple[str, ...] = ()  # the columns beside the text that count
+    has_names: bool = True  # whether the source names its columns
 
     @property
     def topic_column(self) -> str | None:
@@ -107,6 +118,9 @@ class SourceSchema(NamedTuple):
     n_rows: int
     n_bad: int
     bad: tuple[BadRow, ...]  # the first of these
+    # Those that are not labelled yet.
+    n_unlabelled: int = 0
+    unlabelled: tuple[NotLabelled, ...] = ()  # the first of these
     # Lines of a part of a file whose rows are numbered from its own beginning; 0 for others.
     n_lines: int = 0
     is_last: bool = True  # whether the source ends here
@@ -139,7 +153,9 @@ def read_layout(
                 f"{'text' if beside in text else 'topic'}; name columns beside these."
             )
     candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
-    layout = SourceLayout(text, topic, None, candidates, form, tuple(options.beside))
+    layout = SourceLayout(
+        text, topic, None, candidates, form, tuple(options.beside), rows.has_names
+    )
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
     is_tuple = (isinstance(document.topic, tuple) for document in documents)
@@ -174,9 +190,10 @@ def _form_of_layout(
 class LabelledRows:
     """The documents of a source, or of a part of one, once.
 
-    A row is bad if it has no text or no topic, or a topic of another kind than most of the first
-    100 rows: a number among words, or a word among numbers. Iteration ends at the first bad row
-    unless such rows are skipped.
+    A row is bad if it has no text, or a topic of another kind than most of the first 100 rows: a
+    number among words, or a word among numbers. Iteration ends at the first bad row unless such
+    rows are skipped. Rows whose topic has a column, and is missing, are not labelled yet; they are
+    counted and left out. Lines without a label are bad.
 
     If a document of the first 100 rows has several topics, or a form of several topics was named,
     all documents have tuples of topics.
@@ -226,7 +243,8 @@ class LabelledRows:
 
     def _reset(self) -> None:
         self._bad: list[BadRow] = []
-        self._n_rows = self._n_bad = 0
+        self._unlabelled: list[NotLabelled] = []
+        self._n_rows = self._n_bad = self._n_unlabelled = 0
 
     def __iter__(self) -> Iterator[Document]:
         head: list[SourceRow | BadRow] = []
@@ -242,6 +260,11 @@ class LabelledRows:
                 document = self._check_topics(document)
             if isinstance(document, Document):
                 yield document
+                continue
+            if isinstance(document, NotLabelled):
+                self._n_unlabelled += 1
+                self._unlabelled.append(document)
+                del self._unlabelled[_N_PLACES:]
                 continue
             self._n_bad += 1
             # Its cells are not named, and may be large.
@@ -290,6 +313,8 @@ class LabelledRows:
             self._n_rows,
             self._n_bad,
             tuple(self._bad),
+            self._n_unlabelled,
+            tuple(self._unlabelled),
             rows.n_lines() if self._ended else 0,
             self._ended and self._is_last,
         )
@@ -299,30 +324,52 @@ class LabelledRows:
 
 def _check_row(
     row: SourceRow | BadRow, layout: SourceLayout, advice: str = "fix them"
-) -> Document | BadRow:
+) -> Document | NotLabelled | BadRow:
     """Return the document of a row, or why it can't be used."""
     if isinstance(row, BadRow):
         return row
-    text = row_text(row, layout.text)
-    text = "" if text is None else text
-    if not isinstance(text, str):
-        return BadRow(row.at, f"{describe_type(text)} for a text")
-    form = layout.form
     try:
-        if form is not None and form.columns:
-            topic: str | tuple[str, ...] = read_topic_columns(row.values, form.columns)
-        else:
-            topic = read_topics(row.values.get(layout.topic), form)
+        topic = _read_topic(row, layout)
     except BadTopicsError as error:
         return BadRow(row.at, str(error))
+    if topic == "" and layout.has_names:
+        return NotLabelled(row.at)
+    text = row_text(row, layout.text)
+    text = "" if text is None else text
+    place = in_columns(layout.text) if layout.has_names else ""
+    if not isinstance(text, str):
+        return BadRow(row.at, f"{describe_type(text)} for a text{place}")
     missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
-        return BadRow(row.at, f"no {' and no '.join(missing)}", advice)
+        return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
     text = row_with_cells(row, text, layout.beside)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))
-    return Document(row.at, text, distinct, row.note or _topics_note(topic, len(distinct)))
+    note = row.note or _topics_note(topic, len(distinct))
+    if note == _NO_TOPIC and layout.form is not None and layout.form.kind == "separator":
+        note = _EMPTY_CELL
+    return Document(row.at, text, distinct, note)
+
+
+def _read_topic(row: SourceRow, layout: SourceLayout) -> str | tuple[str, ...]:
+    """Return the topic of a row, several, or an empty string if it is not labelled yet."""
+    form = layout.form
+    if form is not None and form.columns:
+        is_labelled = any(topic_name(row.values.get(column)) for column in form.columns)
+        return read_topic_columns(row.values, form.columns) if is_labelled else ""
+    topic = read_topics(row.values.get(layout.topic), form)
+    is_mark = form is not None and form.kind == "separator" and topic == (NOT_LABELLED,)
+    return "" if is_mark else topic
+
+
+def has_topic(row: SourceRow, layout: DataLayout) -> bool:
+    """Whether a row has a topic already, in the column, or columns, of a layout."""
+    try:
+        source = SourceLayout(layout.text, layout.topic, form=layout.topic_form)
+        return bool(_read_topic(row, source))
+    except BadTopicsError:
+        return True
 
 
 def _topics_note(topics: Sequence[str], n_distinct: int) -> str:
@@ -358,6 +405,7 @@ class _Source(NamedTuple):
     n_skipped: int
     notes: list[str]
     layout: DataLayout | None  # None without named columns
+    n_unlabelled: int = 0
 
 
 def collect(
@@ -378,6 +426,7 @@ def collect(
         tuple(_merge_notes(contents)),
         sum(source.n_skipped for source in contents),
         *_places(contents),
+        n_unlabelled=sum(source.n_unlabelled for source in contents),
         layout=_common_layout([source.layout for source in contents]),
     )
 
@@ -413,40 +462,56 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
         if len(documents) % _ROWS_PER_REPORT == 0:
             step.update(rows.share_read())
     schema = labelled.take_schema()
-    bad, n_rows = schema.bad, schema.n_rows
-    share = f"{len(bad)} of {n_rows} {'files' if rows.unit == 'file' else 'rows'}"
-    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), rows.unit))
-    are_few = len(bad) <= _MAX_SKIPPED * n_rows
-    as_before = options.layout is not None and options.layout.skip_bad_rows
-    skip_bad_rows = options.skip_bad_rows or as_before
     columns, layout = "", schema.layout
     chosen_columns = (options.text, options.topic or options.topic_columns)
     if rows.has_names and None in chosen_columns and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
-    if bad and not (skip_bad_rows and are_few):
-        raise DataError(
-            f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
-            f"{_skip_advice(are_few, skip_bad_rows)}.{columns and f' Slugline {columns}.'}"
-            f"{_separator_advice(documents, layout)}"
-        )
-    notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
-    if columns:
-        notes.insert(0, columns)
-    if rows.note:
-        notes.insert(0, rows.note)
-    if bad:
-        source = "" if options.skip_bad_rows else ", as of the model's training data"
-        notes.append(f"skipped {share}{source}: {faults}")
-    example = None if layout is None else layout.example
-    if example is None or layout is None:
-        raise DataError(f"{rows.name} has no document with a topic; check how topics are written.")
+    advice = f"{columns and f' Slugline {columns}.'}{_separator_advice(documents, layout)}"
+    skipped = _skipped_note(schema, options, advice)
+    unlabelled = _unlabelled_note(schema)
+    if layout is None or layout.example is None:
+        advice = "check how topics are written"
+        if unlabelled:
+            advice = f"{unlabelled}; label some, or name another column with `topic`"
+        raise DataError(f"{rows.name} has no document with a topic; {advice}.")
+    remarks = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
+    left_out = unlabelled and f"left out: {unlabelled}"
+    notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
+        skips = _skips_bad_rows(options)
         data_layout = DataLayout(
-            *(*layout[:2], rows.encoding, skip_bad_rows, *layout[-2:]), separator=_unusual(rows)
+            *(layout.text, layout.topic, rows.encoding, skips, layout.form, layout.beside),
+            separator=_unusual(rows),
         )
-    return _Source(rows.name, rows.unit, documents, example, len(bad), notes, data_layout)
+    return _Source(
+        *(rows.name, rows.unit, documents, layout.example, schema.n_bad, notes, data_layout),
+        n_unlabelled=schema.n_unlabelled,
+    )
+
+
+def _skips_bad_rows(options: ReadOptions) -> bool:
+    """Whether bad rows are skipped: the user says so, or did of a model's training data."""
+    as_before = options.layout is not None and options.layout.skip_bad_rows
+    return options.skip_bad_rows or as_before
+
+
+def _skipped_note(schema: SourceSchema, options: ReadOptions, advice: str) -> str:
+    """Return a note on rows that were skipped; DataError if there are too many, or may be none."""
+    bad, n_rows = schema.bad, schema.n_rows
+    if not bad:
+        return ""
+    share = f"{len(bad)} of {n_rows} {'files' if schema.unit == 'file' else 'rows'}"
+    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), schema.unit))
+    are_few, skips = len(bad) <= _MAX_SKIPPED * n_rows, _skips_bad_rows(options)
+    if not (skips and are_few):
+        raise DataError(
+            f"{schema.name}: {share} can't be used: {faults}; {join_advice(bad)}"
+            f"{_skip_advice(are_few, skips)}.{advice}"
+        )
+    source = "" if options.skip_bad_rows else ", as of the model's training data"
+    return f"skipped {share}{source}: {faults}"
 
 
 def _unusual(rows: RowReader) -> str | None:
@@ -523,10 +588,37 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
 
 def _count_remark(remark: str, n: int) -> str:
     """Return a remark on `n` documents; of documents without topics, with their number."""
-    if remark != _NO_TOPIC:
+    if remark not in (_NO_TOPIC, _EMPTY_CELL):
         return remark
     have, they = ("has", "it counts") if n == 1 else ("have", "they count")
-    return f"{counted(n, 'document')} {have} no topic; {they}, too"
+    advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
+    return (
+        f"{counted(n, 'document')} {have} no topic; {they}, too{advice * (remark == _EMPTY_CELL)}"
+    )
+
+
+def _unlabelled_note(schema: SourceSchema) -> str:
+    """Return how many rows of a source are not labelled yet, and where; empty if all are."""
+    n, layout = schema.n_unlabelled, schema.layout
+    if not n or layout is None:
+        return ""
+    be = "is" if n == 1 else "are"
+    places = [str(row.at) for row in schema.unlabelled[:_N_PLACES]]
+    if n > len(places):
+        places.append(f"{n - len(places):,} more")
+    return (
+        f"{n:,} of {counted(schema.n_rows, 'row')} {be} not labelled yet, with "
+        f"{_no_topic(layout)} ({schema.unit}{'s' * (n > 1)} {join_words(places)})"
+    )
+
+
+def _no_topic(layout: SourceLayout) -> str:
+    """Return what is in the columns of topics of a row that is not labelled yet."""
+    if layout.topic_column is None:
+        return "nothing in the columns of topics"
+    is_marked = layout.form is not None and layout.form.kind == "separator"
+    content = NOT_LABELLED if is_marked else "nothing"
+    return f"{content}{in_columns([layout.topic_column])}"
 
 
 # Streams ------------------------------------------------------------------------------------------
@@ -544,12 +636,12 @@ class SchemaCheck:
 
     Attributes
     ----------
-    n_skipped : int
-        Rows left out so far.
+    n_skipped, n_unlabelled : int
+        Rows left out so far because they can't be used, and because they are not labelled yet.
     """
 
     def __init__(self, skip_bad_rows: bool = False) -> None:
-        self.n_skipped = 0
+        self.n_skipped = self.n_unlabelled = 0
         self._skip = skip_bad_rows
         self._columns: tuple[str, SourceLayout] | None = None
         self._topic: tuple[str, str] | None = None
@@ -575,6 +667,7 @@ class SchemaCheck:
             self._check_layout(schema, schema.layout)
         self._n_rows += schema.n_rows
         self._n_bad += schema.n_bad
+        self.n_unlabelled += schema.n_unlabelled
         self._bad += [
             # A part of a file numbers its lines from 1.
             row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)

@@ -262,6 +262,8 @@ _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "
 # Between the topics of a document that has several, and the cells of a table; topics in a message.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
+#: Says that the topics of a cell with a separator are not known yet; an empty cell has none.
+NOT_LABELLED = "?"
 _MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
 
 

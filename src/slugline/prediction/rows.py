@@ -17,6 +17,7 @@ from slugline.corpus.columns import (
     columns_note,
     find_id,
     find_text_columns,
+    in_columns,
     known_text_columns,
     peek,
     row_text,
@@ -189,11 +190,7 @@ def predict_rows(
             announce(columns_note(columns.text, layout=rows.layout, candidates=candidates))
         if id is None and id_column not in (None, ID_NAME):
             announce(f"read column {short_repr(id_column)} as id; name another with `id`")
-    place = ""
-    if rows.has_names:
-        plural = "s" if len(columns.text) > 1 else ""
-        place = f" in column{plural} {' and '.join(map(short_repr, columns.text))}"
-    missing = BadRow("", f"no text{place}")
+    missing = BadRow("", f"no text{in_columns(columns.text) if rows.has_names else ''}")
     answer = partial(predict_batch, router, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)

@@ -197,6 +197,8 @@ Dask collection
         terms, counts, sizes = _count_terms(engine, documents, settings, progress)
         if documents.n_skipped:
             progress.note(f"{documents.n_skipped:,} rows skipped")
+        if documents.n_unlabelled:
+            progress.note(f"{counted(documents.n_unlabelled, 'row')} not labelled yet, left out")
         if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_TEXTS * len(counts):
             progress.note(
                 f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "

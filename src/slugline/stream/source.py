@@ -291,6 +291,11 @@ class DocumentSource:
         return self._schemas.n_skipped
 
     @property
+    def n_unlabelled(self) -> int:
+        """Rows of files so far that are not labelled yet."""
+        return self._schemas.n_unlabelled
+
+    @property
     def columns_note(self) -> str:
         """A note on the columns that are read, if they were guessed; else empty."""
         layout = self._schemas.layout
@@ -305,7 +310,8 @@ class DocumentSource:
         if layout is None:
             return None
         return rows.DataLayout(
-            *(*layout[:2], self._encoding, self._skip_bad_rows, *layout[-2:]),
+            *(layout.text, layout.topic, self._encoding, self._skip_bad_rows),
+            *(layout.form, layout.beside),
             format=self._format,
             separator=self._separator,
         )
