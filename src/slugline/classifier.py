@@ -43,7 +43,12 @@ from slugline.learning.encoder.encoder import (
     get_encoder,
 )
 from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
-from slugline.model.decision import Average
+from slugline.model.decision import (
+    Average,
+    check_own_thresholds,
+    check_thresholds,
+    with_own_thresholds,
+)
 from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
@@ -124,7 +129,10 @@ class TopicClassifier(TextEstimator):
     topic_path : str, optional
         What separates the parts of topics that are paths: "/" of "sport/football". A text then
         counts for all parents of its topics as well, no topic is more probable than its parent, and
-        answers are the deepest topics that are sure enough; see `docs/howto/topic-trees.md`.
+        answers are the deepest topics; see `docs/howto/topic-trees.md`.
+    thresholds : mapping of topic to float, optional
+        Where texts have several topics, the probability from which on each of these topics is
+        given, in place of the one that `optimize` would choose.
 
     Attributes
     ----------
@@ -175,6 +183,7 @@ class TopicClassifier(TextEstimator):
         text: str | Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         topic_path: str | None = None,
+        thresholds: Mapping[Any, float] | None = None,
     ) -> None:
         self.learner = learner
         self.encoder = encoder
@@ -189,6 +198,7 @@ class TopicClassifier(TextEstimator):
         self.text = text
         self.columns = columns
         self.topic_path = topic_path
+        self.thresholds = thresholds
 
     def fit(
         self,
@@ -569,6 +579,7 @@ class TopicClassifier(TextEstimator):
             columns=columns or None,
             optimize="micro" if fitted.decision is None else fitted.decision.average,
             topic_path=fitted.separator,
+            thresholds=fitted.own_thresholds or None,
         )
         return classifier._replace_fitted(fitted)
 
@@ -590,6 +601,44 @@ class TopicClassifier(TextEstimator):
     def topics_(self) -> Topics:
         """Topics and their numbers."""
         return self._fitted().topics
+
+    @property
+    def thresholds_(self) -> dict[Topic, float]:
+        """The probability from which on each topic is given, where texts have several.
+
+        Empty where each has one, or one path. See `set_thresholds`.
+        """
+        return self._fitted().thresholds
+
+    def set_thresholds(self, thresholds: Mapping[Any, float]) -> TopicClassifier:
+        """Set the probability from which on some topics are given, and return the classifier.
+
+        Where texts have several topics. `thresholds_` has those of all topics; `save` keeps them,
+        and says on the card which were set by hand. A fit with the same parameters sets them again.
+
+        Parameters
+        ----------
+        thresholds : mapping of topic to float, over 0 and up to 1
+
+        Raises
+        ------
+        OptionError : if texts have one topic each, the classifier was fitted for a precision, there
+            is no such topic, or a threshold is no probability, or under that of the topic's parent.
+        """
+        fitted = self._fitted()
+        heldout = fitted.held_out_predictions
+        if heldout is not None and heldout.precision is not None:
+            raise OptionError(
+                f"`thresholds` of this classifier follow from its `min_precision` of "
+                f"{heldout.precision:g}; fit one without to set them."
+            )
+        check_thresholds(thresholds)
+        check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)
+        if fitted.decision is not None:
+            decision = with_own_thresholds(fitted.decision, fitted.topics, thresholds)
+            self._replace_fitted(replace(fitted, decision=decision))
+        self.thresholds = self.fitted_.own_thresholds
+        return self
 
     @property
     def features_(self) -> Features:
@@ -655,6 +704,7 @@ class TopicClassifier(TextEstimator):
             optimize=self.optimize,
             columns=check_column_names(self.columns or ()),
             topic_path=self.topic_path,
+            thresholds={} if self.thresholds is None else self.thresholds,
         )
 
     def _scores(self, X: Texts) -> F32:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
-from slugline.corpus.documents import Topic
+from slugline.base.checks import is_number, option_error, short_repr
+from slugline.base.words import nearest
+from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.topic_sets import parent_of
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import log_odds, softmax
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
@@ -19,13 +21,17 @@ Average: TypeAlias = Literal["micro", "macro", "samples"]
 AVERAGES: tuple[Average, ...] = get_args(Average)
 #: The columns of topics that are paths, and of their parents, which come first.
 Parents: TypeAlias = tuple[tuple[int, int], ...]
-# A topic's own threshold counts as much as the common one with so many documents. Chosen on
-# training splits, like the thresholds that are tried.
+# The common threshold counts as much as the usual one with so many true topics, and a topic's own
+# as much as the common one with so many documents. Chosen on training splits, like the thresholds
+# that are tried.
 _PRIOR_DOCUMENTS = 20
+_PRIOR_OF_TOPIC = {"micro": 50, "macro": 20, "samples": 50}
 # If fewer documents have none, no topic is an exception.
 _NEARLY_ALL = 0.98
 #: The threshold without held-out documents.
 USUAL_THRESHOLD = 0.5
+# Averages that differ by less are equal.
+_ROUNDING = 1e-12
 _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
@@ -54,6 +60,8 @@ class TopicDecision:
         If every document that was learned from has one path, the columns of the topics at which
         paths end; else empty. Each document is then given the most likely path, and no threshold
         counts unless a precision is asked for.
+    by_hand : tuple of int
+        The columns of topics whose threshold a person set.
     """
 
     thresholds: F32 = field(repr=False)
@@ -64,6 +72,7 @@ class TopicDecision:
     separator: str | None = None
     parents: Parents = ()
     ends: tuple[int, ...] = ()
+    by_hand: tuple[int, ...] = ()
 
     @classmethod
     def from_proba(
@@ -78,8 +87,9 @@ class TopicDecision:
         """Choose thresholds by held-out predictions.
 
         First, a common threshold that maximizes the average F1; then one per topic that maximizes
-        its F1, shrunk towards the common one the fewer documents it has. The most likely topic is
-        given anyway if all documents have one, which moves thresholds up.
+        the same average, given those of the other topics, shrunk towards the common one the fewer
+        documents it has. The most likely topic is given anyway if all documents have one, which
+        moves thresholds up.
 
         Parameters
         ----------
@@ -262,6 +272,8 @@ class TopicDecision:
             raise DataError("a threshold of a topic that is under that of its parent")
         if not all(end < n_topics for end in self.ends) or len({*self.ends}) < len(self.ends):
             raise DataError("paths that end at topics that there are not, or twice at one")
+        if not all(topic < n_topics for topic in self.by_hand):
+            raise DataError("a threshold set by hand of a topic that there is not")
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
@@ -314,23 +326,152 @@ def _average_f1(predicted: Mask, y: Mask, average: str) -> float:
     return float(f1.mean())
 
 
-def _share(n_documents: int) -> np.float32:
+def _share(n_documents: int, n_prior: int = _PRIOR_DOCUMENTS) -> np.float32:
     """Return how much what so many documents say counts beside what is usual."""
-    return np.float32(n_documents / (n_documents + _PRIOR_DOCUMENTS))
+    return np.float32(n_documents / (n_documents + n_prior))
 
 
 def _thresholds_by_topic(rule: TopicDecision, proba: F32, y: Mask) -> F32:
-    """Return each topic's threshold of the best F1, given those of the topics before."""
-    thresholds, most_likely = rule.thresholds.copy(), proba.argmax(axis=1)
-    n_given = (proba >= thresholds).sum(axis=1)
+    """Return each topic's threshold of the best average F1, given those of the topics before.
+
+    One pass of coordinate ascent. The macro average is best if each topic's own F1 is.
+    """
+    thresholds, likeliest = rule.thresholds.copy(), proba.argmax(axis=1)
+    is_likeliest_right = y[np.arange(len(y)), likeliest]
+    given = proba >= thresholds
+    n_given, n_right = given.sum(axis=1), (given & y).sum(axis=1)
+    n_true, is_macro = y.sum(axis=1), rule.average == "macro"
     for topic, n_documents in enumerate(y.sum(axis=0).tolist()):
-        of_topic = proba[:, topic]
-        n_others = n_given - (of_topic >= thresholds[topic])
-        is_alone = rule.at_least_one & (most_likely == topic) & (n_others == 0)
-        predicted = (of_topic[:, np.newaxis] >= _TRIED) | is_alone[:, np.newaxis]
-        right = (predicted & y[:, topic, np.newaxis]).sum(axis=0)
-        f1 = 2 * right / np.maximum(predicted.sum(axis=0) + n_documents, 1)
-        best = _TRIED[f1 >= f1.max()].mean()
-        thresholds[topic] += _share(n_documents) * (best - thresholds[topic])
-        n_given = n_others + (of_topic >= thresholds[topic])
+        of_topic, is_true = proba[:, topic], y[:, topic]
+        is_over = of_topic >= thresholds[topic]
+        n_others, right_others = n_given - is_over, n_right - (is_over & is_true)
+        # The most likely topic is given if there is no other.
+        is_alone = rule.at_least_one & (n_others == 0)
+        if is_macro:
+            is_alone &= likeliest == topic
+            without = _Counts(is_alone & is_true, is_alone, is_true)
+            given_too = _Counts(is_true, np.ones_like(is_true), is_true)
+        else:
+            n_right_alone = is_alone & is_likeliest_right
+            without = _Counts(right_others + n_right_alone, n_others + is_alone, n_true)
+            given_too = _Counts(right_others + is_true, n_others + 1, n_true)
+        # By how many thresholds it is given.
+        level = np.searchsorted(_TRIED, of_topic, side="right")
+        f1 = _f1_by_threshold(given_too, without, level, by_document=rule.average == "samples")
+        best = _TRIED[f1 >= f1.max() - _ROUNDING].mean()
+        share = _share(n_documents, _PRIOR_OF_TOPIC[rule.average])
+        thresholds[topic] += share * (best - thresholds[topic])
+        is_over = of_topic >= thresholds[topic]
+        n_given, n_right = n_others + is_over, right_others + (is_over & is_true)
     return thresholds
+
+
+class _Counts(NamedTuple):
+    """Right, given and true topics of each document, int or bool arrays, shape (n_documents,)."""
+
+    right: I64 | Mask
+    given: I64 | Mask
+    true: I64 | Mask
+
+    def f1(self) -> F64:
+        """Return 2 right / (given + true), and 1 where there is nothing to give."""
+        total = self.given.astype(np.int64) + self.true
+        f1: F64 = np.where(total > 0, 2 * self.right / np.maximum(total, 1), 1.0)
+        return f1
+
+
+def _f1_by_threshold(given: _Counts, without: _Counts, level: I64, *, by_document: bool) -> F64:
+    """Return the F1 for each of `_TRIED`, of all documents together or the mean over them.
+
+    `given` and `without` are the counts of documents with the topic and without it, which has the
+    first `level` thresholds.
+    """
+    if by_document:
+        return _sums_by_threshold(given.f1(), without.f1(), level) / len(level)
+    pairs = zip(given, without, strict=True)
+    sums = (
+        _sums_by_threshold(one.astype(np.float64), two.astype(np.float64), level)
+        for one, two in pairs
+    )
+    right, n_given, n_true = sums
+    return 2 * right / np.maximum(n_given + n_true, 1)
+
+
+def _sums_by_threshold(given: F64, without: F64, level: I64) -> F64:
+    """Return the sum over documents for each threshold, shape (n_thresholds,)."""
+    gains = np.bincount(level, given - without, minlength=len(_TRIED) + 1)
+    return without.sum() + gains[::-1].cumsum()[::-1][1:]
+
+
+# Thresholds that people set -----------------------------------------------------------------------
+
+
+def check_thresholds(thresholds: object, name: str = "thresholds") -> None:
+    """Raise OptionError unless it is a mapping of topics to probabilities over 0, up to 1."""
+    if not isinstance(thresholds, Mapping):
+        raise option_error(name, thresholds, "a probability for each topic: {'grain': 0.7}")
+    for topic, threshold in thresholds.items():
+        if not is_number(threshold) or not 0 < threshold <= 1:
+            raise OptionError(
+                f"`{name}` has {short_repr(threshold)} for {short_repr(topic)}; give a probability "
+                "over 0 and up to 1."
+            )
+
+
+def threshold_columns(topics: Topics, thresholds: Mapping[Any, float]) -> dict[int, float]:
+    """Return thresholds of topics by column; OptionError if there is no such topic."""
+    check_thresholds(thresholds)
+    names = topics.names
+    if unknown := [topic for topic in thresholds if topic not in names]:
+        near = nearest(str(unknown[0]), [str(name) for name in names], 0.5)
+        advice = f"it has {short_repr(names)}" if near is None else f"did you mean {near!r}?"
+        raise OptionError(
+            f"`thresholds` has {short_repr(unknown[0])}, which is no topic of the model; {advice}"
+        )
+    return {names.index(topic): value for topic, value in thresholds.items()}
+
+
+def check_own_thresholds(
+    topics: Topics, thresholds: Mapping[Any, float], *, multilabel: bool
+) -> None:
+    """Raise OptionError for thresholds of no topic, or where each text has one topic."""
+    if thresholds and not multilabel:
+        raise OptionError(
+            "`thresholds` say which of several topics a text gets, and these texts have one each; "
+            "leave it out."
+        )
+    threshold_columns(topics, thresholds)
+
+
+def with_own_thresholds(
+    decision: TopicDecision, topics: Topics, thresholds: Mapping[Any, float]
+) -> TopicDecision:
+    """Return the rule with these thresholds of some topics, which a person set.
+
+    Subtopics without a threshold of their own here are raised to that of their parent.
+
+    Raises
+    ------
+    OptionError : if the rule needs no thresholds, there is no such topic, or a threshold is no
+        probability, or is under that of the topic's parent.
+    """
+    if not thresholds:
+        return decision
+    if decision.ends:
+        raise OptionError(
+            "`thresholds` say which of several topics a text gets, and here each text gets its "
+            "most likely path, as those that were learned from have one each; leave it out."
+        )
+    names, by_column = topics.names, threshold_columns(topics, thresholds)
+    values = decision.thresholds.copy()
+    values[[*by_column]] = [*by_column.values()]
+    raised = decision.raised(values)
+    for topic, parent in decision.parents:
+        if topic in by_column and raised[topic] > values[topic]:
+            raise OptionError(
+                f"`thresholds` has {values[topic]:g} for {short_repr(names[topic])}, under the "
+                f"{raised[parent]:g} of its parent {short_repr(names[parent])}, without which it "
+                "is never given; raise it, or lower that of the parent."
+            )
+    by_hand = tuple(sorted({*decision.by_hand, *by_column}))
+    return replace(decision, thresholds=raised, by_hand=by_hand)

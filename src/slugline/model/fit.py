@@ -45,7 +45,15 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.model.decision import USUAL_THRESHOLD, Parents, TopicDecision, find_ends, find_parents
+from slugline.model.decision import (
+    USUAL_THRESHOLD,
+    Parents,
+    TopicDecision,
+    check_own_thresholds,
+    find_ends,
+    find_parents,
+    with_own_thresholds,
+)
 from slugline.model.dense import (
     HeldOutProba,
     UnlabelledScores,
@@ -149,6 +157,7 @@ def _cross_validate(
         blocks=fitted.features.blocks,
         tune=False,
         min_precision=None,
+        thresholds={},
         cross_validate=False,
     )
     labels, several = _encode_topics(fitted.topics, names), is_multilabel(names)
@@ -233,6 +242,7 @@ def fit(
     learner = settings.learner
     multilabel = is_multilabel(names)
     topics, labels = _encode(y, names, settings)
+    check_own_thresholds(topics, settings.thresholds, multilabel=multilabel)
     progress = check_progress(progress)
     _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
     more = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings, progress)
@@ -390,6 +400,7 @@ def _with_decision(
     decision = TopicDecision.from_proba(learned_proba, truth, sizes, settings.optimize, *tree)
     thresholds = np.where(has_documents, decision.thresholds, np.float32(USUAL_THRESHOLD))
     decision = decision.with_thresholds(decision.raised(thresholds))
+    decision = with_own_thresholds(decision, fitted.topics, settings.thresholds)
     proba = decision.consistent(proba)
     return replace(
         fitted,
@@ -432,11 +443,13 @@ def _next_decision(
             share, heldout = 0.0, (heldout[0][:0], heldout[1][:0])
     decision = TopicDecision.from_proba(*heldout, sizes, settings.optimize)
     if rule is None:
-        return replace(decision, as_indicator=as_indicator)
-    moved = np.float32(share) * (decision.thresholds - rule.thresholds)
-    decision = decision.with_thresholds(rule.thresholds + moved)
-    always = decision.at_least_one if share == 1 else rule.at_least_one
-    return replace(decision, at_least_one=always, as_indicator=rule.as_indicator)
+        decision = replace(decision, as_indicator=as_indicator)
+    else:
+        moved = np.float32(share) * (decision.thresholds - rule.thresholds)
+        decision = decision.with_thresholds(rule.thresholds + moved)
+        always = decision.at_least_one if share == 1 else rule.at_least_one
+        decision = replace(decision, at_least_one=always, as_indicator=rule.as_indicator)
+    return with_own_thresholds(decision, before.topics, settings.thresholds)
 
 
 def _fit_descriptions(
@@ -535,6 +548,7 @@ def fit_batch(
         raise DataError("`classes` differ from those of the first call; leave them out.")
     else:
         check_form(before.topics, y, names, "earlier batches", multilabel=before.multilabel)
+    check_own_thresholds(before.topics, settings.thresholds, multilabel=multilabel)
     labels = _encode_topics(before.topics, names)
     if settings.class_weight == "balanced":
         raise OptionError(

@@ -153,6 +153,19 @@ class Fitted:
         return None if self.decision is None else self.decision.separator
 
     @property
+    def thresholds(self) -> dict[Topic, float]:
+        """The threshold of each topic, where texts have several; else empty."""
+        values = None if self.decision is None else self.decision.usual_thresholds
+        return {} if values is None else _by_name(self.topics.names, values)
+
+    @property
+    def own_thresholds(self) -> dict[Topic, float]:
+        """The thresholds that a person set."""
+        by_hand = () if self.decision is None else self.decision.by_hand
+        names = {self.topics.names[column] for column in by_hand}
+        return {name: value for name, value in self.thresholds.items() if name in names}
+
+    @property
     def n_learned(self) -> int:
         """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
@@ -257,6 +270,11 @@ class Fitted:
             return parts[0]
         answers, counts = zip(*parts, strict=True)
         return np.concatenate(answers), WordCounts.concatenate(counts)
+
+
+def _by_name(names: Sequence[Topic], values: F32) -> dict[Topic, float]:
+    """Return float32 values with as few digits as tell them apart, by name."""
+    return {name: float(str(value)) for name, value in zip(names, values, strict=True)}
 
 
 # Stream record ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import AVERAGES, Average
+from slugline.model.decision import AVERAGES, Average, check_thresholds
 from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
 from slugline.text.table_columns import check_column_names, learn_columns
 
@@ -76,6 +76,7 @@ class FitSettings:
     optimize: Average = "micro"
     columns: Sequence[str] = ()
     topic_path: str | None = None
+    thresholds: Mapping[Topic, float] = field(default_factory=dict)
     # Whether to fit learners without held-out predictions again for them, where they are needed.
     cross_validate: bool = True
 
@@ -93,6 +94,12 @@ class FitSettings:
         if self.min_precision is not None:
             check_share("min_precision", self.min_precision)
         check_choice("optimize", self.optimize, AVERAGES)
+        check_thresholds(self.thresholds)
+        if self.thresholds and self.min_precision is not None:
+            raise OptionError(
+                "`min_precision` chooses thresholds itself, and there are `thresholds` as well; "
+                "leave one of them out."
+            )
         if self.encoder is not None:
             self._check_alone()
         elif self.descriptions:

@@ -26,7 +26,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
-from slugline.model.decision import TopicDecision
+from slugline.model.decision import TopicDecision, check_own_thresholds, with_own_thresholds
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
@@ -210,6 +210,7 @@ Dask collection
         engine.map_blocks(weight_block, Weighting.from_features(features, topics.names))
         n_all = np.array([counts[name] for name in topics.names])
         n_rows, several = documents.n_documents, terms.sizes is not None
+        check_own_thresholds(topics, settings.thresholds, multilabel=several)
         rows = hold_out_rows(engine, terms.n_columns, n_rows, n_all, multilabel=several)
         rows = replace(rows, weights=_topic_weights(n_all, settings, topics))
         if saved is not None:
@@ -228,7 +229,7 @@ Dask collection
         result = training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
     learner = learner.learned(result.weights, result.biases, result.calibration)
     features, columns = features.without(learner.unused_columns())
-    decision, predictions, n_right = _judge(result, settings, terms.sizes)
+    decision, predictions, n_right = _judge(result, topics, settings, terms.sizes)
     return Fitted(
         topics=topics,
         features=features,
@@ -253,7 +254,7 @@ Dask collection
 
 
 def _judge(
-    result: StreamResult, settings: FitSettings, sizes: tuple[int, int] | None
+    result: StreamResult, topics: Topics, settings: FitSettings, sizes: tuple[int, int] | None
 ) -> tuple[TopicDecision | None, HeldOutPredictions | None, int]:
     """Return how to give several topics, held-out predictions, and how many of them are right."""
     labels, scores = result.heldout
@@ -265,6 +266,7 @@ def _judge(
         return None, None if result.interrupted else predictions, n_right
     truth = labels.indicator(proba.shape[1])
     decision = TopicDecision.from_proba(proba, truth, np.array(sizes), settings.optimize)
+    decision = with_own_thresholds(decision, topics, settings.thresholds)
     predictions = HeldOutPredictions.from_decisions(proba, truth, None, settings.min_precision)
     n_right = int((decision.decide(proba) == truth).all(axis=1).sum())
     return decision, None if result.interrupted else predictions, n_right

@@ -102,6 +102,8 @@ class DecisionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     separator: _Name | None = None
     #: The columns of topics at which paths end, if every document has one path.
     ends: Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
+    #: The columns of topics whose threshold a person set.
+    by_hand: Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)] = ()
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
@@ -243,12 +245,22 @@ def write_card(
         thresholds=thresholds,
         promise=promise and promise.text,
         is_broken=promise is not None and promise.is_broken,
+        by_hand=_own_thresholds(info, thresholds),
         separator=repr(info.decision.separator) if info.decision else "",
         learner=describe_learner(info.learner),
         figures=[
             (_words(name), _format_number(name, value)) for name, value in info.metrics.items()
         ],
     )
+
+
+def _own_thresholds(
+    info: ModelInfo, thresholds: npt.NDArray[Any] | None
+) -> list[tuple[str | int | bool, float]]:
+    """Return the topics whose threshold a person set, and that."""
+    if thresholds is None or info.decision is msgspec.UNSET:
+        return []
+    return [(info.topics[i], float(thresholds[i])) for i in info.decision.by_hand]
 
 
 def _describe_terms(block: BlockInfo) -> str:
