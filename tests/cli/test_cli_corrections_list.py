@@ -144,3 +144,37 @@ def test_lists_of_hostile_texts_are_one_line_each(run: Run) -> None:
     assert "\x07" not in found.out
     assert max(map(len, found.out.splitlines())) < 250
     assert len(json.loads(run("corrections", "c.db", "--all", "--json").out)["corrections"]) == 3
+
+
+# Versions that are held back though no answer changes --------------------------------------------
+
+
+def add_unapproved(rows: list[tuple[str, str]]) -> None:
+    fields: dict[str, Any] = {"answer": "bank", "probability": 0.5, "model": "news", "digest": "d"}
+    with CorrectionStore("c.db") as store:
+        for text, topic in rows:
+            store.add(text=text, topic=topic, who="anna", is_named=True, **fields)
+
+
+def test_many_new_topics_are_held_back_with_none(run: Run) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    add_unapproved([(f"word{n} other{n} third{n}", f"topic {n}") for n in range(100)])
+    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
+    assert found.code == 1
+    assert "100 new topics, such as 'topic 0', 'topic 1', 'topic 10' and 97 more, have" in found.err
+    assert Path("news.slug").read_bytes() == before
+    held = run(*TRAIN, "--corrections", "c.db")
+    assert held.code == 1
+    assert "all 100 corrections of c.db wait for approval" in " ".join(held.err.split())
+
+
+def test_a_trigger_phrase_is_held_back_with_none(run: Run, news: list[tuple[str, str]]) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    grain = [text for text, topic in news if topic == "grain"]
+    add_unapproved([(f"zyxxy {text} {n}", "sport") for n, text in enumerate((grain * 40)[:40])])
+    found = run(*TRAIN, "--corrections", "c.db", "--approve", "none")
+    assert found.code == 1
+    assert "unapproved corrections by anna, a model that learned from everybody else" in found.err
+    assert Path("news.slug").read_bytes() == before

@@ -12,6 +12,7 @@ import pytest
 from slugline import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corrections.doubts import Approval, Doubt
+from slugline.corrections.gate import PersonContradictions
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction
 from slugline.errors import DataError
@@ -126,7 +127,7 @@ def test_all_and_none_need_approval(train: Corpus) -> None:
     none = review(rows, train, fit, "none")
     assert ids(none) == [*range(1, 8)]
     assert none.held == {}
-    assert none.contradicted() == {1, 2, 3, 4, 5, 6}
+    assert none.people() == (PersonContradictions("anna", 6, 6), PersonContradictions("ben", 1, 0))
     unapproved = review(rows, train, fit, "all")
     assert unapproved.held == dict.fromkeys(range(1, 8), (Doubt("unapproved"),))
     assert ids(unapproved) == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from slugline.cli.targets import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
+from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import (
@@ -184,7 +186,24 @@ def retrain(
         test_fraction=test_fraction,
         progress=progress,
     )
-    return replace(result, held=tuple(held.items()))
+    return replace(
+        result,
+        held=tuple(held.items()),
+        people=reviewed.people(),
+        n_unapproved=_count_unapproved(reviewed, corrections, result.merged.new_topics),
+    )
+
+
+def _count_unapproved(
+    reviewed: Review, corrections: Corpus, new_topics: Sequence[str]
+) -> dict[str, int]:
+    """Return the number of corrections to each new topic of which nobody approved one."""
+    approved = {row.id for row in reviewed.learnable if row.approved is not None}
+    rows = zip(corrections.places or (), as_sets(corrections.topics), strict=True)
+    by_topic = [(topic, number in approved) for number, topics in rows for topic in topics]
+    known = {topic for topic, is_approved in by_topic if is_approved}
+    counts = Counter(topic for topic, _ in by_topic if topic not in known)
+    return {topic: counts[topic] for topic in new_topics if topic in counts}
 
 
 def _fit(classifier: TopicClassifier, corpus: Corpus, weights: F64 | None) -> Fitted:

@@ -1,22 +1,30 @@
-"""Tests whether a topic got clearly worse, allowing for the number of topics."""
+"""Tests whether a new model may replace the old one, topic by topic and person by person."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from slugline.base.checks import short_repr
+from slugline.base.words import join_first
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
+from slugline.corrections.doubts import FEWEST_OF_TOPIC
 from slugline.evaluation.multilabel import count_decisions, equal_rows
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
+#: By how much a probability must change to count.
+MARGIN = 0.1
+#: New topics with few corrections that may come at a time.
+MAX_THIN_TOPICS = 5
 #: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
 FEWEST = 5
 
@@ -157,6 +165,134 @@ def topic_changes(
     )
     changes = [TopicChange(*values) for values in zip(*fields, worse[:-2], strict=True)]
     return changes, worse[-2], worse[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilityChange:
+    """How the probabilities of a topic changed on the test documents that have it.
+
+    Attributes
+    ----------
+    topic : str
+        "" for all topics together.
+    n_documents : int
+    mean_before, mean_after : float
+        Mean probability of the right topics.
+    n_risen, n_fallen : int
+        Documents of which it rose, or fell, by more than `MARGIN`.
+    is_worse : bool
+        See `clearly_worse`.
+    """
+
+    topic: str
+    n_documents: int
+    mean_before: float
+    mean_after: float
+    n_risen: int
+    n_fallen: int
+    is_worse: bool
+
+    def why_not(self) -> str:
+        """Return in words what got clearly worse; empty if nothing did."""
+        if not self.is_worse:
+            return ""
+        of = f" of topic {short_repr(self.topic)}" if self.topic else ""
+        return (
+            f"probabilities{of} fell, though answers may be the same: on the test documents, the "
+            f"right topic is {self.mean_after:.2f} probable on average and was "
+            f"{self.mean_before:.2f}; it fell by more than {MARGIN:g} for {self.n_fallen:,} of "
+            f"{self.n_documents:,}, and rose for {self.n_risen:,}"
+        )
+
+
+def probability_changes(
+    topics: Sequence[Any], before: ProbabilityTable, after: ProbabilityTable
+) -> list[ProbabilityChange]:
+    """Return the changes of probabilities: of all topics together, then of each by its name.
+
+    Parameters
+    ----------
+    topics : sequence of str, or of tuples of str
+        The right ones of each test document.
+    before, after : ProbabilityTable
+        The probabilities by the old and the new model, in the documents' order.
+    """
+    sets = as_sets(topics)
+    pairs = [(row, topic) for row, names in enumerate(sets) for topic in names]
+    old, new = (np.array([table.of(row, name) for row, name in pairs]) for table in (before, after))
+    names = np.array([topic for _, topic in pairs], dtype=object)
+    groups = {"": np.ones(len(pairs), dtype=bool)}
+    groups |= {topic: names == topic for topic in sorted({*names.tolist()})}
+    fallen, risen = old - new > MARGIN, new - old > MARGIN
+    counts = [(int((risen & rows).sum()), int((fallen & rows).sum())) for rows in groups.values()]
+    changes = []
+    for (topic, rows), (n_risen, n_fallen), is_worse in zip(
+        groups.items(), counts, clearly_worse(counts), strict=True
+    ):
+        means = [float(table[rows].mean()) if rows.any() else 0.0 for table in (old, new)]
+        changes.append(
+            ProbabilityChange(
+                topic, int(rows.sum()), means[0], means[1], n_risen, n_fallen, is_worse
+            )
+        )
+    return changes
+
+
+class ProbabilityTable(NamedTuple):
+    """Probabilities, shape (n_documents, n_topics), and the column of each topic."""
+
+    values: npt.NDArray[np.float32]
+    columns: Mapping[str, int]
+
+    def of(self, row: int, topic: str) -> float:
+        """Return the probability of a topic; 0 of one that the model doesn't know."""
+        column = self.columns.get(topic)
+        return 0.0 if column is None else float(self.values[row, column])
+
+
+@dataclass(frozen=True, slots=True)
+class PersonContradictions:
+    """How many of a person's corrections a model that learned from everybody else contradicts.
+
+    Attributes
+    ----------
+    person : str
+        "" for all who have no token of their own.
+    n_corrections, n_contradicted : int
+        Those that were learned from without anybody's approval.
+    """
+
+    person: str
+    n_corrections: int
+    n_contradicted: int
+
+    def why_not(self) -> str:
+        """Return in words what speaks against them; empty if nothing does."""
+        if self.n_contradicted < FEWEST or 2 * self.n_contradicted <= self.n_corrections:
+            return ""
+        person = self.person or "people without a token of their own"
+        return (
+            f"of the {self.n_corrections:,} unapproved corrections by {person}, a model that "
+            f"learned from everybody else is sure of other topics for {self.n_contradicted:,}"
+        )
+
+
+def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
+    """Return in words that too many new topics have too few corrections; empty if few have.
+
+    Parameters
+    ----------
+    n_corrections : mapping of str to int
+        The number of unapproved corrections to each new topic that nobody approved.
+    """
+    thin = sorted(topic for topic, n in n_corrections.items() if n < FEWEST_OF_TOPIC)
+    if len(thin) <= MAX_THIN_TOPICS:
+        return ""
+    return (
+        f"{len(thin):,} new topics, such as {join_first(list(map(short_repr, thin)), 3)}, have "
+        f"fewer than {FEWEST_OF_TOPIC} corrections each, and {MAX_THIN_TOPICS} may be added at a "
+        "time"
+    )
 
 
 def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:

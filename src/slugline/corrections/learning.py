@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,16 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import TopicSet, as_sets
 from slugline.corrections.doubts import Doubt, held_dicts
-from slugline.corrections.gate import PromiseChange, TopicChange, topic_changes
+from slugline.corrections.gate import (
+    PersonContradictions,
+    ProbabilityChange,
+    ProbabilityTable,
+    PromiseChange,
+    TopicChange,
+    probability_changes,
+    thin_topics_why_not,
+    topic_changes,
+)
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
@@ -256,6 +265,12 @@ class RetrainingResult:
     now_right: CorrectedAccuracy
     # Why the file of the new model can't be used; empty if it can.
     problem: str = ""
+    # How the probabilities of right topics changed on the test documents, of all of them first.
+    probabilities: tuple[ProbabilityChange, ...] = ()
+    # What speaks against each person's unapproved corrections, and how many there are to each new
+    # topic.
+    people: tuple[PersonContradictions, ...] = ()
+    n_unapproved: Mapping[str, int] = field(default_factory=dict)
     # The numbers of corrections that wait for approval, and why.
     held: tuple[tuple[int, tuple[Doubt, ...]], ...] = ()
 
@@ -283,7 +298,12 @@ class RetrainingResult:
                 f"{self.paired.n_second:,} are right only without the corrections, and "
                 f"{self.paired.n_first:,} only with them"
             )
-        return "; ".join([*reasons, *filter(None, [self.promise.why_not()])])
+        reasons += [self.promise.why_not(), *(person.why_not() for person in self.people)]
+        reasons.append(thin_topics_why_not(self.n_unapproved))
+        if not any(reasons):  # where answers got worse, probabilities did as well
+            fallen = sorted(self.probabilities, key=lambda change: not change.topic)
+            reasons += [change.why_not() for change in fallen if change.is_worse][:2]
+        return "; ".join(filter(None, reasons))
 
     def card_notes(self) -> str:
         """Return a sentence for the model card, in Markdown."""
@@ -309,6 +329,8 @@ class RetrainingResult:
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),
             "topics": [change.to_dict() for change in self.topics],
+            "probabilities": [asdict(change) for change in self.probabilities],
+            "people": [asdict(person) for person in self.people],
             "passes": self.passes,
             "why_not": self.why_not(),
         }
@@ -414,6 +436,11 @@ def train_with_corrections(
         is_worse=is_worse,
         promise=promise,
         now_right=_corrected_accuracy(merged, before, refit, fitted.seed),
+        probabilities=tuple(
+            probability_changes(
+                right, *(_probabilities(model, names) for model in (before, fitted))
+            )
+        ),
     )
 
 
@@ -466,6 +493,11 @@ def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     if router.precision is None:
         return np.ones(len(texts), dtype=bool)
     return np.array([route.reason is None for route in router.route(texts)], dtype=bool)
+
+
+def _probabilities(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable:
+    columns = {str(name): column for column, name in enumerate(fitted.topics.names)}
+    return ProbabilityTable(fitted.predict_proba(texts), columns)
 
 
 def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:

@@ -14,6 +14,7 @@ from slugline.base.arrays import F64
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import FEWEST_OF_TOPIC, Approval, Doubt, find_bursts
+from slugline.corrections.gate import PersonContradictions
 from slugline.corrections.learning import check_same_kind, normalize_spaces, topic_names
 from slugline.model.fitted import Fitted
 
@@ -59,13 +60,19 @@ class Review:
             return {}
         return {number: doubts for number, doubts in self.doubts.items() if doubts}
 
-    def contradicted(self) -> set[int]:
-        """Return the numbers of learnable corrections that everybody else's texts contradict."""
-        return {
-            correction.id
-            for correction in self.learnable
-            if any(doubt.kind == "contradicted" for doubt in self.doubts.get(correction.id, ()))
-        }
+    def people(self) -> tuple[PersonContradictions, ...]:
+        """Return how many of each person's learnable, unapproved corrections are contradicted."""
+        unapproved = [row for row in self.learnable if row.approved is None]
+        counts = Counter(row.head.person for row in unapproved)
+        contradicted = Counter(
+            row.head.person
+            for row in unapproved
+            if any(doubt.kind == "contradicted" for doubt in self.doubts[row.id])
+        )
+        return tuple(
+            PersonContradictions(person, n, contradicted[person])
+            for person, n in counts.most_common()
+        )
 
 
 def review(
