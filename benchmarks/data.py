@@ -37,6 +37,21 @@ def expand(names: Sequence[str]) -> list[str]:
     return [member for name in names for member in LISTS.get(name, (name,))]
 
 
+def data_folder(name: str) -> Path:
+    """Return the folder of a set; SystemExit, with what to do, if there is none."""
+    if "SLUGLINE_DATA" not in os.environ:
+        raise SystemExit(
+            f"There is no data set {name}: SLUGLINE_DATA is not set; set it to the folder of sets."
+        )
+    folder = Path(os.environ["SLUGLINE_DATA"], name)
+    if not folder.is_dir():
+        raise SystemExit(
+            f"There is no data set {name}: SLUGLINE_DATA names a folder without {name}/; put it "
+            "there."
+        )
+    return folder
+
+
 def load(name: str) -> tuple[Corpus, Corpus]:
     """Return the training and the test documents of a set, or of the topics after a colon."""
     name, _, wanted = name.partition(":")
@@ -51,7 +66,7 @@ def load(name: str) -> tuple[Corpus, Corpus]:
         return splits["train"], splits["test"]
     if name == "bbc":
         return load_corpus("bbc").split(0.2, seed=0)
-    folder = Path(os.environ["SLUGLINE_DATA"], name)
+    folder = data_folder(name)
     # A few of webkb's pages are blank.
     train, test = (
         load_corpus(folder / f"{split}.jsonl.gz", skip_bad_rows=True) for split in ("train", "test")

@@ -6,7 +6,6 @@ Nothing but the standard library is imported at the top: memory of child process
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data import data_folder
 from measure import medians, run_child, run_in_turn, seconds, table, timed
 
 # The lesson's numbers -----------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def keras(backends: tuple[str, ...] = ("tensorflow", "jax"), runs: int = 5) -> s
         # Keras looks for its data here before it downloads them.
         cache = Path(home, "datasets")
         cache.mkdir()
-        shutil.copy(Path(os.environ["SLUGLINE_DATA"], "reuters", "reuters.npz"), cache)
+        shutil.copy(data_folder("reuters") / "reuters.npz", cache)
         contenders = {
             names[backend]: partial(
                 run_child, "lesson", "fit_with_keras", KERAS_BACKEND=backend, KERAS_HOME=home

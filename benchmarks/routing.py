@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import cross_val_predict
 
 from accuracy import words
-from data import LANGUAGES, NAMES, load, select
+from data import LANGUAGES, NAMES, data_folder, load, select
 from measure import table
 from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import rank_within_topics
@@ -231,7 +229,7 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
 def out_of_scope() -> str:
     """The share of out-of-scope texts that are refused (hint3-powerplay11)."""
     train, test = load("hint3-powerplay11")
-    path = Path(os.environ["SLUGLINE_DATA"], "hint3-powerplay11", "out_of_scope.jsonl.gz")
+    path = data_folder("hint3-powerplay11") / "out_of_scope.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
         outside = [json.loads(line)["text"] for line in file]
     classifier = TopicClassifier(n_jobs=1, min_precision=0.9).fit(train.texts, train.topics)

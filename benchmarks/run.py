@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from measure import FOLDER, progress, record, timed
+from slugline.errors import DownloadError
 
 SUBJECTS = (
     *("accuracy", "labels", "choices", "lesson", "predicting", "scale"),
@@ -87,7 +88,10 @@ def run_all() -> None:
     for subject in SUBJECTS:
         for name, function in importlib.import_module(subject).BENCHMARKS.items():
             if not {subject, f"{subject} {name}"} & NOT_IN_ALL:
-                run_one(subject, name, function, {}, "", is_recorded=is_recorded)
+                try:
+                    run_one(subject, name, function, {}, "", is_recorded=is_recorded)
+                except SystemExit as error:  # something that it needs is missing
+                    progress(f"left out {error}")
 
 
 def describe_versions() -> str:
@@ -155,7 +159,10 @@ def run_one(
 ) -> None:
     """Run a benchmark; print its command and its table, and record both if asked to."""
     command = " ".join(filter(None, ("python benchmarks/run.py", subject, name, typed)))
-    text, seconds = timed(lambda: function(**options))
+    try:
+        text, seconds = timed(lambda: function(**options))
+    except (SystemExit, DownloadError) as error:
+        raise SystemExit(f"{subject} {name}: {error}") from None
     output = f"`{command}`\n\n{text.strip()}"
     print(f"{output}\n", flush=True)
     progress(f"{subject} {name}: {seconds:.0f} s")

@@ -79,6 +79,8 @@ def apply_load(
     url: str, bodies: Sequence[str], *, connections: int, n_seconds: int, pause: float = 0
 ) -> Load:
     """Send requests as fast as responses come, or `pause` milliseconds apart on average."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("There is no wrk, which sends the requests; install it.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "bodies").write_text("".join(f"{body}\n" for body in bodies))

@@ -713,7 +713,7 @@ def test_a_model_too_large_for_the_memory_is_said_in_one_line(
     assert run("train", "news.csv", "-q") == (
         1,
         "",
-        "slugline: error: the memory is full (Unable to allocate 9 TiB); give less at a time, keep "
+        "slugline: error: out of memory (Unable to allocate 9 TiB); use fewer documents, `train "
         "fewer words with --num-words, or narrow --hidden.\n",
     )
 

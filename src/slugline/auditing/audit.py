@@ -22,7 +22,7 @@ from slugline.auditing.suspicion import (
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, announce, check_progress
-from slugline.base.words import percent
+from slugline.base.words import counted, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import join_topics, split_rows
@@ -316,6 +316,13 @@ def _check(corpus: Corpus) -> None:
             f"{corpus.name}: every document has the topic {topic}, so that "
             "none can be wrong; give documents of two topics, and check which column holds the "
             "topic."
+        )
+    if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
+        n = len(corpus)
+        raise DataError(
+            f"{corpus.name}: {counted(n, 'document')}, {'each' if n > 2 else 'both'} with a topic "
+            "of its own, can't be audited, as nothing shows what else belongs to a topic; give at "
+            "least two documents of some topic, and check which column holds the topic."
         )
 
 

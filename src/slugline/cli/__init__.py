@@ -64,8 +64,8 @@ def _run() -> None:
         _fail(_on_one_line(name_flags(str(error))), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(
-            f"the memory is full ({error}); give less at a time, keep fewer words with "
-            "--num-words, or narrow --hidden."
+            f"out of memory ({error}); use fewer documents, `train --stream`, a lower --num-words, "
+            "or a smaller --hidden."
         )
     except OSError as error:
         # The library has its own errors for files that it opens: this is standard output.

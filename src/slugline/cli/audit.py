@@ -61,7 +61,10 @@ _DROPPED = 0.5
 @command()
 @options.data_argument
 @options.reading_options
-@option("--like MODEL", "Look for columns and encoding of the data that MODEL learned from.")
+@option(
+    "--like MODEL",
+    "Read DATA as MODEL's training data: columns, encoding, merged topics.",
+)
 @option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
 @option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
 @option(
@@ -72,13 +75,15 @@ _DROPPED = 0.5
 )
 @option("--ranking JSONL", "Write every document, the most suspect first.", type=Path)
 @option(
-    "--review CSV", "Write the suspects as a table, to decide in: keep, relabel or drop.", type=Path
+    "--review CSV",
+    "Write the suspects to a table to be reviewed (keep, relabel or drop).",
+    type=Path,
 )
 @option("--decisions CSV", "Carry out the decisions in a reviewed table.", type=Path)
 @option(
     "--gain",
-    "Measure by cross-validation what the decisions are worth; without --decisions, what "
-    "dropping the suspects is.",
+    "Measure by cross-validation what the decisions are worth; without --decisions, the effect of "
+    "dropping the suspects.",
 )
 @options.seed()
 @options.threads()
@@ -155,7 +160,7 @@ def _check_files(
     suffixes = _SUFFIXES | ({"--output": _REPAIRED} if is_repair else {})
     for number, (flag, path) in enumerate(targets.items()):
         if is_repair and flag != "--output":
-            raise OptionError(f"{flag} is of an audit, and --decisions repairs; leave one out.")
+            raise OptionError(f"{flag} cannot be combined with --decisions.")
         suffix = path.suffix.lower()
         if suffix not in suffixes[flag]:
             if flag == "--output" and suffix in _REPAIRED:

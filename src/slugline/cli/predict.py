@@ -237,8 +237,6 @@ def _predict_file(
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
     router = make_router(fitted, options)
-    if router.note:
-        warn([f"{model} is {router.note}"])
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it")
     rows = read_rows(
@@ -249,6 +247,8 @@ def _predict_file(
         separator=options.separator,
         layout=fitted.layout,
     )
+    if router.note:  # not before an error that has nothing to do with it
+        warn([f"{model} is {router.note}"])
     if rows.note:
         say(f"{rows.name}: {rows.note}")
     batches = predict_rows(router, rows, options, announce=lambda note: say(f"{rows.name}: {note}"))

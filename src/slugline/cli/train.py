@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from slugline.base.checks import check_share
 from slugline.base.files import write_result
+from slugline.base.names import expand_patterns
 from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.metrics import tested_router
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 # Documents from which saving and the report take seconds.
 _MANY = 100_000
+# Bytes of files from which --stream is proposed.
+_LARGE = 1_000_000_000
 
 
 @command()
@@ -154,6 +157,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     if corrections is not None and corrections.replaced is not None:
         reading = reading._replace(layout=corrections.replaced.layout)
     if request.data:
+        _propose_stream(request)
         parts = read_parts(*(request.data, request.validation, request.test), *(reading, described))
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
@@ -181,6 +185,17 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         report,
         corrections,
     )
+
+
+def _propose_stream(request: TrainRequest) -> None:
+    """Say that files are large, before they fill the memory."""
+    paths = [Path(name) for name in expand_patterns(request.data)]
+    n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+    if n_bytes >= _LARGE:
+        say(
+            f"the data take {n_bytes / 1e9:.1f} GB, all of which is read into memory; with "
+            "--stream, `train` reads them in passes instead"
+        )
 
 
 def _check_files(request: TrainRequest) -> Path:

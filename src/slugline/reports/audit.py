@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
-from slugline.base.words import counted, join_words, one_line, percent
+from slugline.base.words import counted, join_first, join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, sentence, shorten
@@ -19,6 +19,8 @@ from slugline.reports.page import render, sentence, shorten
 
 # Examples in a sentence.
 _N_EXAMPLES = 3
+# A topic that is like so many others gets one note.
+_SEVERAL = 3
 
 
 def headline(audit: Audit) -> str:
@@ -31,13 +33,35 @@ def other_findings(audit: Audit) -> list[str]:
     texts = (sentence("audit.txt.j2", kind, audit=audit) for kind in ("identical", "near", "leaks"))
     return [
         *filter(None, texts),
-        *(f"topics {a.topic} and {a.other}: {a.why}" for a in audit.alike),
+        *_alike(audit),
         *_odd(audit),
         *(
             f"{counted(n, 'text')} begin or end with the line {shorten(line)!r}"
             for line, n in audit.lines[:_N_EXAMPLES]
         ),
     ]
+
+
+def _alike(audit: Audit) -> Iterator[str]:
+    """Yield pairs of topics that are alike; those of a topic that is like several as one note."""
+    mixed = [pair for pair in audit.alike if pair.mixed is not None]
+    n_pairs = Counter(name for pair in mixed for name in pair[:2])
+    n_documents = audit.corpus.topic_counts()
+    told: set[tuple[str, str]] = set()
+    for name, n in n_pairs.most_common():
+        pairs = [pair for pair in mixed if name in pair[:2] and pair[:2] not in told]
+        if n < _SEVERAL or len(pairs) < _SEVERAL:
+            continue
+        told |= {pair[:2] for pair in pairs}
+        others = [pair.other if pair.topic == name else pair.topic for pair in pairs]
+        size = counted(n_documents.get(name, 0), "document")
+        yield (
+            f"topic {name} ({size}) looks like {len(others)} others: "
+            f"{join_first(others, _N_EXAMPLES)}; add documents to it, or merge it"
+        )
+    for pair in audit.alike:
+        if pair[:2] not in told:
+            yield f"topics {pair.topic} and {pair.other}: {pair.why}"
 
 
 def _odd(audit: Audit) -> Iterator[str]:

@@ -40,6 +40,10 @@ _N_JUDGED, _N_PERMUTATIONS, _LEAD = 20_000, 30, 3.0
 _REAL = 0.75
 # From so many cells on, a column of which more than this share occurs nowhere else is refused.
 _ENOUGH_CELLS, _MOST_SINGLE = 50, 0.8
+# From so many on, a column whose values all differ is refused; and as many whole numbers that all
+# differ are ids if they are spaced more evenly than numbers drawn at random, whose gaps have a
+# standard deviation of their mean.
+_FEWEST_CELLS, _EVEN_GAPS = 20, 0.7
 # Characters of a value in its term.
 MAX_VALUE = 100
 #: The most values of a list in one cell.
@@ -314,6 +318,12 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
     cells = [cell for cell in cells if not _is_blank(cell)]
     numbers = [number for cell in cells for number in _read_numbers(cell)]
     if numbers and len(numbers) >= _MOST * len(cells) and len({*numbers}) > _FEW_NUMBERS:
+        if len(numbers) >= _ENOUGH_CELLS and _are_ids(numbers):
+            lowest, highest = (f"{end(numbers):.0f}" for end in (min, max))
+            raise DataError(
+                f"column {short_repr(name)} has {counted(len(numbers), 'different whole number')} "
+                f"from {lowest} to {highest}, which count on like ids; leave it out."
+            )
         quantiles = np.quantile(numbers, np.arange(1, _N_BINS) / _N_BINS)
         # As they are written in terms.
         bounds = sorted({float(f"{bound:g}") for bound in quantiles.tolist()})
@@ -324,13 +334,22 @@ def _learn_column(name: str, cells: Sequence[Any]) -> TableColumn:
             return TableColumn(name, DATE)
     values = Counter(value for cell in cells for value in _read_words(cell))
     n_single = sum(n == 1 for n in values.values())
-    if len(cells) >= _ENOUGH_CELLS and n_single > _MOST_SINGLE * len(cells):
+    most_single = _MOST_SINGLE if len(cells) >= _ENOUGH_CELLS else 1
+    if len(cells) >= _FEWEST_CELLS and n_single >= most_single * len(cells):
         raise DataError(
             f"column {short_repr(name)} has {counted(len(values), 'value')} in {len(cells):,} "
             f"documents, such as {short_repr(next(iter(values)))}: that is text, or an id. Name it "
             "among the columns of the `text`, or leave it out."
         )
     return TableColumn(name)
+
+
+def _are_ids(numbers: Sequence[float]) -> bool:
+    """Whether numbers are whole, all differ, and are spaced evenly, as numbers of tickets are."""
+    values = np.sort(np.asarray(numbers, dtype=np.float64))
+    gaps = np.diff(values)
+    is_whole = bool((values == np.floor(values)).all())
+    return is_whole and bool((gaps > 0).all()) and gaps.std() < _EVEN_GAPS * gaps.mean()
 
 
 def format_columns(columns: Sequence[TableColumn]) -> str:
