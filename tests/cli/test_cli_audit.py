@@ -99,11 +99,13 @@ def test_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_listed(
 
 
 def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\ngoal match,sport\n")
+    (tmp_path / "few.csv").write_text(
+        "text,topic\nwheat corn,grain\n!,grain\n?,sport\n"
+    )
     result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
     assert result.code == 0
     assert result.err.startswith("warning: the gain can't be measured: ")
-    assert "few.csv: 2 documents, 2 topics" in result.out
+    assert "few.csv: 3 documents, 2 topics" in result.out
     assert (tmp_path / "page.html").is_file()
     assert (tmp_path / "review.csv").is_file()
 
@@ -221,7 +223,7 @@ def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
         (["--review", "no/a.csv"], "--review no/a.csv: can't write a file there"),
         (
             ["--decisions", "r.csv", "--review", "a.csv"],
-            "--review is of an audit, and --decisions repairs; leave one out.",
+            "--review cannot be combined with --decisions.",
         ),
         (
             ["--decisions", "r.csv", "-o", "a.html"],

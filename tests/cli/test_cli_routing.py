@@ -284,6 +284,9 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
     assert (code, out) == (0, "")
     assert err.startswith("warning: model.slug is unsure of every text: no threshold reaches the ")
     assert run("export", "model.slug", "-q", "--min-precision", 0, "-o", "page.html").err == ""
+    # Nor is it said where nothing is answered.
+    err = run("predict", "model.slug", "missing.csv", "-q").err
+    assert err == "slugline: error: missing.csv doesn't exist; check the path.\n"
 
 
 def test_one_line_says_that_files_of_a_folder_are_answered_by_a_model_that_is_unsure(

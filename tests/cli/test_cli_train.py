@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import inspect
 import json
 import os
@@ -714,8 +715,22 @@ def test_a_model_too_large_for_the_memory_is_said_in_one_line(
         1,
         "",
         "slugline: error: out of memory (Unable to allocate 9 TiB); use fewer documents, `train "
-        "fewer words with --num-words, or narrow --hidden.\n",
+        "--stream`, a lower --num-words, or a smaller --hidden.\n",
     )
+
+
+def test_large_files_are_proposed_to_be_streamed(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = importlib.import_module("slugline.cli.train")
+    assert "--stream" not in run("train", news_csv).err
+    monkeypatch.setattr(train, "_LARGE", news_csv.stat().st_size)
+    size = news_csv.stat().st_size / 1e9
+    said = (
+        f"the data take {size:.1f} GB, all of which is read into memory; with --stream, `train` "
+        "reads them in passes instead\n"
+    )
+    assert run("train", news_csv).err.startswith(said)
 
 
 def test_a_loss_that_grows_beyond_bounds_is_said_in_one_line(run: Run, news_csv: Path) -> None:

@@ -51,12 +51,12 @@ def test_words_numbers_and_dates_are_told_apart() -> None:
 
 
 def test_numbers_are_cut_at_quantiles() -> None:
-    column = learned([str(number) for number in range(1, 801)] + ["n/a"])
-    assert column.bins == (100.875, 200.75, 300.625, 400.5, 500.375, 600.25, 700.125)
+    column = learned([f"{number}.5" for number in range(1, 801)] + ["n/a"])
+    assert column.bins == (101.375, 201.25, 301.125, 401, 500.875, 600.75, 700.625)
     assert [column.terms(cell) for cell in ("3", 150, 800.0, "n/a", float("nan"), True)] == [
-        ["it=under 100.875"],
-        ["it=100.875 to 200.75"],
-        ["it=700.125 or more"],
+        ["it=under 101.375"],
+        ["it=101.375 to 201.25"],
+        ["it=700.625 or more"],
         ["it=missing"],
         ["it=missing"],
         ["it=missing"],
@@ -93,6 +93,28 @@ def test_a_column_of_text_or_ids_is_refused() -> None:
     with pytest.raises(DataError, match=r"'it' has 300 values in 300 documents"):
         learned([f"ticket {number}" for number in range(300)])
     assert learned([f"sender {number // 30}" for number in range(300)]).kind == "words"
+    with pytest.raises(DataError, match=r"'it' has 20 values in 20 documents, such as 'T-0'"):
+        learned([f"T-{number}" for number in range(20)])
+    assert learned([f"T-{number}" for number in range(19)]).kind in ("words", "unused")
+
+
+@pytest.mark.parametrize("step", [1, 37])
+def test_numbers_that_count_on_are_ids(step: int) -> None:
+    order = np.random.default_rng(0).permutation(240)[:200]  # as in a part of the documents
+    with pytest.raises(DataError) as raised:
+        learned([str(10_000 + step * number) for number in order])
+    lowest, highest = (10_000 + step * end for end in (order.min(), order.max()))
+    assert str(raised.value) == (
+        f"column 'it' has 200 different whole numbers from {lowest} to {highest}, which count on "
+        "like ids; leave it out."
+    )
+
+
+def test_numbers_that_differ_are_not_ids_if_they_are_amounts() -> None:
+    amounts = np.random.default_rng(0).lognormal(8, 1, 200)
+    for written in ("{:.2f}", "{:.0f}"):
+        kind = learned([written.format(amount) for amount in amounts]).kind
+        assert kind in ("number", "unused")
 
 
 def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:

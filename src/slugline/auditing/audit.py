@@ -225,6 +225,7 @@ def _audit(
             f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
             "to compare them with. Check which column holds the text."
         )
+    _check_topics(corpus)
     nearest = evidence.find_neighbours(X, groups)
     # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
     copies = evidence.group_members(evidence.number_equal(corpus.texts))
@@ -317,10 +318,14 @@ def _check(corpus: Corpus) -> None:
             "none can be wrong; give documents of two topics, and check which column holds the "
             "topic."
         )
+
+
+def _check_topics(corpus: Corpus) -> None:
+    """Check that a topic has two documents, as one can't be judged by others otherwise."""
     if not corpus.multilabel and len(set(corpus.topics)) == len(corpus):
         n = len(corpus)
         raise DataError(
-            f"{corpus.name}: {counted(n, 'document')}, {'each' if n > 2 else 'both'} with a topic "
+            f"{corpus.name}: {counted(n, 'document')}, each with a topic "
             "of its own, can't be audited, as nothing shows what else belongs to a topic; give at "
             "least two documents of some topic, and check which column holds the topic."
         )

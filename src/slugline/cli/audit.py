@@ -61,10 +61,7 @@ _DROPPED = 0.5
 @command()
 @options.data_argument
 @options.reading_options
-@option(
-    "--like MODEL",
-    "Read DATA as MODEL's training data: columns, encoding, merged topics.",
-)
+@option("--like MODEL", "Read DATA as MODEL's training data: columns, encoding, merged topics.")
 @option("--test FILE", "Labelled texts to audit as well; copies of DATA are leaks.")
 @option("--number -n N", "How many suspects to print.", type=click.IntRange(min=0), default=20)
 @option(

@@ -79,7 +79,11 @@ _folder_option = functools.partial(option, panel="With a folder for --output")
 @separator_option
 @option("--top K", "Print the K most likely topics.", type=COUNT, default=1)
 @precision_option
-@option("--per-topic", "Keep --min-precision for each topic that is common.")
+@option(
+    "--per-topic",
+    "Apply --min-precision to each frequent topic separately; on texts later than the training "
+    "documents, single topics are the first to fall short of it.",
+)
 @option(
     "--coverage SHARE",
     "Also print the few topics among which the right one is this often.",

@@ -186,8 +186,8 @@ _OPTIONS = (
     ),
     option(
         "--min-precision SHARE",
-        "Choose thresholds, so that answers given alone are right this often, such as 0.95; "
-        "of other texts, `predict` says that it is unsure.",
+        "Choose thresholds so that answers are right at least this often (e.g. 0.95), on texts "
+        "like the training documents; `predict` reports the other texts as unsure.",
         type=float,
     ),
     _learning(

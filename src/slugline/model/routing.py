@@ -182,7 +182,8 @@ class Router:
             How often predictions given alone must be right, with 90 % confidence; by default, what
             the model was fitted with. With 0, all predictions are given but those for blank texts.
         per_topic : bool, default False
-            Keep that promise for each topic that was predicted often, not only for all together.
+            Keep that promise for each topic that was predicted often, not only for all together; on
+            texts later than the training documents, single topics are the first to break it.
             Always so where texts have several topics.
         coverage : float, over 0 and under 1, optional
             How often the set of topics of each text must hold the right one.
