@@ -99,9 +99,7 @@ def test_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_listed(
 
 
 def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text(
-        "text,topic\nwheat corn,grain\n!,grain\n?,sport\n"
-    )
+    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\n!,grain\n?,sport\n")
     result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
     assert result.code == 0
     assert result.err.startswith("warning: the gain can't be measured: ")

@@ -52,7 +52,7 @@ def test_words_numbers_and_dates_are_told_apart() -> None:
 
 def test_numbers_are_cut_at_quantiles() -> None:
     column = learned([f"{number}.5" for number in range(1, 801)] + ["n/a"])
-    assert column.bins == (101.375, 201.25, 301.125, 401, 500.875, 600.75, 700.625)
+    assert column.bins == (101.375, 201.25, 301.125, 401.0, 500.875, 600.75, 700.625)
     assert [column.terms(cell) for cell in ("3", 150, 800.0, "n/a", float("nan"), True)] == [
         ["it=under 101.375"],
         ["it=101.375 to 201.25"],
