@@ -28,7 +28,7 @@ from slugline.errors import DownloadError
 SUBJECTS = (
     *("accuracy", "labels", "choices", "lesson", "predicting", "scale"),
     *("audit", "routing", "evaluation", "serving", "corrections", "export"),
-    *("streams", "reproducibility", "simulation", "install", "columns", "several"),
+    *("streams", "reproducibility", "simulation", "install", "columns", "several", "tables"),
 )
 #: Left out by `all`, as they take hours or have no table in RESULTS.md.
 NOT_IN_ALL = {

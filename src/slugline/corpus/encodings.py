@@ -142,7 +142,7 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         n_distinct = 0 if encoding == "cp1252" else 2
         is_known = text and _is_in_alphabet(text, alphabets, n_distinct)
         if text and is_known and not _LATIN_RUN.search(text):
-            return encoding
+            return _choose_western(sample, text) if encoding == "cp1252" else encoding
     if sum(byte > 127 for byte in sample) < _MIN_FOREIGN:
         return None
     plausible = [
@@ -152,6 +152,13 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     ]
     if plausible:
         return max(plausible, key=lambda guess: guess[0])[1]
+    eastern = [
+        encoding
+        for encoding, is_likely in _EASTERN
+        if is_likely(_decode(sample, encoding, is_cut=True) or "")
+    ]
+    if eastern:
+        return "cp949" if eastern[0] == "euc_kr" else eastern[0]  # of which it is a part
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
@@ -160,6 +167,47 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
         return None
     text = _decode(sample, best.encoding, is_cut=True)
     return best.encoding if text and _is_plausible(text) else None
+
+
+def _choose_western(sample: bytes, text: str) -> str:
+    """Return the encoding of Windows, or Latin-9 if what it has in place of signs are letters."""
+    latin_9 = _decode(sample, "iso8859-15")
+    if latin_9 and _is_in_alphabet(latin_9, _ALL_WESTERN, 1) and _n_odd(latin_9) < _n_odd(text):
+        return "iso8859-15"
+    return "cp1252"
+
+
+def _is_korean(text: str) -> bool:
+    return _fraction(text, "\uac00", "\ud7a3") > 0.9
+
+
+def _is_japanese(text: str) -> bool:
+    return _fraction(text, "\u3041", "\u30ff") > 0.2
+
+
+def _is_chinese(text: str) -> bool:
+    return _fraction(text, "\u4e00", "\u9fff") > 0.9
+
+
+def _is_simplified(text: str) -> bool:
+    """Whether a text is Chinese of the characters that GB 2312 has for everyday use."""
+    characters = [c.encode("gb18030", "replace") for c in text if "\u4e00" <= c <= "\u9fff"]
+    n_common = sum(0xB0 <= c[0] <= 0xD7 and c[-1] > 0xA0 for c in characters if len(c) == 2)
+    return _is_chinese(text) and n_common > 0.9 * len(characters)
+
+
+def _fraction(text: str, first: str, last: str) -> float:
+    """Return the fraction of the letters that ASCII lacks which are in a range; 0 without any."""
+    letters = [c for c in text if c > "\x7f" and c.isalpha()]
+    return sum(first <= c <= last for c in letters) / max(len(letters), 1)
+
+
+#: Encodings of several bytes a letter, and whether a text in one is likely. Korean and Japanese
+#: come first, as their bytes also are Chinese letters.
+_EASTERN = (
+    *(("euc_kr", _is_korean), ("cp932", _is_japanese), ("euc_jp", _is_japanese)),
+    *(("gb18030", _is_simplified), ("big5", _is_chinese), ("cp949", _is_korean)),
+)
 
 
 def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
@@ -212,15 +260,18 @@ def _is_in_alphabet(text: str, alphabets: Sequence[str], n_distinct: int) -> boo
 
 def _is_plausible(text: str) -> bool:
     """Whether hardly any sign stands in a word, or letter that doesn't belong there."""
-    n_foreign, n_odd = 0, len(_ODD.findall(text)) + len(_MIXED.findall(text))
-    previous = " "
+    return _n_odd(text) <= _MAX_ODD * sum(character > "\x7f" for character in text)
+
+
+def _n_odd(text: str) -> int:
+    """Return the number of signs within words, and of letters that don't belong there."""
+    n_odd, previous = len(_ODD.findall(text)) + len(_MIXED.findall(text)), " "
     for character in text:
         if character > "\x7f":
-            n_foreign += 1
             n_odd += character.isupper() and previous.islower()
             n_odd += "\x7f" < character < "\xa0"  # control characters
         previous = character
-    return n_odd <= _MAX_ODD * n_foreign
+    return n_odd
 
 
 def _decode(data: bytes, encoding: str, is_cut: bool = False) -> str | None:
