@@ -132,8 +132,12 @@ def make_file(encoding: str, rng: random.Random) -> TableFile:
     newline, is_quoted = rng.choice(("\n", "\r\n")), rng.choice((False, True))
     has_bad = n_columns > 1 and rng.random() < _BAD_FILES
     out, rows, bad = io.StringIO(), list[list[str]](), dict[int, list[str]]()
-    quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
-    writer = csv.writer(out, delimiter=separator, quoting=quoting, lineterminator=newline)
+    writer = csv.writer(
+        out,
+        delimiter=separator,
+        quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL,
+        lineterminator=newline,
+    )
     writer.writerow(names)
     for number in range(rng.randint(1, _MOST_ROWS)):
         text = _text(sentences.split("|"), letters, newline, rng)
