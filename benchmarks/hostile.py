@@ -1,4 +1,4 @@
-"""Hostile clients of servers, of twelve kinds: what they send, and don't read."""
+"""Hostile clients of servers, of fourteen kinds: what they send, and don't read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
 
 _HOST = b"Host: localhost\r\n"
 _HEALTH = b"GET /health HTTP/1.1\r\n" + _HOST
@@ -48,6 +47,13 @@ def _large_reply() -> bytes:
     return _CLASSIFY + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
+def _form() -> bytes:
+    body = b"text=" + b"%41" * 20_000
+    head = b"POST / HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n" + _HOST
+    return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+_FORM = _form()
 _FIELD = b"X-Y: " + b"y" * 8000 + b"\r\n"
 _LARGE_REPLY = _large_reply()
 #: What each kind of client sends.
@@ -67,6 +73,8 @@ KINDS: dict[str, Callable[[], Pieces]] = {
         _CLASSIFY + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n"
     ),
     "pipelined requests": lambda: _endlessly(b"", (_HEALTH + b"\r\n") * 1000),
+    "chunks of a byte": lambda: _endlessly(_CLASSIFY + _CHUNKED, b"1\r\nx\r\n" * 1000),
+    "forms": lambda: _endlessly(b"", _FORM),
     "reply nobody reads": lambda: _endlessly(_LARGE_REPLY, _LARGE_REPLY),
 }
 
@@ -120,45 +128,12 @@ async def _read(reader: asyncio.StreamReader) -> None:
         pass
 
 
-def attack(port: str, connections: str, seconds: str) -> dict[str, int]:
-    """Attack a server; return how many connections there were of each kind."""
+def attack(port: str, connections: str, seconds: str, only: str = "") -> int:
+    """Attack a server with clients of one kind, or of all; return the number of connections."""
 
-    async def run() -> list[int]:
+    async def run() -> int:
         until = time.monotonic() + float(seconds)
-        return await asyncio.gather(*(_attack(int(port), kind, until) for kind in kinds))
+        kinds = itertools.islice(itertools.cycle([only] if only else KINDS), int(connections))
+        return sum(await asyncio.gather(*(_attack(int(port), kind, until) for kind in kinds)))
 
-    kinds = [kind for kind, _ in zip(itertools.cycle(KINDS), range(int(connections)), strict=False)]
-    counts = dict.fromkeys(KINDS, 0)
-    for kind, count in zip(kinds, asyncio.run(run()), strict=True):
-        counts[kind] += count
-    return counts
-
-
-# The floor ----------------------------------------------------------------------------------------
-
-_ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-class _Floor(asyncio.Protocol):
-    """Answers when a head is complete or too large, and closes: the least that a server can do."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self._head = cast(asyncio.Transport, transport), b""
-
-    def data_received(self, data: bytes) -> None:
-        self._head += data
-        if b"\r\n\r\n" in self._head or len(self._head) > 1 << 16:
-            self._transport.write(_ANSWER)
-            self._transport.close()
-
-
-def serve_floor(port: str) -> None:
-    """Answer on a port, with the server's kind of loop, until the process is ended."""
-    import uvloop
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(_Floor, "127.0.0.1", int(port), backlog=1024)
-        await server.serve_forever()
-
-    uvloop.run(run())
+    return asyncio.run(run())

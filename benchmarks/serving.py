@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import slugline
-from measure import FOLDER, child_command, chromium, run_in_turn, table
+from hostile import KINDS
+from hostile_requests import KINDS as REQUESTS
+from measure import FOLDER, child_command, chromium, progress, run_in_turn, table
 from slugline import reuters
 from slugline.model.file.content import model_path
 
@@ -105,20 +107,31 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
     seconds_to_ready: float
 
-    def memory(self) -> float:
-        """Return the megabytes in memory of the process and its children."""
+    def pids(self) -> list[int]:
+        """Return the ids of the process and its children."""
         pids = [self.process.pid]
         for pid in pids:
             with contextlib.suppress(OSError):
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
                 pids += map(int, children)
-        return sum(map(_resident_mb, pids))
+        return pids
+
+    def memory(self) -> float:
+        """Return the megabytes in memory of all of them."""
+        return sum(_memory_kb(pid, "VmRSS") for pid in self.pids()) / 1024
+
+    def cpu_seconds(self) -> float:
+        """Return the seconds of CPU that they have taken."""
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.pids()
+        )
+        return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_mb(pid: int) -> float:
+def _memory_kb(pid: int, name: str) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
-    match = re.search(r"VmRSS:\s+(\d+) kB", status)
-    return int(match[1]) / 1024 if match else 0.0
+    match = re.search(rf"{name}:\s+(\d+) kB", status)
+    return int(match[1]) if match else 0
 
 
 @contextlib.contextmanager
@@ -394,54 +407,143 @@ def _drop(browser: Any, url: str, path: Path, n_rows: int) -> tuple[float, float
     return seconds, max(times)
 
 
-def hostile(connections: int = 500, seconds: int = 120) -> str:
-    """Memory, and answers to others, while hostile clients of twelve kinds connect."""
+# Hostile clients ----------------------------------------------------------------------------------
+
+
+def hostile(connections: int = 500, seconds: int = 60) -> str:
+    """Memory, and answers to probes, while hostile clients of fourteen kinds connect."""
     body = json.dumps({"texts": ["Wheat exports rose"] * 2500, "top": 20}).encode()
-    with serve_slugline() as server:
-        for _ in range(3):  # what an honest request of the largest size takes, it has taken
-            _time_request(server.url + "/v1/classify", body)
-        before, quiet = server.memory(), _time_health(server, min(seconds, 10))[0]
-        times, memory, n_connections = _attack(server, connections, seconds)
-    port = str(_free_port())
-    with _running(child_command("hostile", "serve_floor", port), port) as server:
-        floor, _, n_floor = _attack(server, connections, seconds)
-    rows = [
-        ["connections that they made", f"{n_connections:,}", "-", f"{n_floor:,}"],
-        ["growth of memory at its peak, MB", f"{max(memory) - before:.0f}, from {before:.0f}"],
-        *(
-            [f"/health for others, {name}, ms", *(f"{share(t):.1f}" for t in (times, quiet, floor))]
-            for name, share in (("median", statistics.median), ("99 in 100", _p99))
-        ),
-    ]
-    rows = [[*row, "-", "-"][:4] for row in rows]
+    rows = []
+    for kind in (*KINDS, ""):
+        port = _free_port()
+        with serve_slugline("--health-port", str(port)) as server:
+            for _ in range(3):  # what an honest request of the largest size takes, it has taken
+                _time_request(server.url + "/v1/classify", body)
+            urls = f"http://127.0.0.1:{port}/health", f"{server.url}/health"
+            rows.append([kind or "all kinds", *_attack(server, urls, kind, connections, seconds)])
+    header = ["kind", "connections", "own port, p99, ms", "main port, p99, ms", "memory, MB"]
     return (
-        f"{connections} clients of twelve kinds at a time for {seconds} s, each of which connects "
-        "again when its connection ends; /health is asked ten times a second on connections of its "
-        "own. The floor is a server that answers any head, and does nothing else, under the same "
-        f"attack.\n\n{table(['', 'under attack', 'before', 'floor'], rows)}"
+        f"{connections} clients at a time for {seconds} s, each of which connects again when its "
+        "connection ends. /health is asked twenty times a second on connections of its own: on "
+        "the port of `--health-port`, and on the main one, which the clients attack.\n\n"
+        f"{table(header, rows)}"
     )
 
 
-def _attack(server: Server, connections: int, seconds: int) -> tuple[list[float], list[float], int]:
-    """Return milliseconds of /health and memory under attack, and how many connections it made."""
+def _attack(
+    server: Server, urls: tuple[str, str], kind: str, connections: int, n_seconds: int
+) -> list[str]:
+    before = server.memory()
     # Elsewhere, clients don't share the server's cores.
     command = ["nice", "-n", "19", *child_command("hostile", "attack")]
-    command += [server.url.rpartition(":")[2], str(connections), str(seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack:
-        times, memory = _time_health(server, seconds)
+    command += [server.url.rpartition(":")[2], str(connections), str(n_seconds), kind]
+    memory: list[float] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as attack, _probing(urls) as times:
+        until = time.monotonic() + n_seconds
+        while time.monotonic() < until:
+            memory.append(server.memory())
+            time.sleep(0.1)
         assert attack.stdout is not None
-        return times, memory, sum(json.loads(attack.stdout.read()).values())
+        n_connections = json.loads(attack.stdout.read())
+    p99s = (f"{1000 * _p99(times[url]):.0f}" for url in urls)
+    return [f"{n_connections:,}", *p99s, f"{max(memory) - before:+.0f}"]
 
 
-def _time_health(server: Server, n_seconds: float) -> tuple[list[float], list[float]]:
-    """Return the milliseconds of requests for /health, and megabytes of memory meanwhile."""
-    times, memory = [], []
+def requests(patience: float = 5, most_kinds: int = 100) -> str:
+    """Waits for probes, memory, and time after it left, of one hostile request or upload."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (kind, make) in enumerate(REQUESTS.items()):
+            if number == most_kinds:
+                break
+            progress(kind)
+            port = _free_port()
+            options = "--health-port", str(port), "--corrections", f"{folder}/{number}.db"
+            with serve_slugline(*options) as server:
+                urls = f"http://127.0.0.1:{port}/health", f"{server.url}/health"
+                rows.append([kind, *_measure_request(server, urls, make(), patience)])
+    most = [max(float(row[column]) for row in rows) for column in range(2, 6)]
+    rows.append(["**the most**", "", *(f"{value:,.4g}" for value in most)])
+    header = [
+        *("request", "reply", "own port, longest wait, ms", "main port, longest wait, ms"),
+        *("memory, MB", "CPU after the client left, s"),
+    ]
+    return (
+        f"One request of at most 16 MB to a fresh server, of {len(rows) - 1} kinds. The client "
+        f"leaves {patience:g} s after it has sent it, unless the reply ends before. /health is "
+        f"asked all the time.\n\n{table(header, rows)}"
+    )
+
+
+def _measure_request(
+    server: Server, urls: tuple[str, str], request: bytes, patience: float
+) -> list[str]:
+    before = {pid: _memory_kb(pid, "VmRSS") for pid in server.pids()}
+    for pid in before:  # begin the peak anew
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    with _probing(urls, pause=0.01) as times:
+        time.sleep(0.2)
+        status = _send_request(int(server.url.rpartition(":")[2]), request, patience)
+        cpu = _cpu_until_idle(server)
+        time.sleep(0.2)
+    growth = max(_memory_kb(pid, "VmHWM") - kb for pid, kb in before.items()) / 1000
+    waits = (f"{1000 * max(times[url]):.0f}" for url in urls)
+    return [status, *waits, f"{growth:.0f}", f"{cpu:.2f}"]
+
+
+def _send_request(port: int, request: bytes, patience: float) -> str:
+    """Send a request, and return the status of the reply, "-" if there is none in time."""
+    reply, until = b"", time.monotonic() + patience
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        with contextlib.suppress(OSError):
+            client.settimeout(patience)
+            client.sendall(request)
+        with contextlib.suppress(OSError):
+            while (left := until - time.monotonic()) > 0:
+                client.settimeout(left)
+                piece = client.recv(1 << 20)
+                reply = reply or piece
+                if not piece:
+                    break
+    return reply[9:12].decode() or "-"
+
+
+def _cpu_until_idle(server: Server, n_seconds: float = 30) -> float:
+    """Return the seconds of CPU that a server takes from now on, until it has nothing to do."""
+    first = last = server.cpu_seconds()
     until = time.monotonic() + n_seconds
     while time.monotonic() < until:
-        times.append(_time_request(f"{server.url}/health"))
-        memory.append(server.memory())
-        time.sleep(0.1)
-    return times, memory
+        time.sleep(0.5)
+        now = server.cpu_seconds()
+        # Probes take some, all the time.
+        if now - last < _IDLE_SECONDS:
+            break
+        last = now
+    return last - first
+
+
+# Of CPU in half a second.
+_IDLE_SECONDS = 0.15
+
+
+@contextlib.contextmanager
+def _probing(urls: tuple[str, ...], pause: float = 0.05) -> Iterator[dict[str, list[float]]]:
+    """Ask addresses again and again; yield the seconds that each answer took."""
+    is_over, times = threading.Event(), {url: list[float]() for url in urls}
+
+    def ask(url: str) -> None:
+        while not is_over.wait(pause):
+            times[url].append(_time_request(url) / 1000)
+
+    threads = [threading.Thread(target=ask, args=(url,)) for url in urls]
+    for thread in threads:
+        thread.start()
+    try:
+        yield times
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
 
 
 def _time_request(url: str, body: bytes | None = None) -> float:
@@ -462,11 +564,13 @@ BENCHMARKS = {
     "start": start,
     "page": page,
     "hostile": hostile,
+    "requests": requests,
 }
 QUICK = {
     "load": {"rounds": 1, "seconds": 2},
     "endurance": {"seconds": 4, "swaps": 2},
     "start": {"runs": 1},
     "page": {"views": 1, "drops": 1, "texts": 1000},
-    "hostile": {"connections": 60, "seconds": 6},
+    "hostile": {"connections": 60, "seconds": 2},
+    "requests": {"patience": 1.0, "most_kinds": 5},
 }

@@ -215,7 +215,8 @@ class ServeSettings:
     max_connections: Annotated[
         int,
         _limit(
-            "Connections of a process; beyond them, the one that has been idle longest is closed.",
+            "Connections of a process; beyond them, the one that has been idle longest is closed, "
+            "of the address that has most.",
             "N",
             ge=1,
             le=1_000_000,

@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slugline.base.checks import ESCAPED_SURROGATE
+from slugline.serving.http.acceptor import network
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -113,6 +115,7 @@ class _Protocol(HttpToolsProtocol):
     _is_in_head = _is_complete = True
     _is_sending = False
     _running: Any = None
+    _network = ""
 
     @property
     def _is_idle(self) -> bool:
@@ -125,11 +128,13 @@ class _Protocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(_PIECE, 0)
         self._wait(self.timeout)
         self._since = self.loop.time()
+        self._network = network(self.client[0]) if self.client else ""
         if len(self.connections) > self.most_connections:
             others: Iterable[Any] = self.connections
             idle = [other for other in others if other._is_idle]
-            # This one, if all others are being answered.
-            oldest = min(idle, key=lambda other: other._since)
+            counts = Counter(other._network for other in others)
+            # Of the network that has most; this one, if all others are being answered.
+            oldest = min(idle, key=lambda other: (-counts[other._network], other._since))
             if oldest is self:
                 transport.write(_TOO_MANY)
             oldest._give_up()

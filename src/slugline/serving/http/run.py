@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -27,6 +28,7 @@ from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, ServerError
 from slugline.model.routing import Router
+from slugline.serving.http.acceptor import Acceptor
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
 from slugline.serving.http.bodies import make_protocol
@@ -166,6 +168,23 @@ class _Server(uvicorn.Server):
         finally:
             watching.cancel()
             beating.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if sys.platform == "win32":  # whose event loop can't tell that a connection waits
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        most = _most_connections(self._shared.settings)
+
+        def make_protocol() -> asyncio.Protocol:
+            protocol: Any = self.config.http_protocol_class
+            made: asyncio.Protocol = protocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        acceptors: list[Any] = [Acceptor(each, make_protocol, most) for each in sockets or ()]
+        self.servers = acceptors
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
