@@ -112,6 +112,35 @@ def test_an_answer_gets_another_name_beside_a_column_of_its_own(
     assert list(answer_names(given, topic_names(1)).values()) == names
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet", ".xlsx"])
+def test_topics_are_in_a_column_called_as_the_model_s_own(run: Run, ending: str) -> None:
+    if ending != ".jsonl":
+        pytest.importorskip({".parquet": "duckdb", ".xlsx": "openpyxl"}.get(ending, "csv"))
+    rows = [f"{word} {n};{topic}\n" for n in range(9) for word, topic in WORDS]
+    Path("train.csv").write_text("Nachricht;Warteschlange\n" + "".join(rows))
+    assert run("train", "train.csv", "--text", "Nachricht", "-q", "-o", "own.slug").code == 0
+    Path("new.csv").write_text("Nr;Nachricht\n1;wheat 3\n2;goal 7\n")
+    Path("taken.csv").write_text("Nr;Nachricht;warteschlange\n1;wheat 3;alt\n2;goal 7;\n")
+
+    found = []
+    for name in ("new", "taken"):
+        target = f"{name}-answers{ending}"
+        assert run("predict", "own.slug", f"{name}.csv", "-q", "--top", 2, "-o", target).code == 0
+        (first, _) = (row.values for row in read_rows(target) if isinstance(row, SourceRow))
+        found.append(first)
+
+    new, taken = found
+    answers = ["probability", "Warteschlange_2", "probability_2", "error"]
+    answers = answers[:-1] if ending == ".jsonl" else answers  # of rows with errors alone
+    assert [*new] == ["Nr", "Nachricht", "Warteschlange", *answers]
+    assert new["Warteschlange"] == "grain"
+    assert [*taken][2:] == ["warteschlange", "topic", "probability", "topic_2", *answers[2:]]
+    assert (taken["warteschlange"], taken["topic"]) == ("alt", "grain")
+
+
+WORDS = (("wheat", "grain"), ("goal", "sport"))
+
+
 def test_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
     Path("t.csv").write_text("topic,text\nold,wheat\n")
 

@@ -86,3 +86,71 @@ def test_a_table_does_not_overwrite_the_texts(run: Run, tmp_path: Path) -> None:
     assert result.err == (
         "slugline: error: --output new.csv: would overwrite an input file; name another one.\n"
     )
+
+
+def test_random_texts_are_set_aside_before_there_is_a_model(run: Run) -> None:
+    lines = [f'{n};"Wo ist\nPaket {n % 40}?"' for n in range(50)]
+    Path("in.csv").write_text("Nr;Nachricht\n" + "\n".join(lines) + "\n")
+
+    result = run(
+        *("suggest", "--random", "in.csv", "-n", 10, "--text", "Nachricht"),
+        *("-o", "test.csv", "--rest", "rest.csv", "-q"),
+    )
+
+    assert (result.code, result.err) == (0, "")
+    test, rest = (
+        list(csv.DictReader(io.StringIO(Path(name).read_text()), delimiter=";"))
+        for name in ("test.csv", "rest.csv")
+    )
+    assert [*test[0]] == ["topic", "Nr", "Nachricht"]
+    assert [*rest[0]] == ["Nr", "Nachricht"]
+    assert {row["topic"] for row in test} == {""}
+    chosen, others = ({row["Nachricht"] for row in rows} for rows in (test, rest))
+    assert (len(test), len(chosen), len(others)) == (10, 10, 30)
+    assert not chosen & others  # copies of chosen texts are in neither
+    again = ["suggest", "--random", "in.csv", "-n", 10, "--text", "Nachricht", "-o", "again.csv"]
+    assert run(*again).code == 0
+    assert Path("again.csv").read_bytes() == Path("test.csv").read_bytes()
+    assert run(*again, "--seed", 1).code == 0
+    assert Path("again.csv").read_bytes() != Path("test.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--random"], "Missing argument 'UNLABELLED'."),
+        (["news.slug"], "Missing argument 'UNLABELLED'."),
+        ([], "Missing argument 'MODEL'."),
+        (["--random", "news.slug", "new.txt"], "--random needs no MODEL; give the texts alone."),
+        (
+            ["news.slug", "new.txt", "--rest", "a.csv"],
+            "--rest is for texts beside those of --random; give both.",
+        ),
+        (
+            ["--random", "new.txt", "-o", "a.csv", "--rest", "a.csv"],
+            "--output and --rest are both a.csv; name two files.",
+        ),
+        (
+            ["--random", "new.txt", "--rest", "a.xlsx"],
+            "--rest a.xlsx: it is a CSV file; name it a.csv.",
+        ),
+    ],
+)
+def test_random_texts_come_without_a_model(run: Run, options: list[str], message: str) -> None:
+    assert run("suggest", *options) == (2, "", f"slugline: error: {message}\n")
+
+
+def test_what_has_several_topics_in_a_cell_is_marked_as_not_labelled_yet(run: Run) -> None:
+    rows = "".join(f"wheat {n},grain;corn\ngoal {n},sport\n" for n in range(9))
+    Path("train.csv").write_text("text,topics\n" + rows)
+    train = ["train", "train.csv", "--topic-separator", ";", "-q", "--test-fraction", 0]
+    assert run(*train, "-o", "several.slug").code == 0
+
+    out = run("suggest", "several.slug", "new.txt", "-n", 2, "-o", "label.csv", "-q")
+
+    assert out.code == 0
+    assert {
+        row["topics"] for row in csv.DictReader(io.StringIO(Path("label.csv").read_text()))
+    } == {"?"}
+    again = run("train", "train.csv", "label.csv", "--topic-separator", ";", "-o", "b.slug")
+    assert "label.csv has no document with a topic; 2 of 2 rows are not labelled yet" in again.err

@@ -138,7 +138,8 @@ def predict(
     A model trained with --min-precision may be unsure of a text: its topic then
     is null, "reason" tells why, and "topics" are the best guesses.
 
-    With --output, the answers are columns beside those of FILE: topic and
+    With --output, the answers are columns beside those of FILE: the topic, called
+    as in MODEL's data or, if FILE has that column or it is unknown, topic; then
     probability (with --top, also topic_2, probability_2 and so on), and error;
     with --min-precision, also reason and guess, the most likely topic.
     If FILE has a column of that name, the answer's is, say, predicted_topic.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,29 @@ from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import NOT_LABELLED, DataLayout
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
-from slugline.experiment.suggest import Suggestion
+from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
 from slugline.model.file.content import load_model
 from slugline.prediction.files import answer_names, guard_cell
 
 
 @command()
-@options.model_argument
+@options.models_argument(
+    "model",
+    "A saved model (.slug), or reuters46, which comes with Slugline; none with --random.",
+    required=False,
+)
 @argument(
     "file",
     "Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel (also "
     ".gz); `-` reads standard input.",
     metavar="UNLABELLED",
+    required=False,
+)
+@option("--random", "Choose at random: texts to measure models with, before there is one.")
+@option(
+    "--rest CSV",
+    "With --random: write the others there, without copies of those chosen.",
+    type=Path,
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
 @options.text_option
@@ -48,8 +60,10 @@ from slugline.prediction.files import answer_names, guard_cell
 @options.seed()
 @options.output_options
 def suggest(
-    model: str,
-    file: str,
+    model: str | None,
+    file: str | None,
+    random: bool,
+    rest: Path | None,
     number: int,
     text: str | None,
     format: str | None,  # noqa: A002
@@ -66,18 +80,32 @@ def suggest(
     can be given to `slugline train` beside the documents that MODEL learned from.
     Rows of UNLABELLED that have a topic in that column already are passed over.
 
+    A model is measured with texts that were chosen at random, and that it doesn't
+    learn from. Set some aside first, with --random, and fill in their topics, too.
+
     For example:
 
+      slugline suggest --random unlabelled.csv -n 100 -o test.csv --rest rest.csv
       slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
+    read = functools.partial(
+        options.read_unlabelled, text=text, format=format, encoding=encoding, separator=separator
+    )
+    if random:
+        file = _only_file(model, file)
+        _check_outputs(file, output, rest, as_json)
+        _set_aside(*read(file, None), number, seed, None if as_json else (output, rest))
+        return
+    if rest is not None:
+        raise OptionError("--rest is for texts beside those of --random; give both.")
+    if model is None or file is None:
+        raise OptionError(f"Missing argument '{'UNLABELLED' if model else 'MODEL'}'.")
     options.check_model_first("suggest", model, file)
     if output is not None:
-        _check_output(output, [model, file], as_json)
+        _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
-    rows, unlabelled = options.read_unlabelled(
-        file, fitted.layout, text=text, format=format, encoding=encoding, separator=separator
-    )
+    rows, unlabelled = read(file, fitted.layout)
     unlabelled = _without_labelled(rows, unlabelled, fitted.layout)
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
@@ -93,15 +121,77 @@ def suggest(
         print_json([{rows.unit: unlabelled.rows[s.row].at, **_plain(s)} for s in suggestions])
         return
     inputs = [unlabelled.rows[s.row].values for s in suggestions]
+    if not rows.has_names:  # lines of text, most of which have no labels
+        inputs = [{k: cell for k, cell in row.items() if cell is not None} for row in inputs]
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
     table = _table(suggestions, inputs, fitted.layout, dialect)
+    _write(output, table, dialect, f"{len(suggestions):,} of {counted(n_texts, 'text')} to label")
+
+
+def _write(output: Path | None, table: bytes, dialect: TableDialect, content: str) -> None:
     if output is None:
         # A file gets the texts as they are, and a terminal nothing that it would obey.
         is_seen = sys.stdout.isatty()
         click.echo(printable(table.decode(dialect.encoding)) if is_seen else table, nl=False)
     else:
         write_result(output, table, "table")
-        show(f"{len(suggestions):,} of {counted(n_texts, 'text')} to label: {output}")
+        show(f"{content}: {output}")
+
+
+def _only_file(first: str | None, second: str | None) -> str:
+    """Return the one argument, with --random."""
+    if first is None:
+        raise OptionError("Missing argument 'UNLABELLED'.")
+    if second is not None:
+        raise OptionError("--random needs no MODEL; give the texts alone.")
+    return first
+
+
+def _check_outputs(file: str, output: Path | None, rest: Path | None, as_json: bool) -> None:
+    if output is not None:
+        _check_output("--output", output, [file], as_json)
+    if rest is not None:
+        _check_output("--rest", rest, [file], as_json)
+        if output is not None and output.resolve() == rest.resolve():
+            raise OptionError(f"--output and --rest are both {rest}; name two files.")
+
+
+def _set_aside(
+    rows: RowReader,
+    unlabelled: UnlabelledTexts,
+    number: int,
+    seed: int,
+    targets: tuple[Path | None, Path | None] | None,
+) -> None:
+    """Write texts chosen at random as a table to fill in, and the others as a table.
+
+    Without targets, print the chosen texts as JSON.
+    """
+    texts, items = unlabelled.texts, unlabelled.rows
+    chosen = sample_texts(texts, number, seed)
+    if targets is None:
+        print_json([{rows.unit: items[row].at, "text": texts[row]} for row in chosen])
+        return
+    output, rest = targets
+    dialect, topic = read_dialect(rows), "topic"
+    names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in items))
+    columns = [name for name in names if name.lower() != topic]
+    cells = [[row.values.get(name) for name in columns] for row in items]
+    table = _csv([topic, *columns], (["", *cells[row]] for row in chosen), dialect)
+    _write(output, table, dialect, f"{len(chosen):,} of {counted(len(texts), 'text')} to label")
+    if rest is not None:
+        taken = {normal_form(texts[row]) for row in chosen}
+        is_left = [normal_form(text) not in taken for text in texts]
+        write_result(rest, _csv(columns, itertools.compress(cells, is_left), dialect), "table")
+        show(f"{counted(sum(is_left), 'other text')}: {rest}")
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:
+    file = io.BytesIO()
+    writer = table_writer(file, dialect)
+    writer.writerow(header)
+    writer.writerows([*map(table_cell, cells)] for cells in rows)
+    return file.getvalue()
 
 
 def _without_labelled(
@@ -136,12 +226,12 @@ def _where(layout: DataLayout) -> str:
     return in_columns(form.columns if form is not None and form.columns else [layout.topic])
 
 
-def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
+def _check_output(flag: str, path: Path, sources: Sequence[str], as_json: bool) -> None:
     if as_json:
-        raise OptionError("--output is for CSV, and --json prints; leave one of them out.")
+        raise OptionError(f"{flag} is for CSV, and --json prints; leave one of them out.")
     if path.suffix.lower() != ".csv":
-        raise OptionError(f"--output {path}: it is a CSV file; name it {path.stem}.csv.")
-    check_target("--output", path, sources)
+        raise OptionError(f"{flag} {path}: it is a CSV file; name it {path.stem}.csv.")
+    check_target(flag, path, sources)
 
 
 def _plain(suggestion: Suggestion) -> dict[str, object]:

@@ -131,13 +131,27 @@ def suggest(
     ]
 
 
+def sample_texts(texts: Sequence[str], n: int, seed: int = 0) -> list[int]:
+    """Return up to `n` rows of texts chosen at random, in order; of equal texts, the first counts.
+
+    Models are measured with such texts: chosen ones, as by `suggest`, are harder than usual.
+    """
+    check_whole("n", n, 1)
+    return _sample(_different(texts), n, seed).tolist()
+
+
+def normal_form(text: str) -> str:
+    """Return what texts have in common that differ in case or spaces alone."""
+    return " ".join(text.casefold().split())
+
+
 def _different(texts: Sequence[str]) -> Index:
     """Return the first row of each text, ignoring case and spaces, without blank texts."""
     seen = {hash("")}
     first = []
     for row, text in enumerate(texts):
         # The hash alone: a set of all texts would hold them twice.
-        key = hash(" ".join(text.casefold().split()))
+        key = hash(normal_form(text))
         if key not in seen:
             seen.add(key)
             first.append(row)

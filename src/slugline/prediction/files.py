@@ -43,10 +43,12 @@ class AnswerColumns(NamedTuple):
     """The columns of answers besides "error", and how several topics of a text are written.
 
     `form` is None if a text has one topic. Topics with a column each are not among the names.
+    `own` is the column of topics in the model's training data, if it is known.
     """
 
     names: list[str]
     form: TopicForm | None = None
+    own: str | None = None
 
 
 class AnswerFile:
@@ -88,7 +90,7 @@ class AnswerFile:
         self._delimiter = None if dialect is None else dialect.delimiter
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
-        self._answer_names, self._form = answers
+        self._answer_names, self._form, self._own = answers
         self._has_names = has_names
         self._cell = table_cell
         self._columns: Container[str] | None = None
@@ -121,7 +123,8 @@ class AnswerFile:
     def _begin(self, columns: dict[str, None]) -> None:
         self._columns = columns
         self._topic_names = free_names(columns, self._form.columns if self._form else ())
-        self._names = answer_names([*columns, *self._topic_names.values()], self._answer_names)
+        others = [*columns, *self._topic_names.values()]
+        self._names = answer_names(others, self._answer_names, self._own)
         self._fields = [*columns, *self._answer_fields()]
         self._put_header()
         buffered, self._buffered = self._buffered, []
@@ -206,13 +209,32 @@ def topic_names(n_topics: int) -> list[str]:
     return [name for number in numbers for name in _numbered(number, _ONE_TOPIC)]
 
 
-def answer_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+def answer_names(
+    input_names: Iterable[str], names: Iterable[str], own: str | None = None
+) -> dict[str, str]:
     """Return the name of each answer column, which differs from all input columns.
+
+    Topics are in a column called as the model's own, if no other is.
 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
+    >>> answer_names(["id"], ["topic", "topic_2"], "queue")
+    {'topic': 'queue', 'topic_2': 'queue_2', 'error': 'error'}
+    >>> answer_names(["id", "Queue"], ["topic", "topic_2"], "queue")
+    {'topic': 'topic', 'topic_2': 'topic_2', 'error': 'error'}
     """
-    return free_names(input_names, (*names, "error"))
+    input_names, names = [*input_names], (*names, "error")
+    if own is None or own.lower() in map(str.lower, input_names):
+        return free_names(input_names, names)
+    wanted = [_TOPIC_NAME.sub(lambda match: f"{own}{match[1] or ''}", name) for name in names]
+    free: list[str] = []
+    for name in wanted:
+        free += free_names([*input_names, *free], [name]).values()
+    return dict(zip(names, free, strict=True))
+
+
+# Of the column of topics, or of another guess.
+_TOPIC_NAME = re.compile(r"^topics?(_\d+)?$")
 
 
 def free_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
@@ -394,13 +416,22 @@ def answer_columns(router: Router, top: int, *, in_table: bool = True) -> Answer
         form = _answer_form(fitted, in_table)
         guesses = [name for i in range(n_topics) for name in _numbered(i + 1, _GUESSES)]
         topics = [] if form.columns else ["topics"]
-        return AnswerColumns([*topics, "probabilities", "reason", *guesses], form)
+        names = [*topics, "probabilities", "reason", *guesses]
+        return AnswerColumns(names, form, _own_column(fitted))
     names = topic_names(n_topics)
     if router.precision is not None:
         names += ["reason", "guess"]
     if router.coverage is not None:
         names.append("set")
-    return AnswerColumns(names)
+    return AnswerColumns(names, own=_own_column(fitted))
+
+
+def _own_column(fitted: Fitted) -> str | None:
+    """Return the one column of topics in the training data; None if it is unknown, or unnamed."""
+    layout = fitted.layout
+    form = None if layout is None else layout.topic_form
+    is_named = form is None or form.kind in ("array", "separator")
+    return layout.topic if layout is not None and is_named else None
 
 
 def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
