@@ -15,10 +15,12 @@ from sklearn.utils.extmath import randomized_svd
 
 from accuracy import CLASSIFIERS, LABELS
 from data import LANGUAGES, LISTS, MORE_LANGUAGES, expand, load, select
-from measure import map_processes, table
-from slugline import TopicClassifier
+from measure import map_processes, progress, table
+from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import hold_out, rank_within_topics
+from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import calibration_error, chance_error, reliability_curve
+from slugline.experiment.curve import learning_curves
 from slugline.experiment.suggest import suggest
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -413,7 +415,93 @@ def _accuracy_table(curves: dict[Any, np.ndarray], name: str, strategies: Sequen
     return table(header, rows)
 
 
-BENCHMARKS = {"few": few, "encoders": encoders, "unlabelled": unlabelled, "suggest": suggestions}
+# Learning curves' intervals -----------------------------------------------------------------------
+
+#: Sets from which studies are drawn, and the number of documents of a study.
+STUDIES = {"trec": 500, "ag_news": 500, "subj": 400, "stackoverflow": 600}
+# Other documents, on which each model's expected score is measured.
+_N_OTHERS = 800
+
+
+class _Observed:
+    """A classifier that notes its accuracy on other documents of the same kind."""
+
+    def __init__(self, others: Corpus, accuracies: list[float]) -> None:
+        self.others, self.accuracies = others, accuracies
+
+    def fit(self, X: list[str], y: list[str]) -> None:
+        """Learn from texts and topics."""
+        self.classifier = TopicClassifier(n_jobs=1).fit(X, y)
+
+    def predict(self, X: list[str]) -> Any:
+        """Return the topic of each text."""
+        answers = self.classifier.predict([*X, *self.others.texts])
+        others = answers[len(X) :] == np.array(self.others.topics, dtype=object)
+        self.accuracies.append(float(others.mean()))
+        return answers[: len(X)]
+
+
+def _study(train: Corpus, size: int, seed: int, n_draws: int) -> list[tuple[str, Interval, float]]:
+    """Return the points of one study: labels per topic, interval and accuracy on others."""
+    order = np.random.default_rng([seed, 99]).permutation(len(train.texts))
+    accuracies: list[float] = []
+    others = select(train, order[size : size + _N_OTHERS])
+    curves = learning_curves(
+        select(train, order[:size]),
+        contenders={"observed": lambda: _Observed(others, accuracies)},
+        n_draws=n_draws,
+        seed=seed,
+    )
+    points = curves.curves[0].points
+    # The first draw of each size, then all labels, then the others.
+    means = [[first] for first in accuracies[: len(points)]]
+    for number, accuracy in enumerate(accuracies[len(points) :]):
+        means[number % (len(points) - 1)].append(accuracy)
+    return [
+        (str(point.n_labels or "all"), point.interval, float(np.mean(mean)))
+        for point, mean in zip(points, means, strict=True)
+        if point.interval is not None
+    ]
+
+
+def curve_intervals(
+    *, sets: Sequence[str] = tuple(STUDIES), n_studies: int = 25, draws: int = 5
+) -> str:
+    """Count how often the 95 % intervals of `curve` hold the expected accuracy.
+
+    A study is a few hundred training documents of a set, of which the curve takes a fifth for its
+    test. The expected accuracy with a number of labels is the mean over all studies and draws, each
+    measured on 800 other training documents.
+    """
+    rows = []
+    held: dict[str, list[bool]] = {}
+    for name in sets:
+        train, _ = load(name)
+        found: dict[str, list[tuple[Interval, float]]] = {}
+        for seed in range(n_studies):
+            progress(f"{name}, study {seed + 1}")
+            for labels, interval, accuracy in _study(train, STUDIES[name], seed, draws):
+                found.setdefault(labels, []).append((interval, accuracy))
+        for labels, points in found.items():
+            if len(points) < 0.8 * n_studies:  # not each study has so many labels
+                continue
+            expected = float(np.mean([accuracy for _, accuracy in points]))
+            holds = [low <= expected <= high for (low, high), _ in points]
+            width = np.mean([high - low for (low, high), _ in points])
+            held.setdefault("all labels" if labels == "all" else "fewer labels", []).extend(holds)
+            rows.append([name, labels, f"{expected:.3f}", f"{width:.3f}", f"{np.mean(holds):.2f}"])
+    rows += [[f"**{key}**", "", "", "", f"**{np.mean(each):.3f}**"] for key, each in held.items()]
+    header = ("set", "labels per topic", "expected accuracy", "width", "intervals that hold it")
+    return table(header, rows)
+
+
+BENCHMARKS = {
+    "few": few,
+    "encoders": encoders,
+    "unlabelled": unlabelled,
+    "suggest": suggestions,
+    "curve-intervals": curve_intervals,
+}
 QUICK = {
     "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
     "encoders": {"sets": ("sib200-en",), "classifiers": ("default", "use"), "draws": 1},
@@ -424,4 +512,5 @@ QUICK = {
         "batches": 2,
         "seeds": 1,
     },
+    "curve-intervals": {"sets": ("subj",), "n_studies": 1, "draws": 3},
 }

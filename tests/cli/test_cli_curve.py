@@ -24,7 +24,7 @@ def _news(news_csv: Path) -> None:
 
 
 def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
-    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 2)
+    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 3)
     assert (result.code, result.err) == (0, "")
     head, names, *rows = result.out.splitlines()
     assert head == "news.csv: 3 topics, 72 documents to learn from, 18 others to test on"
@@ -35,7 +35,7 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
         ["20", "60"],
         ["all", "72"],
     ]
-    assert rows[4].startswith("The intervals show how much depends")
+    assert rows[4].startswith("The intervals hold what to expect of other labelled documents")
     assert rows[5].startswith("Slugline: no mistake in 18 test documents")
     assert len(rows) == 6
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from scipy import stats
 from sklearn.metrics import f1_score
 
 from labelled_texts import labelled_sets
@@ -17,7 +16,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import DataError, OptionError
-from slugline.evaluation.intervals import wilson
+from slugline.evaluation.intervals import Interval
 from slugline.experiment.curve import (
     CurvePoint,
     LearningCurve,
@@ -105,15 +104,15 @@ def test_of_several_topics_points_are_micro_f1() -> None:
 
     train, test = Corpus(texts[:120], [*sets[:120]], "n"), Corpus(texts[120:], [*sets[120:]], "n")
     contenders: Any = {"spy": Spy, "ours": TopicClassifier, "baseline": baseline}
-    curves = learning_curves(train, test, contenders, n_draws=2)
+    curves = learning_curves(train, test, contenders, n_draws=3)
     spy, ours, pipeline = curves.curves
     names = ["bank", "grain", "sport"]
     true = to_indicator(test.topics, names)
     expected = f1_score(true, np.tile([0, 1, 1], (80, 1)), average="micro", zero_division=0)
     assert [point.accuracy for point in spy.points] == pytest.approx([expected] * len(spy.points))
-    low, high = spy.points[-1].interval
-    assert low < expected < high
-    assert (low, high) != wilson(round(expected * 80), 80)
+    for point in spy.points:
+        assert point.interval is not None
+        assert point.interval.low < expected < point.interval.high
     assert np.array_equal(seen[len(spy.points) - 1], to_indicator(train.topics, names))
     assert ours.points[-1].accuracy > 0.9
     assert pipeline.points[-1].accuracy > 0.9
@@ -184,14 +183,20 @@ def test_the_default_beats_chance_and_the_baseline_learns_too(
 # Intervals --------------------------------------------------------------------------------------
 
 
-def test_the_interval_of_several_draws_is_students() -> None:
-    accuracies = (0.5, 0.6, 0.8)
-    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
-    assert CurvePoint(5, 10, accuracies, 100).interval == pytest.approx((low, min(1.0, high)))
+@pytest.mark.parametrize(("n_draws", "has_intervals"), [(1, False), (2, False), (3, True)])
+def test_intervals_take_three_draws(n_draws: int, has_intervals: bool) -> None:
+    curves, _ = recorded(numbered(a=50, b=50), n_draws=n_draws)
+    points = curves.curves[0].points
+    assert all((point.interval is not None) == has_intervals for point in points)
+    saved = curves.to_dict()["curves"][0]["points"]
+    assert all((point["accuracy_interval"] is not None) == has_intervals for point in saved)
 
 
-def test_the_interval_of_one_draw_is_wilsons() -> None:
-    assert CurvePoint(None, 10, (0.6,), 50).interval == wilson(30, 50)
+def test_draws_begin_with_different_documents() -> None:
+    _, seen = recorded(numbered(a=100, b=100), n_draws=4)
+    firsts = [set(draw) for draw in (seen[2], seen[7], seen[11], seen[15])]
+    assert [len(first) for first in firsts] == [40] * 4
+    assert len(set.union(*firsts)) == 160
 
 
 # Early ends, and errors ---------------------------------------------------------------------------
@@ -272,7 +277,9 @@ def curves() -> LearningCurves:
         CurvePoint(n, size, (accuracy, accuracy + 0.02), 500)
         for n, size, accuracy in ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.79))
     )
-    whole = LearningCurve("ours", (*points, CurvePoint(None, 2000, (0.84,), 500)))
+    whole = LearningCurve(
+        "ours", (*points, CurvePoint(None, 2000, (0.84,), 500, Interval(0.8, 0.88)))
+    )
     return LearningCurves("data", 2, 2000, 500, (whole, LearningCurve("cut short", points[:1])))
 
 
@@ -281,9 +288,9 @@ def test_curves_become_plain_data(curves: LearningCurves) -> None:
     assert data["data"] == {"name": "data", "n_topics": 2, "n_train": 2000, "n_test": 500}
     ours, other = data["curves"]
     assert ours["points"][0]["labels_per_topic"] == 5
-    assert ours["points"][0]["interval_of"] == "draws"
+    assert ours["points"][0]["accuracy_interval"] is None
     assert ours["points"][-1]["labels_per_topic"] is None
-    assert ours["points"][-1]["interval_of"] == "test documents"
+    assert ours["points"][-1]["accuracy_interval"] == [0.8, 0.88]
     assert ours["twice_the_labels"]["n_documents"] == 4000
     assert 0.84 < ours["twice_the_labels"]["accuracy"] < 0.9
     assert other["twice_the_labels"] is None

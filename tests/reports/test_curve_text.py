@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slugline.evaluation.intervals import Interval
 from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
 from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
@@ -12,7 +13,12 @@ def curve(
     *points: tuple[int | None, int, float], n_test: int = 20_000, n_draws: int = 1
 ) -> LearningCurve:
     return LearningCurve(
-        "ours", tuple(CurvePoint(n, size, (share,) * n_draws, n_test) for n, size, share in points)
+        "ours",
+        tuple(
+            CurvePoint(n, size, (share,) * n_draws, n_test, interval if n_draws > 2 else None)
+            for n, size, share in points
+            for interval in [Interval(share - 0.05, share + 0.05)]
+        ),
     )
 
 
@@ -67,19 +73,23 @@ def test_two_points_are_too_few() -> None:
 
 
 def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured() -> None:
-    both = curves(curve(FEW[0], (None, 1200, 0.5), n_test=100), LearningCurve("other", ()))
+    both = curves(curve(FEW[0], (None, 1200, 0.5), n_draws=3), LearningCurve("other", ()))
     assert curve_rows(both) == [
         ["labels per topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
-        ["5", "10", "20.0 %", "13.3 to 28.9 %", "-", "-"],
-        ["all", "1,200", "50.0 %", "40.4 to 59.6 %", "-", "-"],
+        ["5", "10", "20.0 %", "15.0 to 25.0 %", "-", "-"],
+        ["all", "1,200", "50.0 %", "45.0 to 55.0 %", "-", "-"],
     ]
+    alone = curves(curve(FEW[0], n_draws=2))
+    assert curve_rows(alone)[1] == ["5", "10", "20.0 %", "-"]
 
 
 def test_intervals_say_what_they_are_of() -> None:
     assert describe_intervals(curves(curve(FEW[0]))) == (
-        "The intervals show the chance in 50 test documents (Wilson)."
+        "There are no intervals: how much depends on which documents have labels shows from "
+        "3 draws on."
     )
     assert describe_intervals(curves(curve(FEW[0], n_draws=3))) == (
-        "The intervals show how much depends on which documents have labels (Student's t over 3 "
-        "draws); with all labels, they show the chance in 50 test documents (Wilson)."
+        "The intervals hold what to expect of other labelled documents, as many as here, and other "
+        "test documents: they include the chance in which documents have labels (3 draws) and in "
+        "50 test documents."
     )

@@ -265,8 +265,8 @@ class CurveResult(LearningCurves, TableResult):
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
                 "micro_f1" if self.multilabel else "accuracy": point.accuracy,
-                "low": point.interval[0],
-                "high": point.interval[1],
+                "low": None if point.interval is None else point.interval.low,
+                "high": None if point.interval is None else point.interval.high,
             }
             for curve in self.curves
             for point in curve.points
@@ -275,10 +275,11 @@ class CurveResult(LearningCurves, TableResult):
     def _page(self) -> str:
         from slugline.reports.page import table_page
         from slugline.reports.pictures import accuracy_by_labels
-        from slugline.reports.training_text import describe_forecast
+        from slugline.reports.training_text import describe_forecast, describe_intervals
 
         title, _ = self._title_and_rows()
-        rows = [("", describe_forecast(curve)) for curve in self.curves]
+        rows = [("", describe_intervals(self))]
+        rows += [("", describe_forecast(curve)) for curve in self.curves]
         return table_page(title, rows, self.to_records(), accuracy_by_labels(self))
 
 

@@ -133,8 +133,10 @@ def plot_labels(ax: Axes, curves: Sequence[Any], score: str) -> None:
     for curve, colour in zip(curves, colours, strict=False):
         n_documents = [point.n_documents for point in curve.points]
         accuracies = [point.accuracy for point in curve.points]
-        lows, highs = zip(*(point.interval for point in curve.points), strict=True)
-        ax.fill_between(n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        bands = [(p.n_documents, *p.interval) for p in curve.points if p.interval is not None]
+        if bands:
+            sizes, lows, highs = zip(*bands, strict=True)
+            ax.fill_between(sizes, lows, highs, color=colour, alpha=0.15, linewidth=0)
         ax.plot(n_documents, accuracies, "o-", markersize=4, color=colour, label=curve.name)
         if (doubled := curve.doubled) is not None:
             ends = [n_documents[-1], doubled.n_documents], [accuracies[-1], doubled.accuracy]

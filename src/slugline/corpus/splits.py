@@ -71,6 +71,23 @@ def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
     return _rank(_codes(topics), rng)
 
 
+def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
+    """Return ranks as `rank_within_topics` does, for one of several draws.
+
+    The draws divide the documents of each topic among them: each begins with its own part, and
+    goes on with those of the others, in random order. So small samples share no documents. Where
+    documents have several topics, draws are independent.
+    """
+    if _are_several(topics):
+        return rank_within_topics(topics, [seed, draw])
+    codes = _codes(topics)
+    ranks = _rank(codes, np.random.default_rng(seed))
+    is_others = ranks * n_draws // np.bincount(codes)[codes] != draw
+    later = np.random.default_rng([seed, draw]).permutation(len(codes))
+    order = np.lexsort((np.where(is_others, later, ranks), is_others, codes))
+    return _places(codes, order)
+
+
 def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None = None) -> I64:
     """Return the fold of each document, from 0, shape (n_documents,).
 
@@ -122,11 +139,15 @@ def _codes(topics: Any) -> Index:
 
 
 def _rank(codes: Index, rng: np.random.Generator) -> Index:
+    return _places(codes, _shuffle_within_topics(codes, rng))
+
+
+def _places(codes: Index, order: Index) -> Index:
+    """Return the place of each document among those of its topic in an order by topic."""
     counts = np.bincount(codes)
-    ranks = np.empty(len(codes), dtype=np.intp)
-    first = np.repeat(np.cumsum(counts) - counts, counts)
-    ranks[_shuffle_within_topics(codes, rng)] = np.arange(len(codes)) - first
-    return ranks
+    places = np.empty(len(codes), dtype=np.intp)
+    places[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return places
 
 
 def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:

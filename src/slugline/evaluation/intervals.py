@@ -28,16 +28,16 @@ class Interval(NamedTuple):
         return f"95 % interval {self.low:.3f} to {self.high:.3f}"
 
 
-def wilson(n_right: float, n: int) -> Interval:
-    """Return Wilson's 95 % score interval of a share.
+def wilson(n_right: float, n: float, z: float = Z_95) -> Interval:
+    """Return Wilson's 95 % score interval of a share; `z` is half its width in standard errors.
 
     References
     ----------
     Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
-    share, z2 = n_right / n, Z_95**2
+    share, z2 = n_right / n, z**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    margin = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    margin = z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return Interval(max(0.0, middle - margin), min(1.0, middle + margin))
 
 

@@ -21,11 +21,12 @@ from slugline.base.words import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
-from slugline.corpus.splits import rank_within_topics
+from slugline.corpus.splits import rank_draw
 from slugline.corpus.topic_sets import sets_with_parents, to_indicator
 from slugline.errors import EncoderWarning
 from slugline.evaluation.intervals import Z_95, Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_scores
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
 from slugline.learning.encoder.encoder import AUTO, get_encoder
 
@@ -65,26 +66,13 @@ class CurvePoint:
     # One for each draw of documents.
     accuracies: tuple[float, ...]
     n_test: int
-    # The interval of a single micro-F1, by a bootstrap, where documents have several topics.
-    f1_interval: Interval | None = None
+    # The 95 % interval of the mean; see `slugline.experiment.curve_intervals`. None of few draws.
+    interval: Interval | None = None
 
     @property
     def accuracy(self) -> float:
         """The mean over the draws."""
         return statistics.fmean(self.accuracies)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """A 95 % interval: of the mean over draws by Student's t; of a single draw by Wilson."""
-        n = len(self.accuracies)
-        if n == 1 and self.f1_interval is not None:
-            return self.f1_interval
-        if n == 1:
-            return wilson(round(self.accuracy * self.n_test), self.n_test)
-        from scipy.stats import t
-
-        half_width = float(t.ppf(0.975, n - 1)) * statistics.stdev(self.accuracies) / math.sqrt(n)
-        return max(0.0, self.accuracy - half_width), min(1.0, self.accuracy + half_width)
 
 
 @dataclass(frozen=True)
@@ -179,8 +167,7 @@ def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
                 "labels_per_topic": point.n_labels,
                 "n_documents": point.n_documents,
                 score: point.accuracy,
-                f"{score}_interval": list(point.interval),
-                "interval_of": "draws" if len(point.accuracies) > 1 else "test documents",
+                f"{score}_interval": None if point.interval is None else list(point.interval),
                 "accuracies" if score == "accuracy" else "micro_f1s": list(point.accuracies),
             }
             for point in curve.points
@@ -248,7 +235,9 @@ def learning_curves(
     """Return the accuracy after learning from few labels per topic, from more, and from all.
 
     Each draw orders the documents of every topic at random and learns from the first ones, so that
-    larger sets include smaller ones. Ctrl-C returns the points so far, if there is one.
+    larger sets include smaller ones; draws begin with different documents. Ctrl-C returns the
+    points so far, if there is one. Intervals take three draws; see
+    `slugline.experiment.curve_intervals`.
 
     Parameters
     ----------
@@ -323,8 +312,7 @@ class _CurveFits:
     contenders: Mapping[str, Callable[[], Classifier]]
     n_draws: int
     seed: int
-    _accuracies: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
-    _intervals: dict[tuple[str, int | None], Interval] = field(default_factory=dict)
+    _scores: dict[tuple[str, int | None], DrawScores] = field(default_factory=dict)
 
     def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C ended it early, with some results."""
@@ -339,39 +327,39 @@ class _CurveFits:
                     step = "all labels" if n is None else f"{counted(n, 'label')} per topic"
                     n_done, n_fits = number * len(names) + place, len(fits) * len(names)
                     progress.update(f"{name}: {step}, draw {draw + 1}", n_done / n_fits)
-                    accuracy = self._accuracy(name, n, draw)
-                    self._accuracies.setdefault((name, n), []).append(accuracy)
+                    chosen = self._drawn(n, draw)
+                    scores = self._document_scores(name, chosen)
+                    empty = DrawScores(len(self.train), len(self.test))
+                    self._scores.setdefault((name, n), empty).add(chosen, scores)
         except KeyboardInterrupt:
-            if not self._accuracies:
+            if not self._scores:
                 raise
             return True
         return False
 
     def points(self, name: str) -> tuple[CurvePoint, ...]:
         """Return the points of a classifier, as far as they have been measured."""
+        measured = [n for n in self._sizes if (name, n) in self._scores]
+        scores = [self._scores[name, n] for n in measured]
         return tuple(
-            CurvePoint(
-                *(n, len(self._drawn(n, 0)), tuple(self._accuracies[name, n]), len(self.test)),
-                self._intervals.get((name, n)),
-            )
-            for n in self._sizes
-            if (name, n) in self._accuracies
+            CurvePoint(n, of_size.n_documents[0], tuple(of_size.means), len(self.test), interval)
+            for n, of_size, interval in zip(measured, scores, curve_intervals(scores), strict=True)
         )
 
-    def _accuracy(self, name: str, n: int | None, draw: int) -> float:
-        chosen = self._drawn(n, draw)
+    def _document_scores(self, name: str, chosen: Index) -> F64:
+        """Return the scores of test documents after learning from the chosen ones."""
         texts = [self.train.texts[row] for row in chosen]
         classifier = self.contenders[name]()
         if self.train.multilabel:
             evaluation = self._evaluate(one_vs_rest(classifier), texts, chosen)
-            if draw == 0 and (n is None or self.n_draws == 1):
-                self._intervals[name, n] = evaluation.f1_intervals[0]
-            return float(evaluation.micro.f1)
+            true, given = evaluation.true.astype(np.float64), evaluation.answered.astype(np.float64)
+            counts = (true.multiply(given), given, true)
+            return f1_scores(*(np.asarray(part.sum(axis=1)).ravel() for part in counts))
         # Of few labels, an encoder may well be left out: that is what the curve is to show.
         with warnings.catch_warnings(action="ignore", category=EncoderWarning):
             classifier.fit(texts, [self.train.topics[row] for row in chosen])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
-        return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
+        return (predicted == np.array(self.test.topics, dtype=object)).astype(np.float64)
 
     def _evaluate(
         self, classifier: Classifier, texts: list[str], chosen: Index
@@ -395,7 +383,8 @@ class _CurveFits:
         """Return the rows of the documents that a draw learns from."""
         if n is None:
             return np.arange(len(self.train))
-        return np.flatnonzero(rank_within_topics(self.train.topics, [self.seed, draw]) < n)
+        ranks = rank_draw(self.train.topics, draw, self.n_draws, self.seed)
+        return np.flatnonzero(ranks < n)
 
 
 def sizes(counts: Sequence[int]) -> list[int]:

@@ -110,9 +110,10 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     """Return the accuracy by number of training documents, with dashes to twice as many."""
     measured = [curve for curve in curves.curves if curve.points]
     forecasts = [curve.doubled for curve in measured]
-    intervals = [point.interval for curve in measured for point in curve.points]
+    points = [point for curve in measured for point in curve.points]
+    intervals = [point.interval or (point.accuracy, point.accuracy) for point in points]
     intervals += [(forecast.low, forecast.high) for forecast in forecasts if forecast]
-    sizes = [point.n_documents for curve in measured for point in curve.points]
+    sizes = [point.n_documents for point in points]
     sizes += [forecast.n_documents for forecast in forecasts if forecast]
     colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(measured))]
     chart = Chart(
@@ -122,8 +123,9 @@ def accuracy_by_labels(curves: LearningCurves) -> str:
     )
     dodge = 1.0
     for curve, forecast, colour in zip(measured, forecasts, colours, strict=True):
-        n_documents = [point.n_documents for point in curve.points]
-        chart.band(n_documents, [point.interval for point in curve.points], colour)
+        bands = {p.n_documents: p.interval for p in curve.points if p.interval is not None}
+        if bands:
+            chart.band([*bands], [*bands.values()], colour)
         measurements = [(point.n_documents, point.accuracy) for point in curve.points]
         if forecast is not None:
             # All forecasts are for the same number of documents: side by side, all are seen.

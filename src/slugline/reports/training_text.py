@@ -12,6 +12,7 @@ from slugline.evaluation.evaluation import TopicMetrics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.curve import LearningCurve, LearningCurves
+from slugline.experiment.curve_intervals import FEWEST_DRAWS
 from slugline.experiment.run import Experiment
 from slugline.model.promise import describe_label_doubts
 from slugline.reports.page import number, quoted, sentence, sentences
@@ -208,14 +209,24 @@ def _cells(curve: LearningCurve, place: int) -> list[str]:
     if place >= len(curve.points):  # not yet measured
         return ["-", "-"]
     point = curve.points[place]
+    if point.interval is None:
+        return [percent(point.accuracy), "-"]
     low, high = point.interval
     return [percent(point.accuracy), f"{100 * low:.1f} to {100 * high:.1f} %"]
 
 
 def describe_intervals(curves: LearningCurves) -> str:
     """Return a sentence on the intervals."""
-    n_draws = max(len(p.accuracies) for curve in curves.curves for p in curve.points)
-    return sentence("curve.txt.j2", "intervals", curves=curves, n_draws=n_draws)
+    points = [point for curve in curves.curves for point in curve.points]
+    n_draws = max((len(point.accuracies) for point in points), default=0)
+    has_any = any(point.interval is not None for point in points)
+    return sentence(
+        *("curve.txt.j2", "intervals"),
+        curves=curves,
+        n_draws=n_draws,
+        has_any=has_any,
+        fewest=FEWEST_DRAWS,
+    )
 
 
 def describe_forecast(curve: LearningCurve) -> str:
