@@ -14,13 +14,14 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import slugline
 from conftest import WORDS
 from labelled_texts import labelled
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 
 TEXTS, TOPICS, WRONG = labelled(120, 6)
 # The package, to call with arguments of wrong types.
@@ -358,3 +359,81 @@ def test_an_audit_takes_no_test_of_another_kind(corpus: slugline.Corpus) -> None
             f"of {data.name} and {test.name}, one has several topics for each text, and the other "
             "one topic; give both in the same form."
         )
+
+
+# Estimators of scikit-learn ---------------------------------------------------------------------
+
+
+def test_evaluate_takes_a_fitted_estimator_to_compare_with() -> None:
+    ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
+    theirs = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(TEXTS, TOPICS)
+    paired = slugline.evaluate(ours, (TEXTS, TOPICS), against=theirs).against
+    assert paired is not None
+    hits = np.array(theirs.predict(TEXTS)) == np.array(TOPICS)
+    assert paired.accuracy_second == pytest.approx(hits.mean())
+    frame = paired.to_frame()
+    assert frame.columns.tolist() == [
+        *("metric", "first", "second", "difference", "low", "high", "p_value")
+    ]
+    assert frame["metric"].tolist() == ["accuracy", "macro_f1"]
+    assert frame["difference"][0] == pytest.approx(paired.accuracy_difference)
+
+
+def test_evaluate_says_that_answers_are_the_same(tmp_path: Path) -> None:
+    ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
+    result = slugline.evaluate(ours, (TEXTS, TOPICS), against=ours)
+    assert result.against is not None
+    assert result.against.n_different == 0
+    assert f"nothing: the same answers to {len(TEXTS)} documents" in repr(result)
+    assert "nothing: the same answers" in repr(result.against)
+    assert "0.0" in result.against.save(tmp_path / "paired.csv").read_text("utf-8-sig")
+
+
+class NumbersOnly:
+    """Answers with too few topics."""
+
+    def predict(self, texts: Any) -> list[int]:
+        return [1]
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "message"),
+    [
+        (NumbersOnly(), DataError, "`against` is a NumbersOnly, whose `predict` gives 1 answers"),
+        (LogisticRegression(), OptionError, "`against` is a LogisticRegression, whose `predict` "),
+        (3, OptionError, "`against` is 3; give a TopicClassifier"),
+    ],
+)
+def test_evaluate_rejects_another_that_gives_no_answers(
+    other: Any, error: type[Exception], message: str
+) -> None:
+    ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
+    with pytest.raises(error) as caught:
+        slugline.evaluate(ours, (TEXTS, TOPICS), against=other)
+    assert str(caught.value).startswith(message)
+
+
+def test_compare_gives_differences_intervals_and_p_values_in_its_table(tmp_path: Path) -> None:
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    compared = slugline.compare((TEXTS, TOPICS), {"mine": pipeline}, baseline="majority", n_folds=3)
+    rows = {record["model"]: record for record in compared.to_records()}
+    difference = compared.differences()["mine"]
+    assert difference.interval is not None
+    assert rows["mine"]["difference"] == difference.accuracy > 0
+    assert (rows["mine"]["difference_low"], rows["mine"]["difference_high"]) == difference.interval
+    assert rows["mine"]["p_value"] == difference.p_value
+    assert rows["majority"]["difference"] is rows["majority"]["p_value"] is None
+    table = compared.save(tmp_path / "compared.csv").read_text("utf-8-sig")
+    assert "difference,difference_low,difference_high,p_value" in table.splitlines()[0]
+    assert "<svg" in compared._repr_html_()
+
+
+def test_an_evaluation_shows_calibration_and_confusions_in_a_notebook() -> None:
+    ours = slugline.train((TEXTS[::3], TOPICS[::3]), test_fraction=None).classifier
+    wrong = [*TOPICS[1:], TOPICS[0]]
+    page = slugline.evaluate(ours, (TEXTS, wrong))._repr_html_()
+    assert page.count("<svg") == 2
+    assert "Topics of documents, by row, and the answers to them, by column" in page
+    assert "var(--validation)" in page
+    assert "--validation: #0b5fa5" in page
+    assert "<svg" in slugline.curve((TEXTS, TOPICS), n_draws=1)._repr_html_()

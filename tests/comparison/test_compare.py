@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -34,6 +37,7 @@ from slugline.corpus.splits import make_folds
 from slugline.corpus.topic_sets import to_indicator
 from slugline.errors import DataError, EncoderError, OptionError, SluglineError
 from slugline.evaluation.intervals import wilson
+from slugline.reports.comparison import verdict
 
 pytestmark = pytest.mark.slow
 
@@ -192,7 +196,7 @@ def test_models_answer_as_they_do_in_this_process(corpus: Corpus) -> None:
     assert default.interval == wilson(sum(default.right), len(noisy))
     assert default.accuracy < 1
     assert comparison.best is default
-    assert comparison.behind()["majority"].accuracy == pytest.approx(
+    assert comparison.differences()["majority"].accuracy == pytest.approx(
         majority.accuracy - default.accuracy
     )
 
@@ -386,7 +390,7 @@ def test_a_model_that_fails_late_is_none_that_was_measured(corpus: Corpus, pipel
     assert len(failed.accuracies) == 1
     assert comparison.measured == []
     assert comparison.best is None
-    assert comparison.behind() == {}
+    assert comparison.differences() == {}
 
 
 def test_what_a_model_prints_goes_nowhere(
@@ -513,7 +517,7 @@ def test_unknown_names_are_told_with_the_nearest() -> None:
 
 
 def test_all_are_all_and_each_is_measured_once() -> None:
-    chosen, notes = choose_models(["default", "all", "default"])
+    chosen, notes, _ = choose_models(["default", "all", "default"])
     assert chosen[0].name == "default"
     assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"tfidf-logistic"})
     assert notes == ()
@@ -522,7 +526,7 @@ def test_all_are_all_and_each_is_measured_once() -> None:
 def test_of_several_topics_the_model_that_always_gives_the_same_is_left_out() -> None:
     note = "the model majority is left out: it takes one topic for each text."
     for names in (["all"], ["majority", "all"]):
-        chosen, notes = choose_models(names, multilabel=True)
+        chosen, notes, _ = choose_models(names, multilabel=True)
         assert sorted(model.name for model in chosen) == sorted(MODELS.keys() - {"majority"})
         assert notes == (note,)
     assert choose_models(["default"], multilabel=True).notes == ()
@@ -585,7 +589,7 @@ def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
         raise EncoderError("the package is missing.")
 
     monkeypatch.setattr("slugline.comparison.models.get_encoder", missing)
-    chosen, notes = choose_models(["all"])
+    chosen, notes, _ = choose_models(["all"])
     assert "encoder" not in {model.name for model in chosen}
     assert notes == ("the model encoder is left out: the package is missing.",)
     with pytest.raises(EncoderError):
@@ -898,3 +902,88 @@ def test_settings_out_of_their_range(options: dict[str, Any], message: str) -> N
     with pytest.raises(OptionError) as error:
         CompareSettings(**options)
     assert str(error.value) == message
+
+
+# Estimators -------------------------------------------------------------------------------------
+
+
+def pipeline(**options: Any) -> Any:
+    """Return a pipeline with a function that no other process can import."""
+    vectorizer = TfidfVectorizer(preprocessor=lambda text: text.upper(), lowercase=False)
+    return make_pipeline(vectorizer, LogisticRegression(**options))
+
+
+def test_estimators_are_named_for_their_class_or_by_the_caller() -> None:
+    one, other = pipeline(), pipeline(C=2)
+    chosen = choose_models([one, "default", other])
+    assert [model.name for model in chosen.models] == [
+        "logisticregression",
+        "default",
+        "logisticregression-2",
+    ]
+    assert chosen.models[0].about == "TfidfVectorizer, LogisticRegression"
+    assert [model.estimator for model in chosen.models] == [one, None, other]
+    assert [model.name for model in choose_models({"mine": one}).models] == ["mine"]
+    assert [model.name for model in choose_models(one).models] == ["logisticregression"]
+
+
+def test_a_baseline_is_one_of_the_models_or_one_more() -> None:
+    one = pipeline()
+    for models, baseline, name in (
+        (["default"], "default", "default"),
+        (["default"], "majority", "majority"),
+        ({"mine": one}, one, "mine"),
+        ({"mine": one}, "mine", "mine"),
+        (["default"], one, "logisticregression"),
+    ):
+        chosen = choose_models(models, baseline=baseline)
+        assert chosen.baseline == name
+        assert name in [model.name for model in chosen.models]
+    assert choose_models(["default"]).baseline is None
+
+
+@pytest.mark.parametrize(
+    ("models", "baseline", "message"),
+    [
+        ([TfidfVectorizer()], None, "`models` is [TfidfVectorizer()]; give names, "),
+        ({"default": pipeline()}, None, "`models` calls an estimator 'default', which is the name"),
+        ({"mine": "default"}, None, "`models` is {'mine': 'default'}; give names with a"),
+        (["default"], "defualt", "`baseline` names 'defualt', which is none; did you mean"),
+        (["default"], 3, "`baseline` is 3; give the name of a model, or a classifier of texts"),
+    ],
+)
+def test_choose_models_rejects(models: Any, baseline: Any, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        choose_models(models, baseline=baseline)
+    assert str(caught.value).startswith(message)
+
+
+def test_estimators_defined_here_are_measured_beside_a_baseline(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    models = {"mine": pipeline(), "twin": pipeline(), "always": DummyClassifier()}
+    resume = tmp_path / "results.jsonl"
+    settings = CompareSettings(n_folds=2, n_threads=1)
+    compared = compare_models(corpus, models, settings, baseline="mine", resume=resume)
+    assert [model.error for model in compared.models] == [None] * 3
+    assert compared.reference is not None
+    assert compared.reference.name == "mine"
+    assert compared.same_answers() == ["twin"]
+    assert {*compared.differences()} == {"twin", "always"}
+    assert compared.differences()["always"].accuracy < 0
+    assert verdict(compared) == (
+        "Less often right than mine, the baseline, by more than chance: always. twin gives the "
+        "same answers as mine."
+    )
+    # What has been measured is found again by the estimator's settings.
+    size = resume.stat().st_size
+    compare_models(corpus, {"mine": pipeline()}, settings, resume=resume)
+    assert resume.stat().st_size == size
+    compare_models(corpus, {"mine": pipeline(C=3)}, settings, resume=resume)
+    assert resume.stat().st_size > size
+
+
+def test_an_estimator_that_cannot_be_sent_is_refused(corpus: Corpus) -> None:
+    locked = DummyClassifier(random_state=threading.Lock())
+    with pytest.raises(OptionError, match="`models` has dummyclassifier, which can't be sent to a"):
+        compare_models(corpus, [locked], CompareSettings(n_folds=2))

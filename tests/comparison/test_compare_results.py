@@ -135,7 +135,7 @@ def test_the_best_is_most_accurate_then_of_the_highest_macro_f1_then_quickest() 
     names = [model.name for model in compared(*models).measured]
     assert names == ["quick", "slow", "rough", "wrong"]
     assert compared(combined("crashed")).best is None
-    assert compared(combined("crashed")).behind() == {}
+    assert compared(combined("crashed")).differences() == {}
 
 
 def test_each_other_model_is_compared_with_the_best() -> None:
@@ -144,7 +144,7 @@ def test_each_other_model_is_compared_with_the_best() -> None:
         result("near", "11101110"),
         result("bad", "10000100"),
     )
-    found = compared(near, good, bad).behind()
+    found = compared(near, good, bad).differences()
     assert list(found) == ["near", "bad"]
     expected = adjust_p_values(
         {m.name: compare_accuracies(m.accuracies, good.accuracies) for m in (near, bad)}
@@ -174,10 +174,12 @@ def test_plain_data_hold_all_of_it() -> None:
         "test": "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm "
         "(1979)",
         "best": "it",
+        "baseline": None,
+        "same_answers": [],
         "notes": [],
         "interrupted": False,
     }
-    behind = compared(combined(), other).behind()["other"]
+    behind = compared(combined(), other).differences()["other"]
     assert behind.interval is not None
     assert models[1]["difference"] == {
         "accuracy": behind.accuracy,

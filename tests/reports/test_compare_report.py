@@ -79,7 +79,7 @@ def test_of_equal_models_the_quicker_is_best() -> None:
     slow = model("slow", 90, 92, 91, 93, 90, fit_seconds=(9.0,) * 5)
     comparison = compared(slow, GOOD)
     assert comparison.best is GOOD
-    assert comparison.behind()["slow"].p_value == 1
+    assert comparison.differences()["slow"].p_value == 1
 
 
 def test_the_table_has_the_best_first_and_dashes_for_what_is_not_known() -> None:

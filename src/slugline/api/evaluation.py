@@ -17,7 +17,10 @@ from slugline.api.result import (
     topic_records,
 )
 from slugline.base.progress import Progress
-from slugline.comparison.results import Comparison
+from slugline.base.words import counted
+from slugline.classifier import TopicClassifier
+from slugline.comparison.models import Models
+from slugline.comparison.results import AccuracyDifference, Comparison
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.rows import ReadOptions
@@ -32,6 +35,53 @@ from slugline.explanation.explanation import Explanation
 # Evaluation ---------------------------------------------------------------------------------------
 
 
+class PairedResult(PairedComparison, TableResult):
+    """Two models on the same documents; `to_records` has a row for each metric.
+
+    Other attributes are those of `slugline.evaluation.paired.PairedComparison`.
+    """
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return each metric of both models, the difference, its 95 % interval and the p-value.
+
+        The p-value is that of the difference in right answers, by McNemar's exact test.
+        """
+        names = ["accuracy", "macro_f1"]
+        if self.micro_f1_interval is not None:
+            names.insert(0, "micro_f1")
+        records = []
+        for name in names:
+            low, high = getattr(self, f"{name}_interval")
+            records.append(
+                {
+                    "metric": name,
+                    "first": getattr(self, f"{name}_first"),
+                    "second": getattr(self, f"{name}_second"),
+                    "difference": getattr(self, f"{name}_difference"),
+                    "low": low,
+                    "high": high,
+                    "p_value": self.p_value if name == "accuracy" else None,
+                }
+            )
+        return records
+
+    __repr__ = TableResult.__repr__
+
+    def lines(self) -> list[str]:
+        """Return a line for each metric."""
+        if not self.n_different:
+            return [f"nothing: the same answers to {counted(self.n_documents, 'document')}"]
+        return [
+            f"{record['difference']:+.3f} {record['metric']}, 95 % interval {record['low']:+.3f} "
+            f"to {record['high']:+.3f}" + _format_p_value(record["p_value"])
+            for record in self.to_records()
+        ]
+
+    def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
+        title = f"Two models on {counted(self.n_documents, 'document')}"
+        return title, [("better by", line) for line in self.lines()]
+
+
 @dataclass(frozen=True, repr=False)
 class EvaluationParts(BaseEvaluation, TableResult):
     """The parts of an evaluation that not every one has; `to_records` has a row for each topic.
@@ -41,18 +91,24 @@ class EvaluationParts(BaseEvaluation, TableResult):
     routing : RoutingResult, MultilabelRoutingResult or None
         How many texts it answers and how many of the answers are right, if it was trained for a
         precision.
-    against : PairedComparison or None
+    against : PairedResult or None
         The comparison with the model `against`.
     """
 
     routing: run.RoutingResult | run.MultilabelRoutingResult | None = field(
         default=None, kw_only=True
     )
-    against: PairedComparison | None = field(default=None, kw_only=True)
+    against: PairedResult | None = field(default=None, kw_only=True)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and number of documents of each topic."""
         return topic_records(self)
+
+    def _charts(self) -> list[str]:
+        from slugline.reports.pictures import reliability_diagram
+
+        bins = self.reliability()
+        return [reliability_diagram(bins)] if bins else []
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics as plain data for JSON; an undefined ratio is None."""
@@ -65,13 +121,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
         if self.routing is not None:
             rows.append(("sure enough", self.routing.summary()))
         if self.against is not None:
-            paired = self.against
-            difference, (low, high) = paired.accuracy_difference, paired.accuracy_interval
-            if paired.micro_f1_interval is not None:
-                difference, (low, high) = paired.micro_f1_difference, paired.micro_f1_interval
-            rows.append(
-                ("better by", f"{difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}")
-            )
+            rows += [("better by", text) for text in self.against.lines()[:1]]
         return title, rows
 
 
@@ -79,9 +129,16 @@ class EvaluationParts(BaseEvaluation, TableResult):
 class EvaluationResult(EvaluationParts, Evaluation):
     """The metrics of a model on labelled texts; `to_records` has a row for each topic.
 
-    Other attributes are those of `EvaluationParts` and of
-    `slugline.evaluation.evaluation.Evaluation`.
+    In a notebook, it shows itself with its calibration and its confusion matrix. Other attributes
+    are those of `EvaluationParts` and of `slugline.evaluation.evaluation.Evaluation`.
     """
+
+    def _charts(self) -> list[str]:
+        from slugline.reports.pictures import confusion_matrix
+        from slugline.reports.training import confused_topics
+
+        rows = [(row.topic, row.counts, row.n_documents) for row in confused_topics(self)]
+        return [*super()._charts(), *([confusion_matrix(rows)] if rows else [])]
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +156,7 @@ def evaluate(
     *,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    against: Model | None = None,
+    against: Model | Any | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> EvaluationResult | MultilabelEvaluationResult:
@@ -115,8 +172,9 @@ def evaluate(
         The columns to read; by default those that the model learned from, or guessed.
     topic : str, optional
         The column to read, in the same way.
-    against : TopicClassifier, or path of a model file, optional
-        Another model, to be compared on the same texts.
+    against : TopicClassifier, path of a model file, or fitted estimator, optional
+        Another model, to be compared on the same texts, such as a pipeline of scikit-learn. Choose
+        it beforehand: `against` of the result has differences, intervals and a p-value.
     seed : int, default 0
         Of the bootstrap samples of intervals.
     progress : Progress, optional
@@ -135,22 +193,35 @@ def evaluate(
     """
     classifier = to_classifier(model)
     # A second model that can't be read is said before the first one has answered.
-    other = None if against is None else to_classifier(against, "against")
+    is_estimator = callable(getattr(against, "predict", None)) and not isinstance(
+        against, TopicClassifier | type
+    )
+    other = None if against is None or is_estimator else to_classifier(against, "against")
     layout = classifier.fitted_.layout
     corpus = to_corpus(data, text, topic, layout)
     known_topics = [str(name) for name in classifier.fitted_.topics.names]
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
+    paired = None
+    if other is not None:
+        second = run.evaluate(other, corpus, seed=seed)
+        paired = run.compare_evaluations(evaluation, second, corpus)
+    elif is_estimator:
+        paired = run.compare_with_estimator(evaluation, against, corpus)
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
         routing=run.route_corpus(classifier.fitted_, corpus),
-        against=None
-        if other is None
-        else run.compare_evaluations(evaluation, run.evaluate(other, corpus, seed=seed), corpus),
+        against=None if paired is None else PairedResult(**field_values(paired)),
     )
+
+
+def _format_p_value(p_value: float | None) -> str:
+    if p_value is None:
+        return ""
+    return ", p < 0.001" if p_value < 0.001 else f", p = {p_value:.3f}"
 
 
 # Comparison ---------------------------------------------------------------------------------------
@@ -159,17 +230,25 @@ def evaluate(
 class ComparisonResult(Comparison, TableResult):
     """Several models on the same folds; `to_records` has a row for each one measured.
 
+    In a notebook, it shows itself with a chart.
+
     Other attributes are those of `slugline.comparison.results.Comparison`.
     """
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return accuracy or micro-F1, macro-F1, time, memory and size of each model."""
+        """Return accuracy or micro-F1, differences, time, memory and size of each model.
+
+        Differences are those to `reference`, the baseline or else the best model, with 95 %
+        intervals and p-values that are adjusted for the number of models.
+        """
+        differences = self.differences()
         return [
             {
                 "model": model.name,
                 "micro_f1" if self.multilabel else "accuracy": model.score,
                 "low": model.interval[0],
                 "high": model.interval[1],
+                **_difference_record(differences.get(model.name)),
                 "macro_f1": model.macro_f1,
                 "fit_seconds": model.fit_time,
                 "documents_per_second": model.documents_per_second,
@@ -179,16 +258,32 @@ class ComparisonResult(Comparison, TableResult):
             for model in self.measured
         ]
 
+    def _charts(self) -> list[str]:
+        from slugline.reports.pictures import score_by_model
+
+        return [score_by_model(self.marks(), self.score_name)] if self.measured else []
+
     def _page(self) -> str:
         from slugline.reports.comparison import comparison_page
 
         return comparison_page(self)
 
 
+def _difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:
+    low, high = (None, None) if difference is None else difference.interval or (None, None)
+    return {
+        "difference": None if difference is None else difference.accuracy,
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": None if difference is None else difference.p_value,
+    }
+
+
 def compare(
     data: Data,
-    models: Sequence[str] = ("all",),
+    models: Models = ("all",),
     *,
+    baseline: Any = None,
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     n_folds: int = 5,
@@ -202,8 +297,13 @@ def compare(
     ----------
     data : Corpus, path, data frame, or pair of texts and topics
         See `train`.
-    models : sequence of str, default ("all",)
-        Such as "default", "tfidf-svc", or "module:name" for a pipeline in a file of yours.
+    models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
+        Such as "default", "tfidf-svc", "module:name" for a pipeline in a file of yours, or any
+        classifier of texts with `fit` and `predict`, such as a pipeline of scikit-learn, which is
+        copied before each fit. Keys of a mapping are the names in the result.
+    baseline : str or estimator, optional
+        The model that the others are compared with, chosen beforehand. Without one, it is the best,
+        whose lead is then partly luck.
     text : str or sequence of str, optional
         The columns to read; guessed by default.
     topic : str, optional
@@ -230,6 +330,7 @@ def compare(
         to_corpus(data, text, topic),
         models,
         CompareSettings(n_folds=n_folds, seed=seed),
+        baseline=baseline,
         resume=None if resume is None else Path(resume),
         progress=progress,
     )

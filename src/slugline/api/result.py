@@ -86,6 +86,19 @@ class TableResult(TitledRows):
         write_result(target, content, "result")
         return target
 
+    def _charts(self) -> list[str]:
+        """Return the charts of the result as SVG elements."""
+        return []
+
+    def _repr_html_(self) -> str:
+        table = super()._repr_html_()
+        charts = self._charts()
+        if not charts:
+            return table
+        from slugline.reports.page import notebook_figure
+
+        return "".join([table, *map(notebook_figure, charts)])
+
     def _page(self) -> str:
         from slugline.reports.page import table_page
 

@@ -255,7 +255,15 @@ def fit_stream(
 
 
 class CurveResult(LearningCurves, TableResult):
-    """Accuracy by number of labels; `to_records` has a row for each point of each curve."""
+    """Accuracy by number of labels; `to_records` has a row for each point of each curve.
+
+    In a notebook, it shows itself with a chart.
+    """
+
+    def _charts(self) -> list[str]:
+        from slugline.reports.pictures import accuracy_by_labels
+
+        return [accuracy_by_labels(self)]
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the points of all curves, with their 95 % intervals."""

@@ -40,6 +40,11 @@ _PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
     "tfidf-logistic, or module:name for a scikit-learn pipeline of yours.",
     default="all",
 )
+@option(
+    "--baseline MODEL",
+    "Compare the others with this model, chosen beforehand.",
+    show_default="the best",
+)
 @option("--folds N", "Number of folds.", type=int, default=5)
 @option("--output -o DIR", f"Folder for {_PAGE}, {_JSON} and {_PICTURE}.", type=Path)
 @option(
@@ -54,6 +59,7 @@ def compare(
     data: Sequence[str],
     reading: ReadOptions,
     models: str,
+    baseline: str | None,
     folds: int,
     output: Path | None,
     resume: Path | None,
@@ -76,7 +82,7 @@ def compare(
     """
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
     names = models.split(",")
-    choose_models(names)  # what is unknown is said before anything is read
+    choose_models(names, baseline=baseline)  # what is unknown is said before anything is read
     sources = [*data, reading.topic_map]
     if resume is not None:
         check_target("--resume", resume, sources)
@@ -84,7 +90,7 @@ def compare(
         check_folder("--output", output, (_PAGE, _JSON, _PICTURE), sources)
     with show_progress() as progress:
         corpus = options.read_parts(data, None, None, reading)["train"]
-        chosen = choose_models(names, multilabel=corpus.multilabel)
+        chosen = choose_models(names, baseline=baseline, multilabel=corpus.multilabel)
         width = max(len(model.name) for model in chosen.models)
         comparison = compare_models(
             corpus,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from slugline.base.words import counted
 from slugline.cli.output import name_flags, print_table, show, warn
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
@@ -118,7 +119,9 @@ def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     p_value = "p < 0.001" if paired.p_value < _LEAST_SHOWN else f"p = {paired.p_value:.3f}"
     rows.append(("right, other wrong", *counts, f"{p_value} by McNemar's exact test"))
     print_table(rows, left_aligned=(0, 4))
-    if paired.p_value >= _RARE:
+    if not paired.n_different:
+        show(f"both give the same answers to all {counted(paired.n_documents, 'document')}")
+    elif paired.p_value >= _RARE:
         show("neither is shown to be more accurate: the difference may be luck")
     else:
         better = first if n_first > n_second else second

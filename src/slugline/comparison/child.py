@@ -75,6 +75,24 @@ def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     return lambda: _seeded(make(), seed)
 
 
+def estimator_in(job: process.ModelJob) -> Callable[[], Any]:
+    """Return a function that makes a new, unfitted copy of the estimator in the file of a job."""
+    from sklearn.base import clone
+
+    sys.path += [folder for folder in job.folders if folder not in sys.path]
+    content = Path(job.pickle or "").read_bytes()
+    model = pickle.loads(content)  # noqa: S301  the process that compares has just written it
+
+    def make() -> Any:
+        made = _seeded(clone(model, safe=False), job.seed)
+        # Those that come with Slugline have as many threads.
+        if type(made).__module__ == "slugline.classifier" and made.n_jobs is None:
+            made.set_params(n_jobs=job.n_threads)
+        return made
+
+    return make
+
+
 def describe_user_model(reference: str, seed: int) -> str:
     """Return a text that changes with the settings or the source of a user's model.
 
@@ -211,14 +229,15 @@ def _end_with(source: BinaryIO) -> None:
 def _messages(
     job: process.ModelJob, documents: process.FoldedDocuments | None
 ) -> Iterator[process.Message]:
+    make: Callable[[], Any]
     if documents is None:
         yield process.ModelIdentity(describe_user_model(job.model, job.seed))
         return
-    if job.model in MODELS:
+    if job.pickle is not None:
+        make = estimator_in(job)
+    elif job.model in MODELS:
         several = is_multilabel(documents.topics)
-        make: Callable[[], Any] = partial(
-            make_model, job.model, job.seed, job.n_threads, multilabel=several
-        )
+        make = partial(make_model, job.model, job.seed, job.n_threads, multilabel=several)
     else:
         make = find_user_model(job.model, job.seed)
     last = max(documents.folds)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from slugline.experiment.curve import baseline, one_vs_rest
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 
+#: Names of models, classifiers of texts, or these by name.
+Models: TypeAlias = str | Sequence[Any] | Mapping[str, Any]
 #: Stands for all models that come with Slugline.
 ALL = "all"
 
@@ -25,10 +28,11 @@ _REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
 
 class Model(NamedTuple):
-    """A model by name, and what it is in a few words."""
+    """A model by name, what it is in a few words, and the estimator that was passed, if any."""
 
     name: str
     about: str
+    estimator: Any = None
 
 
 class ModelChoice(NamedTuple):
@@ -36,6 +40,7 @@ class ModelChoice(NamedTuple):
 
     models: tuple[Model, ...]
     notes: tuple[str, ...]
+    baseline: str | None = None
 
 
 def _majority() -> Any:
@@ -104,14 +109,19 @@ def make_model(name: str, seed: int, n_threads: int, *, multilabel: bool = False
     return one_vs_rest(model) if multilabel else model
 
 
-def choose_models(names: Sequence[str] = (ALL,), *, multilabel: bool = False) -> ModelChoice:
-    """Return the models of these names, each once, and notes on those left out.
+def choose_models(
+    models: Models = (ALL,), *, baseline: Any = None, multilabel: bool = False
+) -> ModelChoice:
+    """Return the models of these names, each once, estimators as they are, and what is left out.
 
     Parameters
     ----------
-    names : sequence of str, default ("all",)
-        Names of `MODELS`, "all" (with the encoder only if it is installed), or "module:name" for
-        any classifier of texts with `fit` and `predict`.
+    models : sequence of str or estimator, or mapping of str to estimator, default ("all",)
+        Names of `MODELS`, "all" (with the encoder only if it is installed), "module:name" for any
+        classifier of texts with `fit` and `predict`, or such a classifier, which gets the name of
+        its class, of a pipeline that of its last step. Keys of a mapping are names.
+    baseline : str or estimator, optional
+        The model that the others are compared with: one of them, or one more.
     multilabel : bool, default False
         Whether documents have several topics.
 
@@ -120,18 +130,16 @@ def choose_models(names: Sequence[str] = (ALL,), *, multilabel: bool = False) ->
     OptionError : if there are none, or one is unknown.
     EncoderError : if the encoder is asked for by name and missing.
     """
-    if isinstance(names, str):
-        names = [names]
-    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise option_error("models", names, 'names, or "module:name" of a pipeline in a file')
-    wanted = dict.fromkeys(name.strip() for name in names if name.strip())
+    wanted = _by_name(models)
     if not wanted:
         raise OptionError(f"`models` names no model; name some of {', '.join((*MODELS, ALL))}.")
+    reference = None if baseline is None else _reference(wanted, baseline, multilabel)
     notes = []
     chosen: dict[str, None] = {}
-    for name in wanted:
+    for name, estimator in wanted.items():
         if name != ALL:
-            _check_name(name)
+            if estimator is None:
+                _check_name(name)
             chosen[name] = None
             continue
         chosen |= dict.fromkeys(model for model in MODELS if model != _NOT_IN_ALL[multilabel])
@@ -148,23 +156,104 @@ def choose_models(names: Sequence[str] = (ALL,), *, multilabel: bool = False) ->
         raise OptionError(
             "`models` names majority alone, which takes one topic for each text; name others."
         )
-    models = [Model(name, MODELS[name].about if name in MODELS else "yours") for name in chosen]
-    return ModelChoice(tuple(models), tuple(notes))
+    made = [Model(name, _about(name, wanted.get(name)), wanted.get(name)) for name in chosen]
+    return ModelChoice(tuple(made), tuple(notes), reference)
 
 
-def _check_name(name: str) -> None:
+def _by_name(models: Any) -> dict[str, Any]:
+    """Return the estimators by name; None for a model that only has a name."""
+    if isinstance(models, str) or _is_estimator(models):
+        models = [models]
+    if isinstance(models, Mapping):
+        for name, model in models.items():
+            if not isinstance(name, str) or not name.strip() or not _is_estimator(model):
+                raise option_error("models", models, "names with a classifier of texts for each")
+            if name in (*MODELS, ALL):
+                raise OptionError(
+                    f"`models` calls an estimator {name!r}, which is the name of a model of "
+                    "Slugline's; choose another."
+                )
+        return dict(models)
+    is_list = isinstance(models, Sequence)
+    if not is_list or not all(isinstance(one, str) or _is_estimator(one) for one in models):
+        raise option_error(
+            "models",
+            models,
+            'names, "module:name" of a pipeline in a file, or classifiers of texts',
+        )
+    found: dict[str, Any] = {}
+    for model in models:
+        if not isinstance(model, str):
+            found[_free_name(estimator_name(model), found)] = model
+        elif model.strip():
+            found.setdefault(model.strip(), None)
+    return found
+
+
+def _reference(wanted: dict[str, Any], baseline: Any, multilabel: bool) -> str:
+    """Return the name of the baseline, which is added to the models unless it is among them."""
+    if isinstance(baseline, str):
+        if multilabel and baseline == "majority":
+            raise OptionError("`baseline` is majority, which takes one topic for each text.")
+        if baseline not in wanted and not (ALL in wanted and baseline in MODELS):
+            _check_name(baseline, "baseline", [name for name in wanted if name not in MODELS])
+            wanted[baseline] = None
+        return baseline
+    if not _is_estimator(baseline):
+        raise option_error("baseline", baseline, "the name of a model, or a classifier of texts")
+    for name, model in wanted.items():
+        if model is baseline:
+            return name
+    name = _free_name(estimator_name(baseline), wanted)
+    wanted[name] = baseline
+    return name
+
+
+def _is_estimator(model: Any) -> bool:
+    methods = (getattr(model, name, None) for name in ("fit", "predict"))
+    return not isinstance(model, type | str) and all(map(callable, methods))
+
+
+def estimator_name(model: Any) -> str:
+    """Return the name of an estimator's class, of a pipeline that of its last step.
+
+    >>> from slugline import TopicClassifier
+    >>> estimator_name(TopicClassifier())
+    'topicclassifier'
+    """
+    return _step_names(model)[-1].lower()
+
+
+def _step_names(model: Any) -> list[str]:
+    steps = [step for _, step in getattr(model, "steps", [])] or [model]
+    return [type(step).__name__ for step in steps]
+
+
+def _about(name: str, estimator: Any) -> str:
+    if estimator is not None:
+        return ", ".join(_step_names(estimator))
+    return MODELS[name].about if name in MODELS else "yours"
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(one for one in names if one not in taken)
+
+
+def _check_name(name: str, parameter: str = "models", others: Sequence[str] = ()) -> None:
     if name in MODELS or _REFERENCE.fullmatch(name):
         return
     if ":" in name:
         raise OptionError(
-            f"`models` names {short_repr(name)}; for a model of yours give module:name, such as "
-            "pipelines:mine for what pipelines.py calls mine."
+            f"`{parameter}` names {short_repr(name)}; for a model of yours give module:name, such "
+            "as pipelines:mine for what pipelines.py calls mine."
         )
-    near = nearest(name.lower(), (*MODELS, ALL))
+    known = [*others, *MODELS, *([ALL] if parameter == "models" else [])]
+    near = nearest(name.lower(), known)
     meant = f"did you mean {near}? Choose" if near else "choose"
     raise OptionError(
-        f"`models` names {short_repr(name)}, which is none; {meant} from "
-        f"{', '.join((*MODELS, ALL))}, or give module:name for one of yours."
+        f"`{parameter}` names {short_repr(name)}, which is none; {meant} from "
+        f"{', '.join(known)}, or give module:name for one of yours."
     )
 
 

@@ -27,6 +27,9 @@ class ModelJob(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: int = 0
     n_threads: int = 1
     folds: tuple[int, ...] = ()
+    # The pickle of an estimator, and the folders that its modules may be imported from.
+    pickle: str | None = None
+    folders: tuple[str, ...] = ()
 
 
 class ModelIdentity(msgspec.Struct, frozen=True, tag="described"):

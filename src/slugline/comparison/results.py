@@ -113,6 +113,8 @@ class ModelResult:
         Why it failed.
     evaluation : MultilabelEvaluation or None
         Over the answers of all folds, if documents have several topics; None if the model failed.
+    answers : tuple
+        The number of the topic of each answer, or the numbers of several.
     """
 
     name: str
@@ -126,6 +128,7 @@ class ModelResult:
     file_bytes: int | None = None
     error: str | None = None
     evaluation: MultilabelEvaluation | None = field(default=None, repr=False, compare=False)
+    answers: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -217,6 +220,7 @@ def combine_folds(
         next((fold.file_bytes for fold in folds if fold.file_bytes is not None), None),
         error,
         evaluation,
+        tuple(answer for fold in folds for answer in fold.answers),
     )
 
 
@@ -238,6 +242,8 @@ class Comparison(TitledRows):
         Whether Ctrl-C ended it before all models were measured.
     multilabel : bool
         Whether documents have several topics.
+    baseline : str or None
+        The model that the others are compared with, if it was chosen beforehand.
     """
 
     name: str
@@ -252,6 +258,7 @@ class Comparison(TitledRows):
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     multilabel: bool = False
+    baseline: str | None = None
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(m.name, m.error or f"{m.score:.3f}") for m in self.models]
@@ -271,14 +278,32 @@ class Comparison(TitledRows):
         """The best model; None if all failed."""
         return next(iter(self.measured), None)
 
-    def behind(self) -> dict[str, AccuracyDifference]:
-        """Return the difference between each other model's score and the best one's."""
-        best = self.best
-        if best is None:
+    @property
+    def reference(self) -> ModelResult | None:
+        """The model that the others are compared with: the baseline, or without one the best.
+
+        None if it failed.
+        """
+        if self.baseline is None:
+            return self.best
+        return next((model for model in self.measured if model.name == self.baseline), None)
+
+    def differences(self) -> dict[str, AccuracyDifference]:
+        """Return the difference between each other model's score and that of the reference."""
+        reference = self.reference
+        if reference is None:
             return {}
-        others = [model for model in self.measured if model is not best]
-        differences = {m.name: compare_accuracies(m.scores, best.scores) for m in others}
+        others = [model for model in self.measured if model is not reference]
+        differences = {m.name: compare_accuracies(m.scores, reference.scores) for m in others}
         return adjust_p_values(differences)
+
+    def same_answers(self) -> list[str]:
+        """Return the names of the models that give the answers of the reference throughout."""
+        reference = self.reference
+        if reference is None:
+            return []
+        others = [model for model in self.measured if model is not reference]
+        return [m.name for m in others if m.answers and m.answers == reference.answers]
 
     def plot(self, ax: Axes) -> None:
         """Draw the score of each model on Matplotlib axes, the best on top."""
@@ -301,7 +326,7 @@ class Comparison(TitledRows):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; what is undefined is None."""
-        best, behind = self.best, self.behind()
+        best, differences = self.best, self.differences()
         return {
             "data": {
                 "name": self.name,
@@ -315,13 +340,15 @@ class Comparison(TitledRows):
             "threads": self.n_threads,
             "test": TEST_NAME,
             "best": None if best is None else best.name,
-            "models": [_model_dict(model, behind.get(model.name)) for model in self.models],
+            "baseline": self.baseline,
+            "same_answers": self.same_answers(),
+            "models": [_model_dict(model, differences.get(model.name)) for model in self.models],
             "notes": list(self.notes),
             "interrupted": self.interrupted,
         }
 
 
-def _model_dict(model: ModelResult, behind: AccuracyDifference | None) -> dict[str, Any]:
+def _model_dict(model: ModelResult, difference: AccuracyDifference | None) -> dict[str, Any]:
     is_whole, evaluation = model.error is None, model.evaluation
     quality: dict[str, Any] = {
         "accuracy": model.accuracy if is_whole else None,
@@ -341,11 +368,11 @@ def _model_dict(model: ModelResult, behind: AccuracyDifference | None) -> dict[s
         "error": model.error,
         **quality,
         "difference": None
-        if behind is None
+        if difference is None
         else {
-            "accuracy" if evaluation is None else "micro_f1": behind.accuracy,
-            "interval": None if behind.interval is None else list(behind.interval),
-            "p_value": behind.p_value,
+            "accuracy" if evaluation is None else "micro_f1": difference.accuracy,
+            "interval": None if difference.interval is None else list(difference.interval),
+            "p_value": difference.p_value,
         },
         "fit_seconds": list(model.fit_seconds),
         "documents_per_second": model.documents_per_second if is_whole else None,

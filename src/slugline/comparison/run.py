@@ -7,13 +7,14 @@ import importlib.metadata
 import json
 import os
 import queue
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -28,6 +29,7 @@ from slugline.comparison.models import (
     MODELS,
     Model,
     ModelChoice,
+    Models,
     check_corpus,
     check_folds,
     choose_models,
@@ -178,9 +180,10 @@ class CompareSettings:
 
 def compare_models(
     corpus: Corpus,
-    models: Sequence[str] | ModelChoice = ("all",),
+    models: Models | ModelChoice = ("all",),
     settings: CompareSettings | None = None,
     *,
+    baseline: Any = None,
     resume: Path | None = None,
     progress: Progress | None = None,
     on_result: Callable[[ModelResult], None] | None = None,
@@ -193,9 +196,11 @@ def compare_models(
     Parameters
     ----------
     corpus : Corpus
-    models : sequence of str or ModelChoice, default ("all",)
-        Names as in `choose_models`, or what it returned.
+    models : default ("all",)
+        As in `choose_models`, or what it returned.
     settings : CompareSettings, optional
+    baseline : str or estimator, optional
+        The model that the others are compared with; without one, it is the best.
     resume : Path, optional
         A file that stores fold results; those in it are not measured again.
     progress : Progress, optional
@@ -211,8 +216,8 @@ def compare_models(
     """
     settings = settings or CompareSettings()
     if not isinstance(models, ModelChoice):
-        models = choose_models(models, multilabel=corpus.multilabel)
-    chosen, left_out = models
+        models = choose_models(models, baseline=baseline, multilabel=corpus.multilabel)
+    chosen, left_out, baseline = models
     check_corpus(corpus)
     if settings.n_folds > len(corpus):
         raise OptionError(
@@ -241,6 +246,7 @@ def compare_models(
         notes=(*fold_notes(corpus, settings.n_folds), *left_out),
         interrupted=interrupted,
         multilabel=corpus.multilabel,
+        baseline=baseline,
     )
 
 
@@ -283,6 +289,35 @@ class _Run:
         folds = self.folds.tolist()
         self._documents = process.pack_documents(corpus.texts, corpus.topics, folds)
         self.digest = corpus.digest()
+        self._pickles = {
+            m.name: self._write_pickle(m) for m in self.models if m.estimator is not None
+        }
+
+    def _write_pickle(self, model: Model) -> Path:
+        """Write the pickle of an estimator for its process, and return its path."""
+        # That of Python refuses what is defined in a notebook.
+        import cloudpickle
+
+        path = self.folder / f"{len([*self.folder.iterdir()])}.pickle"
+        try:
+            path.write_bytes(cloudpickle.dumps(model.estimator))
+        except Exception as error:
+            raise OptionError(
+                f"`models` has {model.name}, which can't be sent to a process of its own "
+                f"({type(error).__name__}: {error}); put it into a file, and name it module:name."
+            ) from error
+        return path
+
+    def _job(self, model: Model, folds: Sequence[int] = ()) -> process.ModelJob:
+        path = self._pickles.get(model.name)
+        return process.ModelJob(
+            model.name,
+            self.settings.seed,
+            self.settings.threads,
+            tuple(folds),
+            None if path is None else str(path),
+            () if path is None else tuple(os.path.abspath(part) for part in sys.path),  # noqa: PTH100
+        )
 
     def measure(self, progress: Progress, on_result: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C ended it, with some results complete."""
@@ -335,15 +370,17 @@ class _Run:
 
     def _key(self, model: Model) -> str:
         """Return the key of a model's stored results; OptionError if the model can't be found."""
-        identity = self._identity(model) if model.name not in MODELS else ""
+        if model.estimator is not None:
+            identity = hashlib.sha256(self._pickles[model.name].read_bytes()).hexdigest()
+        else:
+            identity = self._identity(model) if model.name not in MODELS else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
         parts = [self.digest, self.settings.n_folds, self.settings.seed, model.name, identity]
         parts += ["slugline", __version__, *versions]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _identity(self, model: Model) -> str:
-        job = process.ModelJob(model.name, self.settings.seed, self.settings.threads)
-        with process.ModelProcess(job, self.folder) as child:
+        with process.ModelProcess(self._job(model), self.folder) as child:
             try:
                 message = child.receive(self.settings.timeout)
             except process.ProcessError as error:
@@ -407,8 +444,7 @@ class _Run:
         self._events.put(_Event(model, error=error))
 
     def _listen(self, model: Model, missing: list[int]) -> None:
-        threads = self.settings.threads
-        job = process.ModelJob(model.name, self.settings.seed, threads, tuple(missing))
+        job = self._job(model, missing)
         with process.ModelProcess(job, self.folder, self._documents) as child:
             self._running.add(child)
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,8 @@ class PairedComparison:
     micro_f1_first: float = math.nan
     micro_f1_second: float = math.nan
     micro_f1_interval: Interval | None = None
+    #: Documents to which the classifiers give other answers.
+    n_different: int = 0
 
     @property
     def n_documents(self) -> int:
@@ -92,6 +94,7 @@ class PairedComparison:
             "n_only_first_right": self.n_first,
             "n_only_second_right": self.n_second,
             "n_neither_right": self.n_neither,
+            "n_different": self.n_different,
             "accuracy": [self.accuracy_first, self.accuracy_second],
             "accuracy_difference": self.accuracy_difference,
             "accuracy_difference_interval": list(self.accuracy_interval),
@@ -146,11 +149,20 @@ def compare_paired(
     one, other = is_right
     kinds = one & other, one & ~other, ~one & other, ~one & ~other
     n_both, n_first, n_second, n_neither = (int(counts[kind].sum()) for kind in kinds)
-    return PairedComparison(
+    comparison = PairedComparison(
         *(n_both, n_first, n_second, n_neither),
         *(*macro[:2], accuracy_interval, macro[2]),
         *itertools.chain(*micro),
     )
+    n_different = sum(not _is_same(*pair) for pair in zip(first, second, strict=True))
+    return replace(comparison, n_different=n_different)
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two answers have the same topic, or the same topics in any order."""
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return set(first) == set(second)
+    return bool(first == second)
 
 
 # Returns scores, shape (n_sets, n_scores), of the counts of each kind of document, shape

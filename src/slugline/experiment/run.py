@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from slugline.base.checks import check_share, short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import TitledRows, all_of, counted, have, percent
+from slugline.base.words import TitledRows, all_of, counted, have, one_line, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
-from slugline.corpus.topic_sets import sets_with_parents
+from slugline.corpus.topic_sets import are_topic_sets, is_indicator, sets_with_parents
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
@@ -101,6 +101,54 @@ def compare_evaluations(
         second.predicted,
         classes=(set(first.topics[: first.n_known]), set(second.topics[: second.n_known])),
         seed=first.seed,
+    )
+
+
+def compare_with_estimator(
+    evaluation: AnyEvaluation, estimator: Any, corpus: Corpus
+) -> PairedComparison:
+    """Return the comparison of an evaluation with the answers of a fitted scikit-learn estimator.
+
+    Raises
+    ------
+    DataError : if it doesn't answer with a topic for each text, or with topics where there are
+        several.
+    OptionError : if it is not fitted, or can't read texts.
+    """
+    name = type(estimator).__name__
+    try:
+        given = estimator.predict(list(corpus.texts))
+        known = getattr(estimator, "classes_", None)
+    # What an estimator of the user's raises is the user's to mend.
+    except Exception as error:
+        raise OptionError(
+            f"`against` is a {name}, whose `predict` raises {type(error).__name__}: "
+            f"{one_line(str(error), 300)}; give a fitted classifier of texts."
+        ) from error
+    has_sets = is_indicator(given) or are_topic_sets(given)
+    if len(given) != len(corpus) or has_sets != corpus.multilabel:
+        each = "several topics" if has_sets else "one topic"
+        raise DataError(
+            f"`against` is a {name}, whose `predict` gives {len(given):,} answers of {each} to "
+            f"{len(corpus):,} texts; give a classifier that answers as these texts are labelled."
+        )
+    if corpus.multilabel:
+        if is_indicator(given):
+            raise DataError(
+                f"`against` is a {name}, which answers with columns of 0 and 1 that have no names; "
+                "give one whose `predict` returns the topics of each text."
+            )
+        answers: list[Any] = [tuple(map(str, topics)) for topics in given]
+        known = None
+    else:
+        answers = [str(topic) for topic in np.asarray(given, dtype=object).tolist()]
+    classes = set(map(str, known)) if known is not None else set(corpus.all_topics())
+    return compare_paired(
+        corpus.topics,
+        evaluation.predicted,
+        answers,
+        classes=(set(evaluation.topics[: evaluation.n_known]), classes),
+        seed=evaluation.seed,
     )
 
 

@@ -19,14 +19,17 @@ _COSTS = ("fit", "documents/s", "memory", "file")
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
     """Return a table of all models, the best first, with dashes for unknown values."""
-    behind = comparison.behind()
-    rows = [_row(model, behind.get(model.name)) for model in comparison.measured]
+    differences, sign = comparison.differences(), -1
     head = [*(_MULTILABEL_QUALITY if comparison.multilabel else _QUALITY), *_COSTS]
+    if comparison.baseline is not None:
+        head[head.index("behind")], sign = "difference", 1
+    rows = [_row(model, differences.get(model.name), sign) for model in comparison.measured]
     failed = [[m.name, *["-"] * (len(head) - 1)] for m in comparison.models if m.error is not None]
     return [head, *rows, *failed]
 
 
-def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
+def _row(model: ModelResult, difference: AccuracyDifference | None, sign: int) -> list[str]:
+    """Return the cells of a model, with the difference to the baseline, or behind the best."""
     low, high = model.interval
     of_several = [] if model.evaluation is None else [f"{model.evaluation.samples.f1:.3f}"]
     return [
@@ -35,13 +38,21 @@ def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
         f"{low:.3f} to {high:.3f}",
         "-" if model.macro_f1 is None else f"{model.macro_f1:.3f}",
         *of_several,
-        "" if behind is None else f"{-behind.accuracy:.3f}",
-        "" if behind is None else _p_value(behind.p_value),
+        "" if difference is None else _difference(difference, sign),
+        "" if difference is None else _p_value(difference.p_value),
         format_seconds(model.fit_time),
         number(float(f"{model.documents_per_second:.3g}"), 0),
         "-" if model.peak_mb is None else f"{number(model.peak_mb, 0)} MB",
         format_size(model.file_bytes),
     ]
+
+
+def _difference(difference: AccuracyDifference, sign: int) -> str:
+    if sign < 0:
+        return f"{0 - difference.accuracy:.3f}"
+    interval = difference.interval
+    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.3f}"
+    return f"{difference.accuracy:+z.3f}{half}"
 
 
 def _p_value(p_value: float | None) -> str:
@@ -83,18 +94,29 @@ def failures(comparison: Comparison) -> list[str]:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return which model is best, and from which others it doesn't differ significantly."""
-    behind = comparison.behind()
-    alike = [name for name, d in behind.items() if (d.p_value or 0) >= ALPHA]
+    """Return which model is best, or which differ from the baseline, and which may not."""
+    differences, same = comparison.differences(), comparison.same_answers()
+    alike = [n for n, d in differences.items() if (d.p_value or 0) >= ALPHA and n not in same]
+    apart = [(n, d) for n, d in differences.items() if n not in alike and n not in same]
+    better = [name for name, difference in apart if difference.accuracy > 0]
+    worse = [name for name, difference in apart if difference.accuracy < 0]
+    names = {"same": same, "alike": alike, "better": better, "worse": worse}
     return sentence(
         "comparison.txt.j2",
-        "verdict",
+        "verdict" if comparison.baseline is None else "against_baseline",
         comparison=comparison,
         best=comparison.best,
-        behind=behind,
-        second=max(behind, key=lambda name: behind[name].accuracy, default=""),
-        alike=join_words(alike) if alike else "",
+        reference=comparison.reference,
+        behind=differences,
+        second=max(
+            (name for name in differences if name not in same),
+            key=lambda name: differences[name].accuracy,
+            default="",
+        ),
         alpha=ALPHA,
+        n_alike=len(alike),
+        n_same=len(same),
+        **{kind: join_words(found) if found else "" for kind, found in names.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from slugline.reports.chart import Axis, Chart, Key
 from slugline.reports.page import shorten
 
 _COLOURS = ("validation", "best", "training")
+# Characters of a topic's name beside the confusion matrix.
+_NAME_LENGTH = 18
 #: The accuracy of fewer answers is not drawn: it jumps with each of them.
 _FEWEST_ANSWERS = 20
 
@@ -161,6 +164,49 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
     for group in bins:
         chart.dot((group.probability, group.share), "validation", group.interval)
     return chart.svg("Share of right answers by their probability")
+
+
+# Pixels of the confusion matrix: its width, the names of rows, a row, and a column at most.
+_MATRIX, _NAMES, _ROW, _COLUMN = 420, 150, 22, 54
+# A darker cell has light text.
+_DARK = 0.55
+
+
+def confusion_matrix(rows: Sequence[tuple[str, Sequence[int], int]]) -> str:
+    """Return the answers to documents of each topic, darker the larger their share of the row.
+
+    Parameters
+    ----------
+    rows : sequence of (topic, counts, number of documents)
+        Counts are those of answers, in the order of the rows.
+    """
+    width = min(_COLUMN, (_MATRIX - _NAMES) / max(1, len(rows)))
+    elements = []
+    for number, (topic, counts, n_documents) in enumerate(rows):
+        y, middle = 24 + _ROW * number, width / 2
+        name = f"{number + 1} {shorten(topic, _NAME_LENGTH)}"
+        elements.append(_label(_NAMES + width * number + middle, 16, str(number + 1), "middle"))
+        elements.append(_label(_NAMES - 8, y + 15, name, "end"))
+        for place, count in enumerate(counts):
+            left, share = _NAMES + width * place, count / max(1, n_documents)
+            colour = "validation" if place == number else "best"
+            elements.append(
+                f'<rect x="{left:g}" y="{y}" width="{width - 1:g}" height="{_ROW - 1}" '
+                f'style="fill: var(--{colour}); fill-opacity: {share:.2f}"/>'
+            )
+            if count:
+                ink = "paper" if share > _DARK else "ink"
+                elements.append(_label(left + middle, y + 15, str(count), "middle", ink))
+    size = f"0 0 {_MATRIX} {30 + _ROW * len(rows)}"
+    label = "Topics of documents, by row, and the answers to them, by column"
+    return "\n".join(
+        [f'<svg role="img" aria-label="{label}" viewBox="{size}">', *elements, "</svg>"]
+    )
+
+
+def _label(x: float, y: float, text: str, anchor: str, colour: str = "ink") -> str:
+    style = f"fill: var(--{colour}); text-anchor: {anchor}"
+    return f'<text x="{x:g}" y="{y:g}" style="{style}">{html.escape(text)}</text>'
 
 
 def coverage_chart(
