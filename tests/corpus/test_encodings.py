@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import old_encodings
 from slugline.corpus import readers
-from slugline.corpus.bytes import check_encoding
+from slugline.corpus.bytes import LineStream, check_encoding
 from slugline.corpus.encodings import detect_encoding, guess_encoding, guess_utf16
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
@@ -82,6 +82,41 @@ def test_standard_input_is_read_in_the_encoding_that_is_named(
     (row,) = read_rows("-", format="csv", encoding="utf-16")
 
     assert row == SourceRow(2, {"text": FRENCH, "topic": "a"})
+
+
+@pytest.mark.parametrize("n_ascii", [0, 100_000])
+@pytest.mark.parametrize(
+    ("text", "encoding", "detected"),
+    [
+        ("Viele Grüße aus Köln", "utf-8", None),
+        ("Viele Grüße aus Köln", "utf-8-sig", None),
+        ("Viele Grüße aus Köln", "cp1252", "cp1252"),
+        ("Viele Grüße aus Köln", "cp850", "cp850"),
+        ("Viele Grüße aus Köln", "utf-16", "utf-16"),
+    ],
+)
+def test_the_encoding_of_standard_input_is_detected(
+    text: str, encoding: str, detected: str | None, n_ascii: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = "text,topic\n" + "ascii,a\n" * n_ascii + f"{text},a\nGruß,b\n" * 40
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode(encoding))))
+
+    rows = read_rows("-", format="csv")
+    texts = [row.values["text"] for row in rows if isinstance(row, SourceRow)]
+
+    assert texts == ["ascii"] * n_ascii + [text, "Gruß"] * 40
+    assert rows.encoding == (detected if not n_ascii or encoding == "utf-16" else None)
+
+
+def test_standard_input_waits_for_the_end_of_a_line_to_detect_its_encoding() -> None:
+    class Pipe(io.BytesIO):
+        def read1(self, size: int | None = -1, /) -> bytes:
+            return super().read1(1)
+
+    for encoding in ("utf-8", "cp1252"):
+        stream = LineStream(Pipe("text\nGruß\nKöln\n".encode(encoding)), likely=None)
+        lines = [*iter(lambda: stream.readline(1000), b"")]  # noqa: B023 - is run at once
+        assert [line.decode() for line in lines] == ["text\n", "Gruß\n", "Köln\n"]
 
 
 def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:

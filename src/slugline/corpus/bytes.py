@@ -8,9 +8,11 @@ import os
 import re
 import select
 import stat
+from types import EllipsisType
 from typing import Any, BinaryIO
 
 from slugline.base.checks import short_repr
+from slugline.corpus.encodings import detect_encoding
 from slugline.errors import DataError, OptionError
 
 # Encodings ----------------------------------------------------------------------------------------
@@ -91,8 +93,11 @@ class Utf8Stream:
 
     def read1(self, size: int) -> bytes:
         """Return about `size` bytes of the file as UTF-8; none only at its end."""
+        return self.convert(self._file.read1(size), size)
+
+    def convert(self, piece: bytes, size: int) -> bytes:
+        """Return bytes that were read from the file as UTF-8; reads on if they are no character."""
         while True:
-            piece = self._file.read1(size)
             try:
                 text = self._decoder.decode(piece, final=not piece)
             except UnicodeError as error:  # such as UTF-16 without a byte-order mark
@@ -102,6 +107,62 @@ class Utf8Stream:
                 ) from error
             if text or not piece:
                 return text.encode("utf-8", "surrogatepass")
+            piece = self._file.read1(size)
+
+
+# The most bytes of one line from which an encoding is guessed.
+_MOST_GUESSED = 1 << 20
+
+
+class DetectingStream:
+    """A binary file that can be read once, in UTF-8 or else in the encoding that its bytes show.
+
+    ASCII passes until the first lines with other bytes decide.
+
+    Parameters
+    ----------
+    file : binary file
+    likely : str, optional
+        See `slugline.corpus.encodings.detect_encoding`.
+
+    Attributes
+    ----------
+    encoding : str or None
+        What was detected; None for UTF-8, and before.
+    """
+
+    def __init__(self, file: Any, likely: str | None) -> None:
+        self.encoding: str | None = None
+        self._file, self._likely = file, likely
+        self._stream: Any = None  # after the decision
+        self._has_begun = False
+
+    def read1(self, size: int) -> bytes:
+        """Return about `size` bytes of the file as UTF-8; none only at its end."""
+        if self._stream is not None:
+            return bytes(self._stream.read1(size))
+        piece = bytes(self._file.read1(size))
+        if not self._has_begun and piece.lstrip().startswith((b"{", codecs.BOM_UTF8)):
+            self._stream = self._file  # JSON lines, or marked as UTF-8
+        self._has_begun = True
+        if self._stream is not None or (piece.isascii() and b"\0" not in piece):
+            return piece
+        is_cut = True
+        # The reader of a line waits for its end anyway.
+        while is_cut and not _shows_encoding(piece) and len(piece) < _MOST_GUESSED:
+            more = self._file.read1(size)
+            piece, is_cut = piece + more, bool(more)
+        self.encoding = detect_encoding(piece, self._likely, is_cut=is_cut)
+        if self.encoding is None:
+            self._stream = self._file
+            return piece
+        self._stream = Utf8Stream(self._file, self.encoding)
+        return self._stream.convert(piece, size)
+
+
+def _shows_encoding(piece: bytes) -> bool:
+    """Whether whole lines have more than ASCII."""
+    return b"\0" in piece or not piece.rpartition(b"\n")[0].isascii()
 
 
 # Lines --------------------------------------------------------------------------------------------
@@ -123,6 +184,8 @@ class LineStream:
         Whether it is gzip.
     encoding : str, optional
         See `check_encoding`.
+    likely : str or None
+        If it is given, an encoding is detected that isn't named; see `DetectingStream`.
     chunk_bytes : int, default 65536
         Bytes to read at a time.
     """
@@ -133,17 +196,26 @@ class LineStream:
         packed: bool = False,
         encoding: str | None = None,
         *,
+        likely: str | EllipsisType | None = ...,
         chunk_bytes: int = _CHUNK_BYTES,
     ) -> None:
         self.packed = packed
         self._chunk_bytes = chunk_bytes
         self._file = file
         self._bytes: Any = gzip.GzipFile(fileobj=file) if packed else file
+        self._detecting: DetectingStream | None = None
         if encoding is not None:
             self._bytes = Utf8Stream(self._bytes, encoding)
+        elif not isinstance(likely, EllipsisType):
+            self._bytes = self._detecting = DetectingStream(self._bytes, likely)
         self._size = _plain_size(file)
         self._buffer = b""
         self._at = 0  # where the next line begins in the buffer
+
+    @property
+    def detected(self) -> str | None:
+        """The encoding that was detected so far; None for UTF-8, or if it was named."""
+        return None if self._detecting is None else self._detecting.encoding
 
     def readline(self, limit: int) -> bytes:
         """Return the next line with its end, or its first `limit` bytes; none at the end."""

@@ -217,11 +217,12 @@ def _count_utf8_lines(head: bytes, is_cut: bool) -> tuple[int, int]:
     """
     n_utf8 = n_others = 0
     lines = head.split(b"\n")
-    if is_cut and len(lines) > 1:
+    is_part = is_cut and len(lines) == 1
+    if is_cut and not is_part:
         lines.pop()
     for line in lines:
         if not line.isascii():
-            text = _decode(line, "utf-8", is_cut and len(lines) == 1)
+            text = _decode(line, "utf-8", is_part)
             is_utf8 = text is not None and not (text and _is_by_chance(text))
             n_utf8 += is_utf8
             n_others += not is_utf8

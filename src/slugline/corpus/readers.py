@@ -282,7 +282,7 @@ def read_rows(
     check_format(fallback, None)
     separator = check_delimiter(separator)
     if str(source) == "-":
-        return replace(_standard_input(format, fallback, encoding, separator), layout=layout)
+        return _standard_input(format, fallback, encoding, separator, is_named, layout)
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
@@ -359,8 +359,7 @@ def _examine(
     else:
         likely = None if layout is None else layout.encoding
         encoding = detect_encoding(sample, likely, is_cut=is_cut)
-        if encoding is not None:
-            note = f"not UTF-8; reading it as {encoding}; name another with `encoding`"
+        note = _encoding_note(encoding)
     head = _sample(file, is_packed, 1)[0]
     table = formats.decode_head(head[:_N_SHOWN], encoding)
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
@@ -370,6 +369,13 @@ def _examine(
     if form in _TABLES:
         separator = separator or _find_separator(form, table, layout)
     return _Writing(form, encoding, separator, note)
+
+
+def _encoding_note(encoding: str | None) -> str:
+    """Return a note on an encoding that was detected; empty for UTF-8."""
+    if encoding is None:
+        return ""
+    return f"not UTF-8; reading it as {encoding}; name another with `encoding`"
 
 
 def _check_named(name: str, sample: bytes, encoding: str | None, is_cut: bool) -> None:
@@ -495,13 +501,24 @@ def read_frame(frame: Frame) -> RowReader:
 
 
 def _standard_input(
-    name: str | None, fallback: str | None, encoding: str | None, separator: str | None
+    name: str | None,
+    fallback: str | None,
+    encoding: str | None,
+    separator: str | None,
+    is_named: bool,
+    layout: DataLayout | None,
 ) -> RowReader:
-    stream = LineStream(sys.stdin.buffer, encoding=encoding)
+    if is_named or name not in (None, *_DETECTED):
+        stream = LineStream(sys.stdin.buffer, encoding=encoding)
+    else:
+        likely = None if layout is None else layout.encoding
+        stream = LineStream(sys.stdin.buffer, likely=likely)
     lines = formats.TextLines(stream.readline, "standard input", encoding=encoding)
-    note = ""
+    lines.encoding = encoding = encoding or stream.detected
+    note = _encoding_note(stream.detected)
     if name is None:
-        name, note = _format_of_lines(lines, fallback)
+        name, table_note = _format_of_lines(lines, fallback)
+        note = "; ".join(filter(None, (note, table_note)))
     if name is None:
         raise DataError("standard input is in an unknown format; name it with `format`.")
     name = _check_separated("standard input", name, separator)
@@ -517,7 +534,10 @@ def _standard_input(
         read = partial(formats.table_rows, delimiter=separator)
     rows = formats.bounded_rows(lines, read)
     return RowReader(
-        *(lines.name, name, rows, line_stream, note), encoding=encoding, separator=separator
+        *(lines.name, name, rows, line_stream, note),
+        encoding=encoding,
+        separator=separator,
+        layout=layout,
     )
 
 
