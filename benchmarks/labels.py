@@ -16,7 +16,7 @@ from sklearn.utils.extmath import randomized_svd
 from accuracy import CLASSIFIERS, LABELS
 from data import LANGUAGES, LISTS, MORE_LANGUAGES, expand, load, select
 from measure import map_processes, progress, table
-from slugline import Corpus, TopicClassifier
+from slugline import Corpus, TopicClassifier, load_corpus
 from slugline.corpus.splits import hold_out, rank_within_topics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import calibration_error, chance_error, reliability_curve
@@ -229,6 +229,123 @@ def _set_table(means: Means, sets: Sequence[str], classifiers: Sequence[str], n:
             row.append(f"{100 * (means[name, 'default', n].accuracy - best):+.1f}")
         rows.append([name, *row])
     return table(header, rows)
+
+
+# Descriptions, and labels beside them -------------------------------------------------------------
+
+#: What topics are about, in the words of the tutorial for tickets, and in English for SIB-200.
+DESCRIPTIONS = {
+    "tickets": {
+        "billing": "Invoices, payments, prices, discounts and money to be paid back",
+        "delivery": "Where a parcel is, when it arrives, couriers, shipping addresses",
+        "account": "Signing in, passwords, personal data and the customer's profile",
+        "returns": "Sending goods back, exchanges, broken or wrong items, warranty",
+        "technical": "Devices, the app or the website don't work; error messages, setup",
+    },
+    "sib200": {
+        "science/technology": "Science, research, technology: space, physics, biology, computers",
+        "travel": "Travel and tourism: trips, flights, hotels, sights and advice to visitors",
+        "politics": "Politics: governments, elections, laws, wars, international relations",
+        "sports": "Sports: matches, teams, athletes, competitions and results",
+        "health": "Health: diseases, doctors, hospitals, medicine and outbreaks",
+        "entertainment": "Entertainment: music, films, television, celebrities and festivals",
+        "geography": "Geography: countries, cities, rivers, islands, mountains and climate",
+    },
+}
+DESCRIBED_SETS = (
+    "tickets",
+    *(f"sib200-{language}" for language in ("en", "de", "es", "ru", "ar", "ja", "zh")),
+)
+N_ERRORS = 2
+
+
+class DescribedDraw(NamedTuple):
+    """Which test documents a draw's model answers rightly, and their mean log loss."""
+
+    is_right: np.ndarray
+    log_loss: float
+
+
+def described(
+    sets: Sequence[str] = DESCRIBED_SETS,
+    encoders: Sequence[str] = ("use",),
+    labels: Sequence[int] = (5, 10, 40),
+    picks: Sequence[str] = ("random", "suggest"),
+    draws: int = N_DRAWS,
+) -> str:
+    """Accuracy of described topics without labels and with a few, drawn or suggested."""
+    jobs = [(name, encoder, pick) for encoder in encoders for pick in picks for name in sets]
+    measure = partial(_described_draws, labels=labels, n_draws=draws)
+    results = dict(zip(jobs, map_processes(measure, *zip(*jobs, strict=True)), strict=True))
+    numbers = (0, *labels)
+    parts = [
+        "Accuracy on test documents of models of descriptions and so many labels in all, mean of "
+        f"{draws} draws from all training documents, so that some topics may have none; log loss "
+        "in brackets. `suggest` picks by the model without labels, in each draw from another half "
+        f"of the training documents. A step down is marked by * if it exceeds {N_ERRORS} standard "
+        "errors of the difference, from draws and test documents.\n"
+    ]
+    n_down = 0
+    for encoder, pick in itertools.product(encoders, picks):
+        rows = []
+        for name in sets:
+            by_number = results[name, encoder, pick]
+            cells = [_described_cell(by_number[0])]
+            for before, after in itertools.pairwise(by_number):
+                is_down = _is_step_down(before, after)
+                n_down += is_down
+                cells.append(_described_cell(after) + "*" * is_down)
+            rows.append([name, *cells])
+        parts += ["", table([f"`{encoder}`, {pick}, labels", *map(str, numbers)], rows)]
+    n_steps = len(jobs) * len(labels)
+    return "\n".join([*parts, f"\nSteps down by more than noise: {n_down} of {n_steps}."])
+
+
+def _described_draws(
+    name: str, encoder: Any, pick: str, *, labels: Sequence[int], n_draws: int
+) -> list[list[DescribedDraw]]:
+    """Return the draws of each number of labels, first of none."""
+    is_ours = name == "tickets"
+    train, test = load_corpus(name).split(0.4, seed=0) if is_ours else load(name)
+    descriptions = DESCRIPTIONS[name.partition("-")[0]]
+    topics = np.array(test.topics)
+
+    def measure(rows: np.ndarray) -> tuple[TopicClassifier, DescribedDraw]:
+        classifier = TopicClassifier(encoder=encoder, descriptions=descriptions, n_jobs=1)
+        classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
+        proba = classifier.predict_proba(test.texts)
+        of_truth = proba[np.arange(len(topics)), np.searchsorted(classifier.classes_, topics)]
+        is_right = classifier.classes_[proba.argmax(axis=1)] == topics
+        return classifier, DescribedDraw(is_right, float(-np.log(of_truth).mean()))
+
+    first, alone = measure(np.zeros(0, dtype=int))
+    draws = [[alone] * n_draws]
+    for n in labels:
+        draws.append([])
+        for seed in range(n_draws):
+            order = np.random.default_rng(seed).permutation(len(train))
+            if pick == "suggest":
+                half = order[: len(order) // 2]
+                order = half[
+                    list(pick_suggested(first.fitted_, [train.texts[i] for i in half], n, seed))
+                ]
+            draws[-1].append(measure(order[:n])[1])
+    return draws
+
+
+def _described_cell(draws: Sequence[DescribedDraw]) -> str:
+    accuracy = np.mean([draw.is_right.mean() for draw in draws])
+    return f"{accuracy:.3f} ({np.mean([draw.log_loss for draw in draws]):.2f})"
+
+
+def _is_step_down(before: Sequence[DescribedDraw], after: Sequence[DescribedDraw]) -> bool:
+    """Whether fewer are right after a step, by more than noise of draws and test documents."""
+    pairs = zip(before, after, strict=True)
+    gains = np.array([b.is_right.astype(float) - a.is_right for a, b in pairs])
+    variance = gains.mean(axis=0).var() / gains.shape[1]
+    if len(gains) > 1:
+        variance += gains.mean(axis=1).var(ddof=1) / len(gains)
+    return bool(gains.mean() < -N_ERRORS * np.sqrt(variance))
 
 
 # What to label next -------------------------------------------------------------------------------
@@ -499,6 +616,7 @@ BENCHMARKS = {
     "few": few,
     "encoders": encoders,
     "unlabelled": unlabelled,
+    "described": described,
     "suggest": suggestions,
     "curve-intervals": curve_intervals,
 }
@@ -506,6 +624,7 @@ QUICK = {
     "few": {"sets": ("trec",), "classifiers": ("a", "b", "default"), "labels": (5,), "draws": 1},
     "encoders": {"sets": ("sib200-en",), "classifiers": ("default", "use"), "draws": 1},
     "unlabelled": {"sets": ("sib200-en",), "labels": (5,), "draws": 1},
+    "described": {"sets": ("tickets",), "labels": (5,), "picks": ("random",), "draws": 2},
     "suggest": {
         "sets": ("trec",),
         "strategies": ("random", "slugline suggest"),

@@ -96,9 +96,9 @@ class TopicClassifier(TextEstimator):
         object's `encode(list of str)` returns an array, shape (n_texts, n_columns). See
         `docs/explanation/encoder.md`.
     descriptions : mapping of topic to str, optional
-        What topics are about, in a sentence or two. The encoder reads them, and each counts like a
-        document of its topic, which need not have any. `fit([], [])` learns from descriptions
-        alone: scores then are cosines, and probabilities are not calibrated.
+        What topics are about, in a sentence or two, for the encoder. Documents add to them as far
+        as held-out ones show it useful, and a topic need not have any. `fit([], [])` learns from
+        descriptions alone: scores then are cosines, and probabilities are not calibrated.
     blocks : sequence of Block, optional
         Families of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float

@@ -45,7 +45,7 @@ def head(
     left_out = np.arange(len(Y)), WORDS
     named = None if names is None else Names(names, np.arange(N_TOPICS))
     context = FitContext(N_TOPICS, sample_weight=weight)
-    found, _ = fit_encoder_head(rows, Y, len(Y), context, left_out, names=named, widths=widths)
+    found, _ = fit_encoder_head(rows, Y, context, left_out, names=named, widths=widths)
     assert found is not None
     return found
 
@@ -73,7 +73,7 @@ def test_rows_without_labels_improve_weights_and_nothing_else(weight: Floats | N
     rows, context = noisy(Y, 2.2, 0), FitContext(N_TOPICS, sample_weight=weight)
     tested = noisy(NEW_Y, 2.2, 1)
     more = UnlabelledRows(noisy(NEW_Y, 2.2, 4), np.zeros((len(NEW_Y), N_TOPICS), dtype=np.float32))
-    task = (rows, Y, len(Y), context, (np.arange(len(Y)), WORDS))
+    task = (rows, Y, context, (np.arange(len(Y)), WORDS))
     (before, sums), (after, sums_after) = (
         fit_encoder_head(*task, unlabelled=unlabelled) for unlabelled in (None, more)
     )
@@ -106,7 +106,7 @@ def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
     noise = unit(np.random.default_rng(4).normal(size=(len(y), N_COLUMNS)))
     rows = unit(np.hstack([noisy(y, 3.0, 0), noise]))
     words = np.zeros((len(y), N_TOPICS), dtype=np.float32)
-    task = (rows, y, len(y), FitContext(N_TOPICS), (np.arange(len(y)), words))
+    task = (rows, y, FitContext(N_TOPICS), (np.arange(len(y)), words))
     fit_dense_head = fit.fit_dense_head
 
     def counted(X: Floats, *arguments: Any) -> fit.DenseFit:
@@ -130,9 +130,9 @@ def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
 def test_fits_with_other_shares_of_encoders_are_averaged_by_their_likelihood() -> None:
     rows = unit(np.hstack([ROWS, unit(np.random.default_rng(4).normal(size=ROWS.shape))]))
     words = np.zeros((len(Y), N_TOPICS), dtype=np.float32)
-    task = fit._Task(rows, Y, N_TOPICS, None, np.arange(len(Y)), words, None)
+    task = fit.HeadTask(rows, Y, N_TOPICS, None, np.arange(len(Y)), words, None)
     fits = [task.fit(scale) for scale in task.scales([N_COLUMNS, N_COLUMNS])]
-    mean = fit._average(fits)
+    mean = fit.average(fits)
     losses = [one.loss for one in fits]
     assert mean.loss < max(losses)
     best = fits[int(np.argmin(losses))]

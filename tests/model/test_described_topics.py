@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 from sklearn.base import clone
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.learning.encoder import encoder
-from slugline.learning.encoder.fit import fit_new_topic_line
 from stand_ins import Meanings, Nameless, Use
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -130,35 +128,6 @@ def test_numbers_may_be_described_and_clones_keep_that() -> None:
     classifier = described(descriptions={1: "cereals", np.int64(2): "banking"}).fit([], [])
     assert classifier.predict(["rye", "debt"]).tolist() == [1, 2]
     assert clone(classifier).get_params()["descriptions"] == {1: "cereals", 2: "banking"}
-
-
-# Where a new topic stands -------------------------------------------------------------------------
-
-
-def test_the_line_is_that_of_a_logistic_regression() -> None:
-    rng = np.random.default_rng(0)
-    y = rng.integers(3, size=3000)
-    # What a cosine tells is twice its size, and each topic tells as much of itself.
-    cosines = (rng.normal(size=(3000, 3)) + 2 * np.eye(3)[y]).astype(np.float32)
-    scores = log_softmax(2 * cosines, axis=1).astype(np.float32)
-    centred = scores - scores.mean(axis=1, keepdims=True) + 2 * cosines.mean(axis=1, keepdims=True)
-    slope, offset = fit_new_topic_line(centred, cosines, y, np.ones((3000, 3), dtype=bool))
-    assert (slope, offset) == pytest.approx((2, 0), abs=0.1)
-
-
-def test_rows_that_do_not_count_and_certain_scores_do_no_harm() -> None:
-    y = np.arange(12) % 3
-    scores = (200 * np.eye(3)[y]).astype(np.float32)
-    cosines = np.eye(3, dtype=np.float32)[y]
-    counts = np.ones((12, 3), dtype=bool)
-    line = fit_new_topic_line(scores, cosines, y, counts)
-    assert np.isfinite(line).all()
-    wrong = cosines.copy()
-    wrong[0], counts[0] = [0, 50, 50], False
-    counts_before = np.delete(counts, 0, axis=0)
-    found = fit_new_topic_line(scores, wrong, y, counts)
-    expected = fit_new_topic_line(scores[1:], cosines[1:], y[1:], counts_before)
-    assert found == pytest.approx(expected)
 
 
 # What it refuses ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, Index
+from slugline.base.arrays import F32, I64, Index
 from slugline.base.lazy import install_command
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
@@ -25,6 +25,7 @@ from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
+    from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.encoder.fit import Names, UnlabelledRows
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
@@ -36,11 +37,14 @@ HeldOutProba = tuple[Index, F32]
 _FEW = 50
 #: Texts without labels that are learned from, at most: more hardly change anything.
 MAX_UNLABELLED = 5_000
+# Scores of documents that are the only ones of their topics, and such documents, at most.
+_MAX_SCORES, _MIN_SINGLE = 2_000_000, 500
 _NO_WORD = re.compile(r"[\W_]+")
 
 
 def add_encoder(
     texts: Sequence[str],
+    X: sp.csr_array,
     labels: Any,
     topics: Topics,
     learner: Learner,
@@ -50,11 +54,13 @@ def add_encoder(
 ) -> tuple[DenseHead | None, HeldOutProba | None]:
     """Return the encoder's head beside a linear learner, and held-out probabilities of the sum.
 
-    DataError if there are texts without labels, and too few with labels to measure on.
+    `X` holds the rows of words that the learner has learned from. DataError if there are texts
+    without labels, and too few with labels to measure on.
     """
     encoder = settings.encoder
     if not isinstance(encoder, CheckedEncoder) or not isinstance(learner, LinearLearner):
         return None, linear_heldout(learner)
+    from slugline.learning.encoder.described import fit_described_head
     from slugline.learning.encoder.fit import fit_encoder_head
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
@@ -63,23 +69,24 @@ def add_encoder(
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
-    judged = learner.left_out_[0]
+    judged, words = learner.left_out_
     names: Sequence[str] = []
     if learner.multilabel:
         head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
     else:
         names, encoded_names = _encode_names(encoder, topics, labels, settings, context.progress)
         unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
-        head, scores = fit_encoder_head(
-            rows,
-            y,
-            len(texts),
-            context,
-            learner.left_out_,
-            names=encoded_names,
-            widths=[part.width or 0 for part in encoder.parts],
-            unlabelled=unlabelled_rows,
-        )
+        options: dict[str, Any] = {
+            "names": encoded_names,
+            "widths": [part.width or 0 for part in encoder.parts],
+            "unlabelled": unlabelled_rows,
+        }
+        if settings.descriptions:
+            by_words = _described_words(learner, X, labels, context)
+            judged = by_words.rows
+            head, scores = fit_described_head(rows, y, len(texts), context, by_words, **options)
+        else:
+            head, scores = fit_encoder_head(rows, y, context, learner.left_out_, **options)
     if head is None:
         return None, linear_heldout(learner)
     dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts) if unlabelled else 0)
@@ -89,15 +96,45 @@ def add_encoder(
     n_copies = Counter([*texts, *settings.descriptions.values(), *names])
     alone = [learner.multilabel or n_copies[texts[row]] == 1 for row in judged.tolist()]
     is_alone = np.array(alone, dtype=bool)
-    judged, proba = judged[is_alone], dense.predict_proba(scores[is_alone])
-    if learner.multilabel or len(np.unique(labels)) < len(topics):  # some are only described
+    proba = dense.predict_proba(scores[is_alone])
+    # Some topics are only described, or have a single document.
+    is_incomplete = len(np.unique(labels)) < len(topics) or len(judged) > len(words)
+    judged = judged[is_alone]
+    if learner.multilabel or is_incomplete:
         return dense, (judged, proba)
-    by_words = learner.calibration.proba(learner.left_out_[1][is_alone])
+    by_words = learner.calibration.proba(words[is_alone])
     cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
     if cascade is not None:
         is_sure = cascade.is_sure(by_words)
         proba[is_sure] = by_words[is_sure]
     return replace(dense, cascade=cascade), (judged, proba)
+
+
+def _described_words(
+    learner: LinearLearner, X: sp.csr_array, labels: I64, context: FitContext
+) -> DescribedWords:
+    """Return the held-out scores of words, with documents that are the only ones of their topics.
+
+    Words can't know these topics without them. Other topics' scores are those of all documents.
+    """
+    from slugline.learning.encoder.described import DescribedWords
+    from slugline.learning.linear.fit import ABSENT_SCORE
+
+    judged, scores = learner.left_out_
+    weight = context.sample_weight
+    counted = np.arange(len(labels)) if weight is None else np.flatnonzero(weight[: len(labels)])
+    counts = np.bincount(labels[counted], minlength=context.n_topics)
+    single = counted[counts[labels[counted]] == 1]
+    most = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
+    single = single[:: -(-len(single) // most) or 1]
+    of_single = learner.decision_function(X[single])
+    of_single[np.arange(len(single)), labels[single]] = ABSENT_SCORE
+    absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)
+    absent = counts == 0
+    rows = np.concatenate([judged, single])
+    if absent.any():
+        absent_scores[absent] = learner.decision_function(X[rows])[:, absent].mean(axis=0)
+    return DescribedWords(rows, np.concatenate([scores, of_single]), absent_scores)
 
 
 class UnlabelledScores(NamedTuple):

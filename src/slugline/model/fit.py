@@ -260,6 +260,7 @@ def fit(
         tuning = _tune(texts, labels, blocks, context, settings, metric)
         blocks, learner = tuning.best.candidate.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
+    rows: Any = None  # learned in parts
     validation_digest = history = None
     n_unread = 0
     in_parts = is_learned_in_parts(texts, blocks, settings)
@@ -275,7 +276,9 @@ def fit(
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     settings, choice = with_chosen_encoder(texts, labels, learner, context, settings)
     unlabelled = UnlabelledScores.from_learner(more, features, learner)
-    dense, heldout = add_encoder(texts, labels, topics, learner, context, settings, unlabelled)
+    dense, heldout = add_encoder(
+        texts, rows, labels, topics, learner, context, settings, unlabelled
+    )
     all_features, columns = features, np.arange(features.n_columns)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())

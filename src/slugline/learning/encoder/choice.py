@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -97,14 +97,16 @@ def choose_encoder(
     context = replace(
         context, n_topics=scores.shape[1], sample_weight=None if weight is None else weight[judged]
     )
-    fit_head: Callable[..., Any] = fit_multilabel_head if learner.multilabel else fit_encoder_head
     judgements = [_Judgement.from_proba(WORDS, learner.calibration.proba(scores), sample)]
     sampled = [texts[row] for row in judged.tolist()]
     for encoder in encoders if scores.shape[1] > 1 else ():
         encoded = encode(sampled, encoder, n_jobs=context.n_jobs, progress=context.progress)
         left_out = (np.arange(len(rows)), scores)
-        shares = {} if learner.multilabel else {"widths": [p.width or 0 for p in encoder.parts]}
-        head, sums = fit_head(encoded, sample, len(rows), context, left_out, **shares)
+        if learner.multilabel:
+            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, left_out)
+        else:
+            widths = [part.width or 0 for part in encoder.parts]
+            head, sums = fit_encoder_head(encoded, sample, context, left_out, widths=widths)
         if head is None or sums is None:  # it is of no use, or there is nothing to measure on
             judgements.append(judgements[0]._replace(name=encoder.name))
         else:

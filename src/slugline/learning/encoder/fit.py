@@ -14,57 +14,6 @@ from slugline.learning.calibration import Calibration, log_softmax
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores, spread
 from slugline.learning.learner import FitContext
 
-# Topics with a description and no document --------------------------------------------------------
-
-#: Bounds of slope and offset of a line through cosines or products with descriptions.
-BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
-
-
-def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
-    """Return slope and offset of a line that turns cosines with a description into scores.
-
-    Each known topic is taken for a new one in turn: the line replaces its score. Whether a document
-    then finds its topic is a logistic regression with two coefficients.
-
-    Parameters
-    ----------
-    scores, cosines : float arrays, shape (n_rows, n_topics)
-        Calibrated scores of held-out rows, and their cosines with the topics' descriptions.
-    y : int array, shape (n_rows,)
-    counts : bool array, shape (n_rows, n_topics)
-        False where a row itself stands for the description.
-    """
-    from scipy.optimize import minimize
-    from scipy.special import expit
-
-    others = _scores_of_others(scores.astype(np.float64))[counts]
-    cosine = cosines[counts].astype(np.float64)
-    is_own = (y[:, np.newaxis] == np.arange(scores.shape[1]))[counts]
-
-    def loss(line: F64) -> tuple[float, F64]:
-        lead = line[0] * cosine + line[1] - others
-        wrong = expit(lead) - is_own
-        losses = np.logaddexp(0, np.where(is_own, -lead, lead))
-        return float(losses.mean()), np.array([(wrong * cosine).mean(), wrong.mean()])
-
-    best = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=BOUNDS).x
-    return float(best[0]), float(best[1])
-
-
-def _scores_of_others(scores: F64) -> F64:
-    """Return, for each row and topic, the log of the sum of exp of the scores of all others."""
-    from scipy.special import logsumexp
-
-    total = logsumexp(scores, axis=1, keepdims=True)
-    remainder = 1 - np.exp(scores - total)
-    # Where a topic is nearly certain, nothing is left of the others but the largest one.
-    others = scores.copy()
-    others[np.arange(len(scores)), scores.argmax(axis=1)] = -np.inf
-    second = np.broadcast_to(others.max(axis=1, keepdims=True), scores.shape)
-    with np.errstate(divide="ignore"):
-        return np.where(remainder > 1e-9, total + np.log(remainder), second)
-
-
 # Linear discriminant analysis ---------------------------------------------------------------------
 
 #: The penalties to choose from, for rows of unit length with a mean weight of 1.
@@ -271,9 +220,9 @@ def pieces(rows: Index) -> Iterator[Index]:
 
 # The head of an encoder ---------------------------------------------------------------------------
 
-# Factor on cosines if there is nothing to measure on: of those tried, the one with the lowest log
-# loss over a few data sets, with one document or the name of each topic.
-_SHARPNESS = 15.0
+#: Factor on cosines if there is nothing to measure on: of those tried, the one with the lowest log
+#: loss over a few data sets, with one document or the name of each topic.
+SHARPNESS = 15.0
 # Shares of the second of two encoders in the squared length of a row.
 _SHARES = (0.5, 0.0, 0.2, 0.8, 1.0)
 # More rows hardly change which share is best.
@@ -310,7 +259,6 @@ class UnlabelledRows(NamedTuple):
 def fit_encoder_head(
     rows: F32,
     y: I64,
-    n_documents: int,
     context: FitContext,
     left_out: tuple[Index, F32],
     *,
@@ -324,11 +272,10 @@ def fit_encoder_head(
 
     Parameters
     ----------
-    rows : float32 array, shape (n_rows, n_columns)
-        Of unit length: those of documents first, then those of descriptions.
-    y : int array, shape (n_rows,)
+    rows : float32 array, shape (n_documents, n_columns)
+        Of unit length.
+    y : int array, shape (n_documents,)
     context : FitContext
-        With a weight for each row.
     left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
         Some of the documents, and their cross-validated scores by words.
     names : Names, optional
@@ -337,64 +284,45 @@ def fit_encoder_head(
         The number of columns of each encoder, if there are two. Fits with different shares, with
         names and without, are averaged.
     unlabelled : UnlabelledRows, optional
-        Rows that count for their most likely topics, if all topics have documents. They change
-        neither factors and calibration nor held-out sums.
+        Rows that count for their most likely topics. They change neither factors and calibration
+        nor held-out sums.
     """
     judged, words = left_out
     if len(np.unique(y[judged])) < 2:
         return fit_nearest_means(rows, y, context), None
-    is_known = np.bincount(y[:n_documents], minlength=context.n_topics) > 0
-    known_topics, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
-    weight, used = context.sample_weight, is_known[y]
-    costs = None if weight is None else weight[judged]
-    # Documents come first and all are used, so that their numbers stay.
-    task = _Task(
-        rows=rows[used],
-        y=number[y[used]],
-        n_topics=len(known_topics),
-        weight=None if weight is None else weight[used],
+    weight = context.sample_weight
+    task = HeadTask(
+        rows=rows,
+        y=y,
+        n_topics=context.n_topics,
+        weight=weight,
         judged=judged,
-        words=words[:, known_topics],
-        costs=costs,
+        words=words,
+        costs=None if weight is None else weight[judged],
     )
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
         tasks = [task]
         if names is not None:
-            tasks.append(task.with_rows(names.rows, number[names.y]))
+            tasks.append(task.with_rows(names.rows, names.y))
         scales = task.scales(widths)
         fits = [variant.fit(scale) for variant in tasks for scale in scales]
-        best = min(fits, key=lambda fit: fit.loss) if len(scales) == 1 else _average(fits)
+        best = min(fits, key=lambda fit: fit.loss) if len(scales) == 1 else average(fits)
         combined = best.fusion
         if unlabelled is not None and combined.share:
             best = best.task.self_train(best, unlabelled)
         sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
-        weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
-        biases = np.zeros(context.n_topics, dtype=np.float32)
-        weights[:, known_topics] = factor * _centre(best.weights)
-        biases[known_topics] = factor * _centre(best.biases)
+        weights = np.ascontiguousarray(factor * centre(best.weights))
+        biases = factor * centre(best.biases)
         head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
-        sums = np.float32(sparse_factor) * words
-        sums[:, known_topics] += factor * best.scores
-        if is_known.all():
-            return head if combined.share else None, sums
-        summed = sums[:, known_topics]
-        examples = _examples(y, n_documents, known_topics)
-        cosines = rows[judged] @ rows[examples].T
-    is_other = judged[:, np.newaxis] != examples
-    slope, offset = fit_new_topic_line(summed, cosines, number[y[judged]], is_other)
-    new = y[~used]
-    weights[:, new] = np.float32(slope) * rows[~used].T
-    # Words score topics without documents low.
-    biases[new] = offset - sparse_factor * words[:, new].mean(axis=0)
-    sums[:, new] += rows[judged] @ weights[:, new] + biases[new]
-    return head, sums
+        sums = np.float32(sparse_factor) * words + factor * best.scores
+        return head if combined.share else None, sums
 
 
-class _TaskFit(NamedTuple):
+class HeadFit(NamedTuple):
     """A discriminant analysis beside words, with its factors on columns and its log loss."""
 
-    task: _Task
+    task: HeadTask
     scale: F32
     weights: F32
     biases: F32
@@ -404,8 +332,8 @@ class _TaskFit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Task:
-    """Rows of topics with documents, and the scores that words gave to the judged ones."""
+class HeadTask:
+    """Rows of topics, and the scores that words gave to the judged ones."""
 
     rows: F32
     y: I64
@@ -415,7 +343,7 @@ class _Task:
     words: F32
     costs: F32 | None
 
-    def with_rows(self, rows: F32, y: I64) -> _Task:
+    def with_rows(self, rows: F32, y: I64) -> HeadTask:
         """Return the task with more rows, of weight 1."""
         weight = self.weight
         if weight is not None:
@@ -423,16 +351,16 @@ class _Task:
         y = np.concatenate([self.y, y])
         return replace(self, rows=np.concatenate([self.rows, rows]), y=y, weight=weight)
 
-    def fit(self, scale: F32) -> _TaskFit:
+    def fit(self, scale: F32) -> HeadFit:
         """Fit on columns multiplied by `scale`, and measure on the judged rows."""
         dense = fit_dense_head(self.rows * scale, self.y, self.n_topics, self.weight)
         # What is the same for all known topics makes no difference between them, but to a new one
         # it would.
-        scores = _centre(dense.scores[self.judged])
+        scores = centre(dense.scores[self.judged])
         weights = dense.weights * scale[:, np.newaxis]
         return self.fuse(scale, weights, dense.biases, scores)
 
-    def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> _TaskFit:
+    def fuse(self, scale: F32, weights: F32, biases: F32, scores: F32) -> HeadFit:
         """Add the scores of the judged rows to those of words, and measure the sum."""
         y = self.y[self.judged]
         fusion = fuse_scores(self.words, scores, y, self.costs)
@@ -440,7 +368,7 @@ class _Task:
         right = fusion.calibration.proba(sparse * self.words + factor * scores)
         log_right = np.log(right[np.arange(len(y)), y].astype(np.float64))
         loss = -float(np.average(log_right, weights=self.costs))
-        return _TaskFit(self, scale, weights, biases, scores, fusion, loss)
+        return HeadFit(self, scale, weights, biases, scores, fusion, loss)
 
     def scales(self, widths: Sequence[int]) -> list[F32]:
         """Return factors on columns; of many rows, a sample chooses the best ones."""
@@ -460,7 +388,7 @@ class _Task:
         )
         return [min(map(sample.fit, scales), key=lambda fit: fit.loss).scale]
 
-    def self_train(self, fit: _TaskFit, unlabelled: UnlabelledRows) -> _TaskFit:
+    def self_train(self, fit: HeadFit, unlabelled: UnlabelledRows) -> HeadFit:
         """Refit with unlabelled rows, weighted by the squared probability of their predicted topic.
 
         Topics are predicted in rounds. Scores of the unlabelled rows keep their spread, so that
@@ -477,7 +405,7 @@ class _Task:
         rows = np.concatenate([self.rows, unlabelled.rows]) * fit.scale
         by_words = np.float32(fit.fusion.sparse_factor) * unlabelled.sparse_scores
         weights, biases = fit.weights, fit.biases
-        scores = _centre(unlabelled.rows @ weights + biases)
+        scores = centre(unlabelled.rows @ weights + biases)
         first_spread = spread(scores)
         for _ in range(_N_ROUNDS):
             sums = by_words + np.float32(fit.fusion.dense_factor) * scores
@@ -489,13 +417,13 @@ class _Task:
             )
             penalties = (dense.penalty,)
             weights, biases = dense.weights * fit.scale[:, np.newaxis], dense.biases
-            scores = _centre(unlabelled.rows @ weights + biases)
+            scores = centre(unlabelled.rows @ weights + biases)
             scale = np.float32(first_spread / (spread(scores) or 1.0))
             weights, biases, scores = scale * weights, scale * biases, scale * scores
         return fit._replace(weights=weights, biases=biases)
 
 
-def _average(fits: Sequence[_TaskFit]) -> _TaskFit:
+def average(fits: Sequence[HeadFit]) -> HeadFit:
     """Return the mean of fits with scores of equal spread, each weighted by its likelihood.
 
     With 5 and 10 labels a topic of training splits, averages over shares of encoders were better
@@ -523,16 +451,9 @@ def _column_scales(widths: Sequence[int]) -> list[F32]:
     return [np.repeat(pair.astype(np.float32), widths) for pair in factors]
 
 
-def _centre(scores: F32) -> F32:
+def centre(scores: F32) -> F32:
+    """Return scores less the mean over topics."""
     return scores - scores.mean(axis=-1, keepdims=True)
-
-
-def _examples(y: I64, n_documents: int, known_topics: Index) -> Index:
-    """Return a row of each topic: that of its description or, without one, its first document."""
-    # Of several rows of one topic, the last one that is written stays.
-    order = np.concatenate([np.arange(n_documents)[::-1], np.arange(n_documents, len(y))])
-    examples = dict(zip(y[order].tolist(), order.tolist(), strict=True))
-    return np.array([examples[topic] for topic in known_topics.tolist()], dtype=np.intp)
 
 
 def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
@@ -545,9 +466,9 @@ def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
     sums = np.zeros((context.n_topics, rows.shape[1]))
     np.add.at(sums, y, rows if weight is None else rows * weight[:, np.newaxis])
     lengths = np.linalg.norm(sums, axis=1)
-    weights = _SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
+    weights = SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
     # Lower than any cosine, for topics without rows.
-    biases = np.where(lengths > 0, 0, -2 * _SHARPNESS)
+    biases = np.where(lengths > 0, 0, -2 * SHARPNESS)
     return EncoderHead(
         np.ascontiguousarray(weights, dtype=np.float32),
         biases.astype(np.float32),

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
-from slugline.learning.encoder.fit import BOUNDS, PENALTIES, CentredRows, EncoderHead, pieces
+from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
@@ -77,8 +77,17 @@ def fit_multilabel_head(
     if the log loss of held-out rows isn't lower by more than a standard error, unless topics
     without documents are described; or if there is nothing to measure on.
 
-    Parameters are those of `slugline.learning.encoder.fit.fit_encoder_head`, except for `y`: a
-    float32 CSR array, shape (n_rows, n_topics), with a 1 for each topic of a row.
+    Parameters
+    ----------
+    rows : float32 array, shape (n_rows, n_columns)
+        Of unit length: those of documents first, then those of descriptions.
+    y : float32 CSR array, shape (n_rows, n_topics)
+        With a 1 for each topic of a row.
+    n_documents : int
+    context : FitContext
+        With a weight for each row.
+    left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+        Some of the documents, and their cross-validated scores by words.
     """
     judged, words = left_out
     known = np.flatnonzero(y[:n_documents].sum(axis=0))
@@ -157,6 +166,9 @@ def _log_losses(proba: F32, right: F32) -> F64:
 
 # Topics with a description and no document --------------------------------------------------------
 
+# Bounds of slope and offset of a line through cosines with descriptions.
+_BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
+
 
 def _place_new(
     rows: F32, y: Any, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
@@ -186,7 +198,7 @@ def _place_new(
     def loss(line: F64) -> float:
         return float(_log_losses(curve.proba(line[0] * standard + line[1]), right).mean())
 
-    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=BOUNDS).x
+    slope, offset = minimize(loss, (1.0, -2.0), method="Nelder-Mead", bounds=_BOUNDS).x
     described = y[n_documents:, new]
     means = (described.T @ rows[n_documents:]) / described.sum(axis=0)[:, np.newaxis]
     mean, spread = _moments(rows[judged] @ means.T, np.ones((len(judged), len(new)), dtype=bool))

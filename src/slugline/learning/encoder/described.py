@@ -1,0 +1,311 @@
+"""Learns from an encoder's rows of descriptions, and of documents as far as these show more.
+
+A model of descriptions alone is the prior. With each document, topics' means move from their
+descriptions to their documents, and scores of a discriminant analysis and of words are added as far
+as held-out documents show that they help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from slugline.base.arrays import F32, F64, I64, Index
+from slugline.learning.calibration import fit_calibration
+from slugline.learning.encoder.fit import (
+    SHARPNESS,
+    EncoderHead,
+    HeadFit,
+    HeadTask,
+    Names,
+    UnlabelledRows,
+    average,
+    centre,
+    fit_nearest_means,
+    pieces,
+)
+from slugline.learning.encoder.fusion import ScoreFusion, spread
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.fit import ABSENT_SCORE, DEFAULT_CALIBRATION, INITIAL_BIAS
+
+# All chosen by cross-validation on training splits, with 5 to 300 labels in all.
+# Documents that a description counts like, to choose from; another number than the usual one must
+# lower the summed log loss by the log of their ratio. A name counts like one document at most.
+_WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
+# Power of a topic's share of documents in its prior.
+_PRIOR_POWER = 0.5
+# Of factors on scores: what their distance from the prior costs in log loss, for each topic, and
+# the squared distance from which on more distance hardly costs more.
+_COST, _SQUARED_SCALE = 16.0, 0.03
+# The largest factor on scores whose standard deviation is 1.
+_MAX_FACTOR = 50.0
+# Squared lengths are at least this.
+_LEAST = 1e-12
+
+
+class DescribedWords(NamedTuple):
+    """Scores of documents by words.
+
+    Attributes
+    ----------
+    rows : int array, shape (n_judged,)
+    scores : float32 array, shape (n_judged, n_topics)
+        Of fits without these documents; topics that such a fit doesn't know have `ABSENT_SCORE`.
+    absent_scores : float32 array, shape (n_topics,)
+        What topics without documents are scored in the mean; NaN for others.
+    """
+
+    rows: Index
+    scores: F32
+    absent_scores: F32
+
+    def are_enough(self, proba: F32, y: I64, costs: F32 | None) -> bool:
+        """Whether words alone know all topics, and have a lower log loss than these probabilities.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_judged, n_topics)
+        y : int array, shape (n_judged,)
+        costs : float32 array, shape (n_judged,), optional
+        """
+        places = np.arange(len(y))
+        if np.isfinite(self.absent_scores).any() or (self.scores[places, y] <= ABSENT_SCORE).any():
+            return False
+        alone = fit_calibration(self.scores, y, costs).proba(self.scores)
+        gain = np.log(alone[places, y]) - np.log(proba[places, y])
+        return bool(np.average(gain, weights=costs) > 0)
+
+
+class ShrunkMeans:
+    """Means of topics' rows, shrunk toward the rows of their descriptions.
+
+    Documents differ from descriptions in ways that have nothing to do with topics. The mean
+    difference is taken from documents, so that topics that have some have no advantage.
+
+    Parameters
+    ----------
+    rows : float32 array, shape (n_documents, n_columns)
+    y : int array, shape (n_documents,)
+    costs : float array, shape (n_documents,)
+    described : float array, shape (n_topics, n_columns)
+        0 for topics without a description.
+    most : float array, shape (n_topics,)
+        The number of documents that a description counts like, at most.
+
+    References
+    ----------
+    Efron and Morris (1973), Stein's estimation rule and its competitors.
+    """
+
+    def __init__(self, rows: F32, y: I64, costs: F64, described: F64, most: F64) -> None:
+        self._rows, self._y, self._costs = rows, y, costs
+        self._described, self._most = described, np.where(described.any(axis=1), most, 0)
+        self._counts = np.bincount(y, costs, len(described)).astype(np.float64)
+        self._sums = np.zeros_like(described)
+        for piece in pieces(np.arange(len(y))):
+            np.add.at(self._sums, y[piece], costs[piece, np.newaxis] * rows[piece])
+        compared = self._counts * (self._most > 0)
+        self._n_compared = float(compared.sum())
+        self._differences = (self._sums - self._counts[:, np.newaxis] * described)[compared > 0]
+        self._difference = self._differences.sum(axis=0)
+
+    @property
+    def offset(self) -> F64:
+        """The mean of documents less the description of their topic."""
+        return self._difference / max(self._n_compared, _LEAST)
+
+    def solution(self, weight: float) -> tuple[F64, F64]:
+        """Return weights and biases if a description counts like so many documents."""
+        sums, _ = self._weighted(weight)
+        means = sums - self._counts[:, np.newaxis] * self.offset
+        lengths = np.sqrt(np.maximum((means * means).sum(axis=1), _LEAST))
+        is_known = (self._counts > 0) | (self._most > 0)
+        # Lower than any cosine, for topics of which nothing is known.
+        biases = np.where(is_known, self._prior(self._counts, weight), -2 * SHARPNESS)
+        return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
+
+    def heldout_scores(self, rows: Index, weight: float) -> F64:
+        """Return the scores of each row, had it not been learned from."""
+        return np.concatenate([self._heldout_scores(piece, weight) for piece in pieces(rows)])
+
+    def _heldout_scores(self, rows: Index, weight: float) -> F64:
+        y, costs, row = self._y[rows], self._costs[rows], self._rows[rows].astype(np.float64)
+        sums, strengths = self._weighted(weight)
+        compared = np.where(self._most[y] > 0, costs, 0)[:, np.newaxis]
+        n_others = self._n_compared - compared
+        difference = self._difference - compared * (row - self._described[y])
+        offsets = np.where(n_others > 1e-9, difference / np.maximum(n_others, _LEAST), 0)
+        products = row @ sums.T - (row * offsets).sum(axis=1)[:, np.newaxis] * self._counts
+        squares = (sums * sums).sum(axis=1) - 2 * self._counts * (offsets @ sums.T)
+        squares += (offsets * offsets).sum(axis=1)[:, np.newaxis] * self._counts**2
+        # Only the row's own topic has one document less.
+        places, others = np.arange(len(rows)), np.maximum(self._counts[y] - costs, 0)
+        own = sums[y] - costs[:, np.newaxis] * row - others[:, np.newaxis] * offsets
+        products[places, y], squares[places, y] = (row * own).sum(axis=1), (own * own).sum(axis=1)
+        scores = SHARPNESS * products / np.sqrt(np.maximum(squares, _LEAST))
+        scores += self._prior(self._counts, weight)
+        scores[places, y] += self._prior(others, weight) - self._prior(self._counts[y], weight)
+        alone = np.flatnonzero((strengths[y] == 0) & (others < 1e-9))
+        scores[alone, y[alone]] = scores[alone].min(axis=1)
+        return scores
+
+    def choose_weight(self, rows: Index) -> float:
+        """Return the weight of a description with the lowest log loss of held-out rows."""
+
+        def loss(weight: float) -> float:
+            losses = _losses(self.heldout_scores(rows, weight), self._y[rows])
+            return float(self._costs[rows] @ losses) + abs(np.log(weight / _USUAL_WEIGHT))
+
+        return min(_WEIGHTS, key=loss)
+
+    def _weighted(self, weight: float) -> tuple[F64, F64]:
+        """Return sums of rows with descriptions, and the weights of these."""
+        strengths = np.minimum(self._most, weight)
+        return self._sums + strengths[:, np.newaxis] * self._described, strengths
+
+    @staticmethod
+    def _prior(counts: F64, weight: float) -> F64:
+        return _PRIOR_POWER * np.log1p(counts / weight)
+
+
+def fit_described_head(
+    rows: F32,
+    y: I64,
+    n_documents: int,
+    context: FitContext,
+    words: DescribedWords,
+    *,
+    names: Names | None = None,
+    widths: Sequence[int] = (),
+    unlabelled: UnlabelledRows | None = None,
+) -> tuple[EncoderHead | None, F32 | None]:
+    """Return the addition to the scores of words, and held-out sums of both.
+
+    The addition is None if the encoder is of no use, as words alone have a lower log loss. The sums
+    are those of `words.rows`; None if there is a single topic.
+
+    Parameters
+    ----------
+    rows : float32 array, shape (n_rows, n_columns)
+        Of unit length: those of documents first, then those of descriptions.
+    y : int array, shape (n_rows,)
+    n_documents : int
+    context : FitContext
+        With a weight for each row.
+    words : DescribedWords
+    names : Names, optional
+        Of topics without descriptions. They count less than descriptions.
+    widths, unlabelled
+        As of `slugline.learning.encoder.fit.fit_encoder_head`.
+    """
+    n_topics, judged = context.n_topics, words.rows
+    if n_topics < 2:
+        return fit_nearest_means(rows, y, context), None
+    weight = context.sample_weight
+    costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
+    described = np.zeros((n_topics, rows.shape[1]))
+    most = np.full(n_topics, np.inf)
+    if names is not None:
+        described[names.y], most[names.y] = names.rows, _NAME_WEIGHT
+    described[y[n_documents:]] = rows[n_documents:]
+    by_words = np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores)
+    # The number of threads would show in the last bits.
+    with threadpool_limits(1, "blas"):
+        means = ShrunkMeans(
+            rows[:n_documents], y[:n_documents], costs[:n_documents], described, most
+        )
+        strength = means.choose_weight(judged)
+        by_means = centre(means.heldout_scores(judged, strength).astype(np.float32))
+        # Descriptions are rows of documents that say the same.
+        moved = rows[n_documents:] + means.offset
+        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
+        task = HeadTask(
+            rows=np.concatenate([rows[:n_documents], moved.astype(np.float32)]),
+            y=y,
+            n_topics=n_topics,
+            weight=weight,
+            judged=judged,
+            words=by_words,
+            costs=None if weight is None else weight[judged],
+        )
+        fits = [task.fit(scale) for scale in task.scales(widths)]
+        dense = fits[0] if len(fits) == 1 else average(fits)
+        parts = [by_means, dense.scores, centre(by_words)]
+        factors = _fit_factors(parts, y[judged], costs[judged])
+        sums = _weighted_sum(factors, parts)
+        usual = DEFAULT_CALIBRATION.inverse_temperature
+        fitted = fit_calibration(sums / np.float32(usual), y[judged], task.costs)
+        temperature = fitted.inverse_temperature / usual
+        factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
+        calibration = fitted._replace(inverse_temperature=1.0)
+        if words.are_enough(calibration.proba(sums), y[judged], task.costs):
+            return None, None
+        spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
+        share = 1 - spreads[2] / (sum(spreads) or 1.0)
+        weights, biases = (
+            np.float32(factors[0]) * centre(of_means.astype(np.float32))
+            + np.float32(factors[1]) * centre(of_dense)
+            for of_means, of_dense in zip(
+                means.solution(strength), (dense.weights, dense.biases), strict=True
+            )
+        )
+        if unlabelled is not None:
+            fusion = ScoreFusion(factors[2], 1.0, calibration, share)
+            before: HeadFit = dense._replace(weights=weights, biases=biases, fusion=fusion)
+            after = task.self_train(before, unlabelled)
+            weights, biases = centre(after.weights), centre(after.biases)
+        absent = np.isfinite(words.absent_scores)
+        biases[absent] += factors[2] * (INITIAL_BIAS - words.absent_scores[absent])
+        weights = np.ascontiguousarray(weights)
+        return EncoderHead(weights, biases, factors[2], calibration, share), sums
+
+
+def _losses(scores: F64, y: I64) -> F64:
+    """Return the log loss of each row."""
+    from scipy.special import log_softmax  # in double precision, unlike ours
+
+    return np.asarray(-log_softmax(scores, axis=1)[np.arange(len(y)), y])
+
+
+def _weighted_sum(factors: Sequence[float], parts: Sequence[F32]) -> F32:
+    return np.tensordot(np.array(factors, dtype=np.float32), np.stack(parts), axes=1)
+
+
+def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
+    """Return factors on scores with the highest posterior density.
+
+    The prior of the factors on scores that vary alike is Student's, around 1 for the first scores
+    as they are and 0 for the others: few rows hardly move them, and many as far as they say.
+
+    Parameters
+    ----------
+    parts : sequence of float32 arrays, shape (n_rows, n_topics)
+        Held-out scores of several models, that of descriptions first.
+    y : int array, shape (n_rows,)
+    costs : float array, shape (n_rows,)
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    spreads = np.array([spread(part) or 1.0 for part in parts])
+    scaled = np.stack([part / size for part, size in zip(parts, spreads, strict=True)])
+    scaled = scaled.astype(np.float64)
+    cost = _COST * scaled.shape[2]
+    rows, prior = np.arange(len(y)), np.eye(len(parts))[0] * spreads[0]
+
+    def loss(factors: F64) -> tuple[float, F64]:
+        log_proba = log_softmax(np.tensordot(factors, scaled, 1), axis=1)
+        error = np.exp(log_proba)
+        error[rows, y] -= 1
+        away = factors - prior
+        ratio = 1 + away @ away / _SQUARED_SCALE
+        total = -costs @ log_proba[rows, y] + cost * _SQUARED_SCALE * np.log(ratio)
+        gradient = np.einsum("n,pnt,nt->p", costs, scaled, error) + 2 * cost * away / ratio
+        return float(total), gradient
+
+    bounds = [(0.0, _MAX_FACTOR)] * len(parts)
+    best = minimize(loss, prior, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return [float(factor) for factor in best / spreads]
