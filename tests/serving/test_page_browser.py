@@ -238,6 +238,37 @@ def test_a_table_is_answered_filtered_and_sent_back(
         assert rows[1]["body"].endswith(HOSTILE)
 
 
+def test_a_row_of_a_table_can_be_corrected(browser: Browser, address: str, tmp_path: Path) -> None:
+    file = write_tickets(tmp_path / "tickets.csv")
+    with opened(browser, address, "/table") as page:
+        page.set_input_files("#file", file)
+        page.locator("#download:enabled").wait_for()
+        with page.context.expect_page() as new:
+            page.locator("#rows tr").first.get_by_role("button", name="Why? Or correct it").click()
+        row = new.value
+        row.locator("#wrong-form summary").click()
+        assert row.locator("#text").input_value().strip()
+        row.fill("#right", "wheat")
+        row.locator("#wrong-form button.main").click()
+        assert row.locator(".kept [role=status]").inner_text() == "Saved: the right topic is wheat."
+        row.get_by_role("button", name="Undo").click()  # other tests list corrections
+        row.get_by_text("Undone").wait_for()
+
+
+def test_times_are_those_of_the_visitors_zone(browser: Browser, address: str) -> None:
+    with opened(browser, address, "/", timezone_id="Asia/Kolkata") as page:
+        shown = page.evaluate(
+            """() => {
+                const time = document.createElement("time");
+                time.dateTime = "2026-11-29T20:15:00.123Z";
+                document.querySelector("main").append(time);
+                showLocalTimes();
+                return document.querySelector("main time").textContent;
+            }"""
+        )
+    assert shown == "2026-11-30 01:45"
+
+
 def test_a_dropped_table_whose_text_has_to_be_named(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:

@@ -50,6 +50,26 @@ def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, 
     return found.status_code, found.json()["detail"]
 
 
+def test_metrics_count_the_answers_of_tables(page: TestClient) -> None:
+    def counted() -> dict[str, float]:
+        lines = [line.split() for line in page.get("/metrics").text.splitlines()]
+        names = ("documents_total", "unsure_total", "confidence_count")
+        return {parts[0]: float(parts[1]) for parts in lines if parts[0][9:] in names}
+
+    assert set(counted().values()) == {0}
+    lines(page, TICKETS)
+    assert counted()["slugline_documents_total"] == counted()["slugline_confidence_count"] == 2
+    page.post("/table/file", content=TICKETS, params={"name": "a.csv"})
+    assert counted()["slugline_documents_total"] == 4
+    assert counted()["slugline_unsure_total"] == 0
+
+
+def test_a_long_text_is_not_sent_whole(page: TestClient) -> None:
+    long = "wheat " * 4_000
+    (_, batch, _) = lines(page, f"body\n{long}\n")
+    assert batch["rows"][0][6] is None
+
+
 def test_rows_are_answered_in_their_order(page: TestClient) -> None:
     head, *batches, end = lines(page, TICKETS)
     names = ["ticket_id", "body", "note"]
@@ -68,6 +88,8 @@ def test_rows_are_answered_in_their_order(page: TestClient) -> None:
         (5, None, "9", "no text in column 'body'"),
     ]
     assert batches[-1]["read"] == 1
+    # What is shown on one line is explained and corrected as it stands.
+    assert [row[6:] for row in rows] == [['wheat, "corn"\ncrop'], ["goal"], []]
     assert end == {"n_rows": 3}
 
 

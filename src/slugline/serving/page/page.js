@@ -32,6 +32,17 @@ async function send(form, submitter) {
   if (running.get(place) === asking) put(document.getElementById(place), html);
 }
 
+// Times in the zone of whoever looks, written as the server writes those in UTC.
+function showLocalTimes(within = document) {
+  for (const time of within.querySelectorAll("time[datetime]")) {
+    const when = new Date(time.dateTime);
+    if (Number.isNaN(when.getTime())) continue;
+    time.textContent = when.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "short" });
+    time.title = time.dateTime;
+  }
+}
+showLocalTimes();
+
 function notice(said) {
   const section = document.createElement("section");
   section.className = "verdict problem";
@@ -49,6 +60,7 @@ function put(place, html) {
   const typed = [...place.querySelectorAll("input[id]")].map(({ id, value }) => [id, value]);
   const isTyping = Boolean(find("#right", place)?.value || focused?.matches("input"));
   place.innerHTML = html;
+  showLocalTimes(place);
   for (const id of open) {
     if (id !== "wrong-form" || isTyping) find(`#${id}`, place)?.setAttribute("open", "");
   }
@@ -166,7 +178,7 @@ document.addEventListener("change", (event) => {
 
 // A table that is dropped ------------------------------------------------------------------------
 
-const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5; // what the server says of a row
+const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5, WHOLE = 6; // what the server says of a row
 const ON_A_PAGE = 50;
 const EVERY = 250; // milliseconds between two looks at what has come, at least
 const HAS_CHARACTERS = /\.(csv|tsv|txt)(\.gz)?$/i;
@@ -432,8 +444,20 @@ function rowOf(row) {
   const text = element("td", undefined, row[ERROR] === null ? "text" : "soft");
   text.append(element("bdi", row[ERROR] ?? row[TEXT]));
   if (row[ERROR] !== null && row[TEXT]) text.append(": ", element("bdi", row[TEXT]));
+  if (row[ERROR] === null && row[WHOLE]?.trim()) text.append(" ", closer(row[WHOLE]));
   made.append(element("td", row[AT], "at soft"), topic, p, text);
   return made;
+}
+
+// A button that opens a text on the page that explains its answer and takes corrections.
+function closer(whole) {
+  const form = element("form");
+  Object.assign(form, { method: "post", action: `/${find("#table").dataset.query}`, target: "_blank" });
+  const hidden = element("input");
+  Object.assign(hidden, { type: "hidden", name: "text", value: whole });
+  const button = element("button", "Why? Or correct it");
+  form.append(hidden, button);
+  return form;
 }
 
 async function download() {

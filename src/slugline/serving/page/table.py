@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
+from slugline.serving.http.batches import Metrics
 from slugline.serving.http.bodies import HttpProblem, content_length, stream_body
 from slugline.serving.http.state import AppState, Errand, app_state, while_connected
 from slugline.serving.model import ServedModel
@@ -215,6 +216,8 @@ def _name(request: Request) -> str:
 
 # Characters that the page is told of each text.
 _LONGEST_TEXT = 200
+# Characters of a text that the page gets whole, so that its answer can be explained and corrected.
+_LONGEST_WHOLE = 20_000
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _encode = msgspec.json.Encoder().encode
 
@@ -240,14 +243,14 @@ async def answer_table(request: Request) -> Response:
     `separator`. The first line has `columns`, those of the `text` (null if the user has to name
     one), the `encoding` and the `separator` that were named or found, the `unit` of places, and in
     `head` the cells of the first rows as they are read. The next ones have `rows`, each a list of
-    place,
-    topic (a list of those given, if there may be several) or best guess, probability, reason to be
-    unsure, shortened text and error, and the share that was `read`. The last line has `n_rows`; or
-    `error`, if the rest can't be read.
+    place, topic (a list of those given, if there may be several) or best guess, probability, reason
+    to be unsure, shortened text, error and, if it isn't long, the whole text; and the share that
+    was `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
     """
     state, model, upload = await _receive_upload(request)
-    lines = _lines(model, upload)
-    return _TableResponse(state, upload, lines, media_type="application/jsonl")
+    tally = AnswerTally()
+    lines = _lines(model, upload, tally)
+    return _TableResponse(state, upload, lines, tally, media_type="application/jsonl")
 
 
 async def write_table(request: Request) -> Response:
@@ -261,8 +264,9 @@ async def write_table(request: Request) -> Response:
     if upload.is_excel:
         ending, kind = "xlsx", _EXCEL
     name = quote(f"{stem}-topics.{ending}", safe="", errors="replace")
+    tally = AnswerTally()
     return _TableResponse(
-        *(state, upload, _pieces(model, upload)),
+        *(state, upload, _pieces(model, upload, tally), tally),
         media_type=kind,
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
@@ -276,25 +280,56 @@ async def _receive_upload(request: Request) -> tuple[AppState, ServedModel, Uplo
         return state, model, await while_connected(request, step.result())
 
 
+class AnswerTally:
+    """Answers to rows that the metrics don't count yet: threads add them, the event loop reports.
+
+    No step of a table adds while another one reports.
+    """
+
+    def __init__(self) -> None:
+        self._answers: list[Prediction] = []
+
+    def add(self, answers: Iterable[Prediction | BadRow]) -> None:
+        """Add the answers of a step; rows that were not read have none."""
+        self._answers += [answer for answer in answers if not isinstance(answer, BadRow)]
+
+    def report(self, metrics: Metrics) -> None:
+        """Count what was added since."""
+        answers, self._answers = self._answers, []
+        metrics.add("documents_total", len(answers))
+        metrics.add("unsure_total", sum(answer.reason is not None for answer in answers))
+        metrics.observe("confidence", *(answer.topics[0][1] for answer in answers))
+
+
 class _TableResponse(StreamingResponse):
     """Sends the steps of answering a table."""
 
-    def __init__(self, state: AppState, upload: Upload, pieces: Iterator[bytes], **options: Any):
+    def __init__(
+        self,
+        state: AppState,
+        upload: Upload,
+        pieces: Iterator[bytes],
+        tally: AnswerTally,
+        **options: Any,
+    ):
         self._state = state
-        super().__init__(_steps(state, upload, pieces), **options)
+        super().__init__(_steps(state, upload, pieces, tally), **options)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._state.counted_table():
             await super().__call__(scope, receive, send)
 
 
-async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _steps(
+    state: AppState, upload: Upload, pieces: Iterator[bytes], tally: AnswerTally
+) -> AsyncIterator[bytes]:
     """Yield the items of an iterator, each step off the event loop; then delete the file."""
     step: Errand[bytes | None] | None = None
     try:
         while True:
             step = state.start_step(next, pieces, None)
             piece = await step.result()
+            tally.report(state.metrics)
             if piece is None:
                 return
             yield piece
@@ -305,7 +340,7 @@ async def _steps(state: AppState, upload: Upload, pieces: Iterator[bytes]) -> As
             step.future.add_done_callback(lambda _: upload.close())
 
 
-def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
+def _lines(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[bytes]:
     columns = [replace_surrogates(name) for name in upload.columns]
     text = None if upload.text is None else [*map(replace_surrogates, upload.text)]
     source = upload.source
@@ -323,6 +358,7 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
     try:
         for answers in upload.answers(model.router):
             n_rows += len(answers)
+            tally.add(answers)
             yield _line(rows=[_row(answer) for answer in answers], read=upload.share_read())
     except SluglineError as error:
         yield _line(error=replace_surrogates(f"{error}"))
@@ -341,10 +377,11 @@ def _cells(row: SourceRow | BadRow, columns: Sequence[str]) -> list[str]:
     return [replace_surrogates(one_line(cell, _LONGEST_CELL)) for cell in cells]
 
 
-def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
+def _pieces(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[bytes]:
     buffer = io.BytesIO()
     with contextlib.closing(upload.answer_file(buffer, model.router)) as table:
         for answers in upload.answers(model.router):
+            tally.add(answers)
             table.write(answers)
             yield _drain(buffer)
         table.finish()
@@ -372,5 +409,6 @@ def _row(answer: Prediction | BadRow) -> list[Any]:
     if answer.probabilities is not None and answer.reason is None:
         topic = answer.set  # those of several that are given
     text = replace_surrogates(one_line(answer.text, _LONGEST_TEXT))
+    whole = replace_surrogates(answer.text) if len(answer.text) <= _LONGEST_WHOLE else None
     reason = None if answer.reason is None else str(answer.reason)
-    return [answer.at, topic, round(answer.topics[0][1], 4), reason, text, None]
+    return [answer.at, topic, round(answer.topics[0][1], 4), reason, text, None, whole]
