@@ -14,9 +14,16 @@ from sphinx.util.docutils import SphinxDirective
 
 # Without the policy, which holds for this window alone, Windows runs no script.
 _NEW_PLACE = {
-    "sh": "python3 -m venv .venv && . .venv/bin/activate",
-    "powershell": "py -m venv .venv; Set-ExecutionPolicy -Scope Process RemoteSigned -Force; "
-    ".venv\\Scripts\\Activate.ps1",
+    "sh": ("python3 -m venv .venv", ". .venv/bin/activate"),
+    "powershell": (
+        "py -m venv .venv",
+        "Set-ExecutionPolicy -Scope Process RemoteSigned -Force",
+        ".venv\\Scripts\\Activate.ps1",
+    ),
+}
+_PLACES = {
+    "en": ("In a clone of the repository", "On Windows, in PowerShell"),
+    "de": ("In einem Klon des Repositorys", "Unter Windows, in der PowerShell"),
 }
 
 
@@ -28,8 +35,10 @@ def install_lines(extras: str = "", *, in_new_place: bool = False) -> dict[str, 
     line = f'pip install ".[{extras}]"' if extras else "pip install ."
     if not in_new_place:
         return {"sh": line}
-    joints = {"sh": " && ", "powershell": "; "}
-    return {shell: f"{start}{joints[shell]}{line}" for shell, start in _NEW_PLACE.items()}
+    return {
+        "sh": " && ".join((*_NEW_PLACE["sh"], line)),
+        "powershell": "\n".join((*_NEW_PLACE["powershell"], line)),
+    }
 
 
 class Install(SphinxDirective):
@@ -40,22 +49,13 @@ class Install(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return a block for each shell, and where to type it."""
-        is_german = "german" in self.options
         lines = install_lines("".join(self.arguments), in_new_place="new" in self.options)
-        place = "in a clone of the repository, on Windows, too"
-        windows = "On Windows, in PowerShell:"
-        if is_german:
-            place = "in einem Klon des Repositorys, auch unter Windows"
-            windows = "Unter Windows, in der PowerShell:"
-        if len(lines) > 1:
-            place = "in einem Klon des Repositorys" if is_german else "in a clone of the repository"
         content: list[nodes.Node] = []
-        for shell, line in lines.items():
-            if shell == "powershell":
-                content.append(nodes.paragraph("", windows))
+        places = _PLACES["de" if "german" in self.options else "en"]
+        for place, (shell, line) in zip(places, lines.items(), strict=False):
+            content.append(nodes.paragraph("", f"{place}:"))
             content.append(nodes.literal_block(text=line, language=shell))
-        note = nodes.paragraph("", f"{place}.", classes=["until-release"])
-        return [*content, note]
+        return content
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -31,6 +31,11 @@ FUNCTIONS = {
 #: Patterns that are put together where they are used, by their file; with a sample of their parts.
 COMPOSED = {
     "auditing/findings.py": ("finditer", r"(?<!\w)ab(?!\w)"),
+    "corpus/formats.py": ("finditer", r'(?:"([^"]*(?:""[^"]*)*)"|([^;]*))(;|\Z)'),
+    "serving/http/bodies.py": (
+        "finditer",
+        rb'(?s)[\s,:\]}]{1,40}+|[\[{]|"[^"\\]{0,40}+(?:\\.[^"\\]*+){0,20}+(?:"|\Z)?+|[^\s,:\[\]{}"]{1,40}+',
+    ),
     "text/words.py": ("split", "[ ,;]"),
 }
 

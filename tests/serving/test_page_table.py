@@ -9,8 +9,9 @@ import io
 import json
 import os
 import signal
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from slugline.prediction.files import excel_file
 
 pytestmark = pytest.mark.slow
 
+Run = Callable[..., Any]
 TICKETS = 'ticket_id,body,note\n7,"wheat, ""corn""\ncrop",=1+1\n8,goal,-3\n9,,\n'
 
 
@@ -292,6 +294,26 @@ def test_an_excel_file_goes_out_as_one(page: TestClient) -> None:
     ]
     assert [sheet["A2"].data_type, type(rows[0][3]), rows[0][4]] == ["s", float, None]
     assert rows[2][4] == "row 4: no text in column 'body'"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_the_page_and_the_command_line_write_the_same_bytes(
+    page: TestClient, run: Run, tmp_path: Path, ending: str
+) -> None:
+    rows = list(csv.reader(io.StringIO(TICKETS)))
+    content = excel_file(rows) if ending == ".xlsx" else TICKETS.replace(",", ";").encode("cp1252")
+    (tmp_path / f"in{ending}").write_bytes(content)
+
+    found = page.post("/table/file", content=content, params={"name": f"in{ending}"})
+    run("predict", "news.slug", f"in{ending}", "-q", "-o", f"out{ending}")
+
+    ours = (tmp_path / f"out{ending}").read_bytes()
+    if ending == ".csv":
+        assert found.content == ours
+        return
+    theirs, written = (zipfile.ZipFile(io.BytesIO(data)) for data in (found.content, ours))
+    assert theirs.namelist() == written.namelist()
+    assert all(theirs.read(name) == written.read(name) for name in written.namelist())
 
 
 def test_nothing_is_left_of_a_file(
