@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -114,3 +116,28 @@ def test_names_are_imported_when_they_are_used() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "slugline.api" not in run.stdout
     assert "slugline.classifier" not in run.stdout
+
+
+@pytest.mark.slow
+def test_the_examples_of_docstrings_run_in_any_folder(tmp_path: Path) -> None:
+    """As users run them, who have the package and not its repository."""
+    code = (
+        "import doctest, inspect, warnings, slugline\n"
+        "finder, runner = doctest.DocTestFinder(exclude_empty=True), doctest.DocTestRunner()\n"
+        f"for name in {NAMES!r}:\n"
+        "    value = getattr(slugline, name)\n"
+        "    found = finder.find(value, name) if not inspect.ismodule(value) else []\n"
+        "    for test in found: runner.run(test)\n"
+        "print(runner.failures, runner.tries)"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    failures, tries = map(int, run.stdout.split()[-2:])
+    assert failures == 0, run.stdout
+    assert tries > 50
+
+
+def test_no_docstring_names_a_file_of_the_repository() -> None:
+    root = Path(slugline.__file__).parent
+    texts = {path: path.read_text("utf-8") for path in root.rglob("*.py")}
+    assert [str(path) for path, text in texts.items() if re.search('>>>.*"examples/', text)] == []

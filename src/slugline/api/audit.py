@@ -106,7 +106,7 @@ def audit(
     Examples
     --------
     >>> import slugline
-    >>> result = slugline.audit("examples/tickets.csv")
+    >>> result = slugline.audit("tickets-de")
     >>> len(result.audit.suspects()), result.audit.copies.identical
     (0, [])
     """

@@ -187,9 +187,10 @@ def evaluate(
     Examples
     --------
     >>> import slugline
-    >>> classifier = slugline.train("examples/tickets.csv", test_fraction=None).classifier
-    >>> slugline.evaluate(classifier, "examples/later.csv").n_right
-    9
+    >>> train, test = slugline.load_corpus("tickets-de").split(0.2, 0)
+    >>> classifier = slugline.train(train, test_fraction=None).classifier
+    >>> slugline.evaluate(classifier, test).n_right
+    17
     """
     classifier = to_classifier(model)
     # A second model that can't be read is said before the first one has answered.
@@ -322,7 +323,7 @@ def compare(
     Examples
     --------
     >>> import slugline
-    >>> result = slugline.compare("examples/tickets.csv", ["majority", "default"], n_folds=2)
+    >>> result = slugline.compare("tickets-de", ["majority", "default"], n_folds=2)
     >>> result.best.name
     'default'
     """

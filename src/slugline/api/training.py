@@ -130,9 +130,9 @@ def train(
     Examples
     --------
     >>> import slugline
-    >>> result = slugline.train("examples/tickets.csv")
+    >>> result = slugline.train("tickets-de")
     >>> result.n_train, result.n_test
-    (24, 6)
+    (72, 18)
     >>> result.classifier.predict(["Mein Passwort geht nicht"]).tolist()
     ['Konto']
     """
@@ -229,8 +229,9 @@ def fit_stream(
     Examples
     --------
     >>> import slugline
-    >>> slugline.fit_stream("examples/tickets.csv").classes_.tolist()
-    ['Konto', 'Rechnung', 'Versand']
+    >>> batches = [(["wheat exports", "net profit"], ["grain", "earn"])]
+    >>> slugline.fit_stream(batches).classes_.tolist()
+    ['earn', 'grain']
     """
     return check_settings(classifier).fit_stream(
         source,
@@ -320,9 +321,9 @@ def curve(
     Examples
     --------
     >>> import slugline
-    >>> curves = slugline.curve("examples/tickets.csv", n_draws=2)
+    >>> curves = slugline.curve("tickets-de", n_draws=2)
     >>> [record["labels_per_topic"] for record in curves.to_records()]
-    [1, 2, 5, None]
+    [5, 10, 20, None]
     """
     classifier = check_settings(classifier)
     curves = learning_curves(

@@ -113,9 +113,9 @@ def load_corpus(
     Examples
     --------
     >>> from slugline import load_corpus
-    >>> corpus = load_corpus("examples/tickets.csv", text="text", topic="topic")
+    >>> corpus = load_corpus("tickets-de")
     >>> corpus.topic_counts()
-    {'Konto': 10, 'Rechnung': 10, 'Versand': 10}
+    {'Konto': 30, 'Rechnung': 30, 'Versand': 30}
     """
     options = ReadOptions(text, topic, format, skip_bad_rows, encoding, separator, **several)
     corpus = read_corpus(source, options)

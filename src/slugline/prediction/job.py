@@ -107,10 +107,13 @@ def predict_files(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from slugline import predict_files
-    >>> result = predict_files("reuters46", "examples/new.csv", tempfile.mkdtemp(), n_workers=1)
+    >>> file = Path(tempfile.mkdtemp(), "new.txt")
+    >>> _ = file.write_text("Wheat exports rose")
+    >>> result = predict_files("reuters46", file, file.parent / "answers", n_workers=1)
     >>> result.n_rows, result.failed
-    (10, [])
+    (1, [])
     """
     options, out = options or PredictOptions(), Path(out)
     if n_workers is not None:
