@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import re
 from collections.abc import Callable
@@ -489,3 +490,27 @@ def test_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_carry(
     own = next(i for i, w in enumerate(every) if w.text == every[first].text and not w.misplaced)
     page = (tmp_path / "r.html").read_text()
     assert f"document {own + 1}, topic <b>{every[own].topic}</b>, the same text" in page
+
+
+def test_a_repaired_excel_file_keeps_its_dates(run: Run, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    _, *rows = csv.reader((tmp_path / "news.csv").read_text().splitlines())
+    book.active.append(["day", "body", "queue"])
+    for row in rows:
+        book.active.append([datetime.date(2025, 3, 1), *row])
+    book.active.freeze_panes = "A2"
+    book.create_sheet("notes")
+    book.save(tmp_path / "news.xlsx")
+    read = ["audit", "news.xlsx", "-q"]
+    assert run(*read, "--review", "review.csv").code == 0
+    review(tmp_path, "relabel")
+
+    result = run(*read, "--decisions", "review.csv", "-o", "new.xlsx")
+
+    assert result.code == 0
+    new = openpyxl.load_workbook(tmp_path / "new.xlsx")
+    assert (new.sheetnames, new.active.freeze_panes) == (["Sheet", "notes"], "A2")
+    assert new.active["A2"].value == datetime.datetime(2025, 3, 1)
+    topics = [cell.value for cell in new.active["C"][1:]]
+    assert sum(topic != row[1] for topic, row in zip(topics, rows, strict=True)) >= 1

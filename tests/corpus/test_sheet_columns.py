@@ -14,7 +14,13 @@ import pytest
 from slugline.corpus import sheet_columns, tables
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.corpus.sheet_columns import Edit, SheetColumns, XmlEditor, column_letters
+from slugline.corpus.sheet_columns import (
+    Edit,
+    SheetColumns,
+    XmlEditor,
+    change_sheet,
+    column_letters,
+)
 from slugline.errors import DataError
 
 _NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -323,6 +329,40 @@ def test_a_cell_of_a_new_column_has_a_limit() -> None:
     with pytest.raises(DataError, match="a cell of 40,000 characters"):
         columns.begin(["x" * 40_000])
     columns.close()
+
+
+# Changed cells ------------------------------------------------------------------------------------
+
+
+def test_change_sheet_replaces_cells_and_empties_rows() -> None:
+    source = help_desk()
+    Path("b.xlsx").write_bytes(
+        change_sheet(source, {2: {"Nachricht": "=neu"}, 3: None, 4: {"doppelt": 7}})
+    )
+
+    before, after = sheet_of(source), sheet_of(Path("b.xlsx"))
+    assert (after["D2"].value, after["D2"].data_type, after["E4"].value) == ("=neu", "s", 7)
+    assert [cell.value for cell in after[3]] == [None] * len(after[3])
+    changed = {"D2", "E4", *(f"{letter}3" for letter in "ABCDEFGH")}
+    for row in before.iter_rows():
+        for cell in row:
+            if cell.coordinate not in changed:
+                copy = after[cell.coordinate]
+                assert (copy.value, copy._style) == (cell.value, cell._style)
+    old, new = parts(source), parts(Path("b.xlsx"))
+    assert {name for name in old if old[name] != new[name]} == {SHEET}
+
+
+def test_change_sheet_fills_cells_that_are_not_there() -> None:
+    rows = '<row r="1" spans="1:3"><c r="A1" t="str"><v>a</v></c><c r="B1" t="str"><v>b</v></c>'
+    rows += '<c r="C1" t="str"><v>c</v></c></row><row r="2"><c r="B2"><v>5</v></c></row>'
+    source = simple(f"<worksheet {_NS}><sheetData>{rows}</sheetData></worksheet>")
+
+    Path("b.xlsx").write_bytes(change_sheet(source, {2: {"c": "z", "a": "x"}}))
+
+    assert [cell.value for cell in sheet_of(Path("b.xlsx"))[2]] == ["x", 5, "z"]
+    with pytest.raises(DataError, match="it has no row 3"):
+        change_sheet(source, {3: {"a": "x"}})
 
 
 # Editing XML --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import io
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_topic_names
 from slugline.corpus.formats import TableDialect, table_cell, table_writer
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corpus.readers import RowReader, read_dialect, read_rows
+from slugline.corpus.readers import RowReader, detect_format, read_dialect, read_rows
 from slugline.corpus.rows import (
     BadRow,
     DataLayout,
@@ -37,6 +37,7 @@ from slugline.corpus.rows import (
     join_advice,
     read_topics,
 )
+from slugline.corpus.sheet_columns import change_sheet
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
@@ -257,8 +258,36 @@ def whole_rows(
     for source in sources:
         if source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir()):
             return None
-    relabelled: list[Values] = []
-    row_number, places, dialect = 0, corpus.numbered_places(), None
+    dialect, relabelled = None, list[Values]()
+    for rows, row, cells in _changed_rows(sources, corpus, topics, options):
+        dialect = dialect or read_dialect(rows)
+        if cells is not None and row.values:
+            relabelled.append({**row.values, **cells})
+    return relabelled, dialect or TableDialect()
+
+
+def changed_excel(
+    source: str, corpus: Corpus, topics: Sequence[Any], options: ReadOptions
+) -> bytes | None:
+    """Return an Excel file under new topics, as it is otherwise; None if the source is no such.
+
+    Rows of documents to leave out are empty. See `whole_rows` for parameters and errors.
+    """
+    if not Path(source).is_file() or detect_format(source, options.format) != "xlsx":
+        return None
+    changes = {
+        int(row.at): cells
+        for _, row, cells in _changed_rows([source], corpus, topics, options)
+        if cells != {}
+    }
+    return change_sheet(Path(source), changes)
+
+
+def _changed_rows(
+    sources: Sequence[str], corpus: Corpus, topics: Sequence[Any], options: ReadOptions
+) -> Iterator[tuple[RowReader, SourceRow | BadRow, Values | None]]:
+    """Yield the rows of sources with the cells that change; None for those to leave out."""
+    row_number, places = 0, corpus.numbered_places()
     layout = corpus.layout if corpus.multilabel else options.layout
     form = None if layout is None else layout.topic_form
     for source in sources:
@@ -269,7 +298,6 @@ def whole_rows(
             separator=options.separator,
             layout=options.layout,
         )
-        dialect = dialect or read_dialect(rows)
         head = peek(rows)
         column = ""
         if form is None or form.kind != "columns":
@@ -277,16 +305,14 @@ def whole_rows(
         for row in itertools.chain(head, rows):
             place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
             if row_number == len(places) or place != places[row_number]:
-                if row.values:  # it was skipped
-                    relabelled.append({**row.values})
+                yield rows, row, {}  # it was skipped
                 continue
             new = topics[row_number]
             row_number += 1
-            if new is not None and isinstance(row, SourceRow):
-                relabelled.append({**row.values, **_topic_cells(row.values, column, new, form)})
+            is_left = new is not None and isinstance(row, SourceRow)
+            yield rows, row, _topic_cells(row.values, column, new, form) if is_left else None
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
-    return relabelled, dialect or TableDialect()
 
 
 def _topic_cells(

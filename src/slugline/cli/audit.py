@@ -15,6 +15,7 @@ from slugline.auditing.repair import (
     Gain,
     Repair,
     apply_decisions,
+    changed_excel,
     measure_gain,
     read_decisions,
     to_csv,
@@ -244,8 +245,11 @@ def _write_documents(
     suffix = path.suffix.lower()
     if suffix == ".csv":
         content = to_csv(rows, dialect)
+    elif suffix == ".xlsx":
+        same = changed_excel(data[0], corpus, repair.topics, reading) if len(data) == 1 else None
+        content = same or to_excel(rows)
     else:
-        content = to_excel(rows) if suffix == ".xlsx" else to_json_lines(rows)
+        content = to_json_lines(rows)
     write_result(path, content, "documents")
     if whole is None:
         return ", with text and topic alone"

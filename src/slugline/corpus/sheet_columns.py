@@ -121,43 +121,65 @@ class SheetColumns:
     def write(self, file: BinaryIO) -> None:
         """Write the file; DataError if it was changed since."""
         self._cells.seek(0)
-        new = NewColumns(self._shape, self._names)
+        shape, new = self._shape, NewColumns(self._shape, self._names)
+        sheet = _SheetEditor(new, map(json.loads, self._cells))
+        editors: dict[str, XmlEditor] = {part: _TableEditor(new) for part in shape.tables}
+        editors |= {shape.workbook: _WorkbookEditor(shape.sheet_index), shape.sheet: sheet}
         with excel_errors(self._path), zipfile.ZipFile(self._path) as archive:
             if file_state(self._path) != self._state:
                 raise DataError(f"{self._path} was changed while it was read; try again.")
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
-                for info in archive.NameToInfo.values():
-                    self._copy(archive, info, target, new)
-
-    def _copy(
-        self,
-        archive: zipfile.ZipFile,
-        info: zipfile.ZipInfo,
-        target: zipfile.ZipFile,
-        new: NewColumns,
-    ) -> None:
-        """Copy a part of the archive, with the new columns if it has to do with them."""
-        shape = self._shape
-        editor: XmlEditor | None = None
-        if info.filename == shape.sheet:
-            editor = _SheetEditor(new, map(json.loads, self._cells))
-        elif info.filename == shape.workbook:
-            editor = _WorkbookEditor(shape.sheet_index)
-        elif info.filename in shape.tables and info.file_size <= _MAX_TABLE:
-            editor = _TableEditor(new)
-        copy = zipfile.ZipInfo(info.filename, info.date_time)
-        copy.compress_type = zipfile.ZIP_DEFLATED
-        with open_part(archive, info) as part, target.open(copy, "w") as written:
-            for piece in iter(lambda: part.read(PIECE), b""):
-                written.write(piece if editor is None else editor.edit(piece))
-            if editor is not None:
-                written.write(editor.edit(b""))
-        if isinstance(editor, _SheetEditor) and not editor.is_done:
-            raise ValueError("its rows are in another order than they were")
+            _copy_parts(archive, file, editors)
+            if not sheet.is_done:
+                raise ValueError("its rows are in another order than they were")
 
     def close(self) -> None:
         """Delete what hasn't been written."""
         self._cells.close()
+
+
+def change_sheet(path: Path, changes: Mapping[int, Mapping[str, Any] | None]) -> bytes:
+    """Return an Excel file with other cells in some rows of its first sheet.
+
+    Parameters
+    ----------
+    path : Path
+    changes : mapping of int to mapping of str to object, or None
+        The new cells of a row by column. None empties the row, below which all stay where they are.
+
+    Raises
+    ------
+    DataError : if it can't be read, or unpacks to too much.
+    """
+    file = io.BytesIO()
+    with excel_errors(path), zipfile.ZipFile(path) as archive:
+        _check_parts(archive)
+        shape = Workbook(archive).shape()
+        numbers = {name: column for column, name in shape.header.items()}
+        cells = {
+            at: None if row is None else {numbers[name]: _cell_value(row[name]) for name in row}
+            for at, row in changes.items()
+        }
+        editor = _CellEditor(cells)
+        _copy_parts(archive, file, {shape.sheet: editor})
+        if editor.missing:
+            raise ValueError(f"it has no row {min(editor.missing)}")
+    return file.getvalue()
+
+
+def _copy_parts(archive: zipfile.ZipFile, file: BinaryIO, editors: Mapping[str, XmlEditor]) -> None:
+    """Copy the parts of an archive, some of them edited."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as target:
+        for info in archive.NameToInfo.values():
+            editor = editors.get(info.filename)
+            if isinstance(editor, _TableEditor) and info.file_size > _MAX_TABLE:
+                editor = None
+            copy = zipfile.ZipInfo(info.filename, info.date_time)
+            copy.compress_type = zipfile.ZIP_DEFLATED
+            with open_part(archive, info) as part, target.open(copy, "w") as written:
+                for piece in iter(lambda: part.read(PIECE), b""):
+                    written.write(piece if editor is None else editor.edit(piece))
+                if editor is not None:
+                    written.write(editor.edit(b""))
 
 
 def _check_parts(archive: zipfile.ZipFile) -> None:
@@ -434,6 +456,55 @@ class _SheetEditor(XmlEditor):
             for col in widths
         )
         return f"<{self._prefix}cols>{''.join(elements)}</{self._prefix}cols>"
+
+
+class _CellEditor(XmlEditor):
+    """Replaces cells of a sheet, and empties rows."""
+
+    def __init__(self, changes: Mapping[int, Mapping[int, Any] | None]) -> None:
+        super().__init__()
+        self._changes = changes
+        self.missing = {*changes}  # rows that haven't come yet
+        self._row = self._column = 0
+        self._prefix = ""
+        self._values: dict[int, Any] = {}  # those of the row that have not been written
+
+    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
+        """Return what to do with a start tag."""
+        self._prefix = prefix
+        if name == "row":
+            self._row, self._column = int(attributes.get("r", self._row + 1)), 0
+            values = self._changes.get(self._row, {})
+            self.missing.discard(self._row)
+            self._values = dict(sorted((values or {}).items()))
+            if values is None:
+                return Edit(is_cut=True)
+            kept = {key: attributes[key] for key in attributes if key != "spans"}
+            return Edit(attributes=kept) if self._values else _NO_EDIT
+        if name != "c":
+            return _NO_EDIT
+        place = attributes.get("r")
+        self._column = self._column + 1 if place is None else column_number(place)
+        before = self._take_cells(self._column)
+        if self._column not in self._values:
+            return Edit(before=before)
+        value = self._values.pop(self._column)
+        style = attributes.get("s", "")
+        return Edit(before + self._cell(self._column, value, style), is_cut=True)
+
+    def end(self, name: str) -> str:
+        """Return the cells that the row did not have."""
+        return self._take_cells(MAX_COLUMN + 1) if name == "row" else ""
+
+    def _take_cells(self, stop: int) -> str:
+        """Return the new cells before a column, once."""
+        columns = [column for column in self._values if column < stop]
+        return "".join(self._cell(column, self._values.pop(column), "") for column in columns)
+
+    def _cell(self, column: int, value: Any, style: str) -> str:
+        if value is None:
+            return ""
+        return _cell_element(f"{column_letters(column)}{self._row}", value, self._prefix, style)
 
 
 class _TableEditor(XmlEditor):

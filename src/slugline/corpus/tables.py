@@ -136,7 +136,8 @@ class SheetShape(NamedTuple):
         The parts that describe ranges as tables of Excel.
     header_row : int
         Number of the row that names the columns, from 1.
-    columns : list of str
+    header : dict of int to str
+        The names of the columns by their numbers, from 1.
     n_columns : int
         Number of the last column with a cell that isn't empty, from 1.
     """
@@ -146,8 +147,13 @@ class SheetShape(NamedTuple):
     sheet_index: int
     tables: frozenset[str]
     header_row: int
-    columns: list[str]
+    header: dict[int, str]
     n_columns: int
+
+    @property
+    def columns(self) -> list[str]:
+        """Their names."""
+        return [*self.header.values()]
 
 
 class Workbook:
@@ -204,7 +210,7 @@ class Workbook:
             self._sheet_index,
             frozenset(part for kind, part in related if kind == "table"),
             header_row,
-            [*header.values()],
+            header,
             max(n_columns, self._merged_column),
         )
 
