@@ -14,26 +14,20 @@ from slugline._version import __version__
 COMMANDS = {
     "train": "Learn from labelled texts, test on others, write a report, save the model.",
     "predict": "Classify texts: one JSON line per document, in their order.",
-    "explain": (
-        "Say which words of a text speak for a topic and against it, and how much each counts."
-    ),
+    "explain": "Show which words count for or against a topic, and by how much.",
     "evaluate": "Compare a model's answers with the topics of labelled texts.",
-    "audit": "Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.",
-    "check": "Train again as MODEL was, and say whether the result is the same, byte for byte.",
-    "compare": "Measure several models on the same folds: how good they are, and what they take.",
+    "audit": "Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.",
+    "check": "Retrain MODEL from its data and check that the file is byte-identical.",
+    "compare": "Measure several models on the same folds: accuracy, time and memory.",
     "curve": "Learn from more and more labels per topic, and show how accuracy grows.",
-    "suggest": (
-        "Choose the texts that MODEL would learn most from, spread over what it knows least."
-    ),
-    "serve": (
-        "Put models behind HTTP, with a page for people at / and the API's description at /docs."
-    ),
-    "mcp": ("Give agents models as tools: classify, explain, list topics, and correct if allowed."),
+    "suggest": "Pick the unlabelled texts whose labels would help MODEL most.",
+    "serve": "Serve models over HTTP: a web page at /, API docs at /docs.",
+    "mcp": "Serve models to AI agents over MCP.",
     "export": "Write a model as one HTML file that answers in the browser, offline.",
     "corrections": (
         "List corrections that wait for approval, with the reasons; approve or withdraw them."
     ),
-    "rollback": "Go back to the model that was there before corrections were learned.",
+    "rollback": "Restore the model from before the last corrections.",
     "info": "Print a model's card: what it learned from, its topics, metrics and limits.",
     "reproduce": "Run every step of the Keras newswire lesson and show its numbers beside ours.",
 }

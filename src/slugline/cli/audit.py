@@ -101,7 +101,7 @@ def audit(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.
+    """Find mislabelled texts, duplicates, leaks, outliers and near-identical topics.
 
     Each document is judged by classifiers that learned from others, by the
     documents nearest to it, and by its identical copies.

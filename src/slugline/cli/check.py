@@ -37,7 +37,7 @@ def check(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Train again as MODEL was, and say whether the result is the same, byte for byte.
+    """Retrain MODEL from its data and check that the file is byte-identical.
 
     Nothing is written. Exit status 1 if it is another model; that other
     versions of Python or NumPy made the same one is no difference. DATA is

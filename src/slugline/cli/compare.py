@@ -69,7 +69,7 @@ def compare(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure several models on the same folds: how good they are, and what they take.
+    """Measure several models on the same folds: accuracy, time and memory.
 
     Each model runs in a process of its own. If one fails or takes too long,
     the reason is reported and the others continue. Ctrl-C stops and reports

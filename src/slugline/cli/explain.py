@@ -74,7 +74,7 @@ def explain(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Say which words of a text speak for a topic and against it, and how much each counts.
+    """Show which words count for or against a topic, and by how much.
 
     The shares of all words, and the score of an empty text, add up to the
     model's score. With --json, each word says where it stands in the text.

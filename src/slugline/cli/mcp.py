@@ -33,7 +33,7 @@ from slugline.cli.output import log_to_standard_error, say
 @precision_option
 @quiet_option
 def mcp(models: Sequence[str], allow_corrections: Path | None, min_precision: float | None) -> None:
-    """Give agents models as tools: classify, explain, list topics, and correct if allowed.
+    """Serve models to AI agents over MCP.
 
     Speaks the Model Context Protocol over standard input and output, for
     clients such as editors and assistants to start; ends with its input.

@@ -12,7 +12,7 @@ from slugline.model.file.generations import roll_back
 @models_argument("model", "A saved model (.slug).")
 @json_option
 def rollback(model: str, as_json: bool) -> None:
-    """Go back to the model that was there before corrections were learned.
+    """Restore the model from before the last corrections.
 
     Learning from corrections keeps the last five files beside MODEL. Run it
     again to go back one further. The model that was replaced stays as MODEL.rolled-back.

@@ -90,7 +90,7 @@ def _type(hint: Any, meta: Any) -> Any:
 @option("--insecure", "Let other machines in without a token.", show_envvar=True)
 @quiet_option
 def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **settings: Any) -> None:
-    """Put models behind HTTP, with a page for people at / and the API's description at /docs.
+    """Serve models over HTTP: a web page at /, API docs at /docs.
 
     Listens on this machine only, unless told otherwise. A changed model file
     takes the place of the version before without a failed request; SIGTERM

@@ -73,7 +73,7 @@ def suggest(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Choose the texts that MODEL would learn most from, spread over what it knows least.
+    """Pick the unlabelled texts whose labels would help MODEL most.
 
     Writes CSV: a column of topics to fill in, called as in the data of MODEL,
     those of UNLABELLED, guess and probability. Once filled in, in part or whole, it
