@@ -116,6 +116,33 @@ def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(plac
     assert len(place.log) == n_lines
 
 
+def test_corrections_that_wait_change_nothing_and_teach_once_they_are_approved(
+    place: Place,
+) -> None:
+    many = [(f"Ich will den Vertrag kündigen, Nummer {n}", "Kündigung") for n in range(8)]
+    place.add(*many, approved=False)
+    learner = place.learner(8)
+    learner.start()
+    last = wait_for(lambda: learner.state()["last"])
+    waiting = "8 corrections wait for approval, and there are no others"
+    assert last | {"at": ""} == {
+        "at": "",
+        "outcome": "waiting",
+        "message": f"{place.model} is unchanged: {waiting}",
+        "n_held": 8,
+    }
+    assert not place.model.exists()
+    assert wait_for(lambda: learner.state()["next_after"] == 8)
+    assert len(place.store.held()) == 8
+
+    for number in sorted(place.store.held()):
+        assert place.store.approve(number, "anna")
+    wait_for(lambda: learner.state()["last"]["outcome"] == "replaced")
+    assert learner.state()["last"]["n_texts"] == 8
+    assert learner.state()["n_new"] == 0
+    assert load(place.model).predict(["den Vertrag kündigen"]).tolist() == ["Kündigung"]
+
+
 def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: News) -> None:
     lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
     place.data.write_text("\n".join(lines) + "\n")

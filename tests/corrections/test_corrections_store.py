@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import MAX_TEXT_BYTES, Correction, CorrectionStore
 from slugline.errors import DataError, StoreError
 
@@ -575,3 +576,100 @@ def test_the_store_needs_nothing_to_learn_with() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     heavy = {b"scipy", b"sklearn", b"click", b"slugline.experiment", b"slugline.classifier"}
     assert heavy & set(loaded.split()) == set()
+
+
+# Approved and held --------------------------------------------------------------------------------
+
+
+def test_store_keeps_who_approved_what(path: Path, store: CorrectionStore) -> None:
+    first, second, third = (add(store, text=f"text {n}") for n in range(3))
+    assert store.approve(first.id, "Änne \ud800")
+    assert not store.approve(first.id, "another"), "once is enough"
+    assert store.approve(second.id)
+    assert store.undo(third.id)
+    assert not any(store.approve(number) for number in (third.id, 99, 2**70))
+    with CorrectionStore(path) as another:
+        rows = list(another.rows())
+    assert [(row.id, row.approver) for row in rows] == [(1, "Änne \ud800"), (2, None)]
+    assert all(row.approved is not None and row.approved >= row.at for row in rows)
+    assert store.count_approvals(0, "news", 2) == 2
+    assert store.count_approvals(1, "news", 2) == 1
+    assert store.count_approvals(0, "news", 1) == 1
+    assert store.count_approvals(0, "another", 2) == 0
+    last = store.last_approval()
+    assert last >= 2
+    assert store.count_approvals(last, "news", 2) == 0
+
+
+def test_store_keeps_why_corrections_are_held(store: CorrectionStore) -> None:
+    rows = [add(store, text=f"text {n}") for n in range(3)]
+    doubt = Doubt("contradicted", topic="grain 😀", probability=0.98)
+    store.hold({rows[0].id: [doubt], rows[1].id: [doubt, Doubt("conflict")], rows[2].id: []})
+    assert store.held() == {1: (doubt,), 2: (doubt, Doubt("conflict"))}
+    assert store.get([2, 99, 1]) == [*reversed(list(store.rows())[:2])]
+    store.approve(rows[0].id)
+    store.undo(rows[1].id)
+    assert store.held() == {}
+
+
+def test_store_holds_a_burst_until_training_has_looked_at_it(store: CorrectionStore) -> None:
+    for number in range(6):
+        add(store, text=f"text {number}")
+    assert store.held() == dict.fromkeys(range(1, 7), (Doubt("burst", 6),))
+    store.hold(dict.fromkeys(range(1, 7), ()))
+    assert store.held() == {}
+
+
+def test_names_of_tokens_are_no_typed_names(store: CorrectionStore) -> None:
+    named, typed = add(store, who="anna", is_named=True), add(store, who="anna")
+    assert (named.is_named, typed.is_named) == (True, False)
+    assert [row.head.person for row in store.rows()] == ["anna", ""]
+    assert [head.person for head in store.heads()] == ["anna", ""]
+    with pytest.raises(DataError, match="can't be the name of a token"):
+        add(store, who="änna", is_named=True)
+
+
+def test_a_file_of_format_1_gets_what_it_lacks(path: Path) -> None:
+    with CorrectionStore(path) as store:
+        kept = add(store)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE approvals")
+        connection.execute("DROP TABLE holds")
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = 'approvals'")
+        connection.execute("PRAGMA user_version = 1")
+    with CorrectionStore(path) as store:
+        assert list(store.rows()) == [kept]
+        assert store.approve(kept.id)
+        assert add(store).id == 2
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("version", [0, 1, -1])
+def test_a_format_that_its_tables_are_not_of_is_refused(path: Path, version: int) -> None:
+    CorrectionStore(path).close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(StoreError, match="has other tables, indices, views or triggers"):
+        CorrectionStore(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO holds VALUES (1, 'x')",
+        'INSERT INTO holds VALUES (1, \'[{"kind": "other"}]\')',
+        "INSERT INTO holds VALUES (1, x'00')",
+        "UPDATE corrections SET at = 'yesterday'",
+    ],
+)
+def test_reasons_that_were_changed_are_damage(path: Path, change: str) -> None:
+    with CorrectionStore(path) as store:
+        add(store)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(change)
+    with CorrectionStore(path) as store:
+        with pytest.raises(StoreError, match="is damaged: correction 1 can't be read"):
+            store.held()
+        with pytest.raises(StoreError, match="is damaged: correction 1 can't be read"):
+            list(store.rows())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from slugline.base.arrays import F64
+from slugline.base.checks import replace_surrogates
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import FEWEST_OF_TOPIC, Approval, Doubt, find_bursts
@@ -238,33 +239,67 @@ class _Examination:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
     def _ask_others(self, base: Fitted) -> None:
-        """Ask models that learned from everybody else about each person's corrections."""
-        base_answers = _answers(base, self.candidates)
-        was_right = [c.topics == a for c, a in zip(self.candidates, base_answers, strict=True)]
-        for rows in self._folds():
-            asked = [self.candidates[row] for row in rows]
-            left = {*rows}
-            others = [claim for row, claim in enumerate(self.candidates) if row not in left]
-            model = self.fit(*self._documents(others)) if others else base
-            answers, doubts = _answers(model, asked), _contradictions(model, asked)
-            for row, claim, answer, doubt in zip(rows, asked, answers, doubts, strict=True):
-                # What the documents alone say already is no support by other people.
-                is_supported = answer == claim.topics and not was_right[row]
-                burst = self.bursts.get(claim.correction.id)
-                if burst is not None and not is_supported:
-                    claim.doubts.append(burst)
-                if doubt is not None:
-                    claim.doubts.append(doubt)
+        """Ask models that learned from everybody else about each person's corrections.
+
+        Of a burst, only what others support is believed when it comes to contradictions: it changes
+        nothing for the corrections of others otherwise.
+        """
+        bursts = {
+            row: self.bursts[claim.correction.id]
+            for row, claim in enumerate(self.candidates)
+            if claim.correction.id in self.bursts
+        }
+        folds = self._folds()
+        if bursts:
+            was_right = self._agree(base, range(len(self.candidates)))
+            for rows in folds:
+                asked = [row for row in rows if row in bursts]
+                if not asked:
+                    continue
+                model = self._model_of_others(rows, base)
+                for row, is_right in zip(asked, self._agree(model, asked), strict=True):
+                    # What the documents alone say already is no support by other people.
+                    if not is_right or was_right[row]:
+                        self.candidates[row].doubts.append(bursts[row])
+        believed = [not claim.doubts for claim in self.candidates]
+        for rows in folds:
+            model = self._model_of_others(rows, base, believed)
+            asked_claims = [self.candidates[row] for row in rows]
+            doubts = _contradictions(model, asked_claims)
+            for claim, doubt in zip(asked_claims, doubts, strict=True):
+                claim.doubts.extend([] if doubt is None else [doubt])
+
+    def _agree(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
+        """Return whether a model gives some of the candidates their topics."""
+        claims = [self.candidates[row] for row in rows]
+        answers = _answer_sets(model, [claim.correction.text for claim in claims])
+        return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
+
+    def _model_of_others(
+        self, rows: Sequence[int], base: Fitted, believed: Sequence[bool] | None = None
+    ) -> Fitted:
+        """Return a model that learned from the candidates without some rows, if `believed`."""
+        left_out = {*rows}
+        others = [
+            claim
+            for row, claim in enumerate(self.candidates)
+            if row not in left_out and (believed is None or believed[row])
+        ]
+        return self.fit(*self._documents(others)) if others else base
 
     def _folds(self) -> list[list[int]]:
-        """Return the rows of candidates, all those of one person in one of a few groups."""
+        """Return the rows of candidates, all those of one person in one of a few groups.
+
+        People are dealt out in the order of their first corrections, so that somebody who comes
+        later changes no group but their own.
+        """
         by_person: defaultdict[str, list[int]] = defaultdict(list)
         for row, claim in enumerate(self.candidates):
             by_person[claim.person].append(row)
         n_folds = 1 if len(self.train) > _MANY else min(_N_FOLDS, len(by_person))
         folds: list[list[int]] = [[] for _ in range(n_folds)]
-        for rows in sorted(by_person.values(), key=len, reverse=True):
-            min(folds, key=len).extend(rows)
+        for number, rows in enumerate(by_person.values()):
+            folds[number % n_folds].extend(rows)
         return folds
 
     def _find_changed_answers(self, base: Fitted) -> None:
@@ -337,15 +372,15 @@ def _contradictions(model: Fitted, claims: Sequence[_Claim]) -> list[Doubt | Non
             best = int(others[row[others].argmax()]) if len(others) else -1
             is_sure = best >= 0 and row[best] >= CONTRADICTION * (1 - row[best])
         doubts.append(
-            Doubt("contradicted", topic=names[best], probability=round(float(row[best]), 4))
+            Doubt(
+                "contradicted",
+                topic=_join(frozenset([names[best]])),
+                probability=round(float(row[best]), 4),
+            )
             if is_sure
             else None
         )
     return doubts
-
-
-def _answers(model: Fitted, claims: Sequence[_Claim]) -> list[_Topics]:
-    return _answer_sets(model, [claim.correction.text for claim in claims])
 
 
 def _answer_sets(model: Fitted, texts: Sequence[str]) -> list[_Topics]:
@@ -355,7 +390,8 @@ def _answer_sets(model: Fitted, texts: Sequence[str]) -> list[_Topics]:
 
 
 def _join(topics: _Topics) -> str:
-    return ", ".join(sorted(topics))[:500]
+    joined: str = replace_surrogates(", ".join(sorted(topics))[:500])
+    return joined
 
 
 def _words(text: str) -> set[str]:
