@@ -272,7 +272,9 @@ def learnable(parts: Parts, corrections: Sequence[Correction]) -> Sequence[Corre
 ATTACKS = ("one topic", "any topics", "one a day")
 
 
-def poison(sets: Sequence[str] = SETS, n: int = 10, most: int = 1500, seed: int = 0) -> str:
+def poison(
+    sets: Sequence[str] = SETS, n: int = 10, most: int = 1500, seed: int = 0, *, alone: bool = False
+) -> str:
     """Served answers to others' texts that one person's wrong corrections change before approval.
 
     A model learns from three fifths of up to `most` training documents. One person sends `n` wrong
@@ -281,7 +283,7 @@ def poison(sets: Sequence[str] = SETS, n: int = 10, most: int = 1500, seed: int 
     of other people: how many of them get another answer, with all corrections learned ("none" needs
     approval) and with doubtful ones held; and the same beside right corrections by four others, two
     a day each, compared with a model that learned from these alone. Nothing is tested before the
-    model is replaced, as `slugline train` does in addition.
+    model is replaced, as `slugline train` does in addition. With `alone`, there are no others.
     """
     rows, totals = [], np.zeros((len(ATTACKS), 4), dtype=int)
     n_held = dict.fromkeys(ATTACKS, 0)
@@ -289,15 +291,19 @@ def poison(sets: Sequence[str] = SETS, n: int = 10, most: int = 1500, seed: int 
     for name in sets:
         parts = split_parts(name, most, seed)
         base = fit(parts.learned)
-        right = honest_corrections(parts, base, seed)
+        right = [] if alone else honest_corrections(parts, base, seed)
         # What is served without the wrong ones: with all right ones, and with those not held.
         before = [base, base, learn(parts, base, right)]
         before.append(learn(parts, base, learnable(parts, right)))
         counts = np.zeros_like(totals)
         for number, kind in enumerate(ATTACKS):
             wrong = wrong_corrections(parts, kind, n, seed)
-            both = [*right, *wrong]
-            choices = [wrong, learnable(parts, wrong), both, learnable(parts, both)]
+            choices = [wrong, learnable(parts, wrong)]
+            if right:  # else nothing is different beside others
+                both = [*right, *wrong]
+                choices += [both, learnable(parts, both)]
+            else:
+                choices *= 2
             after = [learn(parts, base, chosen) for chosen in choices]
             pairs = zip(before, after, strict=True)
             counts[number] = [n_different(*pair, parts.served) for pair in pairs]
