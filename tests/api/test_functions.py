@@ -14,6 +14,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -377,6 +378,22 @@ def test_evaluate_takes_a_fitted_estimator_to_compare_with() -> None:
     ]
     assert frame["metric"].tolist() == ["accuracy", "macro_f1"]
     assert frame["difference"][0] == pytest.approx(paired.accuracy_difference)
+
+
+def test_an_evaluation_has_the_difference_of_each_topic_in_its_table() -> None:
+    ours = slugline.train((TEXTS, TOPICS), test_fraction=None).classifier
+    always = DummyClassifier(strategy="constant", constant="grain").fit(TEXTS, TOPICS)
+    frame = slugline.evaluate(ours, (TEXTS, TOPICS), against=always).to_frame().set_index("topic")
+    assert [*frame.columns[-4:]] == [
+        *("difference", "difference_low", "difference_high", "p_value")
+    ]
+    recall = frame["recall"] - (frame.index == "grain")
+    np.testing.assert_allclose(frame["difference"], recall)
+    # Holm: the least of three p-values counts three times.
+    n_right = (frame["recall"] * frame["n_documents"]).drop("grain").max()
+    assert frame["p_value"].min() == pytest.approx(3 * 2 * 0.5**n_right)
+    assert (frame["difference_low"] <= frame["difference"]).all()
+    assert "difference" not in slugline.evaluate(ours, (TEXTS, TOPICS)).to_frame()
 
 
 def test_evaluate_says_that_answers_are_the_same(tmp_path: Path) -> None:

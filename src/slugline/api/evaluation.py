@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,19 @@ from slugline.base.progress import Progress
 from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import Models
-from slugline.comparison.results import AccuracyDifference, Comparison
+from slugline.comparison.results import AccuracyDifference, Comparison, adjust_p_values
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.evaluation.evaluation import BaseEvaluation, Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
-from slugline.evaluation.paired import PairedComparison
+from slugline.evaluation.paired import (
+    PairedComparison,
+    TopicDifference,
+    compare_by_topic,
+    compare_paired,
+)
 from slugline.experiment import run
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation
@@ -93,16 +98,27 @@ class EvaluationParts(BaseEvaluation, TableResult):
         precision.
     against : PairedResult or None
         The comparison with the model `against`.
+    by_topic : mapping of str to AccuracyDifference
+        The difference in recall of each topic; empty without `against`, or where documents have
+        several topics.
     """
 
     routing: run.RoutingResult | run.MultilabelRoutingResult | None = field(
         default=None, kw_only=True
     )
     against: PairedResult | None = field(default=None, kw_only=True)
+    by_topic: Mapping[str, AccuracyDifference] = field(default_factory=dict, kw_only=True)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return precision, recall, F1 and number of documents of each topic."""
-        return topic_records(self)
+        """Return precision, recall, F1 and number of documents of each topic.
+
+        With `against`, also the difference in recall, its 95 % interval and its p-value, by
+        McNemar's exact test, adjusted for the number of topics by Holm's method.
+        """
+        records = topic_records(self)
+        if not self.by_topic:
+            return records
+        return [r | _difference_record(self.by_topic.get(r["topic"])) for r in records]
 
     def _charts(self) -> list[str]:
         from slugline.reports.pictures import reliability_diagram
@@ -174,7 +190,8 @@ def evaluate(
         The column to read, in the same way.
     against : TopicClassifier, path of a model file, or fitted estimator, optional
         Another model, to be compared on the same texts, such as a pipeline of scikit-learn. Choose
-        it beforehand: `against` of the result has differences, intervals and a p-value.
+        it beforehand: the result's table has the differences of topics, and its `against` those of
+        all documents, with intervals and p-values.
     seed : int, default 0
         Of the bootstrap samples of intervals.
     progress : Progress, optional
@@ -204,18 +221,26 @@ def evaluate(
     corpus = apply_topic_rules(corpus, topic_rules(ReadOptions(layout=layout)), known_topics)
     corpus = add_parents(corpus, classifier.fitted_.separator)
     evaluation = run.evaluate(classifier, corpus, seed=seed, progress=progress)
-    paired = None
+    paired, answers = None, list[Any]()
     if other is not None:
         second = run.evaluate(other, corpus, seed=seed)
         paired = run.compare_evaluations(evaluation, second, corpus)
+        answers = second.predicted
     elif is_estimator:
-        paired = run.compare_with_estimator(evaluation, against, corpus)
+        answers, known = run.estimator_answers(against, corpus)
+        classes = set(evaluation.topics[: evaluation.n_known]), known
+        paired = compare_paired(
+            corpus.topics, evaluation.predicted, answers, classes=classes, seed=seed
+        )
     is_multilabel = isinstance(evaluation, MultilabelEvaluation)
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
         routing=run.route_corpus(classifier.fitted_, corpus),
         against=None if paired is None else PairedResult(**field_values(paired)),
+        by_topic={}
+        if paired is None or is_multilabel
+        else _by_topic(compare_by_topic(corpus.topics, evaluation.predicted, answers, seed=seed)),
     )
 
 
@@ -268,6 +293,16 @@ class ComparisonResult(Comparison, TableResult):
         from slugline.reports.comparison import comparison_page
 
         return comparison_page(self)
+
+
+def _by_topic(found: Sequence[TopicDifference]) -> dict[str, AccuracyDifference]:
+    differences = {
+        str(one.topic): AccuracyDifference(
+            one.difference, (one.interval.low, one.interval.high), one.p_value
+        )
+        for one in found
+    }
+    return adjust_p_values(differences)
 
 
 def _difference_record(difference: AccuracyDifference | None) -> dict[str, float | None]:

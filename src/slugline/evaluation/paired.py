@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,6 +156,36 @@ def compare_paired(
     )
     n_different = sum(not _is_same(*pair) for pair in zip(first, second, strict=True))
     return replace(comparison, n_different=n_different)
+
+
+class TopicDifference(NamedTuple):
+    """How many more documents of a topic the first of two classifiers gets right, as a share."""
+
+    topic: Any
+    difference: float
+    interval: Interval  # 95 %, by a bootstrap of the topic's documents
+    p_value: float  # by `mcnemar`
+
+
+def compare_by_topic(
+    y_true: Sequence[Any], first: Sequence[Any], second: Sequence[Any], *, seed: int = 0
+) -> list[TopicDifference]:
+    """Return the difference in recall of each topic, of documents that have one each."""
+    kinds: dict[Any, I64] = {topic: np.zeros(3, dtype=np.int64) for topic in sorted(set(y_true))}
+    for true, one, other in zip(y_true, first, second, strict=True):
+        is_first, is_second = one == true != other, other == true != one
+        kinds[true][0 if is_first else 1 if is_second else 2] += 1
+
+    def difference(counts: I64) -> F64:
+        return (counts[:, [0]] - counts[:, [1]]) / counts.sum(axis=1, keepdims=True)
+
+    found = []
+    for topic, counts in kinds.items():
+        [interval] = bootstrap(counts, difference, seed=seed)
+        mean = float((counts[0] - counts[1]) / counts.sum())
+        p_value = mcnemar(int(counts[0]), int(counts[1]))
+        found.append(TopicDifference(topic, mean, interval, p_value))
+    return found
 
 
 def _is_same(first: Any, second: Any) -> bool:

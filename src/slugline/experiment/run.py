@@ -104,10 +104,8 @@ def compare_evaluations(
     )
 
 
-def compare_with_estimator(
-    evaluation: AnyEvaluation, estimator: Any, corpus: Corpus
-) -> PairedComparison:
-    """Return the comparison of an evaluation with the answers of a fitted scikit-learn estimator.
+def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[str]]:
+    """Return the answers of a fitted scikit-learn estimator, and the topics that it knows.
 
     Raises
     ------
@@ -143,13 +141,7 @@ def compare_with_estimator(
     else:
         answers = [str(topic) for topic in np.asarray(given, dtype=object).tolist()]
     classes = set(map(str, known)) if known is not None else set(corpus.all_topics())
-    return compare_paired(
-        corpus.topics,
-        evaluation.predicted,
-        answers,
-        classes=(set(evaluation.topics[: evaluation.n_known]), classes),
-        seed=evaluation.seed,
-    )
+    return answers, classes
 
 
 def stored_metrics(
