@@ -509,20 +509,18 @@ def _send_request(port: int, request: bytes, patience: float) -> str:
 
 
 def _cpu_until_idle(server: Server, n_seconds: float = 30) -> float:
-    """Return the seconds of CPU that a server takes from now on, until it has nothing to do."""
+    """Return the seconds of CPU that a server takes until it only answers probes."""
     first = last = server.cpu_seconds()
     until = time.monotonic() + n_seconds
     while time.monotonic() < until:
         time.sleep(0.5)
-        now = server.cpu_seconds()
-        # Probes take some, all the time.
-        if now - last < _IDLE_SECONDS:
+        before, last = last, server.cpu_seconds()
+        if last - before < _IDLE_SECONDS:
             break
-        last = now
     return last - first
 
 
-# Of CPU in half a second.
+# Of CPU that probes take in half a second.
 _IDLE_SECONDS = 0.15
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.corpus import formats
 from slugline.corpus.formats import TextLines, json_items
 from slugline.corpus.rows import MAX_RECORD
 from slugline.errors import DataError
@@ -125,3 +127,42 @@ def test_an_array_of_100_mb_on_one_line_is_read_in_pieces() -> None:
 def test_a_long_item_takes_linear_time_in_small_pieces() -> None:
     item = b'"' + b"x" * (MAX_RECORD - 2) + b'"'
     assert items_of(b"[" + item + b"]", n_bytes=4096) == [item]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b'"' + b"\\\\" * 3000 + b'"',
+        b'"' + b'\\"' * 3000 + b'"',
+        b'"' + b"[" * 3000 + b'"',
+        b"[" + b'"]", ' * 3000 + b'"\\""]',
+        b'{"a": [{"b": "}"}], "c": "' + b"x" * 5000 + b'"}',
+        b"[" * 900 + b'"]' + b"x" * 5000 + b'"' + b"]" * 900,
+    ],
+    ids=["backslashes", "escapes", "marks", "list", "object", "nested"],
+)
+def test_a_long_item_ends_where_json_says(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_LONG_ITEM", 100)
+    monkeypatch.setattr(formats, "_STEP", 7)
+    others = [b"1", b"-2.5e3", b"null", b'"x"', b"[]", b"{}"]
+    array = b" , ".join([*others, item, *others, item])
+    for n_bytes in (50, 1000, 1 << 16):
+        lines = lines_of(b"[" + array + b"]", n_bytes)
+        assert list(json_items(lines, n_bytes)) == [*others, item, *others, item]
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (b"[" * 5000, "nested too deeply"),
+        (b"[" + b"1," * 5000, "without an end"),
+        (b'"' + b"x" * 5000, "without an end"),
+        (b'"' + b"x" * 25_000_000, "or more than 20,000,000 bytes"),
+    ],
+)
+def test_a_long_item_without_an_end_is_an_error(
+    item: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_LONG_ITEM", 100)
+    with pytest.raises(DataError, match=re.escape(f"item 1: not valid JSON ({reason})")):
+        items_of(b"[" + item, n_bytes=1000)

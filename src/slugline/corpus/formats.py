@@ -217,6 +217,10 @@ class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
 
 # The fewest bytes to read at a time.
 _ITEM_CHUNK_BYTES = 1 << 16
+# Bytes of an item that is scanned at once, and in each step of a longer one; lists and objects in
+# each other that one may have.
+_LONG_ITEM, _STEP, _MOST_NESTED = 1 << 20, 1 << 16, 1000
+_MARK = re.compile(r'["\[\]{}]')
 
 _SPACES = re.compile(r"[ \t\r\n]*")
 # Only finds the end of an item; decoding reports other faults. Numbers and objects are replaced by
@@ -281,7 +285,11 @@ class _Text:
         self.peek()
         end = None
         while end is None:
-            end = self._find_end(number)
+            is_long = len(self._buffer) - self._at > _LONG_ITEM
+            if is_long and self._buffer[self._at] in '"[{':
+                end = self._find_long_end(number)
+            else:
+                end = self._find_end(number)
         first, self._at = self._at, end
         return self._buffer[first:end].encode("latin-1")
 
@@ -305,6 +313,43 @@ class _Text:
             raise self.invalid_item(number, reason) from error
         # A number may continue: this may be only the 1 of 1e+6.
         return None if end + 2 >= len(self._buffer) and self._read_on() else end
+
+    def _find_long_end(self, number: int) -> int:
+        """Return the end of a list, object or string, in steps of which each takes moments.
+
+        Scanning megabytes at once would keep other threads waiting, and take twenty times as much
+        memory.
+        """
+        depth, at, in_string = 0, self._at, False
+        while True:
+            if in_string:
+                quote = self._buffer.find('"', at)
+                mark, at = ("", len(self._buffer)) if quote < 0 else ('"', quote + 1)
+                in_string = not mark or self._is_escaped(quote)
+            else:
+                match = _MARK.search(self._buffer, at, at + _STEP)
+                mark = match[0] if match else ""
+                at = match.end() if match else min(at + _STEP, len(self._buffer))
+                in_string = mark == '"'
+                depth += (mark in "[{") - (mark in "]}") if mark else 0
+            if depth > _MOST_NESTED:
+                raise self.invalid_item(number, "nested too deeply")
+            if mark and not depth and not in_string:
+                return at
+            if at == len(self._buffer):
+                start = self._at
+                if at - start > 2 * rows.MAX_RECORD:
+                    raise self.invalid_item(number, f"or more than {2 * rows.MAX_RECORD:,} bytes")
+                if not self._read_on():
+                    raise self.invalid_item(number, "without an end")
+                at -= start
+
+    def _is_escaped(self, quote: int) -> bool:
+        """Whether a quotation mark has an odd number of backslashes before it."""
+        first = quote
+        while self._buffer[first - 1] == "\\":
+            first -= 1
+        return (quote - first) % 2 == 1
 
     def _read_on(self) -> bool:
         """Double the buffer, so that scanning it again takes linear time overall."""
@@ -528,6 +573,9 @@ _decode_json = msgspec.json.Decoder().decode
 _decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+# Fields of all objects of a row; and a string of JSON, with the colon after it if it names one.
+_MOST_FIELDS = 4 * rows.MAX_COLUMNS
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
@@ -562,10 +610,6 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
         advice = rows.join_advice([header.fault])
         raise DataError(f"{lines.name}, line {header.at}: {header.fault.problem}; {advice}.")
     names = _distinct_blanks([name.strip() for name in header.cells])
-    if len(names) > rows.MAX_COLUMNS:
-        raise DataError(
-            f"{lines.name} has more than {rows.MAX_COLUMNS:,} columns; check what separates them."
-        )
     rows.check_unique(lines.name, filter(str.strip, names))
     for record in records:
         if not record.fault and len(names) > 1 and record.cells == [""]:
@@ -584,11 +628,24 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
 
 
 def _distinct_blanks(names: list[str]) -> list[str]:
-    """Return names of columns of which those without one differ: in the number of spaces."""
+    """Return names of columns of which those without one differ: in their blanks."""
     n_blank = itertools.count()
-    return [name or " " * next(n_blank) for name in names]
+    return [name or _blank_name(next(n_blank)) for name in names]
 
 
+def _blank_name(number: int) -> str:
+    """Return a blank name: of so many spaces, or a short one of spaces and tabs.
+
+    >>> _blank_name(2), _blank_name(33).replace(chr(9), "t")
+    ('  ', 't    t')
+    """
+    if number <= _MOST_SPACES:
+        return " " * number
+    return format(number, "b").replace("0", " ").replace("1", "\t")
+
+
+# Of the names of columns without one.
+_MOST_SPACES = 16
 _QUOTED = re.compile('"[^"]*"')
 
 
@@ -597,6 +654,40 @@ class _Record(NamedTuple):
     cells: list[str]
     n_bytes: int
     fault: rows.BadRow | None = None
+
+
+class _CellLimit:
+    """Keeps the csv module from splitting records of far more cells than a row may have.
+
+    That would take twenty times their memory.
+    """
+
+    def __init__(self, lines: TextLines, delimiter: str) -> None:
+        self._lines, self._delimiter = lines, delimiter
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with another record."""
+        self._n_most = self._n_cells = 0
+
+    def apply(self, line: str, *, in_quotes: bool) -> str:
+        """Return the next line of a record, which may begin in quotes.
+
+        Once there are too many cells, which is a fault, it is only what keeps track of quotes.
+        """
+        n = line.count(self._delimiter)
+        self._n_most += n
+        if self._n_most <= rows.MAX_COLUMNS:
+            return line
+        if n and self._n_cells <= rows.MAX_COLUMNS:
+            outside = line.partition('"')[2] if in_quotes else line
+            self._n_cells += _QUOTED.sub("", outside).count(self._delimiter)
+            if self._n_cells > rows.MAX_COLUMNS:
+                self._lines.add_fault(f"more than {rows.MAX_COLUMNS:,} cells")
+        if self._n_cells <= rows.MAX_COLUMNS:
+            return line
+        quote = '"' * (line.count('"') % 2)
+        return f"{quote}\n" if quote and in_quotes else quote
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
@@ -614,12 +705,14 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record]:
                     f"{rows.MAX_RECORD:,} bytes; close its quotes, or split it."
                 )
             pieces.append(line)
-            yield _limit_cells(lines, line, delimiter, in_quotes=lines.number > at)
+            yield limit.apply(line, in_quotes=lines.number > at)
 
     reader = csv.reader(bounded(), delimiter=delimiter, strict=True)
+    limit = _CellLimit(lines, delimiter)
     while True:
         at, begin = lines.number + 1, lines.offset
         pieces.clear()
+        limit.reset()
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -654,16 +747,6 @@ def _split_leniently(record: str, delimiter: str) -> list[str]:
     return cells
 
 
-def _limit_cells(lines: TextLines, line: str, delimiter: str, *, in_quotes: bool) -> str:
-    """Return a line, which may begin in quotes; a fault, and "", if it has too many cells."""
-    if line.count(delimiter) > rows.MAX_COLUMNS:
-        outside = line.partition('"')[2] if in_quotes else line
-        if _QUOTED.sub("", outside).count(delimiter) > rows.MAX_COLUMNS:
-            lines.add_fault(f"more than {rows.MAX_COLUMNS:,} cells")
-            return ""
-    return line
-
-
 def json_rows(lines: TextLines) -> rows.RowIterator:
     """Yield rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
@@ -690,6 +773,8 @@ def array_rows(lines: TextLines) -> rows.RowIterator:
 def _json_row(
     at: int, data: str, n_bytes: int, may_be_text: bool = False
 ) -> rows.SourceRow | rows.BadRow:
+    if _has_too_many_fields(data):
+        return rows.BadRow(at, f"objects of more than {_MOST_FIELDS:,} fields")
     try:
         values = _json_values(data)
     except msgspec.DecodeError as error:
@@ -703,6 +788,14 @@ def _json_row(
     if isinstance(values, dict):
         return rows.make_row(at, values, n_bytes=n_bytes)
     return rows.BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
+
+
+def _has_too_many_fields(data: str) -> bool:
+    """Whether JSON has more fields, in nested objects, too, than can be decoded in moments."""
+    if data.count('"') <= 2 * _MOST_FIELDS:
+        return False
+    fields = (match for match in _STRING.finditer(data) if match[1])
+    return sum(1 for _ in itertools.islice(fields, _MOST_FIELDS + 1)) > _MOST_FIELDS
 
 
 def _json_values(data: str) -> Any:

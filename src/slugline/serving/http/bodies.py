@@ -124,6 +124,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._chunks: list[bytes] = []
         # Paused from the first answer that isn't sent at once, until all is sent.
         transport.set_write_buffer_limits(_PIECE, 0)
         self._wait(self.timeout)
@@ -153,6 +154,7 @@ class _Protocol(HttpToolsProtocol):
             piece = data[start : start + _PIECE]
             self._n_other += len(piece)
             super().data_received(piece)
+            self._pass_on_body()
             if self._n_other > _MOST_OTHER_BYTES:
                 if self._is_in_head and self._is_idle:
                     self.transport.write(_TOO_LARGE)
@@ -205,9 +207,17 @@ class _Protocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._n_other = 0
-        super().on_body(body)
+        self._chunks.append(body)
+
+    def _pass_on_body(self) -> None:
+        """Pass on what has come of a body at once: there may be thousands of chunks of a byte."""
+        if self._chunks:
+            body = b"".join(self._chunks)
+            self._chunks.clear()
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._pass_on_body()
         self._is_complete, self._n_other = True, 0
         super().on_message_complete()
         if self._is_idle:
