@@ -130,7 +130,9 @@ def test_what_is_no_source_is_named() -> None:
         DocumentSource(5)
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
         DocumentSource(pytest.importorskip("pandas").DataFrame({"text": []}))
-    with pytest.raises(OptionError, match="`encoding` and `skip_bad_rows` apply to files only"):
+    with pytest.raises(
+        OptionError, match="`encoding`, `separator` and `skip_bad_rows` apply to files only"
+    ):
         DocumentSource([(["a"], ["x"])], skip_bad_rows=True)
 
 
@@ -539,5 +541,7 @@ def test_collections_that_can_not_be_read_are_named(
 
 
 def test_formats_are_for_files_only() -> None:
-    with pytest.raises(OptionError, match="`format` and `encoding` apply to files only"):
+    with pytest.raises(
+        OptionError, match="`format`, `encoding` and `separator` apply to files only"
+    ):
         read(frames(), format="csv")

@@ -527,7 +527,9 @@ def dask_partitions(
             "a bag of (text, topic)."
         )
     if (options.format, options.encoding, options.separator) != (None, None, None):
-        raise OptionError("`format`, `encoding` and `separator` are of files; leave them out.")
+        raise OptionError(
+            "`format`, `encoding` and `separator` apply to files only; leave them out."
+        )
     partitions = enumerate(collection.to_delayed())
     return (DaskPartition(n, options, rows_per_block, delayed) for n, delayed in partitions)
 
