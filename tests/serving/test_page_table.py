@@ -296,6 +296,14 @@ def test_an_excel_file_goes_out_as_one(page: TestClient) -> None:
     assert rows[2][4] == "row 4: no text in column 'body'"
 
 
+def test_an_old_spreadsheet_is_refused_with_advice(page: TestClient) -> None:
+    assert problem(page, bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), name="Alt.XLS") == (
+        422,
+        "Alt.XLS is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, and "
+        "save it as .xlsx.",
+    )
+
+
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
 def test_the_page_and_the_command_line_write_the_same_bytes(
     page: TestClient, run: Run, tmp_path: Path, ending: str
