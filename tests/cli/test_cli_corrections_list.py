@@ -50,7 +50,7 @@ def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
     assert held.code == 1
     assert held.out.splitlines() == [
         "8 corrections wait for approval",
-        "  8: more than 5 by one person within a day, which nobody else supports",
+        "  8: more than 5 by one person within a week, which nobody else supports",
     ]
     assert " ".join(held.err.split()).endswith(
         "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "

@@ -29,11 +29,11 @@ def heads(
     ]
 
 
-def test_bursts_are_more_than_some_corrections_within_a_day() -> None:
+def test_bursts_are_more_than_some_corrections_within_a_week() -> None:
     assert find_bursts(heads(*range(MAX_UNAPPROVED))) == {}
     burst = find_bursts(heads(*range(MAX_UNAPPROVED + 1)))
     assert burst == dict.fromkeys(range(1, MAX_UNAPPROVED + 2), Doubt("burst", MAX_UNAPPROVED + 1))
-    # One a day more than that in every day is none.
+    # As many in a week, week after week, are none.
     slow = [number * BURST_HOURS / (MAX_UNAPPROVED - 1) for number in range(40)]
     assert find_bursts(heads(*slow)) == {}
 
@@ -41,7 +41,7 @@ def test_bursts_are_more_than_some_corrections_within_a_day() -> None:
 def test_bursts_that_overlap_are_one_and_others_are_two() -> None:
     every_hour = find_bursts(heads(*range(60)))
     assert {doubt.n for doubt in every_hour.values()} == {60}
-    twice = find_bursts(heads(*[0] * 6, *[100] * 7, 200))
+    twice = find_bursts(heads(*[0] * 6, *[1000] * 7, 2000))
     assert [twice[number].n for number in range(1, 14)] == [6] * 6 + [7] * 7
     assert 14 not in twice
 
@@ -100,7 +100,7 @@ def test_held_lines_count_each_kind_of_reason() -> None:
     held = [(1, (Doubt("burst", 9), Doubt("conflict"))), (2, (Doubt("burst", 9),))]
     assert held_lines(held) == [
         "2 corrections wait for approval",
-        "  2: more than 5 by one person within a day, which nobody else supports",
+        "  2: more than 5 by one person within a week, which nobody else supports",
         "  1: other people say that the same text has another topic",
     ]
     assert held_lines(held[:1])[0] == "1 correction waits for approval"

@@ -86,8 +86,8 @@ def test_wrong_corrections_that_come_slowly_are_contradicted(train: Corpus) -> N
     rng = random.Random(1)
     wrong = [
         row
-        for day in range(1, 11)
-        for row in correct([(text_of("bill", rng), "tech")], first=day, day=day)
+        for number in range(1, 11)
+        for row in correct([(text_of("bill", rng), "tech")], first=number, day=3 * number - 2)
     ]
     result = review(wrong, train, fit)
     assert kinds(result) == {key: ["contradicted"] for key in range(1, 11)}

@@ -15,9 +15,10 @@ from slugline.base.words import counted
 #: What needs a person's approval before a model learns from it: every correction, those with a
 #: `Doubt`, or none.
 Approval: TypeAlias = Literal["all", "doubtful", "none"]
-#: The corrections of one person within `BURST_HOURS` that need no approval for their number.
+#: The corrections of one person within `BURST_HOURS`, a week, that need no approval for their
+#: number: who sends one a day could else move a topic in ten days.
 MAX_UNAPPROVED = 5
-BURST_HOURS = 24
+BURST_HOURS = 7 * 24
 #: The corrections that a new topic needs.
 FEWEST_OF_TOPIC = 3
 
@@ -35,7 +36,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
     kind : str
         - "unapproved": every correction needs approval.
         - "burst": it is one of `n` that one person made in a row, more than `MAX_UNAPPROVED` of
-          them within a day, and nobody else's support it.
+          them within a week, and nobody else's support it.
         - "conflict": somebody else says that the same text is `topic`.
         - "known text": the training documents have the same text with `topic`.
         - "contradicted": a model that learned from everybody else is sure of `topic`.
@@ -67,7 +68,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _KINDS: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
-    "burst": f"more than {MAX_UNAPPROVED} by one person within a day, which nobody else supports",
+    "burst": f"more than {MAX_UNAPPROVED} by one person within a week, which nobody else supports",
     "conflict": "other people say that the same text has another topic",
     "known text": "the training documents have the same text with another topic",
     "contradicted": "a model that learned from everybody else is sure of another topic",
@@ -105,7 +106,7 @@ class CorrectionHead(NamedTuple):
 
 
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
-    """Return a doubt for each correction that is one of too many by a person within a day.
+    """Return a doubt for each correction that is one of too many by a person within a week.
 
     Approved ones count, but get no doubt: who approved some of a burst may have left out the
     others on purpose.
