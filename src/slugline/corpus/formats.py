@@ -110,7 +110,8 @@ class TextLines:
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             self._unchecked += len(piece) + _LINE_BYTES
-            if not piece.strip(_BLANKS):
+            # The first byte is looked at first, as stripping copies a long line.
+            if piece[:1] in _BLANKS and not piece.strip(_BLANKS):
                 self._gap += len(piece) + _LINE_BYTES
             if self._unchecked > _CHECK_BYTES:
                 self._check()
