@@ -31,15 +31,15 @@ from slugline.learning.encoder.fusion import ScoreFusion, spread
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, DEFAULT_CALIBRATION, INITIAL_BIAS
 
-# All chosen by cross-validation on training splits, with 5 to 300 labels in all.
+# All chosen by cross-validation on training splits, with 5 to 800 labels in all.
 # Documents that a description counts like, to choose from; another number than the usual one must
 # lower the summed log loss by the log of their ratio. A name counts like one document at most.
 _WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
 # Power of a topic's share of documents in its prior.
 _PRIOR_POWER = 0.5
-# Of factors on scores: what their distance from the prior costs in log loss, for each topic, and
-# the squared distance from which on more distance hardly costs more.
-_COST, _SQUARED_SCALE = 16.0, 0.03
+# Of factors on scores: what a small squared distance from the prior costs in log loss, for each
+# topic; and for all topics, the cost from which on more distance hardly costs more.
+_COST, _MANY = 16.0, 3.0
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
 # Squared lengths are at least this.
@@ -301,8 +301,8 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
         error = np.exp(log_proba)
         error[rows, y] -= 1
         away = factors - prior
-        ratio = 1 + away @ away / _SQUARED_SCALE
-        total = -costs @ log_proba[rows, y] + cost * _SQUARED_SCALE * np.log(ratio)
+        ratio = 1 + cost * (away @ away) / _MANY
+        total = -costs @ log_proba[rows, y] + _MANY * np.log(ratio)
         gradient = np.einsum("n,pnt,nt->p", costs, scaled, error) + 2 * cost * away / ratio
         return float(total), gradient
 
