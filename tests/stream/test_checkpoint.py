@@ -401,6 +401,26 @@ def test_arrays_that_can_not_be_are_refused(
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("name", ["checkpoint.json", "a part"])
+def test_a_pipe_in_place_of_a_file_is_refused_at_once(job: Job, name: str) -> None:
+    job.begin()
+    path = job.folder / name
+    if name == "a part":
+        path = next(job.folder.glob("*.safetensors"))
+    path.unlink()
+    os.mkfifo(path)
+    assert refusal(job).startswith(f"kept/{path.name}: damaged (it is a device or pipe")
+
+
+@pytest.mark.parametrize("depth", [2000, 200_000])
+def test_a_deeply_nested_index_is_refused(job: Job, depth: int) -> None:
+    job.begin()
+    index = f'{{"format": 1, "sha256": "x", "content": {"[" * depth}{"]" * depth}}}'
+    (job.folder / "checkpoint.json").write_text(index)
+    assert refusal(job).startswith("kept/checkpoint.json: damaged (")
+
+
 @pytest.mark.parametrize(("first", "done"), [(1, -1), (1, 0), (1, 3), (1, 99)])
 def test_numbers_of_descents_that_can_not_be_are_refused(job: Job, first: int, done: int) -> None:
     job.begin()
@@ -431,7 +451,10 @@ def test_an_index_larger_than_any_is_not_read(job: Job, monkeypatch: pytest.Monk
             "documents are read again"
         )
     monkeypatch.setattr(checkpoint, "_MAX_INDEX_BYTES", size - 1)
-    assert refusal(job).startswith(f"kept/checkpoint.json: damaged (it has {size:,} bytes); remove")
+    most = f"{size - 1:,} bytes"
+    assert refusal(job).startswith(
+        f"kept/checkpoint.json: damaged (it has more than {most}); remove"
+    )
 
 
 def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:

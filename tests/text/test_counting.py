@@ -320,6 +320,39 @@ def test_columns_are_never_looked_up_where_there_are_none(
 
 
 @needs_kernel
+@pytest.mark.parametrize(
+    ("n_columns", "first", "column"),
+    [(-1, 2**31 - 1, 1), (-1, 5, 2**31 - 1), (2**31 - 1, 0, -1), (-1, -1, 0), (-2, 0, 0)],
+    ids=["first", "listed", "learned", "negative first", "negative number"],
+)
+def test_columns_over_32_bits_are_refused(n_columns: int, first: int, column: int) -> None:
+    table = np.full(64, column, dtype=np.int32)
+    blocks = (("words", 64, table, None, 0, None, n_columns, first),)
+    letters = bytes(range(128))
+    with pytest.raises(ValueError, match="more columns than 32 bits can count"):
+        counting.kernel.count(b"a b", np.array([3]), letters, None, bytes, blocks)
+    assert (table == column).all()
+
+
+@needs_kernel
+def test_lengths_that_change_while_documents_are_read_change_nothing() -> None:
+    texts = ["e\u0301\u0316 " * 9, "one two three"]  # only Python brings the first into normal form
+    encoded = [text.encode() for text in texts]
+    lengths = np.array([len(each) for each in encoded])
+
+    def normalize(document: int) -> bytes:
+        lengths[1] = 0
+        return normalize_nfc(texts[document]).encode()
+
+    table = np.zeros(64, dtype=np.int32)
+    blocks = (("words", 64, table, None, 0, None, -1, 0),)
+    arguments = (b" ".join(encoded), lengths, TRANSLATION, character_table(1))
+    *_, n_words, _ = counting.kernel.count(*arguments, normalize, blocks)
+    assert lengths[1] == 0
+    assert np.frombuffer(n_words, dtype=np.int64)[1] == 3
+
+
+@needs_kernel
 @pytest.mark.parametrize("last", [40, 3000, 1 << 20, (1 << 24) - 1, 1 << 24, (1 << 31) - 1])
 def test_columns_are_counted_in_order_however_large_they_are(last: int) -> None:
     rng = np.random.default_rng(last)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from slugline.errors import DataError
 
 #: Characters that make a name a pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
+_SYSTEM_FOLDERS = ("/proc/", "/sys/")
 #: The record in a folder of answers, which holds no data; see `slugline.prediction.record`.
 RECORD = "_slugline.jsonl"
 
@@ -29,10 +32,43 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
         matches = [path for path in matches if Path(path).name != RECORD]
         if not matches:
             raise DataError(f"no file matches {name}; check the pattern and the folder.")
+        for path in matches:
+            check_is_stored(path, f"{path}, which matches {name},")
         paths += matches
     if not paths:
         raise DataError("no file is named; give at least one.")
     return paths
+
+
+def check_is_stored(path: str, subject: str) -> None:
+    """Raise DataError for a file that may have no end: a pipe, a device, or one of the system.
+
+    Parameters
+    ----------
+    path : str
+        What isn't there passes: opening it says so.
+    subject : str
+        The file in a message.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(
+            f"{subject} is a pipe or device; patterns are for files. Remove it, or name it alone."
+        )
+    check_is_no_system_file(path, subject)
+
+
+def check_is_no_system_file(path: str | Path, subject: str) -> None:
+    """Raise DataError for a file of /proc or /sys: reading it may wait, or never end."""
+    real = os.path.realpath(path)
+    if real.startswith(_SYSTEM_FOLDERS) and Path(real).is_file():
+        raise DataError(
+            f"{subject} is a file of the operating system, not one of documents; give a copy of it "
+            "if it holds some."
+        )
 
 
 def is_pattern(name: str) -> bool:

@@ -26,6 +26,7 @@ from typing import BinaryIO, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
+from slugline.base.names import check_is_no_system_file
 from slugline.base.words import nearest
 from slugline.corpus import formats
 from slugline.corpus.bytes import LineStream, check_encoding
@@ -566,6 +567,7 @@ def similar_path(path: Path) -> str:
 
 def _check_kind(path: Path, name: str) -> None:
     """Raise DataError unless a path is a file, a folder, or a pipe for a format of lines."""
+    check_is_no_system_file(path, str(path))
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise DataError(

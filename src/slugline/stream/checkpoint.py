@@ -31,7 +31,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64
 from slugline.base.checks import option_error, short_repr
-from slugline.base.files import lock, write_whole
+from slugline.base.files import lock, open_regular, write_whole
 from slugline.errors import CheckpointError, os_errors_as
 from slugline.learning.linear.newton import DescentState, Iterate
 
@@ -398,11 +398,11 @@ def _read_index(folder: Path) -> _Content | None:
     """Return the content of the index, if there is one."""
     path = folder / _INDEX
     try:
-        if not path.exists():
-            return None
-        if path.stat().st_size > _MAX_INDEX_BYTES:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        index = msgspec.json.decode(path.read_bytes(), type=_Index)
+        with open(path, "rb", opener=open_regular) as file:
+            data = file.read(_MAX_INDEX_BYTES + 1)
+        if len(data) > _MAX_INDEX_BYTES:
+            raise ValueError(f"it has more than {_MAX_INDEX_BYTES:,} bytes")
+        index = msgspec.json.decode(data, type=_Index)
         if index.format != _FORMAT:
             raise CheckpointError(
                 f"{folder} is a checkpoint in format {index.format}, and this Slugline has format "
@@ -415,7 +415,9 @@ def _read_index(folder: Path) -> _Content | None:
             raise ValueError(f"it names {short_repr(odd[0])}")
     except CheckpointError:
         raise
-    except (OSError, ValueError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:  # nested thousands of levels deep
         raise _damaged(folder, path, error) from error
     return content
 
@@ -424,7 +426,7 @@ def _check_part(folder: Path, part: _Part) -> None:
     """Check that a file has the bytes that were written."""
     path = folder / part.file
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             _check_size(path, part.n_bytes, part.n_bytes)
             _check_digest(part.sha256, hashlib.file_digest(file, "sha256").hexdigest())
     except (OSError, ValueError) as error:
@@ -449,7 +451,8 @@ def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
     path = folder / part.file
     try:
         _check_size(path, part.n_bytes, most)
-        data = path.read_bytes()
+        with open(path, "rb", opener=open_regular) as file:
+            data = file.read(part.n_bytes)
         _check_digest(part.sha256, hashlib.sha256(data).hexdigest())
         return load(data)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -99,6 +99,7 @@ typedef struct {
 typedef struct {
     const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
     const uint32_t *characters; /* the table of characters, or NULL: all are SPACED */
+    int is_over;                /* whether a column is over what 32 bits can count */
     int is_normal;              /* whether the document is in lower case and in normal form C */
     PyObject *normalize;        /* what returns a document, by its number, that is */
     PyThreadState *state;       /* of a thread without the interpreter's lock, or NULL */
@@ -777,6 +778,10 @@ static int put_counts(Work *work, int32_t first_column)
         n_put = (int64_t)count_by_marks(work, keys, n, last, columns, values);
     else
         return 0;
+    if (n && last > (uint32_t)(INT32_MAX - first_column)) {
+        work->is_over = 1;
+        return 0;
+    }
     for (int64_t i = 0; i < n_put; i++)
         columns[i] += first_column;
     work->out_columns.size += (size_t)n_put * sizeof(int32_t);
@@ -859,6 +864,9 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     block->multiplier = multiplier;
     for (block->shift = 64; n_slots > 1; n_slots >>= 1)
         block->shift--;
+    /* Columns are of 32 bits, also those that buckets will get, and with the first one added. */
+    if (n_columns < -1 || first < 0 || (int64_t)n_columns + (int64_t)block->n_slots > INT32_MAX)
+        return fail("a block has more columns than 32 bits can count");
     block->learns = n_columns >= 0;
     block->n_before = block->n_columns = n_columns;
     block->first = first;
@@ -940,18 +948,29 @@ static PyObject *result_of(const Work *work, const Block *blocks, Py_ssize_t n_b
         as_bytes(&work->out_words), names) : NULL;
 }
 
-static int lengths_fit(const Py_buffer *text, const Py_buffer *lengths)
+/* Return a copy of the lengths, as others may write to the array meanwhile; NULL if they don't fit. */
+static int64_t *copy_lengths(const Py_buffer *text, const Py_buffer *lengths)
 {
-    const int64_t *each = lengths->buf;
     int64_t n_left = text->len;
-    if (lengths->len % (Py_ssize_t)sizeof *each)
-        return fail("the lengths are no array of int64");
+    if (lengths->len % (Py_ssize_t)sizeof(int64_t)) {
+        fail("the lengths are no array of int64");
+        return NULL;
+    }
+    int64_t *each = malloc((size_t)lengths->len + sizeof *each);
+    if (!each) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memcpy(each, lengths->buf, (size_t)lengths->len);
     for (size_t i = 0; i < (size_t)lengths->len / sizeof *each; i++) {
-        if (each[i] < 0 || each[i] > n_left)
-            return fail("the documents are longer than the text");
+        if (each[i] < 0 || each[i] > n_left) {
+            free(each);
+            fail("the documents are longer than the text");
+            return NULL;
+        }
         n_left -= each[i] + 1;
     }
-    return 1;
+    return each;
 }
 
 PyDoc_STRVAR(count_doc,
@@ -990,6 +1009,7 @@ static PyObject *count(PyObject *module, PyObject *arguments)
     (void)module;
     Py_buffer text, lengths, ascii, characters;
     PyObject *items, *result = NULL;
+    int64_t *own_lengths = NULL;
     Work work;
     memset(&work, 0, sizeof work);
     if (!PyArg_ParseTuple(arguments, "y*y*y*z*OO!", &text, &lengths, &ascii, &characters,
@@ -1006,7 +1026,8 @@ static PyObject *count(PyObject *module, PyObject *arguments)
         fail("a table of characters is too short");
         goto done;
     }
-    if (!lengths_fit(&text, &lengths))
+    own_lengths = copy_lengths(&text, &lengths);
+    if (!own_lengths)
         goto done;
     work.ascii = ascii.buf;
     work.characters = characters.buf;
@@ -1016,10 +1037,12 @@ static PyObject *count(PyObject *module, PyObject *arguments)
             goto done;
     }
     work.state = text.len < LONG ? NULL : PyEval_SaveThread();
-    int ok = count_all(&work, blocks, n_blocks, &text, lengths.buf,
+    int ok = count_all(&work, blocks, n_blocks, &text, own_lengths,
                        (size_t)lengths.len / sizeof(int64_t));
     if (work.state)
         PyEval_RestoreThread(work.state);
+    if (work.is_over)
+        fail("a block has more columns than 32 bits can count");
     result = ok ? result_of(&work, blocks, n_blocks) : PyErr_Occurred() ? NULL : PyErr_NoMemory();
     for (Py_ssize_t i = 0; !result && i < n_blocks; i++)
         unlearn(blocks + i);
@@ -1027,6 +1050,7 @@ done:
     for (Py_ssize_t i = 0; i < n_read; i++)
         free_block(blocks + i);
     free(blocks);
+    free(own_lengths);
     Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare,
                      &work.marks, &work.outlines, &work.bounds,
                      &work.out_columns, &work.out_values, &work.out_lengths, &work.out_terms,

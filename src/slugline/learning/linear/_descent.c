@@ -60,6 +60,10 @@ typedef struct {
     /* Of the minibatch: which columns it names, and gradients. */
     int32_t *named;
     size_t n_named, room;
+    /* Columns of one row, and rows of the minibatch, as they were checked. */
+    int32_t *row;
+    size_t row_room;
+    int32_t rows[MOST_SUMMED];
     float *gradients;
 } Workspace;
 
@@ -104,34 +108,57 @@ static float rate_after(const float *gradient, size_t n, float *sum, float rate)
     return rate / sqrtf(*sum);
 }
 
-/* Write the scores of a row; 0 if it has a column that there is not. */
-static int score(const Workspace *work, int64_t row, float *restrict scores)
+enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
+
+/* Make room for the columns of a row. */
+static int make_row(Workspace *work, size_t n)
+{
+    if (n <= work->row_room)
+        return 1;
+    if (n > SIZE_MAX / 2 / sizeof(int32_t))
+        return 0;
+    int32_t *row = realloc(work->row, n * sizeof *row);
+    if (!row)
+        return 0;
+    work->row = row;
+    work->row_room = n;
+    return 1;
+}
+
+/* Write the scores of a row. */
+static int score(Workspace *work, int64_t row, float *restrict scores)
 {
     size_t n = work->n_topics;
     int64_t start = work->starts[row], end = work->starts[row + 1];
-    for (int64_t i = start; i < end; i++)
-        if (work->columns[i] < 0 || (size_t)work->columns[i] >= work->n_columns)
-            return 0;
+    /* Another thread may write to the caller's array, so that each column is read once. */
+    if (!make_row(work, (size_t)(end - start)))
+        return NO_MEMORY;
+    for (int64_t i = start; i < end; i++) {
+        int32_t column = work->columns[i];
+        if (column < 0 || (size_t)column >= work->n_columns)
+            return NO_SUCH_COLUMN;
+        work->row[i - start] = column;
+    }
     memset(scores, 0, n * sizeof *scores);
     int64_t i = start;
     for (; i + AT_ONCE <= end; i += AT_ONCE) { /* scores are loaded and stored as often less */
         const float *const weights = work->weights, *const values = work->values + i;
-        const int32_t *columns = work->columns + i;
+        const int32_t *columns = work->row + (i - start);
         const float *restrict a = weights + (size_t)columns[0] * n;
         const float *restrict b = weights + (size_t)columns[1] * n;
         const float *restrict c = weights + (size_t)columns[2] * n;
         const float *restrict d = weights + (size_t)columns[3] * n;
         float by_a = values[0], by_b = values[1], by_c = values[2], by_d = values[3];
         for (int64_t later = i + AHEAD; later < i + AHEAD + AT_ONCE && later < end; later++)
-            prefetch_weights(weights + (size_t)work->columns[later] * n, n);
+            prefetch_weights(weights + (size_t)work->row[later - start] * n, n);
         for (size_t k = 0; k < n; k++)
             scores[k] = scores[k] + by_a * a[k] + by_b * b[k] + by_c * c[k] + by_d * d[k];
     }
     for (; i < end; i++)
-        add(scores, work->weights + (size_t)work->columns[i] * n, work->values[i], n);
+        add(scores, work->weights + (size_t)work->row[i - start] * n, work->values[i], n);
     for (size_t i = 0; i < n; i++)
         scores[i] += work->biases[i];
-    return 1;
+    return DONE;
 }
 
 /* Turn a row's scores into the derivative of the loss with respect to each. */
@@ -153,9 +180,10 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
         scores[i] = (error > 0 ? error : 0) * cost * 2;
     }
     for (int64_t i = start; i < end; i++) {
-        int64_t topic = work->y[i] - work->first_topic;
-        if (topic < 0 || (size_t)topic >= n)
+        int64_t named = work->y[i];
+        if (named < work->first_topic || (uint64_t)named - (uint64_t)work->first_topic >= n)
             continue;
+        size_t topic = (size_t)(named - work->first_topic);
         float own = work->scores[topic];
         if (work->right)
             work->right[row] = own;
@@ -166,11 +194,14 @@ static void make_slope(const Workspace *work, int64_t row, float *scores)
 /* Make room for the gradients of the columns that a row may name besides those before. */
 static int make_room(Workspace *work, size_t more)
 {
+    size_t most = SIZE_MAX / 2 / sizeof(float) / work->n_topics;
+    if (more > most || work->n_named > most - more)
+        return 0;
     size_t needed = work->n_named + more;
     if (needed <= work->room)
         return 1;
     size_t room = needed + work->room;
-    if (room > SIZE_MAX / sizeof(float) / work->n_topics)
+    if (room > most)
         return 0;
     int32_t *named = realloc(work->named, room * sizeof *named);
     if (named)
@@ -193,13 +224,15 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
     while (n_right < n && slope[n_right] == 0)
         n_right++;
     if (n_right == n)
-        return 1;
+        return DONE;
     if (!make_room(work, (size_t)(end - start)))
-        return 0;
+        return NO_MEMORY;
     for (int64_t i = start; i < end; i++) {
         int32_t column = work->columns[i];
+        if (column < 0 || (size_t)column >= work->n_columns)
+            return NO_SUCH_COLUMN;
         if (i + AHEAD < end)
-            prefetch(work->terms + work->columns[i + AHEAD]);
+            prefetch((const char *)work->terms + (size_t)(uint32_t)work->columns[i + AHEAD] * sizeof(Term));
         Term *term = work->terms + column;
         if (term->number == UNNAMED) {
             memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
@@ -208,7 +241,7 @@ static int add_gradient(Workspace *work, int64_t row, const float *slope)
         }
         add(work->gradients + (size_t)term->number * n, slope, work->values[i], n);
     }
-    return 1;
+    return DONE;
 }
 
 /* Move the weights of the columns that were named, and the biases. */
@@ -245,22 +278,22 @@ static void move(Workspace *work, size_t n_rows)
         work->biases[i] -= rate * work->common[i];
 }
 
-enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
-
 /* Take one step downhill. */
 static int step(Workspace *work, const int32_t *rows, size_t n_rows)
 {
+    int done = DONE;
     for (size_t i = 0; i < n_rows; i++) {
         float *slope = work->slopes + i * work->n_topics;
-        if (rows[i] < 0 || (size_t)rows[i] >= work->n_rows)
+        int32_t row = work->rows[i] = rows[i];
+        if (row < 0 || (size_t)row >= work->n_rows)
             return NO_SUCH_ROW;
-        if (!score(work, rows[i], slope))
-            return NO_SUCH_COLUMN;
-        make_slope(work, rows[i], slope);
+        if ((done = score(work, row, slope)) != DONE)
+            return done;
+        make_slope(work, row, slope);
     }
     for (size_t i = 0; i < n_rows; i++)
-        if (!add_gradient(work, rows[i], work->slopes + i * work->n_topics))
-            return NO_MEMORY;
+        if ((done = add_gradient(work, work->rows[i], work->slopes + i * work->n_topics)) != DONE)
+            return done;
     move(work, n_rows);
     return DONE;
 }
@@ -281,7 +314,8 @@ static int run(Workspace *work, const int32_t *rows, const int64_t *sizes, size_
         done = step(work, rows, (size_t)sizes[i]);
     for (size_t i = 0; work->terms && i < work->n_columns; i++)
         work->sums[i] = work->terms[i].sum;
-    void *memory[] = {work->slopes, work->common, work->scores, work->terms, work->named, work->gradients};
+    void *memory[] = {work->slopes, work->common, work->scores, work->terms, work->named,
+                      work->gradients, work->row};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         free(memory[i]);
     return done;
@@ -307,8 +341,28 @@ static int ascend(const int64_t *starts, size_t n, size_t n_items)
     return 1;
 }
 
+/* What bounds all that is read: copies, as another thread may write to the caller's arrays. */
+typedef struct {
+    int64_t *starts, *y_starts, *sizes;
+} Bounds;
+
+static int64_t *copy_of(const Py_buffer *array)
+{
+    int64_t *copy = malloc((size_t)array->len + sizeof(int64_t));
+    if (copy)
+        memcpy(copy, array->buf, (size_t)array->len);
+    return copy;
+}
+
+static void free_bounds(Bounds *bounds)
+{
+    free(bounds->starts);
+    free(bounds->y_starts);
+    free(bounds->sizes);
+}
+
 /* Whether the arrays are as long as each other says. */
-static int fit_together(const Py_buffer *arrays, int64_t first_topic)
+static int fit_together(const Py_buffer *arrays, const Bounds *bounds, int64_t first_topic)
 {
     size_t n[N_ARRAYS];
     for (size_t i = 0; i < N_ARRAYS; i++) {
@@ -326,10 +380,9 @@ static int fit_together(const Py_buffer *arrays, int64_t first_topic)
             return 0;
     if (!arrays[HIGHEST].obj != !arrays[RIGHT].obj)
         return 0;
-    if (!ascend(arrays[STARTS].buf, n_rows, n[VALUES]) ||
-        !ascend(arrays[Y_STARTS].buf, n_rows, n[Y]))
+    if (!ascend(bounds->starts, n_rows, n[VALUES]) || !ascend(bounds->y_starts, n_rows, n[Y]))
         return 0;
-    const int64_t *sizes = arrays[SIZES].buf;
+    const int64_t *sizes = bounds->sizes;
     for (size_t i = 0; i < n[SIZES]; i++) {
         if (sizes[i] < 1 || sizes[i] > MOST_SUMMED)
             return 0;
@@ -374,15 +427,20 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
                           arrays + RIGHT, &first_topic))
         return NULL;
     PyObject *result = NULL;
-    if (!fit_together(arrays, first_topic)) {
+    Bounds bounds = {copy_of(arrays + STARTS), copy_of(arrays + Y_STARTS), copy_of(arrays + SIZES)};
+    if (!bounds.starts || !bounds.y_starts || !bounds.sizes) {
+        PyErr_NoMemory();
+        goto release;
+    }
+    if (!fit_together(arrays, &bounds, first_topic)) {
         PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
         goto release;
     }
     Workspace work = {
-        .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = arrays[STARTS].buf,
+        .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = bounds.starts,
         .n_rows = (size_t)arrays[NEGATIVE].len / sizeof(float),
         .n_columns = (size_t)arrays[SUMS].len / sizeof(float) - 1,
-        .y = arrays[Y].buf, .y_starts = arrays[Y_STARTS].buf,
+        .y = arrays[Y].buf, .y_starts = bounds.y_starts,
         .negative = arrays[NEGATIVE].buf, .positive = arrays[POSITIVE].buf,
         .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
         .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
@@ -390,7 +448,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
     };
     int done;
     Py_BEGIN_ALLOW_THREADS
-    done = run(&work, arrays[ROWS].buf, arrays[SIZES].buf,
+    done = run(&work, arrays[ROWS].buf, bounds.sizes,
                (size_t)arrays[SIZES].len / sizeof(int64_t));
     Py_END_ALLOW_THREADS
     if (done == DONE)
@@ -401,6 +459,7 @@ static PyObject *descend(PyObject *module, PyObject *arguments)
         PyErr_SetString(PyExc_ValueError,
                         done == NO_SUCH_ROW ? "a row that there is not" : "a column that there is not");
 release:
+    free_bounds(&bounds);
     for (size_t i = 0; i < N_ARRAYS; i++)
         if (arrays[i].obj)
             PyBuffer_Release(arrays + i);
