@@ -211,7 +211,8 @@ def wrong_corrections(parts: Parts, kind: str, n: int, seed: int) -> list[Correc
     topics = [topic for topic, _ in Counter(parts.learned.topics).most_common()]
     order = rng.permutation(len(parts.corrected)).tolist()
     if kind != "any topics":
-        order = [row for row in order if parts.corrected.topics[row] == topics[0]]
+        [(first, _)] = Counter(parts.corrected.topics).most_common(1)
+        order = [row for row in order if parts.corrected.topics[row] == first]
     pairs = []
     for number in range(n):
         row = order[number % len(order)]
