@@ -21,14 +21,7 @@ from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import STYLE
 from slugline.reports.page import shorten
 from slugline.serving.http.api import find_model
-from slugline.serving.http.bodies import (
-    FEW_BYTES,
-    SMALL_FORM,
-    HttpProblem,
-    body_type,
-    parse_form,
-    read_body,
-)
+from slugline.serving.http.bodies import SMALL_FORM, HttpProblem, body_type, parse_form, read_body
 from slugline.serving.http.guard import COOKIE, is_among, to_problem, token_cookie
 from slugline.serving.http.state import app_state, client_address, is_https
 
@@ -173,7 +166,7 @@ async def read_form(
     most = state.settings.max_form + n_more * _FIELD_BYTES if most is None else most
     body = await read_body(request, most, state.settings.timeout)
     n_fields = _MOST_FIELDS + n_more
-    if len(body) <= FEW_BYTES:
+    if len(body) <= SMALL_FORM:  # escapes take long
         return ImmutableMultiDict(parse_form(body, n_fields))
     return ImmutableMultiDict(await state.run(parse_form, body, n_fields))
 
