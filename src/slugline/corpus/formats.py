@@ -576,7 +576,7 @@ _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Fields of all objects of a row; and a string of JSON, with the colon after it if it names one.
 _MOST_FIELDS = 4 * rows.MAX_COLUMNS
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
+_STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 

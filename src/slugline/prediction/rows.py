@@ -312,7 +312,7 @@ class PredictOptions:
     format: Format | None = None
     encoding: str | None = None
     separator: str | None = None
-    to: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    to: Literal["csv", "tsv", "jsonl", "parquet", "xlsx"] | None = None
     top: int = 1
     min_precision: float | None = None
     per_topic: bool = False
