@@ -94,3 +94,83 @@ def test_entries_outside_of_the_tables_are_refused(changes: dict[str, Any]) -> N
         wrong.scores(weights)
     with pytest.raises(ValueError, match="arrays that do not fit together"):
         wrong.column_sums(slopes)
+
+
+def arguments_of_kernel() -> list[Any]:
+    """Return sound arguments for both products."""
+    return [
+        np.ones(2, dtype=np.float32),
+        np.array([0, 1], dtype=np.uint16),
+        np.array([2], dtype=np.int32),
+        np.array([2], dtype=np.int64),
+        np.ones((3, 4), dtype=np.float32),
+        np.ones((2, 4), dtype=np.float32),
+        4,
+    ]
+
+
+UNFIT = {
+    "of another type": lambda array: array.astype(np.complex64),
+    "of signed numbers": lambda array: array.view(f"i{array.itemsize}").astype(np.int8),
+    "bytes": lambda array: array.tobytes(),
+    "of the other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+    "not aligned": lambda array: np.frombuffer(b"." + array.tobytes(), array.dtype, offset=1),
+    "in pieces": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+}
+
+
+@needs_kernel
+@pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
+@pytest.mark.parametrize("name", ["scores", "sums"])
+def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -> None:
+    product = getattr(sums.kernel, name)
+    product(*arguments_of_kernel())
+    for at in range(6):
+        arguments = arguments_of_kernel()
+        if unfit is UNFIT["in pieces"] and arguments[at].size == 1:
+            continue  # is in one piece
+        arguments[at] = unfit(arguments[at])
+        with pytest.raises((ValueError, BufferError)):
+            product(*arguments)
+
+
+@needs_kernel
+@pytest.mark.parametrize(("name", "at"), [("scores", 5), ("sums", 4)])
+def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
+    arguments = arguments_of_kernel()
+    arguments[at].flags.writeable = False
+    with pytest.raises((ValueError, BufferError), match="read-only"):
+        getattr(sums.kernel, name)(*arguments)
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_topics", [-1, 0, 3, 5, 2**31, 2**61, 2**63 - 1])
+def test_numbers_of_topics_that_do_not_fit_are_refused(n_topics: int) -> None:
+    for product in (sums.kernel.scores, sums.kernel.sums):
+        with pytest.raises(ValueError, match=r"do not fit together|no topics, or too many"):
+            product(*[*arguments_of_kernel()[:-1], n_topics])
+
+
+@needs_kernel
+def test_tables_without_rows_end_at_once_for_the_most_topics() -> None:
+    arguments = [*(array[:0] for array in arguments_of_kernel()[:-1]), 2**31 - 1]
+    for product in (sums.kernel.scores, sums.kernel.sums):
+        product(*arguments)
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_topics", [3, 8])
+def test_rows_and_columns_that_overlap_what_is_written_change_nothing(n_topics: int) -> None:
+    """What is checked has to be what is used, whoever writes to the arrays meanwhile."""
+    n = 2 * n_topics
+    values, ends = np.ones(n, dtype=np.float32), np.array([n])
+    table, scores = np.ones((1, n_topics), dtype=np.float32), np.zeros((1, n_topics), np.float32)
+    rows, column = scores.reshape(-1).view(np.uint16), np.zeros(1, dtype=np.int32)
+    sums.kernel.scores(values, rows, column, ends, table, scores, n_topics)
+    assert scores.tolist() == [[n] * n_topics]
+
+    columns = np.zeros((1, n_topics), dtype=np.int32)
+    ends, rows = np.arange(1, n_topics + 1), np.zeros(n_topics, dtype=np.uint16)
+    into = columns.view(np.float32)
+    sums.kernel.sums(values[:n_topics], rows, columns[0], ends, into, table, n_topics)
+    assert into.tolist() == [[n_topics] * n_topics]

@@ -111,6 +111,26 @@ def test_the_kernel_scores_as_scipy_does(
         np.testing.assert_allclose(score_rows(few, rows), found, atol=1e-5)
 
 
+@needs_kernel
+@pytest.mark.parametrize("n_topics", [1, 3, 4, 9, 33, 40])
+@pytest.mark.parametrize("lengths", [[2047, 1, 2, 5000], [2048, 0, 2048], [4097], [3, 2049]])
+def test_long_rows_are_scored_as_scipy_does(lengths: list[int], n_topics: int) -> None:
+    """Columns are copied 2,048 at a time, wherever that is in a row."""
+    rng = np.random.default_rng(n_topics)
+    columns = [np.sort(rng.choice(6000, length, replace=False)) for length in lengths]
+    flat = np.concatenate(columns).astype(np.int32)
+    values = rng.normal(size=len(flat)).astype(np.float32)
+    rows = SparseRows(Entries(values, flat, np.array(lengths)), 6000, 1)
+    table = rng.normal(size=(6000, n_topics)).astype(np.float32)
+    found = score_rows(table, rows)
+    assert found.tobytes() == (rows.csr() @ table).tobytes()
+    assert score_rows(sp.csr_array(table), rows).tobytes() == found.tobytes()
+    flat[-1] = 6000
+    for weights in (table, sp.csr_array(table)):
+        with pytest.raises(ValueError, match="that there is not"):
+            score_rows(weights, rows)
+
+
 # What doesn't fit -------------------------------------------------------------------------------
 
 VALUES, COLUMNS = np.ones(3, dtype="f4"), np.array([0, 1, 2], dtype="i4")
@@ -195,6 +215,88 @@ def test_few_weights_that_do_not_fit_are_not_added(changed: dict[str, Any], mess
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
         sparse.kernel.add_sparse_products(*(arrays | changed).values())
     assert str(caught.value) == message
+
+
+def misaligned(array: Any) -> Any:
+    return np.frombuffer(b"." + array.tobytes(), dtype=array.dtype, offset=1).reshape(array.shape)
+
+
+UNFIT = {
+    "wider": lambda array: array.astype(np.complex128 if array.dtype.kind == "f" else np.uint64),
+    "of other numbers": lambda array: array.view("f4" if array.dtype.kind == "i" else "i4"),
+    "bytes": lambda array: array.tobytes(),
+    "of the other byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+    "not aligned": misaligned,
+    "in pieces": lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+}
+
+
+def arguments_of_kernel(name: str) -> list[Any]:
+    """Return sound arguments; the array that is changed stands first or last."""
+    lengths = np.array([1, 2])
+    if name == "weigh":
+        return [VALUES.copy(), COLUMNS, lengths, (BLOCK,)]
+    scores = np.zeros((2, 2), dtype="f4")
+    if name == "add_products":
+        return [VALUES, COLUMNS, lengths, 1, np.ones((3, 2), dtype="f4"), scores]
+    few = np.ones(2, dtype="f4"), np.array([0, 1], dtype="i4"), np.array([0, 1, 1, 2], dtype="i4")
+    return [VALUES, COLUMNS, lengths, *few, scores]
+
+
+@needs_kernel
+@pytest.mark.parametrize("unfit", UNFIT.values(), ids=list(UNFIT))
+@pytest.mark.parametrize("name", ["weigh", "add_products", "add_sparse_products"])
+def test_arrays_of_other_types_or_in_pieces_are_refused(name: str, unfit: Any) -> None:
+    function = getattr(sparse.kernel, name)
+    function(*arguments_of_kernel(name))
+    for at, argument in enumerate(arguments_of_kernel(name)):
+        arguments = arguments_of_kernel(name)
+        if isinstance(argument, np.ndarray):
+            arguments[at] = unfit(argument)
+        elif isinstance(argument, tuple):
+            arguments[at] = ((0, unfit(IDF), 1.0),)
+        else:
+            continue
+        with pytest.raises((ValueError, BufferError)):
+            function(*arguments)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("name", "at"), [("weigh", 0), ("add_products", -1), ("add_sparse_products", -1)]
+)
+def test_what_is_changed_has_to_be_writable(name: str, at: int) -> None:
+    arguments = arguments_of_kernel(name)
+    arguments[at].flags.writeable = False
+    with pytest.raises((ValueError, BufferError), match="read-only"):
+        getattr(sparse.kernel, name)(*arguments)
+
+
+@needs_kernel
+def test_columns_and_lengths_that_overlap_what_is_written_change_nothing() -> None:
+    """What is checked has to be what is used, whoever writes to the arrays meanwhile."""
+    values, lengths, table = np.ones(6, dtype="f4"), np.array([3, 3]), np.ones((1, 3), dtype="f4")
+    scores = np.zeros((2, 3), dtype="f4")
+    columns = scores.reshape(-1).view("i4")
+    sparse.kernel.add_products(values, columns, lengths, 1, table, scores)
+    assert scores.tolist() == [[3, 3, 3]] * 2
+    scores[:] = 0
+    few = table[0], np.arange(3, dtype="i4"), np.array([0, 3], dtype="i4")
+    sparse.kernel.add_sparse_products(values, columns, lengths, *few, scores)
+    assert scores.tolist() == [[3, 3, 3]] * 2
+
+    lengths = np.array([2, 2])
+    weights = lengths.view("f4")
+    expected = weights * np.float32(1e30)
+    blocks = (0, None, 1e30), (0, None, 1e30)
+    sparse.kernel.weigh(weights, np.zeros(4, dtype="i4"), lengths, blocks)
+    assert weights.tobytes() == expected.tobytes()
+
+
+@needs_kernel
+def test_a_first_column_as_low_as_can_be_is_no_column() -> None:
+    with pytest.raises(ValueError, match="a column that there is not"):
+        sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array([3]), ((-(2**63), IDF, 1.0),))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -2,7 +2,8 @@
 
    This is what slugline/text/blocks.py and SciPy's product of a sparse and a dense matrix
    do, in the same order, so that results are the same, bit for bit. All work is on memory that the
-   caller lends. Columns are checked. */
+   caller lends. Columns are checked, and what bounds all that is read is copied before it is checked,
+   as the caller's arrays may overlap, and another thread may write to them. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -47,6 +48,50 @@ static void release(Py_buffer *lent, size_t n)
             PyBuffer_Release(lent + i);
 }
 
+/* Borrow an array; 0 and an exception if it is of another type, in pieces or not aligned. */
+static int borrow(PyObject *array, Py_buffer *lent, const char *types, size_t size, int flags)
+{
+    if (PyObject_GetBuffer(array, lent, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0)
+        return 0;
+    const char *type = lent->format ? lent->format : "B";
+    if (strlen(type) == 1 && strchr(types, *type) && (size_t)lent->itemsize == size
+        && (uintptr_t)lent->buf % size == 0)
+        return 1;
+    fail("an array of another type, or not aligned");
+    return 0;
+}
+
+static int borrow_floats(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "f", sizeof(float), 0);
+}
+
+static int borrow_floats_to_change(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "f", sizeof(float), PyBUF_WRITABLE);
+}
+
+static int borrow_int32(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "il", sizeof(int32_t), 0);
+}
+
+static int borrow_int64(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "lq", sizeof(int64_t), 0);
+}
+
+/* Copy an array; NULL and an exception if there is no memory. */
+static void *copy_of(const Py_buffer *array)
+{
+    void *copy = malloc((size_t)array->len + 1);
+    if (!copy)
+        PyErr_NoMemory();
+    else
+        memcpy(copy, array->buf, (size_t)array->len);
+    return copy;
+}
+
 /* ------------------------------------------------------------------------------------------------
    Weights
    --------------------------------------------------------------------------------------------- */
@@ -68,7 +113,7 @@ static int weigh_part(Block *block, float *values, const int32_t *columns, int64
     for (int64_t i = 0; i < n; i++) {
         float value = values[i];
         if (block->idf) {
-            uint64_t column = (uint64_t)(columns[i] - block->first);
+            uint64_t column = (uint64_t)columns[i] - (uint64_t)block->first;
             if (column >= block->width)
                 return 0;
             value *= block->idf[column];
@@ -120,7 +165,7 @@ static int read_block(PyObject *item, Block *block)
     block->first = first;
     if (idf == Py_None)
         return 1;
-    if (PyObject_GetBuffer(idf, &block->lent_idf, PyBUF_SIMPLE) < 0)
+    if (!borrow_floats(idf, &block->lent_idf))
         return 0;
     block->idf = block->lent_idf.buf;
     block->width = (size_t)block->lent_idf.len / sizeof(float);
@@ -156,12 +201,19 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
     (void)module;
     Py_buffer lent[3];
     PyObject *items, *result = NULL;
+    Block *blocks = NULL;
+    int64_t *lengths = NULL;
+    size_t n_blocks, n_read = 0;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "w*y*y*O!", lent, lent + 1, lent + 2, &PyTuple_Type, &items))
-        return NULL;
-    size_t n_blocks = (size_t)PyTuple_Size(items), n_read = 0;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O!", borrow_floats_to_change, lent, borrow_int32, lent + 1,
+                          borrow_int64, lent + 2, &PyTuple_Type, &items))
+        goto done;
+    n_blocks = (size_t)PyTuple_Size(items);
     size_t n_lengths = (size_t)lent[2].len / sizeof(int64_t);
-    Block *blocks = calloc(n_blocks + 1, sizeof(Block));
+    lengths = copy_of(lent + 2);
+    if (!lengths)
+        goto done;
+    blocks = calloc(n_blocks + 1, sizeof(Block));
     if (!blocks) {
         PyErr_NoMemory();
         goto done;
@@ -172,19 +224,19 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
             goto done;
     }
     if (!n_blocks || n_lengths % n_blocks || lent[0].len != lent[1].len
-        || !add_up(lent[2].buf, n_lengths, lent[0].len / (Py_ssize_t)sizeof(float))) {
+        || !add_up(lengths, n_lengths, lent[0].len / (Py_ssize_t)sizeof(float))) {
         fail("arrays that do not fit together");
         goto done;
     }
     PyThreadState *state = begin((size_t)lent[0].len / sizeof(float));
-    int ok = weigh_all(lent[0].buf, lent[1].buf, lent[2].buf, n_lengths / n_blocks, blocks,
-                       n_blocks);
+    int ok = weigh_all(lent[0].buf, lent[1].buf, lengths, n_lengths / n_blocks, blocks, n_blocks);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
     for (size_t i = 0; i < n_read; i++)
         release(&blocks[i].lent_idf, 1);
     free(blocks);
+    free(lengths);
     release(lent, 3);
     return result;
 }
@@ -195,6 +247,7 @@ done:
 
 #define AT_ONCE 4 /* terms: scores are then loaded and stored as often less */
 #define AHEAD 8   /* terms: the table is larger than the processor's cache */
+#define AT_A_TIME 2048 /* columns that are copied, and checked */
 
 typedef struct {
     const float *values;
@@ -294,11 +347,80 @@ FOR_WIDE_REGISTERS static void add_row(const Work *work, size_t at, size_t stop,
     }
 }
 
-static int are_columns(const Work *work)
+/* Sum up the weights of the terms of one row, which are few for each term; 0 if one is nowhere. */
+static int add_sparse_row(const Work *work, const Sparse *sparse, size_t at, size_t stop,
+                          float *restrict scores)
 {
-    for (size_t i = 0; i < work->n_entries; i++)
-        if ((size_t)(uint32_t)work->columns[i] >= work->n_columns)
+    for (; at < stop; at++) {
+        int32_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
+        if (first < 0 || first > last || (size_t)last > sparse->n_weights)
             return 0;
+#ifdef __GNUC__
+        if (at + AHEAD < stop) {
+            size_t later = (uint32_t)sparse->starts[work->columns[at + AHEAD]];
+            if (later < sparse->n_weights) {
+                __builtin_prefetch(sparse->weights + later);
+                __builtin_prefetch(sparse->topics + later);
+            }
+        }
+#endif
+        float value = work->values[at];
+        for (int32_t i = first; i < last; i++) {
+            size_t topic = (uint32_t)sparse->topics[i];
+            if (topic >= work->n_topics)
+                return 0;
+            scores[topic] += value * sparse->weights[i];
+        }
+    }
+    return 1;
+}
+
+/* Copy the columns of the next entries, and check them; 0 if there is no such column. */
+FOR_WIDE_REGISTERS static int take_columns(const Work *all, size_t at, int32_t *columns, Work *part)
+{
+    size_t n = all->n_entries - at < AT_A_TIME ? all->n_entries - at : AT_A_TIME;
+    uint32_t last = 0;
+    memcpy(columns, all->columns + at, n * sizeof *columns);
+    for (size_t i = 0; i < n; i++)
+        last = (uint32_t)columns[i] > last ? (uint32_t)columns[i] : last;
+    *part = *all;
+    part->values = all->values + at;
+    part->columns = columns;
+    part->n_entries = n;
+    return last < all->n_columns;
+}
+
+/* Sum up the weights of the terms of rows, of a sparse table if there is one; 0 if there is no such
+   column or weight. Rows that are cut where columns were copied give the same sums. */
+static int add_rows(const Work *work, const Sparse *sparse, const int64_t *lengths, size_t n_rows,
+                    size_t n_each, float *scores)
+{
+    int32_t columns[AT_A_TIME];
+    Work part = {0};
+    size_t first = 0, end = 0, at = 0; /* the part's entries, and the next one */
+    for (size_t row = 0; row < n_rows; row++, scores += work->n_topics) {
+        size_t stop = at;
+        for (size_t n = 0; n < n_each; n++) {
+            uint64_t length = (uint64_t)*lengths++;
+            if (length > work->n_entries - stop) /* may have changed after it was checked */
+                return 0;
+            stop += (size_t)length;
+        }
+        while (at < stop) {
+            if (at == end) {
+                if (!take_columns(work, at, columns, &part))
+                    return 0;
+                first = at;
+                end = at + part.n_entries;
+            }
+            size_t until = stop < end ? stop : end;
+            if (!sparse)
+                add_row(&part, at - first, until - first, scores);
+            else if (!add_sparse_row(&part, sparse, at - first, until - first, scores))
+                return 0;
+            at = until;
+        }
+    }
     return 1;
 }
 
@@ -323,9 +445,10 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
     PyObject *result = NULL;
     Py_ssize_t n_each;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*ny*w*", lent, lent + 1, lent + 2, &n_each, lent + 3,
-                          lent + 4))
-        return NULL;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&nO&O&", borrow_floats, lent, borrow_int32, lent + 1,
+                          borrow_int64, lent + 2, &n_each, borrow_floats, lent + 3,
+                          borrow_floats_to_change, lent + 4))
+        goto done;
     const int64_t *lengths = lent[2].buf;
     size_t n_lengths = (size_t)lent[2].len / sizeof *lengths;
     size_t n_rows = n_each > 0 ? n_lengths / (size_t)n_each : 0;
@@ -342,46 +465,12 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
         goto done;
     }
     PyThreadState *state = begin(work.n_entries);
-    int ok = are_columns(&work);
-    float *scores = lent[4].buf;
-    for (size_t row = 0, at = 0; ok && row < n_rows; row++) {
-        size_t stop = at;
-        for (Py_ssize_t n = 0; n < n_each; n++)
-            stop += (size_t)*lengths++;
-        add_row(&work, at, stop, scores);
-        at = stop;
-        scores += work.n_topics;
-    }
+    int ok = add_rows(&work, NULL, lengths, n_rows, (size_t)n_each, lent[4].buf);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
     release(lent, 5);
     return result;
-}
-
-/* Sum up the weights of the terms of one row, which are few for each term; 0 if one is nowhere. */
-static int add_sparse_row(const Work *work, const Sparse *sparse, size_t at, size_t stop,
-                          float *restrict scores)
-{
-    for (; at < stop; at++) {
-        int32_t first = sparse->starts[work->columns[at]], last = sparse->starts[work->columns[at] + 1];
-        if (first < 0 || first > last || (size_t)last > sparse->n_weights)
-            return 0;
-#ifdef __GNUC__
-        if (at + AHEAD < stop) {
-            int32_t later = sparse->starts[work->columns[at + AHEAD]];
-            __builtin_prefetch(sparse->weights + later);
-            __builtin_prefetch(sparse->topics + later);
-        }
-#endif
-        float value = work->values[at];
-        for (int32_t i = first; i < last; i++) {
-            if ((size_t)(uint32_t)sparse->topics[i] >= work->n_topics)
-                return 0;
-            scores[sparse->topics[i]] += value * sparse->weights[i];
-        }
-    }
-    return 1;
 }
 
 PyDoc_STRVAR(add_sparse_products_doc,
@@ -402,9 +491,10 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
     Py_buffer lent[7];
     PyObject *result = NULL;
     memset(lent, 0, sizeof lent);
-    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*w*", lent, lent + 1, lent + 2, lent + 3,
-                          lent + 4, lent + 5, lent + 6))
-        return NULL;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&O&", borrow_floats, lent, borrow_int32, lent + 1,
+                          borrow_int64, lent + 2, borrow_floats, lent + 3, borrow_int32, lent + 4,
+                          borrow_int32, lent + 5, borrow_floats_to_change, lent + 6))
+        goto done;
     const int64_t *lengths = lent[2].buf;
     size_t n_rows = (size_t)lent[2].len / sizeof *lengths;
     size_t n_scores = (size_t)lent[6].len / sizeof(float), n_starts = (size_t)lent[5].len / sizeof(int32_t);
@@ -421,13 +511,7 @@ static PyObject *add_sparse_products(PyObject *module, PyObject *arguments)
         goto done;
     }
     PyThreadState *state = begin(work.n_entries);
-    int ok = are_columns(&work);
-    float *scores = lent[6].buf;
-    for (size_t row = 0, at = 0; ok && row < n_rows; row++, scores += work.n_topics) {
-        size_t stop = at + (size_t)lengths[row];
-        ok = add_sparse_row(&work, &sparse, at, stop, scores);
-        at = stop;
-    }
+    int ok = add_rows(&work, &sparse, lengths, n_rows, 1, lent[6].buf);
     end(state);
     result = ok ? Py_BuildValue("") : fail("a column or weight that there is not");
 done:

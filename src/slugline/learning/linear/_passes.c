@@ -5,7 +5,8 @@
    added to what is there, in the same order, so that results are the same, bit for bit. It is faster,
    as columns with no entry are passed over, rows have narrow numbers, what comes soon is prefetched,
    and a column's weights or sums stay in registers. All work is on arrays of the caller; the
-   interpreter's lock is released meanwhile. Rows and columns are checked. */
+   interpreter's lock is released meanwhile. Rows and columns are copied and checked, as arrays may
+   overlap, and another thread may write to them. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -207,52 +208,112 @@ static int is_sound(const Block *block)
     return !block->n_entries || most < block->n_rows;
 }
 
-/* Borrow a block and two tables, in this order; 0 and an exception if they do not fit together. */
-static int read_block(PyObject *arguments, const char *format, Py_buffer *lent, Block *block)
+/* Borrow an array; 0 and an exception if it is of another type, in pieces or not aligned. */
+static int borrow(PyObject *array, Py_buffer *lent, const char *types, size_t size, int flags)
 {
-    Py_ssize_t n_topics;
-    if (!PyArg_ParseTuple(arguments, format, lent, lent + 1, lent + 2, lent + 3, lent + 4,
-                          lent + 5, &n_topics))
+    if (PyObject_GetBuffer(array, lent, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags) < 0)
         return 0;
-    if (n_topics < 1 || n_topics > PY_SSIZE_T_MAX / (Py_ssize_t)sizeof(float)) {
+    const char *type = lent->format ? lent->format : "B";
+    if (strlen(type) == 1 && strchr(types, *type) && (size_t)lent->itemsize == size
+        && (uintptr_t)lent->buf % size == 0)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "an array of another type, or not aligned");
+    return 0;
+}
+
+static int borrow_floats(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "f", sizeof(float), 0);
+}
+
+static int borrow_floats_to_change(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "f", sizeof(float), PyBUF_WRITABLE);
+}
+
+static int borrow_uint16(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "H", sizeof(uint16_t), 0);
+}
+
+static int borrow_int32(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "il", sizeof(int32_t), 0);
+}
+
+static int borrow_int64(PyObject *array, void *lent)
+{
+    return borrow(array, lent, "lq", sizeof(int64_t), 0);
+}
+
+/* Copy an array; NULL and an exception if there is no memory. */
+static void *copy_of(const Py_buffer *array)
+{
+    void *copy = malloc((size_t)array->len + 1);
+    if (!copy)
+        PyErr_NoMemory();
+    else
+        memcpy(copy, array->buf, (size_t)array->len);
+    return copy;
+}
+
+/* Borrow a block and two tables, in this order, of which one is changed; 0 and an exception if they
+   do not fit together. */
+static int read_block(PyObject *arguments, int changed, Py_buffer *lent, Block *block)
+{
+    int (*tables[])(PyObject *, void *) = {borrow_floats, borrow_floats};
+    Py_ssize_t n_topics;
+    tables[changed] = borrow_floats_to_change;
+    if (!PyArg_ParseTuple(arguments, "O&O&O&O&O&O&n", borrow_floats, lent, borrow_uint16, lent + 1,
+                          borrow_int32, lent + 2, borrow_int64, lent + 3, tables[0], lent + 4,
+                          tables[1], lent + 5, &n_topics))
+        return 0;
+    if (n_topics < 1 || n_topics > INT32_MAX) {
         PyErr_SetString(PyExc_ValueError, "no topics, or too many");
         return 0;
     }
     size_t width = (size_t)n_topics * sizeof(float);
     block->values = lent[0].buf;
-    block->rows = lent[1].buf;
-    block->columns = lent[2].buf;
-    block->ends = lent[3].buf;
+    if (!(block->rows = copy_of(lent + 1)) || !(block->columns = copy_of(lent + 2))
+        || !(block->ends = copy_of(lent + 3)))
+        return 0;
     block->n_topics = (size_t)n_topics;
     block->n_entries = (size_t)lent[0].len / sizeof(float);
     block->n_named = (size_t)lent[2].len / sizeof(int32_t);
     block->n_columns = (size_t)lent[4].len / width;
     block->n_rows = (size_t)lent[5].len / width;
     if ((size_t)lent[1].len / sizeof(uint16_t) == block->n_entries
-        && (size_t)lent[3].len / sizeof(int64_t) == block->n_named && is_sound(block))
+        && (size_t)lent[3].len / sizeof(int64_t) == block->n_named
+        && (size_t)lent[4].len % width == 0 && (size_t)lent[5].len % width == 0 && is_sound(block))
         return 1;
     PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
     return 0;
 }
 
-static void release(Py_buffer *lent)
+static void release(Py_buffer *lent, Block *block)
 {
+    free((void *)block->rows);
+    free((void *)block->columns);
+    free((void *)block->ends);
     for (size_t i = 0; i < 6; i++)
         if (lent[i].obj)
             PyBuffer_Release(lent + i);
 }
 
+enum { TABLE_OF_COLUMNS, TABLE_OF_ROWS };
+
 /* Go through a block with two tables of floats, of which `add` changes one, strip by strip. */
-static PyObject *pass(PyObject *arguments, const char *format, void (*add)(const Block *, Strip))
+static PyObject *pass(PyObject *arguments, int changed, void (*add)(const Block *, Strip))
 {
     Py_buffer lent[6];
     Block block;
     PyObject *result = NULL;
     memset(lent, 0, sizeof lent);
-    if (read_block(arguments, format, lent, &block)) {
+    memset(&block, 0, sizeof block);
+    if (read_block(arguments, changed, lent, &block)) {
         PyThreadState *state = PyEval_SaveThread();
         size_t n_topics = block.n_topics, n_strips = (n_topics + WIDEST - 1) / WIDEST;
-        for (size_t i = 0; i < n_strips; i++) {
+        for (size_t i = 0; block.n_named && i < n_strips; i++) {
             size_t first = n_topics * i / n_strips, end = n_topics * (i + 1) / n_strips;
             Strip strip = {(float *)lent[4].buf + first, (float *)lent[5].buf + first, end - first};
             add(&block, strip);
@@ -260,7 +321,7 @@ static PyObject *pass(PyObject *arguments, const char *format, void (*add)(const
         PyEval_RestoreThread(state);
         result = Py_BuildValue("");
     }
-    release(lent);
+    release(lent, &block);
     return result;
 }
 
@@ -281,7 +342,7 @@ PyDoc_STRVAR(scores_doc,
 static PyObject *scores(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    return pass(arguments, "y*y*y*y*y*w*n", add_scores);
+    return pass(arguments, TABLE_OF_ROWS, add_scores);
 }
 
 PyDoc_STRVAR(sums_doc,
@@ -299,7 +360,7 @@ PyDoc_STRVAR(sums_doc,
 static PyObject *sums(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    return pass(arguments, "y*y*y*y*w*y*n", add_sums);
+    return pass(arguments, TABLE_OF_COLUMNS, add_sums);
 }
 
 static PyMethodDef methods[] = {
