@@ -102,13 +102,46 @@ def test_a_few_corrections_of_unknown_words_are_learned(train: Corpus) -> None:
 
 
 def test_a_burst_that_other_people_support_is_learned(train: Corpus) -> None:
-    texts = [f"dunning letter received {n}" for n in range(16)]
+    texts = [f"dunning letter received {n}" for n in range(13)]
     [answer] = fit(train).predict(["dunning letter received"])
     topic = next(topic for topic in WORDS if topic != answer)
     anna = correct([(text, topic) for text in texts[:8]])
     ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
     assert kinds(review(anna, train, fit)) == {key: ["burst"] for key in range(1, 9)}
-    assert ids(review(anna + ben, train, fit)) == [*range(1, 17)]
+    assert ids(review(anna + ben, train, fit)) == [*range(1, 14)]
+
+
+def test_a_burst_supports_no_other_burst(train: Corpus) -> None:
+    texts = [f"dunning letter received {n}" for n in range(16)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic = next(topic for topic in WORDS if topic != answer)
+    anna = correct([(text, topic) for text in texts[:8]])
+    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
+    assert kinds(review(anna + ben, train, fit)) == {key: ["burst"] for key in range(1, 17)}
+
+
+def test_a_burst_stops_no_corrections_of_others(train: Corpus) -> None:
+    rng = random.Random(1)
+    texts = [f"dunning letter received {n}" for n in range(3)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic, other = (topic for topic in WORDS if topic != answer)
+    honest = correct([(text, topic) for text in texts], "ben", first=9)
+    others = [(text_of(topic, rng), other) for _ in range(5)]
+    wrong = correct([(text, other) for text in texts] + others)
+    result = review(wrong + honest, train, fit)
+    assert ids(result) == [9, 10, 11]
+    assert kinds(result)[1] == ["burst", "conflict"]
+
+
+def test_people_outside_a_burst_who_disagree_with_a_supported_one_both_wait(train: Corpus) -> None:
+    texts = [f"dunning letter received {n}" for n in range(13)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic, other = (topic for topic in WORDS if topic != answer)
+    anna = correct([(text, topic) for text in texts[:8]])
+    ben = correct([(text, topic) for text in texts[8:]], "ben", first=9)
+    carl = correct([(texts[0], other)], "carl", first=20)
+    held = kinds(review(anna + ben + carl, train, fit))
+    assert (held[1], held[20]) == (["conflict"], ["conflict"])
 
 
 def test_approved_corrections_are_learned_whatever_they_say(train: Corpus) -> None:

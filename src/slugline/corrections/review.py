@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -182,14 +182,16 @@ class _Examination:
 
     def run(self) -> None:
         """Add its doubts to each claim that isn't approved."""
-        self._find_conflicts()
         self._find_known_texts()
         self._find_thin_topics()
         self.candidates = [c for c in self.claims if not c.is_approved and not c.doubts]
         if not self.candidates:
+            self._find_conflicts(unsupported=self.bursts)
             return
         base = self.fit(*self._documents([]))
-        self._ask_others(base)
+        folds = self._folds()
+        self._find_conflicts(unsupported={*self.bursts} - self._find_supported(base, folds))
+        self._find_contradictions(base, folds)
         self._find_changed_answers(base)
 
     def _documents(self, claims: Iterable[_Claim]) -> tuple[Corpus, F64 | None]:
@@ -210,10 +212,15 @@ class _Examination:
         weights[len(others) :] = self.weight
         return corpus, weights if added else None
 
-    def _find_conflicts(self) -> None:
+    def _find_conflicts(self, unsupported: Collection[int]) -> None:
+        """Find claims that others contradict, except in a burst that nobody supports.
+
+        Otherwise somebody could stop the corrections of others by correcting the same texts.
+        """
         by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
         for claim in self.claims:
-            by_text[claim.key].append(claim)
+            if claim.correction.id not in unsupported:
+                by_text[claim.key].append(claim)
         for claim in self.claims:
             others = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
             other = next(others, None)
@@ -238,35 +245,44 @@ class _Examination:
             if thin and min(thin) < FEWEST_OF_TOPIC and not claim.is_approved:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
-    def _ask_others(self, base: Fitted) -> None:
-        """Ask models that learned from everybody else about each person's corrections.
+    def _find_supported(self, base: Fitted, folds: Sequence[Sequence[int]]) -> set[int]:
+        """Return the corrections of bursts that others support; the other candidates get a doubt.
 
-        Of a burst, only what others support is believed when it comes to contradictions: it changes
-        nothing for the corrections of others otherwise.
+        Models are asked that learned from others, but from no burst: one burst supports no other,
+        and changes nothing for it.
         """
-        bursts = {
-            row: self.bursts[claim.correction.id]
-            for row, claim in enumerate(self.candidates)
-            if claim.correction.id in self.bursts
-        }
-        folds = self._folds()
-        if bursts:
-            was_right = self._agree(base, range(len(self.candidates)))
-            for rows in folds:
-                asked = [row for row in rows if row in bursts]
-                if not asked:
-                    continue
-                model = self._model_of_others(rows, base)
-                for row, is_right in zip(asked, self._agree(model, asked), strict=True):
-                    # What the documents alone say already is no support by other people.
-                    if not is_right or was_right[row]:
-                        self.candidates[row].doubts.append(bursts[row])
+        supported: set[int] = set()
+        believed = [claim.correction.id not in self.bursts for claim in self.candidates]
+        in_burst = [row for row, is_believed in enumerate(believed) if not is_believed]
+        was_right = dict(zip(in_burst, self._agree(base, in_burst), strict=True))
+        for rows in folds:
+            asked = [row for row in rows if row in was_right]
+            if not asked:
+                continue
+            model = self._model_of_others(rows, base, believed)
+            for row, is_right in zip(asked, self._agree(model, asked), strict=True):
+                claim = self.candidates[row]
+                # What the documents alone say already is no support by other people.
+                if is_right and not was_right[row]:
+                    supported.add(claim.correction.id)
+                else:
+                    claim.doubts.append(self.bursts[claim.correction.id])
+        return supported
+
+    def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
+        """Find claims that a model contradicts that learned from what nothing else speaks against.
+
+        Of a burst, only what others support is believed: the remainder changes nothing for the
+        corrections of others.
+        """
         believed = [not claim.doubts for claim in self.candidates]
         for rows in folds:
+            claims = [self.candidates[row] for row in rows]
+            asked = [c for c in claims if all(doubt.kind != "conflict" for doubt in c.doubts)]
+            if not asked:
+                continue
             model = self._model_of_others(rows, base, believed)
-            asked_claims = [self.candidates[row] for row in rows]
-            doubts = _contradictions(model, asked_claims)
-            for claim, doubt in zip(asked_claims, doubts, strict=True):
+            for claim, doubt in zip(asked, _contradictions(model, asked), strict=True):
                 claim.doubts.extend([] if doubt is None else [doubt])
 
     def _agree(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
@@ -276,14 +292,21 @@ class _Examination:
         return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
 
     def _model_of_others(
-        self, rows: Sequence[int], base: Fitted, believed: Sequence[bool] | None = None
+        self, rows: Sequence[int], base: Fitted, believed: Sequence[bool]
     ) -> Fitted:
-        """Return a model that learned from the candidates without some rows, if `believed`."""
+        """Return a model that learned from the believed candidates without some rows.
+
+        What others say of the same texts is left out as well if it differs.
+        """
         left_out = {*rows}
+        said = {(claim.key, claim.topics) for claim in (self.candidates[row] for row in rows)}
+        texts = {key for key, _ in said}
         others = [
             claim
             for row, claim in enumerate(self.candidates)
-            if row not in left_out and (believed is None or believed[row])
+            if row not in left_out
+            and believed[row]
+            and (claim.key not in texts or (claim.key, claim.topics) in said)
         ]
         return self.fit(*self._documents(others)) if others else base
 
