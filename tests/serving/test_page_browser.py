@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ import pytest
 
 from browsers import chromium
 from server import running
+from slugline.corrections.store import CorrectionStore
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -403,6 +406,49 @@ def test_axe_finds_nothing(browser: Browser, address: str, tmp_path: Path) -> No
             ]
     context.close()
     assert found == []
+
+
+def send_burst(address: str, n: int = 7) -> None:
+    """Send more corrections than one person may without approval."""
+    for number in range(n):
+        text = f"the wheat harvest number {number}, said the ministry of agriculture on Monday"
+        wrong = {"text": text, "topic": "money-supply", "who": "Somebody of the Second Desk"}
+        request = urllib.request.Request(
+            f"{address}/v1/corrections",
+            json.dumps(wrong | {"is_new": True}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+def test_a_held_correction_is_approved_with_a_click(browser: Browser, tmp_path: Path) -> None:
+    with running("reuters46", "--corrections", tmp_path / "c.db") as address:
+        send_burst(address)
+        with opened(browser, address, "/corrections") as page:
+            waiting = page.locator(".held h2")
+            assert waiting.inner_text() == "7 corrections wait for approval"
+            page.get_by_role("button", name="Approve correction 2").click()
+            page.locator(".notice", has_text="Correction 2 is approved.").wait_for()
+            assert waiting.inner_text() == "6 corrections wait for approval"
+            page.get_by_role("button", name="Withdraw correction 3").click()
+            page.locator(".notice", has_text="Correction 3 is undone.").wait_for()
+            page.get_by_role("button", name="Approve all 5").click()
+            page.locator(".notice", has_text="5 corrections are approved.").wait_for()
+            assert waiting.count() == 0
+        with CorrectionStore(tmp_path / "c.db") as store:
+            assert {row.id: row.approved is not None for row in store.rows()} == dict.fromkeys(
+                (1, 2, 4, 5, 6, 7), True
+            )
+
+
+def test_held_corrections_fit_every_window(browser: Browser, tmp_path: Path) -> None:
+    with running("reuters46", "--corrections", tmp_path / "c.db") as address:
+        send_burst(address)
+        with opened(browser, address, "/corrections") as page:
+            assert page.locator(".held tbody tr").count() == 7
+            for width in (320, 420, 768, 991, 993, 1280):
+                page.set_viewport_size({"width": width, "height": 800})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_nothing_is_wider_than_the_window(browser: Browser, address: str, tmp_path: Path) -> None:
