@@ -120,6 +120,19 @@ def test_a_burst_supports_no_other_burst(train: Corpus) -> None:
     assert kinds(review(anna + ben, train, fit)) == {key: ["burst"] for key in range(1, 17)}
 
 
+def test_a_burst_of_which_others_support_a_few_is_held(train: Corpus) -> None:
+    rng = random.Random(1)
+    texts = [f"dunning letter received {n}" for n in range(8)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic = next(topic for topic in WORDS if topic != answer)
+    wrong = [(text_of(other, rng), topic) for other in WORDS if other != topic for _ in range(3)]
+    anna = correct([(text, topic) for text in texts[:3]] + wrong)
+    ben = correct([(text, topic) for text in texts[3:]], "ben", first=20)
+    result = review(anna + ben, train, fit)
+    assert ids(result) == [*range(20, 25)]
+    assert kinds(result)[1] == ["burst"]
+
+
 def test_a_burst_stops_no_corrections_of_others(train: Corpus) -> None:
     rng = random.Random(1)
     texts = [f"dunning letter received {n}" for n in range(3)]

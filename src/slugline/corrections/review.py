@@ -249,24 +249,28 @@ class _Examination:
         """Return the corrections of bursts that others support; the other candidates get a doubt.
 
         Models are asked that learned from others, but from no burst: one burst supports no other,
-        and changes nothing for it.
+        and changes nothing for it. What the documents alone say already is no support by people,
+        and others have to support most of what is new: they agree with a few by chance.
         """
-        supported: set[int] = set()
         believed = [claim.correction.id not in self.bursts for claim in self.candidates]
         in_burst = [row for row, is_believed in enumerate(believed) if not is_believed]
-        was_right = dict(zip(in_burst, self._agree(base, in_burst), strict=True))
+        was_right = self._agree(base, in_burst)
+        new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
+        agreed: set[int] = set()
         for rows in folds:
-            asked = [row for row in rows if row in was_right]
-            if not asked:
-                continue
-            model = self._model_of_others(rows, base, believed)
-            for row, is_right in zip(asked, self._agree(model, asked), strict=True):
-                claim = self.candidates[row]
-                # What the documents alone say already is no support by other people.
-                if is_right and not was_right[row]:
-                    supported.add(claim.correction.id)
-                else:
-                    claim.doubts.append(self.bursts[claim.correction.id])
+            if asked := [row for row in rows if row in new]:
+                model = self._model_of_others(rows, base, believed)
+                answers = zip(asked, self._agree(model, asked), strict=True)
+                agreed |= {row for row, is_right in answers if is_right}
+        n_new = Counter(self.candidates[row].person for row in new)
+        n_agreed = Counter(self.candidates[row].person for row in agreed)
+        supported: set[int] = set()
+        for row in in_burst:
+            claim = self.candidates[row]
+            if row in agreed and 2 * n_agreed[claim.person] > n_new[claim.person]:
+                supported.add(claim.correction.id)
+            else:
+                claim.doubts.append(self.bursts[claim.correction.id])
         return supported
 
     def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
