@@ -3,23 +3,28 @@
 #   docker build -t slugline .
 #   docker run --rm -p 127.0.0.1:8080:8080 -e SLUGLINE_INSECURE=1 --read-only --tmpfs /tmp slugline
 
-ARG PYTHON=3.13
+ARG PYTHON=3.13-slim
 # More of what can be installed, such as "encoder" or "encoder,mcp".
 ARG EXTRAS=
 
 # Only this stage has a compiler.
-FROM python:${PYTHON}-slim AS build
+FROM python:${PYTHON} AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 ARG EXTRAS
 WORKDIR /build
 COPY pyproject.toml setup.py README.md LICENSE ./
-COPY src ./src
+COPY requirements ./requirements
 RUN python -m venv /opt/slugline
-RUN /opt/slugline/bin/python -m pip install --no-cache-dir ".[serve${EXTRAS:+,$EXTRAS}]"
+# Every file that is installed has a hash in requirements/, which `make lock` writes.
+RUN /opt/slugline/bin/python -m pip install --no-cache-dir --require-hashes $(printf ' -r requirements/%s.txt' serve $(echo "$EXTRAS" | tr , ' '))
+RUN python -m venv /build/tools && /build/tools/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
+COPY src ./src
+RUN /build/tools/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist .
+RUN /opt/slugline/bin/python -m pip install --no-cache-dir --no-deps dist/*.whl
 # Without the compiled kernels everything works, more slowly.
 RUN cd / && /opt/slugline/bin/python -c "from slugline.learning.linear import steps, sums; from slugline.text import counting, sparse; assert all(module.kernel for module in (counting, sparse, steps, sums)), 'a kernel is not built'"
 
-FROM python:${PYTHON}-slim
+FROM python:${PYTHON}
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent slugline && install --directory --owner slugline /data
 COPY --from=build /opt/slugline /opt/slugline
 ENV PATH=/opt/slugline/bin:$PATH

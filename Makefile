@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
-.PHONY: quickstart serve test quick docs format bench wheel clean
+.PHONY: quickstart serve test quick docs format bench wheel lock clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -53,8 +53,30 @@ wheel: .venv/wheel-ready ## a source distribution and a wheel for Linux, checked
 	! find dist -type f -size +3000000c | grep . # neither is larger than 3 MB
 	ls -l dist
 
+# What CI (LOCKED=1) and the image install. An extra's file has the versions that dev.txt has, so that
+# several can be installed together. They serve all versions of Python and all systems.
+LOCKED_EXTRAS := demo docs e5 encoder excel mcp parquet plot scale serve
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-annotate --no-emit-index-url --custom-compile-command "make lock"
+lock: .venv/lock-ready ## the newest versions that pyproject.toml allows, with hashes, in requirements
+	mkdir -p requirements
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(COMPILE) --output-file requirements/build.txt -
+	$(COMPILE) --extra dev --output-file requirements/dev.txt pyproject.toml
+	set -e; for extra in $(LOCKED_EXTRAS); do \
+		$(COMPILE) --extra $$extra --constraint requirements/dev.txt --output-file requirements/$$extra.txt pyproject.toml; \
+	done
+
 clean:
 	rm -rf .venv docs/_build quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
+
+# LOCKED=1 installs what requirements/ has, each file if it has the hash.
+ifneq ($(LOCKED),)
+install = $(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$(1).txt \
+	&& $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+else
+install = $(BIN)/python -m pip install --quiet --editable ".[$(1)]"
+endif
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv
@@ -69,15 +91,19 @@ clean:
 	touch $@
 
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(call install,dev)
 	touch $@
 
 .venv/docs-ready: .venv/pip-ready $(BUILT_OF)
-	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	$(call install,docs)
 	touch $@
 
 .venv/wheel-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[wheel]"
+	touch $@
+
+.venv/lock-ready: .venv/pip-ready
+	$(BIN)/python -m pip install --quiet uv==0.13.9
 	touch $@
 
 .venv/bench-ready: .venv/pip-ready $(BUILT_OF)

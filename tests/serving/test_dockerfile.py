@@ -99,10 +99,21 @@ def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
 @pytest.mark.parametrize("extras", ["", "encoder", "encoder,mcp"])
 def test_extras_are_chosen_when_it_is_built(extras: str) -> None:
     assert "EXTRAS" in said("ARG", BUILD)
-    [install] = [words for words in said("RUN", BUILD) if "pip install" in words]
-    command = f"echo {install.split()[-1]}"
-    found = subprocess.check_output(["sh", "-c", command], env={"EXTRAS": extras}, text=True)
-    assert found.strip() == f".[{','.join(filter(None, ('serve', extras)))}]"
+    [install] = [words for words in said("RUN", BUILD) if "serve" in words]
+    command = f"echo {install.partition('--require-hashes')[2]}"
+    environment = {"EXTRAS": extras, "PATH": os.environ["PATH"]}
+    found = subprocess.check_output(["sh", "-c", command], env=environment, text=True)
+    files = [f"requirements/{name}.txt" for name in filter(None, ["serve", *extras.split(",")])]
+    assert found.split() == [word for file in files for word in ("-r", file)]
+    assert all((ROOT / file).exists() and is_sent(file) for file in files)
+
+
+def test_whatever_is_installed_has_a_hash_or_is_built_here() -> None:
+    installs = [words for words in said("RUN", BUILD) if "pip install" in words]
+    assert len(installs) == 3
+    for words in installs:
+        assert "--require-hashes" in words or words.endswith("--no-deps dist/*.whl"), words
+    assert "--no-build-isolation" in next(w for w in said("RUN", BUILD) if "pip wheel" in w)
 
 
 def test_make_serve_installs_and_starts() -> None:
@@ -150,7 +161,7 @@ def image(setuptools: Path) -> Iterator[Image]:
         made = Image(root, {**pip, **quick, "PATH": path, "HOME": str(root / "home")})
         for step in BUILD:
             _take(step, made)
-            if step.words.startswith("python -m venv "):
+            if step.words.startswith("python -m venv /opt/"):
                 (packages,) = root.glob("opt/slugline/lib/python*/site-packages")
                 _copy_requirements(packages)
         yield made
