@@ -3,7 +3,8 @@
 #   docker build -t slugline .
 #   docker run --rm -p 127.0.0.1:8080:8080 -e SLUGLINE_INSECURE=1 --read-only --tmpfs /tmp slugline
 
-ARG PYTHON=3.13-slim
+# The digest is that of the manifest for all architectures; it goes with the tag.
+ARG PYTHON=3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 # More of what can be installed, such as "encoder" or "encoder,mcp".
 ARG EXTRAS=
 

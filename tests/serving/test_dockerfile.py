@@ -116,6 +116,12 @@ def test_whatever_is_installed_has_a_hash_or_is_built_here() -> None:
     assert "--no-build-isolation" in next(w for w in said("RUN", BUILD) if "pip wheel" in w)
 
 
+def test_its_base_is_pinned_by_a_digest() -> None:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    assert re.search(r"(?m)^ARG PYTHON=3\.\d+-slim@sha256:[0-9a-f]{64}$", text)
+    assert re.findall(r"(?m)^FROM (\S+)", text) == ["python:${PYTHON}"] * 2
+
+
 def test_make_serve_installs_and_starts() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
