@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -229,3 +231,15 @@ def test_bounds_are_told() -> None:
     assert refusal(lambda: check_number("C", 1, least=0, under=1)) == (
         "`C` is 1; give a number of at least 0 and under 1."
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux' /proc")
+def test_the_peak_of_memory_is_not_that_of_the_process_that_started_this_one() -> None:
+    code = "from slugline.base.checks import peak_memory_mb; print(peak_memory_mb())"
+    large = (
+        f"import subprocess, sys; held = b'.' * 600_000_000\n"
+        f"sys.exit(subprocess.run([sys.executable, '-c', {code!r}]).returncode)"
+    )
+    done = subprocess.run([sys.executable, "-c", large], capture_output=True, text=True, check=True)
+    assert 5 < float(done.stdout) < 300

@@ -8,6 +8,7 @@ import re
 import reprlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from slugline.errors import OptionError
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: A surrogate, half of a character, as JSON may have it in an escape.
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
@@ -128,6 +130,11 @@ def peak_memory_mb() -> float | None:
     """Return the peak memory of this process in 10^6 bytes; None on Windows."""
     if sys.platform == "win32":
         return None
+    # On Linux, what `resource` tells begins with the memory of the process that started this one.
+    if _STATUS.exists():
+        peak = re.search(r"^VmHWM:\s+(\d+)", _STATUS.read_text("ascii", "replace"), re.MULTILINE)
+        if peak is not None:
+            return int(peak[1]) * 1024 / 1e6
     import resource
 
     # Linux counts in KiB, macOS in bytes.

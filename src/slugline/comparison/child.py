@@ -177,7 +177,7 @@ def _seeded(model: Any, seed: int) -> Any:
 
 # The child process --------------------------------------------------------------------------------
 
-_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def main() -> None:
@@ -277,7 +277,7 @@ def _measure(
         _numbered(answers, names, y[test].shape),
         fitted - started,
         answered - fitted,
-        _peak_mb(),
+        peak_memory_mb(),
         _file_bytes(model) if is_last else None,
     )
 
@@ -306,17 +306,6 @@ def _numbered(
         return tuple(tuple(np.flatnonzero(row).tolist()) for row in array)
     numbers = {name: number for number, name in enumerate(names)}
     return tuple(numbers.get(str(answer), -1) for answer in array)
-
-
-def _peak_mb() -> float | None:
-    """Return the peak memory since `_forget_peak`, in 10^6 bytes."""
-    # On Linux, what `resource` tells begins with the memory of the process that started this one.
-    if _STATUS.exists():
-        lines = _STATUS.read_text("ascii", "replace").splitlines()
-        high = next((line for line in lines if line.startswith("VmHWM:")), None)
-        if high is not None:
-            return int(high.split()[1]) * 1024 / 1e6
-    return peak_memory_mb()
 
 
 def _forget_peak() -> None:
