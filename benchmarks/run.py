@@ -34,6 +34,7 @@ SUBJECTS = (
 NOT_IN_ALL = {
     *("choices bits", "choices correction-weight", "evaluation f1-intervals", "evaluation terms"),
     *("labels encoders", "labels curve-intervals"),
+    *("corrections poison", "corrections honest"),
     *(
         "predicting files",
         "predicting cascade",
