@@ -35,7 +35,7 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
         ["20", "60"],
         ["all", "72"],
     ]
-    assert rows[4].startswith("The intervals hold what to expect of other labelled documents")
+    assert rows[4].startswith("With other documents, as many as here, expect a result within")
     assert rows[5].startswith("Slugline: no mistake in 18 test documents")
     assert len(rows) == 6
 

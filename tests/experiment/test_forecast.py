@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import Forecast, PowerLaw, fit_power_law, forecast
 
 SIZES = [10, 100, 1000, 10_000]
@@ -33,7 +34,8 @@ def test_no_error_at_all_is_no_error_of_ours() -> None:
 
 
 def expected(accuracies: list[float], n_test: int = 10_000) -> Forecast:
-    found = forecast(SIZES[: len(accuracies)], accuracies, 20_000, n_test)
+    measured = wilson(accuracies[-1] * n_test, n_test)
+    found = forecast(SIZES[: len(accuracies)], accuracies, 20_000, measured)
     assert found is not None
     return found
 
@@ -65,7 +67,7 @@ def test_the_range_is_wider_where_the_law_failed_or_few_documents_were_tested() 
 
 def test_three_points_are_too_few_to_check_the_law_and_two_for_a_forecast() -> None:
     assert expected([0.2, 0.6, 0.8]).checked is None
-    assert forecast([10, 100], [0.2, 0.6], 200, 50) is None
+    assert forecast([10, 100], [0.2, 0.6], 200, wilson(30, 50)) is None
 
 
 @pytest.mark.slow
@@ -75,3 +77,5 @@ def test_a_forecast_of_any_points_is_an_accuracy_within_its_range(
 ) -> None:
     found = expected(accuracies, n_test)
     assert 0 <= found.low <= found.accuracy <= found.high <= 1
+    measured = wilson(accuracies[-1] * n_test, n_test)
+    assert found.high - found.low >= measured.high - measured.low - 1e-9

@@ -24,7 +24,7 @@ from slugline.corpus.documents import Topics
 from slugline.corpus.splits import rank_draw
 from slugline.corpus.topic_sets import sets_with_parents, to_indicator
 from slugline.errors import EncoderWarning
-from slugline.evaluation.intervals import Z_95, Interval, wilson
+from slugline.evaluation.intervals import Interval, wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.experiment.curve_intervals import DrawScores, curve_intervals, f1_scores
 from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
@@ -40,6 +40,8 @@ DEFAULT, BASELINE = "Slugline", "scikit-learn"
 
 # Labels per topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
 _STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
+# An interval of accuracy that is wider says next to nothing: that of a dozen test documents.
+_VAGUE = 0.5
 
 
 class Classifier(Protocol):
@@ -74,6 +76,16 @@ class CurvePoint:
         """The mean over the draws."""
         return statistics.fmean(self.accuracies)
 
+    @property
+    def range(self) -> Interval:
+        """The interval or, of few draws, that of as many test documents."""
+        return self.interval or wilson(self.accuracy * self.n_test, self.n_test)
+
+    @property
+    def is_vague(self) -> bool:
+        """Whether the accuracy may be nearly anything, as there are few test documents."""
+        return self.range.high - self.range.low > _VAGUE
+
 
 @dataclass(frozen=True)
 class LearningCurve:
@@ -84,12 +96,12 @@ class LearningCurve:
 
     @property
     def doubled(self) -> Forecast | None:
-        """Forecast for twice as many labels; None if the points don't suffice."""
-        if not self.points or self.points[-1].n_labels is not None:
+        """Forecast for twice as many labels; None if points or test documents don't suffice."""
+        if not self.points or self.points[-1].n_labels is not None or self.points[-1].is_vague:
             return None
         n_documents = [point.n_documents for point in self.points]
         accuracies = [point.accuracy for point in self.points]
-        return forecast(n_documents, accuracies, 2 * n_documents[-1], n_test=self.points[-1].n_test)
+        return forecast(n_documents, accuracies, 2 * n_documents[-1], self.points[-1].range)
 
 
 @dataclass(frozen=True, repr=False)
@@ -426,7 +438,7 @@ class Forecast:
 
     n_documents: int
     # The expected accuracy and its range, which follows from forecasts that leave one point out,
-    # the error of a forecast that could be checked, and the number of test documents.
+    # the error of a forecast that could be checked, and the interval of the last point.
     accuracy: float
     low: float
     high: float
@@ -461,12 +473,13 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
 
 
 def forecast(
-    n_documents: Sequence[int], accuracies: Sequence[float], n_wanted: int, n_test: int
+    n_documents: Sequence[int], accuracies: Sequence[float], n_wanted: int, measured: Interval
 ) -> Forecast | None:
     """Return the accuracy to expect with more documents; None if there are too few points.
 
-    The gain of the law is added to the last measured accuracy. On ten of the benchmarks' data sets,
-    23 of 25 measured points were in the range forecast from fewer documents.
+    The gain of the law is added to the last measured accuracy. The range is never narrower than the
+    interval of that accuracy. On ten of the benchmarks' data sets, at least 23 of 25 measured
+    points were in the range forecast from fewer documents.
 
     Parameters
     ----------
@@ -474,8 +487,8 @@ def forecast(
     accuracies : sequence of float
     n_wanted : int
         Number of documents to forecast for.
-    n_test : int
-        Number of documents that the accuracies were measured on.
+    measured : Interval
+        The 95 % interval of the last accuracy.
     """
     n, accuracy = np.asarray(n_documents, dtype=np.float64), np.asarray(accuracies)
     if len(n) < _MIN_POINTS:
@@ -492,11 +505,9 @@ def forecast(
         checked = (int(n[-1]), before, last)
         # The error over this many doublings, for a forecast over one.
         errors.append(abs(before - last) / max(1.0, math.log2(n[-1] / n[-2])))
-    # The last point, and the one forecast, are measured on a sample.
-    low, high = wilson(round(last * n_test), n_test)
-    sampling_error = math.sqrt(2) * (high - low) / (2 * Z_95)
-    margin = math.hypot(max(errors), sampling_error)
-    low, high = max(0.0, expected - margin), min(1.0, expected + margin)
+    low = max(0.0, expected - math.hypot(max(errors), last - measured.low))
+    high = min(1.0, expected + math.hypot(max(errors), measured.high - last))
+    low = max(0.0, min(low, high - (measured.high - measured.low)))  # though 1 cuts it off
     return Forecast(n_wanted, expected, low, high, checked)
 
 
