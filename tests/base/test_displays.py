@@ -147,5 +147,5 @@ def test_one_topic_is_not_topics() -> None:
         "Evaluation on 1 document of 1 topic\n"
     )
     card = write_card(to_model_file(fitted).info)
-    assert " from 1 document with seed 0." in card
+    assert " from 1 document." in card
     assert "## Its topic\n\n- x\n" in card

@@ -78,7 +78,7 @@ def test_no_command_writes_what_a_terminal_would_obey(
 
 def test_a_card_keeps_its_lines(evil_model: Path, run: Run) -> None:
     out = run("info", evil_model).out
-    assert f"\n\nnotes {SEEN}\n\n## Learner\n\n" in out
+    assert f"\n\nnotes {SEEN}\n\n## Figures\n\n" in out
     assert f"- a{SEEN}\n- b{SEEN}\n" in out
 
 

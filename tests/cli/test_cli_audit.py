@@ -89,8 +89,8 @@ def test_the_slightly_suspect_stand_below_a_line_and_the_others_are_not_listed(
     tickets = Path(__file__).parents[2] / "examples" / "tickets.csv"
     result = run("audit", tickets, "-q", "-o", "page.html")
     headline, _, line, *rows = result.out.splitlines()
-    assert headline.endswith("30 documents, 3 topics; no topic is more likely wrong than right")
-    assert line.strip() == "(below: more likely right than wrong)"
+    assert headline.endswith("30 documents, 3 topics; no label looks wrong")
+    assert line.strip() == "(less suspect: these labels are probably right)"
     suspicions = [float(row.split()[1]) for row in rows[:-1]]
     assert len(suspicions) < 20
     assert min(suspicions) >= 0.1

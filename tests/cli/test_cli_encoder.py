@@ -53,7 +53,8 @@ def few_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
 def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
     result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
     assert result.code == 0
-    assert re.search(r"\nencoder +[01]\.\d\d  share of the scores' spread, from use\n", result.out)
+    said = r"\nencoder +\d+ %  of what decides comes from use(, and the rest from words)?\n"
+    assert re.search(said, result.out)
     assert "encoding 36 texts with use\n" in result.err
     assert "training documents" not in result.err
 

@@ -587,7 +587,7 @@ def test_texts_and_topics_must_pair_up() -> None:
     with pytest.raises(DataError) as error:
         Corpus(["a", "b"], ["x"], "example")
 
-    assert str(error.value) == ("example has 2 texts and 1 topics; give one topic for each text.")
+    assert str(error.value) == ("example has 2 texts and 1 topic; give one topic for each text.")
 
 
 SEVERAL = Corpus(list("abc"), [("y", "x"), (), ("x",)], "example")

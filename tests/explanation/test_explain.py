@@ -420,7 +420,7 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
         (
             {"corpus": (["a"], [])},
             DataError,
-            "there are 1 texts and 0 topics; give one topic for each text.",
+            "there is 1 text and 0 topics; give one topic for each text.",
         ),
     ],
 )

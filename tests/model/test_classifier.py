@@ -452,7 +452,7 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
             "[text].",
         ),
         (["wheat", None], ["a", "b"], "document 1 is of type NoneType, not a str"),
-        (["wheat"], ["a", "b"], "there are 1 texts and 2 topics; give one topic for each text."),
+        (["wheat"], ["a", "b"], "there is 1 text and 2 topics; give one topic for each text."),
         ([], [], "there are no documents to learn from; give at least two."),
         (["?!", ""], ["a", "b"], "no document has a word in it"),
         (["wheat", "zinc"], ["a", 1], "topics are words and numbers, such as 'a' and 1"),

@@ -74,7 +74,7 @@ def test_what_was_made_of_descriptions_learns_from_documents_with_all_words() ->
 def test_without_documents_and_descriptions_there_is_nothing() -> None:
     with pytest.raises(DataError, match="there are no documents to learn from"):
         described(descriptions=None).fit([], [])
-    with pytest.raises(DataError, match="there are 0 texts and 1 topics"):
+    with pytest.raises(DataError, match="there are 0 texts and 1 topic"):
         described().fit([], ["grain"])
 
 
@@ -243,8 +243,8 @@ def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
         "docs.csv: no document has these topics, which are known by their descriptions alone: "
         "'ore'; check how they are written\n"
     ) in result.err
-    assert "\ndescribed        4  topics, to the encoder\n" in result.out
-    assert "4 topics were described to the encoder in words." in (tmp_path / "a.html").read_text()
+    assert "4  topics, which the encoder also knows by their descriptions\n" in result.out
+    assert "It learned from descriptions of 4 topics as well." in (tmp_path / "a.html").read_text()
     assert "- ore: metals" in run("info", "a.slug").out
     assert run("check", "a.slug", "docs.csv", "-q").out.startswith("a.slug: identical; ")
     answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)

@@ -255,4 +255,4 @@ def test_a_model_that_was_not_interrupted_says_nothing_of_documents_held_out(
 ) -> None:
     classifier.save(tmp_path / "a.slug")
     assert b"n_held_out" not in (tmp_path / "a.slug").read_bytes()
-    assert "from 90 documents with seed" in load(tmp_path / "a.slug").card_
+    assert "from 90 documents." in load(tmp_path / "a.slug").card_

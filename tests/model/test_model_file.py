@@ -119,7 +119,7 @@ def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(tmp_p
     assert [block.n_terms for block in again.info_.blocks] == [39, 13, 12]
     assert n_terms == 64
     assert (
-        "It knows 39 characters (log-tf-idf), 13 words (log-tf-idf), 12 lead (counts)."
+        "- terms: 39 characters (log-tf-idf), 13 words (log-tf-idf), 12 lead (counts)\n"
     ) in again.card_
 
 
@@ -155,7 +155,7 @@ def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
     again.save(tmp_path / "b.slug", quantize=precision)
 
     assert again.info_.precision == precision
-    assert f"Its weights are rounded to {precision}." in again.card_
+    assert f"\n- weights: rounded to {precision}\n" in again.card_
     assert np.abs(again.predict_proba(NEW) - classifier.predict_proba(NEW)).max() < 0.02
     assert (tmp_path / "b.slug").read_bytes() == (tmp_path / "a.slug").read_bytes()
     stored = load_arrays(unzip((tmp_path / "a.slug").read_bytes())[WEIGHTS])
@@ -177,7 +177,7 @@ def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path: Path) -> 
 
 def test_what_only_the_maker_knows_stands_in_the_card(tmp_path: Path) -> None:
     fit().save(tmp_path / "a.slug", card_notes="## Licence\n\nPublic domain.\n")
-    assert "\n\n## Licence\n\nPublic domain.\n\n## Learner\n" in load(tmp_path / "a.slug").card_
+    assert "\n\n## Licence\n\nPublic domain.\n\n## Figures\n" in load(tmp_path / "a.slug").card_
 
 
 # Writing ----------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "words and card swapped": (
         lambda e: swap(e, WORDS, CARD),
         (
-            "vocabulary.txt holds 25 terms but model.json says 65; both must come from one "
+            "vocabulary.txt holds 29 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),

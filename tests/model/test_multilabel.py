@@ -657,7 +657,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([[], []], "no document in `y` has a topic"),
         ([["a"], [1]], "words and numbers"),
         ([["a"], [" "]], "is blank"),
-        ([["a"]], "2 texts and 1 topics"),
+        ([["a"]], "2 texts and 1 topic;"),
         (["a", ["b"]], "topics are words or whole numbers"),
     ],
 )
@@ -684,7 +684,7 @@ def test_options_for_one_topic_are_refused(options: dict[str, Any], words: str) 
     [
         (["oil", "oil"], "earlier batches have a list of topics for each text"),
         ([["oil"], ["soy"]], "soy"),
-        ([["oil"]], "2 texts and 1 topics"),
+        ([["oil"]], "2 texts and 1 topic;"),
         ([], "2 texts and 0 topics"),
     ],
 )

@@ -71,9 +71,10 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     assert (said.share, said.doubt, said.ambiguity) == (dense.share, *dense.calibration[1:])
     share = f"{100 * said.share:.0f} %"
     assert (
-        f"It needs the sentence encoder meanings, from which {share} of the spread of its "
-        f"scores comes. SHA-256 of the encoder: {said.digest}."
+        f"It needs the sentence encoder meanings, from which {share} of what decides "
+        "between its topics comes."
     ) in loaded.card_
+    assert f"\n- SHA-256 of the encoder: {said.digest}\n" in loaded.card_
     assert "the languages of meanings only" in loaded.card_
 
 

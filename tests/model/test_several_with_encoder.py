@@ -315,8 +315,8 @@ def test_commands_take_an_encoder_and_descriptions(run: Run, tmp_path: Path) -> 
     options = ("--topic-separator", ";", "--encoder", "use", "--topics", "topics.csv")
     code, out, err = run("train", "wires.csv", *options, "-o", "w.slug")
     assert code == 0, err
-    assert "share of the scores' spread, from use" in out
-    assert "described         4  topics, to the encoder" in out
+    assert "of what decides comes from use" in out
+    assert "4  topics, which the encoder also knows by their descriptions" in out
     assert "known by their descriptions alone: 'metal'" in err
     answer = json.loads(run("predict", "w.slug", "-q", stdin="zinc and rye").out)
     assert {*answer["topics"]} == {"metal", "grain"}

@@ -199,7 +199,7 @@ def test_training_from_a_file_and_evaluating_one(tmp_path: Path) -> None:
     )
     assert result.evaluation is not None
     assert result.evaluation.accuracy == 1
-    assert any("column 'sent' is unused" in warning for warning in result.warnings)
+    assert any("column 'sent' doesn't help to tell" in warning for warning in result.warnings)
     evaluated = slugline.evaluate(result.classifier, tmp_path / "test.csv")
     assert evaluated.accuracy == 1
 

@@ -225,9 +225,11 @@ def test_how_sure_it_is_follows_from_the_interval(share: float, verdict: str) ->
     assert said.endswith("chance alone would cause 8.7 points.")
 
 
-def test_a_single_document_is_one_group() -> None:
-    ours = answered([0.8], [1])
-    assert "In one group, sorted by probability," in describe_reliability(ours, ours.reliability())
+@pytest.mark.parametrize(("n", "number"), [(1, "1 of them is"), (16, "16 of them are")])
+def test_few_documents_are_not_compared_in_groups(n: int, number: str) -> None:
+    ours = answered([0.8] * n, [1] * n)
+    said = describe_reliability(ours, ours.reliability())
+    assert said.endswith(f"for sure and doubtful answers alike, {number} too few to say.")
 
 
 PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]

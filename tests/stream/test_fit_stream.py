@@ -315,7 +315,7 @@ def test_topics_that_are_numbers_stay_so() -> None:
         (iter(()), "there are no documents to learn from; give at least two."),
         ([], "there are no documents to learn from; give at least two."),
         ([(["..."], ["a"])], "no document has a word in it; check which column holds the text."),
-        ([(["a", "b"], ["x"])], "there are 2 texts and 1 topics; give one topic for each text."),
+        ([(["a", "b"], ["x"])], "there are 2 texts and 1 topic; give one topic for each text."),
         (
             [["a", "b", "c"]],
             "batch 0 of `source`, counted from 0, is of type list, not a pair of texts and their "

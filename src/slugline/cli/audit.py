@@ -305,7 +305,7 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
         is_line_drawn = False
         for item in rows:
             if item.suspicion < _DROPPED and not is_line_drawn:
-                table.append(["", "", "", "", "(below: more likely right than wrong)"])
+                table.append(["", "", "", "", "(less suspect: these labels are probably right)"])
                 is_line_drawn = True
             at = f"test {item.at}" if item.part == "test" else str(item.at)
             excerpt = one_line(findings.audit.corpus.texts[item.row], _N_CHARACTERS)

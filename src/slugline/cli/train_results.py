@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slugline.base.words import counted
+from slugline.base.words import counted, percent
 from slugline.cli.metrics import (
     TestedRouter,
     print_broken_promise,
@@ -202,7 +202,8 @@ def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
 def _encoder_rows(dense: DenseHead) -> Iterator[tuple[str, str, str]]:
     """Yield rows on the encoder, and on how much it is used."""
     encoder = dense.encoder.name
-    yield "encoder", f"{dense.share:.2f}", f"share of the scores' spread, from {encoder}"
+    words = "" if percent(dense.share, 0) == percent(1, 0) else ", and the rest from words"
+    yield "encoder", percent(dense.share, 0), f"of what decides comes from {encoder}{words}"
     if dense.cascade is not None:
         said = f"share of texts that need {encoder}; words alone answer the others"
         yield "encoded", f"{dense.cascade.encoded_share:.2f}", said
@@ -227,7 +228,11 @@ def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     if fitted.dense is not None:
         yield from _encoder_rows(fitted.dense)
     if fitted.descriptions:
-        yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
+        yield (
+            "described",
+            f"{len(fitted.descriptions)}",
+            "topics, which the encoder also knows by their descriptions",
+        )
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
         metric = "" if fitted.tuning.metric == "accuracy" else f"{fitted.tuning.metric} "

@@ -75,7 +75,8 @@ class Corpus:
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.topics):
             raise DataError(
-                f"{self.name} has {len(self.texts)} texts and {len(self.topics)} topics; "
+                f"{self.name} has {counted(len(self.texts), 'text')} and "
+                f"{counted(len(self.topics), 'topic')}; "
                 "give one topic for each text."
             )
 

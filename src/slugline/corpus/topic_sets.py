@@ -10,6 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
+from slugline.base.words import counted
 from slugline.corpus.documents import (
     Topic,
     Topics,
@@ -180,7 +181,8 @@ def check_documents(
         check_topic_names(topics)
     if len(texts) != len(topics):
         raise DataError(
-            f"there are {len(texts)} texts and {len(topics)} topics; give "
+            f"{'there is' if len(texts) == 1 else 'there are'} {counted(len(texts), 'text')} and "
+            f"{counted(len(topics), 'topic')}; give "
             f"{'topics' if is_multilabel(topics) else 'one topic'} for each text."
         )
     if not texts and not may_be_none:

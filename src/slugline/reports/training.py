@@ -35,6 +35,10 @@ WANTED = 0.95
 N_TOP = 3
 
 
+# With fewer answers in each group, their mean says nothing.
+_FEWEST_PER_GROUP = 5
+
+
 def describe_reliability(
     evaluation: AnyEvaluation, bins: list[Bin], answers: str = "the classifier’s answers"
 ) -> str:
@@ -50,6 +54,8 @@ def describe_reliability(
         chance=evaluation.chance_error,
         miscalibrated=MISCALIBRATED,
         n_bins=len(bins),
+        n=n,
+        are_few=n < _FEWEST_PER_GROUP * len(bins),
     )
 
 

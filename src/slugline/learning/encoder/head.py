@@ -127,7 +127,7 @@ class DenseHead:
 
     def summary(self) -> str:
         """Return the encoder's name, its share, and that of the texts that it reads."""
-        summary = f"{self.encoder.name}, {percent(self.share, 0)} of the spread of scores"
+        summary = f"{self.encoder.name}, {percent(self.share, 0)} of what decides"
         if self.cascade is None:
             return summary
         return f"{summary}, needed for {percent(self.cascade.encoded_share, 0)} of texts"
