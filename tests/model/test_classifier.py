@@ -189,6 +189,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "text": None,
         "columns": None,
         "topic_path": None,
+        "thresholds": None,
     }
     assert classifier.set_params(random_state=3, learner="network") is classifier
     assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
@@ -201,7 +202,7 @@ def test_an_unknown_parameter_is_refused() -> None:
         "TopicClassifier has no parameter 'seed'; "
         "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
         "random_state, min_precision, optimize, text, columns, "
-        "topic_path."
+        "topic_path, thresholds."
     )
 
 
