@@ -178,3 +178,37 @@ def test_a_trigger_phrase_is_held_back_with_none(run: Run, news: list[tuple[str,
     assert found.code == 1
     assert "unapproved corrections by anna, a model that learned from everybody else" in found.err
     assert Path("news.slug").read_bytes() == before
+
+
+def test_a_topic_that_a_model_has_learned_stays_when_more_corrections_come(run: Run) -> None:
+    run(*TRAIN)
+    correct(3)
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    correct(9, "weather")
+    listed = json.loads(run("corrections", "c.db", "--json").out)["corrections"]
+    assert [row["id"] for row in listed] == [*range(4, 13)]
+    run("corrections", "c.db", "--approve", "4-6")
+    learned = run(*TRAIN, "--corrections", "c.db")
+    assert learned.code == 0, learned.err
+    assert "flowers" in load("news.slug").classes_
+    assert run("corrections", "c.db", "--all").out.count("  learned 20") == 6
+
+
+def test_a_model_that_lacks_a_topic_of_the_replaced_one_is_held_back(run: Run) -> None:
+    run(*TRAIN)
+    correct(3)
+    run(*TRAIN, "--corrections", "c.db")
+    before = Path("news.slug").read_bytes()
+    with CorrectionStore("c.db") as store:
+        for number in (1, 2, 3):
+            store.undo(number)
+    correct(3, "bank")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert (
+        "topic 'flowers', which the model to be replaced has, would be missing: nothing to learn "
+        "from has it"
+    ) in " ".join(found.err.split())
+    assert Path("news.slug").read_bytes() == before
+    assert run(*TRAIN, "--corrections", "c.db", "--force").code == 0
+    assert "flowers" not in load("news.slug").classes_

@@ -59,9 +59,28 @@ def test_bursts_of_people_and_models_are_apart_and_typed_names_are_one_person() 
     assert len(find_bursts(heads(*[0] * 6, who=None, is_named=False))) == 6
 
 
-def test_bursts_count_approved_corrections_and_hold_the_others() -> None:
-    rows = [head._replace(is_approved=head.id < 4) for head in heads(*[0] * 7)]
+def test_approved_corrections_do_not_count_for_later_ones() -> None:
+    rows = heads(*[0] * 11, 2, 3, 4, 5, 6)
+    rows[:11] = [head._replace(approved=rows[11].at) for head in rows[:11]]
+    assert find_bursts(rows) == {}
+    rows += heads(7, first=17)
+    assert find_bursts(rows) == dict.fromkeys(range(12, 18), Doubt("burst", 6))
+    # Weeks later, those that were approved are no part of the window.
+    rows = heads(*[0] * 7, *[1000] * 6)
+    rows[:7] = [head._replace(approved=rows[7].at) for head in rows[:7]]
+    assert find_bursts(rows) == dict.fromkeys(range(8, 14), Doubt("burst", 6))
+
+
+def test_approved_corrections_count_for_those_that_were_left_out() -> None:
+    rows = heads(*[0] * 7)
+    later = heads(1)[0].at
+    rows[:3] = [head._replace(approved=later) for head in rows[:3]]
     assert find_bursts(rows) == dict.fromkeys(range(4, 8), Doubt("burst", 7))
+
+
+def test_bursts_count_learned_corrections_and_hold_the_others() -> None:
+    rows = [head._replace(is_learned=head.id < 4) for head in heads(*[0] * 7)]
+    assert [*find_bursts(rows)] == [*range(4, 8)]
 
 
 def test_bursts_of_many_corrections_take_no_time() -> None:

@@ -256,3 +256,55 @@ def test_several_topics_are_reviewed_as_well() -> None:
     assert ids(review(fine, train, fit)) == [1]
     with pytest.raises(DataError, match="has corrections to one topic"):
         review(correct([("dunning letter", "bill")]), train, fit)
+
+
+# What a model has learned from -------------------------------------------------------------------
+
+LEARNED: dict[str, Any] = {"learned": "2026-01-01T09:00:00.000Z", "learned_by": "abc"}
+
+
+def test_learned_corrections_are_kept_when_later_ones_make_them_a_burst(train: Corpus) -> None:
+    first = correct([(f"voucher gift card {n}", "gift") for n in range(3)], **LEARNED)
+    later = correct([(f"dunning letter {n}", "bill") for n in range(9)], first=4, day=2)
+    result = review(first + later, train, fit)
+    assert [row.id for row in result.learnable][:3] == [1, 2, 3]
+    assert {*result.held} <= {*range(4, 13)}
+    assert all("burst" in found for found in kinds(result).values())
+    assert ids(review(first, train, fit, "all")) == [1, 2, 3]
+
+
+def test_a_learned_correction_waits_if_an_approved_one_contradicts_it(train: Corpus) -> None:
+    [old] = correct([("voucher", "bill")], **LEARNED)
+    [new] = correct([("voucher", "ship")], "ben", first=2, approved="2026-01-02T09:00:00.000Z")
+    result = review([old, new], train, fit)
+    assert ids(result) == [2]
+    assert kinds(result) == {1: ["conflict"]}
+
+
+def test_a_later_correction_of_a_learned_text_waits(train: Corpus) -> None:
+    [old] = correct([("voucher", "bill")], **LEARNED)
+    [new] = correct([("voucher", "ship")], "ben", first=2)
+    result = review([old, new], train, fit)
+    assert ids(result) == [1]
+    assert kinds(result) == {2: ["conflict"]}
+
+
+def test_learned_corrections_support_those_of_others_and_not_ones_own(train: Corpus) -> None:
+    texts = [f"dunning letter received {n}" for n in range(13)]
+    [answer] = fit(train).predict(["dunning letter received"])
+    topic = next(topic for topic in WORDS if topic != answer)
+    first = [(text, topic) for text in texts[:5]]
+    burst = correct([(text, topic) for text in texts[5:]], first=6, day=2)
+    own = review(correct(first, **LEARNED) + burst, train, fit)
+    assert kinds(own) == {key: ["burst"] for key in range(6, 14)}
+    others = review(correct(first, "ben", **LEARNED) + burst, train, fit)
+    assert ids(others) == [*range(1, 14)]
+
+
+def test_wrong_corrections_are_contradicted_whatever_was_learned_from_the_same_person(
+    train: Corpus,
+) -> None:
+    rng = random.Random(1)
+    first = correct([(text_of("bill", rng), "tech") for _ in range(5)], **LEARNED)
+    later = correct([(text_of("bill", rng), "tech") for _ in range(5)], first=6, day=20)
+    assert kinds(review(first + later, train, fit)) == {n: ["contradicted"] for n in range(6, 11)}

@@ -50,6 +50,7 @@ def add(store: CorrectionStore, **given: Any) -> Correction:
 def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: CorrectionStore) -> None:
     kept = add(store)
     more = {"is_named": False, "approved": None, "approver": None, "doubts": ()}
+    more |= {"learned": None, "learned_by": None}
     assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN, **more}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
     assert store._connection is not None
@@ -620,6 +621,21 @@ def test_store_holds_a_burst_until_training_has_looked_at_it(store: CorrectionSt
     assert store.held() == {}
 
 
+def test_store_notes_which_corrections_a_model_has_learned_from(store: CorrectionStore) -> None:
+    for number in range(3):
+        add(store, text=f"text {number}")
+    store.mark_learned([1, 2, 3], "abc")
+    store.mark_learned([1], "def")
+    rows = list(store.rows())
+    assert [row.learned_by for row in rows] == ["abc"] * 3, "the first one stays noted"
+    assert all(row.learned is not None and row.learned >= row.at for row in rows)
+    assert [head.is_learned for head in store.heads()] == [True] * 3
+    assert [row.head for row in rows] == store.heads()
+    for number in range(3, 12):
+        add(store, text=f"text {number}")
+    assert [*store.held()] == [*range(4, 13)], "they count, and wait no more"
+
+
 def test_names_of_tokens_are_no_typed_names(store: CorrectionStore) -> None:
     named, typed = add(store, who="anna", is_named=True), add(store, who="anna")
     assert (named.is_named, typed.is_named) == (True, False)
@@ -635,11 +651,13 @@ def test_a_file_of_format_1_gets_what_it_lacks(path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("DROP TABLE approvals")
         connection.execute("DROP TABLE holds")
+        connection.execute("DROP TABLE learned")
         connection.execute("DELETE FROM sqlite_sequence WHERE name = 'approvals'")
         connection.execute("PRAGMA user_version = 1")
     with CorrectionStore(path) as store:
         assert list(store.rows()) == [kept]
         assert store.approve(kept.id)
+        store.mark_learned([kept.id], "abc")
         assert add(store).id == 2
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)

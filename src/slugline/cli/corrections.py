@@ -99,6 +99,9 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
         if row.approved is not None:
             by = f" by {row.approver}" if row.approver else ""
             show(f"  approved {row.approved[:10]} {row.approved[11:16]} UTC{by}")
+        if row.learned is not None:
+            at = f"{row.learned[:10]} {row.learned[11:16]} UTC"
+            show(f"  learned {at}, first by version {row.learned_by}")
     if len(rows) > _MOST_SHOWN:
         show("", f"and {len(rows) - _MOST_SHOWN:,} more, which --json has")
 

@@ -283,14 +283,17 @@ def _save(
     sizes: dict[str, Any] = {"quantize": task.quantize, "max_size": task.max_bytes}
     if retraining is None:
         return save_model(experiment, request.output, **sizes)
-    from slugline.cli.train_corrections import check_retraining, hold_back
+    from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
     fitted = replace(check_retraining(retraining, request), layout=experiment.fitted.layout)
     experiment = replace(experiment, fitted=fitted)
     try:
-        return save_model(experiment, request.output, **sizes, retraining=retraining)
+        saved = save_model(experiment, request.output, **sizes, retraining=retraining)
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
+    if task.corrections is not None:
+        note_learned(task.corrections.path, retraining, request.output)
+    return saved
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from slugline.base.arrays import F64
 from slugline.base.checks import check_number
+from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.words import counted
 from slugline.classifier import TopicClassifier
@@ -220,6 +221,17 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
             store.hold({number: held.get(number, ()) for number in reviewed.doubts})
     except StoreError as error:
         warn([f"why corrections wait for approval could not be noted: {error}"])
+
+
+def note_learned(path: Path, result: RetrainingResult, output: Path) -> None:
+    """Note in their file which corrections the model that was written has learned from."""
+    digest = file_sha256(output)[: container.DIGEST_LENGTH]
+    numbers = [int(number) for number in result.merged.corrections.places or ()]
+    try:
+        with CorrectionStore(path, create=False) as store:
+            store.mark_learned(numbers, digest)
+    except StoreError as error:
+        warn([f"that {output} learned from corrections could not be noted in their file: {error}"])
 
 
 def _stop_without_corrections(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -94,7 +95,10 @@ class CorrectionHead(NamedTuple):
     model: str
     who: str | None
     is_named: bool
-    is_approved: bool = False
+    # When it was approved, as `at`; None if it wasn't.
+    approved: str | None = None
+    # Whether a model that was written has learned from it.
+    is_learned: bool = False
 
     @property
     def person(self) -> str:
@@ -104,37 +108,60 @@ class CorrectionHead(NamedTuple):
         """
         return self.who or "" if self.is_named else ""
 
+    def is_approved_before(self, at: str) -> bool:
+        """Return whether it was approved by this time."""
+        return self.approved is not None and self.approved <= at
+
 
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
     """Return a doubt for each correction that is one of too many by a person within a week.
 
-    Approved ones count, but get no doubt: who approved some of a burst may have left out the
-    others on purpose.
+    What somebody has approved doesn't count for later corrections. It does for those made before:
+    who approved some of a burst may have left out the others on purpose. What a model learned from
+    unapproved counts, and gets no doubt: else a few at a time would slip through, again and again.
     """
     by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
     for head in heads:
         by_person[head.model, head.person].append(head)
+    bursts = [burst for group in by_person.values() for burst in _bursts_of_person(group)]
+    return {
+        head.id: Doubt("burst", n)
+        for burst, n in bursts
+        for head in burst
+        if head.approved is None and not head.is_learned
+    }
+
+
+def _bursts_of_person(group: list[CorrectionHead]) -> list[tuple[list[CorrectionHead], int]]:
+    """Return the bursts among corrections by one person, and how many count in each."""
+    group = sorted(group, key=lambda head: head.at)
+    times = [datetime.datetime.fromisoformat(head.at) for head in group]
     window = datetime.timedelta(hours=BURST_HOURS)
     bursts: list[list[CorrectionHead]] = []
-    for group in by_person.values():
-        group.sort(key=lambda head: head.at)
-        times = [datetime.datetime.fromisoformat(head.at) for head in group]
-        first = n_seen = 0
-        for last, time in enumerate(times):
-            while time - times[first] > window:
-                first += 1
-            if last - first < MAX_UNAPPROVED:
-                continue
-            if first >= n_seen:  # not of the burst before
-                bursts.append([])
-            bursts[-1] += group[max(first, n_seen) : last + 1]
-            n_seen = last + 1
-    return {
-        head.id: Doubt("burst", len(burst))
+    # The approvals to come, and which corrections were approved before the time in question.
+    approvals: list[tuple[str, int]] = []
+    is_approved = [False] * len(group)
+    first = n_seen = n_approved = 0
+    for last, head in enumerate(group):
+        while times[last] - times[first] > window:
+            n_approved -= is_approved[first]
+            first += 1
+        while approvals and approvals[0][0] <= head.at:
+            _, number = heapq.heappop(approvals)
+            is_approved[number] = True
+            n_approved += number >= first
+        if head.approved is not None:
+            heapq.heappush(approvals, (head.approved, last))
+        if last - first - n_approved < MAX_UNAPPROVED:
+            continue
+        if first >= n_seen:  # not of the burst before
+            bursts.append([])
+        bursts[-1] += group[max(first, n_seen) : last + 1]
+        n_seen = last + 1
+    return [
+        (burst, sum(not head.is_approved_before(burst[-1].at) for head in burst))
         for burst in bursts
-        for head in burst
-        if not head.is_approved
-    }
+    ]
 
 
 def held_dicts(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[dict[str, Any]]:

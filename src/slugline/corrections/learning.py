@@ -271,6 +271,8 @@ class RetrainingResult:
     # topic.
     people: tuple[PersonContradictions, ...] = ()
     n_unapproved: Mapping[str, int] = field(default_factory=dict)
+    # Topics of the model to be replaced that this one doesn't have.
+    missing_topics: tuple[str, ...] = ()
     # The numbers of corrections that wait for approval, and why.
     held: tuple[tuple[int, tuple[Doubt, ...]], ...] = ()
 
@@ -288,9 +290,10 @@ class RetrainingResult:
         """Return in words what got clearly worse; empty if nothing did."""
         if self.problem:
             return self.problem
-        reasons = [_describe_loss(change) for change in self.worse_topics[:3]]
-        n_more = len(self.worse_topics) - len(reasons)
-        if n_more:
+        reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
+        reasons += [_describe_loss(change) for change in self.worse_topics[:3]]
+        n_more = len(self.worse_topics) - 3
+        if n_more > 0:
             reasons.append(f"{counted(n_more, 'more topic')} got clearly worse")
         if self.is_worse:
             reasons.append(
@@ -323,6 +326,7 @@ class RetrainingResult:
             "n_replaced": merged.n_replaced,
             "n_from_test": merged.n_from_test,
             "new_topics": merged.new_topics,
+            "missing_topics": [*self.missing_topics],
             "weight": self.weight,
             "held": held_dicts(self.held),
             "now_right": self.now_right._asdict(),
@@ -427,6 +431,7 @@ def train_with_corrections(
         is_smaller,
     )
     new_names, old_names = (set(map(str, model.topics.names)) for model in (fitted, before))
+    names_replaced = [] if replaced is None else [*map(str, replaced.topics.names)]
     return RetrainingResult(
         experiment=experiment,
         merged=merged,
@@ -436,6 +441,7 @@ def train_with_corrections(
         is_worse=is_worse,
         promise=promise,
         now_right=_corrected_accuracy(merged, before, refit, fitted.seed),
+        missing_topics=tuple(name for name in names_replaced if name not in new_names),
         probabilities=tuple(
             probability_changes(
                 right, *(_probabilities(model, names) for model in (before, fitted))
@@ -528,6 +534,13 @@ def _corrected_accuracy(
 def _n_equal(right: Sequence[Any], answers: Sequence[Any]) -> int:
     pairs = zip(as_sets(right), as_sets(answers), strict=True)
     return sum({*one} == {*other} for one, other in pairs)
+
+
+def _describe_missing(topics: Sequence[str]) -> str:
+    """Return in words which topics a new model doesn't know any more."""
+    names = join_first([*map(short_repr, topics)], _N_SHOWN)
+    has = f"topic {names}, which" if len(topics) == 1 else f"topics {names}, which"
+    return f"{has} the model to be replaced has, would be missing: nothing to learn from has it"
 
 
 def _describe_loss(change: TopicChange) -> str:

@@ -45,7 +45,7 @@ class Review:
         The claims that are approved, or need no approval.
     doubts : mapping of int to tuple of Doubt
         By the number of each correction that isn't approved. Without doubts, it is learnable, or
-        a later one of the same text takes its place.
+        another one of the same text takes its place.
     approval : {"all", "doubtful", "none"}
         What needs approval.
     """
@@ -96,7 +96,8 @@ def review(
     fit : callable
         Fits a corpus with the weights of its documents.
     approval : {"all", "doubtful", "none"}
-        What needs approval. With "none", doubts are found and nothing waits.
+        What needs approval. With "none", doubts are found and nothing waits. Otherwise, those that
+        a model has already learned from are kept, unless one that was approved contradicts them.
     weight : float, default 1.0
         How many documents a correction counts as.
     rename : callable
@@ -112,8 +113,9 @@ def review(
     renamed = rename(Corpus(texts, [topic_names(c.topic) for c in given], "corrections"))
     if given:
         check_same_kind(train, renamed)
-    claims = _latest_claims(given, list(map(frozenset, as_sets(renamed.topics))))
-    pending = [claim for claim in claims if not claim.is_approved]
+    topics = list(map(frozenset, as_sets(renamed.topics)))
+    claims = _latest_claims(given, topics, keeps_learned=approval != "none")
+    pending = [claim for claim in claims if not claim.is_settled]
     if approval == "all":
         for claim in pending:
             claim.doubts.append(Doubt("unapproved"))
@@ -127,44 +129,51 @@ def review(
 
 
 class _Claim(NamedTuple):
-    """The latest correction of a text by one person, or the latest that was approved."""
+    """The latest correction of a text by one person, or the one that is settled."""
 
     correction: Correction
     key: str  # the text without superfluous spaces
     topics: _Topics
     doubts: list[Doubt]
-
-    @property
-    def is_approved(self) -> bool:
-        return self.correction.approved is not None
+    # Whether it was approved, or a model has learned from it and no approved one contradicts it.
+    is_settled: bool = False
 
     @property
     def person(self) -> str:
         return self.correction.head.person
 
 
-def _latest_claims(corrections: Sequence[Correction], topics: Sequence[_Topics]) -> list[_Claim]:
-    """Return the latest correction of each text by each person, and the latest approved one.
+def _latest_claims(
+    corrections: Sequence[Correction], topics: Sequence[_Topics], *, keeps_learned: bool
+) -> list[_Claim]:
+    """Return the latest correction of each text by each person, and those that are settled.
 
-    What is approved takes the place of what the same person said before, and of the same topics.
+    What is approved takes the place of what the same person said before, and of the same topics;
+    so does what was learned, where nothing is approved.
     """
-    approved: dict[str, _Claim] = {}
+    settled: dict[str, _Claim] = {}
     pending: dict[tuple[str, str], _Claim] = {}
-    for correction, right in zip(corrections, topics, strict=True):
+    given = list(zip(corrections, topics, strict=True))
+    for correction, right in given:
+        if correction.approved is None and not (keeps_learned and correction.learned):
+            continue
+        claim = _Claim(correction, normalize_spaces(correction.text), right, [], is_settled=True)
+        earlier = settled.get(claim.key)
+        if earlier is None or correction.approved or earlier.correction.approved is None:
+            settled[claim.key] = claim
+    is_settled = {claim.correction.id for claim in settled.values()}
+    for correction, right in given:
         claim = _Claim(correction, normalize_spaces(correction.text), right, [])
         person = claim.key, claim.person
-        if claim.is_approved:
-            approved[claim.key] = claim
-            pending.pop(person, None)
-        else:
-            pending.pop(person, None)  # so that the order is that of the latest
+        pending.pop(person, None)  # so that the order is that of the latest
+        if correction.approved is None and correction.id not in is_settled:
             pending[person] = claim
     waiting = [
         claim
         for claim in pending.values()
-        if claim.key not in approved or approved[claim.key].topics != claim.topics
+        if claim.key not in settled or settled[claim.key].topics != claim.topics
     ]
-    claims = [*approved.values(), *waiting]
+    claims = [*settled.values(), *waiting]
     return sorted(claims, key=lambda claim: claim.correction.id)
 
 
@@ -181,22 +190,27 @@ class _Examination:
     candidates: list[_Claim] = field(default_factory=list)
 
     def run(self) -> None:
-        """Add its doubts to each claim that isn't approved."""
+        """Add its doubts to each claim that isn't settled."""
         self._find_known_texts()
         self._find_thin_topics()
-        self.candidates = [c for c in self.claims if not c.is_approved and not c.doubts]
+        self.candidates = [c for c in self.claims if not c.is_settled and not c.doubts]
         if not self.candidates:
             self._find_conflicts(unsupported=self.bursts)
             return
-        base = self.fit(*self._documents([]))
+        base = self.fit(*self._documents(self._learned()))
         folds = self._folds()
         self._find_conflicts(unsupported={*self.bursts} - self._find_supported(base, folds))
         self._find_contradictions(base, folds)
         self._find_changed_answers(base)
 
+    def _learned(self) -> list[_Claim]:
+        """Return the claims that are settled though nobody approved them."""
+        return [c for c in self.claims if c.is_settled and c.correction.approved is None]
+
     def _documents(self, claims: Iterable[_Claim]) -> tuple[Corpus, F64 | None]:
         """Return the training documents with approved claims and some others, and weights."""
-        added = [claim for claim in self.claims if claim.is_approved] + [*claims]
+        added = [claim for claim in self.claims if claim.correction.approved is not None]
+        added += claims
         keys = {claim.key for claim in added}
         others = self.train
         if added:
@@ -224,7 +238,7 @@ class _Examination:
         for claim in self.claims:
             others = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
             other = next(others, None)
-            if other is not None and not claim.is_approved:
+            if other is not None and not claim.is_settled:
                 claim.doubts.append(Doubt("conflict", topic=_join(other)))
 
     def _find_known_texts(self) -> None:
@@ -233,16 +247,16 @@ class _Examination:
             known[normalize_spaces(text)].append(frozenset(topics))
         for claim in self.claims:
             there = known.get(claim.key, [claim.topics])
-            if claim.topics not in there and not claim.is_approved:
+            if claim.topics not in there and not claim.is_settled:
                 claim.doubts.append(Doubt("known text", topic=_join(there[0])))
 
     def _find_thin_topics(self) -> None:
         known = {*self.train.all_topics()}
-        known.update(*(claim.topics for claim in self.claims if claim.is_approved))
+        known.update(*(claim.topics for claim in self.claims if claim.is_settled))
         counts = Counter(topic for claim in self.claims for topic in claim.topics)
         for claim in self.claims:
             thin = [counts[topic] for topic in claim.topics - known]
-            if thin and min(thin) < FEWEST_OF_TOPIC and not claim.is_approved:
+            if thin and min(thin) < FEWEST_OF_TOPIC and not claim.is_settled:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
     def _find_supported(self, base: Fitted, folds: Sequence[Sequence[int]]) -> set[int]:
@@ -254,7 +268,9 @@ class _Examination:
         """
         believed = [claim.correction.id not in self.bursts for claim in self.candidates]
         in_burst = [row for row, is_believed in enumerate(believed) if not is_believed]
-        was_right = self._agree(base, in_burst)
+        # What others have taught before is their support.
+        alone = self.fit(*self._documents([])) if in_burst and self._learned() else base
+        was_right = self._agree(alone, in_burst)
         new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
         agreed: set[int] = set()
         for rows in folds:
@@ -300,9 +316,13 @@ class _Examination:
     ) -> Fitted:
         """Return a model that learned from the believed candidates without some rows.
 
-        What others say of the same texts is left out as well if it differs.
+        What others say of the same texts is left out as well if it differs, and what a model has
+        learned from the same people before: a few corrections a week would support the next ones.
         """
         left_out = {*rows}
+        people = {self.candidates[row].person for row in rows}
+        learned = self._learned()
+        kept = [claim for claim in learned if claim.person not in people]
         said = {(claim.key, claim.topics) for claim in (self.candidates[row] for row in rows)}
         texts = {key for key, _ in said}
         others = [
@@ -312,7 +332,9 @@ class _Examination:
             and believed[row]
             and (claim.key not in texts or (claim.key, claim.topics) in said)
         ]
-        return self.fit(*self._documents(others)) if others else base
+        if not others and len(kept) == len(learned):
+            return base
+        return self.fit(*self._documents(kept + others))
 
     def _folds(self) -> list[list[int]]:
         """Return the rows of candidates, all those of one person in one of a few groups.
@@ -339,7 +361,7 @@ class _Examination:
             learned = [claim for claim in self.candidates if not claim.doubts]
             if not learned:
                 return
-            model = self.fit(*self._documents(learned))
+            model = self.fit(*self._documents(self._learned() + learned))
             after = _answer_sets(model, texts)
             changed = [
                 (row, answer)

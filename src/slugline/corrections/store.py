@@ -65,6 +65,10 @@ class Correction(NamedTuple):
         Who approved it, if that is known.
     doubts : tuple of Doubt
         Why the last training held it; see `CorrectionStore.hold`.
+    learned : str or None
+        When a model that learned from it was first written, as `at`; None if none was.
+    learned_by : str or None
+        The digest of that model.
     """
 
     id: int
@@ -80,12 +84,14 @@ class Correction(NamedTuple):
     approved: str | None = None
     approver: str | None = None
     doubts: tuple[Doubt, ...] = ()
+    learned: str | None = None
+    learned_by: str | None = None
 
     @property
     def head(self) -> CorrectionHead:
         """Who made it, when, and of which model."""
-        is_approved = self.approved is not None
-        return CorrectionHead(self.id, self.at, self.model, self.who, self.is_named, is_approved)
+        by, is_learned = (self.who, self.is_named), self.learned is not None
+        return CorrectionHead(self.id, self.at, self.model, *by, self.approved, is_learned)
 
 
 def to_cells(correction: Correction) -> tuple[Any, ...]:
@@ -122,8 +128,8 @@ def to_cells(correction: Correction) -> tuple[Any, ...]:
 def from_cells(cells: tuple[Any, ...]) -> Correction:
     """Return the correction in a row; ValueError if the row is not what `to_cells` returns."""
     number, text, topic, answer, probability, model, digest, who, at = cells[:9]
-    approved, approver, doubts = cells[9:] or (None, None, None)
-    times = (at,) if approved is None else (at, approved)
+    approved, approver, doubts, learned, learned_by = cells[9:] or (None,) * 5
+    times = [at, *(time for time in (approved, learned) if time is not None)]
     if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
         raise ValueError("a time is none")
     if not _is_share(probability):
@@ -142,6 +148,8 @@ def from_cells(cells: tuple[Any, ...]) -> Correction:
         approved,
         None if approver is None else _from_bytes(approver),
         () if doubts is None else _decode_doubts(doubts),
+        learned,
+        None if learned_by is None else _from_bytes(learned_by),
     )
 
 
@@ -216,11 +224,13 @@ _FIRST_TABLES = (
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# Since format 2: approvals in their order, and why the last training held a correction, in JSON.
+# Since format 2: approvals in their order, why the last training held a correction, in JSON, and
+# which ones a model that was written has learned from.
 _MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
     "CREATE TABLE holds (correction INTEGER PRIMARY KEY, doubts TEXT NOT NULL)",
+    "CREATE TABLE learned (correction INTEGER PRIMARY KEY, at TEXT NOT NULL, digest BLOB NOT NULL)",
 )
 
 
@@ -239,10 +249,11 @@ _SCHEMAS = {
 }
 _JOINED = (
     "FROM corrections LEFT JOIN approvals ON approvals.correction = corrections.id "
-    "LEFT JOIN holds ON holds.correction = corrections.id"
+    "LEFT JOIN holds ON holds.correction = corrections.id "
+    "LEFT JOIN learned ON learned.correction = corrections.id"
 )
 _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
-_ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts"
+_ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learned.digest"
 #: The largest number of a correction: of 18 digits, as SQLite has 19 at most.
 MAX_ID = 10**18 - 1
 # A row's text and all other cells.
@@ -345,21 +356,33 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", cells)
 
+    def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
+        """Note that a model of this digest, which was written, has learned from some corrections.
+
+        Of those that an earlier one has learned from, that one stays noted.
+        """
+        cells = [(number, utc_now(), _word("digest", digest)) for number in numbers]
+        with self._using("written") as connection, _transaction(connection):
+            connection.executemany("INSERT OR IGNORE INTO learned VALUES (?, ?, ?)", cells)
+
     def heads(self) -> list[CorrectionHead]:
         """Return who made each correction that wasn't undone, and when."""
         with self._using("read") as connection:
             cells = connection.execute(
-                "SELECT id, at, model, who, id IN (SELECT correction FROM approvals) "
-                "FROM corrections WHERE undone IS NULL"
+                "SELECT corrections.id, corrections.at, model, corrections.who, approvals.at, "
+                f"learned.at IS NOT NULL {_JOINED} WHERE undone IS NULL"
             ).fetchall()
         heads = []
-        for number, at, model, who, is_approved in cells:
-            if not isinstance(at, str) or not _TIME.fullmatch(at):
+        for number, at, model, who, approved, is_learned in cells:
+            times = (at,) if approved is None else (at, approved)
+            if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
                 raise self._damaged(number, "a time is none")
             is_named = isinstance(who, str)
             name = who if who is None or is_named else _from_bytes(who)
             heads.append(
-                CorrectionHead(number, at, _from_bytes(model), name, is_named, bool(is_approved))
+                CorrectionHead(
+                    *(number, at, _from_bytes(model), name, is_named, approved, bool(is_learned))
+                )
             )
         return heads
 
@@ -370,7 +393,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             noted = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
         bursts, held = find_bursts(heads), dict[int, tuple[Doubt, ...]]()
         for head in heads:
-            if head.is_approved:
+            if head.approved is not None:
                 continue
             try:
                 doubts = _decode_doubts(noted[head.id]) if head.id in noted else ()

@@ -17,8 +17,6 @@ from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
 from slugline.model.routing import N_GUESSES, Route, Router
 
-# Characters of a digest that tell versions apart in what people read.
-_DIGEST_LENGTH = 12
 # Precisions that were asked for lately, of which thresholds are kept.
 _N_ROUTERS = 16
 
@@ -74,7 +72,7 @@ class ServedModel:
         path = Path(model_path(model))
         while True:
             with container.translate_os_errors(path):
-                state, digest = file_state(path), file_sha256(path)[:_DIGEST_LENGTH]
+                state, digest = file_state(path), file_sha256(path)[: container.DIGEST_LENGTH]
             fitted, file = load_model(path)
             if _state(path) == state:  # else another version came in between
                 break

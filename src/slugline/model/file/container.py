@@ -103,6 +103,8 @@ _MAX_HEADER = 4 << 20
 # hidden unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
 # weights: sums stay below 1e36, and float32 goes to 3e38. Those of honest models are below 1,000.
 _MAX_WEIGHT = 1e9
+#: Characters of a file's SHA-256 that tell versions of a model apart in what people read.
+DIGEST_LENGTH = 12
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
