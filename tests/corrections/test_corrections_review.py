@@ -146,6 +146,29 @@ def test_a_burst_stops_no_corrections_of_others(train: Corpus) -> None:
     assert kinds(result)[1] == ["burst", "conflict"]
 
 
+def test_a_burst_changes_no_model_that_is_asked_about_others(train: Corpus) -> None:
+    rng = random.Random(1)
+    honest: list[Correction] = []
+    for person in ("ben", "carl", "dora", "emil"):
+        texts = [f"{person} has a dunning letter {n}" for n in range(2)]
+        honest += correct([(text, "bill") for text in texts], person, first=20 * len(honest) + 1)
+    # It begins after the first of four people, and says something else of their texts.
+    wrong = [*((row.text, "tech") for row in honest), (text_of("ship", rng), "tech")]
+    burst = correct(wrong, first=11)
+
+    def fitted(corrections: list[Correction]) -> set[frozenset[str]]:
+        found = []
+
+        def fit_noted(corpus: Corpus, weights: npt.ArrayLike | None = None) -> Fitted:
+            found.append(frozenset(corpus.texts))
+            return fit(corpus, weights)
+
+        assert ids(review(corrections, train, fit_noted)) == [row.id for row in honest]
+        return {*found}
+
+    assert fitted(honest) <= fitted(honest + burst)
+
+
 def test_people_outside_a_burst_who_disagree_with_a_supported_one_both_wait(train: Corpus) -> None:
     texts = [f"dunning letter received {n}" for n in range(13)]
     [answer] = fit(train).predict(["dunning letter received"])

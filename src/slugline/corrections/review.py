@@ -275,7 +275,7 @@ class _Examination:
         agreed: set[int] = set()
         for rows in folds:
             if asked := [row for row in rows if row in new]:
-                model = self._model_of_others(rows, base, believed)
+                model = self._model_of_others(rows, asked, base, believed)
                 answers = zip(asked, self._agree(model, asked), strict=True)
                 agreed |= {row for row, is_right in answers if is_right}
         n_new = Counter(self.candidates[row].person for row in new)
@@ -297,12 +297,16 @@ class _Examination:
         """
         believed = [not claim.doubts for claim in self.candidates]
         for rows in folds:
-            claims = [self.candidates[row] for row in rows]
-            asked = [c for c in claims if all(doubt.kind != "conflict" for doubt in c.doubts)]
+            asked = [
+                row
+                for row in rows
+                if all(doubt.kind != "conflict" for doubt in self.candidates[row].doubts)
+            ]
             if not asked:
                 continue
-            model = self._model_of_others(rows, base, believed)
-            for claim, doubt in zip(asked, _contradictions(model, asked), strict=True):
+            model = self._model_of_others(rows, asked, base, believed)
+            claims = [self.candidates[row] for row in asked]
+            for claim, doubt in zip(claims, _contradictions(model, claims), strict=True):
                 claim.doubts.extend([] if doubt is None else [doubt])
 
     def _agree(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
@@ -312,18 +316,19 @@ class _Examination:
         return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
 
     def _model_of_others(
-        self, rows: Sequence[int], base: Fitted, believed: Sequence[bool]
+        self, rows: Sequence[int], asked: Sequence[int], base: Fitted, believed: Sequence[bool]
     ) -> Fitted:
         """Return a model that learned from the believed candidates without some rows.
 
-        What others say of the same texts is left out as well if it differs, and what a model has
-        learned from the same people before: a few corrections a week would support the next ones.
+        What others say of the texts that are `asked` about is left out as well if it differs, and
+        what a model has learned from the same people before: a few corrections a week would support
+        the next ones.
         """
         left_out = {*rows}
         people = {self.candidates[row].person for row in rows}
         learned = self._learned()
         kept = [claim for claim in learned if claim.person not in people]
-        said = {(claim.key, claim.topics) for claim in (self.candidates[row] for row in rows)}
+        said = {(claim.key, claim.topics) for claim in (self.candidates[row] for row in asked)}
         texts = {key for key, _ in said}
         others = [
             claim
@@ -339,16 +344,18 @@ class _Examination:
     def _folds(self) -> list[list[int]]:
         """Return the rows of candidates, all those of one person in one of a few groups.
 
-        People are dealt out in the order of their first corrections, so that somebody who comes
-        later changes no group but their own.
+        People are dealt out in the order of their first corrections, and those with a burst after
+        all others, so that somebody who comes later, or sends a burst, changes no group but their
+        own.
         """
+        with_burst = {c.person for c in self.candidates if c.correction.id in self.bursts}
         by_person: defaultdict[str, list[int]] = defaultdict(list)
         for row, claim in enumerate(self.candidates):
             by_person[claim.person].append(row)
         n_folds = 1 if len(self.train) > _MANY else min(_N_FOLDS, len(by_person))
         folds: list[list[int]] = [[] for _ in range(n_folds)]
-        for number, rows in enumerate(by_person.values()):
-            folds[number % n_folds].extend(rows)
+        for number, person in enumerate(sorted(by_person, key=with_burst.__contains__)):
+            folds[number % n_folds].extend(by_person[person])
         return folds
 
     def _find_changed_answers(self, base: Fitted) -> None:
