@@ -119,7 +119,7 @@ def test_another_column_is_no_topic_beside_the_model_s_texts(tickets: Run) -> No
 def test_a_file_that_disagrees_or_an_option_wins(tickets: Run) -> None:
     Path("other.csv").write_text("text,Mitteilung\nRechnung Mahnung,Umtausch\n")
     found = tickets("predict", "m.slug", "other.csv")
-    assert "read column 'text' as text; name another with --text" in found.err
+    assert "read column 'text' as text, in place of 'Überschrift' and 'Mitteilung' in" in found.err
     found = tickets("predict", "m.slug", "neu.csv", "--text", "Mitteilung", "--encoding", "cp1252")
     assert found.err == ""
     write_tickets("utf8.csv", 4, 3, "utf-8")
@@ -371,3 +371,49 @@ def test_layout_keeps_all_options_that_made_topics(run: Run) -> None:
     again = load("m.slug").fitted_
     assert sorted(again.topics.names) == ["Rückgabe", "Zahlung", "neu"]
     assert again.layout == layout
+
+
+def test_predict_refuses_a_table_without_the_columns_that_the_model_knows(tickets: Run) -> None:
+    Path("nocol.csv").write_text("a;b\nhello there;wo ist mein paket\n")
+    found = tickets("predict", "m.slug", "nocol.csv", "-o", "o.csv")
+    assert (found.code, Path("o.csv").exists()) == (1, False)
+    assert (
+        "nocol.csv has no column 'Überschrift' and 'Mitteilung', the text in the model's training "
+        "data; there are 'a', 'b'; name the text's with --text."
+    ) in found.err
+    assert tickets("predict", "m.slug", "nocol.csv", "--text", "b").code == 0
+    found = tickets("evaluate", "m.slug", "nocol.csv")
+    assert "nocol.csv has no column 'Überschrift' and 'Mitteilung'" in found.err
+
+    Path("one.csv").write_text("a\nRechnung\n")
+    assert tickets("predict", "m.slug", "one.csv").code == 0
+    Path("lines.txt").write_text("Rechnung\nMahnung\n")
+    assert tickets("predict", "m.slug", "lines.txt").out.count("Zahlung") == 2
+
+
+def test_predict_finds_the_sheet_and_the_header_of_known_columns(tickets: Run) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Export", "2026-11-29"])
+    sheet = book.create_sheet("Mails")
+    for row in (
+        ["Stand", "heute"],
+        ["Nr", "Überschrift", "Mitteilung"],
+        [1, "Rechnung", "Mahnung"],
+    ):
+        sheet.append(row)
+    book.save("cover.xlsx")
+
+    found = tickets("predict", "m.slug", "cover.xlsx", "-o", "o.xlsx")
+
+    assert found.code == 0
+    assert (
+        "cover.xlsx: read sheet 'Mails' of 2, which has columns 'Überschrift' and 'Mitteilung', "
+        "the header in row 2"
+    ) in found.err
+    cover, mails = openpyxl.load_workbook("o.xlsx").worksheets
+    assert [*cover.values] == [("Export", "2026-11-29")]
+    title, header, answer = mails.values
+    assert title == ("Stand", "heute", None, None, None, None)
+    assert header == ("Nr", "Überschrift", "Mitteilung", "Bereich", "probability", "error")
+    assert answer[:4] == (1, "Rechnung", "Mahnung", "Zahlung")

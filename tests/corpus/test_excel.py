@@ -12,7 +12,7 @@ import pytest
 from slugline.corpus import tables
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import SourceRow
+from slugline.corpus.rows import DataLayout, SourceRow
 from slugline.errors import DataError
 
 
@@ -168,3 +168,15 @@ def test_a_note_and_an_error_name_the_sheet_that_is_read() -> None:
     assert read_rows(name).note == "read sheet 'Sheet', the first of 2"
     with pytest.raises(DataError, match=r"^a.xlsx \(read sheet 'Sheet', the first of 2\) has 'Rep"):
         load_corpus(name)
+
+
+def test_a_sheet_that_can_not_be_read_hides_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_N_SEARCHED", 40)
+    name = write(*[[number, -number - 1] for number in range(30)])
+
+    rows = read_rows(name, layout=DataLayout(("text",), "topic"))
+    assert rows.note == "read sheet 'another' of 2, which has column 'text'"
+    assert list(rows) == []
+    rows = read_rows(name, layout=DataLayout(("body",), "topic"))
+    assert rows.note == "read sheet 'Sheet', the first of 2"
+    assert len(list(rows)) == 29

@@ -305,6 +305,17 @@ def test_a_table_that_can_not_be_read_says_why(
         assert page.locator("#progress").is_hidden()
 
 
+def test_an_empty_table_has_nothing_to_download(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.csv").write_text("body,queue\n")
+    with opened(browser, address, "/table") as page:
+        page.set_input_files("#file", tmp_path / "empty.csv")
+        page.locator("#table-problem", has_text="empty.csv holds no documents").wait_for()
+        assert page.inner_text("#counts") == ""
+        assert page.locator("#download").is_disabled()
+
+
 def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("0123456789abcdef\n")
     with (

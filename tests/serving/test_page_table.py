@@ -80,6 +80,7 @@ def test_rows_are_answered_in_their_order(page: TestClient) -> None:
         "text": ["body"],
         "encoding": None,
         "separator": ",",
+        "sheet": "",
         "unit": "line",
         "head": [["7", 'wheat, "corn" crop', "=1+1"], ["8", "goal", "-3"], ["9", "", ""]],
     }
@@ -363,3 +364,22 @@ def test_reading_a_table_ends_when_the_browser_leaves() -> None:
                 assert json.loads(next(found.iter_lines()))["text"] == ["body"]
         found = browser.post("/table/answers", params={"name": "a.csv"}, content=TICKETS)
         assert json.loads(found.text.splitlines()[-1]) == {"n_rows": 3}
+
+
+def test_a_sheet_behind_a_cover_is_answered_and_named(news_slug: Path, tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    path = tmp_path / "told.slug"
+    classifier = load(news_slug)
+    classifier.fitted_ = replace(classifier.fitted_, layout=DataLayout(("Wortlaut",), "topic"))
+    classifier.save(path)
+    book = openpyxl.Workbook()
+    book.active.append(["Stand", "2026-11-29"])
+    for row in (["Nr", "Wortlaut"], [1, "wheat corn"]):
+        (book["Mails"] if "Mails" in book else book.create_sheet("Mails")).append(row)
+    content = io.BytesIO()
+    book.save(content)
+    state = make_state(path)
+    head, batch, _ = lines(client(state), content.getvalue(), "a.xlsx")
+    state.close()
+    assert head["sheet"] == "read sheet 'Mails' of 2, which has column 'Wortlaut'"
+    assert (head["text"], batch["rows"][0][1]) == (["Wortlaut"], "grain")

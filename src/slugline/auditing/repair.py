@@ -280,7 +280,8 @@ def changed_excel(
         for _, row, cells in _changed_rows([source], corpus, topics, options)
         if cells != {}
     }
-    return change_sheet(Path(source), changes)
+    known = () if options.layout is None else options.layout.text
+    return change_sheet(Path(source), changes, known)
 
 
 def _changed_rows(

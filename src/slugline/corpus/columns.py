@@ -134,7 +134,8 @@ def find_columns(
     # An id is never topic or text.
     used = (*texts, topic, identity)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
-    if len(remaining) == 2 == len(columns):
+    # Of a table that should have other columns, no size shows what they hold.
+    if len(remaining) == 2 == len(columns) and layout is None:
         sizes = {c: sum(len(str(row.values.get(c, ""))) for row in rows) for c in remaining}
         topic, longer = sorted(remaining, key=sizes.__getitem__)
         _check_header(name, rows, topic)
@@ -161,6 +162,8 @@ def find_both_columns(
     texts, topic = find_columns(name, head, text, topic, layout=layout)
     if texts and topic is not None:
         return texts, topic
+    if layout is not None and not texts:
+        raise _lacks_text(name, head, layout)
     if layout is not None and topic is None and texts == layout.text:
         if layout.topic_form is not None and layout.topic_form.columns:
             there = column_names(head)
@@ -205,12 +208,25 @@ def find_text_columns(
     Raises as `find_columns` does, and DataError if they can't be determined.
     """
     texts = find_columns(name, head, text, None, identity, layout)[0]
+    if not texts and layout is not None:
+        raise _lacks_text(name, head, layout)
     if not texts:
         raise DataError(
             f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
             "with `text`."
         )
     return texts
+
+
+def _lacks_text(name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout) -> DataError:
+    """Return the error that a table has not the columns of the text of a layout."""
+    columns = column_names(head)
+    absent = [column for column in layout.text if column not in columns]
+    return DataError(
+        f"{name} has no column {' and '.join(map(short_repr, absent))}, the text in the model's "
+        f"training data; there {'is' if len(columns) == 1 else 'are'} {format_list(columns)}; name "
+        "the text's with `text`."
+    )
 
 
 def find_text_beside(
@@ -276,6 +292,9 @@ def columns_note(
         others = "others with `text` and `topic`"
     is_known = layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
     source = ", as in the model's training data" if is_known else ""
+    if layout is not None and not {*text} & {*layout.text}:
+        absent = " and ".join(map(short_repr, layout.text))
+        source = f", in place of {absent} in the model's training data"
     note = f"read {columns}{source}; name {others}"
     omitted = [column for column in candidates if column not in text]
     if is_known or not omitted or not {*text} <= {*candidates}:

@@ -18,7 +18,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -207,6 +207,11 @@ class RowReader:
         return 0 if self.byte_range is None else self.byte_range.n_lines
 
     @property
+    def known_columns(self) -> Sequence[str]:
+        """The columns of the text, if it may share the layout of other data."""
+        return () if self.layout is None else self.layout.text
+
+    @property
     def unit(self) -> str:
         """Unit of `SourceRow.at`: "line", "item", "row" or "file"."""
         return _ALL_FORMATS[self.format].unit
@@ -300,10 +305,12 @@ def read_rows(
         chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
-            note = sheet_note(path) if name == "xlsx" else ""
-            return RowReader(
-                str(path), name, chosen.read(path, encoding), None, note, layout=layout
-            )
+            if name == "xlsx":
+                columns = () if layout is None else layout.text
+                rows, note = excel_rows(path, columns), sheet_note(path, columns)
+            else:
+                rows, note = chosen.read(path, encoding), ""
+            return RowReader(str(path), name, rows, None, note, layout=layout)
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("rb"))
             is_packed = path.suffix.lower() == ".gz"

@@ -73,12 +73,14 @@ def column_letters(number: int) -> str:
 
 
 class SheetColumns:
-    """Adds columns behind those of the first sheet of an Excel file.
+    """Adds columns behind those of a sheet of an Excel file.
 
     Parameters
     ----------
     path : Path
         The file, which must not change until `write` has returned.
+    columns : sequence of str, default ()
+        Those of the table, if they are known; see `Workbook`.
 
     Attributes
     ----------
@@ -90,12 +92,12 @@ class SheetColumns:
     DataError : if it can't be read, or unpacks to too much.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] = ()) -> None:
         self._path = path
         self._state = file_state(path)
         with excel_errors(path), zipfile.ZipFile(path) as archive:
             _check_parts(archive)
-            self._shape = Workbook(archive).shape()
+            self._shape = Workbook(archive, columns).shape()
         self.columns = self._shape.columns
         self._names: list[str] = []
         # The new cells of each row, in the order of the rows.
@@ -137,14 +139,18 @@ class SheetColumns:
         self._cells.close()
 
 
-def change_sheet(path: Path, changes: Mapping[int, Mapping[str, Any] | None]) -> bytes:
-    """Return an Excel file with other cells in some rows of its first sheet.
+def change_sheet(
+    path: Path, changes: Mapping[int, Mapping[str, Any] | None], columns: Sequence[str] = ()
+) -> bytes:
+    """Return an Excel file with other cells in some rows of a sheet.
 
     Parameters
     ----------
     path : Path
     changes : mapping of int to mapping of str to object, or None
         The new cells of a row by column. None empties the row, below which all stay where they are.
+    columns : sequence of str, default ()
+        Those of the table, if they are known; see `Workbook`.
 
     Raises
     ------
@@ -153,7 +159,7 @@ def change_sheet(path: Path, changes: Mapping[int, Mapping[str, Any] | None]) ->
     file = io.BytesIO()
     with excel_errors(path), zipfile.ZipFile(path) as archive:
         _check_parts(archive)
-        shape = Workbook(archive).shape()
+        shape = Workbook(archive, columns).shape()
         numbers = {name: column for column, name in shape.header.items()}
         cells = {
             at: None if row is None else {numbers[name]: _cell_value(row[name]) for name in row}

@@ -1,15 +1,16 @@
-"""Rows from the first sheet of an Excel file, and from data frames of pandas and polars."""
+"""Rows from a sheet of an Excel file, and from data frames of pandas and polars."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import posixpath
 import re
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
@@ -51,16 +52,26 @@ _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
 
 
+# Sheets, rows of each and elements of XML before these among which known columns are looked for.
+_N_SHEETS, _N_HEADERS, _N_SEARCHED = 20, 20, 20_000
+
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
 
-def excel_rows(path: Path) -> rows.RowIterator:
-    """Yield the rows below the first non-empty one, which names the columns.
+def excel_rows(path: Path, columns: Sequence[str] = ()) -> rows.RowIterator:
+    """Yield the rows below the one that names the columns, the first non-empty one by default.
 
     Columns without a name and empty rows are left out. Dates and times are text, as in CSV.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str, default ()
+        Those of the table, if they are known; see `Workbook`.
     """
     with excel_errors(path), zipfile.ZipFile(path) as archive:
-        yield from _table_rows(path, Workbook(archive).rows())
+        yield from _table_rows(path, Workbook(archive, columns).rows())
 
 
 @contextlib.contextmanager
@@ -74,7 +85,7 @@ def excel_errors(path: Path) -> Iterator[None]:
             yield
         except DataError:
             raise
-        except (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError) as error:
+        except _READ_ERRORS as error:
             reason = textwrap.shorten(str(error), 200)
             raise DataError(
                 f"{path} is not an Excel file that can be read ({reason}); save it again as .xlsx, "
@@ -82,22 +93,18 @@ def excel_errors(path: Path) -> Iterator[None]:
             ) from error
 
 
-def sheet_note(path: Path) -> str:
-    """Return a note on which of several sheets of an Excel file is read; else an empty string."""
+def sheet_note(path: Path, columns: Sequence[str] = ()) -> str:
+    """Return a note on which part of an Excel file is read; empty if that is all of it."""
     # Reading the rows says what is wrong with a file.
-    errors = (*_ZIP_ERRORS, OSError, expat.ExpatError, LookupError, ValueError)
-    with contextlib.suppress(*errors), zipfile.ZipFile(path) as archive:
-        book = Workbook(archive)
-        if book.n_sheets > 1:
-            name = short_repr(book.sheet_name)
-            return f"read sheet {name}, the first of {book.n_sheets:,}"
+    with contextlib.suppress(OSError, *_READ_ERRORS), zipfile.ZipFile(path) as archive:
+        return Workbook(archive, columns).note()
     return ""
 
 
-def excel_header(path: Path) -> list[str]:
+def excel_header(path: Path, columns: Sequence[str] = ()) -> list[str]:
     """Return the names of the columns of an Excel file that can be read."""
     with zipfile.ZipFile(path) as archive:
-        headers = (_header(cells or {}) for _, cells in Workbook(archive).rows())
+        headers = (_header(cells or {}) for _, cells in Workbook(archive, columns).rows())
         return [*next(filter(None, headers), {}).values()]
 
 
@@ -124,7 +131,7 @@ def _header(cells: dict[int, Any]) -> dict[int, str]:
 
 
 class SheetShape(NamedTuple):
-    """The place of the first sheet with cells in its archive, and of the table in it.
+    """The place of a sheet with cells in its archive, and of the table in it.
 
     Attributes
     ----------
@@ -157,12 +164,19 @@ class SheetShape(NamedTuple):
 
 
 class Workbook:
-    """The first sheet with cells of an Excel file.
+    """A table of an Excel file: that of the first sheet with cells, or one with known columns.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+    columns : sequence of str, default ()
+        Names of columns. If the first non-empty row of the first sheet lacks one, a row below it
+        or another sheet that has all of them begins the table.
 
     Raises ValueError, LookupError or an error of zipfile or expat if it can't be read.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, columns: Sequence[str] = ()) -> None:
         self._archive = archive
         books = [part for kind, part in self._related("").values() if kind == "officeDocument"]
         if not books:
@@ -184,12 +198,46 @@ class Workbook:
                 self._origin = datetime(1904, 1, 1)
         if not sheets:
             raise ValueError("it has no sheet with cells")
-        self._sheet, self.sheet_name, self._sheet_index = sheets[0]
-        self.n_sheets = len(sheets)
+        self._sheets = sheets
+        self._sheet, self._sheet_name, self._sheet_index = sheets[0]
         self._parts = parts
-        self._strings: list[bytes] = []
+        self._strings: list[bytes] | None = None
         self._formats: list[str] = []
+        # The row with the names of the columns, if it isn't the first one with cells.
+        self._header_row = 0
         self._first_row = self._merged_column = 0
+        self._columns = columns
+        if columns:
+            self._find_table()
+
+    def _find_table(self) -> None:
+        """Begin at the row that has the columns, in the first sheet that has such a row."""
+        for sheet in self._sheets[:_N_SHEETS]:
+            self._sheet, self._sheet_name, self._sheet_index = sheet
+            # Another sheet may have anything in it.
+            with contextlib.suppress(*_READ_ERRORS):
+                for n_before, (at, cells) in enumerate(
+                    itertools.islice(self.rows(_N_SEARCHED), _N_HEADERS)
+                ):
+                    if {*self._columns} <= {*_header(cells or {}).values()}:
+                        self._header_row = at if n_before else 0
+                        self._first_row = 0
+                        return
+        self._sheet, self._sheet_name, self._sheet_index = self._sheets[0]
+        self._first_row = 0
+
+    def note(self) -> str:
+        """Return which sheet is read, and from which row on; empty if that is all."""
+        columns = f"column{'s' * (len(self._columns) > 1)} "
+        columns += " and ".join(map(short_repr, self._columns))
+        header = f"the header in row {self._header_row}" if self._header_row else ""
+        name, n_sheets = short_repr(self._sheet_name), len(self._sheets)
+        if self._sheet_index != self._sheets[0][2]:
+            below = f", {header}" if header else ""
+            return f"read sheet {name} of {n_sheets:,}, which has {columns}{below}"
+        first = f"read sheet {name}, the first of {n_sheets:,}" if n_sheets > 1 else ""
+        below = f"read {header}, which has {columns}" if header else ""
+        return "; ".join(filter(None, (first, below)))
 
     def shape(self) -> SheetShape:
         """Return where the table is, which has to be read for it."""
@@ -214,27 +262,43 @@ class Workbook:
             max(n_columns, self._merged_column),
         )
 
-    def rows(self) -> Iterator[tuple[int, dict[int, Any] | None]]:
+    def rows(self, most: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
+        """Yield number and cells by column of each row of the table, its header first.
+
+        Empty rows are left out, and cells are None if there are too many. More than `most` elements
+        of XML, by default `MAX_ELEMENTS`, are a ValueError.
+        """
+        for at, cells in self._all_rows(most or MAX_ELEMENTS):
+            if at >= self._header_row:
+                self._first_row = self._first_row or at
+                yield at, cells
+
+    def _read_styles(self) -> list[bytes]:
+        """Read the formats of numbers, and return the shared strings."""
+        if self._strings is None:
+            # As bytes, a string with one rare character doesn't take four times its size.
+            self._strings = [
+                _unescape(text).encode()
+                for name, _, text in self._elements(self._parts.get("sharedStrings"), MAX_STRINGS)
+                if name == "si"
+            ]
+            self._formats = self._date_formats(self._parts.get("styles"))
+        return self._strings
+
+    def _all_rows(self, most: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield number and cells by column of each row that isn't empty; None if it is too long."""
-        # As bytes, a string with one rare character doesn't take four times its size.
-        self._strings = [
-            _unescape(text).encode()
-            for name, _, text in self._elements(self._parts.get("sharedStrings"), MAX_STRINGS)
-            if name == "si"
-        ]
-        self._formats = self._date_formats(self._parts.get("styles"))
+        strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
-        for name, attributes, text in self._elements(self._sheet, MAX_ELEMENTS):
+        for name, attributes, text in self._elements(self._sheet, most):
             if name == "row":
                 if n_characters:
-                    self._first_row = self._first_row or at
                     yield at, cells if n_characters <= rows.MAX_RECORD else None
                 at, column, n_characters, cells = int(attributes.get("r", at + 1)), 0, 0, {}
             elif name == "c":
                 column = column_number(attributes["r"]) if "r" in attributes else column + 1
                 kind = attributes.get("t", "n")
-                content = self._strings[int(text)] if kind == "s" and text else text
+                content = strings[int(text)] if kind == "s" and text else text
                 n_characters += len(content.strip())
                 total += len(content)
                 if content and n_characters <= rows.MAX_RECORD:

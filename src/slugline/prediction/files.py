@@ -283,7 +283,7 @@ class SheetAnswers(AnswerFile):
 
     def __init__(self, file: BinaryIO, rows: RowReader, answers: AnswerColumns) -> None:
         super().__init__(file, None, rows.unit, answers, rows.has_names)
-        self._table = SheetColumns(Path(rows.name))
+        self._table = SheetColumns(Path(rows.name), rows.known_columns)
         self._begin(dict.fromkeys(self._table.columns))
 
     def finish(self) -> None:

@@ -176,7 +176,11 @@ def predict_rows(
     id_column = find_id(rows.name, head, id)
     if not head and text is not None:
         is_excel = rows.format == "xlsx"
-        header = excel_header(Path(rows.name)) if is_excel else read_dialect(rows).columns
+        header = (
+            excel_header(Path(rows.name), rows.known_columns)
+            if is_excel
+            else read_dialect(rows).columns
+        )
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
     columns = Columns(

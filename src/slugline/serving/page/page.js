@@ -306,6 +306,7 @@ async function follow(response, asking) {
       throw new Error(line.error);
     } else {
       isWhole = true;
+      if (!job.rows.length) throw new Error(`${job.file.name} holds no documents${job.note}; check the file.`);
       find("#download").disabled = false;
       tell(countWords() + job.note);
       warnOfBadRows();
@@ -319,7 +320,7 @@ function showRunning(isRunning) {
   find("#progress").hidden = find("#cancel").hidden = !isRunning;
 }
 
-function showColumns({ columns, text, encoding, separator, unit, head }) {
+function showColumns({ columns, text, encoding, separator, sheet, unit, head }) {
   find("#at-head").textContent = unit[0].toUpperCase() + unit.slice(1);
   const select = find("#column");
   select.replaceChildren(...columns.map((name) => element("option", name)));
@@ -331,6 +332,7 @@ function showColumns({ columns, text, encoding, separator, unit, head }) {
     select.focus();
   }
   if (encoding) job.note = `; characters read as ${encoding}`;
+  if (sheet) job.note = `; ${sheet}`;
   showReading(columns.length ? columns : ["text"], encoding, separator, head);
 }
 

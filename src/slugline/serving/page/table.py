@@ -187,6 +187,8 @@ def parse_upload(request: Request, model: ServedModel, file: Any) -> Upload:
         if not rows.has_names:
             return Upload(name, file, rows, [], (), chosen, shown)
         wanted = text[0] if len(text) == 1 else text or None
+        if not head and wanted is None:
+            return Upload(name, file, rows, [], (), chosen)
         columns = find_columns(name, head, wanted, layout=rows.layout)[0]
         return Upload(name, file, rows, column_names(head), columns or None, chosen, shown)
     except BaseException as error:
@@ -241,8 +243,9 @@ async def answer_table(request: Request) -> Response:
 
     The address has the file's `name` and may have columns of the `text`, an `encoding` and a
     `separator`. The first line has `columns`, those of the `text` (null if the user has to name
-    one), the `encoding` and the `separator` that were named or found, the `unit` of places, and in
-    `head` the cells of the first rows as they are read. The next ones have `rows`, each a list of
+    one), the `encoding` and the `separator` that were named or found, the `sheet` of an Excel file
+    if there was a choice, the `unit` of places, and in `head` the cells of the first rows as they
+    are read. The next ones have `rows`, each a list of
     place, topic (a list of those given, if there may be several) or best guess, probability, reason
     to be unsure, shortened text, error and, if it isn't long, the whole text; and the share that
     was `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
@@ -349,6 +352,7 @@ def _lines(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[b
         text=text,
         encoding=source.encoding,
         separator=_separator_name(source.separator),
+        sheet=replace_surrogates(source.note) if upload.is_excel else "",
         unit=source.unit,
         head=[_cells(row, upload.columns) for row in upload.head],
     )
