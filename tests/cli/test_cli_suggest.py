@@ -115,6 +115,36 @@ def test_random_texts_are_set_aside_before_there_is_a_model(run: Run) -> None:
     assert Path("again.csv").read_bytes() != Path("test.csv").read_bytes()
 
 
+def test_random_texts_of_a_half_labelled_file_have_no_topic_yet(run: Run) -> None:
+    lines = [f"{n};Paket {n};{'' if n % 2 else 'Versand'}" for n in range(20)]
+    Path("half.csv").write_text("Nr;Nachricht;Thema\n" + "\n".join(lines) + "\n")
+    options = ["suggest", "--random", "half.csv", "-n", 6, "-o", "test.csv", "--rest", "rest.csv"]
+
+    result = run(*options)
+
+    assert "10 texts with a topic already in column 'Thema' are not suggested" in result.err
+    header, *test = csv.reader(Path("test.csv").read_text().splitlines(), delimiter=";")
+    assert header == ["Thema", "Nr", "Nachricht"]
+    assert [(row[0], int(row[1]) % 2) for row in test] == [("", 1)] * 6
+    header, *rest = csv.reader(Path("rest.csv").read_text().splitlines(), delimiter=";")
+    assert header == ["Nr", "Nachricht", "Thema"]
+    assert [row[2] for row in rest].count("Versand") == 10
+    assert {row[0] for row in rest}.isdisjoint(row[1] for row in test)
+    assert len(rest) == 14
+
+    assert run(*options, "--topic", "Bereich").code == 0
+    assert Path("test.csv").read_text().startswith("Bereich;Nr;Nachricht;Thema\n")
+    assert run(*options, "--topic", "Thema", "--text", "Nachricht").code == 0
+    assert Path("test.csv").read_text().startswith("Thema;Nr;Nachricht\n")
+
+
+def test_suggest_fills_in_the_named_column(run: Run) -> None:
+    Path("new.csv").write_text("text,queue\nthe rate of wheat,\nThe goal and cup,sport\n")
+    result = run("suggest", "news.slug", "new.csv", "--topic", "queue", "-q")
+    assert result.out.startswith("queue,text,guess,probability\n,the rate of wheat,")
+    assert "The goal" not in result.out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -19,12 +19,12 @@ from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.targets import check_target
-from slugline.corpus.columns import in_columns
+from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
-from slugline.corpus.rows import NOT_LABELLED, DataLayout
+from slugline.corpus.rows import NOT_LABELLED, DataLayout, SourceRow
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts
@@ -53,6 +53,11 @@ from slugline.prediction.files import answer_names, guard_cell
 )
 @option("--number -n N", "How many to suggest.", type=COUNT, default=50)
 @options.text_option
+@option(
+    "--topic COLUMN",
+    "Column of topics to fill in, or what a new one is called.",
+    show_default="as in the data of MODEL; with --random, one with a usual name, or topic",
+)
 @options.format_option
 @options.encoding_option
 @options.separator_option
@@ -66,6 +71,7 @@ def suggest(
     rest: Path | None,
     number: int,
     text: str | None,
+    topic: str | None,
     format: str | None,  # noqa: A002
     encoding: str | None,
     separator: str | None,
@@ -78,7 +84,8 @@ def suggest(
     Writes CSV: a column of topics to fill in, called as in the data of MODEL,
     those of UNLABELLED, guess and probability. Once filled in, in part or whole, it
     can be given to `slugline train` beside the documents that MODEL learned from.
-    Rows of UNLABELLED that have a topic in that column already are passed over.
+    Rows of UNLABELLED that have a topic in that column already are passed over; with
+    --random, that is the column named as topics usually are.
 
     A model is measured with texts that were chosen at random, and that it doesn't
     learn from. Set some aside first, with --random, and fill in their topics, too.
@@ -95,7 +102,7 @@ def suggest(
     if random:
         file = _only_file(model, file)
         _check_outputs(file, output, rest, as_json)
-        _set_aside(*read(file, None), number, seed, None if as_json else (output, rest))
+        _set_aside(*read(file, None), number, seed, topic, None if as_json else (output, rest))
         return
     if rest is not None:
         raise OptionError("--rest is for texts beside those of --random; give both.")
@@ -106,7 +113,10 @@ def suggest(
         _check_output("--output", output, [model, file], as_json)
     fitted, _ = load_model(model)
     rows, unlabelled = read(file, fitted.layout)
-    unlabelled = _without_labelled(rows, unlabelled, fitted.layout)
+    layout = fitted.layout
+    if topic is not None:
+        layout = (layout or DataLayout((), topic))._replace(topic=topic, topic_form=None)
+    unlabelled = _without_labelled(rows, unlabelled, layout)
     n_texts = len(unlabelled.texts)
     with show_progress() as progress:
         suggestions = suggesting.suggest(
@@ -124,7 +134,7 @@ def suggest(
     if not rows.has_names:  # lines of text, most of which have no labels
         inputs = [{k: cell for k, cell in row.items() if cell is not None} for row in inputs]
     dialect = read_dialect(rows).with_characters(fitted.topics.names)
-    table = _table(suggestions, inputs, fitted.layout, dialect)
+    table = _table(suggestions, inputs, layout, dialect)
     _write(output, table, dialect, f"{len(suggestions):,} of {counted(n_texts, 'text')} to label")
 
 
@@ -161,29 +171,42 @@ def _set_aside(
     unlabelled: UnlabelledTexts,
     number: int,
     seed: int,
+    topic: str | None,
     targets: tuple[Path | None, Path | None] | None,
 ) -> None:
     """Write texts chosen at random as a table to fill in, and the others as a table.
 
-    Without targets, print the chosen texts as JSON.
+    Rows that have a topic are among the others. Without targets, print the chosen texts as JSON.
     """
+    everything = unlabelled
+    if topic is None and rows.has_names:
+        topic = known_topic_column(column_names(unlabelled.rows), unlabelled.columns)
+    topic = topic or "topic"
+    unlabelled = _without_labelled(rows, unlabelled, DataLayout(unlabelled.columns, topic))
     texts, items = unlabelled.texts, unlabelled.rows
     chosen = sample_texts(texts, number, seed)
     if targets is None:
         print_json([{rows.unit: items[row].at, "text": texts[row]} for row in chosen])
         return
     output, rest = targets
-    dialect, topic = read_dialect(rows), "topic"
-    names = dict.fromkeys(itertools.chain.from_iterable(row.values for row in items))
-    columns = [name for name in names if name.lower() != topic]
-    cells = [[row.values.get(name) for name in columns] for row in items]
-    table = _csv([topic, *columns], (["", *cells[row]] for row in chosen), dialect)
+    dialect = read_dialect(rows)
+    names = column_names(everything.rows)
+    columns = [name for name in names if name != topic]
+    to_fill_in = (["", *_cells(items[row], columns)] for row in chosen)
+    table = _csv([topic, *columns], to_fill_in, dialect)
     _write(output, table, dialect, f"{len(chosen):,} of {counted(len(texts), 'text')} to label")
     if rest is not None:
         taken = {normal_form(texts[row]) for row in chosen}
-        is_left = [normal_form(text) not in taken for text in texts]
-        write_result(rest, _csv(columns, itertools.compress(cells, is_left), dialect), "table")
+        if len(everything.rows) > len(items):
+            columns = names
+        is_left = [normal_form(text) not in taken for text in everything.texts]
+        others = (_cells(row, columns) for row in itertools.compress(everything.rows, is_left))
+        write_result(rest, _csv(columns, others, dialect), "table")
         show(f"{counted(sum(is_left), 'other text')}: {rest}")
+
+
+def _cells(row: SourceRow, columns: Sequence[str]) -> list[Any]:
+    return [row.values.get(name) for name in columns]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]], dialect: TableDialect) -> bytes:

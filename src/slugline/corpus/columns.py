@@ -130,7 +130,7 @@ def find_columns(
     if layout is not None and topic is None and layout.topic in {*columns} - {*texts}:
         topic = layout.topic
     texts = texts or _find_known(columns, TEXT_NAMES, exclude=(topic,))
-    topic = topic or next(iter(_find_known(columns, TOPIC_NAMES, exclude=texts)), None)
+    topic = topic or known_topic_column(columns, texts)
     # An id is never topic or text.
     used = (*texts, topic, identity)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
@@ -273,6 +273,15 @@ def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) ->
     ('Betreff', 'Beschreibung')
     """
     return tuple(c for c in columns if c.lower() in TEXT_NAMES and c not in exclude)
+
+
+def known_topic_column(columns: Sequence[str], exclude: Sequence[str | None] = ()) -> str | None:
+    """Return the column with the likeliest of the usual names for topics; None without one.
+
+    >>> known_topic_column(["Nr", "Thema"])
+    'Thema'
+    """
+    return next(iter(_find_known(columns, TOPIC_NAMES, exclude)), None)
 
 
 def columns_note(

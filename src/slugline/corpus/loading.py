@@ -239,6 +239,7 @@ class UnlabelledTexts:
     rows: list[SourceRow]
     n_skipped: int  # rows without a text, or that could not be read
     note: str  # which column was guessed; empty if none was
+    columns: tuple[str, ...]  # those of the text
 
 
 def read_texts(
@@ -278,7 +279,7 @@ def read_texts(
     is_guessed = rows.has_names and text is None
     candidates = known_text_columns(column_names(head), ())
     note = columns_note(columns, layout=rows.layout, candidates=candidates) if is_guessed else ""
-    return UnlabelledTexts(texts, items, n_skipped, note)
+    return UnlabelledTexts(texts, items, n_skipped, note, columns)
 
 
 def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
