@@ -212,3 +212,23 @@ def test_a_model_that_lacks_a_topic_of_the_replaced_one_is_held_back(run: Run) -
     assert Path("news.slug").read_bytes() == before
     assert run(*TRAIN, "--corrections", "c.db", "--force").code == 0
     assert "flowers" not in load("news.slug").classes_
+
+
+def test_a_model_of_the_same_bytes_stays_and_takes_no_place_among_earlier_ones(run: Run) -> None:
+    run(*TRAIN)
+    correct(3)
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    before = Path("news.slug").stat()
+    correct(2, "weather")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 0
+    assert found.out.splitlines()[-1] == (
+        "nothing new to learn: news.slug has these bytes already, and is left as it is"
+    )
+    assert json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)["corrections"][
+        "is_unchanged"
+    ]
+    after = Path("news.slug").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [*Path().glob("*.before.*")] == [Path("news.slug.before.1")]
+    assert [*Path().glob(".*.trial")] == []

@@ -143,6 +143,23 @@ def test_corrections_that_wait_change_nothing_and_teach_once_they_are_approved(
     assert load(place.model).predict(["den Vertrag kündigen"]).tolist() == ["Kündigung"]
 
 
+def test_a_model_that_would_be_the_same_is_not_replaced(place: Place) -> None:
+    place.add(*ENDING[:3])
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: learner.state()["last"])
+    before = wait_for(lambda: place.model.exists() and place.model.stat())
+    wait_for(lambda: learner.state()["n_new"] == 0)
+    many = [(f"Wo bleibt das Paket mit der Nummer {n}?", "Konto") for n in range(8)]
+    place.add(*many, approved=False)
+    wait_for(lambda: learner.state()["last"]["outcome"] == "unchanged")
+    message = learner.state()["last"]["message"]
+    assert message.startswith("nothing new to learn: ")
+    assert message.endswith(" corrections wait for approval")
+    assert place.model.stat().st_mtime_ns == before.st_mtime_ns
+    assert not [*place.model.parent.glob("*.before.*")]
+
+
 def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: News) -> None:
     lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
     place.data.write_text("\n".join(lines) + "\n")

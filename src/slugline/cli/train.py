@@ -80,7 +80,7 @@ def train(request: TrainRequest) -> None:
             "--max-size and --curve need; leave them out, or give a --test file."
         )
     experiment, retraining = _fit(request, task)
-    experiment, smaller = _save(request, task, experiment, retraining)
+    experiment, smaller, retraining = _save(request, task, experiment, retraining)
     advise(task.classifier, task.parts["train"], experiment.evaluation)
     curves = _learning_curves(request, task) if request.curve else None
     routing = tested_router(experiment.fitted, experiment.routing)
@@ -276,24 +276,26 @@ def _save(
     task: TrainingTask,
     experiment: Experiment,
     retraining: RetrainingResult | None,
-) -> tuple[Experiment, SmallerFile | None]:
-    """Save the model, unless corrections made it worse; see `save_model`."""
+) -> tuple[Experiment, SmallerFile | None, RetrainingResult | None]:
+    """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
     if experiment.n_learned >= _MANY:
         say("saving the model")
     sizes: dict[str, Any] = {"quantize": task.quantize, "max_size": task.max_bytes}
     if retraining is None:
-        return save_model(experiment, request.output, **sizes)
+        return *save_model(experiment, request.output, **sizes)[:2], None
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
     fitted = replace(check_retraining(retraining, request), layout=experiment.fitted.layout)
     experiment = replace(experiment, fitted=fitted)
     try:
-        saved = save_model(experiment, request.output, **sizes, retraining=retraining)
+        experiment, smaller, is_unchanged = save_model(
+            experiment, request.output, **sizes, retraining=retraining
+        )
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     if task.corrections is not None:
         note_learned(task.corrections.path, retraining, request.output)
-    return saved
+    return experiment, smaller, replace(retraining, is_unchanged=is_unchanged)
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:

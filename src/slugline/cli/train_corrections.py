@@ -292,5 +292,7 @@ def print_retraining(result: RetrainingResult, output: Path | None = None) -> No
         print_table([TOPIC_HEAD, *rows[:_MAX_ROWS]], left_aligned=(0, 7))
     if len(rows) > _MAX_ROWS:
         show(f"and {len(rows) - _MAX_ROWS} more, which --json has")
-    if output is not None and (earlier := earlier_files(output)):
+    if result.is_unchanged:
+        show(f"nothing new to learn: {output} has these bytes already, and is left as it is")
+    elif output is not None and (earlier := earlier_files(output)):
         show(f"before  {earlier[0].name}, to which `slugline rollback {output}` goes back")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,11 @@ def save_model(
     quantize: Literal["float16", "int8"] | None = None,
     max_size: int | None = None,
     retraining: RetrainingResult | None = None,
-) -> tuple[Experiment, SmallerFile | None]:
+) -> tuple[Experiment, SmallerFile | None, bool]:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 
-    A model of corrections only replaces another one if it can be loaded from its file, and asked.
+    A model of corrections only replaces another one if it can be loaded from its file, and asked,
+    and if that one has other bytes.
 
     Returns
     -------
@@ -76,6 +78,8 @@ def save_model(
         With the evaluation of the weights in the file.
     smaller : SmallerFile or None
         None if all weights were stored as they are.
+    is_unchanged : bool
+        Whether corrections gave the same bytes as the file has, which then is left as it is.
 
     Raises
     ------
@@ -89,6 +93,8 @@ def save_model(
         try:
             saved = _write_model(experiment, trial, quantize, max_size, retraining.card_notes())
             content = ask_file(trial, retraining.merged.test.texts)
+            if filecmp.cmp(trial, path, shallow=False):
+                return *saved, True
         finally:
             trial.unlink(missing_ok=True)
     fitted = experiment.fitted
@@ -98,9 +104,9 @@ def save_model(
         keep_current(path)
     if content is not None:
         write(path, content)
-        return saved
+        return *saved, False
     notes = retraining.card_notes() if retraining else ""
-    return _write_model(experiment, path, quantize, max_size, notes)
+    return *_write_model(experiment, path, quantize, max_size, notes), False
 
 
 def _write_model(

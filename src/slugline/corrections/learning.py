@@ -271,6 +271,8 @@ class RetrainingResult:
     # topic.
     people: tuple[PersonContradictions, ...] = ()
     n_unapproved: Mapping[str, int] = field(default_factory=dict)
+    # Whether the file of the model to be replaced has the same bytes already.
+    is_unchanged: bool = False
     # Topics of the model to be replaced that this one doesn't have.
     missing_topics: tuple[str, ...] = ()
     # The numbers of corrections that wait for approval, and why.
@@ -329,6 +331,7 @@ class RetrainingResult:
             "missing_topics": [*self.missing_topics],
             "weight": self.weight,
             "held": held_dicts(self.held),
+            "is_unchanged": self.is_unchanged,
             "now_right": self.now_right._asdict(),
             "promise": asdict(self.promise),
             "paired": self.paired.to_dict(),

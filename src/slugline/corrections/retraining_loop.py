@@ -138,7 +138,8 @@ class RetrainingLoop:
         `is_learning`, and `since` when (ISO 8601, UTC, or None); `every`; `n_new`, the corrections
         or approvals since the last run, and `next_after`, how many more start the next one (both
         None if the file can't be read now); `last`, the last run or None: `at`, `outcome`
-        ("replaced", "held back", "waiting" if all corrections wait for approval, or "failed"),
+        ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
+        corrections wait for approval, or "failed"),
         `message`, `n_held`, how many wait, and, of a new model, `n_texts`, `now_right`,
         `accuracy_before` and `accuracy_after`.
         """
@@ -279,6 +280,9 @@ def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) 
     if status:
         message = f"{model} is unchanged: {taught['why_not']}"
         return {"outcome": "held back", "message": message} | figures
+    if taught["is_unchanged"]:
+        message = f"nothing new to learn{f': {waiting}' if n_held else ''}"
+        return {"outcome": "unchanged", "message": message} | figures
     waiting = f"{waiting}; " if n_held else ""
     message = (
         f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
