@@ -109,6 +109,7 @@ def test_none_learns_from_a_burst(run: Run) -> None:
     [
         (["--approve", "x"], 2, "'x' names no correction; give a number such as 3"),
         (["--approve", ""], 2, "'' names no correction"),
+        (["--withdraw", "3-2"], 2, "the range 3-2 ends before it begins; write 2-3 for the"),
         (["--approve", "9"], 1, "c.db has no correction 9, or it was undone"),
         (["--approve", "9" * 18], 1, f"c.db has no correction {'9' * 18}, or it was undone"),
         (["--approve", "9" * 19], 2, "names no correction"),
@@ -123,6 +124,14 @@ def test_numbers_of_no_correction_change_nothing(
     assert found.code == code
     assert message in " ".join(found.err.split())
     assert run("corrections", "c.db").out.startswith("8 corrections wait")
+
+
+def test_a_range_in_which_none_waits_says_so(run: Run) -> None:
+    correct(3)
+    found = run("corrections", "c.db", "--approve", "1-999999999999")
+    assert found.code == 0
+    assert "no correction from 1 to 999999999999 waits for approval" in found.err
+    assert "approved   0 corrections" in found.out
 
 
 def test_a_file_that_is_missing_or_of_others_is_named(run: Run) -> None:

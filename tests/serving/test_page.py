@@ -228,6 +228,13 @@ def test_corrections_are_listed_latest_first_page_by_page(
     assert numbers == [n for n in reversed(range(60)) if n % 10 != 9]
 
 
+def test_a_list_shows_nul_as_the_replacement_character(page: TestClient) -> None:
+    kept(page, "bank", "a\0b")
+    found = page.get("/corrections").content
+    assert b"\0" not in found
+    assert "<bdi>a\ufffdb</bdi>".encode() in found
+
+
 def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
     kept(page, "bank")
     kept(page, "grain", "corn")

@@ -10,7 +10,7 @@ from typing import Any
 from slugline.base.checks import replace_surrogates
 from slugline.base.words import counted
 from slugline.cli.options import argument, command, json_option, option
-from slugline.cli.output import print_json, show
+from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics
 from slugline.corrections.doubts import Doubt
 from slugline.corrections.store import MAX_ID, Correction, CorrectionStore
@@ -107,7 +107,10 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
 
 
 def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
-    """Return the numbers that were named, each once; OptionError if a word names none."""
+    """Return the numbers that were named, each once; OptionError if a word names none.
+
+    Warns of ranges in which none waits.
+    """
     numbers: dict[int, None] = {}
     for word in map(str.strip, ",".join(words).split(",") if words else ()):
         match = _RANGE.fullmatch(word)
@@ -122,8 +125,16 @@ def _numbers(words: Sequence[str], held: Mapping[int, object]) -> list[int]:
             numbers[int(match[1])] = None
         else:
             first, last = int(match[1]), int(match[2])
+            if first > last:
+                raise OptionError(
+                    f"the range {word} ends before it begins; write {last}-{first} for the "
+                    "corrections from one to the other."
+                )
             # Of a range, only what waits: it may be long, and most of it approved long ago.
-            numbers.update({number: None for number in sorted(held) if first <= number <= last})
+            waiting = [number for number in sorted(held) if first <= number <= last]
+            numbers.update(dict.fromkeys(waiting))
+            if not waiting:
+                warn([f"no correction from {first} to {last} waits for approval"])
     return list(numbers)
 
 

@@ -104,8 +104,8 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         "person": getattr(request.state, "person", None),
     }
     text = _environment().get_template(template).render(shared | values)
-    # Files may have lone surrogates.
-    return HTMLResponse(text.encode("utf-8", "replace"), status)
+    # Files may have lone surrogates, and HTML no NUL.
+    return HTMLResponse(text.replace("\0", "\ufffd").encode("utf-8", "replace"), status)
 
 
 @functools.cache
