@@ -43,14 +43,16 @@ def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
     assert listed[3:6] == [
         "  a tulip and a rose of flowers 0",
         "  answered bank; right is flowers",
-        "  held: one of 8 that one person made in quick succession, and nobody else's support it",
+        "  held: 8 corrections within a week come from people who are not signed in; more than 5 "
+        "need approval; the next training checks whether other people's corrections agree",
     ]
 
     held = run(*TRAIN, "--corrections", "c.db")
     assert held.code == 1
     assert held.out.splitlines() == [
         "8 corrections wait for approval",
-        "  8: more than 5 by one person within a week, which nobody else supports",
+        "  8: more than 5 by one person within a week, or by people who are not signed in, which "
+        "no other person's support",
     ]
     assert " ".join(held.err.split()).endswith(
         "news.slug is not written: all 8 corrections of c.db wait for approval. `slugline "
@@ -61,7 +63,8 @@ def test_corrections_are_listed_with_reasons_and_approved(run: Run) -> None:
     as_json = run(*TRAIN, "--corrections", "c.db", "--json")
     found = json.loads(as_json.out)["corrections"]
     assert (as_json.code, found["n_texts"], len(found["held"])) == (1, 0, 8)
-    assert found["held"][0]["doubts"] == [{"kind": "burst", "n": 8}]
+    assert found["held"][0]["doubts"] == [{"kind": "burst", "n": 8, "is_asked": True}]
+    assert "more than 5 need approval, and no other person's" in run("corrections", "c.db").out
 
     done = run("corrections", "c.db", "--approve", "1-3,4", "--approve", 5, "--withdraw", "6")
     assert done.out.splitlines()[:3] == [

@@ -32,7 +32,9 @@ def heads(
 def test_bursts_are_more_than_some_corrections_within_a_week() -> None:
     assert find_bursts(heads(*range(MAX_UNAPPROVED))) == {}
     burst = find_bursts(heads(*range(MAX_UNAPPROVED + 1)))
-    assert burst == dict.fromkeys(range(1, MAX_UNAPPROVED + 2), Doubt("burst", MAX_UNAPPROVED + 1))
+    assert burst == dict.fromkeys(
+        range(1, MAX_UNAPPROVED + 2), Doubt("burst", MAX_UNAPPROVED + 1, person="anna")
+    )
     # As many in a week, week after week, are none.
     slow = [number * BURST_HOURS / (MAX_UNAPPROVED - 1) for number in range(40)]
     assert find_bursts(heads(*slow)) == {}
@@ -64,18 +66,18 @@ def test_approved_corrections_do_not_count_for_later_ones() -> None:
     rows[:11] = [head._replace(approved=rows[11].at) for head in rows[:11]]
     assert find_bursts(rows) == {}
     rows += heads(7, first=17)
-    assert find_bursts(rows) == dict.fromkeys(range(12, 18), Doubt("burst", 6))
+    assert find_bursts(rows) == dict.fromkeys(range(12, 18), Doubt("burst", 6, person="anna"))
     # Weeks later, those that were approved are no part of the window.
     rows = heads(*[0] * 7, *[1000] * 6)
     rows[:7] = [head._replace(approved=rows[7].at) for head in rows[:7]]
-    assert find_bursts(rows) == dict.fromkeys(range(8, 14), Doubt("burst", 6))
+    assert find_bursts(rows) == dict.fromkeys(range(8, 14), Doubt("burst", 6, person="anna"))
 
 
 def test_approved_corrections_count_for_those_that_were_left_out() -> None:
     rows = heads(*[0] * 7)
     later = heads(1)[0].at
     rows[:3] = [head._replace(approved=later) for head in rows[:3]]
-    assert find_bursts(rows) == dict.fromkeys(range(4, 8), Doubt("burst", 7))
+    assert find_bursts(rows) == dict.fromkeys(range(4, 8), Doubt("burst", 7, person="anna"))
 
 
 def test_bursts_count_learned_corrections_and_hold_the_others() -> None:
@@ -91,8 +93,24 @@ def test_bursts_of_many_corrections_take_no_time() -> None:
     ("doubt", "sentence"),
     [
         (
-            Doubt("burst", 1200),
-            "one of 1,200 that one person made in quick succession, and nobody else's support it",
+            Doubt("burst", 1200, person="anna"),
+            "one of 1,200 by anna within a week, more than the 5 that need no approval; the next "
+            "training checks whether other people's corrections agree",
+        ),
+        (
+            Doubt("burst", 9, person="anna", is_asked=True),
+            "one of 9 by anna within a week, more than the 5 that need no approval, and no other "
+            "person's corrections support it",
+        ),
+        (
+            Doubt("burst", 9),
+            "9 corrections within a week come from people who are not signed in; more than 5 need "
+            "approval; the next training checks whether other people's corrections agree",
+        ),
+        (
+            Doubt("burst", 9, is_asked=True),
+            "9 corrections within a week come from people who are not signed in; more than 5 need "
+            "approval, and no other person's corrections support this one",
         ),
         (
             Doubt("contradicted", topic="grain", probability=0.984),
@@ -119,7 +137,8 @@ def test_held_lines_count_each_kind_of_reason() -> None:
     held = [(1, (Doubt("burst", 9), Doubt("conflict"))), (2, (Doubt("burst", 9),))]
     assert held_lines(held) == [
         "2 corrections wait for approval",
-        "  2: more than 5 by one person within a week, which nobody else supports",
+        "  2: more than 5 by one person within a week, or by people who are not signed in, which "
+        "no other person's support",
         "  1: other people say that the same text has another topic",
     ]
     assert held_lines(held[:1])[0] == "1 correction waits for approval"

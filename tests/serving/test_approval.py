@@ -60,7 +60,8 @@ def test_a_burst_is_listed_with_reasons(state: AppState) -> None:
     correct(state, ANNA, 6)
     correct(state, BEN, 5)
     doubts = [row["doubts"] for row in listed(state)]
-    burst = "one of 6 that one person made in quick succession, and nobody else's support it"
+    burst = "one of 6 by anna within a week, more than the 5 that need no approval; the next "
+    burst += "training checks whether other people's corrections agree"
     assert doubts == [[burst]] * 6 + [[]] * 5
 
 
@@ -115,7 +116,7 @@ def test_the_page_lists_what_waits_and_approves_it(state: AppState) -> None:
     page = page_of(state, BEN)
     shown = page.get("/corrections").text
     assert "6 corrections wait for approval" in shown
-    assert "One of 6 that one person made in quick succession" in shown
+    assert "One of 6 by anna within a week, more than the 5 that need no approval; the" in shown
     assert re.search(r"Log out<span[^>]*> <bdi>ben</bdi>", shown)
     assert "as typed" not in shown
     assert shown.count(">Approve</button>") == 6

@@ -87,7 +87,7 @@ def _print_list(rows: Sequence[Correction], held: Mapping[int, Sequence[Doubt]])
     for row in rows[:_MOST_SHOWN]:
         text = " ".join(row.text.split())
         text = text if len(text) <= _LONGEST else f"{text[:_LONGEST].rstrip()} …"
-        who = row.who or "nobody known"
+        who = row.who or "an unknown person"
         named = "" if row.is_named or row.who is None else ", as typed"
         show(
             "",

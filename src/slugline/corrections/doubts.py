@@ -37,7 +37,7 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
     kind : str
         - "unapproved": every correction needs approval.
         - "burst": it is one of `n` that one person made in a row, more than `MAX_UNAPPROVED` of
-          them within a week, and nobody else's support it.
+          them within a week, and no other person's support it, if `is_asked`.
         - "conflict": somebody else says that the same text is `topic`.
         - "known text": the training documents have the same text with `topic`.
         - "contradicted": a model that learned from everybody else is sure of `topic`.
@@ -48,14 +48,22 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         Several with commas between them.
     probability : float
         Of `topic`, by the model that contradicts.
+    person : str
+        Who made a burst; "" for all who have no token of their own.
+    is_asked : bool
+        Of a burst: whether training has looked for other people's corrections that support it.
     """
 
     kind: Kind
     n: int = 0
     topic: str = ""
     probability: float = 0.0
+    person: str = ""
+    is_asked: bool = False
 
     def __str__(self) -> str:
+        if self.kind == "burst":
+            return self._burst()
         return _SENTENCES[self.kind].format(
             n=self.n,
             topic=short_repr(self.topic) if self.topic else "no topic",
@@ -66,10 +74,23 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
             fewest=FEWEST_OF_TOPIC,
         )
 
+    def _burst(self) -> str:
+        if self.person:
+            begin = f"one of {self.n:,} by {self.person} within a week, more than the "
+            begin += f"{MAX_UNAPPROVED} that need no approval"
+        else:
+            begin = f"{self.n:,} corrections within a week come from people who are not signed in; "
+            begin += f"more than {MAX_UNAPPROVED} need approval"
+        if self.is_asked:
+            supported = "it" if self.person else "this one"
+            return f"{begin}, and no other person's corrections support {supported}"
+        return f"{begin}; the next training checks whether other people's corrections agree"
+
 
 _KINDS: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
-    "burst": f"more than {MAX_UNAPPROVED} by one person within a week, which nobody else supports",
+    "burst": f"more than {MAX_UNAPPROVED} by one person within a week, or by people who are not "
+    "signed in, which no other person's support",
     "conflict": "other people say that the same text has another topic",
     "known text": "the training documents have the same text with another topic",
     "contradicted": "a model that learned from everybody else is sure of another topic",
@@ -78,7 +99,6 @@ _KINDS: dict[Kind, str] = {
 }
 _SENTENCES: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
-    "burst": "one of {n:,} that one person made in quick succession, and nobody else's support it",
     "conflict": "somebody else says that the same text is {topic}",
     "known text": "the training documents have the same text as {topic}",
     "contradicted": "a model that learned from everybody else is {probability} sure of {topic}",
@@ -125,7 +145,7 @@ def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
         by_person[head.model, head.person].append(head)
     bursts = [burst for group in by_person.values() for burst in _bursts_of_person(group)]
     return {
-        head.id: Doubt("burst", n)
+        head.id: Doubt("burst", n, person=head.person)
         for burst, n in bursts
         for head in burst
         if head.approved is None and not head.is_learned

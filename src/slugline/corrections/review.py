@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 
 from slugline.base.arrays import F64
@@ -286,7 +287,8 @@ class _Examination:
             if row in agreed and 2 * n_agreed[claim.person] > n_new[claim.person]:
                 supported.add(claim.correction.id)
             else:
-                claim.doubts.append(self.bursts[claim.correction.id])
+                burst = self.bursts[claim.correction.id]
+                claim.doubts.append(msgspec.structs.replace(burst, is_asked=True))
         return supported
 
     def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
