@@ -670,14 +670,14 @@ class TopicClassifier(TextEstimator):
         """Number of calls of `partial_fit`; 0 after `fit`."""
         return self._fitted().n_batches
 
-    def _part(self, name: str) -> Any:
+    def _nested_estimator(self, name: str) -> Any:
         # The parameters of a learner can be searched whether it is named or passed.
         if name == "learner" and self.learner in LEARNERS:
             return choose_learner(self.learner)
-        return super()._part(name)
+        return super()._nested_estimator(name)
 
     def _set_inner(self, name: str, values: dict[str, Any]) -> None:
-        part = self._part(name)
+        part = self._nested_estimator(name)
         if name == "learner" and part is not None and part is not self.learner:
             before = part.get_params()
             part.set_params(**values)

@@ -426,7 +426,7 @@ def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
     proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
     y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
     rule = TopicDecision(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
-    f1, best = rule.with_common_threshold(proba, y)
+    f1, best = rule.best_common_threshold(proba, y)
     assert f1 == 1
     assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
     assert best.decide(proba).tolist() == y.tolist()

@@ -83,7 +83,7 @@ def fitted() -> Fitted:
 def test_promise_is_judged_by_the_test(
     fitted: Fitted, tested: AnswerCounts | None, status: str, said: str
 ) -> None:
-    promise = check_promise(fitted, 0.95, "", tested)
+    promise = check_promise(fitted, 0.95, None, tested)
     assert promise.status == status
     assert promise.is_broken == (status == "broken")
     assert promise.text == said

@@ -757,7 +757,7 @@ def test_which_answers_are_right_follows_from_scores() -> None:
     ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],
 )
 def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="answers left out"):
+    with pytest.raises(DataError, match="held-out answers"):
         HeldOutPredictions.restore(GOOD | bad, 2, None, 0.9)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slugline.serving.http import acceptor
-from slugline.serving.http.acceptor import Acceptor, network
+from slugline.serving.http.acceptor import Acceptor, origin_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from slugline.serving.http.acceptor import Acceptor, network
     ],
 )
 def test_network_is_an_address_or_the_first_half_of_one(host: str, expected: str) -> None:
-    assert network(host) == expected
+    assert origin_of(host) == expected
 
 
 class Connection:

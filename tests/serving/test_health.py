@@ -38,7 +38,7 @@ def test_heartbeats_tell_how_the_workers_are() -> None:
     clock.now += 8
     beats.beat(1)
     clock.now += 8
-    hangs = "worker 0 hangs since 16 seconds"
+    hangs = "worker 0 has not answered for 16 seconds"
     assert said(beats) == [(503, hangs), (200, "ready: 1 of 2 workers")]
     clock.now += 8
     assert said(beats)[1] == (503, "hanging")

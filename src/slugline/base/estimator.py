@@ -17,7 +17,7 @@ _UNCHANGED = "$UNCHANGED$"
 #: Whether a meta-estimator passes a parameter on: yes, no, an error if it is given, or its alias.
 Request = bool | str | None
 # What every method has, and is no metadata.
-_DATA = ("self", "X", "y")
+_NOT_METADATA = ("self", "X", "y")
 
 
 class TextEstimator:
@@ -39,7 +39,7 @@ class TextEstimator:
         params = {name: getattr(self, name) for name in self._parameter_names()}
         if deep:
             for name in [*params]:
-                part = self._part(name)
+                part = self._nested_estimator(name)
                 inner = {} if part is None else part.get_params()
                 params |= {f"{name}__{key}": value for key, value in inner.items()}
         return params
@@ -62,14 +62,14 @@ class TextEstimator:
             self._set_inner(name, values)
         return self
 
-    def _part(self, name: str) -> Any:
+    def _nested_estimator(self, name: str) -> Any:
         """Return the argument of a parameter if it has parameters of its own, else None."""
         value = getattr(self, name)
         is_part = hasattr(value, "get_params") and not isinstance(value, type)
         return value if is_part else None
 
     def _set_inner(self, name: str, values: dict[str, Any]) -> None:
-        part = self._part(name)
+        part = self._nested_estimator(name)
         if part is None:
             raise OptionError(
                 f"`{name}` is {getattr(self, name)!r}, which has no parameter "
@@ -114,7 +114,7 @@ class TextEstimator:
         routing = MetadataRequest(owner=type(self).__name__)
         for method in ("fit", "partial_fit", "score"):
             for name in inspect.signature(getattr(self, method)).parameters:
-                if name not in _DATA:
+                if name not in _NOT_METADATA:
                     getattr(routing, method).add_request(param=name, alias=None)
         return routing
 

@@ -55,6 +55,11 @@ class DrawScores:
         return float(np.mean(self.n_documents))
 
     @property
+    def is_all(self) -> bool:
+        """Whether each draw has all documents, so that a single one is enough."""
+        return all(n == self.n_train for n in self.n_documents)
+
+    @property
     def overlap(self) -> float:
         """The share of a draw's documents that another one has as well, on average; 1 if alone."""
         n_draws = len(self.means)
@@ -130,13 +135,13 @@ def curve_intervals(points: Sequence[DrawScores]) -> list[Interval | None]:
     Hoeffding (1948), A class of statistics with asymptotically normal distribution: the
     correlation. Owen (2007), The pigeonhole bootstrap: both samplings have their own variance.
     """
-    estimate = _variance_of_one_document(points)
+    estimate = _variance_per_document(points)
     if estimate is None:
         return [None] * len(points)
     intervals: list[Interval | None] = []
     for point in points:
-        n_draws, is_all = len(point.means), point.size == point.n_train
-        if n_draws < FEWEST_DRAWS and not is_all:
+        n_draws = len(point.means)
+        if n_draws < FEWEST_DRAWS and not point.is_all:
             intervals.append(None)
             continue
         share = 1 / n_draws + (1 - 1 / n_draws) * point.overlap
@@ -155,11 +160,11 @@ class _Variance(NamedTuple):
     def plus(self, other: _Variance) -> _Variance:
         """Return the sum, with degrees of freedom by Welch and Satterthwaite."""
         value = self.value + other.value
-        spread = self.value**2 / self.n_free + other.value**2 / other.n_free
-        return _Variance(value, value**2 / spread if spread > 0 else other.n_free)
+        uncertainty = self.value**2 / self.n_free + other.value**2 / other.n_free
+        return _Variance(value, value**2 / uncertainty if uncertainty > 0 else other.n_free)
 
 
-def _variance_of_one_document(points: Sequence[DrawScores]) -> _Variance | None:
+def _variance_per_document(points: Sequence[DrawScores]) -> _Variance | None:
     """Return n V(n), the mean over points by how sure it is there; None without enough draws."""
     values, weights, n_free = [], [], []
     for point in points:
@@ -169,8 +174,8 @@ def _variance_of_one_document(points: Sequence[DrawScores]) -> _Variance | None:
         between, by_test = point.draw_variances()
         values.append((between - by_test) / apart * point.size)
         n_free.append(len(point.means) - 1)
-        spread = by_test / apart * point.size
-        weights.append(n_free[-1] / spread**2 if spread > 0 else 0.0)
+        noise = by_test / apart * point.size
+        weights.append(n_free[-1] / noise**2 if noise > 0 else 0.0)
     if not values:
         return None
     shares = np.array(weights if any(weights) else [1.0] * len(values))

@@ -119,12 +119,12 @@ class TopicDecision:
             return rule
         proba = rule.consistent(proba)
         is_topic = y > 0
-        _, best = rule.with_common_threshold(proba, is_topic)
+        _, best = rule.best_common_threshold(proba, is_topic)
         share = _share(is_topic.sum())
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
         return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
 
-    def with_common_threshold(self, proba: F32, y: Mask) -> tuple[float, TopicDecision]:
+    def best_common_threshold(self, proba: F32, y: Mask) -> tuple[float, TopicDecision]:
         """Return the highest average F1 by one threshold for all topics, and that rule."""
         if self.ends:
             return _average_f1(self.decide(proba), y, self.average), self
@@ -154,7 +154,7 @@ class TopicDecision:
 
     @property
     def most_given(self) -> int:
-        """The largest number of topics of a document about which nothing is odd."""
+        """The largest number of topics with which a document is unsuspicious."""
         return 2 * max(self.most, 1)
 
     def decide(self, proba: F32) -> Mask:

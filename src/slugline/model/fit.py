@@ -675,6 +675,6 @@ def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
     rule = TopicDecision.from_proba(none, none, sizes, settings.optimize, *tree)
 
     def f1(proba: F32, y: F32) -> float:
-        return rule.with_common_threshold(rule.consistent(proba), y > 0)[0]
+        return rule.best_common_threshold(rule.consistent(proba), y > 0)[0]
 
     return Metric(f"{settings.optimize}-F1", f1)

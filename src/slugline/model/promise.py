@@ -12,9 +12,15 @@ from slugline.evaluation.intervals import wilson
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE
 
-#: No threshold reaches the precision; a test contradicts it, or is below it by no more than chance,
-#: or is not below it; the test got no answer; there was no test.
-PromiseStatus = Literal["unreachable", "broken", "uncertain", "kept", "silent", "untested"]
+#: How a precision stands.
+PromiseStatus = Literal[
+    "unreachable",  # no threshold reaches it
+    "broken",  # a test contradicts it
+    "uncertain",  # the test is below it, by no more than chance
+    "kept",  # the test is not below it
+    "silent",  # the test got no answer
+    "untested",  # there was no test
+]
 
 
 class AnswerCounts(NamedTuple):
@@ -62,7 +68,7 @@ class PromiseCheck:
 
 
 def check_promise(
-    fitted: Fitted, wanted: float, obstacle: str, tested: AnswerCounts | None
+    fitted: Fitted, wanted: float, obstacle: str | None, tested: AnswerCounts | None
 ) -> PromiseCheck:
     """Return whether a precision is kept.
 
@@ -71,8 +77,8 @@ def check_promise(
     fitted : Fitted
     wanted : float
         The precision.
-    obstacle : str
-        If no threshold reaches it: which precision can be promised, and what to do. Else empty.
+    obstacle : str or None
+        If no threshold reaches it: which precision can be promised, and what to do. Else None.
     tested : AnswerCounts or None
     """
     status = _status(wanted, obstacle, tested)
@@ -89,12 +95,12 @@ def check_promise(
             "n_answers": topics if fitted.multilabel else counted(n, "answer"),
             "interval": f"(95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)",
         }
-    details = _sentence("after_broken", values) if status == "broken" else obstacle
+    details = _sentence("after_broken", values) if status == "broken" else obstacle or ""
     return PromiseCheck(status, _sentence(status, values), details)
 
 
-def _status(wanted: float, obstacle: str, tested: AnswerCounts | None) -> PromiseStatus:
-    if obstacle:
+def _status(wanted: float, obstacle: str | None, tested: AnswerCounts | None) -> PromiseStatus:
+    if obstacle is not None:
         return "unreachable"
     if tested is None or not tested.n_documents:
         return "untested"

@@ -259,10 +259,10 @@ class Router:
         )
 
     @property
-    def _obstacle(self) -> str:
-        """Which precision can be promised if the own one can't, and what to do; else empty."""
+    def _obstacle(self) -> str | None:
+        """Which precision can be promised if the own one can't, and what to do; else None."""
         if self.precision is None or self.promise:
-            return ""
+            return None
         left_out = _require_held_out(self.fitted, "min_precision")
         usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
         return (

@@ -71,7 +71,7 @@ def lowest_threshold(probabilities: Floats, right: Mask, precision: float) -> fl
     levels = np.linspace(0, len(n) - 1, min(len(n), _N_LEVELS)).astype(int)
     passes = _p_value(n_right[levels], n[levels], precision) <= risk
     starts = len(levels) * np.arange(_N_STARTS) // _N_STARTS
-    lengths = [_n_leading(passes[start:]) for start in starts.tolist()]
+    lengths = [_count_until_failure(passes[start:]) for start in starts.tolist()]
     ends = [start + length for start, length in zip(starts, lengths, strict=True) if length]
     return float(thresholds[levels[max(ends) - 1]]) if ends else np.inf
 
@@ -141,7 +141,7 @@ def _binomial_tail(least: int, n: int, p: float) -> float:
     return min(1.0, float(np.exp(logs).sum()))
 
 
-def _n_leading(passes: Mask) -> int:
+def _count_until_failure(passes: Mask) -> int:
     """Return how many pass before the first that does not."""
     return len(passes) if passes.all() else int(passes.argmin())
 
@@ -287,14 +287,14 @@ class HeldOutPredictions:
         """Return the predictions from `arrays` of a file; DataError if these are invalid."""
         topics, probabilities, scores = (arrays[name] for name in ARRAYS)
         if not (topics.shape == probabilities.shape == scores.shape == (len(topics),)):
-            raise DataError("answers left out whose topics, probabilities and scores don't match")
+            raise DataError("held-out answers whose topics, probabilities and scores don't match")
         if len(topics) > _MAX_DECISIONS or topics.dtype != np.uint16:
-            raise DataError(f"{len(topics):,} answers left out, of type {topics.dtype}")
+            raise DataError(f"{len(topics):,} held-out answers, of type {topics.dtype}")
         if topics.max(initial=0) >= n_topics:
-            raise DataError("answers left out with a topic that there is not")
+            raise DataError("held-out answers with a topic that there is not")
         in_range = (probabilities > 0) & (probabilities < _OVER_1) & (scores >= 0)
         if not in_range.all():
-            raise DataError("answers left out with a probability or score out of range")
+            raise DataError("held-out answers with a probability or score out of range")
         return cls(topics.astype(np.int64), probabilities, scores == 0, scores, words, precision)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:

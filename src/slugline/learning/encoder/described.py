@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index
-from slugline.learning.calibration import fit_calibration
+from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.encoder.fit import (
     SHARPNESS,
     EncoderHead,
@@ -37,9 +37,9 @@ from slugline.learning.linear.fit import ABSENT_SCORE, DEFAULT_CALIBRATION, INIT
 _WEIGHTS, _USUAL_WEIGHT, _NAME_WEIGHT = (1.0, 3.0, 5.0, 10.0, 30.0, 100.0), 5.0, 1.0
 # Power of a topic's share of documents in its prior.
 _PRIOR_POWER = 0.5
-# Of factors on scores: what a small squared distance from the prior costs in log loss, for each
-# topic; and for all topics, the cost from which on more distance hardly costs more.
-_COST, _MANY = 16.0, 3.0
+# Of factors on scores: what a small squared distance from the prior adds to the log loss, for each
+# topic; and for all topics, the penalty from which on more distance hardly adds to it.
+_DISTANCE_PENALTY, _PENALTY_SATURATION = 16.0, 3.0
 # The largest factor on scores whose standard deviation is 1.
 _MAX_FACTOR = 50.0
 # Squared lengths are at least this.
@@ -62,7 +62,7 @@ class DescribedWords(NamedTuple):
     scores: F32
     absent_scores: F32
 
-    def are_enough(self, proba: F32, y: I64, costs: F32 | None) -> bool:
+    def beat_encoder(self, proba: F32, y: I64, costs: F32 | None) -> bool:
         """Whether words alone know all topics, and have a lower log loss than these probabilities.
 
         Parameters
@@ -92,7 +92,7 @@ class ShrunkMeans:
     costs : float array, shape (n_documents,)
     described : float array, shape (n_topics, n_columns)
         0 for topics without a description.
-    most : float array, shape (n_topics,)
+    max_weights : float array, shape (n_topics,)
         The number of documents that a description counts like, at most.
 
     References
@@ -100,14 +100,15 @@ class ShrunkMeans:
     Efron and Morris (1973), Stein's estimation rule and its competitors.
     """
 
-    def __init__(self, rows: F32, y: I64, costs: F64, described: F64, most: F64) -> None:
+    def __init__(self, rows: F32, y: I64, costs: F64, described: F64, max_weights: F64) -> None:
         self._rows, self._y, self._costs = rows, y, costs
-        self._described, self._most = described, np.where(described.any(axis=1), most, 0)
+        self._described = described
+        self._max_weights = np.where(described.any(axis=1), max_weights, 0)
         self._counts = np.bincount(y, costs, len(described)).astype(np.float64)
         self._sums = np.zeros_like(described)
         for piece in pieces(np.arange(len(y))):
             np.add.at(self._sums, y[piece], costs[piece, np.newaxis] * rows[piece])
-        compared = self._counts * (self._most > 0)
+        compared = self._counts * (self._max_weights > 0)
         self._n_compared = float(compared.sum())
         self._differences = (self._sums - self._counts[:, np.newaxis] * described)[compared > 0]
         self._difference = self._differences.sum(axis=0)
@@ -122,7 +123,7 @@ class ShrunkMeans:
         sums, _ = self._weighted(weight)
         means = sums - self._counts[:, np.newaxis] * self.offset
         lengths = np.sqrt(np.maximum((means * means).sum(axis=1), _LEAST))
-        is_known = (self._counts > 0) | (self._most > 0)
+        is_known = (self._counts > 0) | (self._max_weights > 0)
         # Lower than any cosine, for topics of which nothing is known.
         biases = np.where(is_known, self._prior(self._counts, weight), -2 * SHARPNESS)
         return SHARPNESS * (means / lengths[:, np.newaxis]).T, biases
@@ -134,7 +135,7 @@ class ShrunkMeans:
     def _heldout_scores(self, rows: Index, weight: float) -> F64:
         y, costs, row = self._y[rows], self._costs[rows], self._rows[rows].astype(np.float64)
         sums, strengths = self._weighted(weight)
-        compared = np.where(self._most[y] > 0, costs, 0)[:, np.newaxis]
+        compared = np.where(self._max_weights[y] > 0, costs, 0)[:, np.newaxis]
         n_others = self._n_compared - compared
         difference = self._difference - compared * (row - self._described[y])
         offsets = np.where(n_others > 1e-9, difference / np.maximum(n_others, _LEAST), 0)
@@ -163,7 +164,7 @@ class ShrunkMeans:
 
     def _weighted(self, weight: float) -> tuple[F64, F64]:
         """Return sums of rows with descriptions, and the weights of these."""
-        strengths = np.minimum(self._most, weight)
+        strengths = np.minimum(self._max_weights, weight)
         return self._sums + strengths[:, np.newaxis] * self._described, strengths
 
     @staticmethod
@@ -201,66 +202,111 @@ def fit_described_head(
     widths, unlabelled
         As of `slugline.learning.encoder.fit.fit_encoder_head`.
     """
-    n_topics, judged = context.n_topics, words.rows
-    if n_topics < 2:
+    if context.n_topics < 2:
         return fit_nearest_means(rows, y, context), None
-    weight = context.sample_weight
+    judged, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
-    described = np.zeros((n_topics, rows.shape[1]))
-    most = np.full(n_topics, np.inf)
-    if names is not None:
-        described[names.y], most[names.y] = names.rows, _NAME_WEIGHT
-    described[y[n_documents:]] = rows[n_documents:]
-    by_words = np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores)
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
-        means = ShrunkMeans(
-            rows[:n_documents], y[:n_documents], costs[:n_documents], described, most
-        )
+        means = _fit_means(rows, y, n_documents, costs, context.n_topics, names)
         strength = means.choose_weight(judged)
+        moved = np.concatenate([rows[:n_documents], _move(rows[n_documents:], means.offset)])
+        task = _make_task(moved, y, context, words)
+        dense = _fit_dense(task, widths)
         by_means = centre(means.heldout_scores(judged, strength).astype(np.float32))
-        # Descriptions are rows of documents that say the same.
-        moved = rows[n_documents:] + means.offset
-        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
-        task = HeadTask(
-            rows=np.concatenate([rows[:n_documents], moved.astype(np.float32)]),
-            y=y,
-            n_topics=n_topics,
-            weight=weight,
-            judged=judged,
-            words=by_words,
-            costs=None if weight is None else weight[judged],
-        )
-        fits = [task.fit(scale) for scale in task.scales(widths)]
-        dense = fits[0] if len(fits) == 1 else average(fits)
-        parts = [by_means, dense.scores, centre(by_words)]
-        factors = _fit_factors(parts, y[judged], costs[judged])
-        sums = _weighted_sum(factors, parts)
-        usual = DEFAULT_CALIBRATION.inverse_temperature
-        fitted = fit_calibration(sums / np.float32(usual), y[judged], task.costs)
-        temperature = fitted.inverse_temperature / usual
-        factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
-        calibration = fitted._replace(inverse_temperature=1.0)
-        if words.are_enough(calibration.proba(sums), y[judged], task.costs):
+        parts = [by_means, dense.scores, centre(task.words)]
+        combined = _combine(parts, y[judged], costs[judged], task.costs)
+        if words.beat_encoder(combined.calibration.proba(combined.sums), y[judged], task.costs):
             return None, None
-        spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
-        share = 1 - spreads[2] / (sum(spreads) or 1.0)
-        weights, biases = (
-            np.float32(factors[0]) * centre(of_means.astype(np.float32))
-            + np.float32(factors[1]) * centre(of_dense)
-            for of_means, of_dense in zip(
-                means.solution(strength), (dense.weights, dense.biases), strict=True
-            )
-        )
+        weights, biases = combined.add_up(means.solution(strength), (dense.weights, dense.biases))
         if unlabelled is not None:
-            fusion = ScoreFusion(factors[2], 1.0, calibration, share)
-            before: HeadFit = dense._replace(weights=weights, biases=biases, fusion=fusion)
+            before = dense._replace(weights=weights, biases=biases, fusion=combined.fusion)
             after = task.self_train(before, unlabelled)
             weights, biases = centre(after.weights), centre(after.biases)
+        of_words = combined.factors[2]
         absent = np.isfinite(words.absent_scores)
-        biases[absent] += factors[2] * (INITIAL_BIAS - words.absent_scores[absent])
+        biases[absent] += of_words * (INITIAL_BIAS - words.absent_scores[absent])
         weights = np.ascontiguousarray(weights)
-        return EncoderHead(weights, biases, factors[2], calibration, share), sums
+        head = EncoderHead(weights, biases, of_words, combined.calibration, combined.share)
+        return head, combined.sums
+
+
+def _fit_means(
+    rows: F32, y: I64, n_documents: int, costs: F64, n_topics: int, names: Names | None
+) -> ShrunkMeans:
+    """Return the means of documents, shrunk toward descriptions, or names where there are none."""
+    described = np.zeros((n_topics, rows.shape[1]))
+    max_weights = np.full(n_topics, np.inf)
+    if names is not None:
+        described[names.y], max_weights[names.y] = names.rows, _NAME_WEIGHT
+    described[y[n_documents:]] = rows[n_documents:]
+    return ShrunkMeans(
+        rows[:n_documents], y[:n_documents], costs[:n_documents], described, max_weights
+    )
+
+
+def _move(rows: F32, offset: F64) -> F32:
+    """Return descriptions as rows of documents that say the same."""
+    moved = rows + offset
+    moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), _LEAST)
+    return moved.astype(np.float32)
+
+
+def _make_task(rows: F32, y: I64, context: FitContext, words: DescribedWords) -> HeadTask:
+    weight = context.sample_weight
+    return HeadTask(
+        rows=rows,
+        y=y,
+        n_topics=context.n_topics,
+        weight=weight,
+        judged=words.rows,
+        words=np.where(words.scores <= ABSENT_SCORE, np.float32(INITIAL_BIAS), words.scores),
+        costs=None if weight is None else weight[words.rows],
+    )
+
+
+def _fit_dense(task: HeadTask, widths: Sequence[int]) -> HeadFit:
+    """Return the fit to an encoder's rows, or the average of those of several encoders."""
+    fits = [task.fit(scale) for scale in task.scales(widths)]
+    return fits[0] if len(fits) == 1 else average(fits)
+
+
+class _Combination(NamedTuple):
+    """A weighted sum of the scores of means, of a discriminant analysis and of words."""
+
+    factors: Sequence[float]
+    # Held-out scores, which `calibration` makes probabilities.
+    sums: F32
+    calibration: Calibration
+    # Of the first two in the spread of the sum.
+    share: float
+
+    @property
+    def fusion(self) -> ScoreFusion:
+        """The same as a fusion of an encoder's scores, already weighted, with those of words."""
+        return ScoreFusion(self.factors[2], 1.0, self.calibration, self.share)
+
+    def add_up(self, means: tuple[F64, F64], dense: tuple[F32, F32]) -> tuple[F32, F32]:
+        """Return weighted sums of the weights and of the biases of both."""
+        weights, biases = (
+            np.float32(self.factors[0]) * centre(of_means.astype(np.float32))
+            + np.float32(self.factors[1]) * centre(of_dense)
+            for of_means, of_dense in zip(means, dense, strict=True)
+        )
+        return weights, biases
+
+
+def _combine(parts: Sequence[F32], y: I64, costs: F64, given_costs: F32 | None) -> _Combination:
+    """Return the best weighted sum of held-out scores; its temperature goes into the factors."""
+    factors = _fit_factors(parts, y, costs)
+    sums = _weighted_sum(factors, parts)
+    usual = DEFAULT_CALIBRATION.inverse_temperature
+    fitted = fit_calibration(sums / np.float32(usual), y, given_costs)
+    temperature = fitted.inverse_temperature / usual
+    factors, sums = [temperature * f for f in factors], sums * np.float32(temperature)
+    spreads = [spread(f * part) for f, part in zip(factors, parts, strict=True)]
+    share = 1 - spreads[2] / (sum(spreads) or 1.0)
+    return _Combination(factors, sums, fitted._replace(inverse_temperature=1.0), share)
 
 
 def _losses(scores: F64, y: I64) -> F64:
@@ -293,7 +339,7 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
     spreads = np.array([spread(part) or 1.0 for part in parts])
     scaled = np.stack([part / size for part, size in zip(parts, spreads, strict=True)])
     scaled = scaled.astype(np.float64)
-    cost = _COST * scaled.shape[2]
+    penalty = _DISTANCE_PENALTY * scaled.shape[2]
     rows, prior = np.arange(len(y)), np.eye(len(parts))[0] * spreads[0]
 
     def loss(factors: F64) -> tuple[float, F64]:
@@ -301,9 +347,9 @@ def _fit_factors(parts: Sequence[F32], y: I64, costs: F64) -> list[float]:
         error = np.exp(log_proba)
         error[rows, y] -= 1
         away = factors - prior
-        ratio = 1 + cost * (away @ away) / _MANY
-        total = -costs @ log_proba[rows, y] + _MANY * np.log(ratio)
-        gradient = np.einsum("n,pnt,nt->p", costs, scaled, error) + 2 * cost * away / ratio
+        ratio = 1 + penalty * (away @ away) / _PENALTY_SATURATION
+        total = -costs @ log_proba[rows, y] + _PENALTY_SATURATION * np.log(ratio)
+        gradient = np.einsum("n,pnt,nt->p", costs, scaled, error) + 2 * penalty * away / ratio
         return float(total), gradient
 
     bounds = [(0.0, _MAX_FACTOR)] * len(parts)

@@ -20,10 +20,10 @@ _PAUSE = 0.1
 _SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-def network(host: str) -> str:
-    """Return who counts as one: an IPv4 address, or the first half of an IPv6 address.
+def origin_of(host: str) -> str:
+    """Return the origin of connections: an IPv4 address, or the first half of an IPv6 address.
 
-    >>> network("192.0.2.7"), network("::ffff:192.0.2.7"), network("2001:db8:0:1::7%eth0")
+    >>> origin_of("192.0.2.7"), origin_of("::ffff:192.0.2.7"), origin_of("2001:db8:0:1::7%eth0")
     ('192.0.2.7', '192.0.2.7', '2001:db8:0:1::')
     """
     if ":" not in host:
@@ -90,10 +90,10 @@ class Acceptor:
                 self._loop.remove_reader(self._listening)
                 self._loop.call_later(_PAUSE, self._listen)
                 break
-            self._add(connection, network(address[0]))
+            self._add(connection, origin_of(address[0]))
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin_some)
 
     def _add(self, connection: socket.socket, origin: str) -> None:
         connection.setblocking(False)
@@ -112,7 +112,7 @@ class Acceptor:
         self._n_waiting -= 1
         return connection
 
-    def _begin(self) -> None:
+    def _begin_some(self) -> None:
         """Begin a few connections, of as many networks as there are."""
         self._is_scheduled = False
         for _ in range(_MOST_BEGUN):
@@ -124,7 +124,7 @@ class Acceptor:
             task.add_done_callback(self._beginning.discard)
         if self._waiting:
             self._is_scheduled = True
-            self._loop.call_soon(self._begin)
+            self._loop.call_soon(self._begin_some)
 
     async def _connect(self, connection: socket.socket) -> None:
         try:

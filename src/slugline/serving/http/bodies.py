@@ -20,7 +20,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slugline.base.checks import ESCAPED_SURROGATE
-from slugline.serving.http.acceptor import network
+from slugline.serving.http.acceptor import origin_of
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -115,7 +115,7 @@ class _Protocol(HttpToolsProtocol):
     _is_in_head = _is_complete = True
     _is_sending = False
     _running: Any = None
-    _network = ""
+    _origin = ""
 
     @property
     def _is_idle(self) -> bool:
@@ -129,13 +129,13 @@ class _Protocol(HttpToolsProtocol):
         transport.set_write_buffer_limits(_PIECE, 0)
         self._wait(self.timeout)
         self._since = self.loop.time()
-        self._network = network(self.client[0]) if self.client else ""
+        self._origin = origin_of(self.client[0]) if self.client else ""
         if len(self.connections) > self.most_connections:
             others: Iterable[Any] = self.connections
             idle = [other for other in others if other._is_idle]
-            counts = Counter(other._network for other in others)
+            counts = Counter(other._origin for other in others)
             # Of the network that has most; this one, if all others are being answered.
-            oldest = min(idle, key=lambda other: (-counts[other._network], other._since))
+            oldest = min(idle, key=lambda other: (-counts[other._origin], other._since))
             if oldest is self:
                 transport.write(_TOO_MANY)
             oldest._give_up()

@@ -71,7 +71,7 @@ class Heartbeats:
         now = self._clock()
         for worker, last in enumerate(self._memory[: self._n_workers]):
             if last and now - last > _HANGS_SECONDS:
-                return 503, Probe(f"worker {worker} hangs since {now - last:.0f} seconds")
+                return 503, Probe(f"worker {worker} has not answered for {now - last:.0f} seconds")
         return 200, Probe("ok")
 
     def readiness(self) -> tuple[int, Probe]:
@@ -130,7 +130,7 @@ class ProbeProcess:
     ----------
     listening : socket
     beats : Heartbeats
-    other : socket
+    main_listening : socket
         Of the process that starts it, which this one closes.
 
     Attributes
@@ -139,8 +139,10 @@ class ProbeProcess:
         Of the process; 0 before its start.
     """
 
-    def __init__(self, listening: socket.socket, beats: Heartbeats, other: socket.socket) -> None:
-        self._listening, self._beats, self._other = listening, beats, other
+    def __init__(
+        self, listening: socket.socket, beats: Heartbeats, main_listening: socket.socket
+    ) -> None:
+        self._listening, self._beats, self._main_listening = listening, beats, main_listening
         self.id = 0
 
     def start(self) -> None:
@@ -150,7 +152,7 @@ class ProbeProcess:
             return
         status = 1
         try:
-            self._other.close()
+            self._main_listening.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             # The process that started this one ends it last.
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
