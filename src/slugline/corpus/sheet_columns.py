@@ -15,8 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
-from xml.parsers import expat
+from typing import IO, Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 from slugline.base.files import file_state
@@ -29,8 +28,8 @@ from slugline.corpus.tables import (
     column_number,
     excel_errors,
     open_part,
-    refuse_doctype,
 )
+from slugline.corpus.xml_editor import NO_EDIT, Edit, XmlEditor
 from slugline.errors import DataError
 
 #: The most characters of a cell.
@@ -221,17 +220,17 @@ class NewColumns:
         self.header_row, self.names = shape.header_row, names
         self.first, self.last = shape.n_columns + 1, shape.n_columns + len(names)
 
-    def widened(self, place: str, *, is_table: bool = True) -> str:
+    def widened(self, place: str, *, from_header: bool = True) -> str:
         """Return a range that ends before the new columns with these; others as they are.
 
-        A table must begin in the row of the header.
+        With `from_header`, as of tables and filters, only if they begin in the header's row.
         """
         match = _RANGE.fullmatch(place)
         if match is None:
             return place
         start, row, end, last_row = match.groups()
         is_adjacent = column_number(f"{end or start}1") == self.first - 1
-        if is_table and not (is_adjacent and int(row) == self.header_row):
+        if from_header and not (is_adjacent and int(row) == self.header_row):
             return place
         return f"{start}{row}:{column_letters(self.last)}{last_row or row}"
 
@@ -258,121 +257,7 @@ def _cell_element(place: str, value: Any, prefix: str, style: str) -> str:
     return f"{start}><{prefix}v>{value!r}</{prefix}v>{end}"
 
 
-# Editing XML --------------------------------------------------------------------------------------
-
-
-class Edit(NamedTuple):
-    """What happens to a tag: something comes before it, and it gets other attributes, or goes."""
-
-    before: str = ""
-    attributes: Mapping[str, str] | None = None
-    is_cut: bool = False  # with all of its element
-
-
-_NO_EDIT = Edit()
-
-
-class XmlEditor:
-    """Edits XML piece by piece; what isn't edited stays byte for byte.
-
-    Behind a tag that is changed or cut, what comes before the next tag goes as well: blanks, in the
-    lists of rows, cells and columns that are edited here.
-    """
-
-    def __init__(self) -> None:
-        self._parser = expat.ParserCreate()
-        self._parser.StartElementHandler = self._begin
-        self._parser.EndElementHandler = self._end
-        self._parser.StartDoctypeDeclHandler = refuse_doctype
-        self._encoding = ""
-        self._input, self._output = bytearray(), bytearray()
-        self._offset = 0  # of the first byte of the input
-        self._depth = self._cut_depth = 0
-        self._is_first = False  # whether the last tag was a start tag
-        # A tag to be written when it is known whether it ends its element.
-        self._tag: tuple[str, Mapping[str, str]] | None = None
-        self._is_cutting = False
-
-    def edit(self, piece: bytes) -> bytes:
-        """Return the edited XML as far as it is known; an empty piece is the last."""
-        if not self._encoding:
-            head = bytes(piece[:4])
-            is_little = head.startswith((b"\xff\xfe", b"<\0"))
-            is_big = head.startswith((b"\xfe\xff", b"\0<"))
-            self._encoding = "utf-16-le" if is_little else "utf-16-be" if is_big else "ascii"
-        self._input += piece
-        self._parser.Parse(piece, not piece)
-        end = self._offset + len(self._input)
-        self._advance(self._parser.CurrentByteIndex if piece else end)
-        output, self._output = bytes(self._output), bytearray()
-        return output
-
-    def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:
-        """Return what to do with a start tag."""
-        raise NotImplementedError
-
-    def end(self, name: str) -> str:  # noqa: ARG002
-        """Return what to write before an end tag."""
-        return ""
-
-    def _advance(self, offset: int) -> None:
-        """Copy, or leave out, the input before an offset."""
-        n_bytes = offset - self._offset
-        if not self._is_cutting:
-            self._output += self._input[:n_bytes]
-        del self._input[:n_bytes]
-        self._offset = offset
-
-    def _write(self, text: str) -> None:
-        # References to characters are the same in all encodings.
-        data = text.encode("ascii", "xmlcharrefreplace")
-        self._output += data if self._encoding == "ascii" else data.decode().encode(self._encoding)
-
-    def _end_cut(self, *, is_empty: bool) -> None:
-        """Write the tag that waits, and copy again."""
-        if self._tag is not None:
-            name, attributes = self._tag
-            values = "".join(f" {key}={quoteattr(value)}" for key, value in attributes.items())
-            self._write(f"<{name}{values}{'/' * is_empty}>")
-            self._tag = None
-        self._is_cutting = False
-
-    def _begin(self, tag: str, attributes: dict[str, str]) -> None:
-        self._advance(self._parser.CurrentByteIndex)
-        self._depth += 1
-        self._is_first = True
-        if self._cut_depth:
-            self.begin(*_split(tag), attributes)
-            return
-        self._end_cut(is_empty=False)
-        edit = self.begin(*_split(tag), attributes)
-        self._write(edit.before)
-        if edit.is_cut:
-            self._cut_depth, self._is_cutting = self._depth, True
-        elif edit.attributes is not None:
-            self._tag, self._is_cutting = (tag, edit.attributes), True
-
-    def _end(self, tag: str) -> None:
-        # Where the end tag begins or, of a tag that ends its own element, where that ends.
-        self._advance(self._parser.CurrentByteIndex)
-        is_utf16 = self._encoding != "ascii"
-        end_tag = f"</{tag}".encode(self._encoding if is_utf16 else "utf-8")
-        is_empty = self._is_first and not self._input.startswith(end_tag)
-        self._is_first = False
-        if not self._cut_depth:
-            self._end_cut(is_empty=is_empty)
-            if not is_empty:
-                self._write(self.end(tag.rpartition(":")[2]))
-        elif self._depth == self._cut_depth:
-            self._cut_depth = 0
-            self._is_cutting = not is_empty  # the end tag goes as well
-        self._depth -= 1
-
-
-def _split(tag: str) -> tuple[str, str]:
-    """Return the name, and the prefix with its colon."""
-    prefix, colon, name = tag.rpartition(":")
-    return name, prefix + colon
+# Editors of the parts -----------------------------------------------------------------------------
 
 
 class _SheetEditor(XmlEditor):
@@ -402,9 +287,9 @@ class _SheetEditor(XmlEditor):
         elif name == "sheetData":
             return Edit(before=self._col_elements())
         elif name in ("dimension", "autoFilter") and "ref" in attributes:
-            ref = self._new.widened(attributes["ref"], is_table=name == "autoFilter")
+            ref = self._new.widened(attributes["ref"], from_header=name == "autoFilter")
             return Edit(attributes=attributes | {"ref": ref})
-        return _NO_EDIT
+        return NO_EDIT
 
     @property
     def is_done(self) -> bool:
@@ -420,7 +305,7 @@ class _SheetEditor(XmlEditor):
         self._has_answers = self._next is not None and self._next[0] == self._row
         self._style = ""
         if self._next is None or not self._has_answers:
-            return _NO_EDIT
+            return NO_EDIT
         self._values, self._next = self._next[1], next(self._rows, None)
         # The first and last column of its cells, which need not be there.
         return Edit(attributes={key: attributes[key] for key in attributes if key != "spans"})
@@ -431,7 +316,7 @@ class _SheetEditor(XmlEditor):
         if self._column < new.first:
             if self._row == new.header_row:
                 self._style = attributes.get("s", "")  # of the last name
-            return _NO_EDIT
+            return NO_EDIT
         # Cells behind the table are empty, and those in the place of new ones have to go.
         is_replaced = self._has_answers and self._column <= new.last
         return Edit(before=self._take_cells(), is_cut=is_replaced)
@@ -486,9 +371,9 @@ class _CellEditor(XmlEditor):
             if values is None:
                 return Edit(is_cut=True)
             kept = {key: attributes[key] for key in attributes if key != "spans"}
-            return Edit(attributes=kept) if self._values else _NO_EDIT
+            return Edit(attributes=kept) if self._values else NO_EDIT
         if name != "c":
-            return _NO_EDIT
+            return NO_EDIT
         place = attributes.get("r")
         self._column = self._column + 1 if place is None else column_number(place)
         before = self._take_cells(self._column)
@@ -532,11 +417,11 @@ class _TableEditor(XmlEditor):
             is_own = attributes.get("tableType", "worksheet") == "worksheet"
             self._is_wide = has_header and is_own and ref != attributes.get("ref", "")
         if not self._is_wide:
-            return _NO_EDIT
+            return NO_EDIT
         if name == "tableColumns":
             count = int(attributes.get("count", 0)) + len(self._new.names)
             return Edit(attributes=attributes | {"count": str(count)})
-        return Edit(attributes=attributes | {"ref": ref}) if name in _RANGES else _NO_EDIT
+        return Edit(attributes=attributes | {"ref": ref}) if name in _RANGES else NO_EDIT
 
     def end(self, name: str) -> str:
         """Return the new columns at the end of the others."""
@@ -562,4 +447,4 @@ class _WorkbookEditor(XmlEditor):
     def begin(self, name: str, prefix: str, attributes: dict[str, str]) -> Edit:  # noqa: ARG002
         """Return what to do with a start tag."""
         place = (attributes.get("name"), attributes.get("localSheetId"))
-        return Edit(is_cut=True) if name == "definedName" and place == self._filter else _NO_EDIT
+        return Edit(is_cut=True) if name == "definedName" and place == self._filter else NO_EDIT
