@@ -102,7 +102,7 @@ def test_promise_out_of_reach_counts_before_any_test(fitted: Fitted) -> None:
 def test_promise_of_several_topics_is_about_topics_given(fitted: Fitted) -> None:
     several = replace(fitted, decision=object())  # type: ignore[arg-type]
     assert several.multilabel
-    promise = check_promise(several, 0.9, "", AnswerCounts(50, 40, 38, 0.5))
+    promise = check_promise(several, 0.9, None, AnswerCounts(50, 40, 38, 0.5))
     assert promise.text == (
         "In the test, the model gives 50.0 % of the topics that documents have, and 95.0 % of 40 "
         "topics given are right (95 % confidence interval: 83.5 to 98.6 %); it was trained for a "
@@ -129,7 +129,7 @@ def test_label_doubts_are_said_only_of_wrong_labels(fitted: Fitted) -> None:
     doubts = describe_label_doubts(mislabelled)
     n_left_out = mislabelled.learner.settings()["n_left_out"]
     assert doubts == f"{n_left_out} training documents have topics that look wrong."
-    promise = check_promise(mislabelled, 0.95, "", AnswerCounts(100, 100, 80, 1.0))
+    promise = check_promise(mislabelled, 0.95, None, AnswerCounts(100, 100, 80, 1.0))
     assert promise.details == f"{doubts} First correct those that `slugline audit` finds."
     # A learner that leaves nothing out, such as one of few documents.
     plain = replace(fitted, held_out_predictions=mislabelled.held_out_predictions)
