@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,9 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.words import join_first, nearest
+from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.documents import RowText, is_missing
+from slugline.corpus.formats import ONE_COLUMN
 from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import (
     ID_NAME,
@@ -342,14 +344,37 @@ def in_columns(columns: Sequence[str]) -> str:
     return f" in column{'s' * (len(columns) > 1)} {' and '.join(map(short_repr, columns))}"
 
 
-def row_with_cells(row: SourceRow, text: str, columns: Sequence[str]) -> str:
-    """Return the text of a row with its cells in some columns, as far as it has these."""
+def decimal_comma_columns(
+    rows: RowReader, head: Iterable[SourceRow | BadRow], columns: Iterable[str]
+) -> frozenset[str]:
+    """Return those of some columns whose cells in the first rows are numbers with a decimal comma.
+
+    There are none where commas separate the cells.
+    """
+    if rows.separator in (None, ",", ONE_COLUMN):
+        return frozenset()
+    good = [row for row in head if isinstance(row, SourceRow)]
+    return frozenset(
+        name for name in columns if have_decimal_commas(row.values.get(name) for row in good)
+    )
+
+
+def row_with_cells(
+    row: SourceRow, text: str, columns: Sequence[str], decimals: Collection[str] = ()
+) -> str:
+    """Return the text of a row with its cells in some columns, as far as it has these.
+
+    Those of `decimals` have a decimal comma: numbers in them are read.
+    """
     if not columns:
         return text
     cells = {name: row.values[name] for name in columns if name in row.values}
     for name, cell in cells.items():
         if isinstance(cell, msgspec.Raw):
             cells[name] = msgspec.json.decode(cell)
+        elif name in decimals and isinstance(cell, str):
+            number = read_decimal_comma(cell)
+            cells[name] = cell if number is None else number
     return RowText(text, cells)
 
 

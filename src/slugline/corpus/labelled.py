@@ -18,6 +18,7 @@ from slugline.corpus.columns import (
     check_exists_column,
     column_names,
     columns_note,
+    decimal_comma_columns,
     find_both_columns,
     find_text_beside,
     format_list,
@@ -99,6 +100,7 @@ class SourceLayout(NamedTuple):
     form: TopicForm | None = None  # that of several topics
     beside: tuple[str, ...] = ()  # the columns beside the text that count
     has_names: bool = True  # whether the source names its columns
+    decimals: frozenset[str] = frozenset()  # those of `beside` with a decimal comma
 
     @property
     def topic_column(self) -> str | None:
@@ -154,7 +156,8 @@ def read_layout(
             )
     candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
     layout = SourceLayout(
-        text, topic, None, candidates, form, tuple(options.beside), rows.has_names
+        *(text, topic, None, candidates, form, tuple(options.beside), rows.has_names),
+        decimal_comma_columns(rows, head, options.beside),
     )
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
@@ -342,7 +345,7 @@ def _check_row(
     missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
         return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
-    text = row_with_cells(row, text, layout.beside)
+    text = row_with_cells(row, text, layout.beside, layout.decimals)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))

@@ -16,6 +16,7 @@ from slugline.corpus import topics
 from slugline.corpus.columns import (
     column_names,
     columns_note,
+    decimal_comma_columns,
     find_text_columns,
     format_list,
     known_text_columns,
@@ -264,13 +265,15 @@ def read_texts(
     if data is not None and rows.has_names:
         text = _find_columns_of(data, rows.name, column_names(head))
     columns = find_text_columns(rows.name, head, text, layout=rows.layout)
+    beside = rows.layout.columns if rows.layout else ()
+    decimals = decimal_comma_columns(rows, head, beside)
     texts: list[str] = []
     items: list[SourceRow] = []
     n_skipped = 0
     for row in itertools.chain(head, rows):
         cell = row_text(row, columns) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
-            texts.append(row_with_cells(row, cell, rows.layout.columns if rows.layout else ()))
+            texts.append(row_with_cells(row, cell, beside, decimals))
             items.append(row)
         else:
             n_skipped += 1

@@ -99,12 +99,20 @@ function keysOf(arrays, number) {
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, DATE = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d))?/;
 
+// Numbers with a decimal comma, and those whose comma may stand between thousands.
+const COMMA = /^[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+$/, THOUSANDS = /^[+-]?[1-9]\d{0,2},\d{3}$/;
+
+/** Return a cell with a decimal point in place of a clear decimal comma. */
+function withPoint(value) {
+  return COMMA.test(value) && !THOUSANDS.test(value) ? value.replaceAll(".", "").replace(",", ".") : value;
+}
+
 /** Return the terms of a cell beside the text, as `TableColumn.terms` does. */
 function cellTerms({ label, kind, bins, binNames }, cell, { missing, longest, weekdays, months }) {
   const value = (cell ?? "").trim().split(/\s+/).join(" "), date = DATE.exec(value);
   let found = [];
-  if (kind === "number" && NUMBER.test(value)) {
-    found = [binNames[bins.filter((bound) => bound <= Number(value)).length]];
+  if (kind === "number" && NUMBER.test(withPoint(value))) {
+    found = [binNames[bins.filter((bound) => bound <= Number(withPoint(value))).length]];
   } else if (kind === "date" && date) {
     const [year, month, day, hour, minute] = date.slice(1).map((digits) => Number(digits ?? 0));
     found = [weekdays[(new Date(Date.UTC(year, month - 1, day)).getUTCDay() + 6) % 7], months[month - 1]];

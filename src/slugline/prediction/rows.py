@@ -15,6 +15,7 @@ from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
     columns_note,
+    decimal_comma_columns,
     find_id,
     find_text_columns,
     in_columns,
@@ -46,6 +47,7 @@ class Columns(NamedTuple):
     text: tuple[str, ...]
     id: str | None = None
     beside: tuple[str, ...] = ()  # those beside the text that count
+    decimals: frozenset[str] = frozenset()  # those of them with a decimal comma
 
 
 class Prediction(NamedTuple):
@@ -113,7 +115,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
         return row
     text = row_text(row, columns.text)
     if isinstance(text, str) and text.strip():
-        return row_with_cells(row, text, columns.beside)
+        return row_with_cells(row, text, columns.beside, columns.decimals)
     return missing._replace(at=row.at, values=row.values)
 
 
@@ -183,10 +185,12 @@ def predict_rows(
         )
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
+    beside = tuple(column.name for column in router.fitted.columns)
     columns = Columns(
         find_text_columns(rows.name, head, text, id_column, rows.layout),
         id_column,
-        tuple(column.name for column in router.fitted.columns),
+        beside,
+        decimal_comma_columns(rows, head, beside),
     )
     if announce and rows.has_names and column_names(head):
         if text is None:

@@ -17,6 +17,7 @@ import numpy as np
 from slugline.base.arrays import I64, Integers
 from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
 from slugline.base.words import counted, nearest
+from slugline.corpus.decimals import read_clear_decimal_comma
 from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, OptionError
@@ -160,13 +161,14 @@ def _read_word(cell: Any) -> str:
 
 
 def _read_numbers(cell: Any) -> list[float]:
-    """Return a finite number, or nothing."""
+    """Return a finite number, which may have a decimal comma; or nothing."""
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | int | float | np.number):
         return []
     try:
         number = float(cell)
     except (ValueError, OverflowError):
-        return []
+        clear = read_clear_decimal_comma(cell) if isinstance(cell, str) else None
+        return [] if clear is None else [clear]
     return [number] if math.isfinite(number) else []
 
 

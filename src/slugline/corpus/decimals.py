@@ -1,0 +1,54 @@
+"""Numbers with a decimal comma, as tables have them where commas separate no cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Characters of a number at most.
+_LONGEST = 40
+_LIKE_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?")
+# Of English numbers, a comma has three digits behind it, and up to three before the first one.
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+# Share of the cells that must be such numbers for a column to have them.
+_MOST = 0.8
+
+
+def read_decimal_comma(text: str) -> float | None:
+    """Return a number with a decimal comma, and perhaps full stops between thousands; or None.
+
+    >>> [read_decimal_comma(text) for text in ("48,42", "1.234,56", "1.234", "3.14", "1,2,3")]
+    [48.42, 1234.56, 1234.0, None, None]
+    """
+    text = text.strip()
+    if len(text) > _LONGEST or not _DECIMAL_COMMA.fullmatch(text):
+        return None
+    return float(text.replace(".", "").replace(",", "."))
+
+
+def read_clear_decimal_comma(text: str) -> float | None:
+    """Return a number whose comma can't separate thousands, or None.
+
+    >>> [read_clear_decimal_comma(text) for text in ("48,42", "1.234,567", "1,234", "1.234")]
+    [48.42, 1234.567, None, None]
+    """
+    is_clear = "," in text[:_LONGEST] and not _THOUSANDS.fullmatch(text.strip())
+    return read_decimal_comma(text) if is_clear else None
+
+
+def have_decimal_commas(cells: Iterable[object]) -> bool:
+    """Whether the cells of a column, not separated by commas, are numbers with a decimal comma.
+
+    They are if one has a comma, and all that look like numbers can be read so; dates don't.
+
+    >>> have_decimal_commas(["1.234", "48,42", ""]), have_decimal_commas(["3.14", "1,5"])
+    (True, False)
+    """
+    texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
+    numbers = [text for text in texts if _LIKE_NUMBER.fullmatch(text)]
+    return (
+        any("," in number for number in numbers)
+        and len(numbers) >= _MOST * len(texts)
+        and all(read_decimal_comma(number) is not None for number in numbers)
+    )
