@@ -133,6 +133,14 @@ def test_the_page_lists_what_waits_and_approves_it(state: AppState) -> None:
     assert page.post("/approve", data={"id": ["x"]}).status_code == 422
 
 
+def test_the_page_says_what_a_model_has_learned_from(state: AppState) -> None:
+    correct(state, ANNA, 2)
+    assert state.store is not None
+    state.store.mark_learned([1], "0123abcd")
+    shown = page_of(state, BEN).get("/corrections").text
+    assert shown.count("learned by version <bdi>0123abcd</bdi>") == 1
+
+
 def test_the_page_offers_nobody_their_own(state: AppState) -> None:
     numbers = correct(state, ANNA, 6)
     shown = page_of(state, ANNA).get("/corrections").text

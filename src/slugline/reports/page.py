@@ -157,7 +157,8 @@ def render(template: str, **values: Any) -> str:
         The variables of the template; text is escaped unless the template says `safe`.
     """
     shared = {"version": __version__, "colours": style_sheet("colours.css"), "marks": STYLE}
-    return _environment().get_template(template).render(shared | values)
+    page: str = _environment().get_template(template).render(shared | values)
+    return page.replace("\0", "\ufffd")  # HTML has no NUL, and texts may
 
 
 def sentences(template: str, **values: Any) -> dict[str, str]:
