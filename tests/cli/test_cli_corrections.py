@@ -102,7 +102,7 @@ def test_the_report_says_it_as_well(run: Run, news: News) -> None:
     page = Path("news.html").read_text()
     section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
     assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
-    assert "<b>Clearly worse:</b> 2 topics; 3 of 3 have the 5 test texts" in section
+    assert "<b>Clearly worse:</b> 2 topics got clearly worse (all 3 had enough test" in section
     assert section.count("<b>(clearly worse)</b>") == 2
     assert '<tr><th scope="row" title="flowers">' in section
     assert "<script>" not in section

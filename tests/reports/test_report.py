@@ -31,7 +31,7 @@ from slugline.experiment.lesson import (
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page
 from slugline.reports.lesson_text import rules, takeaways
-from slugline.reports.page import _breakable, _prose, spread_percent, typeset
+from slugline.reports.page import _breakable, _prose, spread_percent, table_page, typeset
 
 
 def over_seeds(*values: float) -> SeedSummary:
@@ -449,3 +449,9 @@ def test_reports_import_no_more_than_they_need() -> None:
     check = f"{code}\nimport sys\nprint([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_pages_show_nul_as_the_replacement_character() -> None:
+    page = table_page("a\0b", [], [{"text": "c\0d"}])
+    assert "\0" not in page
+    assert "c\ufffdd" in page
