@@ -193,7 +193,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             b"body,queue\n\xc3\xa9,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
-            "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
+            "a.csv: 5 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
             "no text in column 'body' (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
             'kinds; fix them and if it is cp1252, name that with `encoding="cp1252"` and delete '
             "NULs (of UTF-16, name its `encoding`).",
@@ -279,7 +279,7 @@ def test_bad_rows_are_skipped_and_counted_on_request() -> None:
     assert corpus.n_skipped == 2
     assert corpus.notes == (
         GUESSED,
-        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no text in column 'body' (line 4)",
+        "skipped 2 of 22 rows: 1 cell instead of 2 (line 3); no text in column 'body' (line 4)",
     )
 
 
@@ -397,7 +397,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
     assert str(error.value).partition(" Slugline read")[0] == (
-        "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); fix them. "
+        "a.csv: 2 of 2 rows can't be used: 1 cell instead of 2 (lines 2, 3); fix them. "
         "`skip_bad_rows` leaves out at most 10 % of the rows."
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slugline.corpus import tables
-from slugline.corpus.loading import load_corpus
+from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import DataLayout, SourceRow
 from slugline.errors import DataError
@@ -180,3 +180,10 @@ def test_a_sheet_that_can_not_be_read_hides_no_other_one(monkeypatch: pytest.Mon
     rows = read_rows(name, layout=DataLayout(("body",), "topic"))
     assert rows.note == "read sheet 'Sheet', the first of 2"
     assert len(list(rows)) == 29
+
+
+def test_numbers_and_truth_values_are_texts_as_excel_shows_them() -> None:
+    name = write(["text", "topic"], [12345, "a"], [True, "b"], [0.5, "a"], ["x", "b"])
+
+    assert load_corpus(name).texts == ["12345", "TRUE", "0.5", "x"]
+    assert read_texts(read_rows(name)).texts == ["12345", "TRUE", "0.5", "x"]

@@ -381,7 +381,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
     ("name", "content", "bad"),
     [
         ("a.csv", "a,b\n1,2,3\n", BadRow(2, "3 cells instead of 2")),
-        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cells instead of 2")),
+        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cell instead of 2")),
         (
             "a.csv",
             'a,b\n"x"y,2\n',

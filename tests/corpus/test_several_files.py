@@ -116,7 +116,7 @@ def test_rows_are_left_out_as_of_the_training_data() -> None:
     layout = DataLayout(("text",), "topic", skip_bad_rows=True)
     corpus = read_corpus("a.csv", ReadOptions(layout=layout))
     assert corpus.notes[-1] == (
-        "skipped 2 of 20 rows, as of the model's training data: 1 cells instead of 2 (line 20); no "
+        "skipped 2 of 20 rows, as of the model's training data: 1 cell instead of 2 (line 20); no "
         "text in column 'text' (line 21)"
     )
     assert (corpus.n_skipped, corpus.layout) == (2, layout)

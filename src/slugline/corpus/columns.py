@@ -24,7 +24,7 @@ from slugline.corpus.rows import (
     estimate_memory,
     topic_flag,
 )
-from slugline.corpus.tables import Frame, frame_rows
+from slugline.corpus.tables import Frame, displayed_text, frame_rows
 from slugline.errors import DataError, OptionError
 
 #: Good rows to look at, and bytes of memory that they may take.
@@ -318,14 +318,17 @@ def columns_note(
     )
 
 
-def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
+def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) -> Any:
     """Return the text of a row, which may be in several columns; None if there is none.
 
     Line breaks join the texts of several columns. Missing and blank ones are left out, so a
     document without a subject is its body; if all are blank, so is the text. A value that is not
-    text, such as a number, is returned in place of the text.
+    text, such as a number, is returned in place of the text, unless it is a cell of a sheet in
+    Excel, where 12345 is a number for no other reason than its digits.
     """
     values = [row.values.get(column) for column in columns]
+    if is_sheet:
+        values = [*map(displayed_text, values)]
     if len(values) == 1:
         return values[0]
     odd = next((value for value in values if not isinstance(value, str | None)), None)

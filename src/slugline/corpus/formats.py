@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from slugline.base.interruption import check_interruption
+from slugline.base.words import counted
 from slugline.corpus import rows
 from slugline.corpus.bytes import readable
 from slugline.corpus.encodings import guess_utf16
@@ -624,7 +625,7 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
         elif n_cells == len(names):
             yield rows.SourceRow(record.at, values, n_bytes=record.n_bytes)
         else:
-            problem = f"{n_cells:,} cells instead of {len(names):,}"
+            problem = f"{counted(n_cells, 'cell')} instead of {len(names):,}"
             yield rows.BadRow(record.at, problem, values=values, n_bytes=record.n_bytes)
 
 

@@ -101,6 +101,7 @@ class SourceLayout(NamedTuple):
     beside: tuple[str, ...] = ()  # the columns beside the text that count
     has_names: bool = True  # whether the source names its columns
     decimals: frozenset[str] = frozenset()  # those of `beside` with a decimal comma
+    is_sheet: bool = False  # whether it is one of Excel
 
     @property
     def topic_column(self) -> str | None:
@@ -158,6 +159,7 @@ def read_layout(
     layout = SourceLayout(
         *(text, topic, None, candidates, form, tuple(options.beside), rows.has_names),
         decimal_comma_columns(rows, head, options.beside),
+        rows.format == "xlsx",
     )
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
@@ -337,7 +339,7 @@ def _check_row(
         return BadRow(row.at, str(error))
     if topic == "" and layout.has_names:
         return NotLabelled(row.at)
-    text = row_text(row, layout.text)
+    text = row_text(row, layout.text, is_sheet=layout.is_sheet)
     text = "" if text is None else text
     place = in_columns(layout.text) if layout.has_names else ""
     if not isinstance(text, str):

@@ -267,11 +267,12 @@ def read_texts(
     columns = find_text_columns(rows.name, head, text, layout=rows.layout)
     beside = rows.layout.columns if rows.layout else ()
     decimals = decimal_comma_columns(rows, head, beside)
+    is_sheet = rows.format == "xlsx"
     texts: list[str] = []
     items: list[SourceRow] = []
     n_skipped = 0
     for row in itertools.chain(head, rows):
-        cell = row_text(row, columns) if isinstance(row, SourceRow) else None
+        cell = row_text(row, columns, is_sheet=is_sheet) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
             texts.append(row_with_cells(row, cell, beside, decimals))
             items.append(row)

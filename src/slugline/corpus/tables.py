@@ -371,6 +371,17 @@ class Workbook:
         yield from parser.parse(b"", n_read)
 
 
+def displayed_text(cell: Any) -> Any:
+    """Return a number or truth value as Excel shows it, and any other cell as it is.
+
+    >>> [displayed_text(cell) for cell in (12345.0, 0.1, True, "a", None)]
+    ['12345', '0.1', 'TRUE', 'a', None]
+    """
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    return f"{cell:.15g}" if isinstance(cell, int | float) else cell
+
+
 def open_part(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
     """Open a part of an archive; ValueError if it could take much memory."""
     # Another method could take gigabytes for its dictionary.

@@ -48,6 +48,7 @@ class Columns(NamedTuple):
     id: str | None = None
     beside: tuple[str, ...] = ()  # those beside the text that count
     decimals: frozenset[str] = frozenset()  # those of them with a decimal comma
+    is_sheet: bool = False  # whether they are of a sheet in Excel
 
 
 class Prediction(NamedTuple):
@@ -113,7 +114,7 @@ def _text(row: SourceRow | BadRow, columns: Columns, missing: BadRow) -> str | B
     """Return a row's text, or a BadRow if it has none."""
     if isinstance(row, BadRow):
         return row
-    text = row_text(row, columns.text)
+    text = row_text(row, columns.text, is_sheet=columns.is_sheet)
     if isinstance(text, str) and text.strip():
         return row_with_cells(row, text, columns.beside, columns.decimals)
     return missing._replace(at=row.at, values=row.values)
@@ -191,6 +192,7 @@ def predict_rows(
         id_column,
         beside,
         decimal_comma_columns(rows, head, beside),
+        rows.format == "xlsx",
     )
     if announce and rows.has_names and column_names(head):
         if text is None:
