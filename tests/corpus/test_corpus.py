@@ -195,8 +195,8 @@ def with_gaps(n_rows: int, *lines: int) -> str:
             b"body,queue\n\xc3\xa9,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cell instead of 2 (line 3); "
             "no text in column 'body' (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
-            'kinds; fix them and if it is cp1252, name that with `encoding="cp1252"` and delete '
-            "NULs (of UTF-16, name its `encoding`).",
+            "kinds; fix them and save all lines in one encoding (others are UTF-8, as if two files "
+            "were joined) and delete NULs (of UTF-16, name its `encoding`).",
         ),
         (
             "a.csv",
@@ -294,8 +294,8 @@ def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
 
     assert str(error.value).partition(" Slugline read")[0] == (
         "a.csv: 8 of 77 rows can't be used: bytes that are not UTF-8 (lines 71, 72, 73, 74, 75 and "
-        '3 more); if it is cp1252, name that with `encoding="cp1252"`. `skip_bad_rows` leaves out '
-        "at most 10 % of the rows."
+        "3 more); save all lines in one encoding (others are UTF-8, as if two files were joined). "
+        "`skip_bad_rows` leaves out at most 10 % of the rows."
     )
     assert len(load_corpus("a.csv", encoding="cp1252")) == 77
 

@@ -26,6 +26,7 @@ from slugline.base.lazy import install_command
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
 from slugline.corpus.formats import TableDialect, TextLines
+from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import (
     RowReader,
     folder_rows,
@@ -172,6 +173,7 @@ def test_a_large_parquet_file_is_not_held_in_memory(write_parquet: Any) -> None:
     assert Path("a.parquet").stat().st_size > 300 * 2**20
     code = """
 from pathlib import Path
+from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 n_rows = sum(1 for _ in read_rows("a.parquet"))
 status = Path("/proc/self/status").read_text()
@@ -372,8 +374,10 @@ def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
 NUL = ("a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 
-def not_utf8(at: int | str, sample: bytes) -> BadRow:
+def not_utf8(at: int | str, sample: bytes, *, is_mixed: bool = False) -> BadRow:
     advice = 'name its encoding, such as `encoding="cp1252"`'
+    if is_mixed:
+        advice = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
     return BadRow(at, "bytes that are not UTF-8", advice, sample=sample)
 
 
@@ -392,7 +396,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
             "a,b\nx\ry,2\n",
             BadRow(2, "text after a closing quote, or a lone carriage return"),
         ),
-        ("a.csv", b'a,b\n"\xc3\xa9\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
+        ("a.csv", b'a,b\n"\xc3\xa9\n\xe9",2\n', not_utf8(3, b'\xe9",2\n', is_mixed=True)),
         ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
         (
             "a.jsonl",
@@ -406,7 +410,7 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
         ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
         ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
         ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
-        ("a.txt", b"\xc3\xa9\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
+        ("a.txt", b"\xc3\xa9\ntw\xf6\n", not_utf8(2, b"tw\xf6\n", is_mixed=True)),
     ],
     ids=[
         "too many cells",
@@ -988,3 +992,18 @@ def test_the_first_lines_of_a_table_show_how_it_is_written(monkeypatch: pytest.M
 def test_answers_to_excel_have_a_mark() -> None:
     assert read_dialect(RowReader("a.xlsx", "xlsx", iter([]))) == TableDialect(has_mark=True)
     assert read_dialect(RowReader("gone.csv", "csv", iter([]))) == TableDialect()
+
+
+def test_lines_of_two_encodings_are_not_read_in_one(tmp_path: Path) -> None:
+    lines = [f"Größe {n};Rückgabe\n".encode("cp1252" if n % 2 else "utf-8") for n in range(12)]
+    (tmp_path / "a.csv").write_bytes(b"Text;Thema\n" + b"".join(lines[1:]))
+    with pytest.raises(DataError) as caught:
+        load_corpus(tmp_path / "a.csv")
+    assert (
+        str(caught.value)
+        .partition("); ")[2]
+        .startswith(
+            "save all lines in one encoding (others are UTF-8, as if two files were joined)"
+        )
+    )
+    assert "encoding=" not in str(caught.value)

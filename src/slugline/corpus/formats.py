@@ -98,6 +98,7 @@ class TextLines:
         self.number = self.n_bytes = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
+        self._has_utf8 = False  # whether a line was UTF-8, and not ASCII
         self._limit = limit
         self._gap = self._unchecked = 0
         self._faults: list[rows.BadRow] = []
@@ -163,9 +164,12 @@ class TextLines:
         if b"\0" in line:
             self._faults.append(rows.nul_row(self.number))
         try:
-            return line.decode()
+            text = line.decode()
+            self._has_utf8 = self._has_utf8 or not line.isascii()
+            return text
         except UnicodeDecodeError as error:
-            self._faults.append(rows.undecodable_row(self.number, error, self.encoding))
+            fault = rows.undecodable_row(self.number, error, self.encoding, is_mixed=self._has_utf8)
+            self._faults.append(fault)
             return readable(line)
 
 

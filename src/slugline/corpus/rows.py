@@ -31,6 +31,7 @@ _CELL_BYTES = 100
 # Bytes around one that is not UTF-8 from which the encoding is guessed.
 _N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
+_SAVE_ALIKE = "save all lines in one encoding (others are UTF-8, as if two files were joined)"
 
 
 class TopicForm(NamedTuple):
@@ -193,13 +194,14 @@ def nul_row(at: int | str) -> BadRow:
 
 
 def undecodable_row(
-    at: int | str, error: UnicodeDecodeError, encoding: str | None = None
+    at: int | str, error: UnicodeDecodeError, encoding: str | None = None, *, is_mixed: bool = False
 ) -> BadRow:
-    """Return a bad row for bytes that are not UTF-8, or not in the named encoding."""
+    """Return a bad row for bytes that are not UTF-8, as others are if `is_mixed`, or as named."""
     if encoding is not None:
         return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
     around = slice(max(error.start - _N_AROUND, 0), error.start + _N_AROUND)
-    return BadRow(at, "bytes that are not UTF-8", _NAME_IT, sample=error.object[around])
+    advice = _SAVE_ALIKE if is_mixed else _NAME_IT
+    return BadRow(at, "bytes that are not UTF-8", advice, sample=error.object[around])
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
@@ -207,6 +209,8 @@ def join_advice(bad: Sequence[BadRow]) -> str:
     samples = [row.sample for row in bad if row.sample]
     guess = guess_encoding(samples) if samples else None
     advice = dict.fromkeys(row.advice for row in bad)
+    if _SAVE_ALIKE in advice:  # in another encoding, the others would be wrong
+        advice.pop(_NAME_IT, None)
     return " and ".join(
         f'if it is {guess}, name that with `encoding="{guess}"`'
         if guess and text == _NAME_IT
