@@ -94,8 +94,9 @@ def explain(
     if data:
         reading = ReadOptions(skip_bad_rows=True, layout=fitted.layout)
         corpus = options.load_parts(data, reading)["train"]
-        if corpus.n_skipped:
-            skipped = counted(corpus.n_skipped, "row")
+        n_skipped = corpus.n_skipped + corpus.n_unlabelled
+        if n_skipped:
+            skipped = counted(n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use")
     explanation = explaining.explain(
         fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder
