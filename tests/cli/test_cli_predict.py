@@ -651,8 +651,9 @@ def test_the_summary_says_how_to_read_lines_that_are_not_utf_8(run: Run) -> None
     result = run("predict", "news.slug", "mixed.csv")
 
     assert result.err.endswith(
-        "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: if it is "
-        'cp1252, name that with --encoding "cp1252"); the lines with "error" say why\n'
+        "mixed.csv: 1 of 2 lines could not be classified (bytes that are not UTF-8: save all "
+        "lines in one encoding (others are UTF-8, as if two files were joined)); the lines with "
+        '"error" say why\n'
     )
 
 
