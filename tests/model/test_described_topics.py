@@ -347,6 +347,8 @@ def test_a_table_of_topics(tmp_path: Path) -> None:
     path = tmp_path / "topics.tsv"
     path.write_text("owner\tdescription\tname\nme\twheat, corn\t grain \nyou\tloans\tbank\n")
     assert read_descriptions(path) == {"grain": "wheat, corn", "bank": "loans"}
+    path.write_text("description\ttopic\nwheat, corn\tgrain\nloans\tbank\n")
+    assert read_descriptions(path) == {"grain": "wheat, corn", "bank": "loans"}
 
 
 @pytest.mark.parametrize(

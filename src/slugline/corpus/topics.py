@@ -191,11 +191,12 @@ def read_descriptions(
 ) -> dict[str, str]:
     """Return descriptions of topics from a table with the columns "name" and "description".
 
+    The first one may also be called "topic".
     See `read_topic_map` for parameters and errors.
     """
     columns, content = ("name", "description"), "a topic and what it is about"
     problem = "{!r} has no description; write a few words"
-    return _read_pairs(path, likely, fallback, columns, content, problem)
+    return _read_pairs(path, likely, fallback, columns, content, problem, alias="topic")
 
 
 def _read_pairs(
@@ -205,8 +206,12 @@ def _read_pairs(
     columns: tuple[str, str],
     content: str,
     problem: str,
+    alias: str | None = None,
 ) -> dict[str, str]:
-    """Return two columns of a table as a mapping; `problem` is that of an empty second cell."""
+    """Return two columns of a table as a mapping; `problem` is that of an empty second cell.
+
+    Without the first column, the one called `alias` takes its place.
+    """
     encoding = None if likely is None else check_encoding(likely)
     rows = read_rows(path, fallback=fallback, layout=DataLayout(columns[:1], columns[1], encoding))
     items = list(rows)
@@ -214,6 +219,8 @@ def _read_pairs(
     if bad is not None:
         raise DataError(f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}.")
     names = column_names(items)
+    if columns[0] not in names and {alias, columns[1]} <= {*names}:
+        columns = (str(alias), columns[1])
     if not set(columns) <= set(names):
         present = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
         raise DataError(
