@@ -444,8 +444,8 @@ def test_a_worker_that_is_killed_has_its_file_done_again() -> None:
 
 
 def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
-    Path("in/a.csv").unlink()
     os.mkfifo("in/z.csv")  # nobody ever writes to it
+    names = ["in/[bcd].*", "in/z.csv"]
     ended = threading.Event()
 
     def kill() -> None:
@@ -464,7 +464,7 @@ def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        done = predict(n_workers=2)
+        done = predict_files("news.slug", names, "out", n_workers=2)
     finally:
         ended.set()
         thread.join()
