@@ -101,6 +101,12 @@ def _zeroed(arrays: Arrays | None) -> Arrays | None:
 
 # Blocks of rows ----------------------------------------------------------------------------------
 
+
+def _aligned(array: Any) -> Any:
+    """Return an array, or a copy of it, that C can read: contiguous and aligned."""
+    return np.require(array, requirements=("C", "A"))
+
+
 #: Rows of a block are numbered in 16 bits.
 MAX_ROWS = 1 << 16
 
@@ -156,7 +162,7 @@ class RowBlock(NamedTuple):
         if not _has_kernel():
             return np.asarray(self.to_csc() @ weights)
         scores = np.zeros((len(self.keys), weights.shape[1]), dtype=np.float32)
-        kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
+        kernel.scores(*self._aligned(), _aligned(weights), scores, weights.shape[1])
         return scores
 
     def column_sums(self, factors: F32, into: F32 | None = None) -> F32:
@@ -169,10 +175,14 @@ class RowBlock(NamedTuple):
         n_topics = factors.shape[1]
         sums = np.zeros((self.n_columns, n_topics), dtype=np.float32) if into is None else into
         if _has_kernel():
-            kernel.sums(*self[:4], sums, np.ascontiguousarray(factors), n_topics)
+            kernel.sums(*self._aligned(), sums, _aligned(factors), n_topics)
         else:
             sums += self.to_csc().T @ factors
         return sums
+
+    def _aligned(self) -> list[Any]:
+        """Return the arrays of entries for the kernel; those sent by Dask may be unaligned."""
+        return [_aligned(array) for array in self[:4]]
 
     @property
     def label_rows(self) -> Index:
