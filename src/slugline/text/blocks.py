@@ -310,8 +310,9 @@ class RowWeights:
         self._distinct_weightings = {*self._weightings}
         self._factors = np.array([block.weight for block in blocks]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
+        # Those sent by Dask may be unaligned.
         plain = [
-            None if rarity is None else np.ascontiguousarray(rarity, dtype=np.float32)
+            None if rarity is None else np.require(rarity, np.float32, ("C", "A"))
             for rarity in self.idf
         ]
         self._for_kernel = tuple(zip(first, plain, self._factors.tolist(), strict=True))

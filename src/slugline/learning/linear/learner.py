@@ -294,8 +294,7 @@ def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -
     if isinstance(X, sparse.SparseRows):
         if not isinstance(table, np.ndarray) and sparse.has_kernel():
             return _score_with_few_weights(table, X)
-        is_float32 = isinstance(table, np.ndarray) and table.dtype == np.float32
-        if is_float32 and table.flags.c_contiguous and sparse.has_kernel():
+        if _is_readable(table) and sparse.has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
             values, columns, lengths = X.entries
             lengths = lengths.astype(np.int64, copy=False)
@@ -306,6 +305,13 @@ def score_rows(table: F32 | sp.csr_array, X: sparse.SparseRows | sp.csr_array) -
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
 
 
+def _is_readable(table: F32 | sp.csr_array) -> bool:
+    """Whether the kernel can read a table; one that was sent to a worker may be unaligned."""
+    if not isinstance(table, np.ndarray) or table.dtype != np.float32:
+        return False
+    return bool(table.flags.c_contiguous and table.flags.aligned)
+
+
 def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
     """Return the same for a table that stores few weights."""
     values, columns, lengths = X.entries
@@ -314,9 +320,9 @@ def _score_with_few_weights(table: sp.csr_array, X: sparse.SparseRows) -> F32:
         values,
         columns,
         lengths.reshape(-1, X.n_parts).sum(axis=1, dtype=np.int64),
-        table.data,
-        table.indices.astype(np.int32, copy=False),
-        table.indptr.astype(np.int32, copy=False),
+        np.require(table.data, requirements="A"),
+        np.require(table.indices, np.int32, "A"),
+        np.require(table.indptr, np.int32, "A"),
         scores,
     )
     return scores

@@ -180,9 +180,10 @@ class RowBlock(NamedTuple):
             sums += self.to_csc().T @ factors
         return sums
 
-    def _aligned(self) -> list[Any]:
+    def _aligned(self) -> tuple[Any, Any, Any, Any]:
         """Return the arrays of entries for the kernel; those sent by Dask may be unaligned."""
-        return [_aligned(array) for array in self[:4]]
+        values, rows, columns, ends = map(_aligned, self[:4])
+        return values, rows, columns, ends
 
     @property
     def label_rows(self) -> Index:
