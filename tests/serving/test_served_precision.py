@@ -150,8 +150,8 @@ def test_a_learned_version_that_promises_less_is_held_back_also_after_a_restart(
 ) -> None:
     run("train", news_csv, "-o", "news.slug", "--min-precision", 0.9, "-q")
     before, topics = Path("news.slug").read_bytes(), sorted({topic for _, topic in news})
-    learns = ("--corrections", "c.db", "--learn-every", 180, "--learn-from", news_csv)
-    learns = (*learns, "--approve", "none")
+    learns = ["--corrections", "c.db", "--learn-every", 180, "--learn-from", news_csv]
+    learns += ["--approve", "none"]
     with running("news.slug", *learns) as url:
         old = httpx.get(f"{url}/ready").json()
         assert old["status"] == "ready"
