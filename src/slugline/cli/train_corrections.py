@@ -104,8 +104,13 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     if previous is not None and test_fraction is None:
         test_fraction = previous.test_fraction
     return CorrectionOptions(
-        *(path, corrections, request.approve or "doubtful", weight),
-        *(previous, test_fraction, replaced),
+        path=path,
+        corrections=corrections,
+        approval=request.approve or "doubtful",
+        weight=weight,
+        previous=previous,
+        test_fraction=test_fraction,
+        replaced=replaced,
     )
 
 
