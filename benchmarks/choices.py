@@ -17,30 +17,35 @@ from labels import draw
 from measure import map_processes, progress, table
 from slugline import Corpus, TopicClassifier
 from slugline import load as load_model
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.splits import make_folds
 from slugline.corrections.learning import merge_corrections
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.container import pack
 from slugline.model.file.content import from_model_file, to_model_file
-from slugline.text.blocks import DEFAULT_GROUPS, Block, bits_per_character, default_blocks
+from slugline.text.feature_groups import (
+    DEFAULT_GROUPS,
+    FeatureGroup,
+    bits_per_character,
+    default_feature_groups,
+)
 
 # Parts of the default -----------------------------------------------------------------------------
 
 N_BUCKETS = 2**18
 
 
-def _hashed(families: tuple[Block, ...]) -> list[Block]:
+def _hashed(families: tuple[FeatureGroup, ...]) -> list[FeatureGroup]:
     return [replace(family, min_count=1, n_buckets=N_BUCKETS) for family in families]
 
 
 # What differs from the default, given the default's families of terms.
-VARIANTS: dict[str, Callable[[tuple[Block, ...]], dict[str, Any]]] = {
+VARIANTS: dict[str, Callable[[tuple[FeatureGroup, ...]], dict[str, Any]]] = {
     "default": lambda _: {},
-    "words alone": lambda _: {"blocks": [Block("words")]},
+    "words alone": lambda _: {"feature_groups": [FeatureGroup("words")]},
     "no document left out": lambda _: {"learner": LinearLearner(clean=False)},
     "no extra weight for rare topics": lambda _: {"class_weight": {}},
-    "2^18 hash buckets for each family": lambda families: {"blocks": _hashed(families)},
+    "2^18 hash buckets for each family": lambda families: {"feature_groups": _hashed(families)},
 }
 
 
@@ -57,7 +62,7 @@ def _score_variants(name: str) -> dict[str, str]:
     texts, topics = np.array(train.texts, dtype=object), np.array(train.topics)
     predicted = {variant: np.empty_like(topics) for variant in [*VARIANTS, "int8 weights"]}
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    families = default_blocks("log-tf-idf")
+    families = default_feature_groups("log-tf-idf")
     for train_rows, test_rows in folds.split(texts, topics):
         for variant, options in VARIANTS.items():
             classifier = TopicClassifier(**options(families))
@@ -98,10 +103,14 @@ MOST_USED, MOST_TESTED = 6000, 2000
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
-    "words": {"blocks": [Block("words")]},
-    "words and characters": {"blocks": [Block("words"), Block("characters")]},
+    "words": {"feature_groups": [FeatureGroup("words")]},
+    "words and characters": {"feature_groups": [FeatureGroup("words"), FeatureGroup("characters")]},
     "words, pairs and characters": {
-        "blocks": [Block("words"), Block("bigrams"), Block("characters")]
+        "feature_groups": [
+            FeatureGroup("words"),
+            FeatureGroup("bigrams"),
+            FeatureGroup("characters"),
+        ]
     },
     "fewer passes": {"learner": LinearLearner(passes=2)},
 }
@@ -179,7 +188,7 @@ def _accuracy(
 
 # What `tools/train_reuters46.py` takes, and what the default lacks.
 HEADLINES = tuple(DEFAULT_GROUPS[kind] for kind in ("words", "lead", "bigrams", "characters"))
-SHIPPED_RECIPES = {"the default": default_blocks("log-tf-idf"), "with headlines": HEADLINES}
+SHIPPED_RECIPES = {"the default": default_feature_groups("log-tf-idf"), "with headlines": HEADLINES}
 SIZES = (None, 1_500_000, 500_000, 300_000, 150_000)
 SHIPPED = ("with headlines", 500_000)
 
@@ -203,7 +212,7 @@ def shipped_model(folds: int = 5) -> str:
     )
 
 
-def _score_sizes(train: Corpus, families: Sequence[Block], n_folds: int) -> list[list[str]]:
+def _score_sizes(train: Corpus, families: Sequence[FeatureGroup], n_folds: int) -> list[list[str]]:
     """Return accuracy, macro-F1 and bytes for each size."""
     topics: list[str] = []
     predicted: list[list[str]] = [[] for _ in SIZES]
@@ -211,7 +220,9 @@ def _score_sizes(train: Corpus, families: Sequence[Block], n_folds: int) -> list
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
     for train_rows, test_rows in folds.split(train.texts, train.topics):
         fold_train, fold_test = select(train, train_rows), select(train, test_rows)
-        classifier = TopicClassifier(blocks=families).fit(fold_train.texts, fold_train.topics)
+        classifier = TopicClassifier(feature_groups=families).fit(
+            fold_train.texts, fold_train.topics
+        )
         topics += fold_test.topics
         for number, size in enumerate(SIZES):
             file = to_model_file(classifier.fitted_, precision="int8", max_size=size)

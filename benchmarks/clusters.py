@@ -20,7 +20,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.settings import FitSettings
 from slugline.stream import engine
 from slugline.stream.cluster import DaskEngine
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 # Seconds for a scheduler or a worker to start or to end.
 _TIMEOUT = 60
@@ -162,14 +162,14 @@ def to_bytes(classifier: TopicClassifier) -> bytes:
         return path.read_bytes()
 
 
-def batch_families() -> tuple[Block, ...]:
+def batch_families() -> tuple[FeatureGroup, ...]:
     """Return the default families of terms for batches."""
     settings = FitSettings(
         learner=LinearLearner(),
-        blocks=None,
+        feature_groups=None,
         class_weight=None,
         tune=False,
         n_jobs=1,
         random_state=0,
     )
-    return settings.batch_blocks()
+    return settings.batch_feature_groups()

@@ -15,7 +15,7 @@ from slugline import TopicClassifier
 from slugline.corpus.splits import make_folds
 from slugline.evaluation.paired import compare_paired
 from slugline.reuters.wires import WireList, load_wires
-from slugline.text import blocks
+from slugline.text import feature_groups
 
 FIELDS = ("places", "people", "orgs", "exchanges", "author")
 MADE = ("trec", "sib200-de", "banking77")
@@ -173,7 +173,7 @@ def _cross_validate(frame: Frame, weight: float | None, n_folds: int) -> float:
     columns = None if weight is None else beside(frame)
     folds = make_folds(frame.topic.tolist(), n_folds, 0)
     n_right = 0
-    with patch.object(blocks, "COLUMN_WEIGHT", weight or 1.0):
+    with patch.object(feature_groups, "COLUMN_WEIGHT", weight or 1.0):
         for fold in range(n_folds):
             train, test = frame[folds != fold], frame[folds == fold]
             classifier = TopicClassifier(text="text", columns=columns, n_jobs=1)

@@ -23,7 +23,7 @@ from slugline.evaluation.probabilities import calibration_error, chance_error, r
 from slugline.experiment.curve import learning_curves
 from slugline.experiment.suggest import suggest
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 # Accuracy by labels per topic ---------------------------------------------------------------------
@@ -403,7 +403,7 @@ def pick_typical(fitted: Fitted, texts: Sequence[str], n: int, seed: int) -> Row
 
     It does not use the model, and cannot leave out clusters with labels, which it doesn't know.
     """
-    rows = Features([Block("words")]).fit_transform(texts)
+    rows = Features([FeatureGroup("words")]).fit_transform(texts)
     left, lengths, _ = randomized_svd(rows, 64, random_state=seed)
     places = left * lengths
     places /= np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-9)
@@ -477,9 +477,9 @@ def _simulate(name: str, strategy: str, seed: int, *, on_test: bool, n_batches: 
     train, test = load(name)
     texts, topics = np.array(train.texts, dtype=object), np.array(train.topics, dtype=object)
     if not on_test:
-        is_held_out = hold_out(train.topics, 0.25, seed)
-        test = select(train, np.flatnonzero(is_held_out))
-        texts, topics = texts[~is_held_out], topics[~is_held_out]
+        is_heldout = hold_out(train.topics, 0.25, seed)
+        test = select(train, np.flatnonzero(is_heldout))
+        texts, topics = texts[~is_heldout], topics[~is_heldout]
     labelled = rank_within_topics(topics.tolist(), seed) < SUGGEST_SETS.get(name, 3)
     points: list[tuple[int, float]] = []
     while True:

@@ -41,7 +41,7 @@ def in_process(rounds: int = 5) -> str:
 
     import slugline
     from slugline import reuters
-    from slugline.model.routing import Router
+    from slugline.model.decider import Decider
 
     wires = reuters.load_wires("corrected")
     fitted = slugline.load("reuters46").fitted_
@@ -50,7 +50,7 @@ def in_process(rounds: int = 5) -> str:
     functions: dict[str, Predict] = {
         "TfidfVectorizer + LinearSVC, `predict`": pipeline.predict,
         "Slugline, `predict_proba`": fitted.predict_proba,
-        "Slugline, `Router.route`": Router.from_fitted(fitted).route,
+        "Slugline, `Decider.decide`": Decider.from_fitted(fitted).decide,
     }
     texts = list(wires.test.texts)
     settings = [(texts[:N_ALONE], 1, 1), (texts[:N_TOGETHER], 100, 1), (texts[:N_TOGETHER], 100, 2)]

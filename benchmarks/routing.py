@@ -19,9 +19,9 @@ from slugline import Corpus, TopicClassifier
 from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decider import Decider
 from slugline.model.file.container import pack
 from slugline.model.file.content import to_model_file
-from slugline.model.routing import Router
 from slugline.model.thresholds import highest_score, lowest_threshold, set_scores
 
 # The precision asked for --------------------------------------------------------------------------
@@ -88,8 +88,8 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
         classifier = TopicClassifier(n_jobs=1, min_precision=PRECISION)
         fitted = classifier.fit(train.texts, train.topics).fitted_
         scores = [
-            *_score(Router.from_fitted(fitted), test),
-            *_score(Router.from_fitted(fitted, per_topic=True), test),
+            *_score(Decider.from_fitted(fitted), test),
+            *_score(Decider.from_fitted(fitted, per_topic=True), test),
         ]
         other = _temperature_scaled(name)
         heldout = other.heldout_probabilities, other.heldout_is_right
@@ -107,8 +107,8 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
     )
 
 
-def _score(router: Router, test: Corpus) -> tuple[float, float]:
-    routes = router.route(test.texts)
+def _score(decider: Decider, test: Corpus) -> tuple[float, float]:
+    routes = decider.decide(test.texts)
     is_right = [
         route.topic == topic
         for route, topic in zip(routes, test.topics, strict=True)
@@ -125,14 +125,14 @@ def afterwards(sets: Sequence[str] = ACHIEVABLE) -> str:
     for name in sets:
         train, test = load(name)
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics).fitted_
-        heldout = fitted.held_out_predictions
+        heldout = fitted.heldout_predictions
         assert heldout is not None
-        without = replace(fitted, held_out_predictions=None)
+        without = replace(fitted, heldout_predictions=None)
         size, smaller = (len(pack(to_model_file(model))) for model in (fitted, without))
         precise = TopicClassifier(n_jobs=1, min_precision=PRECISION)
         precise.fit(train.texts, train.topics)
-        later = _score(Router.from_fitted(fitted, PRECISION), test)
-        scores.append([*later, *_score(Router.from_fitted(precise.fitted_), test)])
+        later = _score(Decider.from_fitted(fitted, PRECISION), test)
+        scores.append([*later, *_score(Decider.from_fitted(precise.fitted_), test)])
         counts = [f"{count:,}" for count in (len(train), len(heldout), size - smaller)]
         share = f"{(size - smaller) / size:.1%}"
         rows.append([name, *counts, share, *(f"{number:.3f}" for number in scores[-1])])
@@ -208,7 +208,7 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
     promises = {}
     for asked in (0.9, PRECISION):
         try:
-            routes = classifier.route(test.texts, asked)
+            routes = classifier.decide(test.texts, asked)
         except OptionError:
             promises[asked] = Promise(0.0, 0.0, 0.0)
             continue
@@ -247,14 +247,14 @@ def out_of_scope() -> str:
         return top >= threshold, top_outside < threshold
 
     add_row("probability of 0.5", *split(0.5))
-    heldout = fitted.held_out_predictions
+    heldout = fitted.heldout_predictions
     assert heldout is not None
     assert heldout.words is not None
     threshold = unbounded_threshold(heldout.probabilities, heldout.right, 0.9)
     add_row("asked for 0.9, by probability alone", *split(threshold))
-    router = Router.from_fitted(fitted)
+    decider = Decider.from_fitted(fitted)
     in_scope, answered_outside = (
-        np.array([route.topic is not None for route in router.route(texts)])
+        np.array([route.topic is not None for route in decider.decide(texts)])
         for texts in (test.texts, outside)
     )
     add_row("asked for 0.9, Slugline", in_scope, ~answered_outside)
@@ -281,15 +281,15 @@ def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stac
     rows = []
     for name, (train, test) in splits.items():
         fitted = TopicClassifier(n_jobs=1, min_precision=0.8).fit(train.texts, train.topics).fitted_
-        router = Router.from_fitted(fitted)
-        reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
+        decider = Decider.from_fitted(fitted)
+        reasons, _ = decider.judge(test.texts, *fitted.predict_with_words(test.texts))
         refused_tests = np.mean([r is not None and r.kind == "unknown_words" for r in reasons])
         others = {"other languages": foreign}
         others |= {other: split[1].texts[:500] for other, split in splits.items() if other != name}
         for source, texts in others.items():
             proba, counts = fitted.predict_with_words(texts)
-            is_low = proba.max(axis=1) < router.thresholds[proba.argmax(axis=1)]
-            reasons = router.judge(texts, proba, counts).reasons
+            is_low = proba.max(axis=1) < decider.thresholds[proba.argmax(axis=1)]
+            reasons = decider.judge(texts, proba, counts).reasons
             is_refused = np.array([reason is not None for reason in reasons])
             shares = is_low.mean(), is_refused.mean(), refused_tests
             rows.append([name, source, *(f"{share:.3f}" for share in shares)])
@@ -318,8 +318,8 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         classifier = TopicClassifier(n_jobs=1, random_state=seed, min_precision=0.9)
         fitted = classifier.fit(train.texts, train.topics).fitted_
         assert isinstance(fitted.learner, LinearLearner)
-        assert fitted.held_out_predictions is not None
-        rows, heldout = fitted.learner.left_out_
+        assert fitted.heldout_predictions is not None
+        rows, heldout = fitted.learner.heldout_scores_
         y = fitted.topics.encode(train.topics)[rows]
         heldout_proba = fitted.learner.calibration.proba(heldout)
         proba = fitted.predict_proba(test.texts)
@@ -327,7 +327,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         for name, score in scores.items():
             level = highest_score(score(heldout_proba)[np.arange(len(y)), y], 0.9)
             if name == "Slugline":
-                level = highest_score(fitted.held_out_predictions.scores, 0.9)
+                level = highest_score(fitted.heldout_predictions.scores, 0.9)
             is_in = score(proba) <= level
             coverage, size = is_in[true_topics].mean(), is_in.sum(axis=1).mean()
             results[name].append((coverage, size, (~is_in.any(axis=1)).mean()))

@@ -204,7 +204,7 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
     for precision in precisions:
         progress(precision)
         model = TopicClassifier(min_precision=precision).fit(texts, topics)
-        routes = model.route(test_texts)
+        routes = model.decide(test_texts)
         given = [set(route.topics or ()) for route in routes]
         n_given = sum(map(len, given))
         n_right = sum(len(one & {*other}) for one, other in zip(given, test_topics, strict=True))
@@ -218,10 +218,13 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
             ]
         )
     fitted = model.fitted_
-    assert fitted.decision is not None
+    assert fitted.multilabel_rule is not None
     proba = fitted.predict_proba(test_texts)
     evaluation = MultilabelEvaluation.from_probabilities(
-        [str(name) for name in fitted.topics.names], test_topics, proba, fitted.decision.thresholds
+        [str(name) for name in fitted.topics.names],
+        test_topics,
+        proba,
+        fitted.multilabel_rule.thresholds,
     )
     header = ("promised", "precision", "share of true topics given", "share of texts unsure")
     return f"{table(header, rows)}\n\nCalibration error: {evaluation.calibration_error:.4f}."
@@ -244,7 +247,7 @@ def trees(*, sets: Sequence[str] = tuple(TREES), precision: float = 0.9, n: int 
         flat = TopicClassifier().fit(texts, topics).predict(test.texts)
         tree = TopicClassifier(topic_path=separator).fit(texts, topics)
         answers, true, known = tree.predict(test.texts), test.topics, {*topics}
-        routes = tree.route(test.texts, min_precision=precision)
+        routes = tree.decide(test.texts, min_precision=precision)
         given = [(r.topics or [], topic) for r, topic in zip(routes, true, strict=True) if r.topics]
         is_right = [f"{topic}{separator}".startswith(f"{t[0]}{separator}") for t, topic in given]
         at_parent = [t[0] not in known for t, _ in given]

@@ -24,7 +24,7 @@ import clusters
 from data import synthetic_files, synthetic_texts
 from measure import progress, run_child, run_in_turn, seconds, table
 from slugline import TopicClassifier
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.learning.linear.newton import TOLERANCE, Iterate
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream import descents, fit

@@ -22,9 +22,9 @@ from slugline.corpus.bytes import check_encoding
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
 from slugline.corpus.rows import BadRow, DataLayout, join_advice
 from slugline.errors import DataError
+from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import PredictOptions, predict_rows
 
@@ -208,12 +208,12 @@ def answer_file(file: TableFile, folder: Path) -> Outcome:
         fitted = replace(fitted, layout=layout)
     elif file.knowledge == "named":
         options = {"encoding": file.encoding, "separator": file.separator}
-    router = Router.from_fitted(fitted, 0)
+    decider = Decider.from_fitted(fitted, 0)
     bad: list[BadRow] = []
     try:
         rows = read_rows(source, layout=fitted.layout, **options)
-        with open_answer_file(target, rows, router, 1) as answers:
-            for batch in predict_rows(router, rows, PredictOptions(text=text)):
+        with open_answer_file(target, rows, decider, 1) as answers:
+            for batch in predict_rows(decider, rows, PredictOptions(text=text)):
                 bad += [row for row in batch if isinstance(row, BadRow)]
                 answers.write(batch)
     except DataError as error:

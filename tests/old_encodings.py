@@ -129,13 +129,13 @@ Hızlı yanıtınız için teşekkürler""",
 }
 
 
-def files(held_out: bool) -> list[tuple[str, str, bytes]]:
+def files(heldout: bool) -> list[tuple[str, str, bytes]]:
     """Return language, text and bytes of ten files of each language, of 5 to 50 short lines."""
     made = []
     for (language, encoding), text in SENTENCES.items():
-        half = text.split("\n")[10:] if held_out else text.split("\n")[:10]
+        half = text.split("\n")[10:] if heldout else text.split("\n")[:10]
         for seed in range(10):
-            rng = random.Random(f"{language}{seed}{held_out}")
+            rng = random.Random(f"{language}{seed}{heldout}")
             n_lines = 5 * (seed + 1)
             rows = [
                 f"{rng.randrange(10_000)};{rng.choice(half)};{rng.choice('abc')}"

@@ -106,7 +106,7 @@ def test_the_command_predict_loads_no_other_command_and_nothing_that_fits() -> N
     assert modules & {"importlib.metadata", "numpy.ma", "slugline.learning.net.learner"} == set()
     others = {
         *("slugline.cli.train", "slugline.cli.reproduce", "slugline.cli.predict_folder"),
-        *("slugline.cli.targets", "slugline.corpus.loading"),
+        *("slugline.cli.output_paths", "slugline.corpus.loading"),
     }
     assert modules & (FITTING | others) == set()
 

@@ -77,7 +77,7 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert "Rows over 512 MB" in scale
     assert pytest.approx(1 / 20) == MAX_TIME_SHARE
     assert "at most a twentieth" in scale
-    blocks = TopicClassifier()._settings(LinearLearner()).batch_blocks()
+    blocks = TopicClassifier()._settings(LinearLearner()).batch_feature_groups()
     n_buckets = sum(block.n_buckets or 0 for block in blocks)
     assert f"at most {n_buckets / 1e6:.1f} million by default" in scale
 

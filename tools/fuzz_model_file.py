@@ -36,7 +36,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 ROOT = Path(__file__).parents[1]
 OLD = [*sorted((ROOT / "tests/data").glob("*.slug"))]
@@ -53,8 +53,12 @@ Entries = dict[str, bytes]
 def make_models(folder: Path) -> list[bytes]:
     """Return files of before, and small models of each kind of learner in each precision."""
     net, shallow = NeuralLearner((4, 3), epochs=2), ShallowLearner(4, epochs=2)
-    counted = [Block("words", "counts"), Block("characters", n_buckets=64), Block("bigrams")]
-    makes: list[tuple[Any, list[Block] | None]] = [
+    counted = [
+        FeatureGroup("words", "counts"),
+        FeatureGroup("characters", n_buckets=64),
+        FeatureGroup("bigrams"),
+    ]
+    makes: list[tuple[Any, list[FeatureGroup] | None]] = [
         *((net, None), (shallow, None), (LinearLearner(), None), (LinearLearner(), counted)),
         (
             Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], inverse_temperature=1.5),
@@ -62,8 +66,10 @@ def make_models(folder: Path) -> list[bytes]:
         ),
     ]
     models = [path.read_bytes() for path in [*OLD, SHIPPED]]
-    for learner, blocks in makes:
-        classifier = TopicClassifier(learner=learner, blocks=blocks, class_weight={"zinc": 2})
+    for learner, feature_groups in makes:
+        classifier = TopicClassifier(
+            learner=learner, feature_groups=feature_groups, class_weight={"zinc": 2}
+        )
         classifier.fit(TEXTS, TOPICS)
         for precision in (None, "float16", "int8"):
             path = folder / "model.slug"

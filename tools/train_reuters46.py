@@ -17,7 +17,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_splits
 from slugline.experiment.run import run_experiment
 from slugline.experiment.smaller_file import SmallerFile, save_smaller
-from slugline.text.blocks import DEFAULT_GROUPS
+from slugline.text.feature_groups import DEFAULT_GROUPS
 
 TARGET = Path(__file__).parents[1] / "src" / "slugline" / "model" / "reuters46.slug"
 

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from slugline.learning.shallow import ShallowLearner
     from slugline.prediction.job import predict_files
     from slugline.serving.settings import ServeSettings
-    from slugline.text.blocks import Block
+    from slugline.text.feature_groups import FeatureGroup
 
 __all__ = [
-    "Block",
     "Corpus",
     "Dense",
+    "FeatureGroup",
     "LinearLearner",
     "Mixture",
     "Network",
@@ -86,7 +86,7 @@ __getattr__ = partial(
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
         "slugline.serving.settings": ["ServeSettings"],
-        "slugline.text.blocks": ["Block"],
+        "slugline.text.feature_groups": ["FeatureGroup"],
     },
 )
 

@@ -15,7 +15,7 @@ from slugline import errors
 from slugline.base.arrays import F32
 from slugline.base.estimator import TextEstimator
 from slugline.base.files import PathLike
-from slugline.base.words import format_html_table
+from slugline.base.wording import format_html_table
 from slugline.corpus.columns import read_table
 from slugline.corpus.documents import (
     Topic,
@@ -43,21 +43,21 @@ from slugline.learning.encoder.encoder import (
     get_encoder,
 )
 from slugline.learning.learner import LEARNERS, Learner, LearnerName, choose_learner
-from slugline.model.decision import (
-    Average,
-    check_own_thresholds,
-    check_thresholds,
-    with_own_thresholds,
-)
+from slugline.model.decider import Decider, Decision
 from slugline.model.dense import encoder_warnings
 from slugline.model.file import container
 from slugline.model.file.content import load_model, to_model_file
 from slugline.model.file.schema import ModelInfo
 from slugline.model.fit import fit, fit_batch
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Route, Router
+from slugline.model.multilabel_rule import (
+    Average,
+    check_own_thresholds,
+    check_thresholds,
+    with_own_thresholds,
+)
 from slugline.model.settings import FitSettings, draw_seed
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.table_columns import check_column_names, odd_cells, odd_cells_note
 
@@ -99,23 +99,23 @@ class TopicClassifier(TextEstimator):
         What topics are about, in a sentence or two, for the encoder. Documents add to them as far
         as held-out ones show it useful, and a topic need not have any. `fit([], [])` learns from
         descriptions alone: scores then are cosines, and probabilities are not calibrated.
-    blocks : sequence of Block, optional
-        Families of terms; the default depends on the learner.
+    feature_groups : sequence of FeatureGroup, optional
+        Groups of terms; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
         Weight of each topic's documents; "balanced" gives every topic the same total.
     tune : bool or float, default False
         Search for better families of terms, passes and mixtures with nets by cross-validation on
         the training texts. A number is the budget: the most multiplications for each term of a
-        document; see `slugline.learning.tuning`. Chooses learner and blocks.
+        document; see `slugline.learning.tuning`. Chooses learner and feature_groups.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, numpy.random.Generator, RandomState or None, default 0
         Seed for every random choice, or where a fit draws it from; None draws a fresh one. The seed
         is `fitted_.seed`, with which the same model can be made again.
     min_precision : float, over 0 and under 1, optional
-        How often the predictions that `route` gives must be right, unless it is told otherwise.
+        How often the predictions that `decide` gives must be right, unless it is told otherwise.
         Held-out predictions, from which thresholds are chosen, are then made with more care: a fit
-        takes up to three times as long, and `route` gives more predictions.
+        takes up to three times as long, and `decide` gives more predictions.
     optimize : {"micro", "macro", "samples"}, default "micro"
         Where texts have several topics, the average of F1 that the thresholds of probability are
         chosen for: over all decisions, of each topic, or of each text.
@@ -173,7 +173,7 @@ class TopicClassifier(TextEstimator):
         learner: LearnerName | Learner = "linear",
         encoder: BuiltInName | Literal["auto"] | Encoder | None = None,
         descriptions: Mapping[Any, str] | None = None,
-        blocks: Sequence[Block] | None = None,
+        feature_groups: Sequence[FeatureGroup] | None = None,
         class_weight: Literal["balanced"] | Mapping[Any, float] | None = None,
         tune: bool | float = False,
         n_jobs: int | None = None,
@@ -188,7 +188,7 @@ class TopicClassifier(TextEstimator):
         self.learner = learner
         self.encoder = encoder
         self.descriptions = descriptions
-        self.blocks = blocks
+        self.feature_groups = feature_groups
         self.class_weight = class_weight
         self.tune = tune
         self.n_jobs = n_jobs
@@ -247,9 +247,10 @@ class TopicClassifier(TextEstimator):
             choose, or none is chosen and `X_unlabelled` needs one.
         """
         settings = self._settings(choose_learner(self.learner))
-        if self.tune and (self.learner != "linear" or self.blocks is not None):
+        if self.tune and (self.learner != "linear" or self.feature_groups is not None):
             raise OptionError(
-                "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
+                "`tune` chooses `learner` and `feature_groups` itself; leave them at their "
+                "defaults."
             )
         texts, layout = self._read_training(X, y)
         validation: Any = validation_data
@@ -282,8 +283,8 @@ class TopicClassifier(TextEstimator):
         """Learn from one more batch of texts, such as of a stream that doesn't fit into memory.
 
         After `fit`, or in a loaded classifier, it continues from there. It learns new terms, except
-        in blocks that have a vocabulary, which stays, as its idf does. Batches of a thousand
-        documents are fastest. Pass each document only once: probabilities are too high for
+        in feature groups that have a vocabulary, which stays, as its idf does. Batches of a
+        thousand documents are fastest. Pass each document only once: probabilities are too high for
         documents that were learned from before.
 
         Parameters
@@ -300,8 +301,8 @@ class TopicClassifier(TextEstimator):
         ------
         DataError : if there are no documents, not one topic for each (or several, where batches
             before had them), or one that is not among `classes`.
-        OptionError : if the learner, or blocks with a vocabulary, can't learn from batches, or
-            options need all documents at once.
+        OptionError : if the learner, or feature groups with a vocabulary, can't learn from batches,
+            or options need all documents at once.
         """
         if self.topic_path is not None:
             raise OptionError("`topic_path` needs all documents at once; call fit.")
@@ -391,31 +392,31 @@ class TopicClassifier(TextEstimator):
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
-    def route(
+    def decide(
         self,
         X: Texts,
         min_precision: float | None = None,
         *,
         per_topic: bool = False,
         coverage: float | None = None,
-    ) -> list[Route]:
+    ) -> list[Decision]:
         """Return a prediction for each text that is sure enough, and why others have none.
 
         Parameters
         ----------
         X : iterable of str
         min_precision, per_topic, coverage
-            See `slugline.model.routing.Router.from_fitted`.
+            See `slugline.model.decider.Decider.from_fitted`.
 
         Raises
         ------
         OptionError : if it has no held-out predictions, or no threshold reaches `min_precision`.
             That of the constructor may be out of reach: all predictions are then unsure.
         """
-        router = Router.from_fitted(
+        decider = Decider.from_fitted(
             self._fitted(), min_precision, per_topic=per_topic, coverage=coverage
         )
-        return router.route(self._read(X))
+        return decider.decide(self._read(X))
 
     def transform(self, X: Texts) -> Any:
         """Return the topics' probabilities, as columns beside others in a `ColumnTransformer`.
@@ -563,21 +564,21 @@ class TopicClassifier(TextEstimator):
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
         """Return a classifier that predicts as `fitted` does; a clone of it learns as that did."""
-        heldout = fitted.held_out_predictions
+        heldout = fitted.heldout_predictions
         columns = [column.name for column in fitted.features.table_columns]
-        blocks = [block for block in fitted.features.blocks if not block.columns]
+        feature_groups = [group for group in fitted.features.feature_groups if not group.columns]
         classifier = cls(
             learner=fitted.learner,
             encoder=fitted.encoder,
             descriptions=fitted.descriptions or None,
-            blocks=tuple(blocks) if fitted.n_documents else None,
+            feature_groups=tuple(feature_groups) if fitted.n_documents else None,
             class_weight=fitted.class_weight,
             n_jobs=n_jobs,
             random_state=fitted.seed,
             min_precision=None if heldout is None else heldout.precision,
             text=fitted.layout.text if columns and fitted.layout else None,
             columns=columns or None,
-            optimize="micro" if fitted.decision is None else fitted.decision.average,
+            optimize="micro" if fitted.multilabel_rule is None else fitted.multilabel_rule.average,
             topic_path=fitted.separator,
             thresholds=fitted.own_thresholds or None,
         )
@@ -626,7 +627,7 @@ class TopicClassifier(TextEstimator):
             is no such topic, or a threshold is no probability, or under that of the topic's parent.
         """
         fitted = self._fitted()
-        heldout = fitted.held_out_predictions
+        heldout = fitted.heldout_predictions
         if heldout is not None and heldout.precision is not None:
             raise OptionError(
                 f"`thresholds` of this classifier follow from its `min_precision` of "
@@ -634,9 +635,9 @@ class TopicClassifier(TextEstimator):
             )
         check_thresholds(thresholds)
         check_own_thresholds(fitted.topics, thresholds, multilabel=fitted.multilabel)
-        if fitted.decision is not None:
-            decision = with_own_thresholds(fitted.decision, fitted.topics, thresholds)
-            self._replace_fitted(replace(fitted, decision=decision))
+        if fitted.multilabel_rule is not None:
+            decision = with_own_thresholds(fitted.multilabel_rule, fitted.topics, thresholds)
+            self._replace_fitted(replace(fitted, multilabel_rule=decision))
         self.thresholds = self.fitted_.own_thresholds
         return self
 
@@ -693,7 +694,7 @@ class TopicClassifier(TextEstimator):
             encoder = NAMES if self.encoder == AUTO else get_encoder(self.encoder)
         return FitSettings(
             learner=learner,
-            blocks=self.blocks,
+            feature_groups=self.feature_groups,
             class_weight=self.class_weight,
             tune=self.tune,
             n_jobs=self.n_jobs,

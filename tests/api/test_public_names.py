@@ -20,9 +20,9 @@ from slugline.corpus import readers
 from slugline.learning.encoder import encoder
 from slugline.learning.learner import LEARNERS
 from slugline.learning.net import layers, optimizers
-from slugline.model import decision
+from slugline.model import multilabel_rule
 from slugline.model.file import container
-from slugline.text import blocks, terms
+from slugline.text import feature_groups, terms
 
 #: Commands whose work has another name in Python, and those that are of use on a terminal alone.
 IN_PYTHON = {"predict": "predict_files", "info": "load"}
@@ -76,11 +76,11 @@ def test_a_public_function_spells_its_options_out(name: str, function: Any) -> N
         (slugline.TopicClassifier.__init__, "learner", LEARNERS),
         (slugline.TopicClassifier.__init__, "encoder", (*encoder.NAMES, encoder.AUTO)),
         (slugline.TopicClassifier.__init__, "class_weight", ("balanced",)),
-        (slugline.TopicClassifier.__init__, "optimize", decision.AVERAGES),
+        (slugline.TopicClassifier.__init__, "optimize", multilabel_rule.AVERAGES),
         (slugline.TopicClassifier.save, "quantize", container.LOWER),
         (slugline.load_corpus, "format", readers._FORMATS),
-        (slugline.Block, "kind", (*terms.KINDS, terms.COLUMNS)),
-        (slugline.Block, "weighting", blocks.WEIGHTINGS),
+        (slugline.FeatureGroup, "kind", (*terms.KINDS, terms.COLUMNS)),
+        (slugline.FeatureGroup, "weighting", feature_groups.WEIGHTINGS),
         (slugline.Dense, "activation", layers._ACTIVATIONS),
         (slugline.Network.__init__, "optimizer", optimizers._OPTIMIZERS),
         (slugline.Network.__init__, "loss", optimizers._LOSSES),

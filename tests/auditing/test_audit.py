@@ -21,7 +21,7 @@ from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.reports.audit import other_findings
-from slugline.text.blocks import default_blocks
+from slugline.text.feature_groups import default_feature_groups
 from slugline.text.features import Features
 
 
@@ -438,9 +438,9 @@ def test_later_rounds_do_not_learn_from_the_eight_percent_that_are_most_suspect(
 def test_the_beginning_of_a_text_is_its_first_48_words() -> None:
     word = "w" * 99
     texts = ["the wheat " * 24 + "corn", " goal and cup", f"{word} " * 47 + "oil gas"]
-    X = Features(default_blocks("log-tf-idf"), 1).fit_transform(texts)
+    X = Features(default_feature_groups("log-tf-idf"), 1).fit_transform(texts)
     short = ["the wheat " * 24, "goal and cup", f"{word} " * 47 + "oil"]
-    expected = Features(default_blocks("log-tf-idf"), 1).fit_transform(short)
+    expected = Features(default_feature_groups("log-tf-idf"), 1).fit_transform(short)
     assert np.array_equal(_leads(texts, X, 1).toarray(), expected.toarray())
     assert _leads(["the wheat " * 24, " goal and cup\n"], X, 1) is X
     assert _leads(["! " * 50 + "wheat"], X, 1) is X  # no word among the first

@@ -21,7 +21,7 @@ from slugline.auditing.evidence import (
 )
 from slugline.auditing.suspicion import TopicEvidence, error_probabilities
 from slugline.learning.learner import FitContext
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 # Evidence against topics ------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_scores_are_the_mean_of_three_rounds_that_do_not_learn_from_suspects(
 
 
 def odd_among(*texts: str) -> dict[int, tuple[str, str]]:
-    words = Features([Block("words")], 1).fit_transform(list(texts))
+    words = Features([FeatureGroup("words")], 1).fit_transform(list(texts))
     numbers = number_identical(texts)
     found = find_odd_texts(texts, ["a"] * len(texts), words, [], numbers)
     assert [odd.row for odd in found] == sorted(odd.row for odd in found)
@@ -313,7 +313,7 @@ def test_of_many_shared_lines_the_twenty_most_frequent_are_named() -> None:
 )
 def test_ten_words_under_three_topics_are_boilerplate(text: str, topics: str, is_odd: bool) -> None:
     texts = [text] * len(topics)
-    words = Features([Block("words")], 1).fit_transform(texts)
+    words = Features([FeatureGroup("words")], 1).fit_transform(texts)
     copies = [np.arange(len(topics))]
     found = find_odd_texts(texts, list(topics), words, copies, np.zeros(len(topics), dtype=int))
     why = "the same text stands under 3 topics"

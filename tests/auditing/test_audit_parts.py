@@ -60,7 +60,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 
@@ -144,7 +144,7 @@ def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> No
     folds = assign_folds(y, groups, 0)
     assert (folds[60:] == folds[:20]).all()
     assert set(folds.tolist()) == {0, 1, 2, 3, 4}
-    near = find_neighbours(Features([Block("words")]).fit_transform(texts), groups)
+    near = find_neighbours(Features([FeatureGroup("words")]).fit_transform(texts), groups)
     for row, others in enumerate(near.rows.tolist()):
         assert groups[row] not in groups[[other for other in others if other >= 0]]
 
@@ -156,7 +156,7 @@ def test_frequency_scores_are_those_of_naive_bayes() -> None:
     # The third topic has few documents, all of them short.
     texts = [text[: 20 if n % 3 == 2 else 200] for n, text in enumerate(texts) if n % 9 != 2][:60]
     topics = [topic for n, topic in enumerate(topics) if n % 9 != 2][:60]
-    X = Features([Block("words")], 1).fit_transform(texts)
+    X = Features([FeatureGroup("words")], 1).fit_transform(texts)
     y = np.array([["bank", "grain", "sport"].index(topic) for topic in topics])
     folds = np.arange(60) % 5
     expected = np.zeros((60, 3))
@@ -240,7 +240,7 @@ def test_probabilities_of_any_copies_are_probabilities(
 
 def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[int, str]]:
     topics = topics or ["a"] * len(texts)
-    words = Features([Block("words")], 1).fit_transform(texts)
+    words = Features([FeatureGroup("words")], 1).fit_transform(texts)
     copies = group_members(np.unique(texts, return_inverse=True)[1])
     groups = connect_groups(number_identical(texts), find_near_pairs(words, 0))
     return [(odd.row, odd.kind) for odd in find_odd_texts(texts, topics, words, copies, groups)]

@@ -20,7 +20,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 NAN, INF = float("nan"), float("inf")
@@ -52,8 +52,8 @@ N_JOBS = ["two", 0, -2, 1.5, NAN, True]
 SHARE = ["x", None, 1, -0.1, NAN, True, [0.5]]
 OVER_0 = ["x", None, 0, -1, NAN, INF, True, [1], 1j]
 MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
-    "block": (
-        Block,
+    "group": (
+        FeatureGroup,
         {
             "kind": ["trigrams", None, 3, []],
             "weighting": ["bm25", None, 3, []],
@@ -65,7 +65,10 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     ),
     "features": (
         Features,
-        {"blocks": [[], None, "words", ["words"], Block(), [None]], "n_jobs": N_JOBS},
+        {
+            "feature_groups": [[], None, "words", ["words"], FeatureGroup(), [None]],
+            "n_jobs": N_JOBS,
+        },
     ),
     "linear": (LinearLearner, {"passes": ["two", 0, -1, 1.5, NAN, True], "clean": ["x", None, 1]}),
     "neural": (
@@ -98,7 +101,15 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         lambda **options: TopicClassifier(**options).fit(TEXTS, TOPICS),
         {
             "learner": [None, 5, "forest", [], object(), LinearLearner, np.array(["linear"] * 2)],
-            "blocks": [[], "words", ["words"], Block(), 5, [None], iter([Block()])],
+            "feature_groups": [
+                [],
+                "words",
+                ["words"],
+                FeatureGroup(),
+                5,
+                [None],
+                iter([FeatureGroup()]),
+            ],
             "class_weight": [
                 *("auto", 3, [1], np.array([1, 2]), {"grain": "x"}, {"grain": None}),
                 *({"grain": -1}, {"grain": INF}, {"grain": 1e300}, {"grain": [1]}, {"farm": 1}),
@@ -206,7 +217,7 @@ def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
     numpy: Any = np  # whose numbers the hints leave out
     classifier = TopicClassifier(
         learner=LinearLearner(passes=numpy.int64(2), clean=numpy.bool_(True)),
-        blocks=[Block(weight=numpy.float64(1), max_terms=numpy.int64(5))],
+        feature_groups=[FeatureGroup(weight=numpy.float64(1), max_terms=numpy.int64(5))],
         class_weight={"grain": numpy.float32(2)},
         n_jobs=numpy.int8(1),
         random_state=numpy.uint32(3),

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from slugline.base.words import format_call, format_html_table, format_lines
+from slugline.base.wording import format_call, format_html_table, format_lines
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
@@ -18,7 +18,7 @@ from slugline.learning.net.training import History
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import write_card
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 EVIL = "<script>alert('a & b')</script>"
@@ -34,11 +34,13 @@ HISTORY = History(
 @pytest.mark.parametrize(
     "value",
     [
-        Block(),
-        Block("characters", min_count=2, weight=0.5),
-        Features([Block("words", n_buckets=64)], n_jobs=2),
+        FeatureGroup(),
+        FeatureGroup("characters", min_count=2, weight=0.5),
+        Features([FeatureGroup("words", n_buckets=64)], n_jobs=2),
         TopicClassifier(),
-        TopicClassifier(blocks=[Block(max_terms=5)], class_weight={"a": 2.0}, random_state=7),
+        TopicClassifier(
+            feature_groups=[FeatureGroup(max_terms=5)], class_weight={"a": 2.0}, random_state=7
+        ),
         TopicClassifier(class_weight=cast(Any, np.ones(2))),
     ],
     ids=lambda value: type(value).__name__,
@@ -50,10 +52,10 @@ def test_what_is_shown_can_be_typed(value: Any) -> None:
 
 
 def test_only_changed_arguments_are_shown() -> None:
-    assert repr(Block("bigrams", min_count=2)) == "Block(kind='bigrams', min_count=2)"
+    assert repr(FeatureGroup("bigrams", min_count=2)) == "FeatureGroup(kind='bigrams', min_count=2)"
     assert repr(Features(n_jobs=2)) == "Features(n_jobs=2)"
     assert repr(TopicClassifier(tune=True)) == "TopicClassifier(tune=True)"
-    assert format_call(Block()) == "Block()"
+    assert format_call(FeatureGroup()) == "FeatureGroup()"
 
 
 def test_a_history_shows_its_last_and_its_best_epoch() -> None:

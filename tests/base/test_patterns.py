@@ -36,7 +36,7 @@ COMPOSED = {
         "finditer",
         rb'(?s)[\s,:\]}]{1,40}+|[\[{]|"[^"\\]{0,40}+(?:\\.[^"\\]*+){0,20}+(?:"|\Z)?+|[^\s,:\[\]{}"]{1,40}+',
     ),
-    "text/words.py": ("split", "[ ,;]"),
+    "text/tokens.py": ("split", "[ ,;]"),
 }
 
 #: What is read there has a known SHA-256 digest.

@@ -73,7 +73,7 @@ def test_drawing_needs_no_other_package_of_ours() -> None:
     imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     assert [name for name in imported if name.startswith("slugline")] == [
         "slugline.base.lazy",
-        "slugline.base.words",
+        "slugline.base.wording",
         "slugline.errors",
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from slugline.base.words import printable, printable_json
+from slugline.base.wording import printable, printable_json
 from slugline.classifier import TopicClassifier
 
 Run = Callable[..., Any]

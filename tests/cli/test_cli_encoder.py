@@ -338,7 +338,7 @@ def test_a_baseline_without_a_curve_is_refused(run: Run, few_csv: Path) -> None:
     )
 
 
-def test_an_encoder_is_recommended_where_held_out_documents_say_so(
+def test_an_encoder_is_recommended_where_heldout_documents_say_so(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many documents, but of words that say nothing: half of the answers are wrong."""

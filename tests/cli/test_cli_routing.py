@@ -111,8 +111,8 @@ def test_each_topic_may_have_a_threshold_of_its_own(
         [line["topic"] for line in lines_of(run("predict", "hard.slug", *more, stdin=asked).out)]
         for more in ([], ["--per-topic"])
     )
-    assert apart == [route.topic for route in classifier.route(texts[:90], per_topic=True)]
-    assert apart != together == [route.topic for route in classifier.route(texts[:90])]
+    assert apart == [route.topic for route in classifier.decide(texts[:90], per_topic=True)]
+    assert apart != together == [route.topic for route in classifier.decide(texts[:90])]
 
 
 def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
@@ -366,15 +366,15 @@ def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
-    from slugline.experiment.run import RoutingResult, route_test
-    from slugline.model.routing import Router
+    from slugline.experiment.run import DecisionResult, decide_test
+    from slugline.model.decider import Decider
 
     texts = [f"wheat {number}" for number in range(100)]
     fitted = TopicClassifier(min_precision=0.9).fit(texts, ["grain"] * 100).fitted_
-    routed = route_test(
-        Router.from_fitted(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test")
+    routed = decide_test(
+        Decider.from_fitted(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test")
     )
-    assert routed == RoutingResult(n_documents=2, n_answered=2, n_right=1)
+    assert routed == DecisionResult(n_documents=2, n_answered=2, n_right=1)
     assert routed.precision == 0.5
-    nothing = route_test(Router.from_fitted(fitted), Corpus(["zinc"], ["metal"], "test"))
+    nothing = decide_test(Decider.from_fitted(fitted), Corpus(["zinc"], ["metal"], "test"))
     assert (nothing.precision, nothing.summary()) == (None, "none answered")

@@ -75,7 +75,7 @@ def test_the_json_of_evaluate_is_the_librarys(run: Run) -> None:
     code, out, _ = run("evaluate", "wires.slug", "later.jsonl", "-q", "--json")
     model, corpus = load("wires.slug"), slugline.load_corpus("later.jsonl")
     assert code == 0
-    decision = model.fitted_.decision
+    decision = model.fitted_.multilabel_rule
     assert decision is not None
     proba = model.predict_proba(corpus.texts)
     expected = MultilabelEvaluation.from_probabilities(
@@ -170,7 +170,7 @@ def test_a_promise_is_tested_by_the_topics_that_are_given_alone(run: Run) -> Non
     options = ("--min-precision", "0.8", "-q", "--json")
     result = json.loads(run("train", "wires.jsonl", "-o", "wires.slug", *options).out)
     tested = result["routing"]["test"]
-    routes = load("wires.slug").route(slugline.load_corpus("later.jsonl").texts)
+    routes = load("wires.slug").decide(slugline.load_corpus("later.jsonl").texts)
     assert tested["precision"] == tested["n_right"] / tested["n_given"]
     assert tested["recall"] == tested["n_right"] / tested["n_true"]
     later = json.loads(run("evaluate", "wires.slug", "later.jsonl", "-q", "--json").out)
@@ -209,8 +209,8 @@ def test_what_a_stream_measures_is_named_the_exact_match(run: Run) -> None:
     code, out, err = run(*train)
     assert (code, err) == (0, "")
     assert re.fullmatch(r"exact match  0\.\d+  95 % interval .* at first", out.splitlines()[1])
-    held_out = json.loads(run(*train, "--json").out)["held_out"]
-    assert {*held_out} == {"n_documents", "exact_match", "interval"}
+    heldout = json.loads(run(*train, "--json").out)["heldout"]
+    assert {*heldout} == {"n_documents", "exact_match", "interval"}
 
 
 def test_one_topic_is_not_called_several(run: Run) -> None:
@@ -225,11 +225,11 @@ def test_one_topic_is_not_called_several(run: Run) -> None:
 def test_the_f1_that_thresholds_are_chosen_for_can_be_named(run: Run) -> None:
     train = ("train", "wires.jsonl", "-o", "wires.slug", "-q")
     assert run(*train, "--optimize", "macro")[0] == 0
-    decision = load("wires.slug").fitted_.decision
+    decision = load("wires.slug").fitted_.multilabel_rule
     assert decision is not None
     assert decision.average == "macro"
     assert run("train", "--stream", *train[1:], "--optimize", "samples")[0] == 0
-    decision = load("wires.slug").fitted_.decision
+    decision = load("wires.slug").fitted_.multilabel_rule
     assert decision is not None
     assert decision.average == "samples"
     code, _, error = run(*train, "--optimize", "f1")

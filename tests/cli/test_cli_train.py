@@ -309,8 +309,10 @@ def test_a_weighting_or_a_number_of_words_makes_words_alone_count(
     assert run("train", "news.csv", "-q", *options).code == 0
 
     model = load("model.slug")
-    assert [asdict(block) for block in model.features_.blocks] == [WORDS_ALONE | changes]
-    assert model.info_.blocks[0].n_terms == min(len(model.features_.vocabularies_[0].terms), 10_000)
+    assert [asdict(block) for block in model.features_.feature_groups] == [WORDS_ALONE | changes]
+    assert model.info_.feature_groups[0].n_terms == min(
+        len(model.features_.vocabularies_[0].terms), 10_000
+    )
 
 
 def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
@@ -330,7 +332,7 @@ def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
     )
     info = load("model.slug").info_
     assert info.learner["kind"] == "linear"
-    assert [block.kind for block in info.blocks] == ["words", "bigrams", *RUN_LENGTHS]
+    assert [block.kind for block in info.feature_groups] == ["words", "bigrams", *RUN_LENGTHS]
     assert "epoch" not in Path("model.html").read_text("utf-8")
 
 
@@ -830,7 +832,7 @@ def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
     assert "from scratch" not in report
 
 
-def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_held_out(
+def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_heldout(
     run: Run, news_csv: Path, news: News, interrupted_at: Callable[[int, int], None]
 ) -> None:
     interrupted_at(1, 2)

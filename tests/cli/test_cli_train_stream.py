@@ -100,8 +100,8 @@ def test_as_json_everything_is_there(run: Run, parts: Path) -> None:
         "n_topics": 3,
         "notes": [],
     }
-    assert found["held_out"]["accuracy"] == 1
-    assert found["held_out"]["interval"][0] > 0.9
+    assert found["heldout"]["accuracy"] == 1
+    assert found["heldout"]["interval"][0] > 0.9
     assert found["routing"]["min_precision"] == 0.8
     assert (found["evaluation"], found["interrupted"]) == (None, False)
     assert found["model"] == "news.slug"

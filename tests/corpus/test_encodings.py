@@ -206,13 +206,13 @@ def test_a_file_that_is_mostly_latin_1_is_told_so_in_one_line() -> None:
 # What no one names --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("held_out", [False, True])
-def test_the_encodings_of_sixty_short_files_are_detected(held_out: bool) -> None:
+@pytest.mark.parametrize("heldout", [False, True])
+def test_the_encodings_of_sixty_short_files_are_detected(heldout: bool) -> None:
     def is_right(text: str, data: bytes) -> bool:
         encoding = detect_encoding(data)
         return encoding is not None and data.decode(encoding, "replace") == text
 
-    found = [is_right(text, data) for _, text, data in old_encodings.files(held_out)]
+    found = [is_right(text, data) for _, text, data in old_encodings.files(heldout)]
 
     assert len(found) == 60
     assert sum(found) >= 57

@@ -52,7 +52,7 @@ def test_sizes_add_up() -> None:
 
 
 @given(st.lists(st.integers(10, 40), min_size=1, max_size=6), st.floats(0.05, 0.9))
-def test_the_number_held_out_is_the_share_of_all_documents_rounded(
+def test_the_number_heldout_is_the_share_of_all_documents_rounded(
     counts: list[int], fraction: float
 ) -> None:
     topics = [topic for topic, n in enumerate(counts) for _ in range(n)]
@@ -87,7 +87,7 @@ def test_a_topic_of_two_keeps_one_however_large_the_share() -> None:
     assert shares_of(["a"] * 2 + ["b"] * 100, 0.99) == {"a": 1, "b": 99}
 
 
-def test_which_documents_are_held_out_is_left_to_chance() -> None:
+def test_which_documents_are_heldout_is_left_to_chance() -> None:
     first = [int(np.flatnonzero(hold_out(["a"] * 4, 0.25, seed))[0]) for seed in range(50)]
     assert set(first) == {0, 1, 2, 3}
 
@@ -246,7 +246,7 @@ def test_holding_out_several_topics_leaves_one_document_of_each(
         assert training >= 1
 
 
-def test_held_out_documents_are_the_share_of_each_topic() -> None:
+def test_heldout_documents_are_the_share_of_each_topic() -> None:
     sets = documents_of_common_and_rare_topics(3000)
     held = hold_out(sets, 0.2, 0)
     assert abs(held.mean() - 0.2) < 0.01

@@ -27,8 +27,8 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import ModelFile
-from slugline.text import words
-from slugline.text.blocks import Block
+from slugline.text import tokens
+from slugline.text.feature_groups import FeatureGroup
 
 pytestmark = pytest.mark.slow
 
@@ -85,10 +85,13 @@ def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> N
         {"learner": "linear"},
         {"learner": "network", "class_weight": "balanced", "random_state": 7},
         {"learner": "linear", "class_weight": {"grain": 2.0, "bank": 0.5}},
-        {"learner": LinearLearner(passes=2, clean=False), "blocks": [Block("words", "counts")]},
+        {
+            "learner": LinearLearner(passes=2, clean=False),
+            "feature_groups": [FeatureGroup("words", "counts")],
+        },
         {"learner": Mixture([NET, LinearLearner()]), "random_state": 2},
     ],
-    ids=["network", "linear", "balanced", "weights", "blocks", "mixture"],
+    ids=["network", "linear", "balanced", "weights", "feature_groups", "mixture"],
 )
 def test_the_same_documents_give_the_same_bytes(
     tmp_path: Path, corpus: Corpus, options: dict[str, Any]
@@ -138,7 +141,7 @@ def test_a_file_made_small_is_made_small_again(
 def test_threads_and_chunks_change_nothing(
     slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
 ) -> None:
-    monkeypatch.setattr(words, "CHUNK_SIZES", words.ChunkSizes(n_characters))
+    monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(n_characters))
     assert retrain(slug, corpus, n_threads=n_threads).is_identical
 
 
@@ -265,17 +268,17 @@ def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
 
 
 def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corpus: Corpus) -> None:
-    blocks = [Block("words", max_terms=10)]
+    feature_groups = [FeatureGroup("words", max_terms=10)]
     path = tmp_path / "a.slug"
-    classifier = TopicClassifier(learner="linear", blocks=blocks)
+    classifier = TopicClassifier(learner="linear", feature_groups=feature_groups)
     classifier.fit(corpus.texts, corpus.topics).save(path)
-    info = load(path).info_.blocks
-    edit(path, blocks=[msgspec.structs.replace(info[0], max_terms=9)])
+    info = load(path).info_.feature_groups
+    edit(path, feature_groups=[msgspec.structs.replace(info[0], max_terms=9)])
 
     found = retrain(path, corpus)
 
     assert {
-        ModelDifference("blocks.0.n_terms", 10, 9),
+        ModelDifference("feature_groups.0.n_terms", 10, 9),
         ModelDifference("vocabulary", "1 of its own", "0 of its own"),
         ModelDifference("shape of idf.0", (10,), (9,)),
         ModelDifference("shape of learner.weights.counts", (10,), (9,)),
@@ -474,7 +477,7 @@ def test_a_card_says_how_several_topics_are_given(tmp_path: Path) -> None:
     model = TopicClassifier().fit(several_documents().texts, several_documents().topics)
     model.save(tmp_path / "several.slug")
     card = container.read(tmp_path / "several.slug").card
-    thresholds = model.fitted_.decision.thresholds  # type: ignore[union-attr]
+    thresholds = model.fitted_.multilabel_rule.thresholds  # type: ignore[union-attr]
     assert (
         "It gives each text none, one or several topics. Its thresholds, from "
         f"{thresholds.min():.2f} to {thresholds.max():.2f} by topic, are chosen for the micro "

@@ -12,7 +12,7 @@ from slugline.experiment.evidence import strongest_terms
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 
 def learned(documents: list[tuple[str, str]], **params: Any) -> Fitted:
@@ -80,7 +80,7 @@ def test_numbers_as_topics_are_named_by_their_digits() -> None:
     [
         {"learner": "network"},
         {"learner": Mixture([LinearLearner(), LinearLearner()])},
-        {"blocks": [Block("words", "counts")]},
+        {"blocks": [FeatureGroup("words", "counts")]},
     ],
     ids=["network", "mixture", "no idf"],
 )
@@ -91,7 +91,7 @@ def test_where_weights_of_terms_say_nothing_there_are_none(
 
 
 def test_buckets_without_names_give_no_terms(news: list[tuple[str, str]]) -> None:
-    classifier = TopicClassifier(blocks=[Block("words", n_buckets=1 << 12)])
+    classifier = TopicClassifier(feature_groups=[FeatureGroup("words", n_buckets=1 << 12)])
     texts, topics = zip(*news, strict=True)
     classifier.partial_fit(texts, topics, classes=np.unique(topics))
     found = strongest_terms(classifier.fitted_)

@@ -19,8 +19,8 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.experiment import suggest as module
 from slugline.experiment.suggest import Suggestion, suggest
-from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
+from slugline.model.multilabel_rule import MultilabelRule
 from stand_ins import Meanings
 
 
@@ -189,7 +189,7 @@ def test_doubt_is_1_less_the_lead_of_the_best_guess() -> None:
 
 def test_of_several_topics_decisions_near_their_thresholds_are_doubtful() -> None:
     thresholds = np.array([0.5, 0.2], dtype=np.float32)
-    decision = TopicDecision(thresholds, at_least_one=True, most=2)
+    decision = MultilabelRule(thresholds, at_least_one=True, most=2)
     proba = np.array([[0.5, 0.2], [0.8, 0.2], [0, 1], [0.5, 0]], dtype=np.float32)
     # Odds of 4 are 4 times those of the threshold.
     assert module._doubt(proba, decision) == pytest.approx([2, 1.25, 0, 1], abs=1e-4)

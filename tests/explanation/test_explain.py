@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from conftest import WORDS
 from slugline import (
-    Block,
     Corpus,
+    FeatureGroup,
     LinearLearner,
     Mixture,
     NeuralLearner,
@@ -27,7 +27,7 @@ from slugline.explanation.explain import _decode, explain
 from slugline.explanation.explanation import Explanation, Reason
 from slugline.reports.explanation import explanation_page
 from slugline.text.terms import RUN_LENGTHS
-from slugline.text.words import tokenize
+from slugline.text.tokens import tokenize
 from stand_ins import Meanings
 
 TEXT = "Wheat and corn, says the Fed: wheat for the bank's team."
@@ -37,10 +37,18 @@ CLASSIFIERS = {
     "network": TopicClassifier(learner="network"),
     "deep": TopicClassifier(learner=NeuralLearner(hidden=(16, 8))),
     "mixture": TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner(units=16)])),
-    "vocabulary": TopicClassifier(blocks=[Block("words"), Block("lead", weight=0.5)]),
-    "buckets": TopicClassifier(blocks=[Block("words", n_buckets=16), Block("bigrams")]),
-    "lengths": TopicClassifier(blocks=[Block(), *map(cast("Any", Block), RUN_LENGTHS)]),
-    "counts": TopicClassifier(blocks=[Block("words", "counts"), Block("characters")]),
+    "vocabulary": TopicClassifier(
+        feature_groups=[FeatureGroup("words"), FeatureGroup("lead", weight=0.5)]
+    ),
+    "buckets": TopicClassifier(
+        feature_groups=[FeatureGroup("words", n_buckets=16), FeatureGroup("bigrams")]
+    ),
+    "lengths": TopicClassifier(
+        feature_groups=[FeatureGroup(), *map(cast("Any", FeatureGroup), RUN_LENGTHS)]
+    ),
+    "counts": TopicClassifier(
+        feature_groups=[FeatureGroup("words", "counts"), FeatureGroup("characters")]
+    ),
 }
 
 
@@ -131,9 +139,9 @@ def test_a_share_is_split_evenly_over_all_places(classifier: TopicClassifier) ->
 
 
 def test_a_pair_of_words_spans_both(news: list[tuple[str, str]]) -> None:
-    blocks = [Block("bigrams")]
+    feature_groups = [FeatureGroup("bigrams")]
     texts, topics = zip(*news, strict=True)
-    classifier = TopicClassifier(blocks=blocks).fit(texts, topics)
+    classifier = TopicClassifier(feature_groups=feature_groups).fit(texts, topics)
     text = "So the  Rate, and more"
     found = classifier.explain(text, "bank")
     assert {(reason.word, text[reason.start : reason.end]) for reason in found.reasons} <= {
@@ -475,7 +483,7 @@ def test_each_topic_that_is_given_is_explained(several: TopicClassifier) -> None
         assert replace(part, others=()) == alone
         number = several.classes_.tolist().index(part.topic)
         assert part.probability == several.predict_proba([TWO])[0, number]
-        assert part.threshold == several.fitted_.decision.thresholds[number]  # type: ignore[union-attr]
+        assert part.threshold == several.fitted_.multilabel_rule.thresholds[number]  # type: ignore[union-attr]
         assert part.score == pytest.approx(several.decision_function([TWO])[0, number])
         shares = sum(reason.share for reason in part.reasons)
         assert part.bias + shares == pytest.approx(part.score, abs=1e-6)

@@ -25,7 +25,7 @@ from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
 from slugline.text import terms
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from stand_ins import Meanings
 
 Run = Callable[..., Result]
@@ -171,7 +171,9 @@ def test_terms_that_the_script_does_not_know_are_refused(
     monkeypatch.setitem(cast("Any", terms.KINDS), "verbs", terms.KINDS["words"])
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    TopicClassifier(blocks=[Block(cast("Any", "verbs"))]).fit(texts, topics).save(path)
+    TopicClassifier(feature_groups=[FeatureGroup(cast("Any", "verbs"))]).fit(texts, topics).save(
+        path
+    )
     with pytest.raises(OptionError) as error:
         model_page(path)
     assert str(error.value) == (

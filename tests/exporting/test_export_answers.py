@@ -21,9 +21,9 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.documents import Topic
 from slugline.explanation.explain import explain
 from slugline.exporting.page import why_unsure
-from slugline.model.routing import Unsure, _too_low
-from slugline.text.blocks import Block
-from slugline.text.words import normalize_nfc, tokenize
+from slugline.model.decider import Unsure, _too_low
+from slugline.text.feature_groups import FeatureGroup
+from slugline.text.tokens import normalize_nfc, tokenize
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -47,12 +47,12 @@ def shipped(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenP
 
 def check_answers(opened: OpenPage, texts: list[str]) -> None:
     """Hold what the page says of texts against Python."""
-    fitted, router = opened.parts.fitted, opened.parts.router
+    fitted, decider = opened.parts.fitted, opened.parts.decider
     said = opened.answers(texts)
     proba, counts = fitted.predict_with_words(texts)
     assert said.best == proba.argmax(axis=1).tolist()
     assert np.abs(said.proba - proba).max() < 1e-5
-    unsures, sets = router.judge(texts, proba, counts)
+    unsures, sets = decider.judge(texts, proba, counts)
     if fitted.multilabel:
         names = fitted.topics.names
         assert [[names[i] for i in given] for given in said.given] == sets
@@ -216,13 +216,13 @@ def several(
 
 
 VOCABULARIES = [
-    Block("words", "tf-idf", weight=2.0, max_terms=200),
-    Block("bigrams", "counts", min_count=2),
-    Block("lead", "multi-hot", weight=0.5, n_buckets=1 << 8),
-    Block("characters", "log-tf-idf", max_terms=900),
-    Block("characters-2", "counts", max_terms=300),
-    Block("characters-3", "log-tf-idf", n_buckets=1 << 10),
-    Block("characters-5", "tf-idf", max_terms=900),
+    FeatureGroup("words", "tf-idf", weight=2.0, max_terms=200),
+    FeatureGroup("bigrams", "counts", min_count=2),
+    FeatureGroup("lead", "multi-hot", weight=0.5, n_buckets=1 << 8),
+    FeatureGroup("characters", "log-tf-idf", max_terms=900),
+    FeatureGroup("characters-2", "counts", max_terms=300),
+    FeatureGroup("characters-3", "log-tf-idf", n_buckets=1 << 10),
+    FeatureGroup("characters-5", "tf-idf", max_terms=900),
 ]
 LEAVES = ["a/b", "a/c", "d", "e/f/g", "e/f/h", "e/i"]
 PATHS = ["a", "a/b", "a/c", "d", "d/e/f", "d/e/g"]
@@ -230,7 +230,7 @@ MADE: dict[str, tuple[Documents, dict[str, Any]]] = {
     "unsure": (scripts(5, "topic {}".format, 80), {"min_precision": 0.9}),
     "unsure of all": (scripts(7, str), {"min_precision": 0.999}),
     "vocabularies": (scripts(6, str), {"blocks": VOCABULARIES}),
-    "no words": (scripts(3, str), {"blocks": [Block("characters", n_buckets=1 << 10)]}),
+    "no words": (scripts(3, str), {"blocks": [FeatureGroup("characters", n_buckets=1 << 10)]}),
     "integers": (scripts(4, lambda i: 10 - 7 * i), {}),
     "two topics": (scripts(2, ["no", "yes"].__getitem__), {}),
     "one word each": ((["oil", "gas", "rye"] * 9, ["a", "b", "b"] * 9), {}),
@@ -256,9 +256,11 @@ def test_a_trained_model_says_the_same_in_all_scripts(
     (texts, topics), how = MADE[name]
     path = tmp_path / "made.slug"
     classifier = TopicClassifier(**how).fit(texts, topics)
-    if decision := classifier.fitted_.decision:  # so that three topics are too many
+    if decision := classifier.fitted_.multilabel_rule:  # so that three topics are too many
         most = 1 + bool(decision.parents)
-        classifier.fitted_ = replace(classifier.fitted_, decision=replace(decision, most=most))
+        classifier.fitted_ = replace(
+            classifier.fitted_, multilabel_rule=replace(decision, most=most)
+        )
     classifier.save(path)
     opened = open_page(browser, path, tmp_path)
     known = " ".join(texts).split()
@@ -339,6 +341,6 @@ def test_a_blank_text_is_answered_as_by_the_model_itself(
     blank = ["", " ", "\n\t", "\u00a0\u2003", "\x1f"]
     said = opened.answers(blank)
     assert np.abs(said.proba - classifier.predict_proba(blank)).max() < 1e-6
-    assert [route.topic for route in classifier.route(blank)] == [None] * len(blank)
+    assert [route.topic for route in classifier.decide(blank)] == [None] * len(blank)
     assert said.given == [[]] * len(blank)
     assert said.reasons == ["There is no text."] * len(blank)

@@ -12,7 +12,7 @@ import pytest
 
 from browsers import chromium
 from exported_pages import OpenPage, open_page
-from slugline.base.words import whole_percent
+from slugline.base.wording import whole_percent
 from slugline.classifier import TopicClassifier
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import merge_spans

@@ -102,9 +102,9 @@ def test_round_clouds_get_a_larger_penalty_than_long_ones() -> None:
 def test_the_scores_left_out_tell_the_accuracy_on_new_rows() -> None:
     X, y = made(2000, 30, 5, 2.0)
     found = fit_dense_head(X[:500], y[:500], 5)
-    held_out = (found.scores.argmax(axis=1) == y[:500]).mean()
+    heldout = (found.scores.argmax(axis=1) == y[:500]).mean()
     new = ((X[500:] @ found.weights + found.biases).argmax(axis=1) == y[500:]).mean()
-    assert held_out == pytest.approx(new, abs=0.04)
+    assert heldout == pytest.approx(new, abs=0.04)
 
 
 def test_rows_without_weight_are_not_learned_from_but_scored() -> None:

@@ -18,17 +18,17 @@ from slugline.learning.linear.fit import (
     scale_heldout_scores,
     score_heldout_rows,
 )
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
 
 def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
     learned, new = ["oil price rises", "wheat crop falls"], ["oil crop tin zinc", "tin"]
-    features = Features([Block("words", "log-tf-idf", n_buckets=1 << 10)])
+    features = Features([FeatureGroup("words", "log-tf-idf", n_buckets=1 << 10)])
     features.fit_transform(learned)
     expected = features.transform(new).toarray()
 
-    wide = Features([Block("words", "log-tf-idf", n_buckets=1 << 10)])
+    wide = Features([FeatureGroup("words", "log-tf-idf", n_buckets=1 << 10)])
     n_known = wide.fit_transform([*learned, *new]).shape[1] - 2
     rows = wide.transform(new)
     known = np.arange(rows.shape[1]) < n_known  # in order of appearance: tin and zinc are last
@@ -62,7 +62,7 @@ def test_without_rows_calibration_is_a_usual_one() -> None:
 
 
 @pytest.mark.parametrize(("n_different", "together"), [(9, False), (11, True)])
-def test_equal_rows_are_held_out_together_unless_nearly_all_are_copies(
+def test_equal_rows_are_heldout_together_unless_nearly_all_are_copies(
     n_different: int, together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = np.arange(100) % n_different

@@ -65,7 +65,7 @@ def test_the_net_is_trained_anew_on_all_rows_for_the_best_number_of_epochs() -> 
     assert same_weights(learner.network, net)
 
 
-def test_the_search_is_made_on_the_rows_that_are_not_held_out() -> None:
+def test_the_search_is_made_on_the_rows_that_are_not_heldout() -> None:
     learner = NeuralLearner(hidden=(8,), epochs=3, validation_fraction=0.25)
     history = fit(learner, seed=3)
 

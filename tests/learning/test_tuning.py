@@ -21,7 +21,7 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.tuning import BUDGET, Candidate, Metric, Tuning, estimate_seconds, tune
-from slugline.text.blocks import DEFAULT_GROUPS, Block
+from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +66,7 @@ def test_the_family_that_tells_topics_apart_is_found() -> None:
     first, best = tuning.trials[0], tuning.best
     assert first.candidate == Candidate(WORDS)
     assert first.score < 0.7
-    assert DEFAULT_GROUPS["bigrams"] in best.candidate.blocks
+    assert DEFAULT_GROUPS["bigrams"] in best.candidate.feature_groups
     assert best.score > 0.85
 
 
@@ -76,15 +76,15 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
 
     texts, y = ordered_pairs(240)
     folds = make_folds(y.tolist(), 3, seed=0)
-    blocks = (*WORDS, DEFAULT_GROUPS["bigrams"])
+    feature_groups = (*WORDS, DEFAULT_GROUPS["bigrams"])
     n_right = 0
     for number in range(3):
-        features, learner = Features(blocks), LinearLearner()
+        features, learner = Features(feature_groups), LinearLearner()
         learn, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         learner.fit(features.fit_transform([texts[i] for i in learn]), y[learn], FitContext(2))
         rows = features.transform([texts[i] for i in held])
         n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
-    trial = next(trial for trial in search().trials if trial.candidate == Candidate(blocks))
+    trial = next(trial for trial in search().trials if trial.candidate == Candidate(feature_groups))
     assert trial.score == pytest.approx(n_right / 240)
 
 
@@ -94,11 +94,11 @@ def test_time_is_estimated_from_a_sample_of_many_texts_only(
     seconds = iter([0.0, 2.0, 5.0])  # 2 for the default, 3 for two epochs of a net
     clock = SimpleNamespace(perf_counter=lambda: next(seconds))
     monkeypatch.setattr("slugline.learning.tuning.time", clock)
-    blocks, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
+    feature_groups, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
     texts, y = ordered_pairs(999)
-    assert estimate_seconds(texts, y, blocks, context) == 0
+    assert estimate_seconds(texts, y, feature_groups, context) == 0
     texts, y = ordered_pairs(3000)
-    assert estimate_seconds(texts, y, blocks, context) == 3 * (12 * 2 + 105 * 1.5)
+    assert estimate_seconds(texts, y, feature_groups, context) == 3 * (12 * 2 + 105 * 1.5)
 
 
 def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,9 @@ def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
-    assert any(DEFAULT_GROUPS["bigrams"] in trial.candidate.blocks for trial in tuning.trials)
+    assert any(
+        DEFAULT_GROUPS["bigrams"] in trial.candidate.feature_groups for trial in tuning.trials
+    )
     assert tuning.best.score == 1.0
 
 
@@ -155,7 +157,7 @@ def test_documents_of_no_weight_have_no_say() -> None:
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 360)
     context = FitContext(n_topics=2, sample_weight=weight)
     tuning = tune(texts + texts, np.concatenate([y, noise]), WORDS, context, budget=1000)
-    assert "bigrams" in {block.kind for block in tuning.best.candidate.blocks}
+    assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.8
 
 
@@ -170,7 +172,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
     assert tuning.interrupted
     assert len(tuning.trials) == len(notes.notes) == 4
-    assert DEFAULT_GROUPS["bigrams"] in tuning.best.candidate.blocks
+    assert DEFAULT_GROUPS["bigrams"] in tuning.best.candidate.feature_groups
 
 
 def test_every_trial_is_told_in_words() -> None:
@@ -189,12 +191,15 @@ def test_every_trial_is_told_in_words() -> None:
     [
         (Candidate(WORDS), "1.25 x words"),
         (
-            Candidate((Block("words"), Block("lead", weight=3)), passes=6),
+            Candidate((FeatureGroup("words"), FeatureGroup("lead", weight=3)), passes=6),
             "words + 3 x lead, 6 passes",
         ),
-        (Candidate((Block(),), net=(15, 0.0), net_share=0.3), "words, 30 % a net of 15 epochs"),
         (
-            Candidate((Block(),), net=(6, 0.1), n_nets=3),
+            Candidate((FeatureGroup(),), net=(15, 0.0), net_share=0.3),
+            "words, 30 % a net of 15 epochs",
+        ),
+        (
+            Candidate((FeatureGroup(),), net=(6, 0.1), n_nets=3),
             "words, 50 % 3 nets of 6 epochs with labels smoothed by 0.1",
         ),
     ],
@@ -270,7 +275,7 @@ def test_the_family_that_tells_several_topics_apart_is_found() -> None:
     noise = sp.csr_array(np.random.default_rng(1).integers(2, size=(240, 2)).astype(np.float32))
     context = FitContext(n_topics=2, sample_weight=weight)
     tuning = tune(texts + texts, sp.vstack([y, noise]).tocsr(), WORDS, context, metric=MICRO)
-    assert "bigrams" in {block.kind for block in tuning.best.candidate.blocks}
+    assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.85 > tuning.trials[0].score
     assert any(trial.candidate.net for trial in tuning.trials)
     best = tuning.trials[0]
@@ -289,7 +294,7 @@ def test_a_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_pa
     assert classifier.tuning_ is not None
     assert classifier.tuning_.metric == f"{average}-F1"
     assert 0 < classifier.tuning_.best.score <= 1
-    assert classifier.features_.blocks == classifier.tuning_.best.candidate.blocks
+    assert classifier.features_.feature_groups == classifier.tuning_.best.candidate.feature_groups
     classifier.save(tmp_path / "tuned.slug")
     again = load(tmp_path / "tuned.slug")
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
@@ -311,7 +316,7 @@ def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path
     classifier = TopicClassifier(tune=True).fit(texts, y)
     assert classifier.tuning_ is not None
     best = classifier.tuning_.best.candidate
-    assert classifier.features_.blocks == best.blocks
+    assert classifier.features_.feature_groups == best.feature_groups
     classifier.save(tmp_path / "tuned.slug")
     again = load(tmp_path / "tuned.slug")
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
@@ -334,12 +339,12 @@ def test_other_threads_find_the_same() -> None:
     assert one.tuning_ == two.tuning_
 
 
-@pytest.mark.parametrize("options", [{"learner": "network"}, {"blocks": WORDS}])
+@pytest.mark.parametrize("options", [{"learner": "network"}, {"feature_groups": WORDS}])
 def test_tuning_leaves_no_room_for_choices_of_the_user(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=True, **options).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == (
-        "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
+        "`tune` chooses `learner` and `feature_groups` itself; leave them at their defaults."
     )
 
 

@@ -174,7 +174,7 @@ def test_the_order_of_blocks_changes_no_more_than_last_bits() -> None:
     np.testing.assert_allclose(one.iterate.weights, other.iterate.weights, atol=1e-4)
 
 
-def test_rows_held_out_play_no_part() -> None:
+def test_rows_heldout_play_no_part() -> None:
     block, min_key = block_of(9, 100), 1 << 63
     kept = np.flatnonzero(block.keys >= np.uint64(min_key))
     rest = RowBlock.from_csr(block.to_csc().tocsr()[kept], block.y[kept], block.keys[kept])

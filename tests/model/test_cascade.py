@@ -15,7 +15,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
 from slugline.explanation.explain import explain
 from slugline.learning.encoder.head import Cascade
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from stand_ins import Meanings
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
@@ -88,14 +88,14 @@ def test_an_answer_does_not_depend_on_the_other_texts(classifier: TopicClassifie
         np.testing.assert_array_equal(together, alone)
 
 
-def test_held_out_predictions_are_those_of_the_cascade(classifier: TopicClassifier) -> None:
-    held_out, threshold = classifier.fitted_.held_out_predictions, cascade_of(classifier).threshold
-    assert held_out is not None
-    router = Router.from_fitted(classifier.fitted_)
-    routes = router.route(TEXTS[750:])
+def test_heldout_predictions_are_those_of_the_cascade(classifier: TopicClassifier) -> None:
+    heldout, threshold = classifier.fitted_.heldout_predictions, cascade_of(classifier).threshold
+    assert heldout is not None
+    decider = Decider.from_fitted(classifier.fitted_)
+    routes = decider.decide(TEXTS[750:])
     assert all(route.topic in (None, t) for route, t in zip(routes, TOPICS[750:], strict=True))
     # Above the threshold stand the documents that words answered, with their probabilities.
-    assert np.mean(held_out.probabilities >= np.float32(threshold)) >= 0.6
+    assert np.mean(heldout.probabilities >= np.float32(threshold)) >= 0.6
 
 
 def test_what_words_answered_is_explained_by_words(classifier: TopicClassifier) -> None:

@@ -30,7 +30,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.schema import FORMAT
-from slugline.text.blocks import Block, default_blocks
+from slugline.text.feature_groups import FeatureGroup, default_feature_groups
 
 News = list[tuple[str, str]]
 
@@ -179,7 +179,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "learner": "linear",
         "encoder": None,
         "descriptions": None,
-        "blocks": None,
+        "feature_groups": None,
         "class_weight": None,
         "tune": False,
         "n_jobs": None,
@@ -200,7 +200,7 @@ def test_an_unknown_parameter_is_refused() -> None:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
-        "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
+        "choose one of learner, encoder, descriptions, feature_groups, class_weight, tune, n_jobs, "
         "random_state, min_precision, optimize, text, columns, "
         "topic_path, thresholds."
     )
@@ -346,13 +346,16 @@ def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: l
 def test_blocks_suit_the_learner(learner: Any, wants: str) -> None:
     texts = ["a few words"] * 6
     classifier = TopicClassifier(learner=learner).fit(texts, ["a", "b"] * 3)
-    assert classifier.features_.blocks == default_blocks(wants, texts, n_topics=2)
+    assert classifier.features_.feature_groups == default_feature_groups(wants, texts, n_topics=2)
 
 
 def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
-    blocks = [Block("words", "counts", max_terms=5), Block("characters", min_count=3)]
-    classifier = TopicClassifier(learner="linear", blocks=blocks).fit(texts, topics)
-    assert classifier.features_.blocks == tuple(blocks)
+    feature_groups = [
+        FeatureGroup("words", "counts", max_terms=5),
+        FeatureGroup("characters", min_count=3),
+    ]
+    classifier = TopicClassifier(learner="linear", feature_groups=feature_groups).fit(texts, topics)
+    assert classifier.features_.feature_groups == tuple(feature_groups)
     assert classifier.features_.vocabularies_[0].n_columns == 5
 
 
@@ -658,7 +661,7 @@ def test_booleans_stay_booleans_and_whole_floats_are_the_integers_that_they_equa
         assert one.classes_.tolist() == [0, 1]
         assert one.classes_.dtype == one.predict(texts).dtype == dtype
         assert one.predict(texts).tolist() == y
-        assert type(one.route(texts[:1])[0].topic) is (bool if dtype is bool else int)
+        assert type(one.decide(texts[:1])[0].topic) is (bool if dtype is bool else int)
         assert one.explain(texts[0], one.classes_[1]).topic == one.classes_[1]
         assert one.score(texts, y) == 1
     assert again.info_.format == FORMAT
@@ -742,7 +745,7 @@ def test_fits_in_four_threads_at_once_make_the_same_file(tmp_path: Path) -> None
 
     def file(number: int) -> bytes:
         path = tmp_path / f"{number}.slug"
-        TopicClassifier(blocks=[Block()]).fit(texts, topics).save(path)
+        TopicClassifier(feature_groups=[FeatureGroup()]).fit(texts, topics).save(path)
         return path.read_bytes()
 
     with ThreadPoolExecutor(4) as threads:

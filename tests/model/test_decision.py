@@ -15,9 +15,9 @@ from sklearn.metrics import f1_score
 import slugline
 from slugline import TopicClassifier
 from slugline.errors import ModelFileError, OptionError
-from slugline.model.decision import Average, TopicDecision
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
+from slugline.model.multilabel_rule import Average, MultilabelRule
 
 NAMES = ["grain", "oil", "ship", "trade"]
 WORDS = {
@@ -63,9 +63,9 @@ def mixed(n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return proba.astype(np.float32), rng.random(proba.shape) < proba
 
 
-def chosen_for(average: Average, proba: np.ndarray, y: np.ndarray) -> TopicDecision:
+def chosen_for(average: Average, proba: np.ndarray, y: np.ndarray) -> MultilabelRule:
     sizes = y.sum(axis=1)
-    return TopicDecision.from_proba(proba.copy(), y.astype(np.float32), sizes, average)
+    return MultilabelRule.from_proba(proba.copy(), y.astype(np.float32), sizes, average)
 
 
 @pytest.mark.parametrize("average", ["micro", "macro", "samples"])

@@ -72,12 +72,12 @@ def test_several_topics_are_learned_in_parts_with_thresholds_and_promises() -> N
     assert steps.shares == [0.2, 0.4, 0.6, 0.8, 1.0]
     both = classifier.predict(["wheat and barley, the bank and the yen", *NEW])
     assert list(map(set, both)) == [{"grain", "money"}, {"grain"}, {"trade"}, {"money"}]
-    decision, held_out = classifier.fitted_.decision, classifier.fitted_.held_out_predictions
+    decision, heldout = classifier.fitted_.multilabel_rule, classifier.fitted_.heldout_predictions
     assert decision is not None
     assert (decision.at_least_one, decision.most) == (True, 2)
-    assert held_out is not None
-    assert len(held_out) >= 300
-    assert classifier.route(NEW)[0].topics == ["grain"]
+    assert heldout is not None
+    assert len(heldout) >= 300
+    assert classifier.decide(NEW)[0].topics == ["grain"]
 
 
 def test_few_documents_are_learned_from_at_once() -> None:
@@ -171,19 +171,19 @@ def test_documents_without_words_are_refused() -> None:
         TopicClassifier().fit(["..."] * 300, TOPICS)
 
 
-def test_held_out_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
+def test_heldout_answers_of_an_earlier_fit_are_not_those_of_parts() -> None:
     few = TopicClassifier().fit(TEXTS[::2], TOPICS[::2])
-    assert few.fitted_.held_out_predictions is not None
+    assert few.fitted_.heldout_predictions is not None
     again = TopicClassifier.from_fitted(few.fitted_).fit(TEXTS, TOPICS)
-    assert again.fitted_.held_out_predictions is None
+    assert again.fitted_.heldout_predictions is None
     with pytest.raises(OptionError, match="it was trained without; train it with `min_precision`"):
-        again.route(NEW, 0.8)
+        again.decide(NEW, 0.8)
     precise = TopicClassifier.from_fitted(few.fitted_).set_params(min_precision=0.8)
-    predictions = precise.fit(TEXTS, TOPICS).fitted_.held_out_predictions
+    predictions = precise.fit(TEXTS, TOPICS).fitted_.heldout_predictions
     assert predictions is not None
     assert len(predictions) == len(TEXTS)
     assert predictions.words is not None
-    assert [route.topic for route in precise.route([*TEXTS[:300:100], "zinc tin"])] == [
+    assert [route.topic for route in precise.decide([*TEXTS[:300:100], "zinc tin"])] == [
         *("grain", "trade", "money"),
         None,
     ]

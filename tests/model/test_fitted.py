@@ -19,8 +19,8 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.steps import AdaGradDescent
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import Block
-from slugline.text.words import ChunkSizes
+from slugline.text.feature_groups import FeatureGroup
+from slugline.text.tokens import ChunkSizes
 
 News = list[tuple[str, str]]
 TEXTS = ["wheat crop", "goal match", "rate bond"]
@@ -81,7 +81,7 @@ def test_words_are_counted_as_probabilities_are_made(
     texts: list[str], classifier: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = classifier.predict_proba(texts)
-    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50, piece=16))
+    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, piece=16))
     proba, words = classifier.fitted_.predict_with_words(texts)
     np.testing.assert_allclose(proba, expected, atol=1e-6)
     assert words.all.tolist() == [len(text.split()) for text in texts]
@@ -94,7 +94,7 @@ def test_a_refit_of_a_loaded_model_drops_what_the_file_said(
     classifier.save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     assert again.info_.n_documents == classifier.n_documents_
-    again.set_params(learner="linear", blocks=None).fit(["a b", "c d"], ["x", "y"])
+    again.set_params(learner="linear", feature_groups=None).fit(["a b", "c d"], ["x", "y"])
     assert not hasattr(again, "info_")
     assert not hasattr(again, "card_")
 
@@ -108,7 +108,7 @@ def test_learning_on_leaves_the_value_from_before(classifier: TopicClassifier) -
 
 
 def test_learning_on_from_a_value_leaves_its_rarity_of_terms() -> None:
-    stream = TopicClassifier(blocks=[Block(n_buckets=64)])
+    stream = TopicClassifier(feature_groups=[FeatureGroup(n_buckets=64)])
     before = stream.partial_fit(["wheat", "goal"], ["a", "b"], ["a", "b"]).fitted_
     rarity = copy.deepcopy(before.features.idf_)
     stream.partial_fit(["wheat", "wheat"], ["a", "b"])
@@ -117,7 +117,7 @@ def test_learning_on_from_a_value_leaves_its_rarity_of_terms() -> None:
 
 @pytest.fixture
 def stream(news: News) -> TopicClassifier:
-    classifier = TopicClassifier(blocks=[Block(n_buckets=1 << 10)])
+    classifier = TopicClassifier(feature_groups=[FeatureGroup(n_buckets=1 << 10)])
     texts, topics = zip(*news, strict=True)
     return classifier.partial_fit(texts[:50], topics[:50], ["bank", "grain", "sport"])
 
@@ -140,7 +140,7 @@ def test_a_batch_broken_off_is_not_learned_by_half(
             stream.partial_fit(texts, topics)
     assert answers(stream) == before
     # Nor is anything else of it left: what comes next is learned as if it had never begun.
-    unbroken = TopicClassifier(blocks=stream.blocks)
+    unbroken = TopicClassifier(feature_groups=stream.feature_groups)
     first, names = zip(*news[:50], strict=True)
     unbroken.partial_fit(first, names, ["bank", "grain", "sport"])
     for classifier in (stream, unbroken):
@@ -193,14 +193,18 @@ def test_a_nets_batch_broken_off_is_not_learned_by_half(
 
 def test_one_long_name_among_many_takes_no_memory_of_all() -> None:
     topics = ["t" * 1000, *(f"t{number}" for number in range(500))]
-    classifier = TopicClassifier(blocks=[Block()]).fit(["a b"] * 2 * len(topics), topics * 2)
+    classifier = TopicClassifier(feature_groups=[FeatureGroup()]).fit(
+        ["a b"] * 2 * len(topics), topics * 2
+    )
     # Fixed-width strings would take 2 MB, and 4 MB for each thousand answers.
     assert classifier.classes_.dtype == object
 
 
 def test_the_least_and_the_largest_integers_of_64_bits_are_topics() -> None:
     topics = [-(1 << 63), (1 << 63) - 1]
-    classifier = TopicClassifier(blocks=[Block()]).fit(["a b", "c d"] * 2, topics * 2)
+    classifier = TopicClassifier(feature_groups=[FeatureGroup()]).fit(
+        ["a b", "c d"] * 2, topics * 2
+    )
     assert classifier.classes_.tolist() == topics
 
 
@@ -225,12 +229,12 @@ class Interrupted(NeuralLearner):
 
 
 @pytest.mark.parametrize(
-    ("weighted", "validated", "n_learned", "n_held_out"),
+    ("weighted", "validated", "n_learned", "n_heldout"),
     [(False, False, 81, 9), (True, False, 84, 6), (False, True, 90, 0)],
     ids=["a tenth is held out", "a topic weighs nothing", "others served to find the epoch"],
 )
 def test_an_interrupted_model_says_how_many_documents_it_learned_from(
-    weighted: bool, validated: bool, n_learned: int, n_held_out: int, news: News, tmp_path: Path
+    weighted: bool, validated: bool, n_learned: int, n_heldout: int, news: News, tmp_path: Path
 ) -> None:
     texts, topics = zip(*news, strict=True)
     classifier = TopicClassifier(
@@ -240,9 +244,9 @@ def test_an_interrupted_model_says_how_many_documents_it_learned_from(
     classifier.fit(texts, topics, validation_data=validation).save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     for one in (classifier, again):
-        assert (one.n_documents_, one.fitted_.n_held_out) == (n_learned, n_held_out)
+        assert (one.n_documents_, one.fitted_.n_heldout) == (n_learned, n_heldout)
         assert one.fitted_.n_documents == 90
-    if n_held_out:
+    if n_heldout:
         assert (
             f"from {n_learned} of 90 documents (its training was interrupted before" in again.card_
         )
@@ -250,9 +254,9 @@ def test_an_interrupted_model_says_how_many_documents_it_learned_from(
     assert again.n_documents_ == n_learned + 90
 
 
-def test_a_model_that_was_not_interrupted_says_nothing_of_documents_held_out(
+def test_a_model_that_was_not_interrupted_says_nothing_of_documents_heldout(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path / "a.slug")
-    assert b"n_held_out" not in (tmp_path / "a.slug").read_bytes()
+    assert b"n_heldout" not in (tmp_path / "a.slug").read_bytes()
     assert "from 90 documents." in load(tmp_path / "a.slug").card_

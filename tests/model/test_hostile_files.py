@@ -28,7 +28,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 TEXTS = ["wheat and corn rose", "net profit fell", "zinc and tin fell"] * 5
 TOPICS = ["grain", "earn", "zinc"] * 5
@@ -121,7 +121,7 @@ def many_lines(folder: Path) -> bytes:
     noise = random.Random(0).randbytes(2_000_000).hex().encode()
     words = b"\n" * 30_000_000 + noise + b"\n"
     entries = with_info(
-        entries_of(folder, blocks=[Block("words")]),
+        entries_of(folder, feature_groups=[FeatureGroup("words")]),
         lambda info: info["blocks"][0].update(n_terms=30_000_001),
     )
     return as_file(entries, vocabulary=deflated(WORDS, words))
@@ -129,7 +129,9 @@ def many_lines(folder: Path) -> bytes:
 
 def many_learners(folder: Path) -> bytes:
     entries = with_info(
-        entries_of(folder, Mixture([LinearLearner()]), blocks=[Block("words", "counts")]),
+        entries_of(
+            folder, Mixture([LinearLearner()]), feature_groups=[FeatureGroup("words", "counts")]
+        ),
         lambda info: info["learner"].update(
             learners=info["learner"]["learners"] * 8000, shares=None
         ),
@@ -178,12 +180,14 @@ def with_topics(entries: Entries, names: list[str]) -> Entries:
 
 def many_topics(folder: Path) -> bytes:
     names = [f"t{number}" for number in range(600_000)]
-    return as_file(with_topics(entries_of(folder, blocks=[Block("words", "counts")]), names))
+    return as_file(
+        with_topics(entries_of(folder, feature_groups=[FeatureGroup("words", "counts")]), names)
+    )
 
 
 def many_topics_and_columns(folder: Path) -> bytes:
     """Claim 2**24 columns and 60,000 topics: 4 TB if weights were dense, and 64 MB of counts."""
-    entries = entries_of(folder, blocks=[Block("words", "counts")])
+    entries = entries_of(folder, feature_groups=[FeatureGroup("words", "counts")])
     entries = with_topics(entries, [f"t{number}" for number in range(60_000)])
     entries = with_info(
         entries, lambda info: info["blocks"][0].update(n_terms=0, n_buckets=1 << 24)
@@ -235,7 +239,9 @@ def long_names(folder: Path) -> bytes:
 def one_long_topic_of_many(folder: Path) -> bytes:
     """Name 20,000 topics, one of them with a million characters: 20 GB if all were as wide."""
     names = ["a" * 1_000_000, *(f"t{number}" for number in range(20_000))]
-    return as_file(with_topics(entries_of(folder, blocks=[Block("words", "counts")]), names))
+    return as_file(
+        with_topics(entries_of(folder, feature_groups=[FeatureGroup("words", "counts")]), names)
+    )
 
 
 HOSTILE = (
@@ -348,7 +354,7 @@ LEARNERS = {
     "shallow": ShallowLearner(4, epochs=2),
     "mixture": Mixture([LinearLearner(), ShallowLearner(4, epochs=2)]),
 }
-BLOCKS = [Block("words", "counts"), Block("bigrams")]
+GROUPS = [FeatureGroup("words", "counts"), FeatureGroup("bigrams")]
 LONG = ["wheat " * 200_000 + "corn rose", "", "zinc"]
 
 
@@ -369,7 +375,7 @@ def test_weights_are_refused_or_give_finite_answers(
             if not name.endswith(".scale")
         }
 
-    entries = with_arrays(entries_of(tmp_path, learner, blocks=BLOCKS), change)
+    entries = with_arrays(entries_of(tmp_path, learner, feature_groups=GROUPS), change)
     if value > 1e9:
         message = refusal(as_file(entries), tmp_path)
         assert message.endswith(
@@ -384,7 +390,7 @@ def test_weights_are_refused_or_give_finite_answers(
 
 
 def test_deep_nets_of_large_weights_give_finite_answers(tmp_path: Path) -> None:
-    deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), blocks=BLOCKS)
+    deep = entries_of(tmp_path, NeuralLearner((4,) * 20, epochs=1), feature_groups=GROUPS)
     entries = with_arrays(
         deep, lambda a: {n: np.full_like(v, 1e9) if "idf" not in n else v for n, v in a.items()}
     )
@@ -469,7 +475,7 @@ def test_arrays_of_any_shape_are_refused(
 
 def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) -> None:
     entries = with_arrays(
-        entries_of(tmp_path, blocks=[Block("words", "counts")]),
+        entries_of(tmp_path, feature_groups=[FeatureGroup("words", "counts")]),
         lambda a: {
             "learner.weights.values": np.float32(1).reshape(()),
             "learner.weights.topics": np.uint16(0).reshape(()),

@@ -29,7 +29,7 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
 from slugline.model.file import content as classifier_file
 from slugline.model.file.schema import FORMAT
-from slugline.text.blocks import Block, default_blocks
+from slugline.text.feature_groups import FeatureGroup, default_feature_groups
 
 TEXTS = [
     "wheat and corn rose",
@@ -41,8 +41,16 @@ TOPICS = ["grain", "earn", "zinc", "Größe 石"] * 5
 NEW = ["", "wheat straße rose", "\ud800 石油", "zebra"]
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
-BLOCKS = [Block("words", "counts"), Block("bigrams", weight=0.5), Block("characters", "tf-idf")]
-HASHED = [Block("characters", n_buckets=256), Block("words"), Block("lead", "counts", n_buckets=64)]
+GROUPS = [
+    FeatureGroup("words", "counts"),
+    FeatureGroup("bigrams", weight=0.5),
+    FeatureGroup("characters", "tf-idf"),
+]
+HASHED = [
+    FeatureGroup("characters", n_buckets=256),
+    FeatureGroup("words"),
+    FeatureGroup("lead", "counts", n_buckets=64),
+]
 
 
 def fit(learner: Any = "linear", topics: list[Any] = TOPICS, **options: Any) -> Any:
@@ -66,8 +74,8 @@ def test_a_family_of_which_no_document_has_a_term_is_read_back(tmp_path: Path) -
         fit("linear", class_weight="balanced"),
         fit(Mixture([LinearLearner(passes=2), Mixture([NET, LinearLearner(clean=False)])])),
         fit(NET, topics=[7, -1, 2**40, 0] * 5, class_weight={7: 2, 0: 0.5}),
-        fit("linear", blocks=BLOCKS),
-        fit("network", blocks=HASHED),
+        fit("linear", feature_groups=GROUPS),
+        fit("network", feature_groups=HASHED),
         fit("linear", topics=[1] * 20),
     ],
     ids=["network", "linear", "mixture", "integer topics", "blocks", "hashed", "one topic"],
@@ -110,13 +118,13 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
 
 
 def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(tmp_path: Path) -> None:
-    fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
+    fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
         n_terms = archive.read("vocabulary.txt").count(b"\n")
     again = load(tmp_path / "a.slug")
-    assert again.features_.blocks == tuple(HASHED)
+    assert again.features_.feature_groups == tuple(HASHED)
     # Terms that share a bucket have one name.
-    assert [block.n_terms for block in again.info_.blocks] == [39, 13, 12]
+    assert [block.n_terms for block in again.info_.feature_groups] == [39, 13, 12]
     assert n_terms == 64
     assert (
         "- terms: 39 characters (log-tf-idf), 13 words (log-tf-idf), 12 lead (counts)\n"
@@ -221,7 +229,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Return the bytes of a linear model of words, bigrams and characters."""
-    classifier = fit("linear", blocks=default_blocks("log-tf-idf"))
+    classifier = fit("linear", feature_groups=default_feature_groups("log-tf-idf"))
     return bytes_of(classifier, tmp_path_factory.mktemp("good"))
 
 
@@ -938,7 +946,7 @@ def test_files_damaged_at_random_are_refused_or_work(
 def test_an_entry_is_deflated_unless_reading_would_refuse_it(
     texts: list[str], method: int, tmp_path: Path
 ) -> None:
-    classifier = TopicClassifier(blocks=[Block("words")])
+    classifier = TopicClassifier(feature_groups=[FeatureGroup("words")])
     classifier.fit(texts, ["a", "b"] * (len(texts) // 2)).save(tmp_path / "a.slug")
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
         assert archive.getinfo("vocabulary.txt").compress_type == method
@@ -981,10 +989,10 @@ def test_a_model_of_more_buckets_than_a_file_may_have_is_not_written(
 ) -> None:
     monkeypatch.setattr(classifier_file, "_MOST_BUCKETS", 300)
     with pytest.raises(DataError) as caught:
-        fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
+        fit("linear", feature_groups=HASHED).save(tmp_path / "a.slug")
     assert str(caught.value) == (
-        "the blocks have 320 hash buckets, and in a model file they may have 300; give them fewer "
-        "`n_buckets`."
+        "the feature groups have 320 hash buckets, and in a model file they may have 300; give "
+        "them fewer `n_buckets`."
     )
     assert list(tmp_path.iterdir()) == []
 

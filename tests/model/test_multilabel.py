@@ -18,8 +18,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import slugline
 from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
-from slugline.model.decision import TopicDecision
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
+from slugline.model.multilabel_rule import MultilabelRule
 
 TOPICS = ("grain", "money", "oil")
 WORDS = {"grain": "wheat corn harvest", "money": "dollar rates bank", "oil": "crude barrels opec"}
@@ -183,11 +183,11 @@ def test_a_single_document_without_topics_does_not_make_texts_have_none() -> Non
     texts = [TEXTS[i] for i in some] + [f"the a of {n}" for n in range(21)]
     sets = [SETS[i] for i in some] + [["grain"]] * 20 + [[]]
     model = TopicClassifier(n_jobs=1).fit(texts, sets)
-    assert model.fitted_.decision is not None
-    assert model.fitted_.decision.at_least_one
+    assert model.fitted_.multilabel_rule is not None
+    assert model.fitted_.multilabel_rule.at_least_one
     half = TopicClassifier(n_jobs=1).fit(TEXTS, SETS)
-    assert half.fitted_.decision is not None
-    assert not half.fitted_.decision.at_least_one
+    assert half.fitted_.multilabel_rule is not None
+    assert not half.fitted_.multilabel_rule.at_least_one
 
 
 def test_scikit_learn_scores_and_searches_indicators() -> None:
@@ -244,7 +244,7 @@ def test_a_net_gives_several_topics_or_none(net: TopicClassifier) -> None:
     assert net.history_ is not None
     assert net.history_["val_loss"][0] > net.history_["val_loss"][-1]
     assert net.history_["val_accuracy"][-1] > 0.9
-    assert net.route(NEW_TEXTS[:1])[0].topics is not None
+    assert net.decide(NEW_TEXTS[:1])[0].topics is not None
 
 
 def test_the_probabilities_of_a_net_are_calibrated_on_validation_rows() -> None:
@@ -330,7 +330,7 @@ def test_topics_that_are_given_alone_keep_their_promise() -> None:
     rng = np.random.default_rng(0)
     noisy = [[t for t in topics if rng.random() > 0.1] for topics in sets]
     model = TopicClassifier(n_jobs=1, min_precision=0.85).fit(texts, noisy)
-    routes = model.route(NEW_TEXTS)
+    routes = model.decide(NEW_TEXTS)
     given = [
         (topic, topics)
         for route, topics in zip(routes, NEW_SETS, strict=True)
@@ -346,9 +346,9 @@ def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
     lunches = [f"lunch menu {n}" for n in range(60)]
     model = TopicClassifier(n_jobs=1, min_precision=0.9)
     model.fit([*TEXTS, *lunches], [*SETS, *([[]] * 60)])
-    (none,) = model.route(["lunch menu"])
+    (none,) = model.decide(["lunch menu"])
     assert (none.topics, none.reason) == ([], None)
-    decision = model.fitted_.decision
+    decision = model.fitted_.multilabel_rule
     assert decision is not None
     proba = np.array([[0.05, 0.04, 0], [0.05, 0.06, 0]], dtype=np.float32)
     assert decision.is_surely_none(proba, 0.9).tolist() == [True, False]
@@ -358,22 +358,24 @@ def test_no_topic_is_an_answer_if_that_is_sure_enough() -> None:
 
 def test_promises_of_several_topics_are_said_to_be_about_likely_topics() -> None:
     fitted = TopicClassifier(n_jobs=1, min_precision=0.5).fit(TEXTS, SETS).fitted_
-    left_out = fitted.held_out_predictions
+    left_out = fitted.heldout_predictions
     assert left_out is not None
     assert len(left_out) > 1
-    summary = dict(Router.from_fitted(fitted).summary())
+    summary = dict(Decider.from_fitted(fitted).summary())
     assert " % given by probability alone, " in summary["on left-out likely topics"]
     about = rf"reaches it by {len(left_out):,} likely topics of training documents left out of"
     with pytest.raises(OptionError, match=rf"{about} the fit\. .* % of the likely topics; ask"):
-        Router.from_fitted(fitted, 0.9999)
-    hopeless = replace(fitted, held_out_predictions=replace(left_out, precision=0.9999))
-    router = Router.from_fitted(hopeless)
-    assert router.note.endswith("a `min_precision` of 0, the model gives topics without a promise.")
-    assert dict(router.summary())["can be promised"].endswith(" % of the likely topics")
+        Decider.from_fitted(fitted, 0.9999)
+    hopeless = replace(fitted, heldout_predictions=replace(left_out, precision=0.9999))
+    decider = Decider.from_fitted(hopeless)
+    assert decider.note.endswith(
+        "a `min_precision` of 0, the model gives topics without a promise."
+    )
+    assert dict(decider.summary())["can be promised"].endswith(" % of the likely topics")
 
 
 def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicClassifier) -> None:
-    for route, answer in zip(several.route(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
+    for route, answer in zip(several.decide(NEW_TEXTS), several.predict(NEW_TEXTS), strict=True):
         assert route.topics == list(answer)
         assert route.topic == (answer[0] if answer else None)
         assert route.reason is None
@@ -383,24 +385,24 @@ def test_a_route_has_the_topics_that_are_given_and_the_likeliest(several: TopicC
 def test_a_text_for_which_far_more_topics_are_likely_than_any_had_is_unsure() -> None:
     pairs = [i for i, topics in enumerate(SETS) if len(topics) == 1]
     model = TopicClassifier(n_jobs=1).fit([TEXTS[i] for i in pairs], [SETS[i] for i in pairs])
-    decision = model.fitted_.decision
+    decision = model.fitted_.multilabel_rule
     assert decision is not None
     assert decision.most_given == 2
     eager = decision.with_thresholds(np.full(3, 0.05, dtype=np.float32))
-    router = Router.from_fitted(replace(model.fitted_, decision=eager))
-    (route,) = router.route(["wheat corn harvest crude barrels opec dollar rates bank"])
+    decider = Decider.from_fitted(replace(model.fitted_, multilabel_rule=eager))
+    (route,) = decider.decide(["wheat corn harvest crude barrels opec dollar rates bank"])
     assert route.reason is not None
     assert route.reason.kind == "many_topics"
     assert route.topics == []
 
 
 def test_blank_texts_are_unsure(several: TopicClassifier) -> None:
-    assert [str(route.reason) for route in several.route(["", "  "])] == ["no text", "no text"]
+    assert [str(route.reason) for route in several.decide(["", "  "])] == ["no text", "no text"]
 
 
 def test_sets_that_hold_the_right_topic_are_for_one_topic(several: TopicClassifier) -> None:
     with pytest.raises(OptionError, match="gives several"):
-        several.route(NEW_TEXTS, coverage=0.9)
+        several.decide(NEW_TEXTS, coverage=0.9)
 
 
 # Thresholds ---------------------------------------------------------------------------------------
@@ -415,7 +417,7 @@ def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
     if fewest:
         empty = np.flatnonzero(y.max(axis=1) == 0)
         y[empty, proba[empty].argmax(axis=1)] = 1
-    rule = TopicDecision.from_proba(proba, y, np.array([fewest, 3]), average)
+    rule = MultilabelRule.from_proba(proba, y, np.array([fewest, 3]), average)
     best = f1_score(y, rule.decide(proba), average=average, zero_division=1)
     for move in (-0.25, 0.25):
         other = rule.with_thresholds(rule.thresholds + np.float32(move))
@@ -425,7 +427,7 @@ def test_thresholds_give_the_best_average_f1(average: Any, fewest: int) -> None:
 def test_one_threshold_for_all_topics_is_chosen_by_the_average_f1() -> None:
     proba = np.array([[0.7, 0.1], [0.35, 0.1], [0.3, 0.1], [0.3, 0.6]], np.float32)
     y = np.array([[1, 0], [1, 0], [0, 0], [0, 1]]) > 0
-    rule = TopicDecision(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
+    rule = MultilabelRule(np.full(2, 0.5, np.float32), at_least_one=False, most=1, average="micro")
     f1, best = rule.best_common_threshold(proba, y)
     assert f1 == 1
     assert best.thresholds.tolist() == pytest.approx([0.325, 0.325])
@@ -436,17 +438,17 @@ def test_a_topic_of_few_documents_has_nearly_the_common_threshold() -> None:
     rng = np.random.default_rng(0)
     proba = np.column_stack([rng.random(5000), rng.random(5000) * 0.9]).astype(np.float32)
     y = (proba > [0.5, 0.3]).astype(np.float32)
-    many = TopicDecision.from_proba(proba, y, np.array([0, 2]), "micro")
+    many = MultilabelRule.from_proba(proba, y, np.array([0, 2]), "micro")
     y[5:, 1] = 0
-    few = TopicDecision.from_proba(proba, y, np.array([0, 2]), "micro")
+    few = MultilabelRule.from_proba(proba, y, np.array([0, 2]), "micro")
     assert many.thresholds[1] < 0.32
     assert abs(few.thresholds[1] - few.thresholds[0]) < 0.1
 
 
-def test_without_held_out_documents_there_are_usual_thresholds() -> None:
+def test_without_heldout_documents_there_are_usual_thresholds() -> None:
     model = TopicClassifier().fit(["wheat", "oil"], [["grain"], ["oil", "grain"]])
-    assert model.fitted_.decision is not None
-    assert (model.fitted_.decision.thresholds > 0.1).all()
+    assert model.fitted_.multilabel_rule is not None
+    assert (model.fitted_.multilabel_rule.thresholds > 0.1).all()
     assert model.predict(["wheat", "oil"]).tolist()[0] == ("grain",)
 
 
@@ -473,7 +475,7 @@ def test_batches_of_any_size_teach_several_topics(size: int) -> None:
     assert micro_f1(model) > 0.95
     assert () in model.predict(NEW_TEXTS).tolist()
     assert model.n_documents_ == 240
-    decision = model.fitted_.decision
+    decision = model.fitted_.multilabel_rule
     assert decision is not None
     assert (decision.at_least_one, decision.most) == (False, max(map(len, SETS)))
     truth = np.array([[topic in topics for topic in TOPICS] for topics in NEW_SETS])
@@ -503,8 +505,8 @@ def test_a_loaded_model_learns_on_for_the_average_that_it_was_fitted_for(tmp_pat
     loaded = slugline.load(tmp_path / "m.slug")
     assert loaded.optimize == "macro"
     loaded.partial_fit(NEW_TEXTS, NEW_SETS)
-    assert loaded.fitted_.decision is not None
-    assert loaded.fitted_.decision.average == "macro"
+    assert loaded.fitted_.multilabel_rule is not None
+    assert loaded.fitted_.multilabel_rule.average == "macro"
 
 
 def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> None:
@@ -515,9 +517,9 @@ def test_a_loaded_model_learns_on(several: TopicClassifier, tmp_path: Path) -> N
     # Three documents teach a word, and hardly move curves and thresholds.
     assert loaded.predict_proba(["brent"])[0, 2] > several.predict_proba(["brent"])[0, 2] + 0.1
     np.testing.assert_allclose(loaded.predict_proba(NEW_TEXTS), before, atol=0.15)
-    assert several.fitted_.decision is not None
-    assert loaded.fitted_.decision is not None
-    old, new = several.fitted_.decision.thresholds, loaded.fitted_.decision.thresholds
+    assert several.fitted_.multilabel_rule is not None
+    assert loaded.fitted_.multilabel_rule is not None
+    old, new = several.fitted_.multilabel_rule.thresholds, loaded.fitted_.multilabel_rule.thresholds
     np.testing.assert_allclose(new, old, atol=0.02)
     assert micro_f1(loaded) > 0.95
     loaded.save(tmp_path / "on.slug")
@@ -541,7 +543,7 @@ def test_a_mixture_gives_several_topics_or_none(mixture: TopicClassifier) -> Non
     assert micro_f1(mixture) > 0.95
     assert () in mixture.predict(NEW_TEXTS).tolist()
     assert mixture.predict_proba(NEW_TEXTS).sum(axis=1).max() > 1.5
-    assert Router.from_fitted(mixture.fitted_).promise
+    assert Decider.from_fitted(mixture.fitted_).promise
 
 
 def test_a_file_with_a_mixture_gives_the_same_answers(
@@ -552,7 +554,7 @@ def test_a_file_with_a_mixture_gives_the_same_answers(
     expected = mixture.predict_proba(NEW_TEXTS)
     np.testing.assert_array_equal(loaded.predict_proba(NEW_TEXTS), expected)
     assert loaded.predict(NEW_TEXTS).tolist() == mixture.predict(NEW_TEXTS).tolist()
-    assert loaded.route(NEW_TEXTS) == mixture.route(NEW_TEXTS)
+    assert loaded.decide(NEW_TEXTS) == mixture.decide(NEW_TEXTS)
     loaded.save(tmp_path / "again.slug")
     assert (tmp_path / "again.slug").read_bytes() == (tmp_path / "m.slug").read_bytes()
     # A copy learns the same again.
@@ -581,8 +583,8 @@ def test_probabilities_of_nets_are_calibrated_on_documents_left_out(learner: Any
     truth = np.array([[topic in topics for topic in TOPICS] for topics in noisy[600:]])
     likely = proba > 0.5
     assert proba[likely].mean() == pytest.approx(truth[likely].mean(), abs=0.05)
-    assert model.fitted_.held_out_predictions is not None
-    assert len(model.fitted_.held_out_predictions) > 400
+    assert model.fitted_.heldout_predictions is not None
+    assert len(model.fitted_.heldout_predictions) > 400
 
 
 def test_copies_of_a_text_are_left_out_together() -> None:

@@ -20,14 +20,19 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import Block, default_blocks, document_frequency, idf
+from slugline.text.feature_groups import (
+    FeatureGroup,
+    default_feature_groups,
+    document_frequency,
+    idf,
+)
 from slugline.text.features import Features
 
 News = list[tuple[str, str]]
 TOPICS = ["bank", "grain", "sport"]
 # Few buckets make tests fast.
-BLOCKS = [Block(n_buckets=1 << 12), Block("lead", n_buckets=1 << 12)]
-COUNTS = [Block("words", "multi-hot", n_buckets=1 << 12)]
+GROUPS = [FeatureGroup(n_buckets=1 << 12), FeatureGroup("lead", n_buckets=1 << 12)]
+COUNTS = [FeatureGroup("words", "multi-hot", n_buckets=1 << 12)]
 
 
 def batches(news: News, size: int) -> Iterator[tuple[list[str], list[str]]]:
@@ -37,7 +42,7 @@ def batches(news: News, size: int) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def streamed(news: News, size: int = 30, **options: Any) -> TopicClassifier:
-    classifier = TopicClassifier(**{"blocks": BLOCKS} | options)
+    classifier = TopicClassifier(**{"feature_groups": GROUPS} | options)
     for texts, topics in batches(news, size):
         assert classifier.partial_fit(texts, topics, TOPICS) is classifier
     return classifier
@@ -60,25 +65,27 @@ def test_a_net_learns_an_epoch_from_each_batch(
     news: News, texts: list[str], topics: list[str]
 ) -> None:
     net = NeuralLearner((16,), batch_size=4, learning_rate=0.01, dropout=0.1)
-    classifier = streamed(news * 4, 30, learner=net, blocks=COUNTS)
+    classifier = streamed(news * 4, 30, learner=net, feature_groups=COUNTS)
     assert classifier.score(texts, topics) > 0.95
     assert classifier.learner_.n_epochs == 12  # type: ignore[attr-defined]
 
 
 def test_the_default_families_are_in_hash_buckets_as_they_are() -> None:
     classifier = TopicClassifier().partial_fit(["a few words"], ["a"], ["a", "b"])
-    assert classifier.features_.blocks == default_blocks("log-tf-idf")
+    assert classifier.features_.feature_groups == default_feature_groups("log-tf-idf")
 
 
 def test_a_net_of_batches_has_weights_for_every_bucket_of_words() -> None:
     classifier = TopicClassifier(learner=NeuralLearner((2,)))
     classifier.partial_fit(["a few words"], ["a"], ["a", "b"])
-    assert classifier.features_.blocks == (Block("words", "multi-hot", n_buckets=1 << 18),)
+    assert classifier.features_.feature_groups == (
+        FeatureGroup("words", "multi-hot", n_buckets=1 << 18),
+    )
     assert classifier.features_.n_columns == 1 << 18
 
 
 def test_classes_are_in_order_however_they_are_given(news: News) -> None:
-    classifier = TopicClassifier(blocks=BLOCKS)
+    classifier = TopicClassifier(feature_groups=GROUPS)
     classifier.partial_fit(["wheat", "goal"], [3, 1], classes=np.array([7, 3, 1]))
     assert classifier.classes_.tolist() == [1, 3, 7]
     proba = classifier.predict_proba(["wheat", "goal", "else"])
@@ -100,7 +107,7 @@ def test_nothing_of_a_batch_is_held_when_it_has_been_learned() -> None:
     class Text(str):
         __slots__ = ("__weakref__",)
 
-    classifier = TopicClassifier(blocks=BLOCKS)
+    classifier = TopicClassifier(feature_groups=GROUPS)
     for number in range(3):
         batch = [Text(f"wheat crop {number}"), Text(f"goal match {number}")]
         held = [weakref.ref(text) for text in batch]
@@ -131,8 +138,8 @@ def test_the_same_calls_give_the_same_bytes_for_any_number_of_threads(
 def test_idf_after_batches_is_that_of_all_documents(
     sizes: tuple[int, ...], texts: list[str]
 ) -> None:
-    blocks = [*BLOCKS, Block("bigrams", "counts", n_buckets=1 << 12)]
-    whole, parts = Features(blocks), Features(blocks)
+    feature_groups = [*GROUPS, FeatureGroup("bigrams", "counts", n_buckets=1 << 12)]
+    whole, parts = Features(feature_groups), Features(feature_groups)
     whole.fit_transform(texts)
     n_before = 0
     for size in sizes:
@@ -157,14 +164,22 @@ def test_frequencies_can_be_told_from_idf(n_documents: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("loaded", [False, True], ids=["fitted", "loaded"])
 @pytest.mark.parametrize(
-    ("learner", "blocks"),
-    [("linear", [Block(), Block("lead")]), (NeuralLearner((16,), learning_rate=0.01), None)],
+    ("learner", "feature_groups"),
+    [
+        ("linear", [FeatureGroup(), FeatureGroup("lead")]),
+        (NeuralLearner((16,), learning_rate=0.01), None),
+    ],
     ids=["linear", "network"],
 )
 def test_a_fitted_model_learns_on_over_its_own_vocabulary(
-    learner: Any, blocks: Any, loaded: bool, texts: list[str], topics: list[str], tmp_path: Path
+    learner: Any,
+    feature_groups: Any,
+    loaded: bool,
+    texts: list[str],
+    topics: list[str],
+    tmp_path: Path,
 ) -> None:
-    classifier = TopicClassifier(learner=learner, blocks=blocks).fit(texts, topics)
+    classifier = TopicClassifier(learner=learner, feature_groups=feature_groups).fit(texts, topics)
     if loaded:
         classifier.save(tmp_path / "a.slug")
         classifier = load(tmp_path / "a.slug")
@@ -214,15 +229,15 @@ def test_what_was_fitted_outlives_a_few_more_documents(texts: list[str], topics:
 
 
 @pytest.mark.parametrize(
-    ("learner", "blocks"),
-    [("linear", BLOCKS), (NeuralLearner((16,), batch_size=8, learning_rate=0.01), COUNTS)],
+    ("learner", "feature_groups"),
+    [("linear", GROUPS), (NeuralLearner((16,), batch_size=8, learning_rate=0.01), COUNTS)],
     ids=["linear", "network"],
 )
 def test_a_stream_can_be_saved_and_gone_on_with(
-    learner: Any, blocks: list[Block], news: News, texts: list[str], topics: list[str],
-    tmp_path: Path,
+    learner: Any, feature_groups: list[FeatureGroup], news: News, texts: list[str],
+    topics: list[str], tmp_path: Path,
 ) -> None:  # fmt: skip
-    classifier = streamed(news[:60], learner=learner, blocks=blocks)
+    classifier = streamed(news[:60], learner=learner, feature_groups=feature_groups)
     classifier.save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     # Of linear weights, only those are saved that matter.
@@ -246,7 +261,7 @@ def test_digests_chain(news: News) -> None:
 
 def test_fit_starts_anew_after_a_stream(news: News, texts: list[str], topics: list[str]) -> None:
     classifier = streamed(news[:30]).fit(texts, topics)
-    fresh = TopicClassifier(blocks=BLOCKS).fit(texts, topics)
+    fresh = TopicClassifier(feature_groups=GROUPS).fit(texts, topics)
     assert np.array_equal(classifier.predict_proba(texts), fresh.predict_proba(texts))
     assert (classifier.n_batches_, classifier.n_documents_) == (0, 90)
 
@@ -279,7 +294,8 @@ def test_weights_decide_between_documents_that_disagree(by: str) -> None:
     for favoured in ("a", "b"):
         weight = np.where(np.array(topics) == favoured, 1, 0.05)
         classifier = TopicClassifier(
-            blocks=BLOCKS, class_weight={"a": weight[0], "b": weight[1]} if by == "topics" else None
+            feature_groups=GROUPS,
+            class_weight={"a": weight[0], "b": weight[1]} if by == "topics" else None,
         )
         classifier.partial_fit(
             texts, topics, ["a", "b"], sample_weight=weight if by == "documents" else None
@@ -293,7 +309,7 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
     right = rng.random(3000) < 0.8
     texts = ["wheat" if word else "goal" for word in words]
     topics = [int(word == told) for word, told in zip(words, right, strict=True)]
-    classifier = TopicClassifier(blocks=COUNTS)
+    classifier = TopicClassifier(feature_groups=COUNTS)
     for first in range(0, 3000, 500):
         batch = slice(first, first + 500)
         classifier.partial_fit(texts[batch], topics[batch], [0, 1])
@@ -339,10 +355,10 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
             "weight.",
         ),
         (
-            {"blocks": [*BLOCKS, Block("bigrams")]},
+            {"feature_groups": [*GROUPS, FeatureGroup("bigrams")]},
             ["a", "b"],
             OptionError,
-            "the block of bigrams has a vocabulary, which can't grow from batch to batch; give it "
+            "the group of bigrams has a vocabulary, which can't grow from batch to batch; give it "
             "`n_buckets`, or call fit first.",
         ),
         (

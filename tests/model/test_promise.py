@@ -100,7 +100,7 @@ def test_promise_out_of_reach_counts_before_any_test(fitted: Fitted) -> None:
 
 
 def test_promise_of_several_topics_is_about_topics_given(fitted: Fitted) -> None:
-    several = replace(fitted, decision=object())  # type: ignore[arg-type]
+    several = replace(fitted, multilabel_rule=object())  # type: ignore[arg-type]
     assert several.multilabel
     promise = check_promise(several, 0.9, None, AnswerCounts(50, 40, 38, 0.5))
     assert promise.text == (
@@ -132,7 +132,7 @@ def test_label_doubts_are_said_only_of_wrong_labels(fitted: Fitted) -> None:
     promise = check_promise(mislabelled, 0.95, None, AnswerCounts(100, 100, 80, 1.0))
     assert promise.details == f"{doubts} First correct those that `slugline audit` finds."
     # A learner that leaves nothing out, such as one of few documents.
-    plain = replace(fitted, held_out_predictions=mislabelled.held_out_predictions)
+    plain = replace(fitted, heldout_predictions=mislabelled.heldout_predictions)
     assert describe_label_doubts(plain) == (
         "Of the 150 held-out answers with the highest probabilities, 20 contradict the given "
         "topic: if documents were only hard to tell apart, fewer would."

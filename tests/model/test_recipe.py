@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.text.blocks import DEFAULT_GROUPS, Block, bits_per_character, default_blocks
+from slugline.text.feature_groups import (
+    DEFAULT_GROUPS,
+    FeatureGroup,
+    bits_per_character,
+    default_feature_groups,
+)
 from slugline.text.terms import KINDS, RUN_LENGTHS
 
 N_BUCKETS = 1 << 20
@@ -16,15 +21,17 @@ BITS_6 = f"{BITS_5} абвг дежз иклм нопр стуф хцчш щъы
 
 def weights(texts: list[str], n_topics: int = 0) -> dict[str, float]:
     """Return the weight of each kind of term."""
-    return {block.kind: block.weight for block in default_blocks("log-tf-idf", texts, n_topics)}
+    return {
+        group.kind: group.weight for group in default_feature_groups("log-tf-idf", texts, n_topics)
+    }
 
 
 @pytest.mark.parametrize("texts", [[], [BITS_4] * 501, [BITS_5] * 501], ids=len)
 def test_words_bigrams_and_characters_count_in_buckets(texts: list[str]) -> None:
-    assert default_blocks("log-tf-idf", texts) == (
-        Block("words", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
-        Block("bigrams", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
-        Block("characters", "log-tf-idf", 1.0, n_buckets=N_BUCKETS),
+    assert default_feature_groups("log-tf-idf", texts) == (
+        FeatureGroup("words", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
+        FeatureGroup("bigrams", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
+        FeatureGroup("characters", "log-tf-idf", 1.0, n_buckets=N_BUCKETS),
     )
 
 
@@ -47,9 +54,9 @@ def test_words_of_few_documents_weigh_more_if_there_are_two_topics() -> None:
 
 
 def test_documents_before_others_are_many() -> None:
-    blocks = default_blocks("log-tf-idf", [BITS_4], 2, are_all=False)
-    assert blocks == default_blocks("log-tf-idf", [BITS_4] * 501, 2)
-    kinds = {block.kind for block in default_blocks("log-tf-idf", [BITS_6], are_all=False)}
+    feature_groups = default_feature_groups("log-tf-idf", [BITS_4], 2, are_all=False)
+    assert feature_groups == default_feature_groups("log-tf-idf", [BITS_4] * 501, 2)
+    kinds = {group.kind for group in default_feature_groups("log-tf-idf", [BITS_6], are_all=False)}
     assert kinds > RUN_LENGTHS.keys()
 
 
@@ -60,17 +67,19 @@ def test_bits_are_those_of_letters_in_scripts_with_spaces() -> None:
 
 
 def test_several_topics_get_the_first_words_too_however_few_documents_there_are() -> None:
-    blocks = default_blocks("log-tf-idf", [BITS_4], multilabel=True)
-    assert [block.kind for block in blocks] == ["words", "lead", "bigrams", "characters"]
+    feature_groups = default_feature_groups("log-tf-idf", [BITS_4], multilabel=True)
+    assert [group.kind for group in feature_groups] == ["words", "lead", "bigrams", "characters"]
 
 
 def test_nets_get_the_words_of_the_newswire_lesson() -> None:
-    assert default_blocks("multi-hot") == (Block("words", "multi-hot", max_terms=10_000),)
+    assert default_feature_groups("multi-hot") == (
+        FeatureGroup("words", "multi-hot", max_terms=10_000),
+    )
 
 
 def test_there_is_a_family_of_every_kind() -> None:
-    assert {kind: block.kind for kind, block in DEFAULT_GROUPS.items()} == {
+    assert {kind: group.kind for kind, group in DEFAULT_GROUPS.items()} == {
         kind: kind for kind in KINDS if not kind.startswith("characters-")
     }
-    kinds = {block.kind for block in default_blocks("log-tf-idf", [BITS_4])}
+    kinds = {group.kind for group in default_feature_groups("log-tf-idf", [BITS_4])}
     assert kinds | set(DEFAULT_GROUPS) == set(KINDS)

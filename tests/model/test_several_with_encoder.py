@@ -22,8 +22,8 @@ from slugline.explanation.explain import explain
 from slugline.learning.calibration import TopicCalibration
 from slugline.learning.encoder import encoder
 from slugline.learning.encoder.head import DenseHead
-from slugline.model.decision import TopicDecision
 from slugline.model.file import container
+from slugline.model.multilabel_rule import MultilabelRule
 from stand_ins import Meanings, Nameless, Use
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("empty_cache")]
@@ -71,9 +71,9 @@ def head_of(classifier: TopicClassifier) -> DenseHead:
     return classifier.fitted_.dense
 
 
-def decision_of(classifier: TopicClassifier) -> TopicDecision:
-    assert classifier.fitted_.decision is not None
-    return classifier.fitted_.decision
+def decision_of(classifier: TopicClassifier) -> MultilabelRule:
+    assert classifier.fitted_.multilabel_rule is not None
+    return classifier.fitted_.multilabel_rule
 
 
 def micro_f1(classifier: TopicClassifier, data: Documents) -> float:
@@ -193,7 +193,7 @@ def test_explanations_add_up_with_the_encoder_for_each_topic() -> None:
 
 def test_promises_are_made_on_sums() -> None:
     classifier = fit(min_precision=0.9)
-    routes = classifier.route(TEST[0])
+    routes = classifier.decide(TEST[0])
     given = [
         (topic, own) for r, own in zip(routes, TEST[1], strict=True) for topic in r.topics or ()
     ]

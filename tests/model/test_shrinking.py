@@ -23,7 +23,7 @@ from slugline.model.file.container import pack
 from slugline.model.file.content import from_model_file, to_model_file
 from slugline.model.file.shrinking import shrink
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from stand_ins import Meanings
 
 NET = NeuralLearner((4, 4), epochs=2)
@@ -79,16 +79,16 @@ def test_nothing_is_dropped_if_it_fits(fitted: Fitted) -> None:
 
 
 @pytest.mark.parametrize("precision", [None, 0.9], ids=str)
-def test_answers_to_held_out_documents_are_dropped_first_unless_a_precision_needs_them(
+def test_answers_to_heldout_documents_are_dropped_first_unless_a_precision_needs_them(
     fitted: Fitted, precision: float | None
 ) -> None:
     def with_answers(fitted: Fitted) -> int:
-        return size(fitted) + 50 * (fitted.held_out_predictions is not None)
+        return size(fitted) + 50 * (fitted.heldout_predictions is not None)
 
-    assert fitted.held_out_predictions is not None
-    answers = replace(fitted.held_out_predictions, precision=precision)
-    small = shrink(replace(fitted, held_out_predictions=answers), size(fitted), with_answers)
-    assert (small.held_out_predictions is None) == (precision is None)
+    assert fitted.heldout_predictions is not None
+    answers = replace(fitted.heldout_predictions, precision=precision)
+    small = shrink(replace(fitted, heldout_predictions=answers), size(fitted), with_answers)
+    assert (small.heldout_predictions is None) == (precision is None)
     assert (weights_by_term(small) == weights_by_term(fitted)) == (precision is None)
 
 
@@ -142,13 +142,13 @@ def test_without_any_weight_the_biases_answer(fitted: Fitted) -> None:
     learner: Any = small.learner
     assert learner.weights.nnz == 0
     # A block keeps a column, as in a model file none would mean all buckets.
-    assert small.features.n_columns == len(small.features.blocks)
+    assert small.features.n_columns == len(small.features.feature_groups)
     np.testing.assert_array_equal(small.decision_function(["the wheat"]), [learner.biases])
 
 
 def test_a_vocabulary_keeps_its_terms(news: list[tuple[str, str]]) -> None:
     texts, topics = zip(*news, strict=True)
-    fitted = TopicClassifier(blocks=[Block("words")]).fit(texts, topics).fitted_
+    fitted = TopicClassifier(feature_groups=[FeatureGroup("words")]).fit(texts, topics).fitted_
     learner: Any = fitted.learner
     small = shrink(fitted, size(fitted) - learner.weights.nnz, size)
     assert small.features.n_columns == fitted.features.n_columns

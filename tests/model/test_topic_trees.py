@@ -16,10 +16,10 @@ from slugline import Corpus, TopicClassifier
 from slugline.corrections.learning import train_with_corrections
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learning.net.learner import NeuralLearner
-from slugline.model.decision import TopicDecision, find_parents
+from slugline.model.decider import Decider
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
-from slugline.model.routing import Router
+from slugline.model.multilabel_rule import MultilabelRule, find_parents
 
 WORDS = {
     "sport": "athlete stadium medal coach season",
@@ -97,16 +97,16 @@ def test_no_topic_is_given_without_its_parent(
     name: str, min_precision: float, request: pytest.FixtureRequest
 ) -> None:
     classifier = request.getfixturevalue(name)
-    router = Router.from_fitted(classifier.fitted_, min_precision)
+    decider = Decider.from_fitted(classifier.fitted_, min_precision)
     proba = np.random.default_rng(0).random((500, 7), dtype=np.float32)
-    decision = classifier.fitted_.decision
+    decision = classifier.fitted_.multilabel_rule
     assert decision is not None
     proba = decision.consistent(proba)
     given = (
-        decision.decide_by(router.thresholds, proba) if min_precision else decision.decide(proba)
+        decision.decide_by(decider.thresholds, proba) if min_precision else decision.decide(proba)
     )
     for child, parent in columns_of(classifier):
-        assert router.thresholds[child] >= router.thresholds[parent]
+        assert decider.thresholds[child] >= decider.thresholds[parent]
         assert not (given[:, child] & ~given[:, parent]).any()
 
 
@@ -114,7 +114,7 @@ def test_no_topic_is_given_without_its_parent(
 def test_a_tree_of_one_path_a_text_gives_at_most_one(
     tree: TopicClassifier, min_precision: float | None
 ) -> None:
-    routes = tree.route(NEW_TEXTS, min_precision=min_precision)
+    routes = tree.decide(NEW_TEXTS, min_precision=min_precision)
     n_given = [len(route.topics or ()) for route in routes if route.reason is None]
     assert {*n_given} == {1}
     assert len(n_given) == 200 if min_precision == 0 else len(n_given) > 100
@@ -128,7 +128,7 @@ def test_a_tree_of_one_path_a_text_stops_at_a_parent_only_where_texts_did(
     assert {topic for topics in answers for topic in topics} == {*WORDS}
     between = ["loan export"]
     assert tree.predict(between)[0][0].startswith("economy/")
-    [route] = tree.route(between, min_precision=0.985)
+    [route] = tree.decide(between, min_precision=0.985)
     assert route.topics == ["economy"]
 
 
@@ -152,7 +152,7 @@ def test_probabilities_of_a_tree_of_one_path_a_text_are_sums_of_those_under(
 
 def test_probabilities_of_one_path_are_proportional_to_odds() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
-    rule = TopicDecision(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
+    rule = MultilabelRule(np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents)
     alone = np.array([[0.9, 0.5, 0.75, 0.2], [0, 0, 0, 0]], np.float32)
     proba = replace(rule, ends=(1, 2, 3)).consistent(alone.copy())
     assert proba[0] == pytest.approx([4 / 4.25, 1 / 4.25, 3 / 4.25, 0.25 / 4.25])
@@ -165,7 +165,7 @@ def test_probabilities_of_one_path_are_proportional_to_odds() -> None:
 
 def test_the_most_likely_path_may_end_under_a_less_likely_parent() -> None:
     parents = find_parents(["a", "a/b", "a/c", "d"], "/")
-    rule = TopicDecision(
+    rule = MultilabelRule(
         np.full(4, 0.5, np.float32), at_least_one=True, most=2, parents=parents, ends=(1, 2, 3)
     )
     proba = np.array([[0.6, 0.3, 0.3, 0.4]], np.float32)
@@ -194,7 +194,7 @@ def test_thresholds_and_probabilities_follow_those_of_parents() -> None:
     parents = find_parents(["a", "a/b", "a/b/c", "d"], "/")
     assert parents == ((1, 0), (2, 1))
     thresholds = np.array([0.6, 0.3, 0.5, 0.2], np.float32)
-    rule = TopicDecision(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
+    rule = MultilabelRule(thresholds, at_least_one=True, most=4, separator="/", parents=parents)
     assert rule.raised(thresholds).tolist() == pytest.approx([0.6, 0.6, 0.6, 0.2])
     proba = rule.consistent(np.array([[0.5, 0.9, 0.8, 0.1]], np.float32))
     assert proba.tolist() == [[0.5, 0.5, 0.5, pytest.approx(0.1)]]
@@ -216,7 +216,7 @@ def test_answers_are_the_deepest_topics_and_stop_where_the_model_is_not_sure(
     assert tree.predict(["medal coach stadium athlete"]).tolist() == [("sport",)]
     sets = tree.predict(NEW_TEXTS)
     assert not any("sport" in topics and "sport/tennis" in topics for topics in sets)
-    [route] = Router.from_fitted(tree.fitted_, 0).route(texts[:1])
+    [route] = Decider.from_fitted(tree.fitted_, 0).decide(texts[:1])
     assert (route.topic, route.topics) == ("sport/football", ["sport/football"])
     assert [topic for topic, _ in route.top[:2]] == ["sport", "sport/football"]
 
@@ -315,7 +315,7 @@ def test_training_and_evaluation_measure_by_level() -> None:
     evaluation = slugline.evaluate(result.classifier, (NEW_TEXTS, NEW_PATHS))
     levels = evaluation.to_dict()["levels"]
     assert [(level["depth"], level["n_topics"]) for level in levels] == [(1, 3), (2, 4)]
-    given = classifier.fitted_.decision.decide(  # type: ignore[union-attr]
+    given = classifier.fitted_.multilabel_rule.decide(  # type: ignore[union-attr]
         classifier.predict_proba(NEW_TEXTS)
     )
     roots = [0, 1, 4]

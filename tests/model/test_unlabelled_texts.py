@@ -63,16 +63,16 @@ def test_empty_labelled_and_repeated_texts_are_left_out(tmp_path: Path) -> None:
     )
 
 
-def test_held_out_predictions_are_those_without_them() -> None:
+def test_heldout_predictions_are_those_without_them() -> None:
     without, with_them = fit(None).fitted_, fit(UNLABELLED).fitted_
     assert without.dense is not None
     assert with_them.dense is not None
     assert not np.array_equal(without.dense.weights, with_them.dense.weights)
     assert with_them.dense.calibration == without.dense.calibration
-    assert without.held_out_predictions is not None
-    assert with_them.held_out_predictions is not None
-    for name, array in without.held_out_predictions.arrays().items():
-        np.testing.assert_array_equal(with_them.held_out_predictions.arrays()[name], array)
+    assert without.heldout_predictions is not None
+    assert with_them.heldout_predictions is not None
+    for name, array in without.heldout_predictions.arrays().items():
+        np.testing.assert_array_equal(with_them.heldout_predictions.arrays()[name], array)
 
 
 def test_of_many_texts_a_sample_from_all_over_counts(monkeypatch: pytest.MonkeyPatch) -> None:

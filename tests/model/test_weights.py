@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline import Block, NeuralLearner, TopicClassifier
+from slugline import FeatureGroup, NeuralLearner, TopicClassifier
 from slugline.corpus.documents import Topics
 from slugline.corpus.sample_weights import class_weights, counted_rows, row_weights, topic_weights
 from slugline.errors import DataError, OptionError
@@ -108,8 +108,12 @@ LEARNERS: dict[str, Any] = {
 
 
 def make(name: str, **settings: Any) -> TopicClassifier:
-    blocks = [Block("words", max_terms=30, min_count=3)] if name == "vocabulary" else None
-    return TopicClassifier(learner=LEARNERS[name], blocks=blocks, n_jobs=1, **settings)
+    feature_groups = (
+        [FeatureGroup("words", max_terms=30, min_count=3)] if name == "vocabulary" else None
+    )
+    return TopicClassifier(
+        learner=LEARNERS[name], feature_groups=feature_groups, n_jobs=1, **settings
+    )
 
 
 def file_bytes(classifier: TopicClassifier, path: Path) -> bytes:

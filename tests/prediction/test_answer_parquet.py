@@ -12,7 +12,7 @@ import pytest
 
 from slugline.classifier import load
 from slugline.corpus.readers import read_rows
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.prediction.files import AnswerColumns, ParquetAnswers
 from slugline.prediction.rows import predict_rows
 
@@ -56,11 +56,11 @@ def test_columns_of_a_parquet_file_are_not_copied_through_the_answers(
     write_parquet: Callable[..., None],
 ) -> None:
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", "goal"])})
-    router, lines = Router.from_fitted(load("news.slug").fitted_), io.BytesIO()
+    decider, lines = Decider.from_fitted(load("news.slug").fitted_), io.BytesIO()
     rows = read_rows("in.parquet")
     columns = AnswerColumns(["topic", "probability", "error"])
-    answers = ParquetAnswers(lines, Path("out.parquet"), rows, columns, router)
-    for batch in predict_rows(router, rows):
+    answers = ParquetAnswers(lines, Path("out.parquet"), rows, columns, decider)
+    for batch in predict_rows(decider, rows):
         answers.write(batch)
     assert lines.getvalue().count(b"probability") == 2
     assert b"goal" not in lines.getvalue()

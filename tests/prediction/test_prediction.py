@@ -17,7 +17,7 @@ from slugline.corpus.bytes import LineStream
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.prediction import rows as prediction
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 
@@ -35,8 +35,8 @@ def predict(
     announce: Callable[[str], object] | None = None,
     **options: Any,
 ) -> Iterator[list[Prediction | BadRow]]:
-    router = Router.from_fitted(model.fitted_, 0)
-    return predict_rows(router, rows, PredictOptions(**options), limits=limits, announce=announce)
+    decider = Decider.from_fitted(model.fitted_, 0)
+    return predict_rows(decider, rows, PredictOptions(**options), limits=limits, announce=announce)
 
 
 def answers_to(

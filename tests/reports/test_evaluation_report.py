@@ -14,7 +14,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import coverage_curve
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
-from slugline.experiment.run import Experiment, route_corpus, run_experiment
+from slugline.experiment.run import Experiment, decide_corpus, run_experiment
 from slugline.model.promise import PromiseCheck
 from slugline.reports.training import (
     describe_coverage,
@@ -151,11 +151,11 @@ def test_a_threshold_is_marked_if_there_is_one(experiment: Experiment) -> None:
 
 def with_precision(experiment: Experiment, precision: float) -> Experiment:
     """Return the experiment as if that precision had been asked for."""
-    predictions = experiment.fitted.held_out_predictions
+    predictions = experiment.fitted.heldout_predictions
     assert predictions is not None
     predictions = replace(predictions, precision=precision)
-    fitted = replace(experiment.fitted, held_out_predictions=predictions)
-    return replace(experiment, fitted=fitted, routing=route_corpus(fitted, experiment.tested.test))
+    fitted = replace(experiment.fitted, heldout_predictions=predictions)
+    return replace(experiment, fitted=fitted, routing=decide_corpus(fitted, experiment.tested.test))
 
 
 def test_a_precision_that_is_not_kept_comes_first(experiment: Experiment) -> None:

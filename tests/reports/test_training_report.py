@@ -27,7 +27,7 @@ from slugline.learning.tuning import Candidate, SearchResult, Tuning
 from slugline.model.fitted import Fitted
 from slugline.reports.training import ConfusedTopic, confused_topics, training_page
 from slugline.reports.training_text import advice, section_texts
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 # 100 test documents, 82 of them right.
 TOPICS = ["acq", "earn", "grain", "zinc"]
@@ -59,9 +59,9 @@ def trained(
     """Return an experiment with just these numbers."""
     matrix = np.array(confusion)
     interrupted = history is not None and history.stopped_by == "interrupt"
-    n_held_out = 400 - history.n_rows if interrupted and history else 0
+    n_heldout = 400 - history.n_rows if interrupted and history else 0
     experiment = Experiment(
-        fitted=replace(fitted or learned(topics), history=history, n_held_out=n_held_out),
+        fitted=replace(fitted or learned(topics), history=history, n_heldout=n_heldout),
         name="wires.csv",
         n_train=400,
         n_validation=0,
@@ -198,7 +198,11 @@ def test_settings_tell_how_to_run_it_again() -> None:
     fitted = learned(
         TOPICS,
         learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
-        blocks=[Block("words", "counts", max_terms=50), Block("bigrams"), Block("characters")],
+        feature_groups=[
+            FeatureGroup("words", "counts", max_terms=50),
+            FeatureGroup("bigrams"),
+            FeatureGroup("characters"),
+        ],
         class_weight={"zinc": 2.0},
         random_state=7,
     )
@@ -530,7 +534,7 @@ def test_the_search_is_told_of_as_on_the_screen(
 ) -> None:
     trials = tuple(
         SearchResult(
-            Candidate((Block("words"),), passes=(None, 2, 6, 10)[n]),
+            Candidate((FeatureGroup("words"),), passes=(None, 2, 6, 10)[n]),
             0.8 + n / 100,
             0.5,
             1.0,
@@ -548,7 +552,7 @@ def test_the_search_is_told_of_as_on_the_screen(
 
 
 def test_the_search_for_several_topics_is_told_by_f1() -> None:
-    candidates = [Candidate((Block("words"),), passes=passes) for passes in (None, 2)]
+    candidates = [Candidate((FeatureGroup("words"),), passes=passes) for passes in (None, 2)]
     trials = [SearchResult(candidate, 0.8, 0.5, 1.0, is_better=True) for candidate in candidates]
     tuning = Tuning(tuple(trials), interrupted=False, metric="macro-F1")
     experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))

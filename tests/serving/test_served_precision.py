@@ -108,7 +108,7 @@ def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_repl
     assert "no threshold reaches it" in models.problems["news"]
     shutil.copy(saved["sure"], path)
     assert models.refresh() == ["news"]
-    assert models.default.router.precision == 0.7
+    assert models.default.decider.precision == 0.7
     with pytest.raises(OptionError, match="no threshold reaches it"):
         Models.load([str(saved["few"])], 0.7)
 

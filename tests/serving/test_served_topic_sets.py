@@ -42,9 +42,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = [f"{text_of(topics, n)} case {n}" for n, topics in enumerate(sets)]
     classifier = slugline.TopicClassifier(random_state=1).fit(texts, sets)
     fitted = classifier.fitted_
-    assert fitted.decision is not None
+    assert fitted.multilabel_rule is not None
     # So that three topics are too many.
-    classifier.fitted_ = replace(fitted, decision=replace(fitted.decision, most=1))
+    classifier.fitted_ = replace(fitted, multilabel_rule=replace(fitted.multilabel_rule, most=1))
     classifier.save(path)
     return path
 
@@ -300,7 +300,7 @@ def test_a_table_gets_several_topics(api: TestClient) -> None:
 
 
 def test_an_explanation_says_whether_the_topic_is_given(api: TestClient, path: Path) -> None:
-    thresholds = slugline.load(path).fitted_.decision.thresholds  # type: ignore[union-attr]
+    thresholds = slugline.load(path).fitted_.multilabel_rule.thresholds  # type: ignore[union-attr]
     for number, (topic, given) in enumerate(
         [("account", False), ("billing", True), ("shipping", True)]
     ):

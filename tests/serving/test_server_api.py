@@ -25,7 +25,7 @@ import pytest
 import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.serving import messages
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import FailedTries
@@ -90,7 +90,7 @@ def test_texts_are_answered_as_the_library_does(api: httpx.Client) -> None:
     said = answer.json()
     assert said["model"] == answer.headers["x-model"] == "reuters46"
     assert said["version"] == answer.headers["x-model-version"]
-    routes = Router.from_fitted(slugline.load("reuters46").fitted_).route(texts)
+    routes = Decider.from_fitted(slugline.load("reuters46").fitted_).decide(texts)
     for result, route in zip(said["results"], routes, strict=True):
         assert result["topic"] == route.topic
         assert result["probability"] == pytest.approx(route.probability, abs=1e-6)
@@ -214,7 +214,7 @@ def test_a_model_is_chosen_by_name(api: httpx.Client) -> None:
 
 def test_questions_at_the_same_time_get_each_their_own_answer(api: httpx.Client) -> None:
     texts = [f"{word} {n} wheat" for n in range(40) for word in ("oil", "gold", "cocoa")]
-    alone = Router.from_fitted(slugline.load("reuters46").fitted_).route(texts)
+    alone = Decider.from_fitted(slugline.load("reuters46").fitted_).decide(texts)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda text: ask(api, "/v1/classify", text=text).json(), texts))
     for answer, route in zip(answers, alone, strict=True):

@@ -31,13 +31,13 @@ from slugline.errors import CheckpointError, OptionError
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.stream import checkpoint, descents
 from slugline.stream.checkpoint import remove_checkpoint
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 pytestmark = pytest.mark.slow
 
 News = list[tuple[str, str]]
 
-WORDS = (Block("words", "log-tf-idf", n_buckets=1 << 10),)
+WORDS = (FeatureGroup("words", "log-tf-idf", n_buckets=1 << 10),)
 
 
 def pairs(news: News) -> Iterator[tuple[list[str], list[str]]]:
@@ -79,7 +79,7 @@ class Job:
         how = {**few_passes, "checkpoint": self.folder, "progress": stop, **how}
         classifier = TopicClassifier(
             n_jobs=1,
-            blocks=self.blocks,
+            feature_groups=self.blocks,
             class_weight=self.class_weight,
             min_precision=min_precision,
         )
@@ -146,7 +146,7 @@ def test_topics_that_are_learned_at_once_go_on_as_well(
         shutil.rmtree(job.folder)
 
 
-def test_so_few_documents_that_none_is_held_out_go_on_as_well(tmp_path: Path) -> None:
+def test_so_few_documents_that_none_is_heldout_go_on_as_well(tmp_path: Path) -> None:
     job = Job([("wheat", "grain"), ("oil", "crude")], tmp_path / "kept")
     wanted = saved(job.run(checkpoint=None), job.folder)
     with pytest.raises(StoppedError):
@@ -272,7 +272,7 @@ def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     ("changes", "named"),
     [
         ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" here'),
-        ({"blocks": [Block("words", "counts", n_buckets=1 << 10)] * 2}, "other terms"),
+        ({"blocks": [FeatureGroup("words", "counts", n_buckets=1 << 10)] * 2}, "other terms"),
     ],
     ids=["class_weight", "blocks"],
 )

@@ -87,7 +87,7 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
     assert 0 < record.n_right <= record.n_judged < len(texts)
     from_file.save(tmp_path / "news.slug")
     assert f"{record.n_right} got exactly their topics." in load(tmp_path / "news.slug").card_
-    assert [block.kind for block in from_file.features_.blocks] == [
+    assert [block.kind for block in from_file.features_.feature_groups] == [
         *("words", "lead", "bigrams", "characters")
     ]
 
@@ -95,8 +95,8 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
 def test_few_documents_have_the_terms_and_weights_of_fit(news: News) -> None:
     texts, topics = map(list, zip(*news, strict=True))
     fitted, streamed = TopicClassifier(n_jobs=1).fit(texts, topics), learned(news)
-    assert streamed.features_.blocks == fitted.features_.blocks
-    assert len(streamed.features_.blocks) == 6
+    assert streamed.features_.feature_groups == fitted.features_.feature_groups
+    assert len(streamed.features_.feature_groups) == 6
     one, other = (
         classifier.learner_.decision_function(classifier.features_.transform(texts))
         for classifier in (fitted, streamed)
@@ -197,7 +197,7 @@ def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -
     loaded = load(tmp_path / "news.slug")
     np.testing.assert_array_equal(classifier.predict_proba(texts), loaded.predict_proba(texts))
     assert classifier.explain(texts[0]).topic == topics[0]
-    routes = loaded.route(texts)
+    routes = loaded.decide(texts)
     assert {route.topic for route in routes if route.topic is not None} <= set(topics)
     assert any(route.topic is not None for route in routes)
 
@@ -289,8 +289,8 @@ def test_after_ctrl_c_the_last_pass_is_kept(news: News) -> None:
     early, late = (learned(news, progress=StopAt(n)) for n in (2, counting.reported))
     assert early.fitted_.interrupted
     assert late.fitted_.interrupted
-    assert early.fitted_.n_held_out > 0
-    assert late.fitted_.n_held_out == 0
+    assert early.fitted_.n_heldout > 0
+    assert late.fitted_.n_heldout == 0
     assert late.score(texts, topics) == 1
 
 

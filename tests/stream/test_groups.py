@@ -18,7 +18,7 @@ from slugline.stream.engine import (
     split_group,
     sum_group,
 )
-from slugline.text.words import map_in_order
+from slugline.text.tokens import map_in_order
 
 N_COLUMNS = 10
 

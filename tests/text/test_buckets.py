@@ -12,7 +12,7 @@ from reference_terms import reference_terms
 from slugline.errors import DataError
 from slugline.text.columns import Buckets, HashedColumns
 from slugline.text.terms import KINDS, join_terms
-from slugline.text.words import find_words
+from slugline.text.tokens import find_words
 
 
 @pytest.mark.parametrize(

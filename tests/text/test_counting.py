@@ -17,13 +17,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.text import counting
-from slugline.text.blocks import Block
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 from slugline.text.terms import KINDS
-from slugline.text.vocabulary import Vocabulary
-from slugline.text.words import (
+from slugline.text.tokens import (
     TRANSLATION,
     ChunkSizes,
     character_classes,
@@ -32,6 +31,7 @@ from slugline.text.words import (
     normalize_nfc,
     normalize_text,
 )
+from slugline.text.vocabulary import Vocabulary
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -234,7 +234,7 @@ TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคา�
 def test_rows_have_the_same_bits_with_and_without_the_kernel(
     hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.text.words.CHUNK_SIZES", ChunkSizes(50, piece=16))
+    monkeypatch.setattr("slugline.text.tokens.CHUNK_SIZES", ChunkSizes(50, piece=16))
     rows = []
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
@@ -243,10 +243,10 @@ def test_rows_have_the_same_bits_with_and_without_the_kernel(
         blocks = [
             replace(block, n_buckets=1 << 20 if hashed else None)
             for block in (
-                Block("words", "log-tf-idf", 1.25),
-                Block("bigrams", "tf-idf", 0.3),
-                Block("characters", "log-tf-idf", 1.0),
-                Block("lead", "multi-hot", 0.1),
+                FeatureGroup("words", "log-tf-idf", 1.25),
+                FeatureGroup("bigrams", "tf-idf", 0.3),
+                FeatureGroup("characters", "log-tf-idf", 1.0),
+                FeatureGroup("lead", "multi-hot", 0.1),
             )
         ]
         features = Features(blocks, n_jobs=n_jobs)

@@ -19,17 +19,17 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from reference_terms import reference_terms
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.text import words as text_words
-from slugline.text.blocks import WEIGHTINGS, Block
+from slugline.text import tokens as text_words
+from slugline.text.feature_groups import WEIGHTINGS, FeatureGroup
 from slugline.text.features import Features, WordCounts
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
 FAMILIES = (
-    Block("words", "log-tf-idf"),
-    Block("lead", "tf-idf", weight=2.0),
-    Block("bigrams", "log-tf-idf", weight=0.5),
-    Block("characters", "tf-idf", weight=0.25, min_count=2),
+    FeatureGroup("words", "log-tf-idf"),
+    FeatureGroup("lead", "tf-idf", weight=2.0),
+    FeatureGroup("bigrams", "log-tf-idf", weight=0.5),
+    FeatureGroup("characters", "tf-idf", weight=0.25, min_count=2),
 )
 
 words = st.sampled_from(["wheat", "Corn", "rate", "don't", "é", "straße", "oil-gas", "石油", "5元"])
@@ -51,8 +51,8 @@ def reference_rows(
     return vectorizer.fit_transform(texts).toarray()
 
 
-def fitted(*blocks: Block) -> Features:
-    features = Features(blocks)
+def fitted(*feature_groups: FeatureGroup) -> Features:
+    features = Features(feature_groups)
     features.fit_transform(TEXTS)
     return features
 
@@ -79,7 +79,7 @@ def of_length_1(rows: npt.NDArray[Any]) -> Any:
 @given(weighting=st.sampled_from(WEIGHTINGS), texts=documents)
 def test_rows_equal_scikit_learns(kind: Any, weighting: Any, texts: list[str]) -> None:
     assume(any(reference_terms(kind, document) for document in texts))
-    features = Features([Block(kind, weighting)])
+    features = Features([FeatureGroup(kind, weighting)])
     ours = features.fit_transform(texts)
     expected = reference_rows(texts, kind, weighting, list(features.vocabularies_[0].terms))
     assert ours.dtype == np.float32
@@ -96,19 +96,19 @@ def test_the_terms_are_the_most_frequent_with_ties_in_order_of_appearance(
     counts = Counter(term for document in texts for term in reference_terms(kind, document))
     expected = [term for term, n in counts.most_common() if n >= min_count][:max_terms]
     assume(expected)
-    features = Features([Block(kind, max_terms=max_terms, min_count=min_count)])
+    features = Features([FeatureGroup(kind, max_terms=max_terms, min_count=min_count)])
     features.fit_transform(texts)
     assert features.vocabularies_[0].terms == expected
 
 
 def test_multi_hot_marks_presence_only() -> None:
-    row = fitted(Block("words", "multi-hot")).transform(["wheat wheat wheat zebra"])
+    row = fitted(FeatureGroup("words", "multi-hot")).transform(["wheat wheat wheat zebra"])
     assert row.data.tolist() == [1.0]
     assert row.dtype == np.float32
 
 
 def test_words_with_the_logarithm_of_their_idf_count_by_default() -> None:
-    assert Features().blocks == (Block("words", "log-tf-idf", 1.0, None, 1),)
+    assert Features().feature_groups == (FeatureGroup("words", "log-tf-idf", 1.0, None, 1),)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_words_with_the_logarithm_of_their_idf_count_by_default() -> None:
     [("multi-hot", False), ("counts", False), ("tf-idf", True), ("log-tf-idf", True)],
 )
 def test_the_idf_is_kept_where_there_is_one(weighting: Any, has_idf: bool) -> None:
-    block = Block("words", weighting)
-    (idf,) = fitted(block).idf_
-    assert block.has_idf == has_idf == (idf is not None)
+    group = FeatureGroup("words", weighting)
+    (idf,) = fitted(group).idf_
+    assert group.has_idf == has_idf == (idf is not None)
     if idf is not None:
         # "rose" is in two of the five documents, and is the most frequent word.
         assert idf[0] == pytest.approx(math.log(6 / 3) + 1, rel=1e-6)
@@ -130,53 +130,57 @@ def test_the_idf_is_kept_where_there_is_one(weighting: Any, has_idf: bool) -> No
 
 def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
     parts = []
-    for block in FAMILIES:
-        terms = list(fitted(block).vocabularies_[0].terms)
-        rows = reference_rows(TEXTS, block.kind, block.weighting, terms, norm=None)
-        parts.append(rows * block.weight)
+    for group in FAMILIES:
+        terms = list(fitted(group).vocabularies_[0].terms)
+        rows = reference_rows(TEXTS, group.kind, group.weighting, terms, norm=None)
+        parts.append(rows * group.weight)
     expected = of_length_1(np.hstack(parts))
     np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
 
 
 def test_families_may_be_weighed_in_different_ways() -> None:
-    blocks = (
-        Block("words", "counts", weight=2.0),
-        Block("bigrams", "tf-idf", weight=0.5),
-        Block("lead", "multi-hot", weight=0.1),
-        Block("characters", "log-tf-idf"),
+    feature_groups = (
+        FeatureGroup("words", "counts", weight=2.0),
+        FeatureGroup("bigrams", "tf-idf", weight=0.5),
+        FeatureGroup("lead", "multi-hot", weight=0.1),
+        FeatureGroup("characters", "log-tf-idf"),
     )
     parts = [
         reference_rows(
             TEXTS, b.kind, b.weighting, list(fitted(b).vocabularies_[0].terms), norm=None
         )
         * b.weight
-        for b in blocks
+        for b in feature_groups
     ]
     # Those with idf have length 1 together; the others are as long as they are.
     norms = lengths(np.hstack(parts[1::2]))[:, np.newaxis]
     parts[1::2] = [part / np.where(norms, norms, 1) for part in parts[1::2]]
-    rows = fitted(*blocks).transform(TEXTS).toarray()
+    rows = fitted(*feature_groups).transform(TEXTS).toarray()
     np.testing.assert_allclose(rows, np.hstack(parts), rtol=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
 def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> None:
-    rows = fitted(Block("words"), Block("bigrams", "tf-idf", weight)).transform(TEXTS).toarray()
+    rows = (
+        fitted(FeatureGroup("words"), FeatureGroup("bigrams", "tf-idf", weight))
+        .transform(TEXTS)
+        .toarray()
+    )
     # The last text, a single word, has no pair; the empty one has nothing.
     np.testing.assert_allclose(lengths(rows), [1, 1, 0, 1, 1], rtol=1e-6)
 
 
 def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length() -> None:
-    both = fitted(Block("words", weight=3.0), Block("words", "counts", weight=0.5))
+    both = fitted(FeatureGroup("words", weight=3.0), FeatureGroup("words", "counts", weight=0.5))
     rows, n_words = both.transform(TEXTS).toarray(), both.n_columns // 2
-    alone = fitted(Block()).transform(TEXTS).toarray()
+    alone = fitted(FeatureGroup()).transform(TEXTS).toarray()
     np.testing.assert_allclose(rows[:, :n_words], alone, rtol=1e-6)
-    counts = fitted(Block("words", "counts")).transform(TEXTS).toarray()
+    counts = fitted(FeatureGroup("words", "counts")).transform(TEXTS).toarray()
     np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
 
 
 def test_the_weight_of_a_single_family_changes_nothing() -> None:
-    heavy, light = (fitted(Block(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
+    heavy, light = (fitted(FeatureGroup(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
     np.testing.assert_allclose(heavy.toarray(), light.toarray(), rtol=1e-6)
 
 
@@ -190,7 +194,7 @@ def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
 
 
 def test_a_family_without_terms_takes_no_columns() -> None:
-    features = Features([Block("words"), Block("bigrams")])
+    features = Features([FeatureGroup("words"), FeatureGroup("bigrams")])
     rows = features.fit_transform(["oil", "gas"])
     assert rows.shape == (2, 2)
     assert lengths(rows.toarray()).tolist() == pytest.approx([1, 1])
@@ -235,21 +239,21 @@ def test_a_stream_of_texts_is_enough_to_transform() -> None:
 
 
 def test_restored_features_give_the_same_rows() -> None:
-    features = fitted(*FAMILIES, Block("words", "counts"))
-    restored = Features.restore(features.blocks, features.vocabularies_, features.idf_)
+    features = fitted(*FAMILIES, FeatureGroup("words", "counts"))
+    restored = Features.restore(features.feature_groups, features.vocabularies_, features.idf_)
     assert parts_of(restored.transform(TEXTS)) == parts_of(features.transform(TEXTS))
 
 
 # Hash buckets ------------------------------------------------------------------------------------
 
-HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block in FAMILIES)
+HASHED = tuple(dataclasses.replace(group, min_count=1, n_buckets=64) for group in FAMILIES)
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: Any, weighting: Any) -> None:
-    known = Features([Block(kind, weighting)])
-    hashed = Features([Block(kind, weighting, n_buckets=1 << 20)])
+    known = Features([FeatureGroup(kind, weighting)])
+    hashed = Features([FeatureGroup(kind, weighting, n_buckets=1 << 20)])
     by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
     terms = hashed.vocabularies_[0].terms
     assert by_bucket.shape == by_term.shape
@@ -259,7 +263,9 @@ def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: Any, weigh
 
 
 def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_term() -> None:
-    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    features = fitted(
+        FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)
+    )
     terms = [
         *("wheat", "corn", "prices", "rose", "the", "bank's", "rate", "zinc"),
         *("wheat wheat", "wheat corn", "corn prices", "prices rose", "the bank's"),
@@ -269,7 +275,7 @@ def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_
 
 
 def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
-    features = fitted(Block("words", "counts", n_buckets=1 << 20))
+    features = fitted(FeatureGroup("words", "counts", n_buckets=1 << 20))
     assert features.transform(["copper wheat", "copper"]).toarray().tolist() == [
         [1, 0, 0, 0, 0, 0, 0, 0],
         [0] * 8,
@@ -302,7 +308,9 @@ def test_hashed_rows_do_not_depend_on_chunks_and_threads(
 
 
 def test_hashed_families_stand_beside_others() -> None:
-    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20), Block("lead"))
+    features = fitted(
+        FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20), FeatureGroup("lead")
+    )
     assert features.n_columns == 8 + 8 + 8
     assert features.term(0) == features.term(16) == "rose"
     assert features.term(8) == "wheat wheat"
@@ -310,8 +318,11 @@ def test_hashed_families_stand_beside_others() -> None:
 
 
 def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -> None:
-    blocks = Block("words", n_buckets=1 << 20), Block("bigrams", "counts", n_buckets=1 << 20)
-    features = fitted(*blocks)
+    feature_groups = (
+        FeatureGroup("words", n_buckets=1 << 20),
+        FeatureGroup("bigrams", "counts", n_buckets=1 << 20),
+    )
+    features = fitted(*feature_groups)
     features.n_jobs = 2
     columns = np.array([1, 3, 7, 8, 12])
     kept, left = features.without(~np.isin(np.arange(16), columns))
@@ -332,7 +343,7 @@ def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -
 
 
 def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
-    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    features = fitted(FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20))
     kept, left = features.without(~np.isin(np.arange(16), [0, 9]))
     assert left.tolist() == [*range(8), 9]
     assert kept.vocabularies_[0] is features.vocabularies_[0]
@@ -345,7 +356,9 @@ def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
 
 
 def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -> None:
-    features = Features([Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20)])
+    features = Features(
+        [FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)]
+    )
     rows, moved = features.partial_fit_transform(["wheat corn"], 0)
     assert (rows.shape, moved) == ((1, 3), None)
     before = [features.term(column) for column in range(3)]
@@ -366,7 +379,7 @@ def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -
 
 
 def test_what_was_learned_before_is_left_as_it_was() -> None:
-    features = Features([Block("words", n_buckets=1 << 20)])
+    features = Features([FeatureGroup("words", n_buckets=1 << 20)])
     features.partial_fit_transform(["wheat corn"], 0)
     before = copy.copy(features)
     rows = before.transform(TEXTS)
@@ -376,7 +389,9 @@ def test_what_was_learned_before_is_left_as_it_was() -> None:
 
 
 def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> None:
-    features = Features([Block("words", "counts", n_buckets=8), Block("lead", n_buckets=4)])
+    features = Features(
+        [FeatureGroup("words", "counts", n_buckets=8), FeatureGroup("lead", n_buckets=4)]
+    )
     for n_before, batch in enumerate(["wheat corn", "zinc", "rose prices rate"]):
         rows, moved = features.partial_fit_transform([batch], n_before, grow=False)
         assert (rows.shape, moved) == ((1, 12), None)
@@ -384,7 +399,7 @@ def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> Non
 
 
 def test_a_fitted_vocabulary_does_not_grow() -> None:
-    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    features = fitted(FeatureGroup("words"), FeatureGroup("bigrams", n_buckets=1 << 20))
     terms, rarity = list(features.vocabularies_[0].terms), features.idf_[0]
     _, moved = features.partial_fit_transform(["copper rose"], len(TEXTS))
     assert moved is not None
@@ -436,7 +451,7 @@ def test_a_fitted_vocabulary_does_not_grow() -> None:
 )
 def test_a_family_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        Block(**options)
+        FeatureGroup(**options)
     assert str(caught.value) == message
 
 
@@ -459,7 +474,9 @@ def test_texts_without_words_can_teach_nothing(texts: list[str]) -> None:
 
 
 def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
-    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    features = fitted(
+        FeatureGroup("words", n_buckets=1 << 20), FeatureGroup("bigrams", n_buckets=1 << 20)
+    )
     kept, left = features.without(np.ones(features.n_columns, dtype=bool))
     assert left.tolist() == [0, 8]
     assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]

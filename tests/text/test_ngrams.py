@@ -21,7 +21,7 @@ from slugline.text.terms import (
     find_lead_words,
     join_terms,
 )
-from slugline.text.words import Words, find_words
+from slugline.text.tokens import Words, find_words
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
 WORDS = st.sampled_from(

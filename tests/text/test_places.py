@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.text.terms import SpanMapper
-from slugline.text.words import find_words, normalize_text, tokenize
+from slugline.text.tokens import find_words, normalize_text, tokenize
 
 
 def slices(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from slugline.errors import DataError
 from slugline.learning.linear.learner import score_rows
 from slugline.text import sparse
-from slugline.text.blocks import WEIGHTINGS, Block, RowWeights
+from slugline.text.feature_groups import WEIGHTINGS, FeatureGroup, RowWeights
 from slugline.text.sparse import Entries, SparseRows, check_rows
 
 needs_kernel = pytest.mark.skipif(
@@ -30,7 +30,7 @@ def counts_of_blocks(draw: Draw) -> tuple[RowWeights, Entries]:
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     n_blocks, n_documents = draw(st.integers(1, 4)), draw(st.integers(0, 5))
     blocks = [
-        Block(weighting=draw(st.sampled_from(WEIGHTINGS)), weight=draw(st.floats(0.01, 100)))
+        FeatureGroup(weighting=draw(st.sampled_from(WEIGHTINGS)), weight=draw(st.floats(0.01, 100)))
         for _ in range(n_blocks)
     ]
     widths = [draw(st.integers(1, 40)) for _ in range(n_blocks)]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.words import find_words, is_unspaced, normalize_nfc, normalize_text, tokenize
+from slugline.text.tokens import find_words, is_unspaced, normalize_nfc, normalize_text, tokenize
 
 # What Unicode calls the characters of scripts without spaces.
 NAMES = (

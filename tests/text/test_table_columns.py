@@ -11,7 +11,7 @@ import pytest
 
 from slugline.corpus.documents import RowText, compute_digest
 from slugline.errors import DataError, OptionError
-from slugline.text.blocks import Block, default_blocks, with_columns
+from slugline.text.feature_groups import FeatureGroup, default_feature_groups, with_columns
 from slugline.text.features import Features
 from slugline.text.table_columns import (
     MAX_COLUMNS,
@@ -133,9 +133,9 @@ def test_a_column_that_tells_no_more_than_chance_is_unused() -> None:
     columns = learn_columns(texts, topics, ["noise", "ids", "number", "weak"])
     assert [column.kind for column in columns] == ["unused", "unused", "unused", "words"]
     assert columns[0].terms("x") == []
-    block = with_columns(default_blocks("log-tf-idf"), columns[:3])[-1]
-    assert block.is_unused
-    assert not with_columns(default_blocks("log-tf-idf"), columns)[-1].is_unused
+    group = with_columns(default_feature_groups("log-tf-idf"), columns[:3])[-1]
+    assert group.is_unused
+    assert not with_columns(default_feature_groups("log-tf-idf"), columns)[-1].is_unused
 
 
 def test_each_of_several_topics_counts_by_itself() -> None:
@@ -175,9 +175,9 @@ def test_names_are_few_and_distinct(names: Any) -> None:
 
 def test_only_a_fit_makes_a_block_of_columns() -> None:
     with pytest.raises(OptionError, match="kind"):
-        Block("columns")
+        FeatureGroup("columns")
     with pytest.raises(OptionError, match="kind"):
-        Block("words", columns=(TableColumn("product"),))
+        FeatureGroup("words", columns=(TableColumn("product"),))
     for bins in [(2.0, 1.0), (float("nan"),), tuple(map(float, range(100)))]:
         with pytest.raises(OptionError, match="bins"):
             TableColumn("amount", "number", bins)
@@ -206,10 +206,10 @@ def test_terms_of_columns_stand_behind_those_of_the_text(
     kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLUGLINE_KERNEL", kernel)
-    texts_alone = Features(default_blocks("log-tf-idf"))
+    texts_alone = Features(default_feature_groups("log-tf-idf"))
     expected = texts_alone.fit_transform(TEXTS).toarray()
     columns = [TableColumn("product"), TableColumn("tags"), TableColumn("noise", "unused")]
-    features = Features(with_columns(default_blocks("log-tf-idf"), columns))
+    features = Features(with_columns(default_feature_groups("log-tf-idf"), columns))
     rows = features.fit_transform(TEXTS)
     assert (features.transform(TEXTS) != rows).nnz == 0
     width = expected.shape[1]
@@ -220,7 +220,7 @@ def test_terms_of_columns_stand_behind_those_of_the_text(
     assert names == [
         *("product=Card", "tags=a", "tags=b", "product=Loan", "tags=missing", "product=missing")
     ]
-    weight = np.float32(features.blocks[-1].weight)
+    weight = np.float32(features.feature_groups[-1].weight)
     assert (beside / weight).tolist() == [
         [1, 1, 1, 0, 0, 0],
         [0, 0, 0, 1, 1, 0],

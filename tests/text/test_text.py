@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reference_terms import reference_words
 from slugline.errors import DataError
-from slugline.text.words import ChunkSizes, Words, find_words, map_chunks, tokenize
+from slugline.text.tokens import ChunkSizes, Words, find_words, map_chunks, tokenize
 
 # Any character at all, and often one that has its own way of being lower-cased, split or encoded.
 CHARACTERS = st.characters() | st.sampled_from("aAZ9'’-_.\t\n\x1c\x1f\x85\xa0\u2028\u3000İßΣσςK\0")

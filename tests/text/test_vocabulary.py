@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from slugline.errors import DataError, OptionError
-from slugline.text import words
+from slugline.text import tokens
+from slugline.text.tokens import tokenize
 from slugline.text.vocabulary import Vocabulary
-from slugline.text.words import tokenize
 
 WORDS = st.sampled_from(
     ["oil", "Oil", "grain", "ships", "don't", "straße", "ölpreis", "x" * 20, "7"]
@@ -178,7 +178,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Vocabulary.fit(WIRES, num_words=5)
-    monkeypatch.setattr(words, "CHUNK_SIZES", words.ChunkSizes(chunk_characters))
+    monkeypatch.setattr(tokens, "CHUNK_SIZES", tokens.ChunkSizes(chunk_characters))
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
     assert vocabulary.known_share(WIRES, n_threads) == expected.known_share(WIRES)

@@ -17,7 +17,7 @@ from slugline.api.result import (
     topic_records,
 )
 from slugline.base.progress import Progress
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.comparison.models import Models
 from slugline.comparison.results import AccuracyDifference, Comparison, adjust_p_values
@@ -93,7 +93,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
 
     Attributes
     ----------
-    routing : RoutingResult, MultilabelRoutingResult or None
+    routing : DecisionResult, MultilabelDecisionResult or None
         How many texts it answers and how many of the answers are right, if it was trained for a
         precision.
     against : PairedResult or None
@@ -103,7 +103,7 @@ class EvaluationParts(BaseEvaluation, TableResult):
         several topics.
     """
 
-    routing: run.RoutingResult | run.MultilabelRoutingResult | None = field(
+    routing: run.DecisionResult | run.MultilabelDecisionResult | None = field(
         default=None, kw_only=True
     )
     against: PairedResult | None = field(default=None, kw_only=True)
@@ -236,7 +236,7 @@ def evaluate(
     result = MultilabelEvaluationResult if is_multilabel else EvaluationResult
     return result(
         **field_values(evaluation),
-        routing=run.route_corpus(classifier.fitted_, corpus),
+        routing=run.decide_corpus(classifier.fitted_, corpus),
         against=None if paired is None else PairedResult(**field_values(paired)),
         by_topic={}
         if paired is None or is_multilabel

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from slugline.base.checks import option_error, short_repr
 from slugline.base.files import PathLike, write_result
-from slugline.base.words import TitledRows
+from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic

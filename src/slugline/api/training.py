@@ -21,7 +21,7 @@ from slugline.api.result import (
 )
 from slugline.base.files import PathLike
 from slugline.base.progress import Progress
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts

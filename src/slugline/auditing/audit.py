@@ -22,14 +22,14 @@ from slugline.auditing.suspicion import (
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads, short_repr
 from slugline.base.progress import Progress, announce, check_progress
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import join_topics, split_rows
 from slugline.errors import DataError
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.text.blocks import default_blocks
+from slugline.text.feature_groups import default_feature_groups
 from slugline.text.features import Features
 
 # Similar topics -----------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def _audit(
     n_steps = 2 + evidence.N_ROUNDS
     progress.update("reading texts", 0.0)
     started = time.perf_counter()
-    features = Features(default_blocks("log-tf-idf"), n_jobs)
+    features = Features(default_feature_groups("log-tf-idf"), n_jobs)
     X = features.fit_transform(corpus.texts)
     work = f"each of {len(corpus):,} documents is compared with all others"
     announce(progress, work, _READINGS * (time.perf_counter() - started))
@@ -290,7 +290,7 @@ def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = No
 
     Raises DataError if no text has a word in it.
     """
-    X = Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(texts)
+    X = Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(texts)
     same, pairs = evidence.number_identical(texts), evidence.find_near_pairs(X, seed)
     return evidence.connect_groups(same, pairs)
 
@@ -339,7 +339,7 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
     if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
         return X
     try:
-        return Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(leads)
+        return Features(default_feature_groups("log-tf-idf"), n_jobs).fit_transform(leads)
     except DataError:  # no text begins with a word
         return X
 

@@ -13,13 +13,13 @@ import scipy.sparse as sp
 from scipy.special import bdtr
 
 from slugline.base.arrays import F32, F64, I64, U64, Index, Integers, Mask
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.splits import make_folds
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import scores_in_folds
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.words import mix
+from slugline.text.tokens import mix
 
 # Copies -------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from slugline.auditing.evidence import topic_indicators
 from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
-from slugline.base.words import join_words
+from slugline.base.wording import join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.formats import decimal_cell
 from slugline.corpus.rows import TopicForm, format_topics

@@ -53,7 +53,7 @@ _PARTS = ("train", "test")
 _PIECE = 1 << 20
 
 
-class Decision(NamedTuple):
+class ReviewDecision(NamedTuple):
     """A decision about one document."""
 
     place: str  # place of the decision in its table, such as "line 2"
@@ -65,14 +65,14 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Decisions:
+class ReviewDecisions:
     """The decisions in a table, whose name messages give."""
 
     table: str
-    items: tuple[Decision, ...]
+    items: tuple[ReviewDecision, ...]
     note: str = ""  # see `RowReader`
 
-    def for_part(self, part: str) -> list[Decision]:
+    def for_part(self, part: str) -> list[ReviewDecision]:
         """Return the decisions about training or test documents."""
         return [decision for decision in self.items if decision.part == part]
 
@@ -93,7 +93,7 @@ class Repair:
 
 def read_decisions(
     path: str | Path, likely: str | None = None, form: TopicForm | None = None
-) -> Decisions:
+) -> ReviewDecisions:
     """Return the decisions in a reviewed table, CSV or Excel.
 
     Its encoding is its own, and detected; `likely` is that of the documents. `form` is that of
@@ -106,7 +106,7 @@ def read_decisions(
     layout = DataLayout(("decision",), "new_topic", encoding)
     rows = read_rows(path, format=kind, layout=layout)
     decisions = (_parse_decision(rows, row, form) for row in _check_rows(rows))
-    return Decisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
+    return ReviewDecisions(str(path), tuple(d for d in decisions if d is not None), rows.note)
 
 
 def _check_rows(rows: RowReader) -> list[SourceRow]:
@@ -134,7 +134,9 @@ def _check_rows(rows: RowReader) -> list[SourceRow]:
     return good
 
 
-def _parse_decision(rows: RowReader, row: SourceRow, form: TopicForm | None) -> Decision | None:
+def _parse_decision(
+    rows: RowReader, row: SourceRow, form: TopicForm | None
+) -> ReviewDecision | None:
     values, place = row.values, f"{rows.unit} {row.at}"
     where = f"{rows.name}, {place}"
     action = _cell(values, "decision").casefold()
@@ -160,7 +162,9 @@ def _parse_decision(rows: RowReader, row: SourceRow, form: TopicForm | None) -> 
             f"{where}: the part is {short_repr(part)}; it must be train or test, as in the table "
             "that the audit wrote."
         )
-    return Decision(place, action, new_topic, part, _cell(values, "at"), _cell(values, "digest"))
+    return ReviewDecision(
+        place, action, new_topic, part, _cell(values, "at"), _cell(values, "digest")
+    )
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:
@@ -172,7 +176,7 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
     return str(int(value) if is_whole else value).strip()
 
 
-def apply_decisions(corpus: Corpus, decisions: Decisions) -> Repair:
+def apply_decisions(corpus: Corpus, decisions: ReviewDecisions) -> Repair:
     """Return the documents after the decisions about the training part.
 
     Raises DataError if a decision is about a document that isn't there or was changed since, or if
@@ -212,7 +216,9 @@ def apply_decisions(corpus: Corpus, decisions: Decisions) -> Repair:
     return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
 
 
-def _find_row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, where: str) -> int:
+def _find_row(
+    corpus: Corpus, rows: Mapping[str, list[int]], decision: ReviewDecision, where: str
+) -> int:
     if decision.at not in rows:
         raise DataError(
             f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_choice
-from slugline.base.words import format_call
+from slugline.base.wording import format_call
 from slugline.errors import OptionError
 
 #: What a method of metadata requests gets for a parameter whose request stays, as in scikit-learn.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from slugline.base.lazy import import_extra
-from slugline.base.words import format_seconds
+from slugline.base.wording import format_seconds
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:

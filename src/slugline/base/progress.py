@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 from slugline.base.checks import option_error
-from slugline.base.words import counted, printable
+from slugline.base.wording import counted, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

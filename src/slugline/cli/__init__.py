@@ -129,13 +129,13 @@ def _plain(message: str) -> str:
 
 def _on_one_line(message: str) -> str:
     """Return a message whose quotations can't add lines of their own."""
-    from slugline.base.words import printable
+    from slugline.base.wording import printable
 
     return printable(message, keep="")
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    from slugline.base.words import printable
+    from slugline.base.wording import printable
 
     print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

@@ -25,7 +25,7 @@ from slugline.auditing.repair import (
 )
 from slugline.base.arrays import Index
 from slugline.base.files import write_result
-from slugline.base.words import counted, join_words, nearest, one_line, percent
+from slugline.base.wording import counted, join_words, nearest, one_line, percent
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import (
@@ -36,7 +36,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import read_dialect, read_rows

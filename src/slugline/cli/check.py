@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slugline.base.files import write_result
 from slugline.base.plots import draw_png
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import (
@@ -20,7 +20,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_folder, check_target
+from slugline.cli.output_paths import check_folder, check_target
 from slugline.comparison.models import choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models

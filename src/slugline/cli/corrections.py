@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.base.checks import replace_surrogates
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli.options import argument, command, json_option, option
 from slugline.cli.output import print_json, show, warn
 from slugline.corpus.topic_sets import join_topics

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from slugline.base.checks import check_share
 from slugline.base.files import write_result
 from slugline.base.plots import draw_png, figure_class
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli import options
 from slugline.cli.encoder import check_encoder
@@ -23,7 +23,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError

@@ -6,7 +6,7 @@ import statistics
 
 from slugline.base.checks import check_choice
 from slugline.base.lazy import install_command
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import is_quiet, say
 from slugline.corpus.corpus import Corpus
@@ -80,7 +80,7 @@ def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
     fitted = classifier.fitted_
     settings = FitSettings(
         learner=choose_learner("linear"),
-        blocks=fitted.features.blocks,
+        feature_groups=fitted.features.feature_groups,
         class_weight=classifier.class_weight,
         n_jobs=classifier.n_jobs,
         random_state=fitted.seed,

@@ -17,7 +17,7 @@ from slugline.cli.metrics import (
 )
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, warn
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings
@@ -71,7 +71,7 @@ def evaluate(
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    routing = tested_router(fitted, run.route_corpus(fitted, corpus))
+    routing = tested_router(fitted, run.decide_corpus(fitted, corpus))
     print_broken_promise(routing, as_json)
     results: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
     if not as_json:

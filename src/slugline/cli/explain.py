@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slugline.base.files import write_result
-from slugline.base.words import counted, printable
+from slugline.base.wording import counted, printable
 from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.corpus.documents import RowText
 from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation, format_word, merge_spans
+from slugline.model.decider import Decider, describe_unsure
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router, describe_unsure
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
 
 # Words that are shown unless the user says how many; characters of a text that is shown in colour.
@@ -111,8 +111,8 @@ def explain(
         )
     if data and not explanation.examples:
         say(f"{' '.join(data)}: no document of {explanation.topic} is like the text")
-    route = Router.from_fitted(fitted).route([text])[0] if topic is against is None else None
-    unsure = "" if route is None or route.reason is None else describe_unsure(route)
+    decision = Decider.from_fitted(fitted).decide([text])[0] if topic is against is None else None
+    unsure = "" if decision is None or decision.reason is None else describe_unsure(decision)
     if html is not None:
         from slugline.reports.explanation import explanation_page
 

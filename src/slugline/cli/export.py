@@ -7,7 +7,7 @@ from pathlib import Path
 from slugline.base.files import write_result
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.exporting.page import LARGE_PAGE, page_of
 from slugline.exporting.parts import model_parts
 from slugline.model.file.content import model_path
@@ -38,8 +38,8 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path, [Path(model_path(model))])
     parts = model_parts(model, min_precision=min_precision)
-    if parts.router.note:
-        warn([f"{model} is {parts.router.note}"])
+    if parts.decider.note:
+        warn([f"{model} is {parts.decider.note}"])
     data = page_of(parts, model).encode("utf-8", "backslashreplace")
     write_result(path, data, "page")
     say(f"wrote {path}, {_size(data)}; open it in a browser")

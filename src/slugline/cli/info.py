@@ -36,8 +36,8 @@ def info(model: str, as_json: bool) -> None:
         return
     show("## Columns of its data", "", f"- text: {', '.join(layout.text)}")
     show(f"- topic: {layout.topic}")
-    for block in file.info.blocks:
-        for column in block.columns or ():
+    for group in file.info.feature_groups:
+        for column in group.columns or ():
             show(f"- beside the text: {TableColumn(*msgspec.structs.astuple(column))}")
     if form := layout.topic_form:
         show(f"- several topics: {_FORMS.get(form.kind, f'separated by {form.separator!r}')}")

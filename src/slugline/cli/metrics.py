@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli.output import name_flags, print_table, show, warn
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import PairedComparison
-from slugline.experiment.run import AnyEvaluation, MultilabelRoutingResult, RoutingResult
+from slugline.experiment.run import AnyEvaluation, DecisionResult, MultilabelDecisionResult
+from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
-from slugline.model.routing import Router
 
 # Evaluations --------------------------------------------------------------------------------------
 
@@ -167,27 +167,27 @@ def _share(value: float) -> str:
 class TestedRouter(NamedTuple):
     """A model's thresholds, and how they do on a test, if there is one."""
 
-    router: Router
-    tested: RoutingResult | MultilabelRoutingResult | None
+    decider: Decider
+    tested: DecisionResult | MultilabelDecisionResult | None
 
     @property
     def promise(self) -> PromiseCheck | None:
         """Whether the precision that was asked for is kept."""
-        return self.router.check_promise(self.tested.answers if self.tested else None)
+        return self.decider.check_promise(self.tested.answers if self.tested else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; a topic never answered has no threshold."""
-        names, thresholds = self.router.fitted.topics.names, self.router.thresholds.tolist()
-        heldout = self.router.fitted.held_out_predictions
+        names, thresholds = self.decider.fitted.topics.names, self.decider.thresholds.tolist()
+        heldout = self.decider.fitted.heldout_predictions
         alternative = None if heldout is None else heldout.alternative
         return {
-            "min_precision": self.router.precision,
+            "min_precision": self.decider.precision,
             "alternative": alternative._asdict() if alternative else None,
             "thresholds": {
                 str(name): None if threshold == math.inf else threshold
                 for name, threshold in zip(names, thresholds, strict=True)
             },
-            "left_out": self.router.achieved._asdict(),
+            "left_out": self.decider.achieved._asdict(),
             "test": self.tested.to_dict() if self.tested else None,
             "promise": self.promise.to_dict() if self.promise else None,
         }
@@ -197,7 +197,7 @@ def print_routing(routing: TestedRouter | None) -> None:
     """Print what was asked for, from which probability on, and what that brings."""
     if routing is None:
         return
-    rows = routing.router.summary()
+    rows = routing.decider.summary()
     if routing.tested:
         rows.append(("on test texts", routing.tested.summary()))
     print_table(rows, left_aligned=(0, 1))
@@ -209,11 +209,11 @@ def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
 
 
 def tested_router(
-    fitted: Fitted, tested: RoutingResult | MultilabelRoutingResult | None
+    fitted: Fitted, tested: DecisionResult | MultilabelDecisionResult | None
 ) -> TestedRouter | None:
     """Return the thresholds and how they did on a test; None if no precision was asked for."""
-    router = Router.from_fitted(fitted)
-    return None if router.precision is None else TestedRouter(router, tested)
+    decider = Decider.from_fitted(fitted)
+    return None if decider.precision is None else TestedRouter(decider, tested)
 
 
 def print_broken_promise(routing: TestedRouter | None, as_json: bool = False) -> None:

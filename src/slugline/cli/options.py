@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
-from slugline.base.words import counted, nearest
+from slugline.base.wording import counted, nearest
 from slugline.cli.output import QUIET, say, show_progress, warn
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from slugline.base.progress import Progress, can_erase, progress_on
-from slugline.base.words import printable, printable_json
+from slugline.base.wording import printable, printable_json
 
 # Flags in messages --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from slugline.base.names import is_pattern
-from slugline.base.words import printable, printable_json
+from slugline.base.wording import printable, printable_json
 from slugline.cli.options import (
     COUNT,
     argument,
@@ -36,14 +36,14 @@ from slugline.corpus.columns import format_list
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError, OptionError
+from slugline.model.decider import Decider
 from slugline.model.file.content import DEFAULT, SHIPPED, load_model
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.prediction.files import check_ending, compact, open_answer_file
 from slugline.prediction.rows import (
     Prediction,
     PredictOptions,
-    make_router,
+    make_decider,
     predict_rows,
     strict_error,
 )
@@ -236,12 +236,12 @@ def _predict_file(
     model: str, file: str, output: Path | None, options: PredictOptions, explain: bool
 ) -> None:
     if output is not None:
-        from slugline.cli.targets import check_target
+        from slugline.cli.output_paths import check_target
 
         check_ending(output, file)
         check_target("--output", output, [model, file])
     fitted, _ = load_model(model)
-    router = make_router(fitted, options)
+    decider = make_decider(fitted, options)
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it")
     rows = read_rows(
@@ -252,16 +252,18 @@ def _predict_file(
         separator=options.separator,
         layout=fitted.layout,
     )
-    if router.note:  # not before an error that has nothing to do with it
-        warn([f"{model} is {router.note}"])
+    if decider.note:  # not before an error that has nothing to do with it
+        warn([f"{model} is {decider.note}"])
     if rows.note:
         say(f"{rows.name}: {rows.note}")
-    batches = predict_rows(router, rows, options, announce=lambda note: say(f"{rows.name}: {note}"))
+    batches = predict_rows(
+        decider, rows, options, announce=lambda note: say(f"{rows.name}: {note}")
+    )
     n_rows, n_bad, began = 0, 0, time.monotonic()
     undecoded: list[BadRow] = []
     lines = _Lines(rows.unit, options.top, fitted if explain else None)
     with (
-        _writer(output, rows, router, lines) as write,
+        _writer(output, rows, decider, lines) as write,
         show_progress(hidden=_is_typed(file), bar_only=output is None, delay=_DELAY) as progress,
     ):
         for batch in batches:
@@ -289,13 +291,13 @@ def _predict_file(
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: RowReader, router: Router, lines: _Lines
+    output: Path | None, rows: RowReader, decider: Decider, lines: _Lines
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
         yield lines.write
         return
-    with open_answer_file(output, rows, router, lines.top) as file:
+    with open_answer_file(output, rows, decider, lines.top) as file:
         yield file.write
     if file.dropped_columns:
         columns = format_list(file.dropped_columns)

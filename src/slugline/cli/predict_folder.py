@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from slugline.base.clusters import unlogged
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli.output import explain_interrupt, say, show_progress
 from slugline.errors import OptionError, SluglineError
 from slugline.prediction.job import JobResult, predict_files

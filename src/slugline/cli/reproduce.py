@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from slugline.base.files import write_result
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli.options import COUNT, command, option, output_options
 from slugline.cli.output import print_json, print_table, say, show, show_progress
-from slugline.cli.targets import check_folder
+from slugline.cli.output_paths import check_folder
 from slugline.experiment import lesson
 from slugline.experiment.lesson import NotebookResult
 from slugline.reports.lesson import compare_with_lesson, notebook_page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.cli.options import command, json_option, models_argument
 from slugline.cli.output import print_json, show
 from slugline.model.file.generations import roll_back

@@ -14,11 +14,11 @@ from typing import Any
 import click
 
 from slugline.base.files import write_result
-from slugline.base.words import counted, printable
+from slugline.base.wording import counted, printable
 from slugline.cli import options
 from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
 from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic

@@ -22,7 +22,7 @@ from slugline.cli.output import (
     show_progress,
     warn,
 )
-from slugline.cli.targets import check_target
+from slugline.cli.output_paths import check_target
 from slugline.cli.train_options import (
     NUM_WORDS,
     TEST_FRACTION,
@@ -42,7 +42,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.container import check_precision
-from slugline.text.blocks import Block, Weighting
+from slugline.text.feature_groups import FeatureGroup, Weighting
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
@@ -140,7 +140,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         learner="linear" if request.tune else learner,
         encoder=request.encoder,
         descriptions=described or None,
-        blocks=_choose_blocks(request, cast("Weighting", learner.wants)),
+        feature_groups=_choose_blocks(request, cast("Weighting", learner.wants)),
         class_weight="balanced" if request.balanced else None,
         tune=request.tune,
         n_jobs=request.threads,
@@ -224,12 +224,12 @@ def _check_files(request: TrainRequest) -> Path:
     return report
 
 
-def _choose_blocks(request: TrainRequest, weighting: Weighting) -> list[Block] | None:
-    """Return a block of words if the user sets how they count; else None, for the best default."""
+def _choose_blocks(request: TrainRequest, weighting: Weighting) -> list[FeatureGroup] | None:
+    """Return a group of words if the user sets how they count; else None, for the best default."""
     if request.weighting is None and request.num_words is None:
         return None
     n_words = request.num_words or NUM_WORDS
-    return [Block("words", request.weighting or weighting, max_terms=n_words)]
+    return [FeatureGroup("words", request.weighting or weighting, max_terms=n_words)]
 
 
 def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:

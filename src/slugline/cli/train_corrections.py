@@ -15,10 +15,10 @@ from slugline.base.arrays import F64
 from slugline.base.checks import check_number
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.cli.output import print_json, print_table, show, warn
-from slugline.cli.targets import check_not_read
+from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.rows import ReadOptions

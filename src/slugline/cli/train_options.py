@@ -21,8 +21,8 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import BuiltInName
 from slugline.learning.learner import LearnerName, option_hints
 from slugline.learning.net.learner import MAX_WIDTH, NeuralOptions
-from slugline.model.decision import Average
-from slugline.text.blocks import Weighting
+from slugline.model.multilabel_rule import Average
+from slugline.text.feature_groups import Weighting
 
 #: The number of words that count if only words are used.
 NUM_WORDS = 10_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.cli.metrics import (
     TestedRouter,
     print_broken_promise,
@@ -182,8 +182,8 @@ def _headline(experiment: Experiment) -> str:
     else:
         documents = "their descriptions, without any document,"
     several = ""
-    if fitted.decision is not None and len(fitted.topics) > 1:
-        several = f", {'one path' if fitted.decision.ends else 'several'} for a text,"
+    if fitted.multilabel_rule is not None and len(fitted.topics) > 1:
+        several = f", {'one path' if fitted.multilabel_rule.ends else 'several'} for a text,"
     return (
         f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')}{several} from "
         f"{documents} in {experiment.seconds:.1f} s{end}"

@@ -15,7 +15,7 @@ from slugline.base.names import expand_patterns
 from slugline.classifier import TopicClassifier
 from slugline.cli.metrics import tested_router
 from slugline.cli.output import exit_if_interrupted, explain_interrupt, show_progress, warn
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.output_paths import check_not_read, check_target
 from slugline.cli.train_options import TrainRequest
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.loading import NAMED_CORPORA

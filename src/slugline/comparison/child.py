@@ -31,7 +31,7 @@ import msgspec
 import numpy as np
 
 from slugline.base.checks import peak_memory_mb
-from slugline.base.words import nearest, one_line
+from slugline.base.wording import nearest, one_line
 from slugline.comparison import process
 from slugline.comparison.models import MODELS, make_model
 from slugline.corpus.topic_sets import is_multilabel, to_indicator

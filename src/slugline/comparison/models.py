@@ -11,7 +11,7 @@ import numpy as np
 
 from slugline.base.arrays import I64
 from slugline.base.checks import option_error, short_repr
-from slugline.base.words import all_of, counted, have, nearest
+from slugline.base.wording import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slugline.base.plots import ModelMark, plot_models
-from slugline.base.words import TitledRows, counted
+from slugline.base.wording import TitledRows, counted
 from slugline.comparison.models import Model
 from slugline.comparison.process import FoldResult
 from slugline.corpus.documents import Topics

@@ -23,7 +23,7 @@ from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
 from slugline.base.progress import Progress, announce, check_progress
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.comparison import process
 from slugline.comparison.models import (
     MODELS,
@@ -43,7 +43,7 @@ from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
 from slugline.learning.learner import FitContext, choose_learner
-from slugline.text.blocks import default_blocks
+from slugline.text.feature_groups import default_feature_groups
 
 # The record ---------------------------------------------------------------------------------------
 
@@ -354,8 +354,10 @@ class _Run:
         if n := n_folds.get("tuned", 0):
             context = FitContext(n_topics=len(self._names), n_jobs=threads)
             wants, multilabel = choose_learner("linear").wants, self.corpus.multilabel
-            blocks = default_blocks(wants, texts, context.n_topics, multilabel=multilabel)
-            seconds = n * tuning.estimate_seconds(texts, self._y, blocks, context)
+            feature_groups = default_feature_groups(
+                wants, texts, context.n_topics, multilabel=multilabel
+            )
+            seconds = n * tuning.estimate_seconds(texts, self._y, feature_groups, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 
     def result(self, model: Model) -> ModelResult:

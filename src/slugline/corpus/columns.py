@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.words import join_first, nearest
+from slugline.base.wording import join_first, nearest
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.formats import ONE_COLUMN

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slugline.base.words import counted, join_first, one_line
+from slugline.base.wording import counted, join_first, one_line
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.splits import hold_out

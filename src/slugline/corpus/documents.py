@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import has_surrogates, option_error, short_repr
-from slugline.base.words import join_first
+from slugline.base.wording import join_first
 from slugline.errors import DataError
 
 # Topics -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from slugline.base.interruption import check_interruption
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus import rows
 from slugline.corpus.bytes import readable
 from slugline.corpus.encodings import guess_utf16

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
-from slugline.base.words import counted, join_first, join_words, percent
+from slugline.base.wording import counted, join_first, join_words, percent
 from slugline.corpus.columns import (
     check_exists_column,
     column_names,

@@ -27,7 +27,7 @@ from typing import BinaryIO, NamedTuple
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.base.names import check_is_no_system_file
-from slugline.base.words import nearest
+from slugline.base.wording import nearest
 from slugline.corpus import formats
 from slugline.corpus.bytes import LineStream, check_encoding
 from slugline.corpus.encodings import detect_encoding, is_utf8

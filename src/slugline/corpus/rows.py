@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.words import join_first
+from slugline.base.wording import join_first
 from slugline.corpus.documents import is_missing
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, OptionError, os_errors_as

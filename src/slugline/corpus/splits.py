@@ -50,8 +50,8 @@ def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
     return _rank(codes, rng) < n_test[codes]
 
 
-def _check_two_documents(may_be_held_out: Mask) -> None:
-    if not may_be_held_out.any():
+def _check_two_documents(may_be_heldout: Mask) -> None:
+    if not may_be_heldout.any():
         raise DataError(
             "no topic has two documents, so none can be held out; "
             "add documents, or give a separate file for validation."
@@ -202,8 +202,8 @@ def _counts(indicators: sp.csr_array) -> Index:
 
 def _hold_out_several(indicators: sp.csr_array, fraction: float, rng: np.random.Generator) -> Mask:
     counts, n_documents = _counts(indicators), indicators.shape[0]
-    may_be_held_out = indicators @ (counts < 2) == 0
-    _check_two_documents(may_be_held_out)
+    may_be_heldout = indicators @ (counts < 2) == 0
+    _check_two_documents(may_be_heldout)
     n_test = _apportion(counts, fraction, rng)
     sizes = n_documents * np.array([1 - fraction, fraction])
     is_test = _distribute(indicators, np.stack([counts - n_test, n_test], axis=1), sizes, rng) == 1
@@ -213,7 +213,7 @@ def _hold_out_several(indicators: sp.csr_array, fraction: float, rng: np.random.
         rows = by_topic.indices[by_topic.indptr[topic] : by_topic.indptr[topic + 1]]
         is_test[rng.choice(rows)] = False
     if not is_test.any():
-        is_test[rng.choice(np.flatnonzero(may_be_held_out))] = True
+        is_test[rng.choice(np.flatnonzero(may_be_heldout))] = True
     return is_test
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.documents import (
     Topic,
     Topics,

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.words import counted, join_first
+from slugline.base.wording import counted, join_first
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus

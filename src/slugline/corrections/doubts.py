@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.words import counted
+from slugline.base.wording import counted
 
 #: What needs a person's approval before a model learns from it: every correction, those with a
 #: `Doubt`, or none.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.checks import short_repr
-from slugline.base.words import join_first
+from slugline.base.wording import join_first
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import FEWEST_OF_TOPIC

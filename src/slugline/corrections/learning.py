@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import F64, Mask
 from slugline.base.checks import check_number, short_repr
 from slugline.base.progress import Progress
-from slugline.base.words import counted, join_first
+from slugline.base.wording import counted, join_first
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
@@ -33,9 +33,9 @@ from slugline.corrections.gate import (
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
+from slugline.model.decider import Decider
 from slugline.model.file.content import load_model
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.model.settings import draw_seed
 
 if TYPE_CHECKING:
@@ -425,10 +425,10 @@ def train_with_corrections(
     topics, is_worse, is_smaller = topic_changes(
         right, old, new, [*corrections.all_topics()], (changed[0], changed[1])
     )
-    promises = [Router.from_fitted(model).promise for model in (before, replaced or before)]
+    promises = [Decider.from_fitted(model).promise for model in (before, replaced or before)]
     promise = PromiseChange(
         max(promises),
-        Router.from_fitted(fitted).promise,
+        Decider.from_fitted(fitted).promise,
         int(answered[0].sum()),
         int(answered[1].sum()),
         is_smaller,
@@ -462,7 +462,7 @@ def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
     """
     try:
         fitted, file = load_model(path)
-        Router.from_fitted(fitted).route(texts)
+        Decider.from_fitted(fitted).decide(texts)
     except Exception as error:  # whatever it is, a server would meet it as well
         raise TrainingError(
             f"the new model can't be loaded from its file and answer texts ({error})"
@@ -498,10 +498,10 @@ def _as_documents(weight: float) -> str:
 
 def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     """Return which texts the model is sure of."""
-    router = Router.from_fitted(fitted)
-    if router.precision is None:
+    decider = Decider.from_fitted(fitted)
+    if decider.precision is None:
         return np.ones(len(texts), dtype=bool)
-    return np.array([route.reason is None for route in router.route(texts)], dtype=bool)
+    return np.array([decision.reason is None for decision in decider.decide(texts)], dtype=bool)
 
 
 def _probabilities(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from slugline.base.checks import check_whole
 from slugline.base.files import PathLike, lock
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore, utc_now
 from slugline.errors import OptionError, StoreError, TrainingError

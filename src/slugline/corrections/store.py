@@ -20,7 +20,7 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.files import SQLITE_LOCKS, PathLike, write_ahead
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.corpus.topic_sets import TopicSet
 from slugline.corrections.doubts import CorrectionHead, Doubt, find_bursts

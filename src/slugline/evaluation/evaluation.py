@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
-from slugline.base.words import TitledRows, counted
+from slugline.base.wording import TitledRows, counted
 from slugline.errors import DataError
 from slugline.evaluation import probabilities
 from slugline.evaluation.intervals import Interval, bootstrap, wilson

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.documents import Topics
 from slugline.errors import DataError
 from slugline.evaluation import probabilities

@@ -7,7 +7,7 @@ from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.html import render_sentence, template_environment
-from slugline.base.words import all_of, counted, have, percent
+from slugline.base.wording import all_of, counted, have, percent
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import name_warnings
@@ -93,8 +93,8 @@ def fit_warnings(fitted: Fitted) -> list[str]:
     if history is None and fitted.interrupted:
         warnings.append(_warning("interrupted_passes", fitted=fitted))
     if history is not None and history.stopped_by == "interrupt":
-        n_held_out = fitted.n_held_out
-        warnings.append(_warning("interrupted_epochs", history=history, n_held_out=n_held_out))
+        n_heldout = fitted.n_heldout
+        warnings.append(_warning("interrupted_epochs", history=history, n_heldout=n_heldout))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(_warning("falling_loss", n_epochs=history.n_epochs))
     if fitted.tuning is not None and fitted.tuning.interrupted:
@@ -109,7 +109,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     is_blind = fitted.dense is None
     known_share = fitted.features.vocabularies_[0].known_share(test.texts) if is_blind else 1.0
     if known_share < 0.5:
-        is_cut = fitted.features.blocks[0].max_terms is not None
+        is_cut = fitted.features.feature_groups[0].max_terms is not None
         warnings.append(_warning("unknown_words", known_share=known_share, is_cut=is_cut))
     if note := odd_cells_note(odd_cells(test.texts, fitted.columns).values()):
         warnings.append(f"{test.name}: {note}.")
@@ -123,9 +123,9 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     return warnings
 
 
-def _warning(block: str, **values: Any) -> str:
+def _warning(group: str, **values: Any) -> str:
     environment = template_environment("slugline.experiment", "")
     functions = all_of, counted, have, percent, short_repr
     environment.filters |= {function.__name__: function for function in functions}
     environment.filters["grouped"] = "{:,}".format
-    return render_sentence(environment, "concerns.txt.j2", block, values)
+    return render_sentence(environment, "concerns.txt.j2", group, values)

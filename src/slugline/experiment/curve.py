@@ -17,7 +17,7 @@ from slugline.base.arrays import F64, Index
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.plots import plot_labels
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import TitledRows, counted, have
+from slugline.base.wording import TitledRows, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics

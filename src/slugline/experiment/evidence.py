@@ -22,9 +22,9 @@ from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
 from slugline.experiment.run import Experiment, evaluate
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
-from slugline.text.blocks import document_frequency
+from slugline.text.feature_groups import document_frequency
 from slugline.text.terms import RUN_LENGTHS
-from slugline.text.words import find_unspaced
+from slugline.text.tokens import find_unspaced
 
 # Passages -----------------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ def strongest_terms(
     share = np.clip(document_frequency(idf, n_documents) / n_documents, 0, 1)
     spread = idf.astype(np.float64) * (share * (1 - share)) ** POWER
     n_columns = [vocabulary.n_columns for vocabulary in fitted.features.vocabularies_]
-    is_run = np.repeat([b.kind in RUN_LENGTHS for b in fitted.features.blocks], n_columns)
+    is_run = np.repeat([b.kind in RUN_LENGTHS for b in fitted.features.feature_groups], n_columns)
     weights = fitted.learner.weights.tocsc()
     names = fitted.topics.names
     return [

@@ -19,11 +19,11 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import add_parents
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.run import evaluate, route_corpus, stored_metrics
-from slugline.model.decision import TopicDecision
+from slugline.experiment.run import decide_corpus, evaluate, stored_metrics
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
 from slugline.model.fitted import Fitted
+from slugline.model.multilabel_rule import MultilabelRule
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12
@@ -159,7 +159,7 @@ def retrain(
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
     now = content.to_model_file(
-        replace(again, layout=original.layout, decision=_decision_as(original, again)),
+        replace(again, layout=original.layout, multilabel_rule=_decision_as(original, again)),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         precision=info.precision,
@@ -171,7 +171,7 @@ def retrain(
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a smaller file are those of the weights in it.
         stored = content.from_model_file(now, again.encoder)
-        measured = stored_metrics(evaluate(stored, test), majority, route_corpus(stored, test))
+        measured = stored_metrics(evaluate(stored, test), majority, decide_corpus(stored, test))
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
     return Retraining(
         model=str(path),
@@ -235,11 +235,11 @@ def _train_again(
     return again.fitted_
 
 
-def _decision_as(original: Fitted, again: Fitted) -> TopicDecision | None:
+def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:
     """Return the new decision, in the form in which the original got its topics."""
-    if again.decision is None or original.decision is None:
-        return again.decision
-    return replace(again.decision, as_indicator=original.decision.as_indicator)
+    if again.multilabel_rule is None or original.multilabel_rule is None:
+        return again.multilabel_rule
+    return replace(again.multilabel_rule, as_indicator=original.multilabel_rule.as_indicator)
 
 
 def _differences(data: bytes, then: ModelFile, now: ModelFile) -> tuple[ModelDifference, ...]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from slugline.base.checks import check_share, short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import TitledRows, all_of, counted, have, one_line, percent
+from slugline.base.wording import TitledRows, all_of, counted, have, one_line, percent
 from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
@@ -28,10 +28,10 @@ from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment import concerns
 from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
+from slugline.model.decider import Decider
 from slugline.model.dense import encoder_warnings
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.promise import AnswerCounts, PromiseCheck
-from slugline.model.routing import Router
 from slugline.model.settings import draw_seed
 
 # Tests --------------------------------------------------------------------------------------------
@@ -64,10 +64,10 @@ def evaluate(
     if fitted.dense is not None:
         fitted = replace(fitted, dense=replace(fitted.dense, progress=check_progress(progress)))
     proba = fitted.predict_proba(corpus.texts)
-    if fitted.decision is not None:
+    if fitted.multilabel_rule is not None:
         return MultilabelEvaluation.from_probabilities(
-            *(names, corpus.topics, proba, fitted.decision.usual_thresholds),
-            answered=fitted.decision.decide(proba),
+            *(names, corpus.topics, proba, fitted.multilabel_rule.usual_thresholds),
+            answered=fitted.multilabel_rule.decide(proba),
             seed=seed,
             separator=fitted.separator,
         )
@@ -147,7 +147,7 @@ def estimator_answers(estimator: Any, corpus: Corpus) -> tuple[list[Any], set[st
 def stored_metrics(
     evaluation: AnyEvaluation,
     majority: float,
-    routing: RoutingResult | MultilabelRoutingResult | None = None,
+    routing: DecisionResult | MultilabelDecisionResult | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a test that a model file stores, by name.
 
@@ -203,8 +203,8 @@ def check_several_topics(corpus: Corpus) -> None:
 # Routing ------------------------------------------------------------------------------------------
 
 
-class RoutingResult(NamedTuple):
-    """How many test documents a router answered, and how many of the answers are right."""
+class DecisionResult(NamedTuple):
+    """How many test documents a decider answered, and how many of the answers are right."""
 
     n_documents: int
     n_answered: int
@@ -236,8 +236,8 @@ class RoutingResult(NamedTuple):
         return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
 
 
-class MultilabelRoutingResult(NamedTuple):
-    """How many topics a router gave to test documents, and how many of them are right."""
+class MultilabelDecisionResult(NamedTuple):
+    """How many topics a decider gave to test documents, and how many of them are right."""
 
     n_documents: int
     # Topics that the documents have.
@@ -274,28 +274,30 @@ class MultilabelRoutingResult(NamedTuple):
         return {**self._asdict(), "recall": self.recall, "precision": self.precision}
 
 
-def route_test(router: Router, corpus: Corpus) -> RoutingResult | MultilabelRoutingResult:
-    """Return how a router does on labelled texts; topics that it doesn't know count as wrong."""
-    routes = router.route(corpus.texts)
-    if router.fitted.multilabel:
-        sets = [tuple(map(str, route.topics or ())) for route in routes]
-        predicted = list(map(set, sets_with_parents(sets, router.fitted.separator)))
+def decide_test(decider: Decider, corpus: Corpus) -> DecisionResult | MultilabelDecisionResult:
+    """Return how a decider does on labelled texts; topics that it doesn't know count as wrong."""
+    decisions = decider.decide(corpus.texts)
+    if decider.fitted.multilabel:
+        sets = [tuple(map(str, decision.topics or ())) for decision in decisions]
+        predicted = list(map(set, sets_with_parents(sets, decider.fitted.separator)))
         n_right = sum(len(a & {*b}) for a, b in zip(predicted, corpus.topics, strict=True))
         n_true = sum(map(len, corpus.topics))
-        return MultilabelRoutingResult(len(routes), n_true, sum(map(len, predicted)), n_right)
-    topics = [route.topic for route in routes]
+        return MultilabelDecisionResult(len(decisions), n_true, sum(map(len, predicted)), n_right)
+    topics = [decision.topic for decision in decisions]
     answered = [
         str(topic_given) == topic
         for topic_given, topic in zip(topics, corpus.topics, strict=True)
         if topic_given is not None
     ]
-    return RoutingResult(len(topics), len(answered), sum(answered))
+    return DecisionResult(len(topics), len(answered), sum(answered))
 
 
-def route_corpus(fitted: Fitted, corpus: Corpus) -> RoutingResult | MultilabelRoutingResult | None:
+def decide_corpus(
+    fitted: Fitted, corpus: Corpus
+) -> DecisionResult | MultilabelDecisionResult | None:
     """Return how a model's own thresholds do on labelled texts; None if it has none."""
-    router = Router.from_fitted(fitted)
-    return None if router.precision is None else route_test(router, corpus)
+    decider = Decider.from_fitted(fitted)
+    return None if decider.precision is None else decide_test(decider, corpus)
 
 
 # An experiment -----------------------------------------------------------------------------------
@@ -336,7 +338,7 @@ class Experiment(TitledRows):
         The most common training topic, and its share of the test documents; NaN without a test.
     shuffled : float
         Accuracy of the test topics in random order; NaN without a test.
-    routing : RoutingResult, MultilabelRoutingResult or None
+    routing : DecisionResult, MultilabelDecisionResult or None
         How many test documents got an answer, and how many of the answers are right; None without
         a test, or if no precision was asked for.
     """
@@ -355,7 +357,7 @@ class Experiment(TitledRows):
     majority_topic: str = ""
     majority: float = math.nan
     shuffled: float = math.nan
-    routing: RoutingResult | MultilabelRoutingResult | None = None
+    routing: DecisionResult | MultilabelDecisionResult | None = None
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
         promise = self.promise
@@ -404,7 +406,7 @@ class Experiment(TitledRows):
     @property
     def n_learned(self) -> int:
         """Training documents, without those that an interrupt left held out."""
-        return self.n_train - self.fitted.n_held_out
+        return self.n_train - self.fitted.n_heldout
 
     @property
     def best_epoch(self) -> int | None:
@@ -415,14 +417,14 @@ class Experiment(TitledRows):
     def promise(self) -> PromiseCheck | None:
         """Whether the precision that was asked for is kept; None if none was."""
         routing = self.routing
-        return Router.from_fitted(self.fitted).check_promise(routing.answers if routing else None)
+        return Decider.from_fitted(self.fitted).check_promise(routing.answers if routing else None)
 
     @property
     def threshold(self) -> float | None:
         """The probability from which all topics are given; None if there is none, or several."""
-        router = Router.from_fitted(self.fitted)
-        finite = {value for value in router.thresholds.tolist() if 0 < value < math.inf}
-        return finite.pop() if router.precision is not None and len(finite) == 1 else None
+        decider = Decider.from_fitted(self.fitted)
+        finite = {value for value in decider.thresholds.tolist() if 0 < value < math.inf}
+        return finite.pop() if decider.precision is not None and len(finite) == 1 else None
 
     @property
     def metrics(self) -> dict[str, float] | None:
@@ -449,7 +451,7 @@ class Experiment(TitledRows):
         if stream is None:
             result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
         else:
-            result["held_out"] = _heldout_dict(stream, fitted.multilabel)
+            result["heldout"] = _heldout_dict(stream, fitted.multilabel)
             result["n_passes"] = stream.n_passes
             result["interrupted"] = fitted.interrupted
         if self.evaluation is not None:
@@ -585,7 +587,7 @@ def _with_test(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(true, fitted.seed),
-        routing=route_corpus(fitted, test),
+        routing=decide_corpus(fitted, test),
         warnings=(*warnings, *concerns.model_warnings(fitted, test)),
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slugline.base.files import PathLike
-from slugline.experiment.run import Experiment, evaluate, route_corpus
+from slugline.experiment.run import Experiment, decide_corpus, evaluate
 from slugline.model.file.container import pack, write
 from slugline.model.file.content import from_model_file, to_model_file, with_metrics
 
@@ -84,7 +84,7 @@ def save_smaller(
     smaller = from_model_file(file, experiment.fitted.encoder)
     before, test = experiment.tested
     after = evaluate(smaller, test, seed=smaller.seed)
-    experiment = replace(experiment, evaluation=after, routing=route_corpus(smaller, test))
+    experiment = replace(experiment, evaluation=after, routing=decide_corpus(smaller, test))
     write(path, with_metrics(file, experiment.fitted, experiment.metrics or {}))
     return SmallerFile(
         experiment=experiment,

@@ -19,8 +19,8 @@ from slugline.classifier import TopicClassifier, to_fitted
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import TopicSet, split_rows
 from slugline.errors import DataError
-from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
+from slugline.model.multilabel_rule import MultilabelRule
 from slugline.text.features import Features
 
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
@@ -79,7 +79,7 @@ def suggest(
     ----------
     model : TopicClassifier or Fitted
     texts : iterable of str
-        Documents without labels; they are classified in blocks, in bounded memory.
+        Documents without labels; they are classified in feature_groups, in bounded memory.
     n : int, default 50
     seed : int, default 0
     progress : Progress, optional
@@ -123,8 +123,8 @@ def suggest(
     proba = fitted.predict_proba([documents[row] for row in chosen])
     names = fitted.topics.names
     guesses: list[Any] = [names[guess] for guess in proba.argmax(axis=1)]
-    if fitted.decision is not None:
-        guesses = [*map(tuple, split_rows(fitted.decision.decide(proba), names, proba))]
+    if fitted.multilabel_rule is not None:
+        guesses = [*map(tuple, split_rows(fitted.multilabel_rule.decide(proba), names, proba))]
     return [
         Suggestion(row, documents[row], guess, float(most))
         for row, guess, most in zip(chosen, guesses, proba.max(axis=1), strict=True)
@@ -176,7 +176,7 @@ def _typical(
         return by_meaning, rows.mean(axis=0, dtype=np.float64)
     from sklearn.preprocessing import normalize
 
-    features = Features(fitted.features.blocks, fitted.features.n_jobs)
+    features = Features(fitted.features.feature_groups, fitted.features.n_jobs)
     mean = normalize(features.fit_transform(texts)).mean(axis=0)
 
     def by_terms(texts: Sequence[str]) -> Rows:
@@ -199,20 +199,20 @@ def _most_doubtful(
     most = _BLOCK if fitted.dense is None else _ENCODED_BLOCK
     n_at_once = max(1, min(most, _CELLS // len(fitted.topics)))
     for start in range(0, len(rows), n_at_once):
-        block = rows[start : start + n_at_once]
-        block_texts = [texts[row] for row in block]
+        group = rows[start : start + n_at_once]
+        block_texts = [texts[row] for row in group]
         typicality = np.maximum(transform(block_texts) @ typical, 0) ** _TYPICALITY
-        best = np.concatenate([best, block])
-        doubt = _doubt(fitted.predict_proba(block_texts), fitted.decision)
+        best = np.concatenate([best, group])
+        doubt = _doubt(fitted.predict_proba(block_texts), fitted.multilabel_rule)
         scores = np.concatenate([scores, doubt * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
         best, scores = best[order], scores[order]
-        n_done = start + len(block)
+        n_done = start + len(group)
         progress.update("classifying texts", n_done / len(rows), f"{n_done:,} texts")
     return best, scores
 
 
-def _doubt(proba: F32, decision: TopicDecision | None = None) -> F64:
+def _doubt(proba: F32, decision: MultilabelRule | None = None) -> F64:
     """Return 1 minus the margin between the two likeliest topics.
 
     Of several topics, the sum over all of min(r, 1 / r), where r is the ratio of the odds to those

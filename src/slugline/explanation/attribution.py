@@ -31,7 +31,7 @@ from slugline.learning.shallow import ShallowLearner
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, RUN_LENGTHS, GroupedTerms
-from slugline.text.words import Words, is_unspaced
+from slugline.text.tokens import Words, is_unspaced
 
 # A mixture's path from an empty text is divided into panels. Those with a larger error of the score
 # are halved, at most so many times, which is where a probability vanishes.
@@ -349,17 +349,17 @@ def attribute_to_words(
     on_words = np.zeros(len(words))
     parts = [WordAttribution(words.starts, words.ends, on_words)]
     first = 0
-    for block, vocabulary in zip(features.blocks, features.vocabularies_, strict=True):
-        if block.columns:
+    for group, vocabulary in zip(features.feature_groups, features.vocabularies_, strict=True):
+        if group.columns:
             break
-        terms = KINDS[block.kind].find(words)
+        terms = KINDS[group.kind].find(words)
         values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns
-        if block.kind in RUN_LENGTHS:
+        if group.kind in RUN_LENGTHS:
             word_shares, phrases = _split_runs(words, terms, values)
             on_words += word_shares
             parts.append(phrases)
-        elif block.kind == "bigrams":
+        elif group.kind == "bigrams":
             parts.append(WordAttribution(words.starts[:-1], words.ends[1:], values[terms.groups]))
         else:  # words, or a lead of the first words
             on_words[: len(terms.groups)] += values[terms.groups]

@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F64, Integers
 from slugline.base.checks import check_whole, option_error, short_repr
-from slugline.base.words import counted, nearest
+from slugline.base.wording import counted, nearest
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.corpus.topic_sets import as_sets, check_documents, sets_with_parents
@@ -19,11 +19,11 @@ from slugline.explanation import attribution
 from slugline.explanation.explanation import Explanation, Reason, TrainingExample
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
+from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.text.features import Features
 from slugline.text.terms import SpanMapper
-from slugline.text.words import Words, find_words, span_text
+from slugline.text.tokens import Words, find_words, span_text
 
 # The encoder's share ------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ def explain(
                 "`against` compares topics of which a text has one, and this model decides about "
                 "each topic alone; leave it out."
             )
-        router = Router.from_fitted(fitted)
-        predicted, thresholds = router.route([text])[0].topics or [], router.decision_thresholds
+        decider = Decider.from_fitted(fitted)
+        predicted, thresholds = decider.decide([text])[0].topics or [], decider.decision_thresholds
         if topic is None and predicted:
             topic, *others = predicted
         [predicted] = sets_with_parents([tuple(predicted)], fitted.separator)
@@ -236,8 +236,8 @@ class _Answer:
             self.encoded = encoded[0].astype(np.float64)
             scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
-        if fitted.decision is not None:
-            proba = fitted.decision.consistent(proba)
+        if fitted.multilabel_rule is not None:
+            proba = fitted.multilabel_rule.consistent(proba)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int((self.proba if fitted.multilabel else self.scores).argmax())
 

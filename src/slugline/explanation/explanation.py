@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.words import TitledRows, counted
+from slugline.base.wording import TitledRows, counted
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError
-from slugline.model.routing import format_under
+from slugline.model.decider import format_under
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -13,11 +13,11 @@ from typing import Any
 
 from slugline._version import __version__
 from slugline.base.html import render_markdown, style_sheet, template_environment
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.explanation.explanation import STYLE
 from slugline.exporting.parts import ModelParts, model_parts, pack_arrays
+from slugline.model.decider import Unsure
 from slugline.model.file.content import SHIPPED
-from slugline.model.routing import Unsure
 
 #: Phones take long to open a page of at least this many bytes.
 LARGE_PAGE = 20_000_000
@@ -36,7 +36,7 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; the page is unsure of other texts. See `Router.from_fitted`.
+        Precision of the answers; the page is unsure of other texts. See `Decider.from_fitted`.
 
     Raises
     ------

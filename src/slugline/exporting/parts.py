@@ -20,17 +20,17 @@ from slugline.base.arrays import I64, U8, U64, Integers
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.linear.learner import LinearLearner
+from slugline.model.decider import Decider
 from slugline.model.file import container
 from slugline.model.file.container import quantize
 from slugline.model.file.content import from_model_file, model_path, to_model_file
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
 from slugline.text.table_columns import MAX_VALUE, MISSING, MONTHS, WEEKDAYS
 from slugline.text.terms import COLUMNS, KINDS
-from slugline.text.words import TRANSLATION, character_classes
+from slugline.text.tokens import TRANSLATION, character_classes
 
 # Packed arrays ------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Characters(NamedTuple):
     lower_many : dict of int to list of int
         Lower case of several characters.
     tables : dict of str to array
-        "sides": `slugline.text.words.character_classes`, with ASCII separators too, as `runs_of`.
+        "sides": `slugline.text.tokens.character_classes`, with ASCII separators too, as `runs_of`.
         "casing": runs of the form of a sigma beside each character: 1 if it is cased, 2 if it is
         ignored, else 0. "combining": runs of canonical combining classes. "blank": white space.
         "lowerFrom", "lowerTo": characters whose lower case is one character, as `_steps`, and that
@@ -164,7 +164,7 @@ def _sides() -> U8:
 
 def _casing(character: str) -> int:
     """Return how a character affects a sigma before it, as Python lower-cases the two."""
-    if any(ord(character) in block for block in _CASELESS):
+    if any(ord(character) in group for group in _CASELESS):
         return 0
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
         return 1
@@ -196,7 +196,7 @@ class ModelParts(NamedTuple):
     """
 
     fitted: Fitted
-    router: Router
+    decider: Decider
     card: str
     facts: dict[str, Any]
     arrays: ArraysByName
@@ -209,7 +209,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        Precision of the answers; see `slugline.model.routing.Router.from_fitted`.
+        Precision of the answers; see `slugline.model.decider.Decider.from_fitted`.
 
     Raises
     ------
@@ -227,20 +227,20 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         card_notes=read.info.card_notes,
     )
     fitted = from_model_file(file)
-    router = Router.from_fitted(fitted, min_precision)
+    decider = Decider.from_fitted(fitted, min_precision)
     arrays: ArraysByName = {**characters().tables}
     orders = []
-    for number in range(len(fitted.features.blocks)):
+    for number in range(len(fitted.features.feature_groups)):
         terms, columns = _terms(fitted, number)
         arrays |= terms
         orders.append(columns)
-    thresholds = router.decision_thresholds
+    thresholds = decider.decision_thresholds
     arrays |= _weights(file, orders)
-    arrays["thresholds"] = router.thresholds if thresholds is None else thresholds
+    arrays["thresholds"] = decider.thresholds if thresholds is None else thresholds
     if isinstance(calibration, TopicCalibration):
         arrays |= calibration.arrays()
-    facts = _facts(fitted, calibration, router)
-    return ModelParts(fitted, router, file.card, facts, arrays)
+    facts = _facts(fitted, calibration, decider)
+    return ModelParts(fitted, decider, file.card, facts, arrays)
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
@@ -269,52 +269,54 @@ def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
             f"its learner is {kind!r}, and a page holds linear ones only; train with "
             "`learner=linear`",
         )
-    for block, columns in zip(fitted.features.blocks, fitted.features.vocabularies_, strict=True):
+    for group, columns in zip(
+        fitted.features.feature_groups, fitted.features.vocabularies_, strict=True
+    ):
         if columns.table.columns is None:
             raise _refused(
                 model,
-                f"it doesn't say which hash buckets have {block.kind} of its training data; train "
+                f"it doesn't say which hash buckets have {group.kind} of its training data; train "
                 "it again",
             )
-        if block.kind not in _KINDS or block.weighting not in _WEIGHTINGS:
+        if group.kind not in _KINDS or group.weighting not in _WEIGHTINGS:
             raise _refused(
-                model, f"a page has no terms of kind {block.kind!r} weighed by {block.weighting!r}"
+                model, f"a page has no terms of kind {group.kind!r} weighed by {group.weighting!r}"
             )
     return fitted.learner
 
 
 def _facts(
-    fitted: Fitted, calibration: Calibration | TopicCalibration, router: Router
+    fitted: Fitted, calibration: Calibration | TopicCalibration, decider: Decider
 ) -> dict[str, Any]:
-    blocks = [
+    feature_groups = [
         {
-            "kind": block.kind,
-            "weighting": block.weighting,
-            "weight": block.weight,
-            "hasIdf": block.has_idf,
+            "kind": group.kind,
+            "weighting": group.weighting,
+            "weight": group.weight,
+            "hasIdf": group.has_idf,
             "width": vocabulary.n_columns,
-            "nBuckets": block.n_buckets,
+            "nBuckets": group.n_buckets,
         }
-        for block, vocabulary in zip(
-            fitted.features.blocks, fitted.features.vocabularies_, strict=True
+        for group, vocabulary in zip(
+            fitted.features.feature_groups, fitted.features.vocabularies_, strict=True
         )
     ]
     facts: dict[str, Any] = {
         "topics": [str(name) for name in fitted.topics.names],
-        "blocks": blocks,
+        "feature_groups": feature_groups,
         **calibration.settings(),
-        "isRouted": router.precision is not None,
-        "usualWords": None if router.words is None else router.words._asdict(),
+        "isRouted": decider.precision is not None,
+        "usualWords": None if decider.words is None else decider.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }
-    if (decision := fitted.decision) is not None:
+    if (decision := fitted.multilabel_rule) is not None:
         facts["several"] = {
             "atLeastOne": decision.at_least_one,
             "most": decision.most_given,
             "parents": decision.parents,
             "ends": decision.ends,
-            "precision": router.precision,
+            "precision": decider.precision,
         }
     return facts
 

@@ -20,7 +20,7 @@ import numpy as np
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import check_choice, option_error
 from slugline.base.progress import SILENT, Progress
-from slugline.base.words import format_call
+from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Mask
 from slugline.base.progress import SILENT, Progress
-from slugline.base.words import percent
+from slugline.base.wording import percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.calibration import fit_inverse_temperature, log_losses, log_odds, sigmoid
@@ -25,7 +25,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.training import catch_interrupt
 from slugline.learning.shallow import ShallowLearner
-from slugline.text.blocks import DEFAULT_GROUPS, Block
+from slugline.text.feature_groups import DEFAULT_GROUPS, FeatureGroup
 from slugline.text.features import Features
 from slugline.text.terms import COLUMNS
 
@@ -55,7 +55,7 @@ class Candidate:
 
     Attributes
     ----------
-    blocks : tuple of Block
+    feature_groups : tuple of FeatureGroup
     passes : int or None
         Passes of the linear classifier over the documents; by default, their number decides.
     net : (epochs, label smoothing) or None
@@ -65,7 +65,7 @@ class Candidate:
         Weight of all nets together, beside the linear classifier.
     """
 
-    blocks: tuple[Block, ...]
+    feature_groups: tuple[FeatureGroup, ...]
     passes: int | None = None
     net: tuple[int, float] | None = None
     n_nets: int = 1
@@ -83,7 +83,7 @@ class Candidate:
         return Mixture([linear, *nets], shares, inverse_temperature)
 
     def __str__(self) -> str:
-        words = " + ".join(map(_describe_block, self.blocks))
+        words = " + ".join(map(_describe_group, self.feature_groups))
         if self.passes is not None:
             words += f", {self.passes} passes"
         if self.net is None:
@@ -170,7 +170,7 @@ class Tuning:
 def tune(
     texts: Sequence[str],
     y: Any,
-    blocks: tuple[Block, ...],
+    feature_groups: tuple[FeatureGroup, ...],
     context: FitContext,
     *,
     budget: float = BUDGET,
@@ -181,10 +181,10 @@ def tune(
 
     The search is deterministic: `budget` counts multiplications for each term of a document, not
     time, and a candidate that would exceed it is skipped. Ctrl-C ends the search after the current
-    one. `blocks` are the term groups to start from. `metric` judges several topics a document, for
+    one. The search starts from `feature_groups`. `metric` judges several topics a document, for
     which `y` is as in `Learner.fit`, beside the log loss; of one topic, accuracy does.
     """
-    start = Candidate(blocks)
+    start = Candidate(feature_groups)
     validation = _CrossValidation(texts, y, context, n_jobs, start, metric)
     search = _Search(validation, budget, context.progress)
     with catch_interrupt(context.progress, "this candidate") as interrupt:
@@ -198,14 +198,14 @@ def tune(
 
 
 def estimate_seconds(
-    texts: Sequence[str], y: Any, blocks: tuple[Block, ...], context: FitContext
+    texts: Sequence[str], y: Any, feature_groups: tuple[FeatureGroup, ...], context: FitContext
 ) -> float:
     """Return at most about how long a search takes, measured with a sample; 0 for few texts."""
     if len(texts) < _N_LOOKED_AT:
         return 0.0
     step = -(-len(texts) // _N_LOOKED_AT)
     context = replace(context, sample_weight=None, progress=SILENT)
-    start, net = Candidate(blocks), Candidate(blocks, net=(2, 0.0))
+    start, net = Candidate(feature_groups), Candidate(feature_groups, net=(2, 0.0))
     validation = _CrossValidation(texts[::step], y[::step], context, context.n_jobs, start)
     times = [time.perf_counter()]
     for candidate in (start, net):
@@ -255,18 +255,20 @@ class _Search:
 def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
     """Yield candidates, each one step away from the best one so far."""
     for kind in ("lead", "bigrams", "characters"):
-        others = tuple(block for block in search.best.blocks if not block.kind.startswith(kind))
-        has_it = len(others) < len(search.best.blocks)
+        others = tuple(
+            group for group in search.best.feature_groups if not group.kind.startswith(kind)
+        )
+        has_it = len(others) < len(search.best.feature_groups)
         groups = others if has_it else (*others, DEFAULT_GROUPS[kind])
         # Columns beside the text stay behind its terms.
-        groups = tuple(sorted(groups, key=lambda block: block.kind == COLUMNS))
-        yield replace(search.best, blocks=groups)
+        groups = tuple(sorted(groups, key=lambda group: group.kind == COLUMNS))
+        yield replace(search.best, feature_groups=groups)
     for weight in _WORD_WEIGHTS:
-        blocks = [
-            replace(block, weight=weight) if block.kind in ("words", "bigrams") else block
-            for block in search.best.blocks
+        feature_groups = [
+            replace(group, weight=weight) if group.kind in ("words", "bigrams") else group
+            for group in search.best.feature_groups
         ]
-        yield replace(search.best, blocks=tuple(blocks))
+        yield replace(search.best, feature_groups=tuple(feature_groups))
     yield from (replace(search.best, passes=n_passes) for n_passes in _PASSES)
     # Longer texts are easier to memorise, so nets get fewer epochs.
     for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
@@ -297,16 +299,16 @@ class _CrossValidation:
         self._weights = np.ones(self._n, dtype=np.float32) if weights is None else weights
         folds = make_folds(labels.to_topics(), min(_N_FOLDS, self._n), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
-        self._rows: dict[tuple[Block, ...], list[_FoldRows]] = {}
+        self._rows: dict[tuple[FeatureGroup, ...], list[_FoldRows]] = {}
         self._proba: dict[_Key, F32] = {}
-        self._n_terms_at_start = self._n_terms(start.blocks)
+        self._n_terms_at_start = self._n_terms(start.feature_groups)
 
     def scores(self, candidate: Candidate) -> tuple[F32, float]:
         """Return scores, shape (n_documents, n_topics), and the best inverse temperature."""
         mean = np.zeros((self._n, self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(candidate):
             if key not in self._proba:
-                self._proba[key] = self._predict(candidate.blocks, learner, key)
+                self._proba[key] = self._predict(candidate.feature_groups, learner, key)
             mean += np.float32(share) * self._proba[key]
         several = self._truth.ndim > 1
         scores = log_odds(mean) if several else np.log(np.maximum(mean, np.finfo(np.float32).tiny))
@@ -330,13 +332,15 @@ class _CrossValidation:
             for key, learner, _ in _parts(candidate)
             if key not in self._proba
         )
-        n_terms = self._n_terms(candidate.blocks) if n_passes else 0
+        n_terms = self._n_terms(candidate.feature_groups) if n_passes else 0
         return n_passes * (len(self._folds) - 1) * n_terms / max(self._n_terms_at_start, 1)
 
-    def _n_terms(self, blocks: tuple[Block, ...]) -> int:
-        return self._fold_rows(blocks)[0].train.nnz
+    def _n_terms(self, feature_groups: tuple[FeatureGroup, ...]) -> int:
+        return self._fold_rows(feature_groups)[0].train.nnz
 
-    def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> F32:
+    def _predict(
+        self, feature_groups: tuple[FeatureGroup, ...], learner: Learner, key: _Key
+    ) -> F32:
         proba = np.empty((self._n, self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
         for number, heldout in enumerate(self._folds):
@@ -346,19 +350,21 @@ class _CrossValidation:
                 seed=self._context.seed + key.number,
                 progress=SILENT,
             )
-            rows = self._fold_rows(blocks)[number]
+            rows = self._fold_rows(feature_groups)[number]
             learner.fit(rows.train, self._y[~heldout], context)
             proba[heldout] = learner.predict_proba(rows.test)
         return proba
 
-    def _fold_rows(self, blocks: tuple[Block, ...]) -> list[_FoldRows]:
+    def _fold_rows(self, feature_groups: tuple[FeatureGroup, ...]) -> list[_FoldRows]:
         """Return the rows over some term groups for each fold."""
-        if blocks not in self._rows:
-            self._rows[blocks] = [self._split(blocks, heldout) for heldout in self._folds]
-        return self._rows[blocks]
+        if feature_groups not in self._rows:
+            self._rows[feature_groups] = [
+                self._split(feature_groups, heldout) for heldout in self._folds
+            ]
+        return self._rows[feature_groups]
 
-    def _split(self, blocks: tuple[Block, ...], heldout: Mask) -> _FoldRows:
-        features = Features(blocks, self._n_jobs)
+    def _split(self, feature_groups: tuple[FeatureGroup, ...], heldout: Mask) -> _FoldRows:
+        features = Features(feature_groups, self._n_jobs)
         try:
             train = features.fit_transform(itertools.compress(self._texts, ~heldout))
         except DataError:  # no document has such a term
@@ -375,7 +381,7 @@ class _FoldRows(NamedTuple):
 class _Key(NamedTuple):
     """Determines the probabilities of one learner within a candidate."""
 
-    blocks: tuple[Block, ...]
+    feature_groups: tuple[FeatureGroup, ...]
     number: int
     kind: type
     options: tuple[tuple[str, float], ...]
@@ -387,7 +393,7 @@ def _parts(candidate: Candidate) -> Iterator[tuple[_Key, Learner, float]]:
     mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
     for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
         options = tuple(sorted(vars(part).items()))  # an unfitted learner has nothing else
-        yield _Key(candidate.blocks, number, type(part), options), part, share
+        yield _Key(candidate.feature_groups, number, type(part), options), part, share
 
 
 def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
@@ -398,8 +404,8 @@ def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
     return _PRODUCTS * passes * n_topics
 
 
-def _describe_block(block: Block) -> str:
-    return block.kind if block.weight == 1 else f"{block.weight:g} x {block.kind}"
+def _describe_group(group: FeatureGroup) -> str:
+    return group.kind if group.weight == 1 else f"{group.weight:g} x {group.kind}"
 
 
 def _are_short(texts: Sequence[str]) -> bool:

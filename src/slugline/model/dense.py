@@ -69,10 +69,10 @@ def add_encoder(
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
-    judged, words = learner.left_out_
+    judged, words = learner.heldout_scores_
     names: Sequence[str] = []
     if learner.multilabel:
-        head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.left_out_)
+        head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.heldout_scores_)
     else:
         names, encoded_names = _encode_names(encoder, topics, labels, settings, context.progress)
         unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
@@ -86,7 +86,7 @@ def add_encoder(
             judged = by_words.rows
             head, scores = fit_described_head(rows, y, len(texts), context, by_words, **options)
         else:
-            head, scores = fit_encoder_head(rows, y, context, learner.left_out_, **options)
+            head, scores = fit_encoder_head(rows, y, context, learner.heldout_scores_, **options)
     if head is None:
         return None, linear_heldout(learner)
     dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts) if unlabelled else 0)
@@ -120,7 +120,7 @@ def _described_words(
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.fit import ABSENT_SCORE
 
-    judged, scores = learner.left_out_
+    judged, scores = learner.heldout_scores_
     weight = context.sample_weight
     counted = np.arange(len(labels)) if weight is None else np.flatnonzero(weight[: len(labels)])
     counts = np.bincount(labels[counted], minlength=context.n_topics)
@@ -294,7 +294,7 @@ def described_sets(settings: FitSettings) -> list[Any]:
 
 def linear_heldout(learner: Learner) -> HeldOutProba | None:
     """Return the held-out probabilities of a linear learner; None if there are none."""
-    if not isinstance(learner, LinearLearner) or not hasattr(learner, "left_out_"):
+    if not isinstance(learner, LinearLearner) or not hasattr(learner, "heldout_scores_"):
         return None  # another one, or it has learned in parts
-    rows, scores = learner.left_out_
+    rows, scores = learner.heldout_scores_
     return rows, learner.calibration.proba(scores)

@@ -45,15 +45,6 @@ from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
 from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
 from slugline.learning.linear.learner import LinearLearner, to_arrays
-from slugline.model.decision import (
-    USUAL_THRESHOLD,
-    Parents,
-    TopicDecision,
-    check_own_thresholds,
-    find_ends,
-    find_parents,
-    with_own_thresholds,
-)
 from slugline.model.dense import (
     HeldOutProba,
     UnlabelledScores,
@@ -64,9 +55,18 @@ from slugline.model.dense import (
     with_chosen_encoder,
 )
 from slugline.model.fitted import Fitted
+from slugline.model.multilabel_rule import (
+    USUAL_THRESHOLD,
+    MultilabelRule,
+    Parents,
+    check_own_thresholds,
+    find_ends,
+    find_parents,
+    with_own_thresholds,
+)
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MAX_PREDICTIONS, HeldOutPredictions
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.sparse import SparseRows
 from slugline.text.vocabulary import Vocabulary
@@ -83,10 +83,10 @@ _MANY_DOCUMENTS, _PART_SIZE = 200_000, 50_000
 
 
 def is_learned_in_parts(
-    texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings
+    texts: Sequence[str], feature_groups: Sequence[FeatureGroup], settings: FitSettings
 ) -> bool:
     """Whether texts are so many that they are learned in parts, without vocabulary or encoder."""
-    is_simple = settings.encoder is None and all(block.n_buckets for block in blocks)
+    is_simple = settings.encoder is None and all(group.n_buckets for group in feature_groups)
     return len(texts) > _MANY_DOCUMENTS and is_simple
 
 
@@ -139,7 +139,7 @@ def _with_heldout_predictions(
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
     predictions = HeldOutPredictions.from_proba(proba, labels[rows], words, precision)
-    return replace(fitted, held_out_predictions=predictions)
+    return replace(fitted, heldout_predictions=predictions)
 
 
 def _cross_validate(
@@ -154,7 +154,7 @@ def _cross_validate(
     settings_of_parts = replace(
         settings,
         learner=choose_learner(fitted.learner),
-        blocks=fitted.features.blocks,
+        feature_groups=fitted.features.feature_groups,
         tune=False,
         min_precision=None,
         thresholds={},
@@ -254,16 +254,16 @@ def fit(
         else _validation_rows(validation_data, topics, multilabel, settings.topic_path)
     )
     context = _context(settings, topics, labels, sample_weight, progress=progress)
-    blocks, tuning = settings.chosen_blocks(texts, names), None
+    feature_groups, tuning = settings.chosen_feature_groups(texts, names), None
     if settings.tune:
         metric = _f1_metric(labels, topics, settings) if multilabel else None
-        tuning = _tune(texts, labels, blocks, context, settings, metric)
-        blocks, learner = tuning.best.candidate.blocks, tuning.best.learner()
-    features = Features(blocks, settings.n_jobs)
+        tuning = _tune(texts, labels, feature_groups, context, settings, metric)
+        feature_groups, learner = tuning.best.candidate.feature_groups, tuning.best.learner()
+    features = Features(feature_groups, settings.n_jobs)
     rows: Any = None  # learned in parts
     validation_digest = history = None
     n_unread = 0
-    in_parts = is_learned_in_parts(texts, blocks, settings)
+    in_parts = is_learned_in_parts(texts, feature_groups, settings)
     if isinstance(learner, LinearLearner) and in_parts:
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
@@ -293,7 +293,7 @@ def fit(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.compute_digest(texts, names),
         n_documents=len(texts),
-        n_held_out=n_unread or (_n_held_out(context, len(texts), history) if interrupted else 0),
+        n_heldout=n_unread or (_n_heldout(context, len(texts), history) if interrupted else 0),
         validation_digest=validation_digest,
         interrupted=interrupted,
         history=history,
@@ -400,15 +400,15 @@ def _with_decision(
     # No document shows how to decide about topics that are only described.
     has_documents = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
     learned_proba = np.where(has_documents, proba, 0)
-    decision = TopicDecision.from_proba(learned_proba, truth, sizes, settings.optimize, *tree)
+    decision = MultilabelRule.from_proba(learned_proba, truth, sizes, settings.optimize, *tree)
     thresholds = np.where(has_documents, decision.thresholds, np.float32(USUAL_THRESHOLD))
     decision = decision.with_thresholds(decision.raised(thresholds))
     decision = with_own_thresholds(decision, fitted.topics, settings.thresholds)
     proba = decision.consistent(proba)
     return replace(
         fitted,
-        decision=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
-        held_out_predictions=HeldOutPredictions.from_decisions(
+        multilabel_rule=replace(decision, as_indicator=as_indicator, separator=settings.topic_path),
+        heldout_predictions=HeldOutPredictions.from_decisions(
             *(np.where(decision.likeliest_siblings(proba), proba, 0), truth),
             *(words, settings.min_precision),
         ),
@@ -418,7 +418,7 @@ def _with_decision(
 def _find_tree(
     labels: Any, topics: Topics, settings: FitSettings
 ) -> tuple[Parents, tuple[int, ...]]:
-    """Return `TopicDecision.parents` and `ends` of documents and descriptions."""
+    """Return `MultilabelRule.parents` and `ends` of documents and descriptions."""
     parents = find_parents(topics.names, settings.topic_path)
     described = topics.encode_sets(described_sets(settings))
     return parents, find_ends(sp.vstack([labels, described], format="csr"), parents)
@@ -434,9 +434,9 @@ def _recent_proba(learner: Any, n_topics: int) -> tuple[F32, F32]:
 
 def _next_decision(
     before: Fitted, learner: Any, labels: Any, settings: FitSettings, *, as_indicator: bool
-) -> TopicDecision:
+) -> MultilabelRule:
     """Return the rule after one more batch: if recent scores are few, near the one before."""
-    rule, sizes = before.decision, np.diff(labels.indptr)
+    rule, sizes = before.multilabel_rule, np.diff(labels.indptr)
     share, heldout = learner.recent_.share, _recent_proba(learner, len(before.topics))
     if rule is not None:
         sizes = np.append(sizes, [rule.at_least_one * rule.most, rule.most])
@@ -444,7 +444,7 @@ def _next_decision(
             before.learner, "calibration", None
         ):  # too few scores are new
             share, heldout = 0.0, (heldout[0][:0], heldout[1][:0])
-    decision = TopicDecision.from_proba(*heldout, sizes, settings.optimize)
+    decision = MultilabelRule.from_proba(*heldout, sizes, settings.optimize)
     if rule is None:
         decision = replace(decision, as_indicator=as_indicator)
     else:
@@ -465,7 +465,9 @@ def _fit_descriptions(
     context = _context(settings, topics, labels, None)
     rows, y = encode_all(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
-    features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
+    features = Features.restore(
+        [FeatureGroup("words", "multi-hot")], [Vocabulary([], "words")], [None]
+    )
     options = {**Calibration(1.0).settings(), "n_left_out": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
     arrays = {
@@ -510,7 +512,7 @@ def _validation_rows(
         raise DataError(f"`validation_data` has an {error}") from None
 
 
-def _n_held_out(context: FitContext, n_documents: int, history: History | None) -> int:
+def _n_heldout(context: FitContext, n_documents: int, history: History | None) -> int:
     """Return how many documents an interrupted search held out and did not learn from."""
     if history is None or context.validation_data is not None:
         return 0
@@ -578,8 +580,8 @@ def fit_batch(
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
-        decision=decision,
-        held_out_predictions=None,  # they were answered by other weights
+        multilabel_rule=decision,
+        heldout_predictions=None,  # they were answered by other weights
         stream=None,
     )
 
@@ -604,7 +606,7 @@ def _before_first_batch(
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),
-        features=Features(settings.batch_blocks(*first, are_all=False), settings.n_jobs),
+        features=Features(settings.batch_feature_groups(*first, are_all=False), settings.n_jobs),
         learner=learner,
         seed=settings.random_state,
         class_weight=to_plain_class_weight(settings.class_weight),
@@ -650,7 +652,7 @@ def _context(
 def _tune(
     texts: Sequence[str],
     labels: Any,
-    blocks: tuple[Block, ...],
+    feature_groups: tuple[FeatureGroup, ...],
     context: FitContext,
     settings: FitSettings,
     metric: Metric | None,
@@ -658,12 +660,12 @@ def _tune(
     from slugline.learning.tuning import BUDGET, estimate_seconds, tune
 
     if context.progress is not SILENT:
-        seconds = estimate_seconds(texts, labels, blocks, context)
+        seconds = estimate_seconds(texts, labels, feature_groups, context)
         work = f"`tune` tries up to 18 ways to learn from {len(texts):,} texts"
         announce(context.progress, work, seconds, "; Ctrl-C takes the best until then")
     budget = BUDGET if settings.tune is True else settings.tune
     n_jobs = settings.n_jobs
-    return tune(texts, labels, blocks, context, budget=budget, n_jobs=n_jobs, metric=metric)
+    return tune(texts, labels, feature_groups, context, budget=budget, n_jobs=n_jobs, metric=metric)
 
 
 def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
@@ -672,7 +674,7 @@ def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
 
     none, sizes = np.zeros((0, len(topics)), dtype=np.float32), np.diff(labels.indptr)
     tree = _find_tree(labels, topics, settings)
-    rule = TopicDecision.from_proba(none, none, sizes, settings.optimize, *tree)
+    rule = MultilabelRule.from_proba(none, none, sizes, settings.optimize, *tree)
 
     def f1(proba: F32, y: F32) -> float:
         return rule.best_common_threshold(rule.consistent(proba), y > 0)[0]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32
 from slugline.base.checks import short_repr
-from slugline.base.words import counted, format_html_table, format_lines
+from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.topic_sets import split_rows
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from slugline.learning.encoder.head import DenseHead
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
-    from slugline.model.decision import TopicDecision
+    from slugline.model.multilabel_rule import MultilabelRule
     from slugline.model.settings import ClassWeight
     from slugline.model.thresholds import HeldOutPredictions
 
@@ -50,7 +50,7 @@ class Fitted:
     class_weight : {None, "balanced"} or mapping of topic to float
     data_digest : str
         SHA-256 of the training documents; see `slugline.corpus.documents.compute_digest`.
-    n_documents, n_held_out : int
+    n_documents, n_heldout : int
         Number of documents, and of those that were not learned from because training was
         interrupted: they only served to find the best epoch, or had not come yet.
     validation_digest : str or None
@@ -70,12 +70,12 @@ class Fitted:
         Why it has that encoder, or none; None unless it was to be chosen, and in a loaded model.
     descriptions : mapping of topic to str
         With a `dense` head.
-    held_out_predictions : HeldOutPredictions or None
+    heldout_predictions : HeldOutPredictions or None
         None after batches; and of a learner other than the linear one, or of very many documents,
         without `min_precision`.
     stream : StreamRecord or None
         None if it did not learn from a stream.
-    decision : TopicDecision or None
+    multilabel_rule : MultilabelRule or None
         Which topics to give where documents have several; None where each has one.
     layout : DataLayout or None
         Columns and encoding of the training data, in which later files are expected; None if
@@ -89,7 +89,7 @@ class Fitted:
     class_weight: ClassWeight
     data_digest: str
     n_documents: int
-    n_held_out: int = 0
+    n_heldout: int = 0
     validation_digest: str | None = None
     interrupted: bool = False
     n_batches: int = 0
@@ -98,9 +98,9 @@ class Fitted:
     dense: DenseHead | None = None
     encoder_choice: EncoderChoice | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
-    held_out_predictions: HeldOutPredictions | None = None
+    heldout_predictions: HeldOutPredictions | None = None
     stream: StreamRecord | None = None
-    decision: TopicDecision | None = None
+    multilabel_rule: MultilabelRule | None = None
     layout: DataLayout | None = None
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ class Fitted:
     def summary(self) -> list[tuple[str, str]]:
         """Return the summary as pairs of a name and a text."""
         beside = self.features.table_columns
-        columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
+        columns = zip(self.features.feature_groups, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
         learned_from = counted(self.n_learned, "document")
         if self.descriptions:
@@ -121,15 +121,19 @@ class Fitted:
             learned_from += f", {counted(self.dense.n_unlabelled, 'text')} without labels"
         return [
             ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
-            *([] if self.decision is None else [("for a text", self.decision.describe_number())]),
-            ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
+            *(
+                []
+                if self.multilabel_rule is None
+                else [("for a text", self.multilabel_rule.describe_number())]
+            ),
+            ("terms", ", ".join(f"{terms.n_columns:,} {group.kind}" for group, terms in columns)),
             *([("columns", format_columns(beside))] if beside else []),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
             *(
-                ("min precision", f"{held_out.precision:g} of answers given alone")
-                for held_out in [self.held_out_predictions]
-                if held_out is not None and held_out.precision is not None
+                ("min precision", f"{heldout.precision:g} of answers given alone")
+                for heldout in [self.heldout_predictions]
+                if heldout is not None and heldout.precision is not None
             ),
             ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
         ]
@@ -145,30 +149,30 @@ class Fitted:
     @property
     def multilabel(self) -> bool:
         """Whether documents may have several topics."""
-        return self.decision is not None
+        return self.multilabel_rule is not None
 
     @property
     def separator(self) -> str | None:
         """What separates the parts of topics that are paths; None if they are no paths."""
-        return None if self.decision is None else self.decision.separator
+        return None if self.multilabel_rule is None else self.multilabel_rule.separator
 
     @property
     def thresholds(self) -> dict[Topic, float]:
         """The threshold of each topic, where texts have several; else empty."""
-        values = None if self.decision is None else self.decision.usual_thresholds
+        values = None if self.multilabel_rule is None else self.multilabel_rule.usual_thresholds
         return {} if values is None else _by_name(self.topics.names, values)
 
     @property
     def own_thresholds(self) -> dict[Topic, float]:
         """The thresholds that a person set."""
-        by_hand = () if self.decision is None else self.decision.by_hand
+        by_hand = () if self.multilabel_rule is None else self.multilabel_rule.by_hand
         names = {self.topics.names[column] for column in by_hand}
         return {name: value for name, value in self.thresholds.items() if name in names}
 
     @property
     def n_learned(self) -> int:
         """Number of documents it learned from."""
-        return self.n_documents - self.n_held_out
+        return self.n_documents - self.n_heldout
 
     @property
     def columns(self) -> tuple[TableColumn, ...]:
@@ -198,10 +202,10 @@ class Fitted:
         Where documents have several topics, a tuple of those given to each, the most likely first;
         or an indicator of 0 and 1, shape (n_documents, n_topics), if it learned from one.
         """
-        if self.decision is None:
+        if self.multilabel_rule is None:
             return self.classes[self.decision_function(X).argmax(axis=1)]
-        if self.decision.as_indicator:
-            return self.decision.decide(self.predict_proba(X)).astype(np.int64)
+        if self.multilabel_rule.as_indicator:
+            return self.multilabel_rule.decide(self.predict_proba(X)).astype(np.int64)
         sets = self.predict_sets(X)
         answers = np.empty(len(sets), dtype=object)
         answers[:] = sets
@@ -213,9 +217,9 @@ class Fitted:
         Of topics that are paths, the deepest ones.
         """
         proba = self.predict_proba(X)
-        if self.decision is None:
+        if self.multilabel_rule is None:
             raise TypeError("the model gives one topic to each text")
-        predicted = self.decision.deepest(self.decision.decide(proba))
+        predicted = self.multilabel_rule.deepest(self.multilabel_rule.decide(proba))
         lists = split_rows(predicted, self.topics.names, proba)
         return list(map(tuple, lists))
 
@@ -245,7 +249,9 @@ class Fitted:
             proba, words = self._answer(self.learner.predict_proba, X)
         else:
             _, proba, words = self._with_encoder(self.dense, X)
-        return (proba if self.decision is None else self.decision.consistent(proba)), words
+        return (
+            proba if self.multilabel_rule is None else self.multilabel_rule.consistent(proba)
+        ), words
 
     def _with_encoder(self, dense: DenseHead, X: Iterable[str]) -> tuple[F32, F32, WordCounts]:
         """Return scores, probabilities, and how many words texts have."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.html import render_sentence, template_environment
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.evaluation.intervals import wilson
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE
@@ -120,7 +120,7 @@ def describe_label_doubts(fitted: Fitted) -> str:
     if fitted.multilabel:
         return ""
     values = {"n_left_out": fitted.learner.settings().get("n_left_out", 0)}
-    errors = fitted.held_out_predictions and fitted.held_out_predictions.confident_errors
+    errors = fitted.heldout_predictions and fitted.heldout_predictions.confident_errors
     if errors:
         values |= {"n_sure": errors.n_sure, "n_wrong": errors.n_wrong}
     if values["n_left_out"] or (errors and errors.suggest_wrong_labels):

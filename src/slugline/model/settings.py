@@ -25,8 +25,13 @@ from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import AVERAGES, Average, check_thresholds
-from slugline.text.blocks import Block, check_blocks, default_blocks, with_columns
+from slugline.model.multilabel_rule import AVERAGES, Average, check_thresholds
+from slugline.text.feature_groups import (
+    FeatureGroup,
+    check_feature_groups,
+    default_feature_groups,
+    with_columns,
+)
 from slugline.text.table_columns import check_column_names, learn_columns
 
 #: What topics count.
@@ -64,7 +69,7 @@ class FitSettings:
     """
 
     learner: Learner
-    blocks: Sequence[Block] | None = None
+    feature_groups: Sequence[FeatureGroup] | None = None
     class_weight: ClassWeight = None
     tune: bool | float = False
     n_jobs: int | None = None
@@ -81,8 +86,8 @@ class FitSettings:
     cross_validate: bool = True
 
     def __post_init__(self) -> None:
-        if self.blocks is not None:
-            check_blocks(self.blocks)
+        if self.feature_groups is not None:
+            check_feature_groups(self.feature_groups)
         check_class_weight(self.class_weight)
         check_column_names(self.columns)
         check_separator("topic_path", self.topic_path)
@@ -125,35 +130,37 @@ class FitSettings:
                 f"{type(self.learner).__name__}; leave one of them out."
             )
 
-    def chosen_blocks(
+    def chosen_feature_groups(
         self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
-    ) -> tuple[Block, ...]:
+    ) -> tuple[FeatureGroup, ...]:
         """Return the families of terms; documents show of which kinds columns are.
 
         Defaults follow the characters of texts, and their number if `are_all` to learn from.
         """
-        blocks = self.blocks
-        if blocks is None:
+        feature_groups = self.feature_groups
+        if feature_groups is None:
             multilabel, wants = is_multilabel(topics), self.learner.wants
             n_topics = 0 if multilabel else len(set(topics))
-            blocks = default_blocks(wants, texts, n_topics, multilabel=multilabel, are_all=are_all)
-        if not self.columns:
-            return tuple(blocks)
-        return with_columns(tuple(blocks), learn_columns(texts, topics, self.columns))
-
-    def batch_blocks(
-        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
-    ) -> tuple[Block, ...]:
-        """Return the families of terms for batches: all have hash buckets."""
-        if self.blocks is None:
-            return tuple(
-                replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
-                for block in self.chosen_blocks(texts, topics, are_all=are_all)
+            feature_groups = default_feature_groups(
+                wants, texts, n_topics, multilabel=multilabel, are_all=are_all
             )
-        odd = next((block for block in self.blocks if block.n_buckets is None), None)
+        if not self.columns:
+            return tuple(feature_groups)
+        return with_columns(tuple(feature_groups), learn_columns(texts, topics, self.columns))
+
+    def batch_feature_groups(
+        self, texts: Sequence[str] = (), topics: Sequence[Any] = (), *, are_all: bool = True
+    ) -> tuple[FeatureGroup, ...]:
+        """Return the families of terms for batches: all have hash buckets."""
+        if self.feature_groups is None:
+            return tuple(
+                replace(group, n_buckets=group.n_buckets or _N_BUCKETS, max_terms=None)
+                for group in self.chosen_feature_groups(texts, topics, are_all=are_all)
+            )
+        odd = next((group for group in self.feature_groups if group.n_buckets is None), None)
         if odd is not None:
             raise OptionError(
-                f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
+                f"the group of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
                 "give it `n_buckets`, or call fit first."
             )
-        return self.chosen_blocks(texts, topics)
+        return self.chosen_feature_groups(texts, topics)

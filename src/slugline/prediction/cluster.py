@@ -15,7 +15,7 @@ from slugline.base.checks import short_repr
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
-from slugline.model.routing import Route, Router, Unsure
+from slugline.model.decider import Decider, Decision, Unsure
 from slugline.prediction.processes import Report
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
@@ -24,7 +24,7 @@ from slugline.prediction.task import (
     JobEnded,
     ModelCopy,
     Task,
-    cached_router,
+    cached_decider,
     predict_file,
 )
 
@@ -166,10 +166,10 @@ def _predict_on_worker(name: str, task: Task) -> FileResult:
     if job is None:
         raise JobEnded
     try:
-        router = cached_router(*job)
+        decider = cached_decider(*job)
     except SluglineError as error:  # such as an encoder that this machine lacks
         return FileResult(error=f"worker {worker.address}: {error}", is_fatal=True)
-    outcome = predict_file(router, job[1], task, tell)
+    outcome = predict_file(decider, job[1], task, tell)
     if outcome.error:
         return outcome._replace(error=f"{outcome.error} (on worker {worker.address})")
     return outcome
@@ -191,7 +191,7 @@ def predict_partitions(
     """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
     Each worker receives the model once, and loads it once. Cells of several columns are joined by
-    line breaks. `Router.from_fitted` describes precision and coverage, and `slugline.load` the
+    line breaks. `Decider.from_fitted` describes precision and coverage, and `slugline.load` the
     encoder, which must be picklable.
 
     Returns
@@ -215,7 +215,7 @@ def predict_partitions(
     ------
     DataError : if several columns have that name.
     OptionError : if `frame` is no Dask data frame, or has no such column; see also
-        `Router.from_fitted`.
+        `Decider.from_fitted`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
@@ -226,12 +226,12 @@ def predict_partitions(
     columns = _check_columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
     options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
-    router = cached_router(copy, options)
+    decider = cached_decider(copy, options)
     from dask.delayed import delayed
 
     # One node of the graph, which all partitions share, so that workers get it once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
-    meta = _frame([], [], router)
+    meta = _frame([], [], decider)
     return frame[columns].map_partitions(_predict_partition, shared, columns, options, meta=meta)
 
 
@@ -247,10 +247,12 @@ def predict_frame(
     `per_topic` and coverage count.
     """
     columns = _check_columns(frame, text)
-    router = cached_router(model, options or PredictOptions())
+    decider = cached_decider(model, options or PredictOptions())
     texts = [_text(cells) for cells in frame[columns].itertuples(index=False, name=None)]
-    routes = iter(router.route([text for text in texts if text is not None], top=1))
-    return _frame([None if text is None else next(routes) for text in texts], frame.index, router)
+    decisions = iter(decider.decide([text for text in texts if text is not None], top=1))
+    return _frame(
+        [None if text is None else next(decisions) for text in texts], frame.index, decider
+    )
 
 
 def _predict_partition(
@@ -281,34 +283,38 @@ def _text(cells: tuple[Any, ...]) -> str | None:
     return "\n".join(cell for cell in cells if isinstance(cell, str) and cell.strip()) or None
 
 
-def _frame(routes: Sequence[Route | None], index: Any, router: Router) -> pd.DataFrame:
+def _frame(decisions: Sequence[Decision | None], index: Any, decider: Decider) -> pd.DataFrame:
     import pandas as pd
 
-    is_number = any(isinstance(name, int) for name in router.fitted.topics.names)
+    is_number = any(isinstance(name, int) for name in decider.fitted.topics.names)
     topic_type = "Int64" if is_number else pd.Series(["text"]).dtype
 
     def column(values: list[Any], kind: Any = topic_type) -> pd.Series[Any]:
         return pd.Series(values, index=index, dtype=kind)
 
-    likeliest = column([route and route.probability for route in routes], "float64")
-    if router.fitted.multilabel:
-        sure = [None if route is None or route.reason else route for route in routes]
+    likeliest = column([decision and decision.probability for decision in decisions], "float64")
+    if decider.fitted.multilabel:
+        sure = [None if decision is None or decision.reason else decision for decision in decisions]
         columns = {
-            "topics": column([route and route.topics for route in sure], "object"),
-            "probabilities": column([route and route.probabilities for route in sure], "object"),
+            "topics": column([decision and decision.topics for decision in sure], "object"),
+            "probabilities": column(
+                [decision and decision.probabilities for decision in sure], "object"
+            ),
         }
     else:
         columns = {
-            "topic": column([route and route.topic for route in routes]),
+            "topic": column([decision and decision.topic for decision in decisions]),
             "probability": likeliest,
         }
-    if router.may_be_unsure:
-        reasons = [Unsure("no_text") if route is None else route.reason for route in routes]
+    if decider.may_be_unsure:
+        reasons = [
+            Unsure("no_text") if decision is None else decision.reason for decision in decisions
+        ]
         words = [None if reason is None else str(reason) for reason in reasons]
         columns["reason"] = column(words, pd.Series(["text"]).dtype)
-        columns["guess"] = column([route and route.top[0][0] for route in routes])
-    if router.fitted.multilabel:
+        columns["guess"] = column([decision and decision.top[0][0] for decision in decisions])
+    if decider.fitted.multilabel:
         columns["guess_probability"] = likeliest
-    if router.coverage is not None:
-        columns["set"] = column([route and route.topics for route in routes], "object")
+    if decider.coverage is not None:
+        columns["set"] = column([decision and decision.topics for decision in decisions], "object")
     return pd.DataFrame(columns, index=index)

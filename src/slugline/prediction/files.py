@@ -24,8 +24,8 @@ from slugline.corpus.readers import RowReader, read_dialect
 from slugline.corpus.rows import BadRow, TopicForm, format_topics
 from slugline.corpus.sheet_columns import SheetColumns, escape_cell
 from slugline.errors import DataError, OptionError, OutputError
+from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.prediction.rows import Prediction
 
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
@@ -409,9 +409,9 @@ def check_ending(path: Path, source: str = "") -> None:
         _import_openpyxl()
 
 
-def answer_columns(router: Router, top: int, *, in_table: bool = True) -> AnswerColumns:
+def answer_columns(decider: Decider, top: int, *, in_table: bool = True) -> AnswerColumns:
     """Return the columns of answers, in a table of cells, or else in JSON or Parquet."""
-    fitted, n_topics = router.fitted, min(top, len(router.fitted.topics))
+    fitted, n_topics = decider.fitted, min(top, len(decider.fitted.topics))
     if fitted.multilabel:
         form = _answer_form(fitted, in_table)
         guesses = [name for i in range(n_topics) for name in _numbered(i + 1, _GUESSES)]
@@ -419,9 +419,9 @@ def answer_columns(router: Router, top: int, *, in_table: bool = True) -> Answer
         names = [*topics, "probabilities", "reason", *guesses]
         return AnswerColumns(names, form, _own_column(fitted))
     names = topic_names(n_topics)
-    if router.precision is not None:
+    if decider.precision is not None:
         names += ["reason", "guess"]
-    if router.coverage is not None:
+    if decider.coverage is not None:
         names.append("set")
     return AnswerColumns(names, own=_own_column(fitted))
 
@@ -447,7 +447,9 @@ def _answer_form(fitted: Fitted, in_table: bool) -> TopicForm:
 
 
 @contextmanager
-def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> Iterator[AnswerFile]:
+def open_answer_file(
+    path: Path, rows: RowReader, decider: Decider, top: int
+) -> Iterator[AnswerFile]:
     """Open a file of predictions, which is complete when the block ends, or does not appear at all.
 
     Its ending decides the format; see `ENDINGS`. Answers to a table are written as it is: encoding,
@@ -465,16 +467,16 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
         with ExitStack() as stack:
             part = stack.enter_context(whole_file(path))
             if ending == ".parquet":
-                answers = answer_columns(router, top, in_table=False)
+                answers = answer_columns(decider, top, in_table=False)
                 lines = stack.enter_context(fresh_part(path))
-                file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, router)
+                file: AnswerFile = ParquetAnswers(lines, Path(part.name), rows, answers, decider)
             else:
                 if path.suffix.lower() == ".gz":
                     # Without name and time: the same answers give the same bytes.
                     packed = gzip.GzipFile("", "wb", _PACKING, part, mtime=0)
                     part = stack.enter_context(packed)  # type: ignore[assignment]
                 file = stack.enter_context(
-                    closing(make_answer_file(part, ending, rows, router, top))
+                    closing(make_answer_file(part, ending, rows, decider, top))
                 )
             yield file
             file.finish()
@@ -488,7 +490,7 @@ def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> I
 
 
 def make_answer_file(
-    file: BinaryIO, ending: str, rows: RowReader, router: Router, top: int = 1
+    file: BinaryIO, ending: str, rows: RowReader, decider: Decider, top: int = 1
 ) -> AnswerFile:
     """Return answers to write to a file in the format of an ending, which isn't Parquet.
 
@@ -496,19 +498,19 @@ def make_answer_file(
     """
     if ending == ".xlsx":
         kind = SheetAnswers if rows.format == "xlsx" else ExcelAnswers
-        return kind(file, rows, answer_columns(router, top))
+        return kind(file, rows, answer_columns(decider, top))
     delimiter = _DELIMITERS[ending]
-    answers = answer_columns(router, top, in_table=delimiter is not None)
-    dialect = None if delimiter is None else answer_dialect(rows, router, delimiter)
+    answers = answer_columns(decider, top, in_table=delimiter is not None)
+    dialect = None if delimiter is None else answer_dialect(rows, decider, delimiter)
     return AnswerFile(file, dialect, rows.unit, answers, rows.has_names)
 
 
-def answer_dialect(rows: RowReader, router: Router, delimiter: str) -> TableDialect:
+def answer_dialect(rows: RowReader, decider: Decider, delimiter: str) -> TableDialect:
     """Return how to write a table of answers: as the input is, as far as it is one.
 
     `delimiter` is the usual one for the name of the table.
     """
-    dialect = read_dialect(rows).with_characters(router.fitted.topics.names)
+    dialect = read_dialect(rows).with_characters(decider.fitted.topics.names)
     # Excel reads UTF-16 with tabs alone.
     is_unicode_text = rows.format == "tsv" and dialect.encoding.startswith("utf-16")
     is_same = (rows.format == "csv" or is_unicode_text) and delimiter == ","
@@ -546,12 +548,17 @@ class ParquetAnswers(AnswerFile):
     """
 
     def __init__(
-        self, lines: BinaryIO, target: Path, rows: RowReader, answers: AnswerColumns, router: Router
+        self,
+        lines: BinaryIO,
+        target: Path,
+        rows: RowReader,
+        answers: AnswerColumns,
+        decider: Decider,
     ) -> None:
         super().__init__(lines, None, rows.unit, answers, rows.has_names)
         self._target = target
         self._input_path = Path(rows.name) if rows.format == "parquet" else None
-        is_number = any(isinstance(name, int) for name in router.fitted.topics.names)
+        is_number = any(isinstance(name, int) for name in decider.fitted.topics.names)
         self._topic_type = "BIGINT" if is_number else "VARCHAR"
         self._kinds: dict[str, set[str]] = {}
         self._n_rows = self._n_bytes = self._longest = 0

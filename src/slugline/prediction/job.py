@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from slugline.base.checks import check_whole, count_threads
 from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import counted, have
+from slugline.base.wording import counted, have
 from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.prediction.processes import Report, predict_on_this_machine
 from slugline.prediction.record import FilePair, JobRecord, open_record, pair_files
 from slugline.prediction.rows import PredictOptions
-from slugline.prediction.task import FileProgress, FileResult, ModelCopy, Task, cached_router
+from slugline.prediction.task import FileProgress, FileResult, ModelCopy, Task, cached_decider
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,7 +119,9 @@ def predict_files(
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
-    router = cached_router(copy, options)  # what is wrong with the settings is said before the work
+    decider = cached_decider(
+        copy, options
+    )  # what is wrong with the settings is said before the work
     paths = [sources] if isinstance(sources, str | Path) else [*sources]
     if not paths:
         raise OptionError("`sources` names no file; give at least one.")
@@ -134,8 +136,8 @@ def predict_files(
         plan = record.plan(pairs, overwrite)
         job = _JobTracker(plan.to_do, record, progress)
         progress.note(_describe_plan(len(pairs), len(plan.there), plan.n_again))
-        if router.note:
-            progress.warning(f"{copy.name} is {router.note}")
+        if decider.note:
+            progress.warning(f"{copy.name} is {decider.note}")
         if plan.to_do:
             record.add_begun(plan.to_do)
             tasks = _make_tasks(plan.to_do, out, absolute=client is not None)

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from slugline.errors import SluglineError
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.prediction.rows import PredictOptions
 from slugline.prediction.task import (
     FileProgress,
@@ -25,7 +25,7 @@ from slugline.prediction.task import (
     JobEnded,
     ModelCopy,
     Task,
-    cached_router,
+    cached_decider,
     predict_file,
 )
 
@@ -55,9 +55,9 @@ def predict_on_this_machine(
     SluglineError : if processes can't be started.
     """
     if min(n_workers, len(tasks)) == 1:
-        router = cached_router(model, options)
+        decider = cached_decider(model, options)
         for task in tasks:
-            report(task.number, predict_file(router, options, task, partial(report, task.number)))
+            report(task.number, predict_file(decider, options, task, partial(report, task.number)))
         return
     waiting = deque(tasks)
     pool = _WorkerPool(model, options)
@@ -200,17 +200,17 @@ def _run_worker(
 
     # The terminal interrupts all processes; the first one says so.
     with contextlib.suppress(EOFError, OSError, JobEnded, KeyboardInterrupt):
-        router = cached_router(model, options)
+        decider = cached_decider(model, options)
         connection.send(_READY)
         while True:
-            connection.send(_file_result(router, options, connection.recv(), tell))
+            connection.send(_file_result(decider, options, connection.recv(), tell))
 
 
 def _file_result(
-    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+    decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
     try:
-        return predict_file(router, options, task, report)
+        return predict_file(decider, options, task, report)
     except JobEnded:
         raise
     except Exception as error:  # noqa: BLE001 (else, four more workers would end at it)

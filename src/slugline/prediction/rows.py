@@ -36,8 +36,8 @@ from slugline.corpus.rows import (
 )
 from slugline.corpus.tables import excel_header
 from slugline.errors import DataError, OptionError
+from slugline.model.decider import N_GUESSES, Decider, Unsure
 from slugline.model.fitted import Fitted
-from slugline.model.routing import N_GUESSES, Router, Unsure
 from slugline.text.table_columns import TableColumn, odd_cells, odd_cells_note
 
 
@@ -85,26 +85,31 @@ class Prediction(NamedTuple):
 
 
 def predict_batch(
-    router: Router, batch: list[SourceRow | BadRow], *, columns: Columns, missing: BadRow, top: int
+    decider: Decider,
+    batch: list[SourceRow | BadRow],
+    *,
+    columns: Columns,
+    missing: BadRow,
+    top: int,
 ) -> list[Prediction | BadRow]:
     """Return the prediction for each row, in order.
 
     A BadRow gets its id; `missing` is the result for a row without text.
     """
     texts = [_text(row, columns, missing) for row in batch]
-    routes = iter(router.route((text for text in texts if isinstance(text, str)), top))
+    decisions = iter(decider.decide((text for text in texts if isinstance(text, str)), top))
     predictions: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
         identity = row.values.get(columns.id) if columns.id is not None else None
         if isinstance(text, BadRow):
             predictions.append(text._replace(id=identity))
             continue
-        route = next(routes)
-        proba = route.probabilities if router.fitted.multilabel else None
+        decision = next(decisions)
+        proba = decision.probabilities if decider.fitted.multilabel else None
         predictions.append(
             Prediction(
-                *(row.at, identity, route.top, row.values),
-                *(route.reason, route.topics, text, proba),
+                *(row.at, identity, decision.top, row.values),
+                *(decision.reason, decision.topics, text, proba),
             )
         )
     return predictions
@@ -132,7 +137,7 @@ class BatchLimits(NamedTuple):
 
 
 def predict_rows(
-    router: Router,
+    decider: Decider,
     rows: RowReader,
     options: PredictOptions | None = None,
     *,
@@ -143,7 +148,7 @@ def predict_rows(
 
     Parameters
     ----------
-    router : Router
+    decider : Decider
     rows : RowReader, from `slugline.corpus.readers.read_rows`
     options : PredictOptions, optional
         `text`, `id`, `top` and `n_threads` count. Two or three batches for each thread are in
@@ -166,7 +171,7 @@ def predict_rows(
     options, limits = options or PredictOptions(), limits or BatchLimits()
     text, id = options.text, options.id  # noqa: A001 (the user's word)
     # What is unsure comes with guesses.
-    top = max(options.top, N_GUESSES) if router.may_be_unsure else options.top
+    top = max(options.top, N_GUESSES) if decider.may_be_unsure else options.top
     head: list[SourceRow | BadRow] = []
     broken = None
     try:
@@ -186,7 +191,7 @@ def predict_rows(
         )
         if header:
             find_text_columns(rows.name, [SourceRow(1, dict.fromkeys(header))], text)
-    beside = tuple(column.name for column in router.fitted.columns)
+    beside = tuple(column.name for column in decider.fitted.columns)
     columns = Columns(
         find_text_columns(rows.name, head, text, id_column, rows.layout),
         id_column,
@@ -201,13 +206,13 @@ def predict_rows(
         if id is None and id_column not in (None, ID_NAME):
             announce(f"read column {short_repr(id_column)} as id; name another with `id`")
     missing = BadRow("", f"no text{in_columns(columns.text) if rows.has_names else ''}")
-    answer = partial(predict_batch, router, columns=columns, missing=missing, top=top)
+    answer = partial(predict_batch, decider, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
     batches = _batches(head, rows, limits)
     answers = _map_in_order(answer, batches, options.n_threads, limits.pending_bytes)
-    yield from _note_odd_cells(answers, router.fitted.columns, announce)
+    yield from _note_odd_cells(answers, decider.fitted.columns, announce)
 
 
 def _note_odd_cells(
@@ -306,7 +311,7 @@ class PredictOptions:
     top : int, default 1
         Number of topics for each row.
     min_precision, per_topic, coverage
-        See `Router.from_fitted`.
+        See `Decider.from_fitted`.
     strict : bool, default False
         Whether a bad row makes its file fail. By default it gets an error in place of an answer.
     n_threads : int, default 1
@@ -337,24 +342,24 @@ class PredictOptions:
         check_delimiter(self.separator)
 
 
-def make_router(fitted: Fitted, options: PredictOptions) -> Router:
-    """Return the router for some options.
+def make_decider(fitted: Fitted, options: PredictOptions) -> Decider:
+    """Return the decider for some options.
 
     Raises
     ------
-    OptionError : see `Router.from_fitted`; also if `per_topic` has no precision to keep.
+    OptionError : see `Decider.from_fitted`; also if `per_topic` has no precision to keep.
     """
-    router = Router.from_fitted(
+    decider = Decider.from_fitted(
         fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
     )
-    if options.per_topic and router.precision is None:
+    if options.per_topic and decider.precision is None:
         if options.min_precision is None:
             raise OptionError("`per_topic` is about `min_precision`; give both.")
         raise OptionError(
             "`per_topic` keeps `min_precision` for each topic, and with 0 all answers are given; "
             "leave it out, or give a `min_precision` over 0."
         )
-    return router
+    return decider
 
 
 def strict_error(rows: RowReader, bad: BadRow) -> DataError:

@@ -17,12 +17,12 @@ from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import OptionError, OutputError, SluglineError, os_errors_as
 from slugline.learning.encoder.encoder import Encoder
+from slugline.model.decider import Decider
 from slugline.model.file.container import pack, read_bytes
 from slugline.model.file.content import load_model, model_path, to_model_file
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router
 from slugline.prediction.files import open_answer_file
-from slugline.prediction.rows import PredictOptions, make_router, predict_rows, strict_error
+from slugline.prediction.rows import PredictOptions, make_decider, predict_rows, strict_error
 
 # Copies of a model --------------------------------------------------------------------------------
 
@@ -156,29 +156,29 @@ class FileProgress(NamedTuple):
     share: float
 
 
-_routers: dict[tuple[object, ...], Router] = {}
+_deciders: dict[tuple[object, ...], Decider] = {}
 
 
-def cached_router(model: ModelCopy, options: PredictOptions) -> Router:
-    """Return the router, which this process makes once; raises as `Router.from_fitted` does."""
+def cached_decider(model: ModelCopy, options: PredictOptions) -> Decider:
+    """Return the decider, which this process makes once; raises as `Decider.from_fitted` does."""
     key = (model.digest, options.min_precision, options.per_topic, options.coverage)
     fitted = model.fitted()
     with _lock:
-        if key not in _routers:
-            _routers.clear()  # one of an earlier job
-            _routers[key] = make_router(fitted, options)
-        return _routers[key]
+        if key not in _deciders:
+            _deciders.clear()  # one of an earlier job
+            _deciders[key] = make_decider(fitted, options)
+        return _deciders[key]
 
 
 def predict_file(
-    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+    decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
     """Return the result of a file; an error of the file is part of it.
 
     `report` receives the progress now and then; what it raises ends the work.
     """
     try:
-        return _predict_file(router, options, task, report)
+        return _predict_file(decider, options, task, report)
     except OutputError as error:
         return FileResult(error=str(error), is_fatal=True)
     except SluglineError as error:
@@ -190,14 +190,14 @@ def predict_file(
 
 
 def _predict_file(
-    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+    decider: Decider, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
 ) -> FileResult:
     rows = read_rows(
         task.source,
         format=options.format,
         encoding=options.encoding,
         separator=options.separator,
-        layout=router.fitted.layout,
+        layout=decider.fitted.layout,
     )
     target, notes = Path(task.target), list[str]()
     failure = f"{target.parent} can't be made"
@@ -205,9 +205,9 @@ def _predict_file(
         target.parent.mkdir(parents=True, exist_ok=True)
     n_rows = n_bad = 0
     last_report = time.monotonic()
-    batches = predict_rows(router, rows, options, announce=notes.append)
+    batches = predict_rows(decider, rows, options, announce=notes.append)
     first_bad: BadRow | None = None
-    with open_answer_file(target, rows, router, options.top) as file:
+    with open_answer_file(target, rows, decider, options.top) as file:
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
             if bad and options.strict:

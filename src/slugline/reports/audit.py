@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
-from slugline.base.words import counted, join_first, join_words, one_line, percent
+from slugline.base.wording import counted, join_first, join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, sentence, shorten

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.base.words import format_seconds, join_words
+from slugline.base.wording import format_seconds, join_words
 from slugline.comparison.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import number, render, sentence

@@ -6,7 +6,7 @@ import itertools
 from operator import attrgetter
 from typing import NamedTuple
 
-from slugline.base.words import percent
+from slugline.base.wording import percent
 from slugline.experiment.lesson import EpochCurves, NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports import pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from slugline.base.words import counted, join_words, percent
+from slugline.base.wording import counted, join_words, percent
 from slugline.experiment.lesson import NotebookResult
 from slugline.reports.page import has_spread, points, sentences
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slugline.base.words import join_words, percent
+from slugline.base.wording import join_words, percent
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import CoverageCurve
 from slugline.experiment.run import Experiment

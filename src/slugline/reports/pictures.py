@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from slugline.base.plots import ModelMark
-from slugline.base.words import format_seconds
+from slugline.base.wording import format_seconds
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.lesson import SeedSummary

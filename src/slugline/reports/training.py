@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from slugline.base.words import join_words, percent
+from slugline.base.wording import join_words, percent
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import wilson
@@ -23,7 +23,7 @@ from slugline.model.fitted import Fitted
 from slugline.model.promise import PromiseCheck
 from slugline.reports import multilabel, pictures, training_text
 from slugline.reports.page import number, render, sentence
-from slugline.text.blocks import Block
+from slugline.text.feature_groups import FeatureGroup
 
 # Sentences on probabilities -----------------------------------------------------------------------
 
@@ -247,16 +247,16 @@ def _corrected(outcome: RetrainingResult | None) -> dict[str, Any] | None:
 def _settings(fitted: Fitted) -> dict[str, Any]:
     return {
         **dict(describe_learner(fitted.learner.settings())),
-        "terms": _terms(fitted.features.blocks),
+        "terms": _terms(fitted.features.feature_groups),
         **({"encoder": fitted.dense.summary()} if fitted.dense else {}),
         **({"class weight": fitted.class_weight} if fitted.class_weight else {}),
         "seed": fitted.seed,
     }
 
 
-def _terms(blocks: Sequence[Block]) -> str:
+def _terms(groups: Sequence[FeatureGroup]) -> str:
     """Return the kinds of terms and their weighting, which is named once if all share it."""
-    weightings = {block.weighting for block in blocks}
+    weightings = {group.weighting for group in groups}
     if len(weightings) == 1:
-        return f"{join_words([block.kind for block in blocks])} ({blocks[0].weighting})"
-    return join_words([f"{block.kind} ({block.weighting})" for block in blocks])
+        return f"{join_words([group.kind for group in groups])} ({groups[0].weighting})"
+    return join_words([f"{group.kind} ({group.weighting})" for group in groups])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from slugline.base.words import counted, join_first, join_words, percent
+from slugline.base.wording import counted, join_first, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import TopicMetrics
@@ -41,7 +41,7 @@ def section_texts(experiment: Experiment) -> dict[str, str]:
 def shared_texts(experiment: Experiment) -> dict[str, str]:
     """Return the texts that don't depend on how many topics a document has."""
     topics = by_size(_trained_topics(experiment))
-    values = {"topics": topics, "sizes": _sizes(topics), "held_out": _held_out}
+    values = {"topics": topics, "sizes": _sizes(topics), "heldout": _heldout}
     return sentences("run.txt.j2", experiment=experiment, **values)
 
 
@@ -79,7 +79,7 @@ def _sizes(topics: Sequence[TopicMetrics]) -> str:
     )
 
 
-def _held_out(experiment: Experiment) -> float:
+def _heldout(experiment: Experiment) -> float:
     settings = experiment.fitted.learner.settings()
     # The curves of a mixture come from its first learner that has epochs.
     parts = [settings, *settings.get("learners", [])]

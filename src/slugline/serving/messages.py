@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from slugline.base.checks import replace_surrogates, short_repr
 from slugline.base.interruption import check_interruption
-from slugline.base.words import nearest
+from slugline.base.wording import nearest
 from slugline.corpus.documents import RowText, Topic
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import Explanation
-from slugline.model.routing import Route, UnsureKind
+from slugline.model.decider import Decision, UnsureKind
 from slugline.serving.model import ServedModel
 from slugline.serving.settings import LONGEST_TEXT, MOST_TEXTS
 from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
@@ -83,23 +83,23 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
-def to_results(routes: Sequence[Route], top: int) -> list[Result]:
+def to_results(decisions: Sequence[Decision], top: int) -> list[Result]:
     """Return the results with the `top` most likely topics."""
     # All at once: of many texts, numbers one by one would take longer than anything else here.
-    shares = [share for route in routes for _, share in route.top[:top]]
+    shares = [share for decision in decisions for _, share in decision.top[:top]]
     rounded_shares = iter(np.round(shares, _DIGITS).tolist())
-    return [_result(route, top, rounded_shares) for route in routes]
+    return [_result(decision, top, rounded_shares) for decision in decisions]
 
 
-def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
-    guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
-    topics = map(Guess, route.topics or (), map(round_number, route.probabilities))
+def _result(decision: Decision, top: int, shares: Iterator[float]) -> Result:
+    guesses = [Guess(name, next(shares)) for name, _ in decision.top[:top]]
+    topics = map(Guess, decision.topics or (), map(round_number, decision.probabilities))
     return Result(
-        topic=route.topic,
-        topics=UNSET if route.topics is None else [*topics],
+        topic=decision.topic,
+        topics=UNSET if decision.topics is None else [*topics],
         probability=guesses[0].probability,
-        reason=str(route.reason) if route.reason else UNSET,
-        reason_kind=route.reason.kind if route.reason else UNSET,
+        reason=str(decision.reason) if decision.reason else UNSET,
+        reason_kind=decision.reason.kind if decision.reason else UNSET,
         top=guesses,
     )
 
@@ -346,10 +346,10 @@ def store_correction(
     store: CorrectionStore,
     model: ServedModel,
     request: CorrectionRequest,
-    route: Route,
+    decision: Decision,
     person: str | None = None,
 ) -> CorrectionReply:
-    """Store a correction of a route on disk, and return it.
+    """Store a correction of a decision on disk, and return it.
 
     It is by `person`, the name of a token, or else by whoever the request names.
 
@@ -377,13 +377,13 @@ def store_correction(
             )
         if is_new and not request.is_new:
             _check_spelling(model, str(topic))
-    topics, guess = tuple(is_new_by_topic), route.top[0][0]
+    topics, guess = tuple(is_new_by_topic), decision.top[0][0]
     several = model.fitted.multilabel
     correction = store.add(
         text=request.text,
         topic=topics if several else topics[0],
-        answer=tuple(route.topics or [guess] * bool(route.reason)) if several else guess,
-        probability=route.probability,
+        answer=tuple(decision.topics or [guess] * bool(decision.reason)) if several else guess,
+        probability=decision.probability,
         model=model.name,
         digest=model.digest,
         who=person or request.who,
@@ -397,7 +397,7 @@ def store_correction(
         topics=list(topics) if several else UNSET,
         is_new=any(is_new_by_topic.values()),
         answer=list(answer) if isinstance(answer := correction.answer, tuple) else answer,
-        probability=round_number(route.probability),
+        probability=round_number(decision.probability),
         at=correction.at,
     )
 

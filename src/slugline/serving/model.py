@@ -11,14 +11,14 @@ from pathlib import Path
 
 from slugline.base.files import file_sha256, file_state
 from slugline.errors import DataError, OptionError, SluglineError
+from slugline.model.decider import N_GUESSES, Decider, Decision
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
-from slugline.model.routing import N_GUESSES, Route, Router
 
 # Precisions that were asked for lately, of which thresholds are kept.
-_N_ROUTERS = 16
+_N_DECIDERS = 16
 
 _log = logging.getLogger("slugline.server")
 
@@ -44,7 +44,7 @@ class ServedModel:
         The content of the file.
     min_precision : float or None
         Precision of the answers; None for that which the model was trained for.
-    router : Router
+    decider : Decider
         With this precision.
     """
 
@@ -55,11 +55,11 @@ class ServedModel:
     fitted: Fitted
     file: ModelFile
     min_precision: float | None
-    router: Router
+    decider: Decider
 
     @functools.cached_property
-    def _cached_router(self) -> Callable[[float], Router]:
-        return functools.lru_cache(_N_ROUTERS)(functools.partial(Router.from_fitted, self.fitted))
+    def _cached_decider(self) -> Callable[[float], Decider]:
+        return functools.lru_cache(_N_DECIDERS)(functools.partial(Decider.from_fitted, self.fitted))
 
     @classmethod
     def load(cls, model: str, min_precision: float | None = None) -> ServedModel:
@@ -77,11 +77,11 @@ class ServedModel:
             if _state(path) == state:  # else another version came in between
                 break
         try:
-            router = Router.from_fitted(fitted, min_precision)
+            decider = Decider.from_fitted(fitted, min_precision)
         except OptionError as error:
             raise OptionError(f"{path}: {error}") from error
-        if router.note:
-            _log.warning("%s is %s", path, router.note)
+        if decider.note:
+            _log.warning("%s is %s", path, decider.note)
         return cls(
             name=path.name.removesuffix(".slug"),
             path=path,
@@ -90,25 +90,25 @@ class ServedModel:
             fitted=fitted,
             file=file,
             min_precision=min_precision,
-            router=router,
+            decider=decider,
         )
 
-    def route(
+    def decide(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
-    ) -> list[Route]:
-        """Return the route of each text; see `Router.route`.
+    ) -> list[Decision]:
+        """Return the decision of each text; see `Decider.decide`.
 
         Raises
         ------
         OptionError : if the model can't reach the precision.
         """
-        return self.router_for(min_precision).route(texts, top)
+        return self.decider_for(min_precision).decide(texts, top)
 
-    def router_for(self, min_precision: float | None) -> Router:
-        """Return the router of a precision; the latest ones are cached."""
+    def decider_for(self, min_precision: float | None) -> Decider:
+        """Return the decider of a precision; the latest ones are cached."""
         if min_precision is None:
-            return self.router
-        return self._cached_router(min_precision)
+            return self.decider
+        return self._cached_decider(min_precision)
 
 
 # All models of a server ---------------------------------------------------------------------------

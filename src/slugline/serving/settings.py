@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta
 
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corrections.doubts import Approval
 from slugline.errors import DataError, OptionError
 

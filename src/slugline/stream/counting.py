@@ -14,12 +14,12 @@ from slugline.corpus.labelled import SourceSchema
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import Batch
-from slugline.text.blocks import Block, RowWeights, idf
 from slugline.text.columns import HashedColumns
 from slugline.text.counting import make_counter
+from slugline.text.feature_groups import FeatureGroup, RowWeights, idf
 from slugline.text.features import Features
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges
-from slugline.text.words import map_chunks
+from slugline.text.tokens import map_chunks
 
 
 class CountedBlock(NamedTuple):
@@ -62,7 +62,7 @@ class BatchSummary(NamedTuple):
 
 
 def count_batch(
-    batch: Batch, families: Sequence[Block]
+    batch: Batch, families: Sequence[FeatureGroup]
 ) -> tuple[CountedBlock | None, BatchSummary]:
     """Count the terms of a batch; there is no block if it has no documents."""
     texts, topics, schemas = batch
@@ -74,7 +74,7 @@ def count_batch(
 
 
 def count_terms(
-    texts: Sequence[str], topics: Sequence[Any], families: Sequence[Block]
+    texts: Sequence[str], topics: Sequence[Any], families: Sequence[FeatureGroup]
 ) -> tuple[CountedBlock, BlockStatistics]:
     """Count the terms of documents, by hash bucket of each family."""
     columns = [HashedColumns(family.n_buckets or 1, family.kind) for family in families]
@@ -129,7 +129,7 @@ class TermStatistics:
 
     Parameters
     ----------
-    families : sequence of Block
+    families : sequence of FeatureGroup
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class TermStatistics:
         The smallest and the largest number of topics of a document; None if each has one.
     """
 
-    def __init__(self, families: Sequence[Block]) -> None:
+    def __init__(self, families: Sequence[FeatureGroup]) -> None:
         self.families = families
         self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
         self._names: list[list[tuple[I32, bytes, I64]]] = [[] for _ in families]
@@ -193,7 +193,7 @@ def _take_names(data: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
 class Weighting(NamedTuple):
     """What turns counts into rows."""
 
-    families: Sequence[Block]
+    families: Sequence[FeatureGroup]
     columns: I32  # shape (n_buckets,): the column of each bucket
     widths: list[int]  # Number of columns of each family
     idf: list[F32 | None]
@@ -210,7 +210,7 @@ class Weighting(NamedTuple):
             for table, first in zip(tables, firsts, strict=False)
         ]
         numbers = {name: number for number, name in enumerate(topics)}
-        return cls(features.blocks, np.concatenate(columns), widths, features.idf_, numbers)
+        return cls(features.feature_groups, np.concatenate(columns), widths, features.idf_, numbers)
 
 
 def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:

@@ -166,7 +166,7 @@ class StreamResult(NamedTuple):
     heldout: tuple[Labels, F32]
     n_passes: int  # Passes over all blocks, for a batch of topics each
     interrupted: bool  # Whether a person stopped it
-    n_held_out: int  # Rows that were not learned from, as it was stopped before the second descent
+    n_heldout: int  # Rows that were not learned from, as it was stopped before the second descent
 
 
 class StreamTraining:
@@ -188,7 +188,7 @@ class StreamTraining:
         self._checkpoint, self._state = checkpoint, StreamState()
         if checkpoint is not None:
             self._state = checkpoint.load(rows.n_columns, self._batches)
-        self._n_held_out, self._done = 0, 0.0
+        self._n_heldout, self._done = 0, 0.0
         self._is_first = True
 
     def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
@@ -209,10 +209,10 @@ class StreamTraining:
     def _descend_twice(self) -> None:
         rows = self._rows
         if rows.min_key:
-            self._n_held_out = rows.n_rows - rows.n_training_rows
+            self._n_heldout = rows.n_rows - rows.n_training_rows
             tolerance = max(_FIRST_TOLERANCE, self._tolerance)
             self._descend_all(rows.n_training, rows.min_key, tolerance)
-        self._is_first, self._n_held_out = False, 0
+        self._is_first, self._n_heldout = False, 0
         self._descend_all(rows.n_all, 0, self._tolerance)
 
     def _descend_all(self, counts: I64, min_key: int, tolerance: float) -> None:
@@ -363,7 +363,7 @@ class StreamTraining:
             (labels, scores),
             self._state.n_passes,
             interrupted,
-            self._n_held_out,
+            self._n_heldout,
         )
 
     def _heldout_scores(self) -> tuple[Labels, F32]:
@@ -416,9 +416,9 @@ def _to_float16(weights: F32) -> F16:
 
 def heldout_topics(block: sums.RowBlock, min_key: int) -> tuple[I32, I64]:
     """Return the topics of held-out rows, one row after the other, and how many each has."""
-    is_held_out = block.keys < np.uint64(min_key)
-    n_each = np.bincount(block.label_rows, minlength=len(is_held_out))[is_held_out]
-    return block.y[is_held_out[block.label_rows]], n_each
+    is_heldout = block.keys < np.uint64(min_key)
+    n_each = np.bincount(block.label_rows, minlength=len(is_heldout))[is_heldout]
+    return block.y[is_heldout[block.label_rows]], n_each
 
 
 def score_heldout_rows(

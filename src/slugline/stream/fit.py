@@ -18,7 +18,7 @@ from slugline import _version
 from slugline.base.arrays import F64, I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.rows import Format
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
@@ -26,8 +26,8 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
-from slugline.model.decision import TopicDecision, check_own_thresholds, with_own_thresholds
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.multilabel_rule import MultilabelRule, check_own_thresholds, with_own_thresholds
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
@@ -36,7 +36,7 @@ from slugline.stream.descents import StreamResult, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
-from slugline.text.blocks import N_EXAMINED
+from slugline.text.feature_groups import N_EXAMINED
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -67,7 +67,7 @@ def tie_to_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: fl
             "versions of Slugline": _version.__version__,
             "versions of NumPy": np.__version__,
             "versions of SciPy": scipy.__version__,
-            "terms": repr(replace(settings, columns=()).batch_blocks()),
+            "terms": repr(replace(settings, columns=()).batch_feature_groups()),
             "weights of topics": json.dumps(weights, sort_keys=True, default=str),
             "tolerances": repr(float(tolerance)),
             **({"columns": ", ".join(settings.columns)} if settings.columns else {}),
@@ -238,9 +238,9 @@ Dask collection
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.digest,
         n_documents=documents.n_documents,
-        n_held_out=result.n_held_out,
+        n_heldout=result.n_heldout,
         interrupted=result.interrupted,
-        held_out_predictions=predictions,
+        heldout_predictions=predictions,
         stream=StreamRecord(
             result.n_passes,
             documents.n_skipped,
@@ -248,14 +248,14 @@ Dask collection
             len(result.heldout[0]),
             n_right,
         ),
-        decision=decision,
+        multilabel_rule=decision,
         layout=documents.layout,
     )
 
 
 def _judge(
     result: StreamResult, topics: Topics, settings: FitSettings, sizes: tuple[int, int] | None
-) -> tuple[TopicDecision | None, HeldOutPredictions | None, int]:
+) -> tuple[MultilabelRule | None, HeldOutPredictions | None, int]:
     """Return how to give several topics, held-out predictions, and how many of them are right."""
     labels, scores = result.heldout
     proba = result.calibration.proba(scores)
@@ -265,7 +265,7 @@ def _judge(
         n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
         return None, None if result.interrupted else predictions, n_right
     truth = labels.indicator(proba.shape[1])
-    decision = TopicDecision.from_proba(proba, truth, np.array(sizes), settings.optimize)
+    decision = MultilabelRule.from_proba(proba, truth, np.array(sizes), settings.optimize)
     decision = with_own_thresholds(decision, topics, settings.thresholds)
     predictions = HeldOutPredictions.from_decisions(proba, truth, None, settings.min_precision)
     n_right = int((decision.decide(proba) == truth).all(axis=1).sum())
@@ -299,7 +299,9 @@ def _count_terms(
     """Return the terms, the number of documents of each topic, and of entries of each block."""
     texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
     # Without a document, an error says so later.
-    families = (settings if texts else replace(settings, columns=())).batch_blocks(texts, topics)
+    families = (settings if texts else replace(settings, columns=())).batch_feature_groups(
+        texts, topics
+    )
     terms = TermStatistics(families)
     counts: Counter[Topic] = Counter()
     sizes = []

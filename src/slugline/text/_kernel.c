@@ -986,7 +986,7 @@ PyDoc_STRVAR(count_doc,
 "    What stands for each ASCII character; a space for what separates words.\n"
 "characters : uint32 array, shape (2^17 + 17,), or None\n"
 "    What is known of each character up to U+1FFFF, then of those of each plane, in bits: see\n"
-"    `slugline.text.words.character_table`. None takes all of them for letters in lower case.\n"
+"    `slugline.text.tokens.character_table`. None takes all of them for letters in lower case.\n"
 "normalize : callable\n"
 "    Gets the number of a document, and returns its bytes in lower case and normal form C.\n"
 "blocks : tuple of (kind, n_slots, columns, keys, multiplier, groups, n_columns, first)\n"

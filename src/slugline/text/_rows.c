@@ -1,6 +1,6 @@
 /* Weighs the rows of documents, and sums the weights of their terms for each topic.
 
-   This is what slugline/text/blocks.py and SciPy's product of a sparse and a dense matrix
+   This is what slugline/text/feature_groups.py and SciPy's product of a sparse and a dense matrix
    do, in the same order, so that results are the same, bit for bit. All work is on memory that the
    caller lends. Columns are checked, and what bounds all that is read is copied before it is checked,
    as the caller's arrays may overlap, and another thread may write to them. */

@@ -14,7 +14,7 @@ from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
 from slugline.text.terms import KINDS, GroupedTerms, find_hash, join_terms
-from slugline.text.words import Words, find_words, map_chunks, span_text
+from slugline.text.tokens import Words, find_words, map_chunks, span_text
 
 if TYPE_CHECKING:
     import scipy.sparse as sp

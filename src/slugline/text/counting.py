@@ -17,7 +17,7 @@ from slugline.text.columns import HashedColumns, TermColumns
 from slugline.text.sparse import Entries, boundaries, count_matrix, row_lengths
 from slugline.text.table_columns import TableColumn, find_column_terms
 from slugline.text.terms import KINDS, GroupedTerms, group_words
-from slugline.text.words import (
+from slugline.text.tokens import (
     TRANSLATION,
     character_table,
     encode_text,
@@ -125,13 +125,13 @@ class KernelCounter:
     ) -> Counts:
         """Count document by document."""
         data, lengths, texts, kinds = read
-        blocks, first = [], 0
+        feature_groups, first = [], 0
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
             n_columns = vocabulary.n_columns
             if learn and isinstance(vocabulary, HashedColumns):
-                blocks.append((kind, *vocabulary.table, n_columns, first))
+                feature_groups.append((kind, *vocabulary.table, n_columns, first))
             else:
-                blocks.append((kind, *vocabulary.compact_table, -1, first))
+                feature_groups.append((kind, *vocabulary.compact_table, -1, first))
             first += 0 if learn else n_columns
         # Characters of a plane beyond the first have four bytes, of which this is the first.
         characters = None if data.isascii() else character_table(1 + (b"\xf0" in data))
@@ -141,7 +141,7 @@ class KernelCounter:
             TRANSLATION,
             characters,
             lambda document: encode_text(normalize_nfc(texts[document])),
-            tuple(blocks),
+            tuple(feature_groups),
         )
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
             if n_bytes and isinstance(vocabulary, HashedColumns):
@@ -153,7 +153,7 @@ class KernelCounter:
         )
         return Counts(
             entries,
-            np.frombuffer(n_terms, dtype=np.int64).reshape(-1, len(blocks)),
+            np.frombuffer(n_terms, dtype=np.int64).reshape(-1, len(feature_groups)),
             np.frombuffer(n_words, dtype=np.int64),
         )
 

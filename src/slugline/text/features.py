@@ -13,16 +13,22 @@ from slugline import errors
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.base.checks import count_threads
 from slugline.base.progress import SILENT, LongStep, Progress
-from slugline.base.words import format_call
+from slugline.base.wording import format_call
 from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
-from slugline.text.blocks import Block, RowWeights, check_blocks, document_frequency, idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import make_counter
+from slugline.text.feature_groups import (
+    FeatureGroup,
+    RowWeights,
+    check_feature_groups,
+    document_frequency,
+    idf,
+)
 from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges, stack_rows
 from slugline.text.table_columns import TableColumn
+from slugline.text.tokens import find_words, map_chunks
 from slugline.text.vocabulary import VocabularyBuilder
-from slugline.text.words import find_words, map_chunks
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -72,7 +78,7 @@ class Features:
 
     Parameters
     ----------
-    blocks : sequence of Block
+    feature_groups : sequence of FeatureGroup
         Term groups, whose columns follow one another.
     n_jobs : int, optional
         Threads, by default one for each core; rows are the same for any number.
@@ -90,8 +96,10 @@ class Features:
     # Of the documents that were learned from first, for `unknown_word_rate`.
     _training_words: _TrainingWords | None = None
 
-    def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int | None = None) -> None:
-        self.blocks = check_blocks(blocks)
+    def __init__(
+        self, feature_groups: Sequence[FeatureGroup] = (FeatureGroup(),), n_jobs: int | None = None
+    ) -> None:
+        self.feature_groups = check_feature_groups(feature_groups)
         self.n_jobs = n_jobs
         self._n_threads = count_threads(n_jobs)
 
@@ -100,10 +108,13 @@ class Features:
 
     @classmethod
     def restore(
-        cls, blocks: Sequence[Block], vocabularies: list[TermColumns], idf: list[F32 | None]
+        cls,
+        feature_groups: Sequence[FeatureGroup],
+        vocabularies: list[TermColumns],
+        idf: list[F32 | None],
     ) -> Features:
         """Return fitted features from their parts in a model file."""
-        features = cls(blocks)
+        features = cls(feature_groups)
         features.vocabularies_, features.idf_ = vocabularies, idf
         return features
 
@@ -123,8 +134,8 @@ class Features:
             raise DataError("no document has a word in it; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
-            idf(frequency, len(texts)) if block.has_idf else None
-            for frequency, block in zip(frequencies, self.blocks, strict=True)
+            idf(frequency, len(texts)) if group.has_idf else None
+            for frequency, group in zip(frequencies, self.feature_groups, strict=True)
         ]
         return self._rows(counts)
 
@@ -153,12 +164,12 @@ class Features:
         if n_before == 0:
             self.vocabularies_ = [
                 (HashedColumns if grow or b.is_unused else Buckets)(b.n_buckets, b.kind)
-                for b in self.blocks
+                for b in self.feature_groups
                 if b.n_buckets is not None
             ]
             self.idf_ = [
-                idf(np.zeros(width, dtype=np.int64), 0) if block.has_idf else None
-                for width, block in zip(self._widths(), self.blocks, strict=True)
+                idf(np.zeros(width, dtype=np.int64), 0) if group.has_idf else None
+                for width, group in zip(self._widths(), self.feature_groups, strict=True)
             ]
         before = self._widths()
         if grow:  # what was learned before may still be in use
@@ -170,9 +181,9 @@ class Features:
         more = self._document_frequencies(counts)
         self.idf_ = [
             _updated_idf(rarity, n_before, counted, len(texts))
-            if block.n_buckets is not None and rarity is not None
+            if group.n_buckets is not None and rarity is not None
             else rarity
-            for block, rarity, counted in zip(self.blocks, self.idf_, more, strict=True)
+            for group, rarity, counted in zip(self.feature_groups, self.idf_, more, strict=True)
         ]
         now = self._widths()
         if n_before == 0 or now == before:
@@ -182,12 +193,14 @@ class Features:
     @property
     def table_columns(self) -> tuple[TableColumn, ...]:
         """The columns beside the text that count."""
-        return self.blocks[-1].columns
+        return self.feature_groups[-1].columns
 
     @property
-    def words_block(self) -> int | None:
+    def words_group(self) -> int | None:
         """Number of the term group that counts words, or None."""
-        return next((n for n, block in enumerate(self.blocks) if block.kind == "words"), None)
+        return next(
+            (n for n, group in enumerate(self.feature_groups) if group.kind == "words"), None
+        )
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return a float32 CSR array, shape (n_documents, n_columns)."""
@@ -221,9 +234,9 @@ class Features:
         count = make_counter(self.table_columns)
         counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
         self._weights().weigh(counts.entries)
-        rows = SparseRows(counts.entries, self.n_columns, len(self.blocks))
-        block = self.words_block
-        n_known = counts.n_words if block is None else counts.n_terms[:, block]
+        rows = SparseRows(counts.entries, self.n_columns, len(self.feature_groups))
+        group = self.words_group
+        n_known = counts.n_words if group is None else counts.n_terms[:, group]
         return FeatureBatch(rows, WordCounts(n_known, counts.n_words))
 
     def term(self, column: int) -> str | None:
@@ -248,7 +261,7 @@ class Features:
                 idfs[number] = None if rarity is None else rarity[retained]
             columns.append(retained + first)
             first += vocabulary.n_columns
-        features = Features(self.blocks, self.n_jobs)
+        features = Features(self.feature_groups, self.n_jobs)
         features.vocabularies_, features.idf_ = vocabularies, idfs
         return features, np.concatenate(columns)
 
@@ -258,7 +271,7 @@ class Features:
         A word of a document counts as known if it occurs in another, as it would in a new document,
         and has one of these `columns`.
         """
-        number, words = self.words_block, self._training_words
+        number, words = self.words_group, self._training_words
         self._training_words = None  # they take memory
         if number is None or words is None:
             return None
@@ -268,17 +281,17 @@ class Features:
         return UnknownWordRate.from_counts(words.counts(is_known[first:]))
 
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
-        builders = [VocabularyBuilder(b.kind) for b in self.blocks if b.n_buckets is None]
+        builders = [VocabularyBuilder(b.kind) for b in self.feature_groups if b.n_buckets is None]
         if builders:
             for words in map_chunks(find_words, texts, self._n_threads):
                 for builder in builders:
                     builder.add(words)
         remaining = iter(builders)
         return [
-            HashedColumns(block.n_buckets, block.kind)
-            if block.n_buckets is not None
-            else next(remaining).build(block.max_terms, block.min_count)
-            for block in self.blocks
+            HashedColumns(group.n_buckets, group.kind)
+            if group.n_buckets is not None
+            else next(remaining).build(group.max_terms, group.min_count)
+            for group in self.feature_groups
         ]
 
     def _count_learning(
@@ -293,13 +306,13 @@ class Features:
             counts.append(more.entries)
             n_words.append(more.n_words)
             step.add(len(more.n_words))
-        if grow:  # only now is it known how many columns each block has
+        if grow:  # only now is it known how many columns each group has
             widths = self._widths()
             for part in counts.parts():
                 part.offset_columns(widths)
-        number = self.words_block
+        number = self.words_group
         if number is not None and self._training_words is None:
-            place = number, len(self.blocks), sum(self._widths()[:number])
+            place = number, len(self.feature_groups), sum(self._widths()[:number])
             self._training_words = _TrainingWords.from_stack(counts, n_words, *place)
         return counts
 
@@ -313,7 +326,7 @@ class Features:
     def _rows(self, counts: RowStack) -> sp.csr_array:
         for part in counts.parts():
             self._weights().weigh(part)
-        return SparseRows(counts.concatenate(), self.n_columns, len(self.blocks)).csr()
+        return SparseRows(counts.concatenate(), self.n_columns, len(self.feature_groups)).csr()
 
     def _weights(self) -> RowWeights:
         """Return the cached `RowWeights`, made again if columns or idf have changed."""
@@ -323,11 +336,11 @@ class Features:
             or weights.widths != widths
             or any(map(operator.is_not, weights.idf, self.idf_))
         ):
-            weights = self._row_weights = RowWeights(self.blocks, widths, self.idf_)
+            weights = self._row_weights = RowWeights(self.feature_groups, widths, self.idf_)
         return weights
 
     def _kinds(self) -> list[str]:
-        return [block.kind for block in self.blocks]
+        return [group.kind for group in self.feature_groups]
 
     def _widths(self) -> list[int]:
         if not hasattr(self, "vocabularies_"):
@@ -402,11 +415,11 @@ class _TrainingWords(NamedTuple):
 
     @classmethod
     def from_stack(
-        cls, stack: RowStack, n_words: Sequence[Integers], block: int, n_blocks: int, offset: int
+        cls, stack: RowStack, n_words: Sequence[Integers], group: int, n_groups: int, offset: int
     ) -> _TrainingWords:
-        """Return the words among counts of several blocks, whose columns begin at an offset."""
+        """Return the words among counts of several feature groups, from an offset on."""
         step = max(1, -(-sum(map(len, n_words)) // _ENOUGH_DOCUMENTS))
-        chosen, words = slice(block, None, n_blocks * step), RowStack()
+        chosen, words = slice(group, None, n_groups * step), RowStack()
         for part in stack.parts():
             lengths = part.lengths[chosen]
             places = ranges(boundaries(part.lengths)[:-1][chosen], lengths)

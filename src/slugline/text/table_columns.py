@@ -16,13 +16,13 @@ import numpy as np
 
 from slugline.base.arrays import I64, Integers
 from slugline.base.checks import check_choice, has_surrogates, is_number, option_error, short_repr
-from slugline.base.words import counted, nearest
+from slugline.base.wording import counted, nearest
 from slugline.corpus.decimals import read_clear_decimal_comma
 from slugline.corpus.documents import Topic, Topics, cells_of, is_missing
 from slugline.corpus.topic_sets import TopicSet, as_sets, is_multilabel
 from slugline.errors import DataError, OptionError
 from slugline.text.sparse import boundaries, count_matrix, row_lengths
-from slugline.text.words import PADDING, Words, hash_spans
+from slugline.text.tokens import PADDING, Words, hash_spans
 
 #: Kinds of columns.
 WORDS, NUMBER, DATE, UNUSED = "words", "number", "date", "unused"

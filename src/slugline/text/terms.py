@@ -13,7 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import I32, I64, U64, Integers
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.words import (
+from slugline.text.tokens import (
     PADDING,
     Words,
     find_unspaced,
@@ -49,7 +49,7 @@ _SECOND = np.uint64(0x9E3779B97F4A7C15)
 def find_lead_words(words: Words) -> Words:
     """Return the first `N_LEAD` words of each document.
 
-    >>> from slugline.text.words import find_words
+    >>> from slugline.text.tokens import find_words
     >>> find_lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
     [0, 48, 49]
     """
@@ -67,7 +67,7 @@ def find_lead_words(words: Words) -> Words:
 def find_bigrams(words: Words) -> Words:
     """Return each pair of neighbouring words as one term.
 
-    >>> from slugline.text.words import find_words
+    >>> from slugline.text.tokens import find_words
     >>> pairs = find_bigrams(find_words(["oil, gas and tin", "tin"]))
     >>> [pairs.word(i) for i in range(len(pairs))]
     ['oil gas', 'gas and', 'and tin']
@@ -95,7 +95,7 @@ def find_character_grams(words: Words, kind: str = "characters") -> Words:
     scripts and punctuation, and other kinds have none. Of another word over 100 characters, return
     only the n-grams of the first 100, and a space before these.
 
-    >>> from slugline.text.words import find_words
+    >>> from slugline.text.tokens import find_words
     >>> grams = find_character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
@@ -248,9 +248,9 @@ class SpanMapper:
     ----------
     text : str
     words : Words
-        What `slugline.text.words.find_words` returned for this one text.
+        What `slugline.text.tokens.find_words` returned for this one text.
 
-    >>> from slugline.text.words import find_words
+    >>> from slugline.text.tokens import find_words
     >>> text = "E\u0301TE\u0301: Öl, İznik"
     >>> words = find_words([text])
     >>> starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)

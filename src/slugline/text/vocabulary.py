@@ -13,7 +13,7 @@ from slugline.errors import DataError
 from slugline.text.columns import TermColumns, TermTable
 from slugline.text.sparse import boundaries
 from slugline.text.terms import KINDS, join_terms
-from slugline.text.words import Words, find_words, map_chunks, number_distinct, span_text
+from slugline.text.tokens import Words, find_words, map_chunks, number_distinct, span_text
 
 # Hash table ---------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Vocabulary(TermColumns):
     Parameters
     ----------
     terms : sequence of str
-        Distinct terms; words as `slugline.text.words.tokenize` returns them.
+        Distinct terms; words as `slugline.text.tokens.tokenize` returns them.
     kind : str, default "words"
 
     Raises

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, Index, Mask
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import EncoderError
 from slugline.learning.calibration import log_losses, log_odds
@@ -86,11 +86,11 @@ def choose_encoder(
         The documents that `learner` has learned from.
     """
     encoders, missing = _installed(names)
-    rows = _sample(texts, y, learner.left_out_[0], context.seed)
+    rows = _sample(texts, y, learner.heldout_scores_[0], context.seed)
     if not len(rows):  # every document is the only one of its topic
         return EncoderChoice(WORDS, (), missing, 0)
-    judged = learner.left_out_[0][rows]
-    sample, scores, weight = y[judged], learner.left_out_[1][rows], context.sample_weight
+    judged = learner.heldout_scores_[0][rows]
+    sample, scores, weight = y[judged], learner.heldout_scores_[1][rows], context.sample_weight
     if not learner.multilabel:  # others than the topics of the sample can't be told
         topics, sample = np.unique(sample, return_inverse=True)
         scores = scores[:, topics]
@@ -101,12 +101,12 @@ def choose_encoder(
     sampled = [texts[row] for row in judged.tolist()]
     for encoder in encoders if scores.shape[1] > 1 else ():
         encoded = encode(sampled, encoder, n_jobs=context.n_jobs, progress=context.progress)
-        left_out = (np.arange(len(rows)), scores)
+        heldout = (np.arange(len(rows)), scores)
         if learner.multilabel:
-            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, left_out)
+            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, heldout)
         else:
             widths = [part.width or 0 for part in encoder.parts]
-            head, sums = fit_encoder_head(encoded, sample, context, left_out, widths=widths)
+            head, sums = fit_encoder_head(encoded, sample, context, heldout, widths=widths)
         if head is None or sums is None:  # it is of no use, or there is nothing to measure on
             judgements.append(judgements[0]._replace(name=encoder.name))
         else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import option_error
-from slugline.base.words import counted
+from slugline.base.wording import counted
 from slugline.errors import EncoderError
 from slugline.learning.encoder.e5 import SENTENCES, E5Encoder
 from slugline.learning.encoder.universal import UniversalEncoder

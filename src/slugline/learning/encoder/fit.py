@@ -260,7 +260,7 @@ def fit_encoder_head(
     rows: F32,
     y: I64,
     context: FitContext,
-    left_out: tuple[Index, F32],
+    heldout: tuple[Index, F32],
     *,
     names: Names | None = None,
     widths: Sequence[int] = (),
@@ -276,7 +276,7 @@ def fit_encoder_head(
         Of unit length.
     y : int array, shape (n_documents,)
     context : FitContext
-    left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+    heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
         Some of the documents, and their cross-validated scores by words.
     names : Names, optional
         They count like documents if that lowers the log loss of the judged ones.
@@ -287,7 +287,7 @@ def fit_encoder_head(
         Rows that count for their most likely topics. They change neither factors and calibration
         nor held-out sums.
     """
-    judged, words = left_out
+    judged, words = heldout
     if len(np.unique(y[judged])) < 2:
         return fit_nearest_means(rows, y, context), None
     weight = context.sample_weight

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.progress import SILENT, Progress
-from slugline.base.words import percent
+from slugline.base.wording import percent
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32, Mask

@@ -61,15 +61,15 @@ class _LeastSquares(CentredRows):
             leverage = (scaled * row).sum(axis=1) + 1 / self.costs.sum()
             leverage = (leverage * self._costs_of_copies[piece])[:, np.newaxis]
             target = (self._y_of_copies[self._copies[piece]].toarray() - self._mean) / self._spread
-            left_out = (scaled @ self._products - leverage * target) / np.maximum(
+            heldout = (scaled @ self._products - leverage * target) / np.maximum(
                 1 - leverage, _LEAST
             )
-            scores[places] = left_out + 2 * self._mean - 1
+            scores[places] = heldout + 2 * self._mean - 1
         return scores
 
 
 def fit_multilabel_head(
-    rows: F32, y: Any, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
+    rows: F32, y: Any, n_documents: int, context: FitContext, heldout: tuple[Index, F32]
 ) -> tuple[EncoderHead | None, F32 | None]:
     """Return the best addition to the scores of words, and held-out sums of both.
 
@@ -86,10 +86,10 @@ def fit_multilabel_head(
     n_documents : int
     context : FitContext
         With a weight for each row.
-    left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+    heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
         Some of the documents, and their cross-validated scores by words.
     """
-    judged, words = left_out
+    judged, words = heldout
     known = np.flatnonzero(y[:n_documents].sum(axis=0))
     if not len(judged) or not len(known):
         return None, None

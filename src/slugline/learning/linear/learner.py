@@ -66,7 +66,7 @@ class LinearLearner(LinearOptions):
         How scores become probabilities; of each topic, where rows have several.
     n_left_out : int
         Number of training documents that were left out.
-    left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
+    heldout_scores_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
         After `fit`: rows and their held-out scores; not saved in files.
     recent_ : RecentScores
         After batches or parts: scores of the latest rows before they were learned from, likewise.
@@ -87,7 +87,7 @@ class LinearLearner(LinearOptions):
     biases: F32
     calibration: Any
     n_left_out: int
-    left_out_: tuple[Index, F32]
+    heldout_scores_: tuple[Index, F32]
     recent_: RecentScores
     # Either fixed weights, and the table made from them when scores are first asked for; or a
     # stream, which can learn on.
@@ -102,7 +102,7 @@ class LinearLearner(LinearOptions):
         fitted = fit_linear(sparse.check_csr(X), y, context, passes=self.passes, clean=self.clean)
         self._set_weights(fitted.weights)
         self.biases, self.calibration = fitted.biases, fitted.calibration
-        self.n_left_out, self.left_out_ = fitted.n_left_out, fitted.heldout
+        self.n_left_out, self.heldout_scores_ = fitted.n_left_out, fitted.heldout
 
     def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
@@ -165,7 +165,7 @@ class LinearLearner(LinearOptions):
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
         self.recent_ = stream.recent
-        vars(self).pop("left_out_", None)  # that of an earlier fit
+        vars(self).pop("heldout_scores_", None)  # that of an earlier fit
         return n_learned
 
     def learned(self, weights: sp.csr_array, biases: F32, calibration: Any) -> LinearLearner:

@@ -346,8 +346,8 @@ def loss_gradient(
     is_active[positives] = positive_errors >= 0
     np.maximum(errors, 0, out=errors)
     errors[positives] = -np.maximum(positive_errors, 0)
-    held_out = block.keys < np.uint64(targets.min_key)
-    errors[held_out], is_active[held_out] = 0, False
+    heldout = block.keys < np.uint64(targets.min_key)
+    errors[heldout], is_active[heldout] = 0, False
     errors *= targets.double_costs(block, positives)
     return _backward(block, errors, into), np.packbits(is_active, axis=1)
 

@@ -24,7 +24,7 @@ from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import check_whole
 from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import INTERRUPTED, SILENT, Progress
-from slugline.base.words import counted, format_lines
+from slugline.base.wording import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.net.layers import DenseStack, LossAndAccuracy

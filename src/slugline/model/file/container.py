@@ -294,7 +294,7 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     _check_growth(entries[_WEIGHTS].file_size, info.precision)
     terms = _split_terms(
         content(_VOCABULARY),
-        sum(block.n_terms for block in info.blocks),
+        sum(group.n_terms for group in info.feature_groups),
         entries[_VOCABULARY].compress_size,
     )
     arrays = _load_arrays(content(_WEIGHTS), info.precision)

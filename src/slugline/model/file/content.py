@@ -17,7 +17,7 @@ import numpy as np
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
-from slugline.base.words import nearest
+from slugline.base.wording import nearest
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.corpus.rows import DataLayout, TopicForm, check_delimiter
@@ -25,15 +25,15 @@ from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_multilabel, restore
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import TopicDecision, find_parents
+from slugline.model.decider import Decider
 from slugline.model.file import container, schema
 from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.multilabel_rule import MultilabelRule, find_parents
 from slugline.model.promise import AnswerCounts, PromiseCheck
-from slugline.model.routing import Router
 from slugline.model.thresholds import ARRAYS, HeldOutPredictions
-from slugline.text.blocks import Block, check_idf
 from slugline.text.columns import Buckets, HashedColumns, TermColumns
+from slugline.text.feature_groups import FeatureGroup, check_idf
 from slugline.text.features import Features, UnknownWordRate
 from slugline.text.table_columns import TableColumn
 from slugline.text.vocabulary import Vocabulary
@@ -108,7 +108,7 @@ def is_shipped(model: PathLike) -> bool:
 # Content ------------------------------------------------------------------------------------------
 
 _Value = TypeVar("_Value")
-# Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
+# Hash buckets of all feature groups that have terms: each takes 4 bytes of memory.
 _MOST_BUCKETS = 1 << 26
 # What names of arrays of answers to documents left out, and of an encoder's head, begin with.
 _LEFT_OUT, _DENSE = "left_out.", "dense."
@@ -137,7 +137,7 @@ def to_model_file(
     Raises
     ------
     OptionError : if an option is invalid, or the model can't be made so small.
-    DataError : if blocks have more hash buckets than a file may have.
+    DataError : if feature groups have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
     content = partial(
@@ -167,9 +167,9 @@ def _content(
     features, vocabularies = fitted.features, fitted.features.vocabularies_
     info = schema.ModelInfo(
         topics=fitted.topics.names,
-        blocks=[
-            _block_info(block, len(vocabulary.terms))
-            for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
+        feature_groups=[
+            _group_info(group, len(vocabulary.terms))
+            for group, vocabulary in zip(features.feature_groups, vocabularies, strict=True)
         ],
         learner=fitted.learner.settings(),
         seed=fitted.seed,
@@ -177,7 +177,7 @@ def _content(
         versions=library_versions(),
         data_digest=fitted.data_digest,
         n_documents=fitted.n_documents,
-        n_held_out=fitted.n_held_out or msgspec.UNSET,
+        n_heldout=fitted.n_heldout or msgspec.UNSET,
         metrics={},
         precision=precision,
         max_bytes=max_bytes,
@@ -189,25 +189,25 @@ def _content(
         encoder=_encoder_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
-        routing=_routing_info(fitted.held_out_predictions),
+        routing=_routing_info(fitted.heldout_predictions),
         stream=schema.StreamInfo(*fitted.stream) if fitted.stream else msgspec.UNSET,
         decision=msgspec.UNSET
-        if fitted.decision is None
-        else msgspec.convert(fitted.decision, schema.DecisionInfo, from_attributes=True),
+        if fitted.multilabel_rule is None
+        else msgspec.convert(fitted.multilabel_rule, schema.DecisionInfo, from_attributes=True),
         layout=_layout_info(fitted.layout),
     )
-    _check_buckets(info.blocks)
+    _check_buckets(info.feature_groups)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
         if idf is not None:
             arrays[f"idf.{number}"] = idf
     if fitted.dense is not None:
         arrays |= {_DENSE + name: array for name, array in fitted.dense.arrays().items()}
-    if fitted.decision is not None:
-        arrays[_THRESHOLDS] = fitted.decision.thresholds
-    if fitted.held_out_predictions is not None:
-        held_out = fitted.held_out_predictions.arrays()
-        arrays |= {_LEFT_OUT + name: array for name, array in held_out.items()}
+    if fitted.multilabel_rule is not None:
+        arrays[_THRESHOLDS] = fitted.multilabel_rule.thresholds
+    if fitted.heldout_predictions is not None:
+        heldout = fitted.heldout_predictions.arrays()
+        arrays |= {_LEFT_OUT + name: array for name, array in heldout.items()}
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = container.dequantize(container.quantize(arrays, precision), precision)
@@ -215,16 +215,16 @@ def _content(
     return schema.ModelFile(info, arrays, terms, card)
 
 
-def _block_info(block: Block, n_terms: int) -> schema.BlockInfo:
-    columns = tuple(schema.ColumnInfo(**asdict(column)) for column in block.columns)
-    options = asdict(block) | {"columns": columns or msgspec.UNSET}
-    return schema.BlockInfo(**options, n_terms=n_terms)
+def _group_info(group: FeatureGroup, n_terms: int) -> schema.FeatureGroupInfo:
+    columns = tuple(schema.ColumnInfo(**asdict(column)) for column in group.columns)
+    options = asdict(group) | {"columns": columns or msgspec.UNSET}
+    return schema.FeatureGroupInfo(**options, n_terms=n_terms)
 
 
-def _restore_block(info: schema.BlockInfo) -> Block:
-    options = {name: getattr(info, name) for name in Block.__slots__}
+def _restore_group(info: schema.FeatureGroupInfo) -> FeatureGroup:
+    options = {name: getattr(info, name) for name in FeatureGroup.__slots__}
     columns = [TableColumn(*msgspec.structs.astuple(column)) for column in info.columns or ()]
-    return Block(**options | {"columns": tuple(columns)})
+    return FeatureGroup(**options | {"columns": tuple(columns)})
 
 
 def with_metrics(
@@ -239,14 +239,14 @@ def with_metrics(
 
 def _check_promise(fitted: Fitted, metrics: Mapping[str, float]) -> PromiseCheck | None:
     """Return whether a model keeps its precision, by the metrics of a test if there was one."""
-    if fitted.held_out_predictions is None or fitted.held_out_predictions.precision is None:
+    if fitted.heldout_predictions is None or fitted.heldout_predictions.precision is None:
         return None
     names = ("test_documents", _TEST_ANSWERS, "test_right_answers")
     tested = None
     if all(name in metrics for name in (*names, "test_coverage")):
         n_documents, n_answers, n_right = (int(metrics[name]) for name in names)
         tested = AnswerCounts(n_documents, n_answers, n_right, metrics["test_coverage"])
-    return Router.from_fitted(fitted).check_promise(tested)
+    return Decider.from_fitted(fitted).check_promise(tested)
 
 
 def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.UnsetType:
@@ -266,19 +266,19 @@ def _encoder_info(dense: DenseHead | None) -> schema.EncoderInfo | msgspec.Unset
     )
 
 
-def _routing_info(left_out: HeldOutPredictions | None) -> schema.RoutingInfo | msgspec.UnsetType:
-    if left_out is None:
+def _routing_info(heldout: HeldOutPredictions | None) -> schema.RoutingInfo | msgspec.UnsetType:
+    if heldout is None:
         return msgspec.UNSET
-    unknown, most = left_out.words or (None, None)
-    alternative = left_out.alternative or msgspec.UNSET
-    return schema.RoutingInfo(left_out.precision, unknown, most, alternative)
+    unknown, most = heldout.words or (None, None)
+    alternative = heldout.alternative or msgspec.UNSET
+    return schema.RoutingInfo(heldout.precision, unknown, most, alternative)
 
 
-def _restore_decision(file: schema.ModelFile) -> TopicDecision | None:
+def _restore_decision(file: schema.ModelFile) -> MultilabelRule | None:
     info = file.info.decision
     if info is msgspec.UNSET:
         return None
-    decision = TopicDecision(
+    decision = MultilabelRule(
         file.arrays[_THRESHOLDS],
         **msgspec.structs.asdict(info),
         parents=find_parents(file.info.topics, info.separator),
@@ -312,7 +312,7 @@ def _restore_head(file: schema.ModelFile, encoder: CheckedEncoder, keep: bool) -
     )
 
 
-def _restore_held_out(file: schema.ModelFile) -> HeldOutPredictions | None:
+def _restore_heldout(file: schema.ModelFile) -> HeldOutPredictions | None:
     info = file.info.routing
     if info is msgspec.UNSET:
         return None
@@ -375,19 +375,19 @@ def from_model_file(
     """
     info, class_weight = file.info, file.info.class_weight
     check_topic_names(info.topics)
-    _check_buckets(info.blocks)
-    blocks: list[Block] = []
+    _check_buckets(info.feature_groups)
+    feature_groups: list[FeatureGroup] = []
     vocabularies, first = [], 0
-    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
-    for block, rarity in zip(info.blocks, idf, strict=True):
-        terms = file.terms[first : first + block.n_terms]
-        first += block.n_terms
-        blocks.append(_restore_block(block))
-        vocabularies.append(_restore_columns(blocks[-1], terms, rarity))
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.feature_groups))]
+    for group, rarity in zip(info.feature_groups, idf, strict=True):
+        terms = file.terms[first : first + group.n_terms]
+        first += group.n_terms
+        feature_groups.append(_restore_group(group))
+        vocabularies.append(_restore_columns(feature_groups[-1], terms, rarity))
     learned = _arrays_of(file, "learner.")
     fitted = Fitted(
         topics=Topics(info.topics),
-        features=Features.restore(blocks, vocabularies, idf),
+        features=Features.restore(feature_groups, vocabularies, idf),
         learner=restore(info.learner, learned),
         seed=info.seed,
         class_weight=_restore_keys(class_weight, info.topics)
@@ -395,16 +395,16 @@ def from_model_file(
         else class_weight,
         data_digest=info.data_digest,
         n_documents=info.n_documents,
-        n_held_out=info.n_held_out or 0,
+        n_heldout=info.n_heldout or 0,
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,
         dense=None if encoder is None else _restore_head(file, encoder, keep),
         descriptions=check_descriptions(_restore_keys(info.descriptions or {}, info.topics)),
-        held_out_predictions=_restore_held_out(file),
+        heldout_predictions=_restore_heldout(file),
         stream=_stream_record(info),
-        decision=_restore_decision(file),
-        layout=_data_layout(info, blocks),
+        multilabel_rule=_restore_decision(file),
+        layout=_data_layout(info, feature_groups),
     )
     _check_fit(fitted, file)
     return fitted
@@ -435,7 +435,9 @@ def _layout_info(layout: DataLayout | None) -> schema.LayoutInfo | msgspec.Unset
         return msgspec.UNSET
 
 
-def _data_layout(info: schema.ModelInfo, blocks: Sequence[Block]) -> DataLayout | None:
+def _data_layout(
+    info: schema.ModelInfo, feature_groups: Sequence[FeatureGroup]
+) -> DataLayout | None:
     if info.layout is msgspec.UNSET:
         return None
     layout = DataLayout(**msgspec.structs.asdict(info.layout))
@@ -454,26 +456,26 @@ def _data_layout(info: schema.ModelInfo, blocks: Sequence[Block]) -> DataLayout 
     return layout._replace(
         encoding=check_encoding(layout.encoding) if layout.encoding else None,
         separator=check_delimiter(layout.separator),
-        columns=tuple(column.name for block in blocks for column in block.columns),
+        columns=tuple(column.name for group in feature_groups for column in group.columns),
     )
 
 
-def _check_buckets(blocks: Sequence[schema.BlockInfo]) -> None:
-    n_buckets = sum(block.n_buckets or 0 for block in blocks if block.n_terms)
+def _check_buckets(feature_groups: Sequence[schema.FeatureGroupInfo]) -> None:
+    n_buckets = sum(group.n_buckets or 0 for group in feature_groups if group.n_terms)
     if n_buckets > _MOST_BUCKETS:
         raise DataError(
-            f"the blocks have {n_buckets:,} hash buckets, and in a model file they may have "
-            f"{_MOST_BUCKETS:,}; give them fewer `n_buckets`."
+            f"the feature groups have {n_buckets:,} hash buckets, and in a model file they may "
+            f"have {_MOST_BUCKETS:,}; give them fewer `n_buckets`."
         )
 
 
-def _restore_columns(block: Block, terms: list[str], rarity: F32 | None) -> TermColumns:
-    if block.n_buckets is None:
-        return Vocabulary(terms, block.kind)
+def _restore_columns(group: FeatureGroup, terms: list[str], rarity: F32 | None) -> TermColumns:
+    if group.n_buckets is None:
+        return Vocabulary(terms, group.kind)
     # Documents of one word each have no pairs.
-    if terms or block.is_unused or (rarity is not None and not len(rarity)):
-        return HashedColumns.from_terms(terms, block.n_buckets, block.kind)
-    return Buckets(block.n_buckets, block.kind)
+    if terms or group.is_unused or (rarity is not None and not len(rarity)):
+        return HashedColumns.from_terms(terms, group.n_buckets, group.kind)
+    return Buckets(group.n_buckets, group.kind)
 
 
 def _check_types(file: schema.ModelFile) -> None:
@@ -489,14 +491,14 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
     features = fitted.features
-    if any(block.columns for block in features.blocks[:-1]):
+    if any(group.columns for group in features.feature_groups[:-1]):
         raise DataError("columns beside the text before its terms")
-    groups = zip(features.blocks, features.vocabularies_, features.idf_, strict=True)
-    for block, vocabulary, idf in groups:
-        expected = (vocabulary.n_columns,) if block.has_idf else None
+    groups = zip(features.feature_groups, features.vocabularies_, features.idf_, strict=True)
+    for group, vocabulary, idf in groups:
+        expected = (vocabulary.n_columns,) if group.has_idf else None
         if (None if idf is None else idf.shape) != expected:
             n_needed, n_weights = sum(expected or ()), 0 if idf is None else idf.size
-            raise DataError(f"the {block.kind} need {n_needed} idf weights, and have {n_weights}")
+            raise DataError(f"the {group.kind} need {n_needed} idf weights, and have {n_weights}")
         if idf is not None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
@@ -505,7 +507,7 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
         n_dense = _check_dense(fitted, file.info.encoder)
     elif fitted.descriptions:
         raise DataError("descriptions of topics, and no encoder")
-    n_left_out = 0 if fitted.held_out_predictions is None else len(ARRAYS)
+    n_left_out = 0 if fitted.heldout_predictions is None else len(ARRAYS)
     n_others = n_idf + n_dense + n_left_out + _check_decision(fitted)
     if len(file.arrays) != n_others + len(fitted.learner.arrays()):
         raise DataError(f"some arrays are unknown, of {sorted(file.arrays)}")

@@ -10,7 +10,7 @@ import msgspec
 import numpy.typing as npt
 
 from slugline.base.html import template_environment
-from slugline.base.words import counted, percent
+from slugline.base.wording import counted, percent
 from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
 from slugline.model.promise import PromiseCheck
 from slugline.text.table_columns import MAX_BINS, MAX_COLUMNS, TableColumn, format_columns
@@ -24,7 +24,7 @@ FORMAT = 2
 # Limits on topics (each text gets a score for each) and on families of terms (each text is read for
 # each). Real models have hundreds of topics and five families.
 _MAX_TOPICS = 1 << 16
-_MAX_BLOCKS = 64
+_MAX_FEATURE_GROUPS = 64
 #: The largest whole number in a file.
 MAX_COUNT = (1 << 63) - 1
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
@@ -39,8 +39,8 @@ class ColumnInfo(msgspec.Struct, frozen=True):
     bins: Annotated[tuple[float, ...], msgspec.Meta(max_length=MAX_BINS)]
 
 
-class BlockInfo(msgspec.Struct, frozen=True):
-    """A family of terms; see `slugline.text.blocks.Block`."""
+class FeatureGroupInfo(msgspec.Struct, frozen=True):
+    """A family of terms; see `slugline.text.feature_groups.FeatureGroup`."""
 
     kind: str
     weighting: str
@@ -93,7 +93,7 @@ class RoutingInfo(msgspec.Struct, frozen=True):
 
 
 class DecisionInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How several topics are given; see `slugline.model.decision`. Thresholds are an array."""
+    """`slugline.model.multilabel_rule.MultilabelRule` without its thresholds, an array."""
 
     at_least_one: bool
     most: _Count
@@ -152,7 +152,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     kind: Literal["topic-classifier"] = "topic-classifier"
     topics: Annotated[list[str | int | bool], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
-    blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
+    feature_groups: Annotated[
+        list[FeatureGroupInfo], msgspec.Meta(max_length=_MAX_FEATURE_GROUPS)
+    ] = msgspec.field(name="blocks")
     #: Reserved: format 1, which no release wrote, had other values. Without it, the bytes of files
     #: would change.
     apart: Literal[False] = False
@@ -167,7 +169,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_documents: _Count
     #: How many of these were not learned from, because training was interrupted.
     #: Left out where there are none, as by earlier releases: same documents, same bytes.
-    n_held_out: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    n_heldout: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
     #: Metrics measured when it was trained, by name.
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files lack this.
@@ -215,7 +217,7 @@ class ModelFile:
     arrays : mapping of str to float32 array
         All values are finite, and few are large. `info.precision` is how `write` stores them.
     terms : list of str
-        The vocabulary of each block in turn, in the order of its columns.
+        The vocabulary of each group in turn, in the order of its columns.
     card : str
         Markdown.
     """
@@ -241,7 +243,7 @@ def write_card(
     environment.filters |= {"counted": counted, "percent": percent}
     return environment.get_template("card.md.j2").render(
         info=info,
-        terms=map(_describe_terms, info.blocks),
+        terms=map(_describe_terms, info.feature_groups),
         thresholds=thresholds,
         promise=promise and promise.text,
         is_broken=promise is not None and promise.is_broken,
@@ -263,13 +265,13 @@ def _own_thresholds(
     return [(info.topics[i], float(thresholds[i])) for i in info.decision.by_hand]
 
 
-def _describe_terms(block: BlockInfo) -> str:
-    if block.columns is not msgspec.UNSET:
-        columns = [TableColumn(*msgspec.structs.astuple(column)) for column in block.columns]
-        return f"{block.n_terms:,} values of columns beside the text: {format_columns(columns)}"
-    if block.n_terms or block.n_buckets is None:
-        return f"{block.n_terms:,} {block.kind} ({block.weighting})"
-    return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
+def _describe_terms(group: FeatureGroupInfo) -> str:
+    if group.columns is not msgspec.UNSET:
+        columns = [TableColumn(*msgspec.structs.astuple(column)) for column in group.columns]
+        return f"{group.n_terms:,} values of columns beside the text: {format_columns(columns)}"
+    if group.n_terms or group.n_buckets is None:
+        return f"{group.n_terms:,} {group.kind} ({group.weighting})"
+    return f"all {group.kind} by {group.n_buckets:,} hash buckets ({group.weighting})"
 
 
 # Numbers that turn scores into probabilities say nothing to people, nor that nothing was left out.

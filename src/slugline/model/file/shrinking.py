@@ -37,9 +37,9 @@ def shrink(fitted: Fitted, max_size: int, size: Callable[[Fitted], int]) -> Fitt
     n_bytes = size(fitted)
     if n_bytes <= max_size:
         return fitted
-    heldout = fitted.held_out_predictions
+    heldout = fitted.heldout_predictions
     if heldout is not None and heldout.precision is None:
-        return shrink(replace(fitted, held_out_predictions=None), max_size, size)
+        return shrink(replace(fitted, heldout_predictions=None), max_size, size)
     learner = fitted.learner
     if not isinstance(learner, LinearLearner):
         raise OptionError(

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import CorrectionStore
-from slugline.model.routing import Route
+from slugline.model.decider import Decision
 from slugline.serving import messages
 from slugline.serving.http.bodies import (
     FEW_BYTES,
@@ -122,15 +122,17 @@ async def classify(request: Request) -> Response:
         _log.info("%s: %r", number, texts, extra={"request_id": number})
 
     async def answers() -> messages.Classification:
-        routes = await state.batches.route(model, texts, body.min_precision, body.top)
+        decisions = await state.batches.decide(model, texts, body.min_precision, body.top)
         if len(texts) * body.top <= _FEW_GUESSES and not body.explain:
-            results: list[Any] = messages.to_results(routes, body.top)
+            results: list[Any] = messages.to_results(decisions, body.top)
         else:
             results = []
             n_texts = max(1, _FEW_GUESSES // body.top)
             for first in range(0, len(texts), n_texts):  # others have their turn in between
                 part = slice(first, first + n_texts)
-                results += await state.run(_encode_results, model, texts[part], routes[part], body)
+                results += await state.run(
+                    _encode_results, model, texts[part], decisions[part], body
+                )
         return messages.Classification(
             model=model.name, version=model.digest, results=results, note=note
         )
@@ -140,10 +142,10 @@ async def classify(request: Request) -> Response:
 
 
 def _encode_results(
-    model: ServedModel, texts: list[str], routes: list[Route], body: ClassifyRequest
+    model: ServedModel, texts: list[str], decisions: list[Decision], body: ClassifyRequest
 ) -> list[msgspec.Raw]:
     """Return results as JSON; runs on a thread."""
-    results = messages.to_results(routes, body.top)
+    results = messages.to_results(decisions, body.top)
     if body.explain:
         results = messages.with_reasons(model, texts, results)
     return [msgspec.Raw(_encode(result)) for result in results]
@@ -174,9 +176,9 @@ async def keep_correction(
     state = app_state(request)
     store = corrections_store(state)
     model = find_model(request, body.model)
-    [route] = await in_time(request, state.batches.route(model, [body.text]))
+    [decision] = await in_time(request, state.batches.decide(model, [body.text]))
     person = request.state.person
-    reply = await state.ask_store(messages.store_correction, store, model, body, route, person)
+    reply = await state.ask_store(messages.store_correction, store, model, body, decision, person)
     state.metrics.add("corrections_total")
     return reply
 
@@ -273,7 +275,7 @@ async def show_model(request: Request) -> Response:
             columns=[column.name for column in model.fitted.columns] or UNSET,
             n_documents=info.n_documents,
             metrics=info.metrics,
-            min_precision=model.router.precision,
+            min_precision=model.decider.precision,
             needs_encoder=model.fitted.encoder is not None,
             card=model.file.card,
         )

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import TypeAlias
 
 from slugline._version import __version__
-from slugline.model.routing import N_GUESSES, Route
+from slugline.model.decider import N_GUESSES, Decision
 from slugline.serving.http.bodies import busy_problem
 from slugline.serving.model import ServedModel
 
@@ -151,7 +151,7 @@ _MOST_CHARACTERS = 1 << 17
 # would mostly wait for the interpreter's lock.
 _FEW_TEXTS = 32
 
-_Result: TypeAlias = list[Route] | Exception
+_Result: TypeAlias = list[Decision] | Exception
 
 
 @dataclass(eq=False)
@@ -162,12 +162,12 @@ class _QueuedRequest:
     min_precision: float | None
     top: int
     texts: Sequence[str]
-    future: asyncio.Future[list[Route]]
+    future: asyncio.Future[list[Decision]]
     since: float = field(default_factory=time.perf_counter)
     #: How many texts have been given to a thread.
     n_started: int = 0
     #: Answers by the number of the first text.
-    parts: dict[int, list[Route]] = field(default_factory=dict)
+    parts: dict[int, list[Decision]] = field(default_factory=dict)
     n_answered: int = 0
 
     def fits(self, other: _QueuedRequest) -> bool:
@@ -187,7 +187,7 @@ class _QueuedRequest:
         return slice(start, end)
 
     def accept(self, start: int, outcome: _Result) -> None:
-        """Store the routes of the texts from `start` on, or their error."""
+        """Store the decisions of the texts from `start` on, or their error."""
         if self.future.done():  # whoever asked has gone
             return
         if isinstance(outcome, Exception):
@@ -236,15 +236,15 @@ class BatchQueue:
         finally:
             self._n_guesses -= n_guesses
 
-    async def route(
+    async def decide(
         self,
         model: ServedModel,
         texts: Sequence[str],
         min_precision: float | None = None,
         top: int = N_GUESSES,
-    ) -> list[Route]:
-        """Return the route of each text, with `top` guesses or more; see `ServedModel.route`."""
-        future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
+    ) -> list[Decision]:
+        """Return the decision on each text, with `top` guesses; see `ServedModel.decide`."""
+        future: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
         job = _QueuedRequest(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._n_waiting += len(texts)
@@ -311,12 +311,14 @@ class BatchQueue:
 
     def _count(self, outcomes: list[_Result], seconds: float) -> None:
         metrics = self._metrics
-        routes = [route for result in outcomes if isinstance(result, list) for route in result]
+        decisions = [
+            decision for result in outcomes if isinstance(result, list) for decision in result
+        ]
         metrics.observe("request_inference_duration_seconds", seconds)
-        metrics.observe("batch_size", len(routes))
-        metrics.add("documents_total", len(routes))
-        metrics.add("unsure_total", sum(route.reason is not None for route in routes))
-        metrics.observe("confidence", *(route.probability for route in routes))
+        metrics.observe("batch_size", len(decisions))
+        metrics.add("documents_total", len(decisions))
+        metrics.add("unsure_total", sum(decision.reason is not None for decision in decisions))
+        metrics.observe("confidence", *(decision.probability for decision in decisions))
 
 
 def _n_texts(batch: _Batch) -> int:
@@ -324,14 +326,14 @@ def _n_texts(batch: _Batch) -> int:
 
 
 def _route_batch(batch: _Batch) -> list[_Result]:
-    """Return the routes of each request's texts, or their error."""
+    """Return the decisions of each request's texts, or their error."""
     model, min_precision = batch[0][0].model, batch[0][0].min_precision
     texts = [text for job, part in batch for text in job.texts[part]]
     try:
-        routes = iter(model.route(texts, min_precision, max(job.top for job, _ in batch)))
+        decisions = iter(model.decide(texts, min_precision, max(job.top for job, _ in batch)))
     except Exception as error:  # noqa: BLE001 - whoever asked is told
         if len(batch) == 1:
             return [error]
         # Only one of them may be to blame.
         return [outcome for request in batch for outcome in _route_batch([request])]
-    return [list(itertools.islice(routes, part.stop - part.start)) for _, part in batch]
+    return [list(itertools.islice(decisions, part.stop - part.start)) for _, part in batch]

@@ -27,7 +27,7 @@ import uvicorn
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, ServerError
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.serving.http.acceptor import Acceptor
 from slugline.serving.http.app import make_app
 from slugline.serving.http.batches import Metrics
@@ -128,7 +128,7 @@ def make_learner(settings: ServeSettings, models: Models) -> RetrainingLoop | No
     if settings.learn_every is None or settings.corrections is None:
         return None
     model, precision = models.default, settings.min_precision or 0.0
-    promise = Router.from_fitted(model.fitted).promise
+    promise = Decider.from_fitted(model.fitted).promise
     if precision > promise:
         raise OptionError(
             f"--min-precision is {precision:g}, and {model.path} was trained to promise "

@@ -26,7 +26,7 @@ from mcp.shared.message import SessionMessage
 
 from slugline._version import __version__
 from slugline.base.checks import ESCAPED_SURROGATE, replace_surrogates
-from slugline.base.words import join_first
+from slugline.base.wording import join_first
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
 from slugline.serving.mcp.tools import ModelTools, Tool, input_schema, output_schema

@@ -121,14 +121,14 @@ class ModelTools:
         self.limits.check(request.texts, explain=request.explain, top=request.top)
         model = self.models.get(request.model)
         texts, note = messages.with_columns(model, request.texts, request.columns)
-        routes = [
-            route
+        decisions = [
+            decision
             for first in range(0, len(texts), _BATCH)
-            for route in model.route(
+            for decision in model.decide(
                 texts[first : first + _BATCH], request.min_precision, request.top
             )
         ]
-        answers = messages.to_results(routes, request.top)
+        answers = messages.to_results(decisions, request.top)
         if request.explain:
             answers = messages.with_reasons(model, texts, answers)
         return messages.Classification(
@@ -157,7 +157,7 @@ class ModelTools:
             multilabel=model.fitted.multilabel or msgspec.UNSET,
             columns=[*map(str, model.fitted.columns)] or msgspec.UNSET,
             n_documents=model.file.info.n_documents,
-            min_precision=model.router.precision,
+            min_precision=model.decider.precision,
         )
 
     def add_correction(self, request: messages.CorrectionRequest) -> messages.CorrectionReply:
@@ -173,8 +173,8 @@ class ModelTools:
             raise DataError("no corrections are taken here; start with --allow-corrections FILE.")
         self.limits.check([request.text])
         model = self.models.get(request.model)
-        [route] = model.route([request.text])
-        return messages.store_correction(self.store, model, request, route)
+        [decision] = model.decide([request.text])
+        return messages.store_correction(self.store, model, request, decision)
 
 
 @dataclass(frozen=True)

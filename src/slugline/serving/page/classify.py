@@ -9,13 +9,13 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.base.words import whole_percent
+from slugline.base.wording import whole_percent
 from slugline.corpus.documents import RowText, Topic, cells_of
 from slugline.explanation.explain import explain
 from slugline.explanation.explanation import WordShare
 from slugline.exporting.page import samples, why_unsure
+from slugline.model.decider import Decision
 from slugline.model.file.content import is_shipped
-from slugline.model.routing import Route
 from slugline.serving.http.bodies import HttpProblem
 from slugline.serving.http.state import AppState, app_state, in_time
 from slugline.serving.model import ServedModel
@@ -104,26 +104,30 @@ class Answer(NamedTuple):
         return f"{self.topic}, {whole_percent(self.probability)}"
 
 
-def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
+def answer_text(
+    model: ServedModel, text: str, decision: Decision, chosen: str | None = None
+) -> Answer:
     """Return the answer for a text; takes some milliseconds.
 
-    The route has all topics to list as guesses. Words of the topic `chosen` are marked; by default,
-    or if it is unknown, those of the most likely one.
+    The decision has all topics to list as guesses. Words of the topic `chosen` are marked; by
+    default, or if it is unknown, those of the most likely one.
     """
-    best = route.top[0][0]
+    best = decision.top[0][0]
     marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
     explanation = explain(model.fitted, text, marked)
     words, _ = explanation.totals(len(explanation.reasons))
-    bars = [Bar(topic, probability, topic == marked) for topic, probability in route.top]
-    topics = [bar for bar in bars if bar.topic in (route.topics or ())]
+    bars = [Bar(topic, probability, topic == marked) for topic, probability in decision.top]
+    topics = [bar for bar in bars if bar.topic in (decision.topics or ())]
     suggestions = [
-        bar for bar in bars[: N_SHOWN + len(topics)] if bar.probability >= _LIKELY or route.reason
+        bar
+        for bar in bars[: N_SHOWN + len(topics)]
+        if bar.probability >= _LIKELY or decision.reason
     ]
     return Answer(
         text=text,
-        topic=route.topic,
-        probability=route.probability,
-        why_unsure=why_unsure(route.reason) if route.reason else "",
+        topic=decision.topic,
+        probability=decision.probability,
+        why_unsure=why_unsure(decision.reason) if decision.reason else "",
         bars=bars,
         chosen=marked,
         marked=explanation.to_html(_MOST_MARKED),
@@ -197,8 +201,8 @@ async def answer_for(
     check_text(state, text)
     n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
     with state.batches.guesses(1, n_topics):
-        [route] = await in_time(request, state.batches.route(model, [text], top=n_topics))
-    return await in_time(request, state.run(answer_text, model, text, route, chosen))
+        [decision] = await in_time(request, state.batches.decide(model, [text], top=n_topics))
+    return await in_time(request, state.run(answer_text, model, text, decision, chosen))
 
 
 def check_text(state: AppState, text: str) -> None:

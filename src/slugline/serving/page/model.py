@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline.base.html import render_markdown
-from slugline.base.words import percent
+from slugline.base.wording import percent
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
 from slugline.reports.page import typeset
@@ -30,7 +30,7 @@ async def show_model(request: Request) -> Response:
         "model.html.j2",
         title=f"The model {model.name}",
         shipped=SHIPPED.get(model.name),
-        key=_key(info, model.router.precision),
+        key=_key(info, model.decider.precision),
         topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
         card=await state.run(_render, model.file.card),
         problem=state.models.problems.get(model.name),

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from slugline._version import __version__
 from slugline.base.html import style_sheet, template_environment
-from slugline.base.words import counted, whole_percent
+from slugline.base.wording import counted, whole_percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import STYLE
 from slugline.reports.page import shorten

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.base.checks import replace_surrogates
-from slugline.base.words import one_line
+from slugline.base.wording import one_line
 from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.formats import TableDialect
 from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, SluglineError
-from slugline.model.routing import Router
+from slugline.model.decider import Decider
 from slugline.prediction.files import AnswerFile, answer_dialect, make_answer_file
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 from slugline.serving.http.batches import Metrics
@@ -102,7 +102,7 @@ class Upload:
         """Delete the file."""
         self.file.close()
 
-    def answers(self, router: Router) -> Iterator[list[Prediction | BadRow]]:
+    def answers(self, decider: Decider) -> Iterator[list[Prediction | BadRow]]:
         """Yield the predictions for some rows at a time.
 
         Raises
@@ -112,7 +112,7 @@ class Upload:
         n_rows, options = 0, PredictOptions(text=self.text or None)
         try:
             self._rows = read_rows(self.file.name, layout=self.source.layout, **self.chosen)
-            for batch in predict_rows(router, self._rows, options, limits=_LIMITS):
+            for batch in predict_rows(decider, self._rows, options, limits=_LIMITS):
                 if n_rows >= _MOST_ROWS:
                     raise DataError(
                         f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
@@ -128,13 +128,13 @@ class Upload:
         """Whether it is an Excel file."""
         return self.source.format == "xlsx"
 
-    def dialect(self, router: Router) -> TableDialect:
+    def dialect(self, decider: Decider) -> TableDialect:
         """Return how to write a CSV file of answers."""
-        return answer_dialect(self.source, router, ",")
+        return answer_dialect(self.source, decider, ",")
 
-    def answer_file(self, file: BinaryIO, router: Router) -> AnswerFile:
+    def answer_file(self, file: BinaryIO, decider: Decider) -> AnswerFile:
         """Return a table of answers to write to: in Excel if the upload is, else CSV."""
-        return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.source, router)
+        return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.source, decider)
 
     def share_read(self) -> float | None:
         """Return the share of the file that has been read, from 0 to 1; None if unknown."""
@@ -263,7 +263,7 @@ async def write_table(request: Request) -> Response:
         upload.close()
         raise HttpProblem(422, f"{upload.name} has no column known as text; name one with `text`.")
     stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
-    ending, kind = "csv", f"text/csv; charset={upload.dialect(model.router).encoding}"
+    ending, kind = "csv", f"text/csv; charset={upload.dialect(model.decider).encoding}"
     if upload.is_excel:
         ending, kind = "xlsx", _EXCEL
     name = quote(f"{stem}-topics.{ending}", safe="", errors="replace")
@@ -360,7 +360,7 @@ def _lines(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[b
         return
     n_rows = 0
     try:
-        for answers in upload.answers(model.router):
+        for answers in upload.answers(model.decider):
             n_rows += len(answers)
             tally.add(answers)
             yield _line(rows=[_row(answer) for answer in answers], read=upload.share_read())
@@ -383,8 +383,8 @@ def _cells(row: SourceRow | BadRow, columns: Sequence[str]) -> list[str]:
 
 def _pieces(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[bytes]:
     buffer = io.BytesIO()
-    with contextlib.closing(upload.answer_file(buffer, model.router)) as table:
-        for answers in upload.answers(model.router):
+    with contextlib.closing(upload.answer_file(buffer, model.decider)) as table:
+        for answers in upload.answers(model.decider):
             tally.add(answers)
             table.write(answers)
             yield _drain(buffer)

@@ -24,10 +24,10 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
+from slugline.model.decider import Decider, Unsure, most_likely
 from slugline.model.file import container
 from slugline.model.file.content import to_model_file
 from slugline.model.file.schema import ModelFile, RoutingInfo
-from slugline.model.routing import Router, Unsure, most_likely
 from slugline.model.thresholds import (
     CONFIDENCE,
     MAX_PREDICTIONS,
@@ -39,8 +39,8 @@ from slugline.model.thresholds import (
     set_scores,
 )
 from slugline.text import counting
-from slugline.text import words as text_words
-from slugline.text.blocks import Block
+from slugline.text import tokens as text_words
+from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features, UnknownWordRate, WordCounts
 from stand_ins import Meanings
 
@@ -198,15 +198,15 @@ def test_texts_of_which_nothing_can_be_known_promise_nothing(
     topics = rng.choice(list("abc"), 300).tolist()
     with warnings.catch_warnings(action="ignore", category=EncoderWarning):
         classifier = TopicClassifier(**options).fit(texts * n_copies, topics * n_copies)
-    predictions = classifier.fitted_.held_out_predictions
+    predictions = classifier.fitted_.heldout_predictions
     assert predictions is not None
     assert not len(predictions) or predictions.right.mean() < 0.5
     with pytest.raises(OptionError, match="and no threshold reaches it by the answers to"):
-        classifier.route(texts, 0.9)
+        classifier.decide(texts, 0.9)
 
 
 @pytest.mark.parametrize(("n_copies", "share"), [(1, 1), (3, 2 / 3)], ids=["few", "many"])
-def test_documents_are_held_out_once_for_calibration_and_for_promises(
+def test_documents_are_heldout_once_for_calibration_and_for_promises(
     many: Any, n_copies: int, share: float
 ) -> None:
     texts = [f"{text} x{number}" for number in range(n_copies) for text in many[0]]
@@ -214,22 +214,22 @@ def test_documents_are_held_out_once_for_calibration_and_for_promises(
     classifier = TopicClassifier().fit(texts, topics)
     fitted, learner = classifier.fitted_, classifier.learner_
     assert isinstance(learner, LinearLearner)
-    predictions = fitted.held_out_predictions
+    predictions = fitted.heldout_predictions
     assert predictions is not None
-    rows, scores = learner.left_out_
+    rows, scores = learner.heldout_scores_
     assert len(predictions) == len(rows) == pytest.approx(share * len(texts), abs=3)
     proba = learner.calibration.proba(scores)
     np.testing.assert_array_equal(predictions.probabilities, proba.max(axis=1))
     truth = fitted.topics.encode([topics[row] for row in rows.tolist()])
     np.testing.assert_array_equal(predictions.right, proba.argmax(axis=1) == truth)
     # As it is learned for a promise, but with other thresholds.
-    precise = TopicClassifier(min_precision=0.8).fit(texts, topics).fitted_.held_out_predictions
+    precise = TopicClassifier(min_precision=0.8).fit(texts, topics).fitted_.heldout_predictions
     assert precise is not None
     assert precise.words == predictions.words is not None
 
 
 @pytest.mark.usefixtures("empty_cache")
-def test_sums_with_an_encoder_are_held_out_without_another_fit(
+def test_sums_with_an_encoder_are_heldout_without_another_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
@@ -242,7 +242,7 @@ def test_sums_with_an_encoder_are_held_out_without_another_fit(
     classifier = TopicClassifier(encoder=encoder, descriptions={"tin": "goal"}, min_precision=0.9)
     classifier.fit([*texts, texts[0]], [*topics, topics[0]])
     assert fit_linear.call_count == 1
-    predictions = classifier.fitted_.held_out_predictions
+    predictions = classifier.fitted_.heldout_predictions
     assert predictions is not None
     assert len(predictions) == len(texts) - 1  # the copies have been seen
     assert predictions.right.mean() > 0.95
@@ -258,7 +258,7 @@ def test_too_few_documents_put_every_topic_into_each_set() -> None:
 
 
 def features_of(texts: list[str], **options: Any) -> Features:
-    features = Features([Block("words", **options)])
+    features = Features([FeatureGroup("words", **options)])
     features.fit_transform(texts)
     return features
 
@@ -271,7 +271,7 @@ def test_words_are_counted_and_those_known_among_them() -> None:
 
 
 def test_where_words_are_no_family_of_terms_all_are_known() -> None:
-    features = Features([Block("characters")])
+    features = Features([FeatureGroup("characters")])
     features.fit_transform(["wheat and corn"])
     assert features.read(["zinc tin"])[1].unknown.tolist() == [0]
     assert features.unknown_word_rate(np.arange(features.n_columns)) is None
@@ -337,7 +337,7 @@ def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
 
 def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut schmeckt", "!?", " ", "the and of"]
-    routes = fitted.route(texts)
+    routes = fitted.decide(texts)
     assert [route.topic for route in routes[:4]] == ["bank", None, None, None]
     reasons = [None, "unknown words: 3 of 3", "no words", "no text"]
     assert [route.reason and str(route.reason) for route in routes[:4]] == reasons
@@ -346,7 +346,7 @@ def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
 
 
 def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> None:
-    (route,) = Router.from_fitted(fitted.fitted_, 0.9).route(["the loan and wheat and goal of 1"])
+    (route,) = Decider.from_fitted(fitted.fitted_, 0.9).decide(["the loan and wheat and goal of 1"])
     assert route.topic is None
     assert route.reason is not None
     assert route.reason.kind == "low_probability"
@@ -377,16 +377,16 @@ def test_numbers_of_a_reason_differ_in_their_digits(reason: Unsure, text: str) -
 def test_thresholds_by_topic_are_summarized_by_their_range(fitted: TopicClassifier) -> None:
     model = fitted.fitted_
     low, high = np.float32(0.25), np.float32(0.75)
-    router = Router(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
-    rows = dict(router.summary())
+    decider = Decider(model, 0.9, np.array([low, np.inf, high]), coverage=0.8)
+    rows = dict(decider.summary())
     assert rows["from probability"] == "0.25 to 0.75, by topic"
     assert rows["coverage of sets"] == "0.8"
-    assert router.promise == 0.9
-    router = Router(model, None, np.array([low, low, np.inf]))
-    assert (router.summary(), router.promise, router.note) == ([], 0, "")
-    rows = dict(replace(router, precision=0.9).summary())
+    assert decider.promise == 0.9
+    decider = Decider(model, None, np.array([low, low, np.inf]))
+    assert (decider.summary(), decider.promise, decider.note) == ([], 0, "")
+    rows = dict(replace(decider, precision=0.9).summary())
     assert rows["from probability"] == "0.25"
-    precision, share = model.held_out_predictions.precision_at(router.thresholds)  # type: ignore[union-attr]
+    precision, share = model.heldout_predictions.precision_at(decider.thresholds)  # type: ignore[union-attr]
     assert rows["on left-out texts"] == (
         f"{100 * share:.1f} % answered by probability alone, {100 * precision:.1f} % of them right"
     )
@@ -396,7 +396,7 @@ def test_without_a_precision_every_text_is_answered_that_is_not_blank(
     fitted: TopicClassifier,
 ) -> None:
     texts = ["the loan and wheat and goal of 1", "", "Das Kraut", " \n"]
-    routes = fitted.route(texts, 0)
+    routes = fitted.decide(texts, 0)
     first, _, third, _ = fitted.predict(texts).tolist()
     assert [route.topic for route in routes] == [first, None, third, None]
     assert [route.reason and str(route.reason) for route in routes] == [
@@ -406,12 +406,12 @@ def test_without_a_precision_every_text_is_answered_that_is_not_blank(
 
 def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:
     texts = ["the loan and rate and bond of 1", "Das Kraut", "", "corn goal"]
-    together = fitted.route(texts, coverage=0.9)
-    alone = [fitted.route([text], coverage=0.9)[0] for text in texts]
+    together = fitted.decide(texts, coverage=0.9)
+    alone = [fitted.decide([text], coverage=0.9)[0] for text in texts]
     assert [(r.topic, r.reason, r.topics) for r in together] == [
         (r.topic, r.reason, r.topics) for r in alone
     ]
-    assert fitted.route([]) == []
+    assert fitted.decide([]) == []
 
 
 def test_a_text_is_taken_to_pieces_once(
@@ -429,7 +429,7 @@ def test_a_text_is_taken_to_pieces_once(
 
     monkeypatch.setattr(counting, "join_texts", join)
     monkeypatch.setattr(counting, "find_words", find_words)
-    fitted.route(["corn goal", "Das Kraut"], coverage=0.9)
+    fitted.decide(["corn goal", "Das Kraut"], coverage=0.9)
     assert read == ["corn goal", "Das Kraut"]
 
 
@@ -444,9 +444,9 @@ def test_few_texts_are_answered_without_starting_threads(
 
     monkeypatch.setattr(text_words, "ThreadPoolExecutor", pool)
     monkeypatch.setattr(fitted.fitted_.features, "_n_threads", 2)
-    fitted.route(["the loan and rate " * 50] * 100)
+    fitted.decide(["the loan and rate " * 50] * 100)
     assert started == []
-    fitted.route(["the loan and rate " * 50] * 1000)
+    fitted.decide(["the loan and rate " * 50] * 1000)
     assert started == [2]
 
 
@@ -462,17 +462,17 @@ def test_the_likeliest_topics_come_in_order_and_of_equal_ones_the_first(n_guesse
 
 
 def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
-    (sure,) = fitted.route(["the loan and rate and bond of 1"], coverage=0.9)
-    (everything,) = fitted.route(["corn goal"], coverage=0.999)
+    (sure,) = fitted.decide(["the loan and rate and bond of 1"], coverage=0.9)
+    (everything,) = fitted.decide(["corn goal"], coverage=0.999)
     assert sure.topics == ["bank"]
     assert set(everything.topics or []) == {"bank", "grain", "sport"}
-    assert fitted.route(["corn"])[0].topics is None
+    assert fitted.decide(["corn"])[0].topics is None
 
 
 def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
     other = TopicClassifier(n_jobs=1, min_precision=0.8).fit(*many)
-    for name, array in fitted.fitted_.held_out_predictions.arrays().items():  # type: ignore[union-attr]
-        assert other.fitted_.held_out_predictions.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
+    for name, array in fitted.fitted_.heldout_predictions.arrays().items():  # type: ignore[union-attr]
+        assert other.fitted_.heldout_predictions.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -484,11 +484,11 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     texts, topics = many
     classifier = TopicClassifier(learner=learner, min_precision=0.7).fit(texts, topics)
     plain = TopicClassifier(learner=learner).fit(texts, topics)
-    left_out = classifier.fitted_.held_out_predictions
+    left_out = classifier.fitted_.heldout_predictions
     assert left_out is not None
     assert len(left_out) == len(texts)
     np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
-    assert any(route.topic for route in classifier.route(texts))
+    assert any(route.topic for route in classifier.decide(texts))
 
 
 @pytest.mark.usefixtures("empty_cache")
@@ -500,7 +500,7 @@ def test_with_an_encoder_unknown_words_are_no_reason(tmp_path: Path) -> None:
     classifier.fit(texts, ["grain", "sport"] * 60)
     classifier.save(tmp_path / "a.slug")
     for model in (classifier, load(tmp_path / "a.slug", encoder=encoder)):
-        known, unknown = model.route(["the wheat and corn", "the rye"])
+        known, unknown = model.decide(["the wheat and corn", "the rye"])
         assert known.topic == unknown.top[0][0] == "grain"
         assert unknown.reason is None or unknown.reason.kind == "low_probability"
 
@@ -510,7 +510,7 @@ def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
     weight = np.array([topic != "sport" for topic in topics], dtype=float)
     classifier = TopicClassifier(learner=Mixture([LinearLearner()]), min_precision=0.5)
     classifier.fit(texts, topics, weight)
-    names = classifier.classes_[classifier.fitted_.held_out_predictions.topics]  # type: ignore[union-attr]
+    names = classifier.classes_[classifier.fitted_.heldout_predictions.topics]  # type: ignore[union-attr]
     assert "sport" not in names.tolist()
 
 
@@ -518,41 +518,41 @@ def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
 
 
 def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifier) -> None:
-    best, coverage = fitted.fitted_.held_out_predictions.best_precision()  # type: ignore[union-attr]
+    best, coverage = fitted.fitted_.heldout_predictions.best_precision()  # type: ignore[union-attr]
     with pytest.raises(OptionError) as caught:
-        fitted.route(["corn"], 0.999)
-    n = len(fitted.fitted_.held_out_predictions)  # type: ignore[arg-type]
+        fitted.decide(["corn"], 0.999)
+    n = len(fitted.fitted_.heldout_predictions)  # type: ignore[arg-type]
     assert str(caught.value) == (
         "`min_precision` is 0.999, and no threshold reaches it by the answers to "
         f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
         f"for {100 * coverage:.0f} % of the texts; ask for that or less, or give more documents."
     )
-    assert fitted.route(["the loan and rate and bond of 1"], best)[0].topic == "bank"
+    assert fitted.decide(["the loan and rate and bond of 1"], best)[0].topic == "bank"
 
 
 def test_one_document_a_topic_promises_nothing() -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
-        classifier.route(["wheat"], 0.9)
+        classifier.decide(["wheat"], 0.9)
 
 
 def test_a_topic_with_a_single_document_is_no_obstacle(many: Any) -> None:
     texts, topics = many
     classifier = TopicClassifier(min_precision=0.8).fit([*texts, "tin"], [*topics, "metal"])
-    assert classifier.route(["the loan and rate and bond of 1"])[0].topic == "bank"
+    assert classifier.decide(["the loan and rate and bond of 1"])[0].topic == "bank"
 
 
 def test_of_one_topic_all_answers_are_right() -> None:
     texts = ["wheat and corn", "corn and rye"] * 60
     classifier = TopicClassifier(min_precision=0.95).fit(texts, ["grain"] * 120)
-    routes = classifier.route(["corn and wheat", "zinc"])
+    routes = classifier.decide(["corn and wheat", "zinc"])
     assert [route.topic for route in routes] == ["grain", None]
 
 
 def test_where_every_text_is_the_same_no_answer_is_sure() -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat"] * 200, ["a", "b"] * 100)
     with pytest.raises(OptionError, match="Not even half of the answers can be"):
-        classifier.route(["wheat"], 0.9)
+        classifier.decide(["wheat"], 0.9)
 
 
 @pytest.mark.parametrize("value", [0, 1, -0.5, 1.5, "0.9", float("nan"), True])
@@ -574,7 +574,7 @@ def test_what_is_asked_for_is_checked(
     fitted: TopicClassifier, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        fitted.route(["corn"], **options)
+        fitted.decide(["corn"], **options)
     assert str(caught.value) == message
 
 
@@ -582,11 +582,11 @@ def test_what_is_asked_for_is_checked(
 def test_a_promise_may_be_chosen_after_the_fit(options: dict[str, Any], many: Any) -> None:
     classifier = TopicClassifier().fit(*many)
     text = "the loan and rate and bond of 1"
-    assert classifier.route([text, "zinc tin"])[1].topic is not None  # nobody asked for more
-    (route,) = classifier.route([text], **options)
+    assert classifier.decide([text, "zinc tin"])[1].topic is not None  # nobody asked for more
+    (route,) = classifier.decide([text], **options)
     assert (route.topic, route.topics) == ("bank", ["bank"] if "coverage" in options else None)
     if "coverage" not in options:
-        assert classifier.route(["zinc tin"], **options)[0].topic is None
+        assert classifier.decide(["zinc tin"], **options)[0].topic is None
 
 
 @pytest.mark.parametrize("options", [{"min_precision": 0.9}, {"coverage": 0.9}], ids=str)
@@ -595,7 +595,7 @@ def test_a_net_fitted_without_says_what_to_do(options: dict[str, Any], news: New
     classifier.fit(*zip(*news, strict=True))
     message = "its learner gives them on request only, as that takes further fits; train it with"
     with pytest.raises(OptionError, match=message):
-        classifier.route(["wheat"], **options)
+        classifier.decide(["wheat"], **options)
 
 
 # A promise that can't be made -------------------------------------------------------------------
@@ -612,41 +612,41 @@ def test_a_model_that_can_not_reach_its_own_precision_is_unsure_of_every_text(
     hopeless.save(tmp_path / "a.slug")
     text = "the loan and rate and bond of 1"
     for model in (hopeless, load(tmp_path / "a.slug")):
-        sure, unknown = model.route([text, ""])
+        sure, unknown = model.decide([text, ""])
         assert (sure.topic, sure.reason.kind) == (None, "no_threshold")  # type: ignore[union-attr]
         assert sure.top[0][0] == "bank"
         assert len(sure.top) == 3
         assert unknown.reason == Unsure("no_text")
-        assert model.route([text], 0)[0].topic == "bank"
-        assert model.route([text], coverage=0.9)[0].topics == ["bank"]
+        assert model.decide([text], 0)[0].topic == "bank"
+        assert model.decide([text], coverage=0.9)[0].topics == ["bank"]
         with pytest.raises(OptionError, match="and no threshold reaches it by the"):
-            model.route([text], 0.999)
+            model.decide([text], 0.999)
     assert model.predict([text]) == ["bank"]
 
 
 def test_it_says_what_can_be_promised_and_so_does_its_card(
     hopeless: TopicClassifier, fitted: TopicClassifier, tmp_path: Path
 ) -> None:
-    predictions = hopeless.fitted_.held_out_predictions
+    predictions = hopeless.fitted_.heldout_predictions
     assert predictions is not None
     best, coverage = predictions.best_precision()
-    router = Router.from_fitted(hopeless.fitted_)
-    assert router.note == (
+    decider = Decider.from_fitted(hopeless.fitted_)
+    assert decider.note == (
         "unsure of every text: no threshold reaches the precision of 0.999 that it was trained "
         f"for. The best that can be promised is {best:g}, for {100 * coverage:.0f} % of the texts; "
         "ask for that or less, or give more documents. That is by the answers to "
         f"{len(predictions)} training documents left out of the fit. With a `min_precision` of 0, "
         "the model answers every text."
     )
-    assert router.summary() == [
+    assert decider.summary() == [
         ("min precision", "0.999, with 90 % confidence"),
         ("from probability", "none reaches it"),
         ("can be promised", f"{best:g}, for {100 * coverage:.0f} % of the texts"),
     ]
-    assert Router.from_fitted(fitted.fitted_).note == ""
+    assert Decider.from_fitted(fitted.fitted_).note == ""
     hopeless.save(tmp_path / "a.slug")
     card = load(tmp_path / "a.slug").card_
-    assert card.startswith(f"# Topic classifier\n\n**The model is {router.note}**\n")
+    assert card.startswith(f"# Topic classifier\n\n**The model is {decider.note}**\n")
     fitted.save(tmp_path / "b.slug")
     assert "right in 80 of 100 cases" in (card := load(tmp_path / "b.slug").card_)
     assert "unsure of every text" not in card
@@ -654,8 +654,8 @@ def test_it_says_what_can_be_promised_and_so_does_its_card(
 
 def test_where_nothing_can_be_promised_the_card_says_so(tmp_path: Path) -> None:
     classifier = TopicClassifier(min_precision=0.9).fit(["wheat", "goal"], ["grain", "sport"])
-    assert classifier.route(["wheat"])[0].reason.kind == "no_threshold"  # type: ignore[union-attr]
-    assert Router.from_fitted(classifier.fitted_).summary()[2] == (
+    assert classifier.decide(["wheat"])[0].reason.kind == "no_threshold"  # type: ignore[union-attr]
+    assert Decider.from_fitted(classifier.fitted_).summary()[2] == (
         "can be promised",
         "no precision",
     )
@@ -683,7 +683,7 @@ def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -
     classifier = TopicClassifier.from_fitted(fitted.fitted_)
     classifier.partial_fit(*(part[:30] for part in many))
     with pytest.raises(OptionError, match="it has learned from batches since"):
-        classifier.route(["wheat"], 0.8)
+        classifier.decide(["wheat"], 0.8)
 
 
 # In a file --------------------------------------------------------------------------------------
@@ -693,7 +693,7 @@ def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -
 def test_a_file_keeps_thresholds(fitted: TopicClassifier, tmp_path: Path, quantize: Any) -> None:
     fitted.save(tmp_path / "a.slug", quantize=quantize)
     loaded = load(tmp_path / "a.slug")
-    before, after = fitted.fitted_.held_out_predictions, loaded.fitted_.held_out_predictions
+    before, after = fitted.fitted_.heldout_predictions, loaded.fitted_.heldout_predictions
     assert before is not None
     assert after is not None
     for name in ("topics", "probabilities", "right", "scores"):
@@ -710,7 +710,7 @@ def test_a_promise_may_be_chosen_after_loading(many: Any, tmp_path: Path) -> Non
     loaded = load(tmp_path / "a.slug")
     texts = ["the loan and rate and bond of 1", "zinc tin", "corn goal", ""]
     for options in ({}, {"min_precision": 0.5}, {"coverage": 0.9}):
-        assert loaded.route(texts, **options) == classifier.route(texts, **options)  # type: ignore[arg-type]
+        assert loaded.decide(texts, **options) == classifier.decide(texts, **options)  # type: ignore[arg-type]
     assert "always names one of its" in loaded.card_
 
 
@@ -723,12 +723,12 @@ def test_predictions_nobody_asked_for_are_the_first_to_go_for_a_smaller_file(
     n_bytes = full.stat().st_size
     classifier.save(tmp_path / "small.slug", max_size=n_bytes - 1)
     small = load(tmp_path / "small.slug").fitted_
-    assert small.held_out_predictions is None
+    assert small.heldout_predictions is None
     assert small.learner.arrays().keys() == classifier.learner_.arrays().keys()
     for name, array in small.learner.arrays().items():
         np.testing.assert_array_equal(array, classifier.learner_.arrays()[name])
     classifier.save(tmp_path / "as.slug", max_size=n_bytes + 100)
-    assert load(tmp_path / "as.slug").fitted_.held_out_predictions is not None
+    assert load(tmp_path / "as.slug").fitted_.heldout_predictions is not None
 
 
 GOOD: dict[str, Any] = {

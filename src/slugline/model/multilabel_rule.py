@@ -10,7 +10,7 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Mask
 from slugline.base.checks import is_number, option_error, short_repr
-from slugline.base.words import nearest
+from slugline.base.wording import nearest
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.topic_sets import parent_of
 from slugline.errors import DataError, OptionError
@@ -36,7 +36,7 @@ _TRIED = np.arange(0.2, 0.81, 0.025, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class TopicDecision:
+class MultilabelRule:
     """The rule that gives topics by their probabilities.
 
     Attributes
@@ -83,7 +83,7 @@ class TopicDecision:
         average: Average,
         parents: Parents = (),
         ends: tuple[int, ...] = (),
-    ) -> TopicDecision:
+    ) -> MultilabelRule:
         """Choose thresholds by held-out predictions.
 
         First, a common threshold that maximizes the average F1; then one per topic that maximizes
@@ -93,14 +93,14 @@ class TopicDecision:
 
         Parameters
         ----------
-        proba, y : float32 array, shape (n_held_out, n_topics)
+        proba, y : float32 array, shape (n_heldout, n_topics)
             Probabilities, and 1 for each topic of a document.
         sizes : int array, shape (n_documents,)
             Number of topics of all documents that were learned from.
         average : {"micro", "macro", "samples"}
         parents : tuple of (int, int), optional
         ends : tuple of int, optional
-            See `TopicDecision`; `proba` then follows the parents, in place.
+            See `MultilabelRule`; `proba` then follows the parents, in place.
 
         References
         ----------
@@ -124,7 +124,7 @@ class TopicDecision:
         common = best.with_thresholds(share * best.thresholds + (1 - share) * rule.thresholds)
         return common.with_thresholds(rule.raised(_thresholds_by_topic(common, proba, is_topic)))
 
-    def best_common_threshold(self, proba: F32, y: Mask) -> tuple[float, TopicDecision]:
+    def best_common_threshold(self, proba: F32, y: Mask) -> tuple[float, MultilabelRule]:
         """Return the highest average F1 by one threshold for all topics, and that rule."""
         if self.ends:
             return _average_f1(self.decide(proba), y, self.average), self
@@ -139,7 +139,7 @@ class TopicDecision:
         pairs = ((_average_f1(rule.decide(proba), y, self.average), rule) for rule in rules)
         return max(pairs, key=lambda pair: pair[0])
 
-    def with_thresholds(self, thresholds: F32) -> TopicDecision:
+    def with_thresholds(self, thresholds: F32) -> MultilabelRule:
         """Return the rule with other thresholds."""
         return replace(self, thresholds=thresholds)
 
@@ -277,7 +277,7 @@ class TopicDecision:
 
 
 def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
-    """Return `TopicDecision.parents` of topics; none without a separator.
+    """Return `MultilabelRule.parents` of topics; none without a separator.
 
     >>> find_parents(["arts", "sport", "sport/football"], "/")
     ((2, 1),)
@@ -288,14 +288,14 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
 
 
 def find_ends(labels: Any, parents: Parents) -> tuple[int, ...]:
-    """Return `TopicDecision.ends` of documents.
+    """Return `MultilabelRule.ends` of documents.
 
     Parameters
     ----------
     labels : sparse array, shape (n_documents, n_topics)
         Topics of documents, with all parents of each.
     parents : tuple of (int, int)
-        See `TopicDecision`.
+        See `MultilabelRule`.
 
     >>> from scipy.sparse import csr_array
     >>> find_ends(csr_array([[1, 0, 0], [0, 1, 1]]), ((2, 1),))
@@ -331,7 +331,7 @@ def _share(n_documents: int, n_prior: int = _PRIOR_DOCUMENTS) -> np.float32:
     return np.float32(n_documents / (n_documents + n_prior))
 
 
-def _thresholds_by_topic(rule: TopicDecision, proba: F32, y: Mask) -> F32:
+def _thresholds_by_topic(rule: MultilabelRule, proba: F32, y: Mask) -> F32:
     """Return each topic's threshold of the best average F1, given those of the topics before.
 
     One pass of coordinate ascent. The macro average is best if each topic's own F1 is.
@@ -444,8 +444,8 @@ def check_own_thresholds(
 
 
 def with_own_thresholds(
-    decision: TopicDecision, topics: Topics, thresholds: Mapping[Any, float]
-) -> TopicDecision:
+    decision: MultilabelRule, topics: Topics, thresholds: Mapping[Any, float]
+) -> MultilabelRule:
     """Return the rule with these thresholds of some topics, which a person set.
 
     Subtopics without a threshold of their own here are raised to that of their parent.

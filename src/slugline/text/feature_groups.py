@@ -18,12 +18,12 @@ import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Integers, Mask
 from slugline.base.checks import check_choice, check_number, check_whole, option_error
-from slugline.base.words import format_call
+from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError
 from slugline.text.sparse import Entries, has_kernel, kernel
 from slugline.text.table_columns import UNUSED, TableColumn
 from slugline.text.terms import COLUMNS, KINDS, RUN_LENGTHS, TermKindName
-from slugline.text.words import spaced_characters
+from slugline.text.tokens import spaced_characters
 
 # Weightings ---------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ _MOST_WEIGHT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Block:
+class FeatureGroup:
     """A term group: terms of one kind, side by side with other groups in a row.
 
     Parameters
@@ -122,9 +122,10 @@ class Block:
 
     Examples
     --------
-    >>> from slugline import Block, TopicClassifier
-    >>> words = Block("words", max_terms=1000)
-    >>> classifier = TopicClassifier(blocks=[words, Block("characters", n_buckets=4096)])
+    >>> from slugline import FeatureGroup, TopicClassifier
+    >>> words = FeatureGroup("words", max_terms=1000)
+    >>> characters = FeatureGroup("characters", n_buckets=4096)
+    >>> classifier = TopicClassifier(feature_groups=[words, characters])
     """
 
     kind: TermKindName = "words"
@@ -174,12 +175,18 @@ class Block:
             )
 
 
-def check_blocks(blocks: Any) -> tuple[Block, ...]:
+def check_feature_groups(feature_groups: Any) -> tuple[FeatureGroup, ...]:
     """Return term groups as a tuple; OptionError unless they are a sequence of one or more."""
-    is_list = isinstance(blocks, Sequence) and not isinstance(blocks, str)
-    if not is_list or not blocks or not all(isinstance(block, Block) for block in blocks):
-        raise option_error("blocks", blocks, "a list of one or more `Block` objects")
-    return tuple(blocks)
+    is_list = isinstance(feature_groups, Sequence) and not isinstance(feature_groups, str)
+    if (
+        not is_list
+        or not feature_groups
+        or not all(isinstance(group, FeatureGroup) for group in feature_groups)
+    ):
+        raise option_error(
+            "feature_groups", feature_groups, "a list of one or more `FeatureGroup` objects"
+        )
+    return tuple(feature_groups)
 
 
 # Default term groups ------------------------------------------------------------------------------
@@ -189,7 +196,9 @@ def check_blocks(blocks: Any) -> tuple[Block, ...]:
 _N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
 #: Term groups for weighted rows, by kind.
 DEFAULT_GROUPS = {
-    kind: Block(kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS)
+    kind: FeatureGroup(
+        kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS
+    )
     for kind in ("words", "lead", "bigrams", "characters")
 }
 # Up to so many documents, n-grams of more lengths pay; and of more documents, where a character
@@ -202,17 +211,17 @@ _WORD_WEIGHT_OF_FEW, _WORD_WEIGHT_OF_TWO = 1.5, 2.0
 #: How many of the first texts decide.
 N_EXAMINED = _FEW + 1
 # What the newswire lesson uses.
-_LESSON = (Block("words", "multi-hot", max_terms=10_000),)
+_LESSON = (FeatureGroup("words", "multi-hot", max_terms=10_000),)
 
 
-def default_blocks(
+def default_feature_groups(
     wants: str,
     texts: Sequence[str] = (),
     n_topics: int = 0,
     *,
     multilabel: bool = False,
     are_all: bool = True,
-) -> tuple[Block, ...]:
+) -> tuple[FeatureGroup, ...]:
     """Return the default term groups for the weighting that a learner `wants`.
 
     Words, bigrams and character n-grams for any text. For several topics a document, which are
@@ -270,20 +279,22 @@ def bits_per_character(texts: Sequence[str]) -> float:
 _COLUMN_BUCKETS, COLUMN_WEIGHT = 1 << 16, 0.5
 
 
-def with_columns(blocks: Sequence[Block], columns: Sequence[TableColumn]) -> tuple[Block, ...]:
+def with_columns(
+    feature_groups: Sequence[FeatureGroup], columns: Sequence[TableColumn]
+) -> tuple[FeatureGroup, ...]:
     """Return term groups with one for columns beside the text, if there are any, as the last."""
-    texts = tuple(block for block in blocks if block.kind != COLUMNS)
+    texts = tuple(group for group in feature_groups if group.kind != COLUMNS)
     if not columns:
         return texts
     n_used = sum(column.kind != UNUSED for column in columns)
-    columns_block = Block(
+    columns_group = FeatureGroup(
         COLUMNS,
         "multi-hot",
         weight=COLUMN_WEIGHT / max(n_used, 1) ** 0.5,
         n_buckets=_COLUMN_BUCKETS,
         columns=tuple(columns),
     )
-    return (*texts, columns_block)
+    return (*texts, columns_group)
 
 
 # Weights of rows ----------------------------------------------------------------------------------
@@ -296,19 +307,22 @@ class RowWeights:
 
     Parameters
     ----------
-    blocks : sequence of Block
+    feature_groups : sequence of FeatureGroup
     widths : sequence of int
         Number of columns of each group.
     idf : sequence of float32 array, shape (n_terms,), or None for a group without idf
     """
 
     def __init__(
-        self, blocks: Sequence[Block], widths: Sequence[int], idf: Sequence[F32 | None]
+        self,
+        feature_groups: Sequence[FeatureGroup],
+        widths: Sequence[int],
+        idf: Sequence[F32 | None],
     ) -> None:
         self.widths, self.idf = list(widths), list(idf)
-        self._weightings = [block.weighting for block in blocks]
+        self._weightings = [group.weighting for group in feature_groups]
         self._distinct_weightings = {*self._weightings}
-        self._factors = np.array([block.weight for block in blocks]).astype(np.float32)
+        self._factors = np.array([group.weight for group in feature_groups]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
         # Those sent by Dask may be unaligned.
         plain = [

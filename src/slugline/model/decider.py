@@ -11,13 +11,13 @@ import numpy as np
 
 from slugline.base.arrays import F32, Index, Mask
 from slugline.base.checks import check_share, check_whole
-from slugline.base.words import counted, format_lines, percent
+from slugline.base.wording import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import OptionError
 from slugline.learning.linear.learner import LinearLearner
-from slugline.model.decision import TopicDecision
 from slugline.model.fitted import Fitted
+from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
 from slugline.model.thresholds import (
     CONFIDENCE,
@@ -84,7 +84,7 @@ def format_under(probability: float, threshold: float) -> str:
     return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
 
 
-class Route(NamedTuple):
+class Decision(NamedTuple):
     """The prediction for one text.
 
     Attributes
@@ -114,17 +114,17 @@ class Route(NamedTuple):
         return [probability for topic, probability in self.top if topic in (self.topics or ())]
 
 
-def describe_unsure(route: Route) -> str:
+def describe_unsure(decision: Decision) -> str:
     """Return that a model is unsure of a text, why, and its best guesses.
 
-    >>> describe_unsure(Route(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
+    >>> describe_unsure(Decision(None, 0.5, Unsure("no_words"), [("a", 0.5), ("b", 0.25)]))
     'unsure (no words); best guesses: a 50 %, b 25 %'
     """
-    guesses = ", ".join(f"{topic} {percent(probability, 0)}" for topic, probability in route.top)
-    return f"unsure ({route.reason}); best guesses: {guesses}"
+    guesses = ", ".join(f"{topic} {percent(probability, 0)}" for topic, probability in decision.top)
+    return f"unsure ({decision.reason}); best guesses: {guesses}"
 
 
-class Routes(NamedTuple):
+class Decisions(NamedTuple):
     """Routes of some texts, without their probabilities.
 
     Attributes
@@ -140,7 +140,7 @@ class Routes(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Router:
+class Decider:
     """Gives predictions that are right as often as asked, and is unsure of the other texts.
 
     Attributes
@@ -172,7 +172,7 @@ class Router:
         *,
         per_topic: bool = False,
         coverage: float | None = None,
-    ) -> Router:
+    ) -> Decider:
         """Choose thresholds by the held-out predictions.
 
         Parameters
@@ -202,31 +202,31 @@ class Router:
                 "`coverage` is for models that give one topic to a text, and this one gives "
                 "several; leave it out."
             )
-        n_topics, left_out = len(fitted.topics), fitted.held_out_predictions
+        n_topics, heldout = len(fitted.topics), fitted.heldout_predictions
         precision = min_precision
-        if precision is None and left_out is not None:
-            precision = left_out.precision
+        if precision is None and heldout is not None:
+            precision = heldout.precision
         thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
-            left_out = _require_held_out(fitted, "min_precision")
+            heldout = _require_heldout(fitted, "min_precision")
             fewest = MIN_PER_TOPIC_OF_SEVERAL if fitted.multilabel else MIN_PER_TOPIC
             per_topic |= fitted.multilabel
-            thresholds = left_out.thresholds(precision, n_topics, per_topic, fewest)
-            if fitted.decision is not None:
-                thresholds = fitted.decision.raised(thresholds)
-            words = left_out.words
+            thresholds = heldout.thresholds(precision, n_topics, per_topic, fewest)
+            if fitted.multilabel_rule is not None:
+                thresholds = fitted.multilabel_rule.raised(thresholds)
+            words = heldout.words
             if min_precision is not None and np.isinf(thresholds).all():
                 raise OptionError(
                     f"`min_precision` is {precision:g}, and no threshold reaches it by "
-                    f"{_describe_answers(fitted, left_out)}. {_describe_best(fitted, left_out)}"
+                    f"{_describe_answers(fitted, heldout)}. {_describe_best(fitted, heldout)}"
                 )
         highest = None
         if coverage is not None:
-            highest = highest_score(_require_held_out(fitted, "coverage").scores, coverage)
+            highest = highest_score(_require_heldout(fitted, "coverage").scores, coverage)
         return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:
-        return format_lines("Router", self.summary())
+        return format_lines("Decider", self.summary())
 
     @property
     def decision_thresholds(self) -> F32 | None:
@@ -234,8 +234,8 @@ class Router:
 
         None if texts get their most likely path, however probable.
         """
-        if self.precision is None and self.fitted.decision is not None:
-            return self.fitted.decision.usual_thresholds
+        if self.precision is None and self.fitted.multilabel_rule is not None:
+            return self.fitted.multilabel_rule.usual_thresholds
         return self.thresholds
 
     @property
@@ -263,11 +263,11 @@ class Router:
         """Which precision can be promised if the own one can't, and what to do; else None."""
         if self.precision is None or self.promise:
             return None
-        left_out = _require_held_out(self.fitted, "min_precision")
+        heldout = _require_heldout(self.fitted, "min_precision")
         usual = "gives topics without a promise" if self.fitted.multilabel else "answers every text"
         return (
-            f"{_describe_best(self.fitted, left_out)} That is by "
-            f"{_describe_answers(self.fitted, left_out)}. With a `min_precision` of 0, the model "
+            f"{_describe_best(self.fitted, heldout)} That is by "
+            f"{_describe_answers(self.fitted, heldout)}. With a `min_precision` of 0, the model "
             f"{usual}."
         )
 
@@ -280,7 +280,7 @@ class Router:
     @property
     def achieved(self) -> AchievablePrecision:
         """Precision and share of the held-out predictions over the thresholds."""
-        return _require_held_out(self.fitted, "min_precision").precision_at(self.thresholds)
+        return _require_heldout(self.fitted, "min_precision").precision_at(self.thresholds)
 
     def summary(self) -> list[tuple[str, str]]:
         """Return the choices as pairs of a name and a text."""
@@ -297,8 +297,8 @@ class Router:
     def _summarize_thresholds(self) -> list[tuple[str, str]]:
         finite = self.thresholds[np.isfinite(self.thresholds)]
         if not len(finite):
-            left_out = _require_held_out(self.fitted, "min_precision")
-            best, coverage = left_out.best_precision()
+            heldout = _require_heldout(self.fitted, "min_precision")
+            best, coverage = heldout.best_precision()
             share = f"{percent(coverage, 0)} of the {_unit(self.fitted)}"
             promise = f"{best:g}, for {share}" if best else "no precision"
             return [("from probability", "none reaches it"), ("can be promised", promise)]
@@ -315,7 +315,7 @@ class Router:
             ),
         ]
 
-    def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
+    def decide(self, X: Iterable[str], top: int = N_GUESSES) -> list[Decision]:
         """Return the prediction for each text with `top` guesses, or why the model is unsure."""
         check_whole("top", top, 1)
         texts = check_texts(X)
@@ -331,7 +331,7 @@ class Router:
         guesses = most_likely(proba, max(ends, default=top), self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         return [
-            Route(self._first(reason, top, topics), top[0][1], reason, top[:end], topics)
+            Decision(self._first(reason, top, topics), top[0][1], reason, top[:end], topics)
             for reason, top, topics, end in zip(reasons, guesses, chosen, ends, strict=True)
         ]
 
@@ -345,21 +345,21 @@ class Router:
             return next(iter(topics or []), None)
         return top[0][0]
 
-    def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
+    def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Decisions:
         """Return whether to give predictions, from the results of `Fitted.predict_with_words`."""
-        if self.fitted.decision is not None:
-            return self._judge_several(texts, proba, counts, self.fitted.decision)
+        if self.fitted.multilabel_rule is not None:
+            return self._judge_several(texts, proba, counts, self.fitted.multilabel_rule)
         reasons: list[Unsure | None]
         if self.precision is not None and texts:
             reasons = self._reasons(texts, proba, counts)
         else:
             is_blank = (not text or text.isspace() for text in texts)
             reasons = [Unsure("no_text") if blank else None for blank in is_blank]
-        return Routes(reasons, self._sets(proba))
+        return Decisions(reasons, self._sets(proba))
 
     def _judge_several(
-        self, texts: Sequence[str], proba: F32, counts: WordCounts, decision: TopicDecision
-    ) -> Routes:
+        self, texts: Sequence[str], proba: F32, counts: WordCounts, decision: MultilabelRule
+    ) -> Decisions:
         """Return which of several topics to give, or why none."""
         reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is None:
@@ -378,7 +378,7 @@ class Router:
                 reasons[number] = Unsure("many_topics")
         predicted[[reason is not None for reason in reasons]] = False
         predicted = decision.deepest(predicted)
-        return Routes(reasons, split_rows(predicted, self.fitted.topics.names, proba))
+        return Decisions(reasons, split_rows(predicted, self.fitted.topics.names, proba))
 
     def _reasons(
         self, texts: Sequence[str], proba: F32, counts: WordCounts, is_low: Mask | None = None
@@ -444,10 +444,10 @@ def _too_low(probability: float, threshold: float) -> Unsure:
     return Unsure("low_probability", probability=probability, threshold=threshold)
 
 
-def _require_held_out(fitted: Fitted, option: str) -> HeldOutPredictions:
+def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
     """Return the held-out predictions; OptionError if there are none."""
-    if fitted.held_out_predictions is not None:
-        return fitted.held_out_predictions
+    if fitted.heldout_predictions is not None:
+        return fitted.heldout_predictions
     if fitted.n_batches:
         why = "it has learned from batches since, and only a fit gives such answers; train it"
     elif not isinstance(fitted.learner, LinearLearner):
@@ -466,16 +466,16 @@ def _unit(fitted: Fitted) -> str:
     return "likely topics" if fitted.multilabel else "texts"
 
 
-def _describe_answers(fitted: Fitted, left_out: HeldOutPredictions) -> str:
-    n = len(left_out)
+def _describe_answers(fitted: Fitted, heldout: HeldOutPredictions) -> str:
+    n = len(heldout)
     if fitted.multilabel:
         return f"{counted(n, 'likely topic')} of training documents left out of the fit"
     return f"the answers to {counted(n, 'training document')} left out of the fit"
 
 
-def _describe_best(fitted: Fitted, left_out: HeldOutPredictions) -> str:
+def _describe_best(fitted: Fitted, heldout: HeldOutPredictions) -> str:
     """Return which precision can be promised and what to do, in sentences."""
-    best, coverage = left_out.best_precision()
+    best, coverage = heldout.best_precision()
     doubts = describe_label_doubts(fitted)
     cure = "correct the labels that `slugline audit` finds" if doubts else "give more documents"
     if not best:
