@@ -16,7 +16,7 @@ import numpy as np
 from data import LANGUAGES, load
 from measure import chromium, seconds, table
 from slugline import TopicClassifier
-from slugline.exporting.page import page_of
+from slugline.exporting.page import render_page
 from slugline.exporting.parts import ModelParts, model_parts
 from slugline.model.file.content import load_model
 
@@ -43,7 +43,7 @@ PREDICT = """(texts) => {
 def page(texts: int = 10_000, rounds: int = 9) -> str:
     """Size of the page, topics and probabilities beside Python's, and speed."""
     parts = model_parts(MODEL)
-    data = page_of(parts, MODEL).encode()
+    data = render_page(parts, MODEL).encode()
     compressed = len(zlib.compress(data, 9, wbits=31))
     rows = [[f"page of `{MODEL}`", f"{len(data):,} bytes (gzip {compressed:,})"]]
     sentences = [text for code in LANGUAGES for text in load(f"sib200-{code}")[1].texts]
@@ -115,7 +115,7 @@ def rounding(sets: Sequence[str] = SETS, texts: int = 10_000) -> str:
         with tempfile.TemporaryDirectory() as folder, chromium() as browser:
             model, path = Path(folder, "model.slug"), Path(folder, "page.html")
             TopicClassifier().fit(train.texts, train.topics).save(model)
-            path.write_text(page_of(model_parts(model), name), "utf-8")
+            path.write_text(render_page(model_parts(model), name), "utf-8")
             size, fitted = path.stat().st_size, load_model(model)[0]
             tab = browser.new_page()
             tab.goto(path.as_uri())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.exporting.page import page_of
+from slugline.exporting.page import render_page
 from slugline.exporting.parts import ModelParts, model_parts
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _ANSWERS = """(texts) => {
 }"""
 _SPANS = """([texts, topics]) => JSON.parse(texts).map((text, i) => {
   const { row } = classify(page.model, text);
-  const spans = placesOf(page.model, row.reading, sharesOf(page.model, row, topics[i]));
-  return spans.map(({ start, end, share }) => [start, end, share]);
+  const spans = placesOf(page.model, row.reading, attributionsOf(page.model, row, topics[i]));
+  return spans.map(({ start, end, attribution }) => [start, end, attribution]);
 })"""
 
 
@@ -76,7 +76,7 @@ class OpenPage(NamedTuple):
     ) -> list[list[tuple[int, int, float]]]:
         """Return where words stand in each text, and what they count for a topic."""
         found: list[Any] = self.page.evaluate(_SPANS, [json.dumps(texts), list(topics)])
-        return [[(start, end, share) for start, end, share in spans] for spans in found]
+        return [[(start, end, attribution) for start, end, attribution in spans] for spans in found]
 
 
 def open_page(
@@ -88,7 +88,7 @@ def open_page(
     """Write the page of a model to a folder and open it; errors in it fail the test."""
     parts = model_parts(model, min_precision=min_precision)
     path = folder / "model.html"
-    path.write_text(page_of(parts, str(model)), "utf-8")
+    path.write_text(render_page(parts, str(model)), "utf-8")
     page = browser.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -19,7 +19,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.exporting.page import model_page
-from slugline.exporting.parts import model_parts, pack_arrays, runs_of, varints
+from slugline.exporting.parts import encode_run_lengths, model_parts, pack_arrays, varints
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -220,7 +220,7 @@ def test_a_model_without_left_out_answers_has_no_precision(model: Path, run: Run
     result = run("export", model, "--min-precision", "0.9")
     assert result.code == 2
     assert result.err.startswith("slugline: error: --min-precision needs answers to training")
-    assert model_parts(model).facts["isRouted"] is False
+    assert model_parts(model).facts["hasPrecision"] is False
 
 
 # Parts ------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_arrays_are_deflated_in_the_order_in_which_they_came() -> None:
 
 def test_a_table_is_told_by_its_runs() -> None:
     table = np.array([7, 7, 0, 255, 255, 255], dtype=np.uint8)
-    lengths, values = runs_of(table).reshape(-1, 2).T
+    lengths, values = encode_run_lengths(table).reshape(-1, 2).T
     assert np.array_equal(values.repeat(lengths), table)
     assert len(lengths) == 3
 

@@ -53,7 +53,7 @@ def test_a_page_counts_columns_as_python_does(tmp_path: Path) -> None:
         said = [opened.page.evaluate(code, list(cells)) for cells in CELLS]
         assert np.abs(np.array(said) - expected).max() < 1e-5
         assert len({*expected.argmax(axis=1).tolist()}) > 1
-        fields = opened.page.locator(".beside input")
+        fields = opened.page.locator(".cells input")
         assert fields.count() == 3
         opened.page.fill("#text", "it is slow")
         opened.page.locator("#answer .topic").filter(has_text="a").wait_for()

@@ -8,7 +8,7 @@ from slugline.base.files import write_result
 from slugline.cli.options import command, model_argument, option, precision_option, quiet_option
 from slugline.cli.output import say, warn
 from slugline.cli.output_paths import check_target
-from slugline.exporting.page import LARGE_PAGE, page_of
+from slugline.exporting.page import LARGE_PAGE, render_page
 from slugline.exporting.parts import model_parts
 from slugline.model.file.content import model_path
 
@@ -40,7 +40,7 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     parts = model_parts(model, min_precision=min_precision)
     if parts.decider.note:
         warn([f"{model} is {parts.decider.note}"])
-    data = page_of(parts, model).encode("utf-8", "backslashreplace")
+    data = render_page(parts, model).encode("utf-8", "backslashreplace")
     write_result(path, data, "page")
     say(f"wrote {path}, {_size(data)}; open it in a browser")
     if len(data) >= LARGE_PAGE:

@@ -1,17 +1,17 @@
-// A linear model: terms to a row, a row to scores, probabilities, an answer and what words count.
-// Python calculates in float32; `round` gives what it has at each step.
+// A linear model: terms to a row, a row to scores, probabilities, an answer and attributions.
+// Python calculates in float32; `round` gives the value that it has at each step.
 
 const round = Math.fround;
 const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
 const LEAST_PROBABILITY = 2 ** -126, LEAST_COMPLEMENT = 2 ** -20;
-// Weaker marks than this share of the strongest would not be seen; sums smaller than the other are
-// what rounding left of nothing.
-const FAINTEST = 0.1, ROUNDED_SUM = 1e-9;
+// Attributions below this fraction of the largest are not marked; sums below the second fraction are
+// rounding errors.
+const MIN_STRENGTH = 0.1, ROUNDED_SUM = 1e-9;
 
-// What is in the page ------------------------------------------------------------------------------
+// Contents of the page -----------------------------------------------------------------------------
 
-/** Return the arrays of `packed.arrays` by name: deflated, in base64. */
-async function unpacked(data, list) {
+/** Return the arrays of a page by name, from the base64 of their deflated bytes. */
+async function unpack(data, list) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   const all = await new Response(stream).arrayBuffer();
@@ -42,11 +42,11 @@ function varints(bytes) {
 }
 
 async function loadModel(facts, data) {
-  const arrays = await unpacked(data, facts.arrays);
+  const arrays = await unpack(data, facts.arrays);
   let first = 0;
-  const blocks = facts.blocks.map((block, number) => {
-    const made = { ...block, first, find: knownColumns(arrays, block, number), idf: idfOf(arrays, number) };
-    first += block.width;
+  const groups = facts.featureGroups.map((group, number) => {
+    const made = { ...group, first, find: knownColumns(arrays, group, number), idf: idfOf(arrays, number) };
+    first += group.width;
     return made;
   });
   const weights = Float32Array.from(arrays.values, (value, i) => value * arrays.scale[arrays.topics[i]]);
@@ -54,7 +54,7 @@ async function loadModel(facts, data) {
   for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
   const { topics: topicOf, biases, thresholds, slopes, intercepts, bend } = arrays;
   const characters = makeCharacters(arrays, facts.lowerMany);
-  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, bend, characters };
+  return { ...facts, groups, weights, bounds, topicOf, biases, thresholds, slopes, intercepts, bend, characters };
 }
 
 function idfOf(arrays, number) {
@@ -63,8 +63,8 @@ function idfOf(arrays, number) {
 }
 
 /** Return the function that gives the column of the term in `hash`, or -1 if it is unknown. */
-function knownColumns(arrays, block, number) {
-  const mask = block.nBuckets === null ? -1 : block.nBuckets - 1, upper = block.nBuckets === null ? -1 : 0;
+function knownColumns(arrays, group, number) {
+  const mask = group.nBuckets === null ? -1 : group.nBuckets - 1, upper = group.nBuckets === null ? -1 : 0;
   const [lows, highs] = keysOf(arrays, number);
   const n = lows.length, bits = Math.max(4, 32 - Math.clz32(2 * n)), slots = new Int32Array(1 << bits);
   const slotOf = (low, high) => Math.imul(low ^ high, 0x9e3779b1) >>> (32 - bits);
@@ -84,15 +84,15 @@ function knownColumns(arrays, block, number) {
   };
 }
 
-/** Return both halves of what columns are found by: of buckets, the upper one is 0. */
+/** Return the lower and upper halves of the keys of columns; the upper half of a bucket is 0. */
 function keysOf(arrays, number) {
   const buckets = arrays[`keys.${number}`];
   if (buckets) {
-    const lows = Int32Array.from(summed(buckets));
+    const lows = Int32Array.from(cumulativeSum(buckets));
     return [lows, new Int32Array(lows.length)];
   }
   const lows = new Int32Array(arrays[`keysLow.${number}`].buffer);
-  return [lows, Int32Array.from(summed(arrays[`keysHigh.${number}`]), (high) => high | 0)];
+  return [lows, Int32Array.from(cumulativeSum(arrays[`keysHigh.${number}`]), (high) => high | 0)];
 }
 
 // Texts to rows ------------------------------------------------------------------------------------
@@ -125,59 +125,59 @@ function cellTerms({ label, kind, bins, binNames }, cell, { missing, longest, we
 }
 
 /** Count the known terms of columns beside the text. */
-function countCells(block, { columns, ...facts }, cells) {
+function countCells(group, { columns, ...facts }, cells) {
   const counts = new Map();
   columns.forEach((column, i) => {
     for (const term of cellTerms(column, cells[i], facts)) {
       const bytes = new TextEncoder().encode(term);
       hashBytes(bytes, 0, bytes.length);
-      const found = block.find();
+      const found = group.find();
       if (found >= 0) counts.set(found, 1);
     }
   });
   return counts;
 }
 
-/** Return where each known term of a text stands, block by block, and its row. */
+/** Return the row of a text, and the places of its known terms, for each feature group. */
 function rowOf(model, text, cells) {
   const reading = readText(text, model.characters);
-  const blocks = model.blocks.map((block) => {
-    if (block.kind === "columns") {
-      const counts = model.cells ? countCells(block, model.cells, cells) : new Map();
-      return { block, places: [], counts, values: weighed(model, block, counts) };
+  const groups = model.groups.map((group) => {
+    if (group.kind === "columns") {
+      const counts = model.cells ? countCells(group, model.cells, cells) : new Map();
+      return { group, places: [], counts, values: weigh(model, group, counts) };
     }
     const places = [], counts = new Map();
-    eachTerm(block.kind, reading, model.characters, (start, end, word, isPhrase) => {
-      const column = block.find();
+    eachTerm(group.kind, reading, model.characters, (start, end, word, isPhrase) => {
+      const column = group.find();
       if (column < 0) return;
       places.push({ column, start, end, word, isPhrase });
       counts.set(column, (counts.get(column) ?? 0) + 1);
     });
-    return { block, places, counts, values: weighed(model, block, counts) };
+    return { group, places, counts, values: weigh(model, group, counts) };
   });
-  scale(model, blocks);
-  return { reading, blocks };
+  scale(model, groups);
+  return { reading, groups };
 }
 
-/** Return the weight of each term, before the row gets its length. */
-function weighed(model, block, counts) {
+/** Return the weight of each term, before the row is scaled. */
+function weigh(model, group, counts) {
   const values = new Map();
   for (const [column, count] of [...counts].sort((a, b) => a[0] - b[0])) {
-    let value = block.weighting === "multi-hot" ? 1 : count;
-    if (block.weighting === "log-tf-idf") value = round(round(Math.log(value)) + 1);
-    if (block.idf) value = round(value * block.idf[column]);
-    values.set(column, round(value * round(block.weight)));
+    let value = group.weighting === "multi-hot" ? 1 : count;
+    if (group.weighting === "log-tf-idf") value = round(round(Math.log(value)) + 1);
+    if (group.idf) value = round(value * group.idf[column]);
+    values.set(column, round(value * round(group.weight)));
   }
   return values;
 }
 
-/** Give rows length 1, as far as terms weigh less the more documents have them. */
-function scale(model, blocks) {
-  const sums = blocks.map(({ values }) => [...values.values()].reduce((sum, value) => sum + value * value, 0));
-  const own = blocks.map(({ block }) => block.hasIdf);
+/** Scale a row, in place, so that the groups with idf have length 1 together. */
+function scale(model, groups) {
+  const sums = groups.map(({ values }) => [...values.values()].reduce((sum, value) => sum + value * value, 0));
+  const own = groups.map(({ group }) => group.hasIdf);
   const norm = Math.sqrt(sums.reduce((sum, each, i) => sum + (own[i] ? each : 0), 0));
-  blocks.forEach(({ block, values }) => {
-    const factor = round(1 / (block.hasIdf && norm > 0 ? norm : 1));
+  groups.forEach(({ group, values }) => {
+    const factor = round(1 / (group.hasIdf && norm > 0 ? norm : 1));
     for (const [column, value] of values) values.set(column, round(value * factor));
   });
 }
@@ -187,8 +187,8 @@ function scale(model, blocks) {
 /** Answer a text: probabilities of all topics in their order, those given, and why it is unsure. */
 function classify(model, text, cells = []) {
   const row = rowOf(model, text, cells), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
-  const parents = model.several?.parents ?? []; // [topic, its parent], parents first
-  if (model.several?.ends.length) makePathProbabilities(model.several, probabilities);
+  const parents = model.multilabel?.parents ?? []; // [topic, its parent], parents first
+  if (model.multilabel?.ends.length) makePathProbabilities(model.multilabel, probabilities);
   else for (const [topic, parent] of parents) probabilities[topic] = Math.min(probabilities[topic], probabilities[parent]);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
   const chosen = chosenOf(model, probabilities, order), unsure = unsureOf(model, row, probabilities, order[0], chosen);
@@ -196,15 +196,15 @@ function classify(model, text, cells = []) {
   return { text, row, scores, probabilities, order, given: unsure ? [] : chosen.filter((topic) => !above.has(topic)), unsure };
 }
 
-/** Return the topics that reach their thresholds, the most likely first; of a model of one topic, the best. */
-function chosenOf({ several, isRouted, thresholds }, probabilities, order) {
-  if (!several) return order.slice(0, 1);
-  if (several.ends.length) return pathOf(several, isRouted ? thresholds : null, probabilities, order);
+/** Return the topics that reach their thresholds, the most likely first; the best one if a text has one topic. */
+function chosenOf({ multilabel, hasPrecision, thresholds }, probabilities, order) {
+  if (!multilabel) return order.slice(0, 1);
+  if (multilabel.ends.length) return pathOf(multilabel, hasPrecision ? thresholds : null, probabilities, order);
   const chosen = order.filter((topic) => probabilities[topic] >= thresholds[topic]);
-  return chosen.length || isRouted || !several.atLeastOne ? chosen : order.slice(0, 1);
+  return chosen.length || hasPrecision || !multilabel.atLeastOne ? chosen : order.slice(0, 1);
 }
 
-/** Make probabilities of topics alone those of one path, like `TopicDecision.consistent`. */
+/** Make probabilities of topics consistent with one path, in place, like `MultilabelRule.consistent`. */
 function makePathProbabilities({ parents, ends }, probabilities) {
   const atEnd = Float32Array.from(probabilities);
   for (const [topic, parent] of parents) atEnd[parent] *= round(1 - probabilities[topic]);
@@ -235,18 +235,18 @@ function pathOf({ parents, ends }, thresholds, probabilities, order) {
   return order.filter((topic) => chosen.has(topic));
 }
 
-function scoresOf(model, { blocks }) {
+function scoresOf(model, { groups }) {
   const sums = new Float64Array(model.topics.length);
-  for (const { block, values } of blocks) {
+  for (const { group, values } of groups) {
     for (const [column, value] of values) {
-      const from = model.bounds[block.first + column], to = model.bounds[block.first + column + 1];
+      const from = model.bounds[group.first + column], to = model.bounds[group.first + column + 1];
       for (let i = from; i < to; i++) sums[model.topicOf[i]] += value * model.weights[i];
     }
   }
   return Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
 }
 
-function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercepts, bend }, scores) {
+function probabilitiesOf({ inverseTemperature, uniformWeight, highTemperatureWeight, topics, slopes, intercepts, bend }, scores) {
   let found;
   if (slopes) {
     return scores.map((score, topic) => {
@@ -254,15 +254,15 @@ function probabilitiesOf({ sharpness, doubt, ambiguity, topics, slopes, intercep
       return sigmoid(round(round(round(high * softplus(logit)) - round(low * softplus(-logit))) + shift));
     });
   }
-  if (ambiguity) {
-    const flat = powers(scores, round(sharpness / 3)), sure = flat.map((power) => power ** 3);
-    const inFlat = round(ambiguity) / total(flat), inSure = round(1 - ambiguity) / total(sure);
+  if (highTemperatureWeight) {
+    const flat = powers(scores, round(inverseTemperature / 3)), sure = flat.map((power) => power ** 3);
+    const inFlat = round(highTemperatureWeight) / total(flat), inSure = round(1 - highTemperatureWeight) / total(sure);
     found = sure.map((power, topic) => power * inSure + flat[topic] * inFlat);
   } else {
-    const all = powers(scores, round(sharpness)), sum = total(all);
+    const all = powers(scores, round(inverseTemperature)), sum = total(all);
     found = all.map((power) => power / sum);
   }
-  return doubt ? found.map((each) => each * round(1 - doubt) + round(doubt / topics.length)) : found;
+  return uniformWeight ? found.map((each) => each * round(1 - uniformWeight) + round(uniformWeight / topics.length)) : found;
 }
 
 /** Return log(1 + exp(score)). */
@@ -286,23 +286,23 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Return why the model is unsure, like `Unsure` of `slugline.model.routing`; null if it is not. */
-function unsureOf(model, { reading, blocks }, probabilities, best, chosen) {
+/** Return why the model is unsure, like `Unsure` of `slugline.model.decider`; null if it is not. */
+function unsureOf(model, { reading, groups }, probabilities, best, chosen) {
   if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
-  if (model.several && chosen.length > model.several.most) return { kind: "many_topics" };
-  if (!model.isRouted) return null;
-  const words = blocks.find(({ block }) => block.kind === "words");
+  if (model.multilabel && chosen.length > model.multilabel.most) return { kind: "many_topics" };
+  if (!model.hasPrecision) return null;
+  const words = groups.find(({ group }) => group.kind === "words");
   const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
   if (n === 0) return { kind: "no_words" };
-  if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) {
+  if (model.usualWords && isUnusual(model.usualWords, nUnknown, n)) {
     return { kind: "unknown_words", nUnknown, nWords: n };
   }
   const probability = probabilities[best], threshold = model.thresholds[best];
-  if (model.several ? chosen.length || isSurelyNone(model.several, probabilities) : probability >= threshold) return null;
+  if (model.multilabel ? chosen.length || isSurelyNone(model.multilabel, probabilities) : probability >= threshold) return null;
   return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
 }
 
-/** Whether a text has no topic, like `TopicDecision.is_surely_none`. */
+/** Whether a text has no topic, like `MultilabelRule.is_surely_none`. */
 function isSurelyNone({ atLeastOne, precision }, probabilities) {
   return !atLeastOne && probabilities.reduce((none, probability) => none * (1 - probability), 1) >= precision;
 }
@@ -319,7 +319,7 @@ function whyUnsure({ kind, nUnknown, nWords, probability, threshold }) {
     fixed(100 * threshold, digits)}\u00a0% on.`;
 }
 
-function isOdd({ unknown, highest }, nUnknown, n) {
+function isUnusual({ unknown, highest }, nUnknown, n) {
   const excess = (nUnknown - n * unknown) / Math.sqrt(n * unknown * (1 - unknown));
   return nUnknown >= MANY_UNKNOWN * n && excess > highest + ROUNDED;
 }
@@ -331,31 +331,31 @@ function fixed(value, digits) {
   return isHalf ? (Math.floor(scaled) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
 }
 
-// What words count ---------------------------------------------------------------------------------
+// Attributions of words ----------------------------------------------------------------------------
 
 /**
- * Return what each word and phrase counts for a topic: `start`, `end` in the reading, `share`.
+ * Return the attribution of each word and phrase in the score of a topic, with its `start` and `end`.
  *
- * Of a long text, only those that end at point `until` or before.
+ * Positions are those of points of the reading. Spans that end after point `until` are left out.
  */
-function sharesOf(model, { blocks, reading }, topic, until = Infinity) {
+function attributionsOf(model, { groups, reading }, topic, until = Infinity) {
   const found = new Map(), width = reading.points.length + 1;
-  for (const { block, places, counts, values } of blocks) {
+  for (const { group, places, counts, values } of groups) {
     const each = new Map();
     for (const [column, value] of values) {
-      const share = (value * weightOf(model, block.first + column, topic)) / counts.get(column);
-      if (share) each.set(column, share);
+      const attribution = (value * weightOf(model, group.first + column, topic)) / counts.get(column);
+      if (attribution) each.set(column, attribution);
     }
     for (const { column, start, end, word, isPhrase } of places) {
-      const share = each.get(column);
-      if (share === undefined || (isPhrase ? end : reading.ends[word]) > until) continue;
-      // What runs of characters count goes to their word.
+      const attribution = each.get(column);
+      if (attribution === undefined || (isPhrase ? end : reading.ends[word]) > until) continue;
+      // The attribution of a character n-gram belongs to its word.
       const key = isPhrase ? start * width + end : reading.starts[word] * width + reading.ends[word];
-      found.set(key, (found.get(key) ?? 0) + share);
+      found.set(key, (found.get(key) ?? 0) + attribution);
     }
   }
-  const spans = [...found].map(([key, share]) => ({ start: Math.floor(key / width), end: key % width, share }));
-  return spans.filter(({ share }) => share).sort((a, b) => a.start - b.start || a.end - b.end);
+  const spans = [...found].map(([key, attribution]) => ({ start: Math.floor(key / width), end: key % width, attribution }));
+  return spans.filter(({ attribution }) => attribution).sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
 function weightOf(model, column, topic) {
@@ -365,12 +365,12 @@ function weightOf(model, column, topic) {
   return 0;
 }
 
-/** Return neighbouring pieces of the text, each with the sum of the shares of its spans. */
+/** Return disjoint spans of the text, each with the sum of the attributions there. */
 function piecesOf(spans) {
   const beginning = new Map(), ending = new Map();
-  const put = (map, at, share) => map.set(at, [...(map.get(at) ?? []), share]);
-  spans.forEach(({ start, end, share }) => { put(beginning, start, share); put(ending, end, share); });
-  const least = ROUNDED_SUM * spans.reduce((most, { share }) => Math.max(most, Math.abs(share)), 0);
+  const put = (map, at, attribution) => map.set(at, [...(map.get(at) ?? []), attribution]);
+  spans.forEach(({ start, end, attribution }) => { put(beginning, start, attribution); put(ending, end, attribution); });
+  const least = ROUNDED_SUM * spans.reduce((most, { attribution }) => Math.max(most, Math.abs(attribution)), 0);
   const places = [...new Set([...beginning.keys(), ...ending.keys()])].sort((a, b) => a - b);
   const found = [];
   let nOpen = 0, sum = 0;
@@ -378,19 +378,19 @@ function piecesOf(spans) {
     const begun = beginning.get(start) ?? [], ended = ending.get(start) ?? [];
     nOpen += begun.length - ended.length;
     sum = nOpen ? sum + total(begun) - total(ended) : 0;
-    if (Math.abs(sum) > least) found.push({ start, end: places[i + 1], share: sum });
+    if (Math.abs(sum) > least) found.push({ start, end: places[i + 1], attribution: sum });
   });
-  const most = found.reduce((most, { share }) => Math.max(most, Math.abs(share)), 0);
-  return found.filter(({ share }) => Math.abs(share) > FAINTEST * most)
-    .map((piece) => ({ ...piece, strength: Math.abs(piece.share) / most }));
+  const most = found.reduce((most, { attribution }) => Math.max(most, Math.abs(attribution)), 0);
+  return found.filter(({ attribution }) => Math.abs(attribution) > MIN_STRENGTH * most)
+    .map((piece) => ({ ...piece, strength: Math.abs(piece.attribution) / most }));
 }
 
-// Where words stand in the text as it was given ----------------------------------------------------
+// Positions in the original text -------------------------------------------------------------------
 
-/** Return spans of a reading as spans of the text, in characters; as `slugline.text.terms` does. */
+/** Map spans of a reading to spans of the text, in characters, like `SpanMapper` in Python. */
 function placesOf(model, reading, spans) {
   const { froms } = reading, [firsts, lasts] = originsIn(model, reading);
-  return spans.map(({ start, end, share }) => ({ start: firsts[froms[start]], end: lasts[froms[end - 1]] + 1, share }));
+  return spans.map(({ start, end, attribution }) => ({ start: firsts[froms[start]], end: lasts[froms[end - 1]] + 1, attribution }));
 }
 
 /** Return how many points of a reading the first `n` characters of the text became. */
@@ -432,15 +432,15 @@ function changes(points, characters) {
   const found = [], isWide = (i) => i < points.length && points[i] >= 0x80;
   for (let i = 0; i < points.length; i++) {
     if (!isWide(i) && !isWide(i + 1)) continue;
-    // An ASCII character has nothing to do with what stands before it, but may with what follows.
+    // An ASCII character doesn't combine with what precedes it, but may with what follows.
     let end = i + 1;
     while (isWide(end)) end++;
     let start = i;
     const part = points.slice(i, end);
     for (const cluster of isSame(part, normalFormC(part, characters)) ? [] : clustersOf(part, characters)) {
-      const normal = normalFormC(cluster, characters), kept = nKept(cluster, normal, characters);
+      const normal = normalFormC(cluster, characters), unchanged = nUnchanged(cluster, normal, characters);
       if (!isSame(normal, cluster)) {
-        found.push({ start: start + kept, end: start + cluster.length, nAfter: normal.length - kept });
+        found.push({ start: start + unchanged, end: start + cluster.length, nAfter: normal.length - unchanged });
       }
       start += cluster.length;
     }
@@ -449,7 +449,7 @@ function changes(points, characters) {
   return found;
 }
 
-/** Return parts of a text that have normal forms of their own, as short as can be. */
+/** Return the shortest parts of a text that are normalised independently. */
 function clustersOf(points, characters) {
   const found = [];
   let cluster = [];
@@ -466,12 +466,12 @@ function clustersOf(points, characters) {
 /** Whether a character is not combined with those before it, nor put before one of them. */
 function begins(point, before, characters) {
   if (characters.combining[point]) return false;
-  const apart = [before, [point]].flatMap((part) => normalFormC(part, characters));
-  return isSame(normalFormC([...before, point], characters), apart);
+  const separate = [before, [point]].flatMap((part) => normalFormC(part, characters));
+  return isSame(normalFormC([...before, point], characters), separate);
 }
 
-/** Return 1 if the first character stays as it is, with nothing of the others in it; else 0. */
-function nKept(cluster, normal, characters) {
+/** Return 1 if the first character is unchanged and combined with no other, else 0. */
+function nUnchanged(cluster, normal, characters) {
   const rest = normalFormC(cluster.slice(1), characters);
   return Number(cluster.length > 1 && isSame(normal, [cluster[0], ...rest]));
 }

@@ -1,10 +1,10 @@
-// The page: what is typed is answered at once. Text of others only ever becomes text, never markup.
+// The page: answers as the user types. Text from outside only ever becomes text, never markup.
 
 const byId = (id) => document.getElementById(id);
-const N_SHOWN = 5, MOST_SHOWN = 100000, MOST_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
+const N_SHOWN = 5, MAX_SHOWN = 100000, MAX_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
 const WAITING = [...byId("answer").childNodes], WHY = byId("why").textContent;
 
-const TOO_LONG = `Over ${MOST_READ.toLocaleString("en")} characters: give a part of the text.`;
+const TOO_LONG = `Over ${MAX_READ.toLocaleString("en")} characters: give a part of the text.`;
 
 const page = { model: null, answer: null, chosen: 0, showsAll: false };
 
@@ -14,11 +14,11 @@ function element(name, properties, ...children) {
   return made;
 }
 
-/** Return a whole percentage; what is nearly nothing or all is neither. */
-function percent(share) {
-  if (share > 0 && share < 0.005) return "<\u00a01\u00a0%";
-  if (share >= 0.995 && share < 1) return ">\u00a099\u00a0%";
-  return `${fixed(100 * share, 0)}\u00a0%`;
+/** Return a whole percentage; values that would round to 0 % or 100 % are shown as < 1 % or > 99 %. */
+function percent(fraction) {
+  if (fraction > 0 && fraction < 0.005) return "<\u00a01\u00a0%";
+  if (fraction >= 0.995 && fraction < 1) return ">\u00a099\u00a0%";
+  return `${fixed(100 * fraction, 0)}\u00a0%`;
 }
 
 // Topics -------------------------------------------------------------------------------------------
@@ -26,8 +26,8 @@ function percent(share) {
 function update() {
   const text = byId("text").value;
   byId("clear").disabled = !text;
-  const isTooLong = text.length > MOST_READ;
-  const cells = [...document.querySelectorAll(".beside input")].map((input) => input.value);
+  const isTooLong = text.length > MAX_READ;
+  const cells = [...document.querySelectorAll(".cells input")].map((input) => input.value);
   page.answer = text && !isTooLong ? classify(page.model, text, cells) : null;
   page.chosen = page.answer ? page.answer.order[0] : 0;
   showAnswer(isTooLong ? [TOO_LONG] : WAITING);
@@ -40,7 +40,7 @@ function showAnswer(otherwise) {
   const status = byId("answer");
   byId("bars-title").textContent = unsure ? "Best guesses" : "Most likely topics";
   if (!answer) return status.replaceChildren(...otherwise);
-  if (answer.given.length && model.several) return status.replaceChildren(chipsOf(answer.given));
+  if (answer.given.length && model.multilabel) return status.replaceChildren(chipsOf(answer.given));
   const isNone = !unsure && !answer.given.length;
   const name = unsure ? "Unsure" : isNone ? "No topic" : model.topics[best];
   const className = `topic${unsure ? " unsure" : name.length > 24 ? " long" : ""}`;
@@ -48,7 +48,7 @@ function showAnswer(otherwise) {
   status.replaceChildren(element("strong", { dir: "auto", className }, name), " ", element("span", { className: "soft" }, words));
 }
 
-/** Return several topics that are given, each of which shows its words. */
+/** Return buttons for the topics that are given, each of which shows its words. */
 function chipsOf(topics) {
   return element("span", { className: "chips" }, ...topics.map((topic) => {
     const chip = element("button", { type: "button" }, element("bdi", {}, page.model.topics[topic]),
@@ -62,12 +62,12 @@ function reasonOf(topic) {
   const { model, answer } = page, isGiven = answer.given.includes(topic);
   const name = model.topics[topic], threshold = model.thresholds[topic];
   if (threshold === Infinity) return `The model is never sure enough of ${name} to give it.`;
-  if (model.several.ends.length && !model.isRouted) {
+  if (model.multilabel.ends.length && !model.hasPrecision) {
     return `Each text gets the topic at the end of its most likely path; ${name} has ${percent(answer.probabilities[topic])}.`;
   }
-  const isReached = answer.probabilities[topic] >= threshold, limit = percent(threshold), share = percent(answer.probabilities[topic]);
+  const isReached = answer.probabilities[topic] >= threshold, limit = percent(threshold), probability = percent(answer.probabilities[topic]);
   if (isGiven && !isReached) return `${name} is given as the most likely topic: each text gets one, and none reaches its threshold.`;
-  return `${name} is given from ${limit} on; here it has ${share}${isReached && answer.unsure ? ", but the model is unsure of the text" : ""}.`;
+  return `${name} is given from ${limit} on; here it has ${probability}${isReached && answer.unsure ? ", but the model is unsure of the text" : ""}.`;
 }
 
 function showTopics() {
@@ -117,13 +117,13 @@ function showWords() {
   byId("why-section").hidden = !answer;
   if (!answer) return marked.replaceChildren();
   const { reading } = answer.row;
-  const spans = sharesOf(model, answer.row, chosen, pointsOf(model, reading, MOST_SHOWN));
+  const spans = attributionsOf(model, answer.row, chosen, pointsOf(model, reading, MAX_SHOWN));
   const pieces = piecesOf(placesOf(model, reading, spans));
   const isAnswer = answer.given.includes(chosen);
   byId("why").replaceChildren(isAnswer ? WHY : "What speaks for", " ", element("bdi", {}, model.topics[chosen]));
   legend.replaceChildren(...(pieces.length ? legendOf() : ["No word of the text counts for this topic or against it."]));
-  if (model.several) legend.prepend(`${reasonOf(chosen)} `);
-  if (reading.given.length > MOST_SHOWN) {
+  if (model.multilabel) legend.prepend(`${reasonOf(chosen)} `);
+  if (reading.given.length > MAX_SHOWN) {
     legend.append(" Only the beginning of the text is shown; all of it was read.");
   }
   marked.replaceChildren(markedText(reading.given, pieces));
@@ -139,25 +139,25 @@ function legendOf() {
     " against it: the deeper the colour, the more. Choose another topic to see its words."];
 }
 
-/** Whether HTML can hold a character and a browser shows it: no control characters, and no halves. */
+/** Whether HTML can hold a character and a browser shows it: no control characters or lone surrogates. */
 function isShown(point) {
-  const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0), isHalf = point >= 0xd800 && point < 0xe000;
-  return !isHalf && (!isControl || point === 0x09 || point === 0x0a || point === 0x0d);
+  const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0), isSurrogate = point >= 0xd800 && point < 0xe000;
+  return !isSurrogate && (!isControl || point === 0x09 || point === 0x0a || point === 0x0d);
 }
 
-/** Return the text with its words marked, as far as it is shown. */
+/** Return the part of the text that is shown, with its words marked. */
 function markedText(points, pieces) {
   const text = (start, end) => {
     let letters = "";
     for (let i = start; i < end; i++) letters += isShown(points[i]) ? String.fromCodePoint(points[i]) : "\ufffd";
     return letters;
   };
-  const found = element("bdi", { className: "highlighted" }), end = Math.min(points.length, MOST_SHOWN);
+  const found = element("bdi", { className: "highlighted" }), end = Math.min(points.length, MAX_SHOWN);
   let last = 0;
   for (const piece of pieces) {
-    const mark = element("mark", { className: piece.share > 0 ? "for" : "against" }, text(piece.start, piece.end));
+    const mark = element("mark", { className: piece.attribution > 0 ? "for" : "against" }, text(piece.start, piece.end));
     mark.style.setProperty("--strength", piece.strength.toFixed(2));
-    mark.title = (piece.share > 0 ? "+" : "−") + Math.abs(piece.share).toPrecision(3);
+    mark.title = (piece.attribution > 0 ? "+" : "−") + Math.abs(piece.attribution).toPrecision(3);
     found.append(text(last, piece.start), mark);
     last = piece.end;
   }
@@ -170,7 +170,7 @@ function markedText(points, pieces) {
 function listen() {
   const text = byId("text");
   let timer = 0;
-  for (const field of [text, ...document.querySelectorAll(".beside input")]) {
+  for (const field of [text, ...document.querySelectorAll(".cells input")]) {
     field.addEventListener("input", () => {
       clearTimeout(timer);
       timer = setTimeout(update, PAUSE);

@@ -28,9 +28,9 @@ _SCRIPTS = ("text.js", "model.js", "page.js")
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
     """Return the page of the model in a file, or of one that comes with Slugline.
 
-    The page gives the topics of the model with weights rounded to int8, and the probabilities of
-    that within 1e-5; the model itself may give others, see `docs/howto/export.md`. The same model
-    gives the same page.
+    Its topics are those of the model with weights rounded to int8, and its probabilities agree with
+    that model within 1e-5. The model itself may give others; see `docs/howto/export.md`. The same
+    model gives the same page.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
     ------
     ModelFileError, OptionError : as of `slugline.exporting.parts.model_parts`.
     """
-    return page_of(model_parts(model, min_precision=min_precision), str(model))
+    return render_page(model_parts(model, min_precision=min_precision), str(model))
 
 
-def page_of(parts: ModelParts, model: str) -> str:
-    """Return the page of a model's parts under the name of its file."""
+def render_page(parts: ModelParts, model: str) -> str:
+    """Return the page of a model's parts; `model` is the name or the path of its file."""
     listing, data = pack_arrays(parts.arrays)
     script = "\n".join(["", *map(_text, _SCRIPTS)])
     style = f"\n{style_sheet('colours.css', 'answer.css')}{_text('page.css')}{STYLE}"
@@ -71,12 +71,12 @@ def page_of(parts: ModelParts, model: str) -> str:
 
 @functools.cache
 def samples() -> tuple[tuple[str, str], ...]:
-    """Return texts to try with the model that comes with Slugline, each after its name."""
+    """Return pairs of name and text to try with the model that comes with Slugline."""
     return tuple(json.loads(_text("samples.json")).items())
 
 
 def why_unsure(unsure: Unsure) -> str:
-    """Return why a model is unsure, in the sentence of both pages; `whyUnsure` in page.js."""
+    """Return a sentence on why a model is unsure; `whyUnsure` in model.js gives the same."""
     probability, threshold = unsure.probability, unsure.threshold
     sentences = {
         "no_text": "There is no text.",
@@ -85,16 +85,16 @@ def why_unsure(unsure: Unsure) -> str:
         "words.",
         "many_topics": "Far more topics are likely than any text had that the model learned from.",
         "no_threshold": "The best guess is a topic of which the model is never sure enough.",
-        "low_probability": f"The best guess has {_percent_apart(probability, threshold)}, and the "
-        f"model answers from {_percent_apart(threshold, probability)} on.",
+        "low_probability": f"The best guess has {_distinct_percent(probability, threshold)}, and "
+        f"the model answers from {_distinct_percent(threshold, probability)} on.",
     }
     return sentences[unsure.kind]
 
 
-def _percent_apart(share: float, other: float) -> str:
-    """Return a percentage with as many digits as differ from another."""
-    digits = next((n for n in range(5) if f"{100 * share:.{n}f}" != f"{100 * other:.{n}f}"), 5)
-    return percent(share, digits).replace(" ", "\xa0")
+def _distinct_percent(fraction: float, other: float) -> str:
+    """Return a percentage with the digits that distinguish it from another."""
+    digits = next((n for n in range(5) if f"{100 * fraction:.{n}f}" != f"{100 * other:.{n}f}"), 5)
+    return percent(fraction, digits).replace(" ", "\xa0")
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A linear model as the plain numbers and arrays that answering needs."""
+"""A linear model as the plain values and arrays that a page needs for its answers."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ ArraysByName = dict[str, npt.NDArray[Any]]
 
 
 def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
-    """Return the arrays as text, the same for the same arrays, and what it takes to read it.
+    """Return arrays as text, and the listing from which the text is read.
+
+    Equal arrays give equal text.
 
     Returns
     -------
     listing : list of (name, type, length)
-        In the order of their bytes, with lengths in bytes. The type is "int8", "uint8", "float32"
-        or, for other integers, which are at least 0, "varints".
+        One item for each array, with its length in bytes. The type is "int8", "uint8", "float32"
+        or, for other integers, which must be at least 0, "varints".
     data : str
-        All bytes, deflated without a header, in base64.
+        The bytes of all arrays, deflated without a header, in base64.
     """
     listing, parts = [], []
     for name, array in arrays.items():
@@ -65,7 +67,7 @@ def pack_arrays(arrays: ArraysByName) -> tuple[list[tuple[str, str, int]], str]:
 
 
 def varints(numbers: Integers) -> bytes:
-    """Return integers of at least 0, 7 bits to a byte, lowest first; 128 is added if more follow.
+    """Return integers of at least 0 in bytes of 7 bits, lowest first; 128 is added if more follow.
 
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
@@ -80,10 +82,10 @@ def varints(numbers: Integers) -> bytes:
     return data[has_byte].tobytes()
 
 
-def runs_of(table: U8) -> I64:
-    """Return a table as runs of equal values: the length and value of each.
+def encode_run_lengths(table: U8) -> I64:
+    """Return the length and the value of each run of equal values, one after another.
 
-    >>> runs_of(np.array([0, 0, 5], dtype=np.uint8)).tolist()
+    >>> encode_run_lengths(np.array([0, 0, 5], dtype=np.uint8)).tolist()
     [2, 0, 1, 5]
     """
     firsts = np.flatnonzero(np.diff(table, prepend=table[0] ^ 1))
@@ -95,7 +97,7 @@ def runs_of(table: U8) -> I64:
 
 _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
-_SPACE, _SEPARATES = ord(" "), 2
+_SPACE, _SEPARATOR_CLASS = ord(" "), 2
 _SIGMA = "\u03a3"
 # Categories of code points that stay as they are: unassigned, private use, and surrogates.
 _INERT = {"Cn", "Co", "Cs"}
@@ -104,19 +106,27 @@ _CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000
 
 
 class Characters(NamedTuple):
-    """Python's tables of characters, as browsers may have those of another Unicode version.
+    """Python's tables of characters, since a browser's may be of another Unicode version.
 
     Attributes
     ----------
     lower_many : dict of int to list of int
-        Lower case of several characters.
+        The lower case of characters for which it has two characters or more.
     tables : dict of str to array
-        "sides": `slugline.text.tokens.character_classes`, with ASCII separators too, as `runs_of`.
-        "casing": runs of the form of a sigma beside each character: 1 if it is cased, 2 if it is
-        ignored, else 0. "combining": runs of canonical combining classes. "blank": white space.
-        "lowerFrom", "lowerTo": characters whose lower case is one character, as `_steps`, and that
-        character. "made", "madeFirst", "madeSecond": characters as steps, and their decomposition,
-        one or two others, then 0. "composes": whether normal form C composes such parts.
+        Run lengths, as of `encode_run_lengths`, of one value for each character:
+
+        "classes": see `slugline.text.tokens.character_classes`; ASCII separators are included.
+        "casing": how it affects the lower case of a sigma beside it: 1 if it is cased, 2 if it is
+        ignored, else 0.
+        "combining": its canonical combining class.
+
+        Arrays of characters; those named first in a pair are in ascending order, and stored as
+        differences:
+
+        "blank": white space.
+        "lowerFrom", "lowerTo": characters whose lower case is one character, and that character.
+        "made", "madeFirst", "madeSecond", "composes": characters with a canonical decomposition,
+        its one or two characters (the second may be 0), and whether normal form C composes them.
     """
 
     lower_many: dict[int, list[int]]
@@ -134,13 +144,13 @@ def characters() -> Characters:
     parts = [(ord(c), *_parts(c)) for c in decomposed]
     composed, first, second = np.array(parts).T
     tables = {
-        "sides": runs_of(_sides()),
-        "casing": runs_of(_table(assigned, _casing)),
-        "combining": runs_of(_table(assigned, unicodedata.combining)),
+        "classes": encode_run_lengths(_classes()),
+        "casing": encode_run_lengths(_table(assigned, _casing)),
+        "combining": encode_run_lengths(_table(assigned, unicodedata.combining)),
         "blank": np.array([ord(c) for c in assigned if c.isspace()]),
-        "lowerFrom": _steps(single[:, 0]),
+        "lowerFrom": _differences(single[:, 0]),
         "lowerTo": single[:, 1],
-        "made": _steps(composed),
+        "made": _differences(composed),
         "madeFirst": first,
         "madeSecond": second,
         "composes": np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
@@ -155,10 +165,10 @@ def _table(characters: list[str], function: Callable[[str], int]) -> U8:
     return table
 
 
-def _sides() -> U8:
+def _classes() -> U8:
     table = np.frombuffer(character_classes(), dtype=np.uint8).copy()
     ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
-    table[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES
+    table[:_N_ASCII][ascii_ == _SPACE] = _SEPARATOR_CLASS
     return table
 
 
@@ -190,9 +200,18 @@ _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "t
 
 
 class ModelParts(NamedTuple):
-    """A model in a page: `fitted` has weights rounded to int8, `card` is Markdown.
+    """The parts of a model in a page.
 
-    `facts` is plain data for JSON.
+    Attributes
+    ----------
+    fitted : Fitted
+        The model, with its weights rounded to int8.
+    decider : Decider
+    card : str
+        The model card, in Markdown.
+    facts : dict
+        Plain data for JSON.
+    arrays : dict of str to array
     """
 
     fitted: Fitted
@@ -218,7 +237,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
         know, or if no threshold reaches the precision.
     """
     read, fitted = _read(model)
-    calibration = _checked(model, fitted).calibration
+    calibration = _check_learner(model, fitted).calibration
     file = to_model_file(
         fitted,
         metrics=read.info.metrics,
@@ -244,11 +263,13 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
-    """Return the content of the file and the model; OptionError if it needs an encoder."""
+    """Return the content of a model file and its model; OptionError if it needs an encoder."""
     path = model_path(model)
     read = container.read(path)
     if read.info.encoder is not msgspec.UNSET:
-        raise _refused(model, "it needs a sentence encoder, which no page holds; train without one")
+        raise _export_error(
+            model, "it needs a sentence encoder, which no page holds; train without one"
+        )
     try:
         return read, from_model_file(read)
     # As in `load_model`: parts that don't match can raise any type of error.
@@ -256,15 +277,15 @@ def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
         raise container.damaged_error(path, error) from error
 
 
-def _refused(model: str | os.PathLike[str], why: str) -> OptionError:
+def _export_error(model: str | os.PathLike[str], why: str) -> OptionError:
     return OptionError(f"{model} can't be exported: {why}.")
 
 
-def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
+def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
     """Return the learner; OptionError unless the scripts know its kind and its terms."""
     if not isinstance(fitted.learner, LinearLearner):
         kind = fitted.learner.settings()["kind"]
-        raise _refused(
+        raise _export_error(
             model,
             f"its learner is {kind!r}, and a page holds linear ones only; train with "
             "`learner=linear`",
@@ -273,13 +294,13 @@ def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
         fitted.features.feature_groups, fitted.features.vocabularies_, strict=True
     ):
         if columns.table.columns is None:
-            raise _refused(
+            raise _export_error(
                 model,
                 f"it doesn't say which hash buckets have {group.kind} of its training data; train "
                 "it again",
             )
         if group.kind not in _KINDS or group.weighting not in _WEIGHTINGS:
-            raise _refused(
+            raise _export_error(
                 model, f"a page has no terms of kind {group.kind!r} weighed by {group.weighting!r}"
             )
     return fitted.learner
@@ -303,26 +324,31 @@ def _facts(
     ]
     facts: dict[str, Any] = {
         "topics": [str(name) for name in fitted.topics.names],
-        "feature_groups": feature_groups,
-        **calibration.settings(),
-        "isRouted": decider.precision is not None,
+        "featureGroups": feature_groups,
+        "hasPrecision": decider.precision is not None,
         "usualWords": None if decider.words is None else decider.words._asdict(),
         "lowerMany": characters().lower_many,
         **({"cells": _cell_facts(fitted)} if fitted.columns else {}),
     }
-    if (decision := fitted.multilabel_rule) is not None:
-        facts["several"] = {
-            "atLeastOne": decision.at_least_one,
-            "most": decision.most_given,
-            "parents": decision.parents,
-            "ends": decision.ends,
+    if isinstance(calibration, Calibration):
+        facts |= {
+            "inverseTemperature": calibration.inverse_temperature,
+            "uniformWeight": calibration.uniform_weight,
+            "highTemperatureWeight": calibration.high_temperature_weight,
+        }
+    if (rule := fitted.multilabel_rule) is not None:
+        facts["multilabel"] = {
+            "atLeastOne": rule.at_least_one,
+            "most": rule.most_given,
+            "parents": rule.parents,
+            "ends": rule.ends,
             "precision": decider.precision,
         }
     return facts
 
 
 def _cell_facts(fitted: Fitted) -> dict[str, Any]:
-    """Return what scripts need to make terms of columns beside the text."""
+    """Return what the scripts need for terms of columns."""
     return {
         "columns": [
             {"label": c.label, "kind": c.kind, "bins": c.bins, "binNames": c.bin_names()}
@@ -336,21 +362,21 @@ def _cell_facts(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
-    """Return the keys and idf of a family of terms, and its columns in the page's order.
+    """Return the keys and idf of a feature group, and its columns in the order of the page.
 
-    They are in ascending order of their keys, since differences take few bytes.
+    Keys ascend, since their differences take few bytes.
     """
     vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
     keys, columns = _keys(vocabulary)
     order = np.argsort(keys)
     keys, columns = keys[order], columns[order]
     if vocabulary.table.keys is None:
-        arrays: ArraysByName = {f"keys.{number}": _steps(keys)}
+        arrays: ArraysByName = {f"keys.{number}": _differences(keys)}
     else:  # scripts have no integers of 64 bits, so hashes have two halves
         low = (keys & _LOW).astype("<u4").view(np.uint8)
-        arrays = {f"keysHigh.{number}": _steps(keys >> _HALF), f"keysLow.{number}": low}
+        arrays = {f"keysHigh.{number}": _differences(keys >> _HALF), f"keysLow.{number}": low}
     if rarity is not None:
-        # Few values differ.
+        # There are few distinct values.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
         arrays |= {f"idf.{number}": distinct.astype(np.float32), f"idfOf.{number}": which}
     return arrays, columns
@@ -359,7 +385,7 @@ def _terms(fitted: Fitted, number: int) -> tuple[ArraysByName, Integers]:
 def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
     """Return the bucket or hash of each column, and the columns."""
     table = vocabulary.table
-    places = cast(npt.NDArray[np.int32], table.columns)  # `_checked` refuses models without
+    places = cast(npt.NDArray[np.int32], table.columns)  # `_check_learner` refuses models without
     used = np.flatnonzero(places >= 0)
     keys = used.astype(np.uint64) if table.keys is None else table.keys[used]
     return keys, places[used]
@@ -388,6 +414,6 @@ def _weights(file: ModelFile, orders: list[Integers]) -> ArraysByName:
     }
 
 
-def _steps(ascending: Integers) -> Integers:
-    """Return the first of ascending integers and the differences of the others."""
+def _differences(ascending: Integers) -> Integers:
+    """Return ascending integers as the first one and the differences between neighbours."""
     return np.concatenate([ascending[:1], ascending[1:] - ascending[:-1]])

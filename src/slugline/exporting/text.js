@@ -1,13 +1,12 @@
 "use strict";
-// Texts to terms: the same characters, words and hashes as Python's `slugline.text`, of which the
-// names of functions here remind. Strings are arrays of code points, as in Python; half a character
-// counts as one.
+// Texts to terms: the same characters, words and hashes as in Python's `slugline.text`. Strings are
+// arrays of code points, as in Python; a lone surrogate counts as a character.
 
-const N_LEAD = 48, UNSPACED_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
-const RUN_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "characters-5": 5 };
-const MOST_MARKS = 30, MOST_UNSEEN = 1000;
+const N_LEAD = 48, UNSPACED_NGRAM_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
+const NGRAM_LENGTHS = { characters: 4, "characters-2": 2, "characters-3": 3, "characters-5": 5 };
+const MAX_MARKS = 30, SHORT_TEXT = 1000;
 const SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, LAST_SIGMA = 0x3c2;
-const SIDE = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
+const CLASS = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
 const N_ALL = 0x110000;
 // Below, no character is a mark, and none changes in normal form C.
 const FIRST_MARK = 0x300;
@@ -18,9 +17,9 @@ const HANGUL = { L: 0x1100, V: 0x1161, T: 0x11a7, S: 0xac00, nL: 19, nV: 21, nT:
 
 function makeCharacters(arrays, lowerMany) {
   const lower = new Map(), parts = new Map(), pairs = new Map();
-  const from = summed(arrays.lowerFrom), made = summed(arrays.made);
+  const from = cumulativeSum(arrays.lowerFrom), made = cumulativeSum(arrays.made);
   from.forEach((point, i) => lower.set(point, [arrays.lowerTo[i]]));
-  Object.entries(lowerMany).forEach(([point, several]) => lower.set(Number(point), several));
+  Object.entries(lowerMany).forEach(([point, points]) => lower.set(Number(point), points));
   made.forEach((point, i) => {
     const first = arrays.madeFirst[i], second = arrays.madeSecond[i];
     parts.set(point, second ? [first, second] : [first]);
@@ -28,15 +27,15 @@ function makeCharacters(arrays, lowerMany) {
   });
   return {
     lower, parts, pairs,
-    sides: fromRuns(arrays.sides, 0x10000 + 17),
+    classes: fromRuns(arrays.classes, 0x10000 + 17),
     casing: fromRuns(arrays.casing, N_ALL),
     combining: fromRuns(arrays.combining, N_ALL),
     blank: new Set(arrays.blank),
   };
 }
 
-/** Undo differences. */
-function summed(steps) {
+/** Return integers from their differences. */
+function cumulativeSum(steps) {
   let sum = 0;
   return Float64Array.from(steps, (step) => (sum += step));
 }
@@ -58,8 +57,8 @@ function codePoints(text) {
   return points.subarray(0, n);
 }
 
-/** Return a text in lower case, and for each character of that, which one it comes from. */
-function lowered(points, characters) {
+/** Return a text in lower case, and the position in `points` that each of its characters comes from. */
+function lowercase(points, characters) {
   const found = [], origins = [];
   points.forEach((point, i) => {
     const low = point === SIGMA ? [sigma(points, i, characters)] : characters.lower.get(point);
@@ -71,7 +70,7 @@ function lowered(points, characters) {
   return { points: found, origins };
 }
 
-/** A sigma is written in another way at the end of a word. */
+/** Return the lower case of a sigma, which differs at the end of a word. */
 function sigma(points, at, { casing }) {
   const [cased, passedOver] = [1, 2];
   let before = at - 1, after = at + 1;
@@ -81,13 +80,13 @@ function sigma(points, at, { casing }) {
   return after < points.length && casing[points[after]] === cased ? SMALL_SIGMA : LAST_SIGMA;
 }
 
-/** Return a text in lower case and normal form C, if it can be brought into that. */
-function composed(lower, characters) {
-  if (lower.length > MOST_UNSEEN && mostMarks(lower, characters) > MOST_MARKS) return lower;
+/** Return a text in normal form C, unless it has more marks in a row than any language has. */
+function normalize(lower, characters) {
+  if (lower.length > SHORT_TEXT && longestMarkRun(lower, characters) > MAX_MARKS) return lower;
   return normalFormC(lower, characters);
 }
 
-function mostMarks(points, { combining }) {
+function longestMarkRun(points, { combining }) {
   let most = 0, n = 0;
   for (const point of points) {
     n = combining[point] ? n + 1 : 0;
@@ -98,17 +97,17 @@ function mostMarks(points, { combining }) {
 
 function normalFormC(points, characters) {
   if (points.every((point) => point < FIRST_MARK)) return points;
-  const apart = [];
-  points.forEach((point) => takeApart(point, characters, apart));
-  putInOrder(apart, characters);
-  return putTogether(apart, characters);
+  const decomposed = [];
+  points.forEach((point) => decompose(point, characters, decomposed));
+  sortMarks(decomposed, characters);
+  return compose(decomposed, characters);
 }
 
-function takeApart(point, characters, found) {
+function decompose(point, characters, found) {
   const parts = characters.parts.get(point);
   const syllable = point - HANGUL.S;
   if (parts) {
-    parts.forEach((part) => takeApart(part, characters, found));
+    parts.forEach((part) => decompose(part, characters, found));
   } else if (syllable >= 0 && syllable < HANGUL.nS) {
     found.push(HANGUL.L + Math.floor(syllable / (HANGUL.nV * HANGUL.nT)));
     found.push(HANGUL.V + (Math.floor(syllable / HANGUL.nT) % HANGUL.nV));
@@ -119,7 +118,7 @@ function takeApart(point, characters, found) {
 }
 
 /** Sort the marks on each character by their classes, in place. */
-function putInOrder(points, { combining }) {
+function sortMarks(points, { combining }) {
   for (let first = 0; first < points.length; first++) {
     if (!combining[points[first]]) continue;
     let end = first + 1;
@@ -132,13 +131,13 @@ function putInOrder(points, { combining }) {
   }
 }
 
-function putTogether(points, characters) {
+function compose(points, characters) {
   const { combining } = characters, found = [];
   let starter = -1, before = 0; // where the last starter is, and the class of what follows it
   for (const point of points) {
     const own = combining[point];
-    const isNext = starter === found.length - 1;
-    const pair = starter >= 0 && (isNext || before < own) ? together(found[starter], point, characters) : 0;
+    const isNext = starter === found.length - 1; // no mark stands between
+    const pair = starter >= 0 && (isNext || before < own) ? composePair(found[starter], point, characters) : 0;
     if (pair) {
       found[starter] = pair;
       continue;
@@ -150,7 +149,7 @@ function putTogether(points, characters) {
   return found;
 }
 
-function together(first, second, { pairs }) {
+function composePair(first, second, { pairs }) {
   const l = first - HANGUL.L, v = second - HANGUL.V;
   if (l >= 0 && l < HANGUL.nL && v >= 0 && v < HANGUL.nV) {
     return HANGUL.S + (l * HANGUL.nV + v) * HANGUL.nT;
@@ -174,22 +173,22 @@ function together(first, second, { pairs }) {
  */
 function readText(text, characters) {
   const given = codePoints(text);
-  const low = lowered(given, characters);
-  const read = given.every((point) => point < 0x80) ? low.points : composed(low.points, characters);
+  const low = lowercase(given, characters);
+  const read = given.every((point) => point < 0x80) ? low.points : normalize(low.points, characters);
   const points = [SPACE], froms = [-1];
   let isUnspaced = false;
   const push = (point, from) => { points.push(point); froms.push(from); };
   read.forEach((point, i) => {
-    const side = characters.sides[point < 0x10000 ? point : 0x10000 + (point >> 16)];
-    if ((side === SIDE.unspaced) !== isUnspaced) {
+    const charClass = characters.classes[point < 0x10000 ? point : 0x10000 + (point >> 16)];
+    if ((charClass === CLASS.unspaced) !== isUnspaced) {
       push(SPACE, -1);
       isUnspaced = !isUnspaced;
     }
-    if (side === SIDE.separator) push(SPACE, i);
-    else push(side === SIDE.apostrophe ? 0x27 : point, i);
+    if (charClass === CLASS.separator) push(SPACE, i);
+    else push(charClass === CLASS.apostrophe ? 0x27 : point, i);
   });
   push(SPACE, -1);
-  return { given, low, read, points, froms, ...wordsIn(points), ...encoded(points) };
+  return { given, low, read, points, froms, ...wordsIn(points), ...encode(points) };
 }
 
 function wordsIn(points) {
@@ -201,7 +200,7 @@ function wordsIn(points) {
   return { starts, ends };
 }
 
-function encoded(points) {
+function encode(points) {
   const bytes = new Uint8Array(4 * points.length), at = new Uint32Array(points.length + 1);
   let n = 0;
   points.forEach((point, i) => {
@@ -218,9 +217,9 @@ function encoded(points) {
   return { bytes, at };
 }
 
-function isUnspacedWord(reading, word, { sides }) {
+function isUnspacedWord(reading, word, { classes }) {
   const point = reading.points[reading.starts[word]];
-  return sides[point < 0x10000 ? point : 0x10000 + (point >> 16)] === SIDE.unspaced;
+  return classes[point < 0x10000 ? point : 0x10000 + (point >> 16)] === CLASS.unspaced;
 }
 
 // Hashes -------------------------------------------------------------------------------------------
@@ -299,8 +298,8 @@ function eachTerm(kind, reading, characters, found) {
   const { starts, ends, bytes, at } = reading;
   if (kind === "bigrams") {
     eachPair(reading, found);
-  } else if (kind in RUN_LENGTHS) {
-    starts.forEach((_, word) => eachRun(kind, reading, word, characters, found));
+  } else if (kind in NGRAM_LENGTHS) {
+    starts.forEach((_, word) => eachNgram(kind, reading, word, characters, found));
   } else {
     const n = kind === "lead" ? Math.min(N_LEAD, starts.length) : starts.length;
     for (let word = 0; word < n; word++) {
@@ -323,18 +322,18 @@ function eachPair({ starts, ends, bytes, at }, found) {
   }
 }
 
-function eachRun(kind, reading, word, characters, found) {
+function eachNgram(kind, reading, word, characters, found) {
   const { bytes, at } = reading, start = reading.starts[word], length = reading.ends[word] - start;
   const run = (first, size, isPhrase) => {
     hashBytes(bytes, at[first], at[first + size]);
     found(first, first + size, word, isPhrase);
   };
   if (isUnspacedWord(reading, word, characters)) {
-    for (const size of kind === "characters" ? UNSPACED_LENGTHS : []) {
+    for (const size of kind === "characters" ? UNSPACED_NGRAM_LENGTHS : []) {
       for (let first = 0; first + size <= length; first++) run(start + first, size, true);
     }
   } else { // the spaces on either side are part of it
-    const size = RUN_LENGTHS[kind], n = Math.min(length, LONGEST_WORD) + 2 - size + 1;
+    const size = NGRAM_LENGTHS[kind], n = Math.min(length, LONGEST_WORD) + 2 - size + 1;
     for (let first = 0; first < n; first++) run(start - 1 + first, size, false);
   }
 }

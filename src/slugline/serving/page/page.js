@@ -106,7 +106,7 @@ const askSoon = () => {
   pause = setTimeout(ask, 250);
 };
 text?.addEventListener("input", askSoon);
-find(".beside")?.addEventListener("input", askSoon);
+find(".cells")?.addEventListener("input", askSoon);
 text?.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
