@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
-.PHONY: quickstart serve test quick docs format bench wheel lock clean
+.PHONY: quickstart serve test quick docs site format bench wheel lock clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -30,7 +30,10 @@ quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks
 	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
-docs: .venv/docs-ready ## the site, in docs/_build/html
+docs: site .venv/dev-ready ## the site, and its tests
+	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal docs/tests
+
+site: .venv/docs-ready ## the site alone, in docs/_build/html
 	$(ALONE) $(BIN)/python -m sphinx -W --keep-going -q -j auto docs docs/_build/html \
 		|| { rm -rf docs/_build/html/.doctrees; false; } # or the next build would not complain
 

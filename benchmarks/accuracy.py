@@ -133,7 +133,7 @@ N_DRAWS = 50
 NOTE = """\
 All on one thread with default settings, unless a column says otherwise. Of (a) and the default,
 medians of three fresh processes each, in turn; the others ran once. fastText gets lower-case text,
-and a learning rate of 0.1 where 0.5 ends in NaN; "nan" means that 0.1 did, too. A dash: not
+and a learning rate of 0.1 where 0.5 ends in NaN; "nan" means that 0.1 did, too. No value: not
 measured. The number of threads doesn't show in answers.
 """
 TABLES = (

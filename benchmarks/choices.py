@@ -278,9 +278,9 @@ def wrong_labels(train: Corpus, test: Corpus, rng: np.random.Generator) -> Case:
 
 
 SCENARIOS = {
-    "New texts: a model learns from three quarters of the documents and answers the others; its "
-    "wrong answers are corrected, up to 5 % of the training documents.": new_texts,
-    "Wrong labels: every tenth document has another topic at random, and half of these are "
+    "#### New texts\n\nA model learns from three quarters of the documents and answers the others; "
+    "its wrong answers are corrected, up to 5 % of the training documents.": new_texts,
+    "#### Wrong labels\n\nEvery tenth document has another topic at random, and half of these are "
     "corrected.": wrong_labels,
 }
 

@@ -188,7 +188,8 @@ def comparison_tests(
     alarm_header = ["test", "adjusted (Holm)", "false alarms, mean", "worst set"]
     return (
         f"{', '.join(sets)}: {draws} draws of {documents} documents.\n\n"
-        f"{table(interval_header, interval_rows)}\n\n{table(alarm_header, alarm_rows)}"
+        f"#### Intervals\n\n{table(interval_header, interval_rows)}\n\n"
+        f"#### False alarms\n\n{table(alarm_header, alarm_rows)}"
     )
 
 

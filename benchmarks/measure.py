@@ -168,15 +168,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(header), *lines[1:]])
 
 
-def record(page: Path, name: str, text: str) -> None:
-    """Replace the part of a page between `<!-- name -->` and `<!-- end -->`."""
-    before, mark, remainder = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
-    _, end, after = remainder.partition("<!-- end -->")
-    if not mark or not end:
-        raise SystemExit(f"{page} has no place for {name}, which begins with <!-- {name} -->.")
-    page.write_text(f"{before}{mark}{text}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Run one function, and print its metrics."""
     module, function, *arguments = sys.argv[1:]

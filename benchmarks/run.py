@@ -3,7 +3,7 @@
     python benchmarks/run.py                       list all benchmarks
     python benchmarks/run.py SUBJECT [NAME ...]    run those of a subject, or the named ones
     python benchmarks/run.py SUBJECT NAME --help   show their options
-    python benchmarks/run.py all --record          run all but the longest, and write RESULTS.md
+    python benchmarks/run.py all --record          run all but the longest, and write results/
 
 A subject is a module with a dictionary BENCHMARKS of functions that return Markdown; their keyword
 arguments become options of the command line. The module's dictionary QUICK has the arguments of a
@@ -13,6 +13,7 @@ run that takes seconds (--quick), to check that a benchmark works.
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib
 import importlib.metadata
 import inspect
@@ -22,7 +23,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from measure import FOLDER, progress, record, timed
+from measure import progress, timed
+from records import record_results
 from slugline.errors import DownloadError
 
 SUBJECTS = (
@@ -30,7 +32,7 @@ SUBJECTS = (
     *("audit", "routing", "evaluation", "serving", "corrections", "export"),
     *("streams", "reproducibility", "simulation", "install", "columns", "several", "tables"),
 )
-#: Left out by `all`, as they take hours or have no table in RESULTS.md.
+#: Left out by `all`, as they take hours or have no table in results/.
 NOT_IN_ALL = {
     *("choices bits", "choices correction-weight", "evaluation f1-intervals", "evaluation terms"),
     *("labels encoders", "labels curve-intervals"),
@@ -49,7 +51,6 @@ PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
     *("keras", "tensorflow-cpu", "jax", "fasttext", "cleanlab"),
 )
-RESULTS = FOLDER / "RESULTS.md"
 
 Benchmark = Callable[..., str]
 
@@ -80,12 +81,11 @@ def print_list() -> None:
 def run_all() -> None:
     """Run all benchmarks but the longest."""
     options = argparse.ArgumentParser(prog="run.py all")
-    options.add_argument("--record", action="store_true", help="write the results to RESULTS.md")
+    options.add_argument(
+        "--record", action="store_true", help="write the tables to benchmarks/results"
+    )
     is_recorded = options.parse_args(sys.argv[2:]).record
-    versions = describe_versions()
-    print(versions)
-    if is_recorded:
-        record(RESULTS, "versions", versions)
+    print(describe_versions())
     for subject in SUBJECTS:
         for name, function in importlib.import_module(subject).BENCHMARKS.items():
             if not {subject, f"{subject} {name}"} & NOT_IN_ALL:
@@ -101,7 +101,7 @@ def describe_versions() -> str:
     versions = [
         f"{name} {importlib.metadata.version(name)}" for name in PACKAGES if name in installed
     ]
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}."
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, {', '.join(versions)}"
 
 
 def run_subject(subject: str, words: list[str]) -> None:
@@ -132,7 +132,9 @@ def make_parser(program: str, functions: Iterable[Benchmark]) -> argparse.Argume
     """Return a parser of the functions' keyword arguments, with types from their defaults."""
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--quick", action="store_true", help="run the smallest form")
-    parser.add_argument("--record", action="store_true", help="write the results to RESULTS.md")
+    parser.add_argument(
+        "--record", action="store_true", help="write the tables to benchmarks/results"
+    )
     parameters = {
         name: parameter.default
         for function in functions
@@ -158,17 +160,17 @@ def run_one(
     *,
     is_recorded: bool,
 ) -> None:
-    """Run a benchmark; print its command and its table, and record both if asked to."""
+    """Run a benchmark; print its command and its tables, and record them if asked to."""
     command = " ".join(filter(None, ("python benchmarks/run.py", subject, name, typed)))
     try:
         text, seconds = timed(lambda: function(**options))
     except (SystemExit, DownloadError) as error:
         raise SystemExit(f"{subject} {name}: {error}") from None
-    output = f"`{command}`\n\n{text.strip()}"
-    print(f"{output}\n", flush=True)
+    print(f"`{command}`\n\n{text.strip()}\n", flush=True)
     progress(f"{subject} {name}: {seconds:.0f} s")
     if is_recorded:
-        record(RESULTS, f"{subject} {name}", output)
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        record_results(f"{subject} {name}", command, text, today, describe_versions())
 
 
 if __name__ == "__main__":

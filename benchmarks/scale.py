@@ -99,7 +99,7 @@ def fit_sizes(
         "Synthetic texts of 8 to 39 words by Zipf's law, of which 15 % are one of 400 words of the "
         f"topic; tested on {N_TEST:,} others. Each in a fresh process with default settings, that "
         "is on one thread, or by Slugline on one for each core; time and memory are those of "
-        "fitting, with the texts in memory except where `train` reads the file. A dash: over "
+        "fitting, with the texts in memory except where `train` reads the file. No value: over "
         f"{timeout / 60:.0f} minutes, or no result.\n"
     ]
     for case in parsed:

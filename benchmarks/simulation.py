@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from measure import record, table
+from measure import table
 from slugline.stream.descents import MAX_TOPICS, MAX_WEIGHTS
 from slugline.stream.engine import entries_per_group
 
@@ -305,14 +305,12 @@ def tables(
     network: float = 1.25e9,
     disk: float = 1e9,
     loopback: float = 5e8,
-    page: str | None = None,
 ) -> str:
-    """The tables of docs/explanation/scale.md: reading and passes on 1 to 100 machines.
+    """Reading and passes on 1 to 100 machines.
 
     `costs` is a file of `streams passes`; `cost` changes single ones, such as
     entries_per_text=800. Machines have `threads`, bytes of `memory`, and bytes a second of
-    `network` and `disk`; `loopback` is the network where costs were measured. With `page`, tables
-    replace those of docs/explanation/scale.md.
+    `network` and `disk`; `loopback` is the network where costs were measured.
     """
     measured = json.loads(Path(costs).read_text(encoding="utf-8")) if costs else {}
     names = Costs.__dataclass_fields__
@@ -332,9 +330,6 @@ def tables(
     if measured:
         network = measured.get("loopback", loopback)
         results["measured"] = _measured_table(all_costs, measured, network)
-    if page:
-        for name, text in results.items():
-            record(Path(page), name, text)
     return "\n".join(f"#### {name}\n\n{text}\n" for name, text in results.items())
 
 

@@ -27,11 +27,12 @@ extensions = [
     "install_blocks",
     "docstrings",
     "openapi_tables",
+    "results",
     "page_search",
     "cell_cache",
     "recorded_pages",
 ]
-exclude_patterns = ["_build", "extensions"]
+exclude_patterns = ["_build", "extensions", "tests"]
 nitpicky = True
 nitpick_ignore_regex = [("py:class", ".*")]  # types in docstrings are words, not links
 
@@ -51,7 +52,6 @@ nb_render_markdown_format = "myst"
 os.environ |= {
     "IPYTHONDIR": str(DOCS / "extensions" / "ipython"),
     "SLUGLINE_EXAMPLES": str(DOCS.parent / "examples"),
-    "SLUGLINE_RESULTS": str(DOCS.parent / "benchmarks" / "RESULTS.md"),
     "COLUMNS": "80",
     "NO_COLOR": "1",
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

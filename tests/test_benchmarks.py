@@ -1,18 +1,16 @@
-"""Benchmarks that the docs name exist, and their quick forms have options that they know."""
+"""Benchmarks: quick forms have options that they know, and tables are recorded as data."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "RESULTS.md", *ROOT.glob("docs/**/*.md")]
-COMMAND = re.compile(r"benchmarks/run\.py(?: (?!all)([a-z_]+)((?: [a-z][a-z0-9-]*)*))?(.*?)`")
 
 
 @pytest.fixture
@@ -23,20 +21,97 @@ def benchmarks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {subject: importlib.import_module(subject) for subject in subjects}
 
 
-def test_commands_in_the_docs_name_benchmarks_and_options(benchmarks: dict[str, Any]) -> None:
-    parser = importlib.import_module("run").make_parser
-    n_commands = 0
-    for page in PAGES:
-        for subject, names, options in COMMAND.findall(page.read_text(encoding="utf-8")):
-            if subject:
-                registered = benchmarks[subject].BENCHMARKS
-                functions = [registered[name] for name in names.split() or registered]
-                parser("run.py", functions).parse_args(options.split())
-                n_commands += 1
-    assert n_commands > 30
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that records results."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("records")
 
 
 def test_quick_forms_set_parameters_that_benchmarks_have(benchmarks: dict[str, Any]) -> None:
     for module in benchmarks.values():
         for name, options in module.QUICK.items():
             assert options.keys() <= inspect.signature(module.BENCHMARKS[name]).parameters.keys()
+
+
+TWO_TABLES = """Medians of
+3 rounds.
+
+#### Seconds
+| | **ours** | theirs |
+|---|---|---|
+| 1,000 texts | **1.5** | - |
+| `a \\| b` | 2,345.5 | 1e-3 |
+
+#### Memory
+
+| | MB |
+|---|---|
+| all | 1,234 |
+
+Another machine differs.
+"""
+
+
+def test_record_results_writes_a_table_for_each_heading(
+    records: ModuleType, tmp_path: Path
+) -> None:
+    names = records.record_results("scale fit", "run", TWO_TABLES, "2026-01-02", "v", tmp_path)
+
+    assert names == ["scale-fit-seconds", "scale-fit-memory"]
+    assert records.read_rows(tmp_path / "scale-fit-seconds.csv") == [
+        ["", "ours", "theirs"],
+        ["1,000 texts", "1.5", ""],
+        ["`a | b`", "2345.5", "1e-3"],
+    ]
+    memory, seconds = records.read_index(tmp_path)
+    assert seconds == records.TableRecord(
+        *("scale-fit-seconds", "scale fit", "Seconds", "run"),
+        *("Medians of 3 rounds.", "2026-01-02", "v"),
+    )
+    assert (memory.title, memory.note) == ("Memory", "Another machine differs.")
+
+
+def test_record_results_replaces_earlier_tables_of_the_benchmark_alone(
+    records: ModuleType, tmp_path: Path
+) -> None:
+    table = "| set, labels | 5 |\n|---|---|\n| trec | 0.4 |"
+    for benchmark in ("labels few", "labels encoders"):
+        records.record_results(benchmark, "run", f"{table}\n\n{table}", "2026-01-02", "v", tmp_path)
+
+    assert records.record_results("labels few", "", table, "2026-01-03", "", tmp_path) == [
+        "labels-few"
+    ]
+    assert [record.table for record in records.read_index(tmp_path)] == [
+        *("labels-encoders-set", "labels-encoders-set-2", "labels-few")
+    ]
+    assert {path.stem for path in tmp_path.iterdir()} == {
+        *("labels-encoders-set", "labels-encoders-set-2", "labels-few", "tables")
+    }
+
+
+def test_record_results_refuses_a_text_without_a_table(records: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^scale fit prints no table"):
+        records.record_results("scale fit", "run", "Nothing.", "2026-01-02", "v", tmp_path)
+
+
+def test_recorded_tables_are_complete_and_listed(records: ModuleType) -> None:
+    index = records.read_index()
+    assert {path.stem for path in records.FOLDER.glob("*.csv")} == {
+        "tables",
+        *(record.table for record in index),
+    }
+    assert len({record.table for record in index}) == len(index)
+    for record in index:
+        rows = records.read_rows(records.FOLDER / f"{record.table}.csv")
+        assert len(rows) > 1
+        assert {len(row) for row in rows} == {len(rows[0])}
+
+
+def test_recorded_tables_name_benchmarks_that_are_there(
+    benchmarks: dict[str, Any], records: ModuleType
+) -> None:
+    for record in records.read_index():
+        if record.benchmark:
+            subject, name = record.benchmark.split()
+            assert name in benchmarks[subject].BENCHMARKS

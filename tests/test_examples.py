@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-pytestmark = pytest.mark.slow
+from slugline.prediction.task import ModelCopy
 
-LESSON = Path(__file__).parent.parent / "docs" / "tutorials" / "newswires.ipynb"
+ROOT = Path(__file__).parent.parent
+LESSON = ROOT / "docs" / "tutorials" / "newswires.ipynb"
+
+
+@pytest.mark.parametrize("name", ["spark_predict.py", "ray_predict.py"])
+def test_examples_for_other_engines_call_methods_that_exist(name: str) -> None:
+    methods = re.findall(r"ModelCopy\.(\w+)\(", (ROOT / "examples" / name).read_text("utf-8"))
+    assert methods
+    assert all(hasattr(ModelCopy, method) for method in methods)
 
 
 def read_notebook() -> nbformat.NotebookNode:
@@ -29,9 +38,10 @@ def output_of(notebook: nbformat.NotebookNode, source: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.reuters
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lesson_notebook_runs_on_reuters(reuters_data: Path, tmp_path: Path) -> None:
+def test_lesson_notebook_runs_on_reuters(reuters_data: Path, tmp_path: Path) -> None:
     notebook = read_notebook()
     # The cells that follow only train more networks; on BBC News, they run too.
     end = next(i for i, c in enumerate(notebook.cells) if c.source.startswith("## Labels as int"))
@@ -42,8 +52,9 @@ def test_the_lesson_notebook_runs_on_reuters(reuters_data: Path, tmp_path: Path)
     assert "image/png" in str(notebook.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(
+def test_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # A proxy on a closed port makes every download fail at once.

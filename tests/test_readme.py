@@ -96,7 +96,3 @@ def type_commands(
             assert result.stdout == f"{answer}\n"
             n_answers += 1
     return n_answers
-
-
-def test_the_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 130

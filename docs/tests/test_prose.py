@@ -1,10 +1,13 @@
-"""README and docs name only what is there, and numbers that are those of the code."""
+"""README and pages name only what exists, and have the numbers of the code and the benchmarks."""
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
@@ -20,14 +23,18 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.model.file.generations import MAX_EARLIER
 from slugline.model.thresholds import CONFIDENCE, MAX_PREDICTIONS
 from slugline.prediction.record import FORMATS
-from slugline.prediction.task import ModelCopy
 from slugline.serving.http.operations import OPERATIONS
 from slugline.stream import source
 from slugline.stream.checkpoint import MAX_TIME_SHARE
 from slugline.stream.local import MAX_IN_MEMORY
 
 ROOT = Path(slugline.__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+README = (ROOT / "README.md").read_text("utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RESULTS.md"),
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts),
+]
 #: Files in examples, and one inside a model file.
 EXAMPLES = {"pipelines.py", "card.md"}
 
@@ -43,7 +50,7 @@ def has(dotted: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_page_names_what_is_gone(page: Path) -> None:
+def test_pages_name_only_modules_and_files_that_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     names = set(
         re.findall(
@@ -61,13 +68,13 @@ def test_no_page_names_what_is_gone(page: Path) -> None:
     assert set(gone) <= EXAMPLES
 
 
-def words_of(page: str) -> str:
+def read_words(page: str) -> str:
     """Return the text of a page on one line."""
     return " ".join((ROOT / "docs" / page).read_text("utf-8").split())
 
 
 def test_numbers_on_pages_are_those_of_the_code() -> None:
-    scale = words_of("explanation/scale.md")
+    scale = read_words("explanation/scale.md")
     assert source.MAX_MERGED_BYTES == 32 << 20
     assert "up to 32 MB (compressed: 8 MB)" in scale
     assert source.MAX_UNSPLIT_BYTES == 64 << 20
@@ -81,7 +88,7 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     n_buckets = sum(block.n_buckets or 0 for block in blocks)
     assert f"at most {n_buckets / 1e6:.1f} million by default" in scale
 
-    corrections = words_of("explanation/corrections.md")
+    corrections = read_words("explanation/corrections.md")
     assert (ALPHA, FEWEST, MAX_EARLIER) == (0.05, 5, 5)
     assert "The limit is 5 %" in corrections
     assert "At least five test documents must have become worse." in corrections
@@ -90,24 +97,24 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert clearly_worse([(4, 7)]) == [False]
     assert pytest.approx(1) == DEFAULT_WEIGHT
 
-    precision = words_of("explanation/precision.md")
+    precision = read_words("explanation/precision.md")
     assert f"**with {CONFIDENCE:.0%} confidence**".replace("%", " %") in precision
     assert f"up to {MAX_PREDICTIONS:,} held-out answers" in precision
 
     n_passages = N_PAIRS * N_OF_PAIR + N_SUREST
-    assert f"up to {n_passages} passages" in words_of("explanation/comparison.md")
+    assert f"up to {n_passages} passages" in read_words("explanation/comparison.md")
 
-    encoder = words_of("explanation/encoder.md")
+    encoder = read_words("explanation/encoder.md")
     assert f"Only the first {universal.MAX_TOKENS} tokens" in encoder
     assert f"The first {e5.MAX_TOKENS} tokens" in encoder
     assert f"1 to {MAX_WIDTH:,} columns" in encoder
 
-    many = words_of("howto/many-files.md")
+    many = read_words("howto/many-files.md")
     (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+), (\w+)\)", many)
     assert {*formats} == {*FORMATS}
 
 
-def test_errors_variables_and_fields_are_in_their_tables() -> None:
+def test_tables_have_all_errors_variables_and_fields() -> None:
     explanation = slugline.explain("reuters46", "Wheat exports rose", against="acq").to_dict()
     reasons = (ROOT / "docs/explanation/reasons.md").read_text("utf-8")
     fields = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `[^|]*\|", reasons, re.M)))
@@ -115,7 +122,7 @@ def test_errors_variables_and_fields_are_in_their_tables() -> None:
     statuses = {status for operation in OPERATIONS for status in operation.all_errors}
     shown = re.findall(r"^\| (\d+) \|", (ROOT / "docs/reference/http.md").read_text("utf-8"), re.M)
     assert {*map(int, shown)} == statuses | {401, 403, 405, 421, 429, 431, 500, 503}
-    settings = words_of("reference/settings.md")
+    settings = read_words("reference/settings.md")
     read = set()
     for file in ROOT.glob("src/**/*.py"):
         read |= set(re.findall(r"environ[^\n]*\"((?:SLUGLINE_|NO_)\w+)\"", file.read_text("utf-8")))
@@ -123,7 +130,7 @@ def test_errors_variables_and_fields_are_in_their_tables() -> None:
     assert [name for name in sorted(read) if f"`{name}`" not in settings] == []
 
 
-def test_every_command_and_every_operation_is_on_its_page() -> None:
+def test_reference_has_every_command_and_operation() -> None:
     commands = (ROOT / "docs/reference/commands.md").read_text("utf-8")
     assert re.findall(r"^## (.+)$", commands, re.M) == [*COMMANDS]
     for name in COMMANDS:
@@ -135,8 +142,113 @@ def test_every_command_and_every_operation_is_on_its_page() -> None:
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
 
 
-@pytest.mark.parametrize("name", ["spark_predict.py", "ray_predict.py"])
-def test_examples_for_other_engines_call_methods_that_are_there(name: str) -> None:
-    methods = re.findall(r"ModelCopy\.(\w+)\(", (ROOT / "examples" / name).read_text("utf-8"))
-    assert methods
-    assert all(hasattr(ModelCopy, method) for method in methods)
+# Benchmarks ---------------------------------------------------------------------------------------
+
+COMMAND = re.compile(r"benchmarks/run\.py(?: (?!all)([a-z_]+)((?: [a-z][a-z0-9-]*)*))?(.*?)`")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that runs benchmarks."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("run")
+
+
+def test_commands_name_benchmarks_and_options_that_exist(run: ModuleType) -> None:
+    texts = [page.read_text("utf-8") for page in PAGES]
+    with (RESULTS / "tables.csv").open(encoding="utf-8", newline="") as file:
+        texts += [f"`{row['command']}`" for row in csv.DictReader(file) if row["command"]]
+    n_commands = 0
+    for subject, names, options in COMMAND.findall("\n".join(texts)):
+        if subject:
+            registered = importlib.import_module(subject).BENCHMARKS
+            functions = [registered[name] for name in names.split() or registered]
+            run.make_parser("run.py", functions).parse_args(options.split())
+            n_commands += 1
+    assert n_commands > 90
+
+
+class Cell(NamedTuple):
+    """A cell of a recorded table."""
+
+    table: str
+    row: str
+    column: str
+
+    def read(self) -> str:
+        """Return its content."""
+        with (RESULTS / f"{self.table}.csv").open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        (row,) = (row for row in rows if row[0] == self.row)
+        return row[header.index(self.column)]
+
+
+def cells_of(table: str, cells: dict[str, list[str]]) -> list[Cell]:
+    """Return cells by row and columns."""
+    return [Cell(table, row, column) for row, columns in cells.items() for column in columns]
+
+
+WORDS_AND_CHARACTERS = "(b) words 1-2, char_wb 2-5, sublinear + LinearSVC"
+#: What rows of the README's table begin with, and the recorded numbers that they have, in order.
+README_NUMBERS = {
+    "accuracy, mean of 21 sets": cells_of(
+        "accuracy-compare-accuracy-on-test-documents",
+        {"mean": [WORDS_AND_CHARACTERS, "Slugline, default", "Slugline, with the encoder"]},
+    ),
+    "the same with ten labels": cells_of(
+        "labels-few-mean-of-the-sets-39",
+        {row: ["10"] for row in (WORDS_AND_CHARACTERS, "Slugline, default", "Slugline, use")},
+    ),
+    "several topics": cells_of(
+        "several-accuracy",
+        {
+            row: ["micro-F1", "macro-F1", "F1 per document"]
+            for row in (
+                "words, C = 5, a threshold per topic by four folds",
+                "Slugline, `optimize` micro",
+            )
+        },
+    ),
+    "the newswire lesson, fit": cells_of(
+        "lesson-keras", {row: ["fit", "peak memory"] for row in ("Keras on TensorFlow", "Slugline")}
+    ),
+    "finding 975 newswires": cells_of(
+        "audit-wrong-topics", {"reuters": ["AP: cleanlab, margin", "AP: audit"]}
+    ),
+    "95 % precision asked for": cells_of(
+        "routing-precision",
+        {
+            "mean": [
+                "temperature, same bound: precision",
+                "temperature, same bound: coverage",
+                "Slugline: precision",
+                "Slugline: coverage",
+            ]
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("beginning", README_NUMBERS)
+def test_readme_has_the_recorded_numbers(beginning: str) -> None:
+    (line,) = (line for line in README.splitlines() if line.startswith(f"| {beginning}"))
+    _, _, *shown = line.split("|")
+    numbers = re.findall(r"\d[\d,]*\.?\d*(?: s\b| MB\b)?", " ".join(shown))
+    assert [number.replace(",", "") for number in numbers] == [
+        cell.read().replace(",", "") for cell in README_NUMBERS[beginning]
+    ]
+
+
+def test_readme_names_the_recorded_ratios_of_serving() -> None:
+    (line,) = (line for line in README.splitlines() if line.startswith("| single texts served"))
+    rows = (
+        "single texts a second, 32 connections",
+        "documents a second, in requests of 100, 4 connections",
+    )
+    for row in rows:
+        (ratio,) = re.findall(r"\((.+) times\)", Cell("serving-load", row, "Slugline").read())
+        assert ratio in line
+
+
+def test_readme_has_at_most_130_lines() -> None:
+    assert len(README.splitlines()) <= 130

@@ -1,4 +1,4 @@
-"""The site: it builds without warnings, needs no other, is accessible, and answers questions."""
+"""The built site: its links, metadata, accessibility and search. `make docs` builds it before."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import functools
 import importlib
 import json
 import re
-import subprocess
-import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -27,12 +25,11 @@ from slugline.serving.http.operations import openapi
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
+DOCS = Path(__file__).parents[1]
 SOURCES = {
     path.relative_to(DOCS).with_suffix("").as_posix(): path
     for path in sorted([*DOCS.rglob("*.md"), *DOCS.rglob("*.ipynb")])
-    if "_build" not in path.parts
+    if not {"_build", "tests"} & {*path.relative_to(DOCS).parts}
 }
 PAGES = [*SOURCES]
 #: Bytes that a visitor of the first page may have to load.
@@ -73,40 +70,20 @@ def load_page(site: Path, name: str) -> Page:
     return Page(site / f"{name}.html")
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Return the folder of the site, without output of cells, and what the build complained of.
-
-    Processes that run tests at once share it.
-    """
-    fcntl = importlib.import_module("fcntl")
-    folder = tmp_path_factory.getbasetemp()
-    if folder.name.startswith("popen-"):  # one process of several
-        folder = folder.parent
-    site, log = folder / "site", folder / "site.log"
-    with (folder / "site.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not log.exists():
-            # Cells have no language before they are executed.
-            options = ["-D", "nb_execution_mode=off", "-D", "suppress_warnings=myst-nb.lexer"]
-            command = [sys.executable, "-m", "sphinx", "-q", *options, str(DOCS), str(site)]
-            run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-            log.write_text(run.stdout + run.stderr, "utf-8")
-    return site, log.read_text("utf-8")
-
-
 @pytest.fixture
-def site(built: tuple[Path, str]) -> Path:
-    return built[0]
+def site() -> Path:
+    """Return the folder of the site."""
+    folder = DOCS / "_build" / "html"
+    if not (folder / "index.html").is_file():
+        pytest.fail("there is no site in docs/_build/html; `make docs` builds it")
+    return folder
 
 
-@pytest.mark.slow
-def test_it_builds_without_a_warning(built: tuple[Path, str]) -> None:
-    assert built[1] == ""
-    assert all((built[0] / f"{page}.html").is_file() for page in PAGES)
+def test_site_has_every_page(site: Path) -> None:
+    assert [name for name in PAGES if not (site / f"{name}.html").is_file()] == []
 
 
-def test_what_pages_show_as_code_is_executed() -> None:
+def test_pages_show_only_code_that_is_executed() -> None:
     languages = "python|py|sh|bash|shell|console|pycon"
     fence = re.compile(rf" *(?:```|~~~|:::) *(?:\{{code(?:-block)?\}} *)?(?:{languages})\b")
     found = [
@@ -118,8 +95,7 @@ def test_what_pages_show_as_code_is_executed() -> None:
     assert found == []
 
 
-@pytest.mark.slow
-def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+def test_pages_load_nothing_from_other_sites(site: Path) -> None:
     loads = {
         (page, link)
         for page in [*PAGES, "search", "genindex"]
@@ -129,8 +105,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     assert loads == set()
 
 
-@pytest.mark.slow
-def test_links_lead_somewhere(site: Path) -> None:
+def test_links_have_targets(site: Path) -> None:
     pages = {name: load_page(site, name) for name in [*PAGES, "search", "genindex"]}
     gone, n_links = [], 0
     for name, page in pages.items():
@@ -150,8 +125,7 @@ def test_links_lead_somewhere(site: Path) -> None:
     assert n_links > 1000
 
 
-@pytest.mark.slow
-def test_pages_have_a_description_and_the_words_in_which_people_ask(site: Path) -> None:
+def test_pages_have_a_description_and_keywords(site: Path) -> None:
     without = [
         (page, name)
         for page in PAGES
@@ -161,16 +135,14 @@ def test_pages_have_a_description_and_the_words_in_which_people_ask(site: Path) 
     assert without == []
 
 
-@pytest.mark.slow
-def test_words_of_keywords_are_in_the_index_one_by_one(site: Path) -> None:
+def test_search_index_has_keywords_as_single_words(site: Path) -> None:
     text = (site / "searchindex.js").read_text("utf-8")
     index = json.loads(text.removeprefix("Search.setIndex(").removesuffix(")"))
     assert [term for term in index["terms"] if not re.fullmatch(r"\w+", term)] == []
     assert index["docnames"][index["terms"]["imbalanc"]] == "howto/skewed-topics"
 
 
-@pytest.mark.slow
-def test_each_public_name_has_an_entry(site: Path) -> None:
+def test_reference_has_every_public_name(site: Path) -> None:
     inventory = importlib.import_module("sphinx.util.inventory").InventoryFile
     with (site / "objects.inv").open("rb") as file:
         objects = inventory.load(file, "", lambda *parts: "".join(parts))
@@ -185,8 +157,7 @@ def test_each_public_name_has_an_entry(site: Path) -> None:
     assert [name for name in errors if name not in entries] == []
 
 
-@pytest.mark.slow
-def test_the_reference_has_the_fields_of_requests_and_the_parts_of_docstrings(site: Path) -> None:
+def test_reference_has_fields_of_requests_and_parts_of_docstrings(site: Path) -> None:
     http = (site / "reference" / "http.html").read_text("utf-8")
     schemas = openapi()["components"]["schemas"]
     fields = {field for schema in schemas.values() for field in schema.get("properties", ())}
@@ -200,8 +171,7 @@ def test_the_reference_has_the_fields_of_requests_and_the_parts_of_docstrings(si
     assert "<strong>classes_</strong>" in classifier
 
 
-@pytest.mark.slow
-def test_the_first_page_is_light(site: Path) -> None:
+def test_first_page_weighs_at_most_300_kb(site: Path) -> None:
     page = load_page(site, "index")
     loads = {page.path.parent / re.sub(r"[?#].*", "", link) for link in page.loads}
     weight = sum(file.stat().st_size for file in {page.path, *loads})
@@ -234,9 +204,8 @@ def address(site: Path) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, address: str, scheme: Any) -> None:
+def test_pages_are_accessible_by_axe(browser: Browser, address: str, scheme: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     found = []
@@ -252,8 +221,7 @@ def test_axe_finds_nothing(browser: Browser, address: str, scheme: Any) -> None:
     assert found == []
 
 
-@pytest.mark.slow
-def test_no_page_is_wider_than_a_phone(browser: Browser, address: str) -> None:
+def test_pages_fit_the_width_of_a_phone(browser: Browser, address: str) -> None:
     page = browser.new_context(viewport={"width": 400, "height": 800}).new_page()
     wide = []
     for name in PAGES:
@@ -276,9 +244,10 @@ def find(page: Any, address: str, question: str) -> list[str]:
     return [hit.strip("/").removesuffix(".html") for hit in hits[:3]]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", MAX_MISSED)
-def test_the_search_answers_questions(browser: Browser, address: str, form: str) -> None:
+def test_search_finds_pages_that_answer_questions(
+    browser: Browser, address: str, form: str
+) -> None:
     page = browser.new_context().new_page()
     missed = {}
     for question in QUESTIONS:
@@ -290,8 +259,7 @@ def test_the_search_answers_questions(browser: Browser, address: str, form: str)
     assert len(missed) <= MAX_MISSED[form], missed
 
 
-@pytest.mark.slow
-def test_the_search_finds_titles_first(browser: Browser, address: str) -> None:
+def test_search_ranks_titles_first(browser: Browser, address: str) -> None:
     page = browser.new_context().new_page()
     asked = {
         "privacy": "howto/privacy",
