@@ -103,9 +103,9 @@ def test_the_share_of_a_file_rises_from_0_to_1(tmp_path: Path, packed: bool) -> 
     path.write_bytes(gzip.compress(data) if packed else data)
     with path.open("rb") as file:
         stream = LineStream(file, packed=packed, chunk_bytes=1000)
-        shares = [stream.share_read()]
+        shares = [stream.fraction_read()]
         while stream.readline(1000):
-            shares.append(stream.share_read())
+            shares.append(stream.fraction_read())
 
     known = [share for share in shares if share is not None]
     assert len(known) == len(shares)
@@ -113,14 +113,14 @@ def test_the_share_of_a_file_rises_from_0_to_1(tmp_path: Path, packed: bool) -> 
     assert known[0] == 0
     assert known[1000] == pytest.approx(0.5, abs=0.2)  # gzip reads ahead
     assert known[-1] == 1
-    assert stream.share_read() == 1  # closed
+    assert stream.fraction_read() == 1  # closed
 
 
 def test_the_share_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.touch()
     with path.open("rb") as file:
-        assert LineStream(file).share_read() == 0
+        assert LineStream(file).fraction_read() == 0
 
 
 def test_the_share_of_a_single_byte_is_all_of_it(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_share_of_a_single_byte_is_all_of_it(tmp_path: Path) -> None:
     with path.open("rb") as file:
         stream = LineStream(file)
         stream.readline(1)
-        assert stream.share_read() == 1
+        assert stream.fraction_read() == 1
 
 
 def test_rows_are_waited_for_like_their_lines(pipe: Pipe) -> None:
@@ -138,15 +138,15 @@ def test_rows_are_waited_for_like_their_lines(pipe: Pipe) -> None:
     os.write(pipe.into, b"one\n")
     os.close(pipe.into)
     assert not rows.must_wait()
-    assert rows.share_read() is None
+    assert rows.fraction_read() is None
     still = RowReader("a.parquet", "parquet", iter([]))
-    assert (still.must_wait(), still.share_read(), still.n_lines()) == (False, None, 0)
+    assert (still.must_wait(), still.fraction_read(), still.n_lines()) == (False, None, 0)
 
 
 def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:
     os.close(pipe.into)
-    assert LineStream(pipe.out).share_read() is None
-    assert LineStream(io.BytesIO(b"one")).share_read() is None
+    assert LineStream(pipe.out).fraction_read() is None
+    assert LineStream(io.BytesIO(b"one")).fraction_read() is None
 
 
 def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:

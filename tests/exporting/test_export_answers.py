@@ -78,7 +78,7 @@ def _numbers(reason: str | None) -> list[float]:
     return [round(float(number) / 100, 1) for number in re.findall(_NUMBER, reason or "")]
 
 
-def check_shares(opened: OpenPage, texts: list[str], topics: list[int]) -> None:
+def check_fractions(opened: OpenPage, texts: list[str], topics: list[int]) -> None:
     """Hold the shares of words in texts against those of `explain`."""
     fitted = opened.parts.fitted
     for text, topic, spans in zip(texts, topics, opened.spans(texts, topics), strict=True):
@@ -178,7 +178,7 @@ def test_words_of_the_shipped_model_count_the_same_at_the_same_places(shipped: O
     known = list(shipped.parts.fitted.features.vocabularies_[0].terms)
     texts = many_texts(400, 1, known)
     best = shipped.answers(texts).best
-    check_shares(shipped, texts, [best[i] if i % 2 else i % 46 for i in range(len(texts))])
+    check_fractions(shipped, texts, [best[i] if i % 2 else i % 46 for i in range(len(texts))])
 
 
 def scripts(n_topics: int, name: Callable[[int], Topic], n_each: int = 20) -> Documents:
@@ -271,7 +271,7 @@ def test_a_trained_model_says_the_same_in_all_scripts(
     check_answers(opened, asked)
     some = asked[:30] + asked[-60:]
     n_topics = len(opened.parts.fitted.topics)
-    check_shares(opened, some, [i % n_topics for i in range(len(some))])
+    check_fractions(opened, some, [i % n_topics for i in range(len(some))])
     if name.startswith("several"):
         given = opened.answers(asked).given
         assert {*map(len, given)} >= {1, 2}

@@ -6,7 +6,6 @@ import json
 import threading
 import tracemalloc
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.model.decider import Decider
-from slugline.prediction import rows as prediction
 from slugline.prediction.rows import BatchLimits, Prediction, PredictOptions, predict_rows
 
 
@@ -311,7 +309,9 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
 
 
 def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction, "ThreadPoolExecutor", lambda _: pytest.fail("made a pool"))
+    monkeypatch.setattr(
+        "slugline.base.threads.ThreadPoolExecutor", lambda _: pytest.fail("made a pool")
+    )
     assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
 
 
@@ -446,32 +446,6 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(model: TopicC
         next(answers)
         assert endless.taken <= n + 1
     answers.close()
-
-
-def test_batches_that_wait_for_a_thread_are_not_answered_once_nobody_reads_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    is_closed, answered = threading.Event(), []
-
-    class Pool(ThreadPoolExecutor):
-        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
-            is_closed.set()
-            super().shutdown(wait)
-
-    def answer(rows: list[Any]) -> list[Any]:
-        if rows[0].at:
-            is_closed.wait(10)
-        answered.append(rows[0].at)
-        return rows
-
-    monkeypatch.setattr(prediction, "ThreadPoolExecutor", Pool)
-    batches = (prediction._Batch([BadRow(n, "")], 1, False) for n in range(9))
-    answers: Any = prediction._map_in_order(answer, batches, n_threads=2, pending_bytes=100)
-    assert next(answers) == [BadRow(0, "")]
-    answers.close()
-    assert sorted(answered) in ([0], [0, 1], [0, 1, 2])  # the threads had begun with two, at most
-    assert is_closed.is_set()
 
 
 def sizes_of_batches(

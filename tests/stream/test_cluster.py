@@ -531,7 +531,7 @@ def test_a_cluster_without_workers_is_named(
     monkeypatch.setattr(clusters, "_PATIENCE", 1)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
-    assert str(caught.value).startswith("no worker has come to inproc://")
+    assert str(caught.value).startswith("no worker connected to inproc://")
 
 
 def test_workers_that_have_paused_for_lack_of_memory_are_named(

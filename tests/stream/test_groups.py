@@ -18,7 +18,6 @@ from slugline.stream.engine import (
     split_group,
     sum_group,
 )
-from slugline.text.tokens import map_in_order
 
 N_COLUMNS = 10
 
@@ -130,16 +129,3 @@ def adding(block: Any, into: Arrays | None = None) -> Arrays:
 
 def keeping(block: Any, into: Arrays | None = None) -> tuple[Arrays, None]:
     return adding(block, into), None
-
-
-@pytest.mark.parametrize(("n_waiting", "most"), [(0, 2), (1, 3)])
-def test_no_more_is_under_way_or_waits_than_was_said(n_waiting: int, most: int) -> None:
-    begun: list[int] = []
-
-    def work(number: int) -> int:
-        begun.append(number)
-        return number
-
-    for number, result in enumerate(map_in_order(work, range(9), 2, n_waiting)):
-        assert result == number
-        assert len(begun) <= number + most

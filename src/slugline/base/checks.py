@@ -16,7 +16,7 @@ import numpy as np
 from slugline.errors import OptionError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: A surrogate, half of a character, as JSON may have it in an escape.
+#: A surrogate as an escape of JSON.
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _STATUS = Path("/proc/self/status")
 _short = reprlib.Repr()
@@ -26,12 +26,12 @@ _short.maxstring = _short.maxother = 60
 _WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
 
 
-def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
-    """Raise OptionError unless a value is a whole number from `least` to `most`."""
+def check_whole(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
+    """Raise OptionError unless a value is a whole number from `minimum` to `maximum`."""
     is_whole = isinstance(value, _WHOLE) and not isinstance(value, bool)
-    if is_whole and least <= value and (most is None or value <= most):
+    if is_whole and minimum <= value and (maximum is None or value <= maximum):
         return
-    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    bounds = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
     raise option_error(name, value, f"a whole number {bounds}")
 
 
@@ -59,8 +59,8 @@ def check_number(
     raise option_error(name, value, f"a number {wanted}")
 
 
-def check_share(name: str, value: Any, *, may_be_0: bool = False) -> None:
-    """Raise OptionError unless a value is over 0 and under 1; ask whether per cent were meant."""
+def check_fraction(name: str, value: Any, *, may_be_0: bool = False) -> None:
+    """Raise OptionError unless a value is over 0 and under 1; suggest 0.95 for 95."""
     bounds = {"least" if may_be_0 else "over": 0}
     try:
         check_number(name, value, **bounds, under=1)
@@ -84,12 +84,12 @@ def is_number(value: Any) -> bool:
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether a text has half of a surrogate pair, which UTF-8 can't hold."""
+    """Whether a text has a lone surrogate, which UTF-8 can't encode."""
     return _SURROGATE.search(text) is not None
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Return a JSON value without lone surrogates, which UTF-8 can't encode, in its texts."""
+    """Return a JSON value with a replacement character for each lone surrogate in its texts."""
     if isinstance(value, str):
         return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, list):
@@ -100,7 +100,7 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def option_error(name: str, value: Any, wanted: str) -> OptionError:
-    """Return the error for the value of a parameter, with the `wanted` values."""
+    """Return the error for an invalid value of a parameter; `wanted` describes valid ones."""
     return OptionError(f"`{name}` is {short_repr(value)}; give {wanted}.")
 
 
@@ -130,7 +130,7 @@ def peak_memory_mb() -> float | None:
     """Return the peak memory of this process in 10^6 bytes; None on Windows."""
     if sys.platform == "win32":
         return None
-    # On Linux, what `resource` tells begins with the memory of the process that started this one.
+    # On Linux, the peak of `resource` includes that of the process that started this one.
     if _STATUS.exists():
         peak = re.search(r"^VmHWM:\s+(\d+)", _STATUS.read_text("ascii", "replace"), re.MULTILINE)
         if peak is not None:

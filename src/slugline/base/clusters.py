@@ -74,7 +74,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Suppress logging, since what Dask logs of a job that is cancelled helps nobody."""
+    """Suppress logging: what Dask logs about a cancelled job is of no use."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -110,7 +110,7 @@ def check_cluster(client: Client) -> None:
     wait_for_worker(
         client,
         _PATIENCE,
-        f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
+        f"no worker connected to {_address(client)} within {_PATIENCE} seconds; start some with "
         f"`dask worker {_address(client)}`.",
     )
     # The scheduler deserialises tasks too.
@@ -132,23 +132,23 @@ def is_lost(client: Client, error: BaseException | None) -> bool:
     return isinstance(error, CommClosedError) or client.status != "running"
 
 
-def wait_for_worker(client: Client, seconds: int, none: str) -> None:
-    """Wait until there is a worker that works.
+def wait_for_worker(client: Client, seconds: int, message: str) -> None:
+    """Wait until there is a worker that has not paused.
 
     Raises
     ------
-    ClusterError : if there is none in so many seconds. `none` says so; workers that have paused, as
-        they do where their memory is full, are named as that.
+    ClusterError : with `message` if there is no worker within so many seconds; or with advice on
+        memory if all have paused, as workers do when theirs is full.
     """
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:
         if client.nthreads():
-            none = (
+            message = (
                 f"all workers have paused for {seconds} seconds, as their memory is full; give "
                 "each more of it (`--memory-limit` of `dask worker`), or start more."
             )
-        raise ClusterError(none) from error
+        raise ClusterError(message) from error
 
 
 def _check_versions(name: str, answer: dict[str, str | None]) -> None:
@@ -179,7 +179,7 @@ def _address(client: Any) -> str:
 
 @contextmanager
 def local_cluster(n_workers: int) -> Iterator[Client]:
-    """Start processes of one thread each, which share this machine's memory evenly.
+    """Start workers on this machine, processes of one thread that divide its memory evenly.
 
     Temporary files are removed in the end. ClusterError if a process can't be started.
     """
@@ -214,7 +214,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
 
 @contextmanager
 def closed(cluster: Any) -> Iterator[Any]:
-    """Close a cluster in the end, ignoring Dask's KeyError for workers that went twice."""
+    """Close a cluster in the end, ignoring Dask's KeyError for workers that are removed twice."""
     try:
         yield cluster
     finally:

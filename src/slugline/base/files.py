@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all; locks; the cache folder.
+"""Files that are written atomically; locks; the cache folder.
 
 While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. If a
 process is killed, the next process that writes to the same target removes its part. A part that
@@ -122,7 +122,7 @@ def file_sha256(path: Path) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int, int]:
-    """Return time of the last change, size and number: another version differs in one of them."""
+    """Return modification time, size and inode, of which one differs if the file was replaced."""
     status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
 
@@ -144,7 +144,7 @@ def open_regular(path: PathLike, flags: int) -> int:
     raise OSError(errno.EINVAL, _NO_FILE, str(path))
 
 
-# Files that appear whole or not at all ------------------------------------------------------------
+# Atomic writes ------------------------------------------------------------------------------------
 
 _DAY = 24 * 60 * 60.0  # seconds
 _MAX_STEM = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
@@ -178,7 +178,7 @@ def os_advice(error: OSError) -> str:
 def write_result(path: PathLike, data: bytes | str, name: str) -> None:
     """Write a result that the user asked for, as `write_whole` does; create folders as needed.
 
-    A text is written as UTF-8; halves of characters, which that can't hold, as escapes.
+    A text is written as UTF-8, and its lone surrogates as escapes.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def write_result(path: PathLike, data: bytes | str, name: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: PathLike) -> Iterator[BinaryIO]:
-    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end."""
+    """Open a file to write to; in the end, it is put in place as by `write_whole`."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -270,7 +270,7 @@ def _stem(target: Path) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return eight hexadecimal digits for this machine, from its name and network card."""
+    """Return eight hexadecimal digits that identify this machine, by its name and network card."""
     import platform
     import uuid
 

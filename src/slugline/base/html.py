@@ -35,7 +35,7 @@ def template_environment(package: str, folder: str = "templates") -> Environment
 def render_sentence(
     environment: Environment, template: str, block: str, values: Mapping[str, Any]
 ) -> str:
-    """Return the plain text of a block of a template, on one line."""
+    """Return the plain text of a block of a Jinja template, on one line."""
     filled = environment.get_template(template)
     lines = "".join(filled.blocks[block](filled.new_context(dict(values)))).split("\n")
     return " ".join(filter(None, lines))
@@ -50,8 +50,8 @@ def style_sheet(*names: str) -> str:
 # Markdown -----------------------------------------------------------------------------------------
 
 _PARTS = ("heading", "list", "fence", "backticks", "emphasis", "link")
-# Characters that are rendered: links within links and the like take more time than their share.
-_MOST_CHARACTERS = 1 << 16
+# Characters that are rendered: nested links and the like take more than linear time.
+_MAX_CHARACTERS = 1 << 16
 
 
 def render_markdown(text: str, level: int = 1) -> Markup:
@@ -71,8 +71,8 @@ def render_markdown(text: str, level: int = 1) -> Markup:
     >>> render_markdown("- one\n- `<two>`")
     Markup('<ul>\n<li>one</li>\n<li><code>&lt;two&gt;</code></li>\n</ul>')
     """
-    if len(text) > _MOST_CHARACTERS:
-        text = text[:_MOST_CHARACTERS].rpartition("\n")[0] + "\n\n(The text goes on.)"
+    if len(text) > _MAX_CHARACTERS:
+        text = text[:_MAX_CHARACTERS].rpartition("\n")[0] + "\n\n(The text goes on.)"
     parser = _parser()
     tokens = parser.parse(text)
     for token in tokens:

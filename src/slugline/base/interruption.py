@@ -1,4 +1,4 @@
-"""Ends work on a thread that nobody waits for any more, such as reading an endless file."""
+"""Stops work on a thread, such as reading an endless file, once its result is not wanted."""
 
 from __future__ import annotations
 

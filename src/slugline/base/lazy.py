@@ -1,4 +1,4 @@
-"""Imports names on first use, so that a package costs nothing until it is needed, or is missing."""
+"""Imports names on first use, so that a package costs nothing, and may be missing, until then."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def import_name(package: str, modules: Mapping[str, Sequence[str]], name: str) -
 
 
 def import_extra(module: str, user: str, extra: str, kind: type[SluglineError]) -> Any:
-    """Import a module that an extra brings; an error of a kind if it is not installed.
+    """Import a module of an extra; raise an error of a `kind` if it is not installed.
 
-    `user` is what needs it, in the plural.
+    `user` is what needs the module, in the plural.
     """
     try:
         return importlib.import_module(module)
@@ -45,8 +45,8 @@ _EXTRA = re.compile(r"\bextra *== *[\"']([\w.-]+)[\"']$")
 def install_command(extra: str) -> str:
     """Return the command that installs the packages of an extra, in any shell and any folder.
 
-    It names these packages: an index may have a stranger's package under the name of Slugline, and
-    nobody need be in its clone.
+    It names these packages, and not Slugline: an index may have somebody else's package of that
+    name, and the current folder need not be a clone.
     """
     from importlib.metadata import PackageNotFoundError, requires
 

@@ -1,4 +1,4 @@
-"""File names and patterns of names."""
+"""File names and glob patterns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slugline.errors import DataError
 
-#: Characters that make a name a pattern.
+#: Characters that make a name a glob pattern.
 PATTERN_CHARACTERS = frozenset("*?[")
 _SYSTEM_FOLDERS = ("/proc/", "/sys/")
 #: The record in a folder of answers, which holds no data; see `slugline.prediction.record`.
@@ -41,12 +41,12 @@ def expand_patterns(names: Iterable[str | Path]) -> list[str]:
 
 
 def check_is_stored(path: str, subject: str) -> None:
-    """Raise DataError for a file that may have no end: a pipe, a device, or one of the system.
+    """Raise DataError for a file that may be endless: a pipe, a device, or one of the system.
 
     Parameters
     ----------
     path : str
-        What isn't there passes: opening it says so.
+        A missing file passes, since opening it raises an error.
     subject : str
         The file in a message.
     """
@@ -62,7 +62,7 @@ def check_is_stored(path: str, subject: str) -> None:
 
 
 def check_is_no_system_file(path: str | Path, subject: str) -> None:
-    """Raise DataError for a file of /proc or /sys: reading it may wait, or never end."""
+    """Raise DataError for a file of /proc or /sys, since reading it may block or never end."""
     real = os.path.realpath(path)
     if real.startswith(_SYSTEM_FOLDERS) and Path(real).is_file():
         raise DataError(
@@ -72,5 +72,5 @@ def check_is_no_system_file(path: str | Path, subject: str) -> None:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name has a character of patterns, and no file has this name."""
+    """Whether a name is a glob pattern, and no file has exactly this name."""
     return bool(PATTERN_CHARACTERS & set(name)) and not Path(name).exists()

@@ -200,8 +200,8 @@ def _mark_powers(axis: Axis, factors: Sequence[int]) -> None:
 
 
 def _mark_percents(axis: Axis) -> None:
-    """Mark an axis of shares in percent, with enough digits to tell the marks apart."""
+    """Mark an axis of fractions in percent, with enough digits to tell the marks apart."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS))
-    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.5g} %"))
+    axis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:.5g} %"))

@@ -1,4 +1,4 @@
-"""Progress of long work: one protocol, shown as a bar, as lines, or not at all."""
+"""Progress of long work: a protocol, and classes that show it as a bar, as lines, or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONG = 60.0
 # Seconds after which the time left can be estimated, or a step of unknown length is worth showing.
 _SHORT = 1.0
 
-#: Answers the first Ctrl-C where work ends in order, given what is still done.
+#: Message after the first Ctrl-C, with what is still done before the command ends.
 INTERRUPTED = "interrupted: {}; press Ctrl-C again to stop now"
 
 
@@ -34,15 +34,15 @@ class Progress(Protocol):
     Code that calls `update` also calls `close`, even after an error. More work may follow.
     """
 
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+    def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
         """Report how far the work is.
 
         Parameters
         ----------
         step : str
             The current step; each gets a line in a log.
-        share : float, optional
-            Share that is done, from 0 to 1, of this step or of all; None if unknown.
+        fraction : float, optional
+            Fraction that is done, from 0 to 1, of this step or of all; None if unknown.
         detail : str
             Numbers so far, which may change with every call.
         """
@@ -60,7 +60,7 @@ class Progress(Protocol):
 class SilentProgress:
     """Shows nothing."""
 
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+    def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
         """Show nothing."""
 
     def note(self, text: str) -> None:
@@ -78,7 +78,7 @@ SILENT: Progress = SilentProgress()
 
 
 class QuietProgress(SilentProgress):
-    """Shows warnings alone; `wording` rewords texts, say into the flags of a command."""
+    """Shows only warnings; `wording` rewords texts, say into the flags of a command."""
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -115,17 +115,17 @@ class LineProgress(QuietProgress):
         self._step: str | None = None
         self._pace = _Pace()
 
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
-        """Show share, time left, step and detail if it is time to: a new step at once."""
+    def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:
+        """Show fraction, time left, step and detail: a new step at once, others at intervals."""
         now = time.monotonic()
-        time_left = self._pace.time_left(now, share)
+        time_left = self._pace.time_left(now, fraction)
         if now < self._first_time or (step == self._step and now < self._next_time):
             return
         self._step, self._next_time = step, now + self.interval
-        percent = "" if share is None else f"{share:4.0%}"
-        self._show((percent, time_left, self._printable(step), self._printable(detail)), share)
+        percent = "" if fraction is None else f"{fraction:4.0%}"
+        self._show((percent, time_left, self._printable(step), self._printable(detail)), fraction)
 
-    def _show(self, parts: _Parts, share: float | None) -> None:  # noqa: ARG002
+    def _show(self, parts: _Parts, fraction: float | None) -> None:  # noqa: ARG002
         self._write(_join(parts))
 
     def note(self, text: str) -> None:
@@ -133,12 +133,12 @@ class LineProgress(QuietProgress):
         self._write(self._printable(text))
 
     def close(self) -> None:
-        """Let the next update be the first of its step."""
+        """Reset the timer, so that the next update starts a new step."""
         self._step, self._pace = None, _Pace()
 
 
 class BarProgress(LineProgress):
-    """Draws a bar on a terminal, and removes it in the end; notes stand above it.
+    """Draws a bar on a terminal, below any notes, and removes it in the end.
 
     It appears after `delay` seconds, and is drawn at most every `interval` seconds within a step.
     """
@@ -146,12 +146,12 @@ class BarProgress(LineProgress):
     interval = 0.1
     _bar: RichProgress | None = None
 
-    def _show(self, parts: _Parts, share: float | None) -> None:
+    def _show(self, parts: _Parts, fraction: float | None) -> None:
         bar = self._bar = self._bar or _start_bar(self._stream)
         width = bar.console.width
         text = _fit_width(parts, width - _bar_width(width) - 2)
-        total = None if share is None else 1.0
-        bar.update(bar.task_ids[0], total=total, completed=share or 0.0, text=text)
+        total = None if fraction is None else 1.0
+        bar.update(bar.task_ids[0], total=total, completed=fraction or 0.0, text=text)
         bar.refresh()
 
     def close(self) -> None:
@@ -172,21 +172,21 @@ class BarProgress(LineProgress):
 
 
 def announce(progress: Progress, work: str, seconds: float, advice: str = "") -> None:
-    """Note about how long work takes, if that is a minute or more."""
+    """Note how long work takes approximately, if that is a minute or more."""
     if seconds >= _LONG:
         minutes = counted(round(seconds / 60), "minute")
         progress.note(f"{work}, which takes about {minutes}{advice}")
 
 
 class LongStep:
-    """Reports the share that is done of a step, from any thread, once it takes over a second.
+    """Reports how much of a step is done, from any thread, once the step takes over a second.
 
     Parameters
     ----------
     progress : Progress
     step : str
     total : float
-        What all calls of `add` sum up to.
+        The sum of the amounts of all calls of `add`.
     """
 
     def __init__(self, progress: Progress, step: str, total: float = 1.0) -> None:
@@ -200,10 +200,10 @@ class LongStep:
             self._done += amount
             self.update(min(self._done / self._total, 1.0))
 
-    def update(self, share: float | None) -> None:
-        """Report the share that is done; None if unknown."""
+    def update(self, fraction: float | None) -> None:
+        """Report the fraction that is done; None if unknown."""
         if time.monotonic() >= self._first_time:
-            self._progress.update(self._step, share)
+            self._progress.update(self._step, fraction)
 
 
 def progress_on(
@@ -213,7 +213,7 @@ def progress_on(
     wording: Callable[[str], str] = str,
     delay: float = 0.0,
 ) -> Progress:
-    """Return a bar on a terminal, lines elsewhere, or warnings alone if `quiet`.
+    """Return a bar on a terminal, lines elsewhere, or only warnings if `quiet`.
 
     `stream` is standard error by default; see `BarProgress` for other parameters.
     """
@@ -241,28 +241,28 @@ def check_progress(progress: Any) -> Progress:
     return progress
 
 
-#: Share, time left, step and detail, each empty if there is none.
+#: Fraction, time left, step and detail, each empty if there is none.
 _Parts = tuple[str, str, str, str]
 
 
 class _Pace:
-    """Estimates the time left from the share that was done since the first update."""
+    """Estimates the time left from the progress since the first update."""
 
     def __init__(self) -> None:
         self._start: tuple[float, float] | None = None
-        self._last_share = 0.0
+        self._last_fraction = 0.0
 
-    def time_left(self, now: float, share: float | None) -> str:
+    def time_left(self, now: float, fraction: float | None) -> str:
         """Return the time left in words; empty if it is too early to tell."""
-        if share is None:
+        if fraction is None:
             return ""
-        if self._start is None or share < self._last_share:  # a step with a share of its own
-            self._start = now, share
-        self._last_share = share
-        elapsed, n_more = now - self._start[0], share - self._start[1]
-        if elapsed < _SHORT or n_more <= 0 or share >= 1:
+        if self._start is None or fraction < self._last_fraction:  # another step began
+            self._start = now, fraction
+        self._last_fraction = fraction
+        elapsed, n_more = now - self._start[0], fraction - self._start[1]
+        if elapsed < _SHORT or n_more <= 0 or fraction >= 1:
             return ""
-        minutes, seconds = divmod(round(elapsed * (1 - share) / n_more), 60)
+        minutes, seconds = divmod(round(elapsed * (1 - fraction) / n_more), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{f'{hours}:{minutes:02}' if hours else minutes}:{seconds:02} left"
 
@@ -272,8 +272,8 @@ def _join(parts: Iterable[str]) -> str:
 
 
 def _fit_width(parts: _Parts, n_columns: int) -> str:
-    """Return the parts in so many columns, without those that can be missed, or cut."""
-    percent, time_left, step, detail = parts  # the bar shows the share, too
+    """Return the parts within `n_columns`: without the less important ones, or cut."""
+    percent, time_left, step, detail = parts  # the bar shows the fraction as well
     shorter = [(time_left, detail), (detail,)] if detail else []
     for texts in (parts, parts[1:], *shorter):
         if len(text := _join(texts)) <= n_columns:

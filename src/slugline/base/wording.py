@@ -1,4 +1,4 @@
-"""Words for messages and reprs: numbers with nouns, reprs, safe printing."""
+"""Wording of messages and reprs: numbers with nouns, enumerations, safe printing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def format_call(value: object) -> str:
 
 
 def format_lines(title: str, rows: Rows) -> str:
-    """Return a title and a line for each pair of name and text.
+    """Return a title and one line for each pair of name and text.
 
     >>> print(format_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
     A model
@@ -37,7 +37,7 @@ def format_lines(title: str, rows: Rows) -> str:
 
 
 def format_html_table(title: str, rows: Rows) -> str:
-    """Return the same as an HTML table, with everything escaped."""
+    """Return a title and pairs of name and text as an HTML table, with everything escaped."""
     cells = "".join(
         f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
         f"<td style='text-align: left'>{html.escape(text)}</td></tr>"
@@ -47,7 +47,7 @@ def format_html_table(title: str, rows: Rows) -> str:
 
 
 class TitledRows:
-    """An object whose repr is a title with rows; in a notebook, a table."""
+    """Base class of objects whose repr is a title with rows, and a table in a notebook."""
 
     def _title_and_rows(self) -> tuple[str, Rows]:
         raise NotImplementedError
@@ -68,26 +68,28 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def percent(share: float, digits: int = 1) -> str:
-    """Return a share as a percentage.
+def percent(fraction: float, digits: int = 1) -> str:
+    """Return a fraction as a percentage.
 
     >>> percent(0.78139)
     '78.1 %'
     """
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f} %"
 
 
-def whole_percent(share: float) -> str:
-    r"""Return a share as a whole percentage; what is nearly nothing or all is neither.
+def whole_percent(fraction: float) -> str:
+    r"""Return a fraction as a whole percentage.
+
+    Values that would round to 0 % or 100 % are shown as < 1 % or > 99 %.
 
     >>> whole_percent(0.982), whole_percent(0.004), whole_percent(0.996), whole_percent(1)
     ('98\xa0%', '<\xa01\xa0%', '>\xa099\xa0%', '100\xa0%')
     """
-    if 0 < share < 0.005:
+    if 0 < fraction < 0.005:
         return "<\xa01\xa0%"
-    if 0.995 <= share < 1:
+    if 0.995 <= fraction < 1:
         return ">\xa099\xa0%"
-    return f"{100 * share:.0f}\xa0%"
+    return f"{100 * fraction:.0f}\xa0%"
 
 
 def format_seconds(seconds: float) -> str:
@@ -110,44 +112,44 @@ def all_of(n: int, noun: str) -> str:
     return f"the only {noun}" if n == 1 else f"all {counted(n, noun)}"
 
 
-def join_first(names: Sequence[str], most: int, comma: str = ", ") -> str:
-    """Return the first names with commas between them, and the number of the others.
+def join_words(
+    values: Sequence[object],
+    max_listed: int | None = None,
+    *,
+    comma: str = ", ",
+    last: str | None = "and",
+) -> str:
+    """Return values as an enumeration, cut to the first `max_listed` and how many follow.
 
-    >>> join_first(["acq", "crude", "earn"], 2)
-    'acq, crude and 1 more'
+    `last` is the word before the last value; with None, only a comma precedes it.
+
+    >>> join_words([7, 8, 10]), join_words("abcd", 2), join_words("abc", last=None)
+    ('7, 8 and 10', 'a, b and 2 more', 'a, b, c')
     """
-    n_more = len(names) - most
-    return comma.join(names[:most]) + (f" and {n_more:,} more" if n_more > 0 else "")
+    words = [str(value) for value in values[:max_listed]]
+    if len(words) < len(values):
+        return f"{comma.join(words)} and {len(values) - len(words):,} more"
+    if last is None or len(words) < 2:
+        return comma.join(words)
+    return f"{comma.join(words[:-1])} {last} {words[-1]}"
 
 
-def join_words(values: Sequence[object], most: int | None = None) -> str:
-    """Return values as an enumeration; of more than `most`, the first ones and how many follow.
-
-    >>> join_words([7, 8, 10]), join_words("abcd", 2)
-    ('7, 8 and 10', 'a, b and 2 more')
-    """
-    words = [str(value) for value in values[:most]]
-    if most is not None and len(values) > most:
-        words.append(f"{len(values) - most:,} more")
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def one_line(text: str, most: int) -> str:
-    r"""Return a text on one line, cut to at most `most` characters.
+def one_line(text: str, max_length: int) -> str:
+    r"""Return a text on one line, cut to at most `max_length` characters.
 
     >>> one_line("Wheat\n rose  by a tenth", 12)
     'Wheat rose…'
     """
     # Words of megabytes are cut before they are looked at.
-    line = " ".join(text[: 4 * most].split())
-    is_whole = len(line) <= most and len(text) <= 4 * most
-    return line if is_whole else f"{line[: most - 1].rstrip()}…"
+    line = " ".join(text[: 4 * max_length].split())
+    is_whole = len(line) <= max_length and len(text) <= 4 * max_length
+    return line if is_whole else f"{line[: max_length - 1].rstrip()}…"
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name that is most like a mistyped one, in any case; None if none is.
+    """Return the name that is most similar to a mistyped one, ignoring case; None if none is.
 
-    `cutoff` is how much alike they must be, from 0 to 1.
+    `cutoff` is the least similarity, from 0 to 1.
 
     >>> nearest("wheet", ["corn", "wheat"]), nearest("BODY", ["topic", "Body"])
     ('wheat', 'Body')
@@ -164,13 +166,13 @@ def have(n: int) -> str:
 
 # Safe printing ------------------------------------------------------------------------------------
 
-# Control characters, those that change the direction of writing, and halves of characters, which
-# UTF-8 can't encode.
-_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Control characters, those that change the direction of writing, and lone surrogates, which UTF-8
+# can't encode.
+_INVISIBLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Return a text with escapes for characters that can't be seen, except those in `keep`.
+    r"""Return a text with escapes for invisible characters, except those in `keep`.
 
     >>> print(printable("\x1b[2Jzinc\u202e"))
     \x1b[2Jzinc\u202e
@@ -182,16 +184,16 @@ def printable(text: str, keep: str = "\n\t") -> str:
             match[0] if match[0] in keep else rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"
         )
 
-    return _UNSEEN.sub(escape, text)
+    return _INVISIBLE.sub(escape, text)
 
 
 def printable_json(text: str) -> str:
-    r"""Return the same JSON with escapes for characters that JSON allows but nobody can see.
+    r"""Return the same JSON with escapes for the invisible characters that JSON allows.
 
     >>> print(printable_json('{"topic":"\x9b2Jzinc"}'))
     {"topic":"\u009b2Jzinc"}
     """
     # JSON has newlines only between strings; within them it escapes newlines itself.
-    return _UNSEEN.sub(
+    return _INVISIBLE.sub(
         lambda match: match[0] if match[0] == "\n" else rf"\u{ord(match[0]):04x}", text
     )

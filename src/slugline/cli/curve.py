@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from slugline.base.checks import check_share
+from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.plots import draw_png, figure_class
 from slugline.base.wording import counted
@@ -77,7 +77,7 @@ def curve(
       slugline curve tickets.csv --encoder use --baseline
     """
     check_encoder(encoder)
-    check_share("test_fraction", test_fraction)
+    check_fraction("test_fraction", test_fraction)
     if plot is not None:
         _check_picture(plot, [*data, test, reading.topic_map])
     reading = reading._replace(columns=columns, topic_path=topic_path)

@@ -277,7 +277,7 @@ def _predict_file(
             undecoded += [row for row in bad if row.sample][: _N_SAMPLED - len(undecoded)]
             speed = n_rows / max(time.monotonic() - began, 1e-3)
             detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
-            progress.update("predicting", rows.share_read(), detail)
+            progress.update("predicting", rows.fraction_read(), detail)
     if not n_rows:
         say(f"{rows.name} holds no documents")
     if n_bad:

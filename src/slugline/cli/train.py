@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from slugline.base.checks import check_share
+from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
 from slugline.base.names import expand_patterns
 from slugline.classifier import TopicClassifier
@@ -126,7 +126,7 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     if request.net_options:
         learner = NeuralLearner(**request.net_options)
     check_encoder(request.encoder)
-    check_share("test_fraction", test_fraction, may_be_0=True)
+    check_fraction("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:
         check_precision(request.quantize)
     max_bytes = None if request.max_size is None else read_size("--max-size", request.max_size)

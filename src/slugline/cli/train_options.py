@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import click
 
-from slugline.base.checks import check_share
+from slugline.base.checks import check_fraction
 from slugline.cli import options
 from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
@@ -390,4 +390,4 @@ def check_request(request: TrainRequest) -> None:
         if message is not None:
             raise OptionError(message)
     if request.min_precision is not None:
-        check_share("min_precision", request.min_precision)
+        check_fraction("min_precision", request.min_precision)

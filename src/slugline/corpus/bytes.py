@@ -244,8 +244,8 @@ class LineStream:
             self._buffer, self._at = self._buffer[self._at :] + piece, 0
         return False
 
-    def share_read(self) -> float | None:
-        """Return the share of a regular file that has been read; None for anything else."""
+    def fraction_read(self) -> float | None:
+        """Return the fraction of a regular file that has been read; None for other files."""
         if self._size is None:
             return None
         return 1.0 if self._file.closed else self._file.tell() / max(self._size, 1)

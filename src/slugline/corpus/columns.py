@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import join_first, nearest
+from slugline.base.wording import join_words, nearest
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
 from slugline.corpus.documents import RowText, is_missing
 from slugline.corpus.formats import ONE_COLUMN
@@ -430,7 +430,7 @@ def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
 
 def format_list(columns: Sequence[str]) -> str:
     """Return up to 20 column names in words, and the number of the others."""
-    return join_first([*map(short_repr, columns)], _N_LISTED)
+    return join_words([*map(short_repr, columns)], _N_LISTED, last=None)
 
 
 def _parse_names(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slugline.base.wording import counted, join_first, one_line
+from slugline.base.wording import counted, join_words, one_line
 from slugline.corpus.documents import compute_digest
 from slugline.corpus.rows import DataLayout
 from slugline.corpus.splits import hold_out
@@ -88,7 +88,7 @@ class Corpus:
         return (
             f"<Corpus {one_line(self.name, _N_NAME)}: {counted(len(self), 'document')}, "
             f"{counted(len(topics), 'topic')}\n"
-            f"  topics: {join_first(topics, _N_TOPICS)}\n"
+            f"  topics: {join_words(topics, _N_TOPICS, last=None)}\n"
             f"  first text: {self._first_text()!r}>"
         )
 

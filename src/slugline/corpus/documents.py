@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
 from slugline.base.checks import has_surrogates, option_error, short_repr
-from slugline.base.wording import join_first
+from slugline.base.wording import join_words
 from slugline.errors import DataError
 
 # Topics -------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class Topics:
         except KeyError as error:
             raise DataError(
                 f"unknown topic {short_repr(error.args[0])}; the known ones are "
-                f"{join_first([str(name) for name in self.names], _N_NAMED)}."
+                f"{join_words([str(name) for name in self.names], _N_NAMED, last=None)}."
             ) from None
 
     def encode_sets(self, sets: Sequence[tuple[Topic, ...]], dtype: Any = np.float32) -> Any:

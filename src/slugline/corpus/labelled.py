@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.progress import SILENT, LongStep, Progress
-from slugline.base.wording import counted, join_first, join_words, percent
+from slugline.base.wording import counted, join_words, percent
 from slugline.corpus.columns import (
     check_exists_column,
     column_names,
@@ -465,7 +465,7 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     for document in labelled:
         documents.append(document)
         if len(documents) % _ROWS_PER_REPORT == 0:
-            step.update(rows.share_read())
+            step.update(rows.fraction_read())
     schema = labelled.take_schema()
     columns, layout = "", schema.layout
     chosen_columns = (options.text, options.topic or options.topic_columns)
@@ -584,7 +584,7 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
         places.setdefault(remark, []).append(at)
     lines = [
         f"{_count_remark(remark, len(ats))} ({unit}{'s' if len(ats) > 1 else ''} "
-        f"{join_first([*map(str, ats)], _N_PLACES)})"
+        f"{join_words([*map(str, ats)], _N_PLACES, last=None)})"
         for remark, ats in places.items()
     ]
     n_more = len(lines) - _N_FAULTS

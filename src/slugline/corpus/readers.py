@@ -225,9 +225,9 @@ class RowReader:
         """Whether the next row has not been written yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
-    def share_read(self) -> float | None:
-        """Return the share of the file that has been read; None if unknown."""
-        return None if self.stream is None else self.stream.share_read()
+    def fraction_read(self) -> float | None:
+        """Return the fraction of the file that has been read; None if unknown."""
+        return None if self.stream is None else self.stream.fraction_read()
 
 
 def check_format(form: str | None, encoding: str | None) -> str | None:

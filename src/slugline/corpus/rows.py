@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import msgspec
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import join_first
+from slugline.base.wording import join_words
 from slugline.corpus.documents import is_missing
 from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError, OptionError, os_errors_as
@@ -402,7 +402,7 @@ def separator_warnings(counts: Counter[str]) -> list[str]:
         if several and (are_most or do_recur):
             return [
                 f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
-                f"their topic: {join_first([*map(repr, several)], _N_NAMED)}. Each such "
+                f"their topic: {join_words([*map(repr, several)], _N_NAMED, last=None)}. Each such "
                 "combination counts as a topic of its own; if these are several topics, read them "
                 f"as such with `topic_separator={separator!r}`, or else name one topic for each "
                 "document, with `topic_map` if need be, or check the separator of the table."

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import counted, join_first
+from slugline.base.wording import counted, join_words
 from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
@@ -47,8 +47,8 @@ def name_warnings(
     return [
         *several,
         f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
-        f"count as separate topics: {join_first(spellings, _N_TOPICS, '; ')}. Use `fold_topics` to "
-        "merge them under the most common spelling.",
+        f"count as separate topics: {join_words(spellings, _N_TOPICS, comma='; ', last=None)}. "
+        "Use `fold_topics` to merge them under the most common spelling.",
     ]
 
 
@@ -252,5 +252,5 @@ def _by_key(counts: Counter[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _format_topics(topics: list[str], most: int = _N_TOPICS) -> str:
-    return join_first([*map(repr, topics)], most)
+def _format_topics(topics: list[str], max_listed: int = _N_TOPICS) -> str:
+    return join_words([*map(repr, topics)], max_listed, last=None)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.checks import short_repr
-from slugline.base.wording import join_first
+from slugline.base.wording import join_words
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
 from slugline.corrections.doubts import FEWEST_OF_TOPIC
@@ -288,10 +288,10 @@ def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
     thin = sorted(topic for topic, n in n_corrections.items() if n < FEWEST_OF_TOPIC)
     if len(thin) <= MAX_THIN_TOPICS:
         return ""
+    listed = join_words(list(map(short_repr, thin)), 3, last=None)
     return (
-        f"{len(thin):,} new topics, such as {join_first(list(map(short_repr, thin)), 3)}, have "
-        f"fewer than {FEWEST_OF_TOPIC} corrections each, and {MAX_THIN_TOPICS} may be added at a "
-        "time"
+        f"{len(thin):,} new topics, such as {listed}, have fewer than {FEWEST_OF_TOPIC} "
+        f"corrections each, and {MAX_THIN_TOPICS} may be added at a time"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from slugline.base.arrays import F64, Mask
 from slugline.base.checks import check_number, short_repr
 from slugline.base.progress import Progress
-from slugline.base.wording import counted, join_first
+from slugline.base.wording import counted, join_words
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
@@ -105,7 +105,8 @@ def to_corpus(
         by_model = [f"{model} ({n:,})" for model, n in counts.most_common()]
         raise DataError(
             f"{name} holds corrections of {counted(len(counts), 'model')}, "
-            f"{join_first(by_model, _N_SHOWN)}; say of which to learn with `corrections_of`."
+            f"{join_words(by_model, _N_SHOWN, last=None)}; say of which to learn with "
+            "`corrections_of`."
         )
     if not latest:
         selection = "" if models is None else f" of {' or '.join(sorted(models))}"
@@ -541,7 +542,7 @@ def _n_equal(right: Sequence[Any], answers: Sequence[Any]) -> int:
 
 def _describe_missing(topics: Sequence[str]) -> str:
     """Return in words which topics a new model doesn't know any more."""
-    names = join_first([*map(short_repr, topics)], _N_SHOWN)
+    names = join_words([*map(short_repr, topics)], _N_SHOWN, last=None)
     has = f"topic {names}, which" if len(topics) == 1 else f"topics {names}, which"
     return f"{has} the model to be replaced has, would be missing: nothing to learn from has it"
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.checks import check_share, short_repr
+from slugline.base.checks import check_fraction, short_repr
 from slugline.base.progress import Progress, check_progress
 from slugline.base.wording import TitledRows, all_of, counted, have, one_line, percent
 from slugline.classifier import TopicClassifier, to_fitted
@@ -518,7 +518,7 @@ def run_experiment(
     classifier.random_state = seed = draw_seed(classifier.random_state)
     chosen_fraction = test_fraction if test is None else None
     if chosen_fraction is not None:
-        check_share("test_fraction", chosen_fraction)
+        check_fraction("test_fraction", chosen_fraction)
         check_two_documents(train, "test on", "test")
         train, test = train.split(chosen_fraction, seed)
     check_validation(classifier, train, validation)

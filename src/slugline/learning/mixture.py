@@ -65,7 +65,7 @@ class Mixture:
         check_number("inverse_temperature", inverse_temperature, over=0)
         self.inverse_temperature = inverse_temperature
         self.learners = _check_learners(learners)
-        self.shares = _check_shares(shares, len(self.learners))
+        self.shares = _check_fractions(shares, len(self.learners))
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
@@ -187,7 +187,7 @@ def _check_learners(learners: Any) -> list[Learner]:
     return checked
 
 
-def _check_shares(shares: Any, n_learners: int) -> list[float]:
+def _check_fractions(shares: Any, n_learners: int) -> list[float]:
     if shares is None:
         return [1.0] * n_learners
     checked = list(shares) if isinstance(shares, Iterable) else []

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F32, Index, Mask
-from slugline.base.checks import check_share, check_whole
+from slugline.base.checks import check_fraction, check_whole
 from slugline.base.wording import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
@@ -194,9 +194,9 @@ class Decider:
             The model's own precision may be out of reach: it is then unsure of every text.
         """
         if min_precision is not None:
-            check_share("min_precision", min_precision, may_be_0=True)
+            check_fraction("min_precision", min_precision, may_be_0=True)
         if coverage is not None:
-            check_share("coverage", coverage)
+            check_fraction("coverage", coverage)
         if coverage is not None and fitted.multilabel:
             raise OptionError(
                 "`coverage` is for models that give one topic to a text, and this one gives "

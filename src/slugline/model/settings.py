@@ -11,7 +11,7 @@ import numpy as np
 
 from slugline.base.checks import (
     check_choice,
-    check_share,
+    check_fraction,
     check_whole,
     count_threads,
     is_number,
@@ -97,7 +97,7 @@ class FitSettings:
             raise option_error("tune", self.tune, "True, False or a budget over 0")
         count_threads(self.n_jobs)
         if self.min_precision is not None:
-            check_share("min_precision", self.min_precision)
+            check_fraction("min_precision", self.min_precision)
         check_choice("optimize", self.optimize, AVERAGES)
         check_thresholds(self.thresholds)
         if self.thresholds and self.min_precision is not None:

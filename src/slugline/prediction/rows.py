@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import check_whole, short_repr
+from slugline.base.threads import map_in_order
 from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
@@ -211,7 +210,15 @@ def predict_rows(
         yield answer(head)
         raise broken
     batches = _batches(head, rows, limits)
-    answers = _map_in_order(answer, batches, options.n_threads, limits.pending_bytes)
+
+    def is_full(pending: Sequence[_Batch]) -> bool:
+        max_pending = 0 if pending[-1].is_last_for_now else 2 * options.n_threads
+        n_bytes = sum(batch.n_bytes for batch in pending)
+        return len(pending) > max_pending or n_bytes > limits.pending_bytes
+
+    answers = map_in_order(
+        lambda batch: answer(batch.rows), batches, options.n_threads, is_full=is_full
+    )
     yield from _note_odd_cells(answers, decider.fitted.columns, announce)
 
 
@@ -260,32 +267,6 @@ def _batches(
         batch.append(row)
         n_bytes += estimate_memory(row)
     yield _Batch(batch, n_bytes, is_last_for_now=True)
-
-
-def _map_in_order(
-    answer: Callable[[list[SourceRow | BadRow]], list[Prediction | BadRow]],
-    batches: Iterable[_Batch],
-    n_threads: int,
-    pending_bytes: int,
-) -> Iterator[list[Prediction | BadRow]]:
-    if n_threads == 1:
-        yield from (answer(batch.rows) for batch in batches)
-        return
-    pending: deque[tuple[Future[list[Prediction | BadRow]], int]] = deque()
-    n_bytes = 0
-    pool = ThreadPoolExecutor(n_threads)
-    try:
-        for batch in batches:
-            pending.append((pool.submit(answer, batch.rows), batch.n_bytes))
-            n_bytes += batch.n_bytes
-            n_kept = 0 if batch.is_last_for_now else 2 * n_threads
-            while len(pending) > n_kept or n_bytes > pending_bytes:
-                future, n_done = pending.popleft()
-                n_bytes -= n_done
-                yield future.result()
-    finally:
-        # After an interrupt, or when the reader has stopped, nobody waits for the other answers.
-        pool.shutdown(cancel_futures=True)
 
 
 # Options ------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def _predict_file(
             n_bad += len(bad)
             if time.monotonic() - last_report >= _INTERVAL:
                 last_report = time.monotonic()
-                report(FileProgress(n_rows, rows.share_read() or 0.0))
+                report(FileProgress(n_rows, rows.fraction_read() or 0.0))
     warnings = []
     if first_bad is not None:
         warnings.append(

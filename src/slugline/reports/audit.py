@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from slugline.auditing.audit import Audit, Leak
 from slugline.auditing.findings import Finding, Findings, Span
-from slugline.base.wording import counted, join_first, join_words, one_line, percent
+from slugline.base.wording import counted, join_words, one_line, percent
 from slugline.corpus.topic_sets import join_topics
 from slugline.explanation.explanation import highlight
 from slugline.reports.page import render, sentence, shorten
@@ -57,7 +57,7 @@ def _alike(audit: Audit) -> Iterator[str]:
         size = counted(n_documents.get(name, 0), "document")
         yield (
             f"topic {name} ({size}) looks like {len(others)} others: "
-            f"{join_first(others, _N_EXAMPLES)}; add documents to it, or merge it"
+            f"{join_words(others, _N_EXAMPLES, last=None)}; add documents to it, or merge it"
         )
     for pair in audit.alike:
         if pair[:2] not in told:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from slugline.base.wording import counted, join_first, join_words, percent
+from slugline.base.wording import counted, join_words, percent
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import TopicMetrics
@@ -246,7 +246,7 @@ def summarize_corrections(outcome: RetrainingResult) -> list[tuple[str, str]]:
     texts = sentences(
         "corrections.txt.j2",
         outcome=outcome,
-        new_topics=join_first(outcome.merged.new_topics, _N_NEW),
+        new_topics=join_words(outcome.merged.new_topics, _N_NEW, last=None),
         n_tested=sum(change.n_documents > 0 for change in outcome.topics),
         n_judged=sum(change.n_documents >= FEWEST for change in outcome.topics),
         fewest=FEWEST,

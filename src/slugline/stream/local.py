@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F16
+from slugline.base.threads import map_in_order
 from slugline.errors import OutputError, os_errors_as
 from slugline.learning.linear.sums import Arrays, BlockFunction
 from slugline.stream.engine import BufferPool, Engine, TreeSum, sum_group
 from slugline.stream.source import Batch, Partition
-from slugline.text.tokens import map_in_order
 
 #: Bytes of blocks that stay in memory; the others are in files.
 MAX_IN_MEMORY = 1 << 29

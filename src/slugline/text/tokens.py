@@ -18,16 +18,15 @@ import itertools
 import re
 import struct
 import unicodedata
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from slugline.base.arrays import I32, I64, U8, U32, U64, Mask
+from slugline.base.threads import map_in_order
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
 from slugline.text.sparse import boundaries, ranges
 
@@ -466,37 +465,6 @@ def map_chunks(
         n_threads = 1
     chunks = itertools.chain(first_chunks, chunks)
     yield from map_in_order(function, chunks, n_threads, n_waiting=n_threads + 1)
-
-
-def map_in_order(
-    work: Callable[[Any], T], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
-) -> Generator[T, None, None]:
-    """Yield `work(part)` of each part, in order.
-
-    Parameters
-    ----------
-    work : callable
-    parts : iterable
-    n_threads : int
-    n_waiting : int, default 1
-        Results, or parts to do, that may wait besides one for each thread. With 0, threads idle at
-        times, and no more results are in memory than threads.
-    """
-    if n_threads < 2:
-        yield from map(work, parts)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        pending: deque[Future[T]] = deque()
-        try:
-            for part in parts:
-                pending.append(pool.submit(work, part))
-                if len(pending) >= n_threads + n_waiting:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for job in pending:
-                job.cancel()
 
 
 def _chunks(texts: Iterable[str], sizes: ChunkSizes) -> Iterator[list[str]]:

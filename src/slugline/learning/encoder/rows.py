@@ -22,10 +22,10 @@ from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
 from slugline.base.files import cache_folder, write_ahead
 from slugline.base.progress import SILENT, Progress, announce
+from slugline.base.threads import map_in_order
 from slugline.base.wording import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
-from slugline.text.tokens import map_in_order
 
 # Cache --------------------------------------------------------------------------------------------
 

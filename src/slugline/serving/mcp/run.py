@@ -26,7 +26,7 @@ from mcp.shared.message import SessionMessage
 
 from slugline._version import __version__
 from slugline.base.checks import ESCAPED_SURROGATE, replace_surrogates
-from slugline.base.wording import join_first
+from slugline.base.wording import join_words
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
 from slugline.serving.mcp.tools import ModelTools, Tool, input_schema, output_schema
@@ -254,7 +254,7 @@ def _instructions(tools: ModelTools) -> str:
     lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
     for model in tools.models.all():
         names = [str(name) for name in model.fitted.topics.names]
-        listed = join_first(names, _MOST_TOPICS)
+        listed = join_words(names, _MOST_TOPICS, last=None)
         lines.append(f"- {model.name}, with {len(names)} topics: {listed}")
     return "\n".join(lines)
 

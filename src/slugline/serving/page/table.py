@@ -136,9 +136,9 @@ class Upload:
         """Return a table of answers to write to: in Excel if the upload is, else CSV."""
         return make_answer_file(file, ".xlsx" if self.is_excel else ".csv", self.source, decider)
 
-    def share_read(self) -> float | None:
+    def fraction_read(self) -> float | None:
         """Return the share of the file that has been read, from 0 to 1; None if unknown."""
-        return None if self._rows is None else self._rows.share_read()
+        return None if self._rows is None else self._rows.fraction_read()
 
 
 async def save_body(request: Request, settings: ServeSettings) -> Any:
@@ -363,7 +363,7 @@ def _lines(model: ServedModel, upload: Upload, tally: AnswerTally) -> Iterator[b
         for answers in upload.answers(model.decider):
             n_rows += len(answers)
             tally.add(answers)
-            yield _line(rows=[_row(answer) for answer in answers], read=upload.share_read())
+            yield _line(rows=[_row(answer) for answer in answers], read=upload.fraction_read())
     except SluglineError as error:
         yield _line(error=replace_surrogates(f"{error}"))
         return

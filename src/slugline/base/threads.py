@@ -1,0 +1,63 @@
+"""Maps a function over parts of the work on threads, with results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def map_in_order(
+    work: Callable[[S], T],
+    parts: Iterable[S],
+    n_threads: int,
+    *,
+    n_waiting: int = 1,
+    is_full: Callable[[Sequence[S]], bool] | None = None,
+) -> Generator[T, None, None]:
+    """Yield `work(part)` of each part, in order.
+
+    Parameters
+    ----------
+    work : callable
+    parts : iterable
+        May be endless: a part is taken only when there is room for it.
+    n_threads : int
+    n_waiting : int, default 1
+        Number of results, or of submitted parts, that may wait besides one for each thread. With 0,
+        threads idle at times, and no more results are in memory than threads.
+    is_full : callable, optional
+        Whether to yield a result before another part is taken, given the submitted parts whose
+        results have not been yielded. By default, if they are `n_threads + n_waiting`.
+
+    >>> list(map_in_order(len, ["a", "bcd", "ef"], n_threads=2))
+    [1, 3, 2]
+    """
+    if n_threads < 2:
+        yield from map(work, parts)
+        return
+
+    def has_enough(pending: Sequence[S]) -> bool:
+        return len(pending) >= n_threads + n_waiting
+
+    is_full = is_full or has_enough
+    pending: deque[S] = deque()
+    results: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        for part in parts:
+            pending.append(part)
+            results.append(pool.submit(work, part))
+            while pending and is_full(pending):
+                pending.popleft()
+                yield results.popleft().result()
+        while results:
+            pending.popleft()
+            yield results.popleft().result()
+    finally:
+        # After an error, or when the caller has stopped, nobody waits for the other results.
+        pool.shutdown(cancel_futures=True)
