@@ -28,6 +28,7 @@ extensions = [
     "docstrings",
     "openapi_tables",
     "results",
+    "decisions",
     "page_search",
     "cell_cache",
     "recorded_pages",
