@@ -104,10 +104,10 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     n_passages = N_PAIRS * N_OF_PAIR + N_SUREST
     assert f"up to {n_passages} passages" in read_words("explanation/comparison.md")
 
-    encoder = read_words("explanation/encoder.md")
-    assert f"Only the first {universal.MAX_TOKENS} tokens" in encoder
-    assert f"The first {e5.MAX_TOKENS} tokens" in encoder
-    assert f"1 to {MAX_WIDTH:,} columns" in encoder
+    encoders = read_words("reference/encoders.md")
+    assert f"A text is cut after {universal.MAX_TOKENS} tokens" in encoders
+    assert f"The first {e5.MAX_TOKENS} tokens" in encoders
+    assert f"1 to {MAX_WIDTH:,} columns" in encoders
 
     many = read_words("howto/many-files.md")
     (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+), (\w+), (\w+)\)", many)
