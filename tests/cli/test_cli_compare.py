@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from slugline.comparison.models import MODELS
+from slugline.comparison.run import CompareSettings, compare_models
+from slugline.corpus.corpus import Corpus
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +39,24 @@ def _news(news_csv: Path) -> None:
     """Have news.csv in the folder."""
 
 
+@pytest.fixture(scope="module")
+def _results(news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Measure two models once, and return the file of their results."""
+    path = tmp_path_factory.mktemp("measured") / "results.jsonl"
+    texts, topics = zip(*news, strict=True)
+    settings = CompareSettings(n_folds=2, n_threads=1)
+    corpus = Corpus(list(texts), list(topics), "news")
+    compare_models(corpus, ["majority", "default"], settings, resume=path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def measured(_results: bytes, tmp_path: Path) -> list[object]:
+    """Return the options of a comparison that has the results of majority and default."""
+    (tmp_path / "results.jsonl").write_bytes(_results)
+    return [*QUICK, "-q", "--resume", "results.jsonl"]
+
+
 @pytest.fixture
 def fails(tmp_path: Path) -> str:
     """Name a model that fails."""
@@ -44,8 +64,8 @@ def fails(tmp_path: Path) -> str:
     return "mine:Fails"
 
 
-def test_a_table_with_the_best_first_and_what_it_says(run: Run) -> None:
-    result = run("compare", "news.csv", *QUICK, "--models", "majority,default", "-q")
+def test_a_table_with_the_best_first_and_what_it_says(run: Run, measured: list[object]) -> None:
+    result = run("compare", "news.csv", *measured, "--models", "majority,default")
     assert (result.code, result.err) == (0, "")
     head, names, default, majority, verdict, *reading = result.out.splitlines()
     assert head == "news.csv: 90 documents, 3 topics, 2 folds"
@@ -72,8 +92,8 @@ def test_models_are_told_of_as_they_come(run: Run) -> None:
     assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
 
 
-def test_json_has_every_number(run: Run) -> None:
-    result = run("compare", "news.csv", *QUICK, "--models", "majority,default", "-q", "--json")
+def test_json_has_every_number(run: Run, measured: list[object]) -> None:
+    result = run("compare", "news.csv", *measured, "--models", "majority,default", "--json")
     data = json.loads(result.out)
     majority, default = data["models"]
     assert data["best"] == "default"
@@ -85,10 +105,11 @@ def test_json_has_every_number(run: Run) -> None:
     assert len(majority["fit_seconds"]) == 2
 
 
-def test_page_json_and_picture_go_to_a_folder(run: Run, tmp_path: Path, fails: str) -> None:
-    result = run(
-        "compare", "news.csv", *QUICK, "--models", f"default,{fails}", "-q", "-o", "deep/found"
-    )
+def test_page_json_and_picture_go_to_a_folder(
+    run: Run, measured: list[object], tmp_path: Path, fails: str
+) -> None:
+    models = f"default,{fails}"
+    result = run("compare", "news.csv", *measured, "--models", models, "-o", "deep/found")
     folder = tmp_path / "deep" / "found"
     assert result.out.splitlines()[-1] == "page    deep/found/comparison.html"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -106,10 +127,10 @@ def test_page_json_and_picture_go_to_a_folder(run: Run, tmp_path: Path, fails: s
 
 
 def test_without_matplotlib_only_the_png_file_is_left_out(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, measured: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    result = run("compare", "news.csv", *QUICK, "--models", "majority", "-q", "-o", "found")
+    result = run("compare", "news.csv", *measured, "--models", "majority", "-o", "found")
     assert result.code == 0
     assert result.err.startswith("warning: found/comparison.png is left out: PNG files")
     names = sorted(path.name for path in (tmp_path / "found").iterdir())
@@ -119,16 +140,18 @@ def test_without_matplotlib_only_the_png_file_is_left_out(
 
 @pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
 def test_a_page_is_written_of_whatever_there_is(
-    run: Run, tmp_path: Path, fails: str, models: str
+    run: Run, measured: list[object], tmp_path: Path, fails: str, models: str
 ) -> None:
-    run("compare", "news.csv", *QUICK, "--models", models, "-q", "-o", "found")
+    run("compare", "news.csv", *measured, "--models", models, "-o", "found")
     page = (tmp_path / "found" / "comparison.html").read_text()
     assert ("<svg" in page) == models.startswith("majority")
     assert (tmp_path / "found" / "comparison.png").is_file()
 
 
-def test_a_model_that_fails_is_a_line_with_the_reason(run: Run, fails: str) -> None:
-    result = run("compare", "news.csv", *QUICK, "--models", f"{fails},majority", "-q")
+def test_a_model_that_fails_is_a_line_with_the_reason(
+    run: Run, measured: list[object], fails: str
+) -> None:
+    result = run("compare", "news.csv", *measured, "--models", f"{fails},majority")
     assert result.code == 0
     reason = "raised ValueError: an <b>unlucky</b> day (mine.py, line 4)"
     assert f"mine:Fails has no result: {reason}." in result.out.splitlines()

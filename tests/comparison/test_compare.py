@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -45,21 +46,18 @@ TWO = CompareSettings(n_folds=2, n_threads=1)
 
 PIPELINES = """
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
 pipeline = make_pipeline(TfidfVectorizer(), MultinomialNB())
-drawing = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
-drawing_too = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
-numbers = LogisticRegression()
 several = make_pipeline(TfidfVectorizer(), OneVsRestClassifier(SGDClassifier(random_state=0)))
 """
 
 # Of these, nothing imports scikit-learn, which takes most of the time of a process.
 MODELS_PY = """
-import os, signal, sys, time
+import os, random, signal, sys, time
 from pathlib import Path
 
 print("noise on import")
@@ -87,6 +85,30 @@ def make_guess():
 class Raises(Guess):
     def fit(self, X, y):
         raise ValueError("no\\nway")
+
+
+class Numbers(Guess):
+    def fit(self, X, y):
+        float(X[0])
+
+
+class Draws(Guess):
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def get_params(self, deep=True):
+        return {"random_state": self.random_state}
+
+    def set_params(self, random_state):
+        self.random_state = random_state
+        return self
+
+    def predict(self, X):
+        return random.Random(self.random_state).choices(["bank", "grain", "sport"], k=len(X))
+
+
+class DrawsToo(Draws):
+    pass
 
 
 class RaisesLate(Guess):
@@ -353,13 +375,13 @@ REASONS = {
     "models:Raises": "raised ValueError: no way (models.py, line 29)",
     "models:Crashes": "crashed (SIGSEGV)",
     "models:Exits": "ended its process with status 3, without a result",
-    "models:Leaves": "raised SystemExit: bye (models.py, line 59)",
+    "models:Leaves": "raised SystemExit: bye (models.py, line 83)",
     "models:TooFew": (
         "answers 45 texts with an array of shape (1,), where one topic for each text is due"
     ),
-    "pipelines:numbers": (
-        "raised ValueError: could not convert string to float: 'the loan and bond and fed of 0'; "
-        "put a vectorizer before a classifier of numbers"
+    "models:Numbers": (
+        "raised ValueError: could not convert string to float: 'the loan and bond and fed of 0' "
+        "(models.py, line 34); put a vectorizer before a classifier of numbers"
     ),
 }
 
@@ -431,9 +453,9 @@ def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
 
 def test_a_seed_that_a_pipeline_leaves_open_is_ours(corpus: Corpus, pipelines: Path) -> None:
     noisy = replace(corpus, topics=[*corpus.topics[:-40], *(["sport", "bank"] * 20)])
-    names = ["pipelines:drawing", "pipelines:drawing_too"]
-    first, again = compare_models(noisy, names, TWO).models
+    first, again = compare_models(noisy, ["models:Draws", "models:DrawsToo"], TWO).models
     assert first.right == again.right
+    assert 0 < sum(first.right) < len(noisy)
 
 
 def test_an_answer_that_is_no_topic_is_wrong(corpus: Corpus, pipelines: Path) -> None:
@@ -696,17 +718,24 @@ def test_a_fold_in_between_that_is_missing_is_measured(
 @pytest.mark.parametrize(
     "change",
     [
-        {"answers": [0, 1]},
-        {"answers": [99] * 45},
-        {"answers": [-2] * 45},
+        {"answers": (0, 1)},
+        {"answers": (99,) * 3},
+        {"answers": (-2,) * 3},
         {"fit_seconds": -1.0},
+        {"answer_seconds": float("nan")},
         {"peak_mb": -5.0},
         {"file_bytes": -1},
-        {"fold": 7},
     ],
-    ids=lambda change: str(change)[:24],
+    ids=str,
 )
-def test_kept_results_that_can_not_be_are_measured_again(
+def test_is_valid_result_rejects_what_no_fold_has(change: dict[str, Any]) -> None:
+    result = FoldResult(0, (0, -1, 2), 1.0, 1.0)
+    assert is_valid_result(result, 3, 3)
+    assert not is_valid_result(msgspec.structs.replace(result, **change), 3, 3)
+
+
+@pytest.mark.parametrize("change", [{"answers": [99] * 45}, {"fold": 7}], ids=["topic", "fold"])
+def test_compare_measures_stored_results_that_are_invalid_again(
     corpus: Corpus, record: Path, first: Comparison, change: dict[str, Any]
 ) -> None:
     head, *lines = record.read_text().splitlines()
