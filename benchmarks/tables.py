@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from measure import table
-from slugline.corpus.bytes import check_encoding
+from slugline.corpus.layout import DataLayout
+from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import RowReader, read_dialect, read_rows
-from slugline.corpus.rows import BadRow, DataLayout, join_advice
+from slugline.corpus.rows import BadRow, join_advice
 from slugline.errors import DataError
 from slugline.model.decider import Decider
 from slugline.model.file.content import load_model

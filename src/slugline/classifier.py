@@ -24,7 +24,7 @@ from slugline.corpus.documents import (
     check_texts,
     to_plain_topics,
 )
-from slugline.corpus.rows import DataLayout, Format
+from slugline.corpus.layout import DataLayout, Format
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,

@@ -57,8 +57,8 @@ from slugline.auditing.repair import (
 )
 from slugline.auditing.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import ReadOptions
 from slugline.errors import DataError
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slugline.auditing.findings import text_digest
-from slugline.corpus.formats import TableDialect
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.prediction.files import answer_names, excel_file, topic_names

@@ -18,7 +18,7 @@ import pytest
 from slugline.classifier import load
 from slugline.cli import options
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from server import client, make_state
 from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
 from slugline.cli.train_options import NET_OPTIONS, TrainRequest
-from slugline.corpus.rows import DataLayout, TopicForm
+from slugline.corpus.layout import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
 from slugline.model.file import container

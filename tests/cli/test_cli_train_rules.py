@@ -11,7 +11,7 @@ import pytest
 
 from slugline.cli.train import train
 from slugline.cli.train_options import NET_OPTIONS, RULES, Rule, TrainRequest, check_request, flag
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
 
 #: A request that breaks no rule.

@@ -9,8 +9,8 @@ import pytest
 
 from slugline.corpus.decimals import have_decimal_commas
 from slugline.corpus.documents import cells_of
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus
-from slugline.corpus.rows import ReadOptions
 from slugline.text.table_columns import TableColumn
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import old_encodings
 from slugline.corpus import readers
-from slugline.corpus.bytes import LineStream, check_encoding
 from slugline.corpus.encodings import detect_encoding, guess_encoding, guess_utf16
+from slugline.corpus.layout import DataLayout
+from slugline.corpus.line_stream import LineStream, check_encoding
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, DataLayout, SourceRow
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
 FRENCH = "Le client écrit que sa carte a été refusée à l’étranger; prélèvement de 5 € non annulé."

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from slugline.base.interruption import Interruption, interruptible
-from slugline.corpus import formats, rows
+from slugline.corpus import lines, rows
 from slugline.corpus.columns import PEEKED_BYTES, find_text_columns, peek
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -82,8 +82,8 @@ def test_a_file_of_blank_lines_ends_in_bounded_time(
 def test_blank_lines_between_rows_are_no_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "_MAX_GAP", 1 << 14)
-    monkeypatch.setattr(formats, "_CHECK_BYTES", 1)
+    monkeypatch.setattr(lines, "_MAX_GAP", 1 << 14)
+    monkeypatch.setattr(lines, "_CHECK_BYTES", 1)
     path = write(tmp_path / "t.csv.gz", b"id,text\n", b"\n" * 50 + b"1,wheat\n")
     assert sum(isinstance(row, SourceRow) for row in read_rows(path)) == 1000
     path = write(tmp_path / "t.txt.gz", b"\n")  # each of them is a row

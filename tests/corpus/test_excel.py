@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus import tables
+from slugline.corpus import excel
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.loading import load_corpus, read_texts
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import DataLayout, SourceRow
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
 
 
@@ -78,7 +79,7 @@ def test_a_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
 
 
 def test_a_part_that_unpacks_to_too_much_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_UNPACKED", 20_000)
+    monkeypatch.setattr(excel, "MAX_UNPACKED", 20_000)
 
     with pytest.raises(DataError) as error:
         list(read_rows(write(["text", "topic"], ["a" * 30_000, "b"])))
@@ -171,7 +172,7 @@ def test_a_note_and_an_error_name_the_sheet_that_is_read() -> None:
 
 
 def test_a_sheet_that_can_not_be_read_hides_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_N_SEARCHED", 40)
+    monkeypatch.setattr(excel, "_N_SEARCHED", 40)
     name = write(*[[number, -number - 1] for number in range(30)])
 
     rows = read_rows(name, layout=DataLayout(("text",), "topic"))

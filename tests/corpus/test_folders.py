@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus import readers
+from slugline.corpus import folders
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, SourceRow
@@ -164,12 +164,12 @@ def test_texts_of_a_folder_need_no_topics_where_they_are_predicted() -> None:
 
 
 def test_a_file_of_a_folder_may_be_as_long_as_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_RECORD", 5)
+    monkeypatch.setattr(folders, "MAX_RECORD", 5)
     Path("texts/a/2.txt").write_text("wheats")
     long = BadRow("a/2.txt", "more than 10,000,000 bytes", "split them")
     assert bad_rows() == [long]
     with pytest.raises(FileNotFoundError):  # as if it had been removed since
-        readers._file_row("3", os.path.realpath("texts"), Path("texts/a/3.txt"), {}, None)
+        folders._file_row("3", os.path.realpath("texts"), Path("texts/a/3.txt"), {}, None)
 
 
 def test_parquet_files_of_a_folder_are_one_source(write_parquet: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus import tables
+from slugline.corpus import excel
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
@@ -256,9 +256,9 @@ def test_a_row_of_a_sheet_is_bad_if_it_is_longer_than_any_may_be(
 def test_what_a_workbook_may_hold_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int, rows: str, why: str
 ) -> None:
-    monkeypatch.setattr(tables, name, most)
+    monkeypatch.setattr(excel, name, most)
     assert why in reason(tmp_path, rows)
-    monkeypatch.setattr(tables, name, most + 1)
+    monkeypatch.setattr(excel, name, most + 1)
     assert len(read(tmp_path, rows)) > 0
 
 
@@ -266,9 +266,9 @@ def test_no_part_unpacks_to_more_than_may_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = max(len(str(part)) for part in parts().values())
-    monkeypatch.setattr(tables, "MAX_UNPACKED", most)
+    monkeypatch.setattr(excel, "MAX_UNPACKED", most)
     assert len(read(tmp_path)) == 1
-    monkeypatch.setattr(tables, "MAX_UNPACKED", most - 1)
+    monkeypatch.setattr(excel, "MAX_UNPACKED", most - 1)
     assert reason(tmp_path).endswith(f" unpacks to {most:,} bytes")
 
 
@@ -285,9 +285,9 @@ def test_strings_that_many_cells_share_count_for_each(
 ) -> None:
     shared = "<si><t>text</t></si>" + f"<si><t>{'x' * 996}</t></si>"
     rows = '<row><c t="s"><v>0</v></c></row>' + '<row><c t="s"><v>1</v></c></row>' * 2
-    monkeypatch.setattr(tables, "MAX_UNPACKED", 1996)
+    monkeypatch.setattr(excel, "MAX_UNPACKED", 1996)
     assert len(read(tmp_path, rows, strings=_STRINGS + shared + _NO_STRINGS)) == 2
-    monkeypatch.setattr(tables, "MAX_UNPACKED", 1995)
+    monkeypatch.setattr(excel, "MAX_UNPACKED", 1995)
     why = "its cells have more than 1,995 characters"
     assert reason(tmp_path, rows, strings=_STRINGS + shared + _NO_STRINGS) == why
 
@@ -428,7 +428,7 @@ def peak():
 _CHILD = f"""{_MEASURING}
 from contextlib import closing
 from slugline.corpus.readers import read_rows
-from slugline.corpus.sheet_columns import SheetColumns
+from slugline.corpus.excel_columns import SheetColumns
 from slugline.errors import DataError
 
 def add_columns(name):

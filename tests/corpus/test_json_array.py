@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import formats
-from slugline.corpus.formats import TextLines, json_items
+from slugline.corpus.json_items import json_items
+from slugline.corpus.lines import TextLines
 from slugline.corpus.rows import MAX_RECORD
 from slugline.errors import DataError
 
@@ -141,14 +141,13 @@ def test_a_long_item_takes_linear_time_in_small_pieces() -> None:
     ],
     ids=["backslashes", "escapes", "marks", "list", "object", "nested"],
 )
-def test_a_long_item_ends_where_json_says(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "_LONG_ITEM", 100)
-    monkeypatch.setattr(formats, "_STEP", 7)
+def test_json_items_ends_a_long_item_where_json_does(item: bytes) -> None:
     others = [b"1", b"-2.5e3", b"null", b'"x"', b"[]", b"{}"]
     array = b" , ".join([*others, item, *others, item])
     for n_bytes in (50, 1000, 1 << 16):
         lines = lines_of(b"[" + array + b"]", n_bytes)
-        assert list(json_items(lines, n_bytes)) == [*others, item, *others, item]
+        items = json_items(lines, n_bytes, long_item=100, step_bytes=7)
+        assert list(items) == [*others, item, *others, item]
 
 
 @pytest.mark.parametrize(
@@ -160,9 +159,6 @@ def test_a_long_item_ends_where_json_says(item: bytes, monkeypatch: pytest.Monke
         (b'"' + b"x" * 25_000_000, "or more than 20,000,000 bytes"),
     ],
 )
-def test_a_long_item_without_an_end_is_an_error(
-    item: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(formats, "_LONG_ITEM", 100)
+def test_json_items_rejects_a_long_item_without_an_end(item: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=re.escape(f"item 1: not valid JSON ({reason})")):
         items_of(b"[" + item, n_bytes=1000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.formats import TextLines
+from slugline.corpus.lines import TextLines
 from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
 

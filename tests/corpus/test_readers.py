@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 from slugline.base.lazy import install_command
 from slugline.corpus import formats, readers
 from slugline.corpus import rows as corpus_rows
-from slugline.corpus.formats import TableDialect, TextLines
+from slugline.corpus.dialects import ONE_COLUMN, TableDialect, guess_delimiter
+from slugline.corpus.folders import folder_rows
+from slugline.corpus.lines import TextLines
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import (
     RowReader,
-    folder_rows,
     read_dialect,
     read_line_range,
     read_row_range,
@@ -492,14 +493,14 @@ def test_columns_without_a_name_keep_their_cells() -> None:
     ],
 )
 def test_the_separator_is_found_in_the_first_lines(table: str, separator: str) -> None:
-    assert formats.guess_delimiter(table) == separator
+    assert guess_delimiter(table) == separator
 
 
 def test_the_separator_of_a_model_is_tried_first() -> None:
     table = "Nr~Text,kurz\n1~a\n"
 
-    assert formats.guess_delimiter(table) == ","
-    assert formats.guess_delimiter(table, ["Nr", "Text,kurz"], "~") == "~"
+    assert guess_delimiter(table) == ","
+    assert guess_delimiter(table, ["Nr", "Text,kurz"], "~") == "~"
 
 
 def test_a_table_of_one_column_is_known_by_its_header() -> None:
@@ -510,7 +511,7 @@ def test_a_table_of_one_column_is_known_by_its_header() -> None:
         {"Nachricht": "Hallo, Welt; gut"},
         {"Nachricht": 'a;b\r\n"c"'},
     ]
-    assert rows.separator == formats.ONE_COLUMN
+    assert rows.separator == ONE_COLUMN
 
 
 @pytest.mark.parametrize(

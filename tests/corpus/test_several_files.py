@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import load_corpus, read_corpus
-from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 
 Run = Callable[..., Any]

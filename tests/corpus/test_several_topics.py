@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
 from slugline.corpus.loading import load_corpus, read_corpus
-from slugline.corpus.rows import DataLayout, ReadOptions, TopicForm, format_topics, read_topics
+from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.errors import DataError, OptionError
 from slugline.prediction.files import excel_file
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 
-from slugline.corpus.bytes import LineStream
+from slugline.corpus.line_stream import LineStream
 from slugline.corpus.readers import RowReader
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from slugline.corpus.labelled import LabelledRows, SourceLayout
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import UnlabelledTexts, read_texts
 from slugline.corpus.readers import RowReader, read_rows
-from slugline.corpus.rows import ReadOptions, SourceRow
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
 
 

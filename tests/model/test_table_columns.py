@@ -16,9 +16,9 @@ import slugline
 from slugline import Corpus, TopicClassifier
 from slugline.cli.train_corrections import _read_previous
 from slugline.corpus.documents import RowText
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.loading import read_corpus, read_texts
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import ReadOptions
 from slugline.errors import ColumnWarning, DataError, ModelFileError, OptionError
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.fitted import Fitted

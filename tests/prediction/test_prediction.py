@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.corpus.bytes import LineStream
+from slugline.corpus.line_stream import LineStream
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError

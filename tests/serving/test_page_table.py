@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from server import client, make_state, running
 from slugline.classifier import load
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.layout import DataLayout
 from slugline.prediction.files import excel_file
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 import slugline
 from server import client, make_state
-from slugline.corpus.rows import DataLayout, TopicForm
+from slugline.corpus.layout import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.serving.mcp.tools import ModelTools

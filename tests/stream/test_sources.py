@@ -16,10 +16,12 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.documents import chain_digests, compute_digest
-from slugline.corpus.formats import ByteRange
-from slugline.corpus.labelled import SchemaCheck, SourceLayout, SourceSchema
+from slugline.corpus.labelled import SourceLayout, SourceSchema
+from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.lines import ByteRange
 from slugline.corpus.loading import load_corpus
-from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, TopicForm
+from slugline.corpus.rows import BadRow
+from slugline.corpus.schema_check import SchemaCheck
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
 from slugline.stream import source as parts

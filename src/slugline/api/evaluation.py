@@ -23,7 +23,7 @@ from slugline.comparison.models import Models
 from slugline.comparison.results import AccuracyDifference, Comparison, adjust_p_values
 from slugline.comparison.run import CompareSettings, compare_models
 from slugline.corpus.documents import Topic
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, apply_topic_rules, topic_rules
 from slugline.evaluation.evaluation import BaseEvaluation, Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation

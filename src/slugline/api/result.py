@@ -15,8 +15,8 @@ from slugline.base.wording import TitledRows
 from slugline.classifier import TopicClassifier, load, to_fitted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
+from slugline.corpus.layout import DataLayout, ReadOptions
 from slugline.corpus.loading import Source, note_names, read_corpus
-from slugline.corpus.rows import DataLayout, ReadOptions
 from slugline.corpus.topic_sets import check_documents
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import BaseEvaluation

@@ -25,9 +25,9 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
+from slugline.corpus.layout import Format
 from slugline.corpus.loading import Source, read_texts
 from slugline.corpus.readers import read_frame, read_rows
-from slugline.corpus.rows import Format
 from slugline.corpus.topics import add_parents
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves

@@ -20,8 +20,9 @@ from slugline.base.arrays import F64, Index
 from slugline.base.checks import has_surrogates
 from slugline.base.wording import join_words
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.formats import decimal_cell
-from slugline.corpus.rows import TopicForm, format_topics
+from slugline.corpus.dialects import decimal_cell
+from slugline.corpus.layout import TopicForm
+from slugline.corpus.topic_cells import format_topics
 from slugline.corpus.topic_sets import join_topics
 from slugline.prediction.files import guard_cell, table_file
 

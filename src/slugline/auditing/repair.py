@@ -20,25 +20,18 @@ from slugline.auditing.findings import DECISIONS, column_name, review_form, text
 from slugline.base.arrays import Index
 from slugline.base.checks import short_repr
 from slugline.base.progress import Progress, check_progress
-from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.dialects import TableDialect, table_cell, table_writer
 from slugline.corpus.documents import check_topic_names
-from slugline.corpus.formats import TableDialect, table_cell, table_writer
+from slugline.corpus.excel_columns import change_sheet
+from slugline.corpus.layout import DataLayout, ReadOptions, TopicForm
+from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import RowReader, detect_format, read_dialect, read_rows
-from slugline.corpus.rows import (
-    BadRow,
-    DataLayout,
-    ReadOptions,
-    SourceRow,
-    TopicForm,
-    format_topics,
-    join_advice,
-    read_topics,
-)
-from slugline.corpus.sheet_columns import change_sheet
+from slugline.corpus.rows import BadRow, SourceRow, join_advice
 from slugline.corpus.splits import make_folds
+from slugline.corpus.topic_cells import format_topics, read_topics
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit

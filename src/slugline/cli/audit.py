@@ -38,9 +38,9 @@ from slugline.cli.output import (
 )
 from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.formats import TableDialect
+from slugline.corpus.dialects import TableDialect
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_dialect, read_rows
-from slugline.corpus.rows import ReadOptions
 from slugline.corpus.topic_sets import join_topics
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import load_model

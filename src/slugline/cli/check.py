@@ -11,7 +11,7 @@ from slugline.base.wording import counted
 from slugline.cli import options
 from slugline.cli.options import command, option
 from slugline.cli.output import print_json, print_table, say, show, show_progress
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.experiment.retraining import Retraining, retrain
 from slugline.model.file.content import load_model
 

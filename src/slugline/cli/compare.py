@@ -24,7 +24,7 @@ from slugline.cli.output_paths import check_folder, check_target
 from slugline.comparison.models import choose_models
 from slugline.comparison.results import Comparison
 from slugline.comparison.run import CompareSettings, compare_models
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError, SluglineError
 from slugline.reports import comparison as reporting
 

@@ -24,7 +24,7 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.output_paths import check_target
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents
 from slugline.errors import OptionError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves

@@ -19,7 +19,7 @@ from slugline.cli.options import command, option
 from slugline.cli.output import print_json, warn
 from slugline.cli.output_paths import check_target
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, name_warnings
 from slugline.experiment import run
 from slugline.experiment.concerns import known_document_warnings, model_warnings

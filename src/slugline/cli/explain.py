@@ -14,7 +14,7 @@ from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.output_paths import check_target
 from slugline.corpus.documents import RowText
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.explanation import explain as explaining
 from slugline.explanation.explanation import Explanation, format_word, merge_spans

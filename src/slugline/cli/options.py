@@ -21,8 +21,8 @@ from slugline.base.wording import counted, nearest
 from slugline.cli.output import QUIET, say, show_progress, warn
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus, require_one_topic
+from slugline.corpus.layout import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.corpus.readers import RowReader, names_documents, read_rows
-from slugline.corpus.rows import USER_OPTIONS, DataLayout, ReadOptions
 from slugline.errors import DataError, OptionError
 from slugline.model.file.content import SHIPPED
 

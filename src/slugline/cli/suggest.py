@@ -20,11 +20,13 @@ from slugline.cli.options import COUNT, argument, command, option
 from slugline.cli.output import print_json, say, show, show_progress
 from slugline.cli.output_paths import check_target
 from slugline.corpus.columns import column_names, in_columns, known_topic_column
-from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
 from slugline.corpus.labelled import has_topic
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.loading import UnlabelledTexts
 from slugline.corpus.readers import RowReader, read_dialect
-from slugline.corpus.rows import NOT_LABELLED, DataLayout, SourceRow
+from slugline.corpus.rows import SourceRow
+from slugline.corpus.topic_cells import NOT_LABELLED
 from slugline.errors import OptionError
 from slugline.experiment import suggest as suggesting
 from slugline.experiment.suggest import Suggestion, normal_form, sample_texts

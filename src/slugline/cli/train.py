@@ -32,7 +32,7 @@ from slugline.cli.train_options import (
 )
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves

@@ -21,7 +21,7 @@ from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.output_paths import check_not_read
 from slugline.cli.train_options import TrainRequest
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.rows import ReadOptions
+from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines

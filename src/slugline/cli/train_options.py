@@ -15,7 +15,7 @@ from slugline.base.checks import check_fraction
 from slugline.cli import options
 from slugline.cli.options import COUNT, option
 from slugline.cli.output import FLAGS
-from slugline.corpus.rows import USER_OPTIONS, ReadOptions
+from slugline.corpus.layout import USER_OPTIONS, ReadOptions
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import BuiltInName

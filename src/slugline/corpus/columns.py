@@ -10,21 +10,16 @@ import msgspec
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import join_words, nearest
+from slugline.corpus.column_names import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.decimals import have_decimal_commas, read_decimal_comma
+from slugline.corpus.dialects import ONE_COLUMN
 from slugline.corpus.documents import RowText, is_missing
-from slugline.corpus.formats import ONE_COLUMN
+from slugline.corpus.excel import displayed_text
+from slugline.corpus.frames import Frame, frame_rows
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.readers import RowReader
-from slugline.corpus.rows import (
-    ID_NAME,
-    TEXT_NAMES,
-    TOPIC_NAMES,
-    BadRow,
-    DataLayout,
-    SourceRow,
-    estimate_memory,
-    topic_flag,
-)
-from slugline.corpus.tables import Frame, displayed_text, frame_rows
+from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
+from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, OptionError
 
 #: Good rows to look at, and bytes of memory that they may take.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from slugline.base.wording import counted, join_words, one_line
 from slugline.corpus.documents import compute_digest
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
 

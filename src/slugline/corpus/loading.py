@@ -13,6 +13,7 @@ from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus import topics
+from slugline.corpus.collect import collect
 from slugline.corpus.columns import (
     column_names,
     columns_note,
@@ -25,10 +26,11 @@ from slugline.corpus.columns import (
     row_with_cells,
 )
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.labelled import collect
-from slugline.corpus.readers import ENDINGS, RowReader, folder_rows, read_frame, read_rows
-from slugline.corpus.rows import DataLayout, Format, ReadOptions, SourceRow, TopicOptions
-from slugline.corpus.tables import Frame
+from slugline.corpus.folders import folder_rows
+from slugline.corpus.frames import Frame
+from slugline.corpus.layout import DataLayout, Format, ReadOptions, TopicOptions
+from slugline.corpus.readers import ENDINGS, RowReader, read_frame, read_rows
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError
 from slugline.reuters.wires import Edition, load_wires
 

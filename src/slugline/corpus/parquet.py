@@ -15,6 +15,7 @@ import msgspec
 
 from slugline.base.lazy import import_extra
 from slugline.corpus import rows
+from slugline.corpus.column_names import TOPIC_NAMES
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _kind(name: str, kind: str) -> _Kind | None:
     if kind in ("VARCHAR", "JSON"):
         return _Kind.TEXT
     # Lists of whole numbers are numbers of topics, or of words.
-    if kind == "VARCHAR[]" or (_NUMBER_LIST.fullmatch(kind) and name.lower() in rows.TOPIC_NAMES):
+    if kind == "VARCHAR[]" or (_NUMBER_LIST.fullmatch(kind) and name.lower() in TOPIC_NAMES):
         return _Kind.LIST
     if kind.endswith("]") or kind in ("BLOB", "GEOMETRY", "VARIANT"):
         return None

@@ -19,7 +19,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -29,152 +29,35 @@ from slugline.base.interruption import check_interruption
 from slugline.base.names import check_is_no_system_file
 from slugline.base.wording import nearest
 from slugline.corpus import formats
-from slugline.corpus.bytes import LineStream, check_encoding
-from slugline.corpus.encodings import detect_encoding, is_utf8
-from slugline.corpus.parquet import parquet_rows
-from slugline.corpus.rows import (
-    MAX_RECORD,
-    BadRow,
-    DataLayout,
-    RowIterator,
-    SourceRow,
-    check_delimiter,
-    make_row,
-    too_long_row,
-    translate_os_errors,
-    undecodable_row,
+from slugline.corpus.dialects import (
+    ONE_COLUMN,
+    TableDialect,
+    decode_head,
+    detect_dialect,
+    guess_delimiter,
+    is_header,
+    is_tab_header,
+    named_delimiter,
 )
-from slugline.corpus.tables import Frame, excel_rows, frame_rows, sheet_note
+from slugline.corpus.encodings import detect_encoding, is_utf8
+from slugline.corpus.excel import excel_rows, sheet_note
+from slugline.corpus.folders import (
+    files_ending,
+    folder_rows,
+    parquet_folder_rows,
+    text_file_rows,
+    visible_paths,
+)
+from slugline.corpus.frames import Frame, frame_rows
+from slugline.corpus.layout import DataLayout, check_delimiter
+from slugline.corpus.line_stream import LineStream, check_encoding
+from slugline.corpus.lines import ByteRange, TextLines
+from slugline.corpus.parquet import parquet_rows
+from slugline.corpus.rows import MAX_RECORD, RowIterator, translate_os_errors
 from slugline.errors import DataError, OptionError
 
-# Folders ------------------------------------------------------------------------------------------
-
-_OUTSIDE = "a link that leads out of the folder"
 # How much a name is like a mistyped one; the same ending alone makes names half alike.
 _NEAR = 0.8
-_COPY = "copy what it leads to into the folder, or remove it"
-
-
-def folder_rows(
-    folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
-) -> RowIterator:
-    """Yield the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
-
-    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
-    nowhere are bad rows.
-
-    Parameters
-    ----------
-    folder : Path
-    encoding : str, optional
-        UTF-8 by default.
-    fallback_encoding : str, optional
-        For files that are not UTF-8, which are bad rows by default.
-
-    Raises
-    ------
-    DataError : if there are no sub-folders, one has no *.txt file or holds folders itself, or
-        something can't be read.
-    """
-    with translate_os_errors(str(folder)):
-        topics = [path for path in _visible(folder) if path.is_dir()]
-        if not topics:
-            raise DataError(
-                f"{folder} has no sub-folders; make one for each topic, with its texts as *.txt."
-            )
-        root = os.path.realpath(folder)
-        for topic in topics:
-            if not _is_within(root, topic):
-                yield BadRow(topic.name, _OUTSIDE, _COPY)
-                continue
-            for file in _text_files(topic):
-                at, labels = f"{topic.name}/{file.name}", {"topic": topic.name}
-                yield _file_row(at, root, file, labels, encoding, fallback_encoding)
-
-
-def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
-    """Yield the *.txt files of a folder, sorted by name, which is the id; see `folder_rows`."""
-    with translate_os_errors(str(folder)):
-        root = os.path.realpath(folder)
-        for file in _files_ending(folder, ".txt"):
-            yield _file_row(file.name, root, file, {"id": file.name}, encoding)
-
-
-def parquet_folder_rows(folder: Path) -> RowIterator:
-    """Yield the rows of the Parquet files of a folder, sorted by name; all must be in it."""
-    root = os.path.realpath(folder)
-    for file in _files_ending(folder, ".parquet"):
-        if not (file.is_file() and _is_within(root, file)):
-            raise DataError(
-                f"{file} is no regular file of this folder; copy it there, or remove it."
-            )
-        for row in parquet_rows(file):
-            at = f"{file.name}, row {row.at}"
-            yield row._replace(at=at) if isinstance(row, BadRow) else replace(row, at=at)
-
-
-def _files_ending(folder: Path, ending: str) -> list[Path]:
-    return [path for path in _visible(folder) if path.suffix.lower() == ending]
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _text_files(topic: Path) -> list[Path]:
-    paths = _visible(topic)
-    nested = next((path for path in paths if path.is_dir()), None)
-    if nested is not None:
-        raise DataError(
-            f"{nested} is a folder within the topic {topic.name!r}; move its texts up one level."
-        )
-    files = _files_ending(topic, ".txt")
-    if not files:
-        raise DataError(f"{topic} has no *.txt files; add the topic's texts, or remove it.")
-    return files
-
-
-def _is_within(root: str, path: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(root)
-
-
-def _file_row(
-    at: str,
-    root: str,
-    file: Path,
-    labels: dict[str, str],
-    encoding: str | None,
-    fallback_encoding: str | None = None,
-) -> SourceRow | BadRow:
-    """Return the text of a file below `root` with its labels, or why it can't be read."""
-    if not _is_within(root, file):
-        return BadRow(at, _OUTSIDE, _COPY)
-    try:
-        mode = file.stat().st_mode
-    except OSError:
-        if not file.is_symlink():
-            raise
-        return BadRow(at, "a link that leads nowhere", "remove it")
-    # Opening a pipe waits for a writer, and a device may never end.
-    if not stat.S_ISREG(mode):
-        return BadRow(at, "a pipe or device, not a regular file", "remove it")
-    note = ""
-    with file.open("rb") as stream:
-        data = stream.read(MAX_RECORD + 1)
-    if len(data) > MAX_RECORD:
-        return too_long_row(at)
-    try:
-        text = data.decode(encoding or "utf-8").lstrip("\ufeff")
-    except UnicodeDecodeError as error:
-        if fallback_encoding is None:
-            return undecodable_row(at, error, encoding)
-        text = data.decode(fallback_encoding)
-        note = f"not UTF-8; read as {fallback_encoding}"
-    return make_row(at, {"text": text, **labels}, note, len(data))
-
-
-# Files --------------------------------------------------------------------------------------------
-
 #: The most bytes that a .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
 
@@ -188,7 +71,7 @@ class RowReader:
     _rows: RowIterator
     stream: LineStream | None = None  # the source of the rows, if it has lines
     note: str = ""  # note for the user on what was assumed about the format
-    byte_range: formats.ByteRange | None = None  # the part of a file that is read, if it is one
+    byte_range: ByteRange | None = None  # the part of a file that is read, if it is one
     encoding: str | None = None  # that was named or detected; None for UTF-8
     # Of the cells of a table, which was named or found; `ONE_COLUMN` if there is none.
     separator: str | None = None
@@ -336,7 +219,7 @@ class _Writing(NamedTuple):
     separator: str | None
     note: str = ""
 
-    def reader(self) -> Callable[[formats.TextLines], RowIterator]:
+    def reader(self) -> Callable[[TextLines], RowIterator]:
         """Return the function that reads its rows."""
         read = _ALL_FORMATS[self.format].read
         if self.format in _TABLES and self.separator is not None:
@@ -369,10 +252,10 @@ def _examine(
         encoding = detect_encoding(sample, likely, is_cut=is_cut)
         note = _encoding_note(encoding)
     head = _sample(file, is_packed, 1)[0]
-    table = formats.decode_head(head[:_N_SHOWN], encoding)
+    table = decode_head(head[:_N_SHOWN], encoding)
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
         form = "uris"
-    elif form == "txt" and may_be_table and formats.is_tab_header(table):
+    elif form == "txt" and may_be_table and is_tab_header(table):
         form, note = "tsv", "; ".join(filter(None, (note, _TAB_NOTE)))
     if form in _TABLES:
         separator = separator or _find_separator(form, table, layout)
@@ -413,13 +296,13 @@ def _check_separated(source: str, form: str, separator: str | None) -> str:
 def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
     """Return what separates the cells of a table that begins like this; see `guess_delimiter`."""
     header, _, _ = table.partition("\n")
-    if named := formats.named_delimiter(header):
+    if named := named_delimiter(header):
         return named
     if form == "tsv":
-        return "\t" if "\t" in header else formats.ONE_COLUMN
+        return "\t" if "\t" in header else ONE_COLUMN
     if layout is None:
-        return formats.guess_delimiter(table)
-    return formats.guess_delimiter(table, layout.text, layout.separator)
+        return guess_delimiter(table)
+    return guess_delimiter(table, layout.text, layout.separator)
 
 
 # Formats whose encoding is detected; JSON is UTF-8. And bytes to look at; while they are ASCII,
@@ -447,14 +330,14 @@ def _sample(file: BinaryIO, is_packed: bool, most_pieces: int = _MOST_PIECES) ->
 _N_SHOWN = 1 << 16
 
 
-def read_dialect(rows: RowReader) -> formats.TableDialect:
+def read_dialect(rows: RowReader) -> TableDialect:
     """Return how a file of CSV or TSV is written; the usual dialect for anything else.
 
     Answers to an Excel file get a byte-order mark, without which Excel doesn't see UTF-8.
     """
     path = Path(rows.name)
     if rows.format not in ("csv", "tsv") or not path.is_file():
-        return formats.TableDialect(has_mark=rows.format == "xlsx")
+        return TableDialect(has_mark=rows.format == "xlsx")
     with (
         contextlib.suppress(OSError, EOFError, zlib.error),  # reading the rows says what is wrong
         path.open("rb") as file,
@@ -466,8 +349,8 @@ def read_dialect(rows: RowReader) -> formats.TableDialect:
             n_bytes += len(line)
         if lines:
             likely = None if rows.layout is None else rows.layout.separator
-            return formats.detect_dialect(lines, rows.separator, rows.encoding or "utf-8", likely)
-    return formats.TableDialect()
+            return detect_dialect(lines, rows.separator, rows.encoding or "utf-8", likely)
+    return TableDialect()
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
@@ -479,13 +362,13 @@ def read_line_range(path: str, start: int, stop: int) -> RowReader:
     with translate_os_errors(path):
         check_exists(Path(path))
         file = Path(path).open("rb")  # noqa: SIM115 (closed after iteration)
-        byte_range = formats.ByteRange(file, start, stop)
+        byte_range = ByteRange(file, start, stop)
     return RowReader(path, "jsonl", _range_rows(path, byte_range), byte_range=byte_range)
 
 
-def _range_rows(name: str, byte_range: formats.ByteRange) -> RowIterator:
+def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
     with translate_os_errors(name), byte_range:
-        lines = formats.TextLines(byte_range.readline, name)
+        lines = TextLines(byte_range.readline, name)
         yield from formats.bounded_rows(lines, formats.json_rows)
 
 
@@ -521,7 +404,7 @@ def _standard_input(
     else:
         likely = None if layout is None else layout.encoding
         stream = LineStream(sys.stdin.buffer, likely=likely)
-    lines = formats.TextLines(stream.readline, "standard input", encoding=encoding)
+    lines = TextLines(stream.readline, "standard input", encoding=encoding)
     lines.encoding = encoding = encoding or stream.detected
     note = _encoding_note(stream.detected)
     if name is None:
@@ -549,12 +432,12 @@ def _standard_input(
     )
 
 
-def _format_of_lines(lines: formats.TextLines, fallback: str | None) -> tuple[str | None, str]:
+def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
     """Return the format that the first line suggests, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     head = lines.head.decode(errors="replace")
-    if not sys.stdin.isatty() and (formats.named_delimiter(head) or formats.is_header(head)):
+    if not sys.stdin.isatty() and (named_delimiter(head) or is_header(head)):
         return "csv", "read as CSV, as its first line names columns; for plain texts, `format=txt`"
     return fallback, ""
 
@@ -591,11 +474,11 @@ def names_documents(name: str) -> bool:
 
 def _format_of(path: Path, fallback: str | None) -> str:
     if path.is_dir():
-        if any(child.is_dir() for child in _visible(path)):
+        if any(child.is_dir() for child in visible_paths(path)):
             return "folder"
-        if fallback == "txt" and _files_ending(path, ".txt"):
+        if fallback == "txt" and files_ending(path, ".txt"):
             return "text files"
-        if _files_ending(path, ".parquet"):
+        if files_ending(path, ".parquet"):
             return "parquet files"
         if fallback == "txt":
             raise DataError(
@@ -629,13 +512,13 @@ def _file_rows(
     name: str,
     file: BinaryIO,
     stream: LineStream,
-    read: Callable[[formats.TextLines], RowIterator],
+    read: Callable[[TextLines], RowIterator],
     encoding: str | None,
 ) -> RowIterator:
     limit = MAX_UNPACKED if stream.packed else math.inf
     with translate_os_errors(name), file:
         try:
-            lines = formats.TextLines(stream.readline, name, limit, encoding)
+            lines = TextLines(stream.readline, name, limit, encoding)
             yield from formats.bounded_rows(lines, read)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(

@@ -19,7 +19,7 @@ from slugline.corpus.documents import (
     check_topic_names,
     to_plain_topics,
 )
-from slugline.corpus.rows import topic_flag
+from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError
 
 #: The topics of a document: distinct, in the order given, possibly none.

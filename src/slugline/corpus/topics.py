@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, join_words
-from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, DataLayout, ReadOptions, separator_warnings
+from slugline.corpus.rows import BadRow
+from slugline.corpus.topic_cells import separator_warnings
 from slugline.corpus.topic_sets import sets_with_parents
 from slugline.errors import DataError
 

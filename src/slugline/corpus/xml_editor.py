@@ -7,7 +7,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-from slugline.corpus.tables import refuse_doctype
+from slugline.corpus.excel import refuse_doctype
 
 
 class Edit(NamedTuple):

@@ -15,7 +15,7 @@ from slugline.base.arrays import F32
 from slugline.base.checks import short_repr
 from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
-from slugline.corpus.rows import DataLayout
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner

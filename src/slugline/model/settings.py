@@ -18,7 +18,7 @@ from slugline.base.checks import (
     option_error,
 )
 from slugline.corpus.documents import Topic
-from slugline.corpus.rows import check_separator
+from slugline.corpus.layout import check_separator
 from slugline.corpus.sample_weights import check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError

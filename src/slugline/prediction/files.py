@@ -19,10 +19,12 @@ from slugline.base.checks import short_repr
 from slugline.base.files import file_state, fresh_part, os_advice, whole_file
 from slugline.base.lazy import import_extra
 from slugline.corpus import parquet
-from slugline.corpus.formats import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.dialects import TableDialect, decimal_cell, table_cell, table_writer
+from slugline.corpus.excel_columns import SheetColumns, escape_cell
+from slugline.corpus.layout import TopicForm
 from slugline.corpus.readers import RowReader, read_dialect
-from slugline.corpus.rows import BadRow, TopicForm, format_topics
-from slugline.corpus.sheet_columns import SheetColumns, escape_cell
+from slugline.corpus.rows import BadRow
+from slugline.corpus.topic_cells import format_topics
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.model.decider import Decider
 from slugline.model.fitted import Fitted

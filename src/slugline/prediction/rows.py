@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import check_whole, short_repr
 from slugline.base.threads import map_in_order
+from slugline.corpus.column_names import ID_NAME
 from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
@@ -24,16 +25,10 @@ from slugline.corpus.columns import (
     row_with_cells,
 )
 from slugline.corpus.documents import Topic
+from slugline.corpus.excel import excel_header
+from slugline.corpus.layout import Format, check_delimiter
 from slugline.corpus.readers import RowReader, check_format, read_dialect
-from slugline.corpus.rows import (
-    ID_NAME,
-    BadRow,
-    Format,
-    SourceRow,
-    check_delimiter,
-    estimate_memory,
-)
-from slugline.corpus.tables import excel_header
+from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.errors import DataError, OptionError
 from slugline.model.decider import N_GUESSES, Decider, Unsure
 from slugline.model.fitted import Fitted

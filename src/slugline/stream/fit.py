@@ -20,7 +20,7 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.rows import Format
+from slugline.corpus.layout import Format
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple, Unpack
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
 from slugline.corpus import labelled, readers, rows
-from slugline.corpus.bytes import check_encoding
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
+from slugline.corpus.frames import frame_rows
+from slugline.corpus.layout import DataLayout, Format, ReadOptions, TopicOptions, check_delimiter
+from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
-from slugline.corpus.tables import frame_rows
+from slugline.corpus.schema_check import SchemaCheck
 from slugline.corpus.topic_sets import check_documents, is_multilabel
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.sums import MAX_ROWS
@@ -69,7 +71,7 @@ class Partition(ABC):
 class FilePartition(Partition):
     """Whole files, one after another."""
 
-    options: rows.ReadOptions
+    options: ReadOptions
     rows_per_block: int = ROWS_PER_BLOCK
 
     def batches(self) -> Iterator[Batch]:
@@ -89,7 +91,7 @@ class FileRange(Partition):
     end: int
     is_last: bool  # Whether it is the last one of its file
     layout: labelled.SourceLayout
-    options: rows.ReadOptions
+    options: ReadOptions
     rows_per_block: int
 
     def batches(self) -> Iterator[Batch]:
@@ -240,25 +242,25 @@ class DocumentSource:
         text: str | Sequence[str] | None = None,
         topic: str | None = None,
         *,
-        format: rows.Format | None = None,  # noqa: A002 (the user's word)
+        format: Format | None = None,  # noqa: A002 (the user's word)
         encoding: str | None = None,
         separator: str | None = None,
         skip_bad_rows: bool = False,
         columns: Sequence[str] = (),
         rows_per_block: int = ROWS_PER_BLOCK,
-        **several: Unpack[rows.TopicOptions],
+        **several: Unpack[TopicOptions],
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
-        options = rows.ReadOptions(
+        options = ReadOptions(
             *(text, topic, format, skip_bad_rows, encoding, separator),
             columns=tuple(columns),
             **several,
         )
-        self._schemas = labelled.SchemaCheck(skip_bad_rows)
+        self._schemas = SchemaCheck(skip_bad_rows)
         self._skip_bad_rows, self._format = skip_bad_rows, format
         self._is_guessed = None in (text, topic or options.topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
-        self._separator = rows.check_delimiter(separator)
+        self._separator = check_delimiter(separator)
         self._digest: str | None = None
         self.n_documents = 0
         paths = [source] if isinstance(source, str | Path) else source
@@ -270,7 +272,7 @@ class DocumentSource:
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if options._replace(columns=()) != rows.ReadOptions():
+            if options._replace(columns=()) != ReadOptions():
                 raise OptionError(
                     "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding`, "
                     "`separator` and `skip_bad_rows` apply to files only, and `source` holds texts "
@@ -304,12 +306,12 @@ class DocumentSource:
         return columns_note(layout.text, layout.topic_column, candidates=layout.candidates)
 
     @property
-    def layout(self) -> rows.DataLayout | None:
+    def layout(self) -> DataLayout | None:
         """Columns and the named encoding of the files; None without named columns."""
         layout = self._schemas.layout
         if layout is None:
             return None
-        return rows.DataLayout(
+        return DataLayout(
             *(layout.text, layout.topic, self._encoding, self._skip_bad_rows),
             *(layout.form, layout.beside),
             format=self._format,
@@ -371,7 +373,7 @@ class DocumentSource:
 
 
 def _file_partitions(
-    files: Sequence[str], options: rows.ReadOptions, rows_per_block: int
+    files: Sequence[str], options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
     """Yield partitions of several small files, of ranges of large ones, and of other files."""
     merged: list[str] = []
@@ -393,13 +395,13 @@ def _file_partitions(
         yield FilePartition(options, rows_per_block, paths=tuple(merged))
 
 
-def _open(file: str, options: rows.ReadOptions) -> readers.RowReader:
+def _open(file: str, options: ReadOptions) -> readers.RowReader:
     return readers.read_rows(
         file, format=options.format, encoding=options.encoding, separator=options.separator
     )
 
 
-def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
+def _has_several_topics(file: str, options: ReadOptions) -> bool | None:
     """Whether documents of the first file may have several topics; None if it can't be read twice.
 
     Parts of files are read apart from each other, and must agree.
@@ -412,7 +414,7 @@ def _has_several_topics(file: str, options: rows.ReadOptions) -> bool | None:
     return None
 
 
-def _estimate_size(file: str, options: rows.ReadOptions) -> int | None:
+def _estimate_size(file: str, options: ReadOptions) -> int | None:
     """Return about how many bytes a file takes uncompressed; None if unknown before reading."""
     path = Path(file)
     if file == "-":
@@ -426,7 +428,7 @@ def _estimate_size(file: str, options: rows.ReadOptions) -> int | None:
     return size * _EXPANSION if is_compressed else size
 
 
-def _split_file(file: str, size: int, options: rows.ReadOptions, n_rows: int) -> list[Partition]:
+def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list[Partition]:
     """Return ranges of a file; none if it can't be split."""
     form = readers.detect_format(file, options.format)
     if form == "parquet":
@@ -486,7 +488,7 @@ class DaskPartition(Partition):
     """A partition of a Dask collection."""
 
     number: int  # Counted from 0, for messages
-    options: rows.ReadOptions
+    options: ReadOptions
     rows_per_block: int
     delayed: Any = None  # What computes it
     data: Any = None  # The computed result
@@ -512,7 +514,7 @@ class DaskPartition(Partition):
 
 
 def dask_partitions(
-    collection: Any, options: rows.ReadOptions, rows_per_block: int
+    collection: Any, options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
     """Return the partitions of a Dask data frame or bag.
 

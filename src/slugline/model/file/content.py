@@ -18,9 +18,9 @@ from slugline.base.arrays import F32
 from slugline.base.checks import check_number, has_surrogates, is_number, option_error, short_repr
 from slugline.base.files import PathLike
 from slugline.base.wording import nearest
-from slugline.corpus.bytes import check_encoding
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
-from slugline.corpus.rows import DataLayout, TopicForm, check_delimiter
+from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
+from slugline.corpus.line_stream import check_encoding
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration, TopicCalibration
 from slugline.learning.learner import is_multilabel, restore

@@ -120,7 +120,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class TopicFormInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How several topics of a document were written; see `slugline.corpus.rows.TopicForm`."""
+    """How several topics of a document were written; see `slugline.corpus.layout.TopicForm`."""
 
     kind: Literal["array", "separator", "columns", "label", "uris"]
     separator: Annotated[str, msgspec.Meta(max_length=100)] = ""
@@ -128,7 +128,7 @@ class TopicFormInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LayoutInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the training data were read; see `slugline.corpus.rows.DataLayout`."""
+    """How the training data were read; see `slugline.corpus.layout.DataLayout`."""
 
     text: Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1, max_length=100)]
     #: With one column for each topic, the beginning of their names with commas between them.

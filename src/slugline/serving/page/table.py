@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from slugline.base.checks import replace_surrogates
 from slugline.base.wording import one_line
 from slugline.corpus.columns import column_names, find_columns, peek
-from slugline.corpus.formats import TableDialect
+from slugline.corpus.dialects import TableDialect
 from slugline.corpus.readers import ENDINGS, RowReader, read_rows
 from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, SluglineError

@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 from slugline.base.files import file_state
-from slugline.corpus.tables import (
+from slugline.corpus.excel import (
     MAX_COLUMN,
     MAX_UNPACKED,
     PIECE,

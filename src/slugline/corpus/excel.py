@@ -1,4 +1,4 @@
-"""Rows from a sheet of an Excel file, and from data frames of pandas and polars."""
+"""Rows from a sheet of an Excel file."""
 
 from __future__ import annotations
 
@@ -13,18 +13,14 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol, runtime_checkable
+from typing import IO, Any, NamedTuple
 from xml.parsers import expat
 
 from slugline.base.checks import short_repr
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
+from slugline.corpus.column_names import check_unique
 from slugline.errors import DataError
-
-# Excel -------------------------------------------------------------------------------------------
-#
-# Elements are read one by one, and only shared strings and one row are in memory: readers that
-# build a tree or a table can be made to take gigabytes by a file of a few kilobytes.
 
 #: The most bytes that a part of a file may unpack to, and the most characters in a sheet's cells:
 #: many cells can share one long string.
@@ -50,11 +46,8 @@ _OLD_START = bytes.fromhex("d0cf11e0a1b11ae1")
 _DATE_FORMATS = {*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)}
 _MAX_FORMAT, _DURATION_FORMAT = 255, 46
 _QUOTED = re.compile(r'"[^"]*"|[\\_].|\[(?![hms]+\])[^\]]*\]|general')
-
-
 # Sheets, rows of each and elements of XML before these among which known columns are looked for.
 _N_SHEETS, _N_HEADERS, _N_SEARCHED = 20, 20, 20_000
-
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _READ_ERRORS = (*_ZIP_ERRORS, expat.ExpatError, LookupError, ValueError)
 
@@ -121,7 +114,7 @@ def _table_rows(
             yield rows.make_row(at, {name: cells.get(column, "") for column, name in names.items()})
         else:
             names = _header(cells)
-            rows.check_unique(str(path), names.values())
+            check_unique(str(path), names.values())
 
 
 def _header(cells: dict[int, Any]) -> dict[int, str]:
@@ -494,65 +487,3 @@ def _format_date(days: float, form: str, origin: datetime) -> str:
     if 0 <= days < 1:
         return f"{moment:%H:%M:%S}"
     return str(moment if moment.time() != origin.time() else moment.date())
-
-
-# Data frames, without importing their libraries ---------------------------------------------------
-
-
-@runtime_checkable
-class PandasFrame(Protocol):
-    """The parts of a `pandas.DataFrame` that are used."""
-
-    columns: Any
-    index: Any
-
-    def itertuples(self, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
-        """Return the rows, without the index and without names."""
-
-    def notna(self) -> Any:
-        """Return which cells are not missing."""
-
-
-@runtime_checkable
-class PolarsFrame(Protocol):
-    """The parts of a `polars.DataFrame` that are used."""
-
-    columns: Any
-
-    def iter_rows(self) -> Iterator[tuple[Any, ...]]:
-        """Return the rows."""
-
-
-#: What `load_corpus` accepts instead of a file.
-Frame = PandasFrame | PolarsFrame
-
-
-def frame_rows(frame: Frame) -> rows.RowIterator:
-    """Yield the rows of a data frame; their places are its index, or numbers from 0.
-
-    Raises DataError if two columns have the same name.
-    """
-    names = [str(name) for name in frame.columns]
-    rows.check_unique("the DataFrame", names)
-    for at, cells in _enumerate_rows(frame):
-        yield rows.make_row(at, dict(zip(names, map(_to_python, cells), strict=True)))
-
-
-def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
-    if isinstance(frame, PandasFrame):
-        # Columns of objects can hold None for the missing values of pandas.
-        pandas_frame: Any = frame
-        objects = pandas_frame.astype(object).where(frame.notna(), None)
-        index = (at if isinstance(at, int) else str(at) for at in frame.index)
-        yield from zip(index, objects.itertuples(index=False, name=None), strict=True)
-    else:
-        yield from enumerate(frame.iter_rows())
-
-
-def _to_python(value: Any) -> Any:
-    """Return a NumPy value, or a series in a cell, as a Python value; NaN as None."""
-    for convert in ("tolist", "to_list"):
-        if hasattr(value, convert):
-            value = getattr(value, convert)()
-            break
-    return None if isinstance(value, float) and value != value else value

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus import sheet_columns, tables
+from slugline.corpus import excel, excel_columns
+from slugline.corpus.excel_columns import SheetColumns, change_sheet, column_letters
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import SourceRow
-from slugline.corpus.sheet_columns import SheetColumns, change_sheet, column_letters
 from slugline.errors import DataError
 
 _NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -302,7 +302,7 @@ def test_a_file_that_unpacks_to_too_much_gets_no_columns(
     name: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = with_part(simple(), "xl/media/picture.bin", bytes(60_000))
-    monkeypatch.setattr(sheet_columns, name, most)
+    monkeypatch.setattr(excel_columns, name, most)
     with pytest.raises(DataError, match=r"a\.xlsx unpacks to .* in .* parts, .*; write CSV\."):
         SheetColumns(path)
 
@@ -360,5 +360,5 @@ def test_change_sheet_fills_cells_that_are_not_there() -> None:
 
 
 def test_column_letters_are_those_of_the_reader() -> None:
-    for number in (1, 26, 27, 702, 703, tables.MAX_COLUMN):
-        assert tables.column_number(f"{column_letters(number)}1") == number
+    for number in (1, 26, 27, 702, 703, excel.MAX_COLUMN):
+        assert excel.column_number(f"{column_letters(number)}1") == number

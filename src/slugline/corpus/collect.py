@@ -1,0 +1,259 @@
+"""A corpus of all documents of one source or several."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from slugline.base.checks import short_repr
+from slugline.base.progress import SILENT, LongStep, Progress
+from slugline.base.wording import counted, join_words, percent
+from slugline.corpus.columns import columns_note, format_list, in_columns
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.dialects import ONE_COLUMN
+from slugline.corpus.labelled import (
+    EMPTY_CELL,
+    MAX_SKIPPED,
+    N_PLACES,
+    NO_TOPIC,
+    Document,
+    LabelledRows,
+    SourceLayout,
+    SourceSchema,
+    check_same_kind,
+)
+from slugline.corpus.layout import DataLayout, ReadOptions
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import join_advice
+from slugline.corpus.topic_cells import NOT_LABELLED, separator_warnings
+from slugline.errors import DataError
+
+# Kinds of faults, and sources, that a message names.
+_N_FAULTS, _N_SOURCES = 3, 3
+_ROWS_PER_REPORT = 1024
+
+
+class _Source(NamedTuple):
+    name: str
+    unit: str
+    documents: list[Document]
+    example: str  # one of its topics
+    n_skipped: int
+    notes: list[str]
+    layout: DataLayout | None  # None without named columns
+    n_unlabelled: int = 0
+
+
+def collect(
+    sources: Iterable[RowReader], options: ReadOptions, progress: Progress = SILENT
+) -> Corpus:
+    """Return one corpus of all sources; see `load_corpus` for the errors."""
+    with closing(progress):
+        contents = [_read_source(rows, options, progress) for rows in sources]
+    first = contents[0]
+    for other in contents[1:]:
+        check_same_kind((first.name, first.example), (other.name, other.example))
+    documents = [document for source in contents for document in source.documents]
+    several = any(isinstance(document.topic, tuple) for document in documents)
+    return Corpus(
+        [document.text for document in documents],
+        [document.topics() if several else document.topic for document in documents],
+        join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
+        tuple(_merge_notes(contents)),
+        sum(source.n_skipped for source in contents),
+        *_places(contents),
+        n_unlabelled=sum(source.n_unlabelled for source in contents),
+        layout=_common_layout([source.layout for source in contents]),
+    )
+
+
+def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
+    """Return the layout of all sources, without an encoding or separator of only some of them."""
+    first = layouts[0]
+    if first is None or any(other is None or other[:2] != first[:2] for other in layouts):
+        return None
+    known = [layout for layout in layouts if layout is not None]
+    if len({other.encoding for other in known}) > 1:
+        first = first._replace(encoding=None)
+    if len({other.separator for other in known}) > 1:
+        first = first._replace(separator=None)
+    return first
+
+
+def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
+    """Return the place of each document, and the unit; with the names of several sources."""
+    if len(sources) == 1:
+        return [document.at for document in sources[0].documents], sources[0].unit
+    return [
+        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
+    ], "place"
+
+
+def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _Source:
+    lenient = options._replace(skip_bad_rows=True)
+    labelled = LabelledRows(rows, lenient, max_bad_rows=sys.maxsize, may_mix=True)
+    documents, step = [], LongStep(progress, f"reading {rows.name}")
+    for document in labelled:
+        documents.append(document)
+        if len(documents) % _ROWS_PER_REPORT == 0:
+            step.update(rows.fraction_read())
+    schema = labelled.take_schema()
+    columns, layout = "", schema.layout
+    chosen_columns = (options.text, options.topic or options.topic_columns)
+    if rows.has_names and None in chosen_columns and layout is not None:
+        columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
+    advice = f"{columns and f' Slugline {columns}.'}{_separator_advice(documents, layout)}"
+    skipped = _skipped_note(schema, options, advice)
+    unlabelled = _unlabelled_note(schema)
+    if layout is None or layout.example is None:
+        advice = "check how topics are written"
+        if unlabelled:
+            advice = f"{unlabelled}; label some, or name another column with `topic`"
+        raise DataError(f"{rows.name} has no document with a topic; {advice}.")
+    remarks = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
+    left_out = unlabelled and f"left out: {unlabelled}"
+    notes = [*filter(None, (rows.note, columns, *remarks, left_out, skipped))]
+    notes += _form_notes(layout, documents, options.topic_separator)
+    data_layout = None
+    if rows.has_names or layout.form is not None:
+        skips = _skips_bad_rows(options)
+        data_layout = DataLayout(
+            *(layout.text, layout.topic, rows.encoding, skips, layout.form, layout.beside),
+            separator=_unusual(rows),
+        )
+    return _Source(
+        *(rows.name, rows.unit, documents, layout.example, schema.n_bad, notes, data_layout),
+        n_unlabelled=schema.n_unlabelled,
+    )
+
+
+def _skips_bad_rows(options: ReadOptions) -> bool:
+    """Whether bad rows are skipped: the user says so, or did of a model's training data."""
+    as_before = options.layout is not None and options.layout.skip_bad_rows
+    return options.skip_bad_rows or as_before
+
+
+def _skipped_note(schema: SourceSchema, options: ReadOptions, advice: str) -> str:
+    """Return a note on rows that were skipped; DataError if there are too many, or may be none."""
+    bad, n_rows = schema.bad, schema.n_rows
+    if not bad:
+        return ""
+    share = f"{len(bad)} of {n_rows} {'files' if schema.unit == 'file' else 'rows'}"
+    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), schema.unit))
+    are_few, skips = len(bad) <= MAX_SKIPPED * n_rows, _skips_bad_rows(options)
+    if not (skips and are_few):
+        raise DataError(
+            f"{schema.name}: {share} can't be used: {faults}; {join_advice(bad)}"
+            f"{skip_advice(are_few, skips)}.{advice}"
+        )
+    source = "" if options.skip_bad_rows else ", as of the model's training data"
+    return f"skipped {share}{source}: {faults}"
+
+
+def _unusual(rows: RowReader) -> str | None:
+    """Return what separates the cells of a table, unless it is usual for its format."""
+    usual = "\t" if rows.format == "tsv" else ","
+    return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
+
+
+def _form_notes(
+    layout: SourceLayout, documents: Sequence[Document], separator: str | None
+) -> list[str]:
+    """Return notes on topics that no document has, or each has, and a separator of none."""
+    form = layout.form
+    if form is None:
+        return []
+    counts = Counter(topic for document in documents for topic in document.topics())
+    absent = [topic for topic in form.columns if topic not in counts]
+    shared = [topic for topic, n in counts.items() if n == len(documents)]
+    notes = []
+    if absent:
+        notes.append(f"no document has these topics, which are left out: {format_list(absent)}")
+    if shared:
+        notes.append(f"every document has these topics: {format_list(shared)}; check the data")
+    if separator is not None and all(len(document.topics()) < 2 for document in documents):
+        notes.append(
+            f"{separator!r} separates topics in no cell of {short_repr(layout.topic)}; check the "
+            "separator"
+        )
+    return notes
+
+
+def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None) -> str:
+    """Return the warning that topics seem to be several: an empty cell may then be no topic."""
+    if layout is None or layout.form is not None:
+        return ""
+    warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
+    return "".join(f" Note: {warning}" for warning in warnings)
+
+
+def skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
+    """Return how to go on without bad rows, or why that is not possible."""
+    if are_few:
+        return ", or go on without them with `skip_bad_rows`"
+    if skip_bad_rows:
+        return f". `skip_bad_rows` leaves out at most {percent(MAX_SKIPPED, 0)} of the rows"
+    return ""
+
+
+def _merge_notes(sources: Sequence[_Source]) -> list[str]:
+    """Return the notes, each once, with the names of the sources if only some have it."""
+    names_by_note: dict[str, list[str]] = {}
+    for source in sources:
+        for note in source.notes:
+            names_by_note.setdefault(note, []).append(source.name)
+    return [
+        note if len(names) == len(sources) else f"{join_words(names, _N_SOURCES)}: {note}"
+        for note, names in names_by_note.items()
+    ]
+
+
+def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
+    """Return each remark once, with its first places, such as (lines 4, 17)."""
+    places: dict[str, list[int | str]] = {}
+    for remark, at in remarks:
+        places.setdefault(remark, []).append(at)
+    lines = [
+        f"{_count_remark(remark, len(ats))} ({unit}{'s' if len(ats) > 1 else ''} "
+        f"{join_words([*map(str, ats)], N_PLACES, last=None)})"
+        for remark, ats in places.items()
+    ]
+    n_more = len(lines) - _N_FAULTS
+    return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
+
+
+def _count_remark(remark: str, n: int) -> str:
+    """Return a remark on `n` documents; of documents without topics, with their number."""
+    if remark not in (NO_TOPIC, EMPTY_CELL):
+        return remark
+    have, they = ("has", "it counts") if n == 1 else ("have", "they count")
+    advice = f"; mark cells that are not labelled yet with {NOT_LABELLED}"
+    return f"{counted(n, 'document')} {have} no topic; {they}, too{advice * (remark == EMPTY_CELL)}"
+
+
+def _unlabelled_note(schema: SourceSchema) -> str:
+    """Return how many rows of a source are not labelled yet, and where; empty if all are."""
+    n, layout = schema.n_unlabelled, schema.layout
+    if not n or layout is None:
+        return ""
+    be = "is" if n == 1 else "are"
+    places = [str(row.at) for row in schema.unlabelled[:N_PLACES]]
+    if n > len(places):
+        places.append(f"{n - len(places):,} more")
+    return (
+        f"{n:,} of {counted(schema.n_rows, 'row')} {be} not labelled yet, with "
+        f"{_no_topic(layout)} ({schema.unit}{'s' * (n > 1)} {join_words(places)})"
+    )
+
+
+def _no_topic(layout: SourceLayout) -> str:
+    """Return what is in the columns of topics of a row that is not labelled yet."""
+    if layout.topic_column is None:
+        return "nothing in the columns of topics"
+    is_marked = layout.form is not None and layout.form.kind == "separator"
+    content = NOT_LABELLED if is_marked else "nothing"
+    return f"{content}{in_columns([layout.topic_column])}"

@@ -1,0 +1,27 @@
+"""Usual names of the columns of texts, topics and ids."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from slugline.base.checks import short_repr
+from slugline.errors import DataError
+
+#: Names of columns that are recognized in any case, the likeliest first: English ones, then those
+#: of other widespread languages. The subject of a message is a part of its text.
+_NAMES = msgspec.json.decode(Path(__file__).with_name("column_names.json").read_bytes())
+TEXT_NAMES: list[str] = _NAMES["text"]
+TOPIC_NAMES: list[str] = _NAMES["topic"]
+ID_NAME = "id"
+
+
+def check_unique(source: str, names: Iterable[str]) -> None:
+    """Raise DataError if two columns have the same name."""
+    counts = Counter(names)
+    duplicate = next((name for name, n in counts.items() if n > 1), None)
+    if duplicate is not None:
+        raise DataError(f"{source} has two columns named {short_repr(duplicate)}; rename one.")

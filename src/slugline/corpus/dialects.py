@@ -1,0 +1,213 @@
+"""Dialects of tables: what separates their cells, their headers, and how they are written."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Collection, Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+from slugline.corpus.column_names import TEXT_NAMES
+from slugline.corpus.lines import BYTE_ORDER_MARKS
+
+_DELIMITERS = ",;\t|"
+#: In place of a separator: of a table of one column, whose texts may have any.
+ONE_COLUMN = ""
+# Stands in no text, so that a table of one column is split nowhere.
+NO_DELIMITER = "\uf8ff"
+# Characters, and rows, of a table that show what separates its cells.
+_N_EXAMINED, _N_ROWS = 1 << 16, 50
+
+
+def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
+    r"""Return what separates the cells of a table that begins like this, or `ONE_COLUMN`.
+
+    Its header decides; if that has several separators, the one that most rows have as often.
+
+    Parameters
+    ----------
+    table : str
+        The header, perhaps with rows below.
+    columns : collection of str
+        Those of a model's training data. A separator of a header that has all of them wins.
+    likely : str, optional
+        That of a model's training data.
+
+    >>> [guess_delimiter(table) for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
+    [';', '', ';']
+    """
+    candidates = dict.fromkeys([*(likely or ()), *_DELIMITERS])
+    records = {delimiter: _first_records(table, delimiter) for delimiter in candidates}
+    wide = [d for d in candidates if records[d] and len(records[d][0]) > 1]
+    for delimiter in wide:
+        if columns and {*columns} <= {name.strip() for name in records[delimiter][0]}:
+            return delimiter
+    if not wide:
+        return ONE_COLUMN
+    fits = {delimiter: _regularity(records[delimiter]) for delimiter in wide}
+    best = max(wide, key=lambda delimiter: (fits[delimiter], len(records[delimiter][0])))
+    # A comma and a space in the name of the only column.
+    is_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
+    return ONE_COLUMN if is_name and fits[best] < _LEAST_REGULAR else best
+
+
+# The smallest fraction of rows with as many cells as a header with commas and spaces.
+_LEAST_REGULAR = 0.5
+
+
+def _first_records(table: str, delimiter: str) -> list[list[str]]:
+    """Return the first records with cells; those before a fault."""
+    records: list[list[str]] = []
+    lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
+    with contextlib.suppress(csv.Error):
+        for cells in csv.reader(lines, delimiter=delimiter, strict=True):
+            if any(map(str.strip, cells)):
+                records.append(cells)
+            if len(records) > _N_ROWS:
+                break
+    return records
+
+
+def _regularity(records: list[list[str]]) -> float:
+    """Return the fraction of rows that have as many cells as the header; 1 without rows."""
+    header, *others = records
+    return sum(len(row) == len(header) for row in others) / len(others) if others else 1.0
+
+
+def named_delimiter(line: str) -> str | None:
+    r"""Return the delimiter that Excel's line in front of a header names; None for other lines.
+
+    >>> [named_delimiter(line) for line in ("sep=;\r\n", "id;text")]
+    [';', None]
+    """
+    match = re.fullmatch(r'"?sep=([,;|\t])"?\r?\n?', line, re.IGNORECASE)
+    return match[1] if match else None
+
+
+def decode_head(head: bytes, encoding: str | None) -> str:
+    """Return the first characters of a table, without byte-order marks."""
+    decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
+    try:
+        return decoder.decode(head).lstrip("\ufeff")
+    except UnicodeError:  # such as UTF-16 without a mark, which reading the rows reports
+        return ""
+
+
+def is_tab_header(table: str) -> bool:
+    """Whether the first line is a header with tabs, as of Excel's "Unicode text"."""
+    line = table.partition("\n")[0]
+    return "\t" in line and guess_delimiter(line) == "\t" and is_header(line)
+
+
+def is_header(line: str) -> bool:
+    """Whether a line looks like a table's header rather than a text.
+
+    A header has several distinct names, one of them usual for texts, and no spaces after commas.
+
+    >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
+    [True, False, False]
+    """
+    try:
+        cells = next(
+            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line) or ",", strict=True)
+        )
+    except (csv.Error, StopIteration):
+        return False
+    names = [cell.lower() for cell in cells]
+    is_plain = all(cells) and cells == [cell.strip() for cell in cells]
+    are_distinct = len({*names}) == len(names) > 1
+    return is_plain and are_distinct and not ({*names}.isdisjoint(TEXT_NAMES))
+
+
+class TableDialect(NamedTuple):
+    """How a table of CSV is written."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    has_mark: bool = False  # a byte-order mark, besides that of UTF-16
+    newline: str = "\n"
+    is_quoted: bool = False  # every cell, even where it isn't needed
+    columns: tuple[str, ...] = ()  # those of the header, if it is a table that was read
+
+    def with_characters(self, names: Iterable[object]) -> TableDialect:
+        """Return the dialect, or UTF-8 with a mark if its encoding lacks characters of names."""
+        try:
+            "".join(map(str, names)).encode(self.encoding)
+        except UnicodeEncodeError:
+            return self._replace(encoding="utf-8", has_mark=True)
+        return self
+
+
+def detect_dialect(
+    lines: list[bytes], delimiter: str | None, encoding: str, likely: str | None = None
+) -> TableDialect:
+    """Return the dialect of a table with these first lines, which are converted to UTF-8.
+
+    Columns that are added to a table of one column are separated as in the `likely` table, or by
+    what its texts don't have between quotes.
+    """
+    first = [BYTE_ORDER_MARKS.sub(b"", line, count=1).decode(errors="replace") for line in lines]
+    if separator := named_delimiter(first[0]):
+        delimiter, first = delimiter or separator, first[1:] or [""]
+    if delimiter is None:
+        delimiter = guess_delimiter("".join(first))
+    newline = "\r\n" if first[0].endswith("\r\n") else "\n"
+    records = _first_records("".join(first), delimiter or NO_DELIMITER)[:2]
+    quoted = io.StringIO()
+    csv.writer(quoted, delimiter=delimiter or ",", quoting=csv.QUOTE_ALL).writerows(records)
+    start = quoted.getvalue().replace("\r\n", "\n").rstrip("\n")
+    return TableDialect(
+        delimiter or likely or _unused_delimiter("".join(first)),
+        encoding,
+        lines[0].startswith(codecs.BOM_UTF8),
+        newline,
+        bool(start) and "".join(first).replace("\r\n", "\n").startswith(start),
+        tuple(filter(None, map(str.strip, records[0] if records else ()))),
+    )
+
+
+def _unused_delimiter(table: str) -> str:
+    """Return the delimiter that the texts of one column have only in quotes, as its writer does."""
+    return next(
+        (d for d in _DELIMITERS if _regularity([["text"], *_first_records(table, d)]) == 1), ","
+    )
+
+
+def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
+    """Return a writer, of the csv module, of rows to a binary file."""
+    # Halves of characters, which JSON may have, are in no encoding.
+    text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
+    if dialect.has_mark:
+        text.write("\ufeff")
+    return csv.writer(
+        text,
+        delimiter=dialect.delimiter,
+        lineterminator=dialect.newline,
+        quoting=csv.QUOTE_ALL if dialect.is_quoted else csv.QUOTE_MINIMAL,
+    )
+
+
+def table_cell(value: Any) -> Any:
+    """Return a value as a cell of a table: null is an empty cell, true and lists as in JSON."""
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    if isinstance(value, list):  # such as several labels of a line
+        return msgspec.json.encode(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def decimal_cell(number: object, delimiter: str | None) -> str:
+    """Return a number as a cell: with a decimal comma if semicolons separate cells.
+
+    Spreadsheets that write semicolons are of countries with a decimal comma, and take 0.991 for a
+    text, or for 991.
+
+    >>> decimal_cell(0.991, ";"), decimal_cell(0.991, ",")
+    ('0,991', '0.991')
+    """
+    return str(number).replace(".", ",") if delimiter == ";" else str(number)

@@ -1,0 +1,144 @@
+"""Rows from the files of a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+from slugline.corpus.parquet import parquet_rows
+from slugline.corpus.rows import (
+    MAX_RECORD,
+    BadRow,
+    RowIterator,
+    SourceRow,
+    make_row,
+    too_long_row,
+    translate_os_errors,
+    undecodable_row,
+)
+from slugline.errors import DataError
+
+_OUTSIDE = "a link that leads out of the folder"
+_COPY = "copy what it leads to into the folder, or remove it"
+
+
+def folder_rows(
+    folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
+) -> RowIterator:
+    """Yield the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
+
+    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
+    nowhere are bad rows.
+
+    Parameters
+    ----------
+    folder : Path
+    encoding : str, optional
+        UTF-8 by default.
+    fallback_encoding : str, optional
+        For files that are not UTF-8, which are bad rows by default.
+
+    Raises
+    ------
+    DataError : if there are no sub-folders, one has no *.txt file or holds folders itself, or
+        something can't be read.
+    """
+    with translate_os_errors(str(folder)):
+        topics = [path for path in visible_paths(folder) if path.is_dir()]
+        if not topics:
+            raise DataError(
+                f"{folder} has no sub-folders; make one for each topic, with its texts as *.txt."
+            )
+        root = os.path.realpath(folder)
+        for topic in topics:
+            if not _is_within(root, topic):
+                yield BadRow(topic.name, _OUTSIDE, _COPY)
+                continue
+            for file in _text_files(topic):
+                at, labels = f"{topic.name}/{file.name}", {"topic": topic.name}
+                yield _file_row(at, root, file, labels, encoding, fallback_encoding)
+
+
+def text_file_rows(folder: Path, encoding: str | None = None) -> RowIterator:
+    """Yield the *.txt files of a folder, sorted by name, which is the id; see `folder_rows`."""
+    with translate_os_errors(str(folder)):
+        root = os.path.realpath(folder)
+        for file in files_ending(folder, ".txt"):
+            yield _file_row(file.name, root, file, {"id": file.name}, encoding)
+
+
+def parquet_folder_rows(folder: Path) -> RowIterator:
+    """Yield the rows of the Parquet files of a folder, sorted by name; all must be in it."""
+    root = os.path.realpath(folder)
+    for file in files_ending(folder, ".parquet"):
+        if not (file.is_file() and _is_within(root, file)):
+            raise DataError(
+                f"{file} is no regular file of this folder; copy it there, or remove it."
+            )
+        for row in parquet_rows(file):
+            at = f"{file.name}, row {row.at}"
+            yield row._replace(at=at) if isinstance(row, BadRow) else replace(row, at=at)
+
+
+def files_ending(folder: Path, ending: str) -> list[Path]:
+    """Return the visible files of a folder whose names have an ending, sorted by name."""
+    return [path for path in visible_paths(folder) if path.suffix.lower() == ending]
+
+
+def visible_paths(folder: Path) -> list[Path]:
+    """Return what a folder holds, without hidden files, sorted by name."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _text_files(topic: Path) -> list[Path]:
+    paths = visible_paths(topic)
+    nested = next((path for path in paths if path.is_dir()), None)
+    if nested is not None:
+        raise DataError(
+            f"{nested} is a folder within the topic {topic.name!r}; move its texts up one level."
+        )
+    files = files_ending(topic, ".txt")
+    if not files:
+        raise DataError(f"{topic} has no *.txt files; add the topic's texts, or remove it.")
+    return files
+
+
+def _is_within(root: str, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def _file_row(
+    at: str,
+    root: str,
+    file: Path,
+    labels: dict[str, str],
+    encoding: str | None,
+    fallback_encoding: str | None = None,
+) -> SourceRow | BadRow:
+    """Return the text of a file below `root` with its labels, or why it can't be read."""
+    if not _is_within(root, file):
+        return BadRow(at, _OUTSIDE, _COPY)
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        if not file.is_symlink():
+            raise
+        return BadRow(at, "a link that leads nowhere", "remove it")
+    # Opening a pipe waits for a writer, and a device may never end.
+    if not stat.S_ISREG(mode):
+        return BadRow(at, "a pipe or device, not a regular file", "remove it")
+    note = ""
+    with file.open("rb") as stream:
+        data = stream.read(MAX_RECORD + 1)
+    if len(data) > MAX_RECORD:
+        return too_long_row(at)
+    try:
+        text = data.decode(encoding or "utf-8").lstrip("\ufeff")
+    except UnicodeDecodeError as error:
+        if fallback_encoding is None:
+            return undecodable_row(at, error, encoding)
+        text = data.decode(fallback_encoding)
+        note = f"not UTF-8; read as {fallback_encoding}"
+    return make_row(at, {"text": text, **labels}, note, len(data))

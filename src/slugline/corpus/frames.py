@@ -1,0 +1,68 @@
+"""Rows from data frames of pandas and polars, without importing these libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from slugline.corpus import rows
+from slugline.corpus.column_names import check_unique
+
+
+@runtime_checkable
+class PandasFrame(Protocol):
+    """The parts of a `pandas.DataFrame` that are used."""
+
+    columns: Any
+    index: Any
+
+    def itertuples(self, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
+        """Return the rows, without the index and without names."""
+
+    def notna(self) -> Any:
+        """Return which cells are not missing."""
+
+
+@runtime_checkable
+class PolarsFrame(Protocol):
+    """The parts of a `polars.DataFrame` that are used."""
+
+    columns: Any
+
+    def iter_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Return the rows."""
+
+
+#: What `load_corpus` accepts instead of a file.
+Frame = PandasFrame | PolarsFrame
+
+
+def frame_rows(frame: Frame) -> rows.RowIterator:
+    """Yield the rows of a data frame; their places are its index, or numbers from 0.
+
+    Raises DataError if two columns have the same name.
+    """
+    names = [str(name) for name in frame.columns]
+    check_unique("the DataFrame", names)
+    for at, cells in _enumerate_rows(frame):
+        yield rows.make_row(at, dict(zip(names, map(_to_python, cells), strict=True)))
+
+
+def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
+    if isinstance(frame, PandasFrame):
+        # Columns of objects can hold None for the missing values of pandas.
+        pandas_frame: Any = frame
+        objects = pandas_frame.astype(object).where(frame.notna(), None)
+        index = (at if isinstance(at, int) else str(at) for at in frame.index)
+        yield from zip(index, objects.itertuples(index=False, name=None), strict=True)
+    else:
+        yield from enumerate(frame.iter_rows())
+
+
+def _to_python(value: Any) -> Any:
+    """Return a NumPy value, or a series in a cell, as a Python value; NaN as None."""
+    for convert in ("tolist", "to_list"):
+        if hasattr(value, convert):
+            value = getattr(value, convert)()
+            break
+    return None if isinstance(value, float) and value != value else value

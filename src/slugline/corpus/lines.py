@@ -1,0 +1,211 @@
+"""Lines of text from a binary stream, or from a range of its bytes."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import BinaryIO
+
+from slugline.base.interruption import check_interruption
+from slugline.corpus import rows
+from slugline.corpus.encodings import guess_utf16
+from slugline.corpus.line_stream import readable
+from slugline.errors import DataError
+
+_FOREIGN_STARTS = {
+    # Before UTF-16, whose little-endian mark is a prefix of UTF-32's.
+    codecs.BOM_UTF32_LE: 'UTF-32; read it with `encoding="utf-32"`',
+    codecs.BOM_UTF32_BE: 'UTF-32; read it with `encoding="utf-32"`',
+    codecs.BOM_UTF16_LE: 'UTF-16; read it with `encoding="utf-16"`',
+    codecs.BOM_UTF16_BE: 'UTF-16; read it with `encoding="utf-16"`',
+    b"\x1f\x8b": "gzip; give it a name that ends in .gz",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
+}
+# Bytes of blank lines without a row between them after which reading ends. Each counts as some
+# more, for the time that it takes.
+_MAX_GAP, _LINE_BYTES = 1 << 26, 256
+# What lines without a row are made of: spaces, and the marks of empty cells.
+_BLANKS = b' \t\r\n,;|"'
+# Bytes after which to look whether the rows are still wanted.
+_CHECK_BYTES = 1 << 20
+# Programs that concatenate files, or put a mark before any file, leave more than one.
+BYTE_ORDER_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
+
+
+class TextLines:
+    """The lines of a byte stream as text, with their ends and without byte-order marks.
+
+    A line with a fault is returned like any other, so that a CSV reader keeps track of quotes that
+    span lines; `take_fault` returns the fault.
+
+    Parameters
+    ----------
+    readline : callable
+        The method of a binary file: returns the next line, or its first so many bytes.
+    name : str
+        For messages.
+    limit : int, optional
+        Bytes after which reading is an error; unlimited by default.
+    encoding : str, optional
+        The encoding that `readline` converted to UTF-8, for messages.
+
+    Attributes
+    ----------
+    head : bytes
+        The first line, or its first `MAX_RECORD` bytes.
+    number, offset : int
+        Number of the last line returned, from 1, and the bytes up to its end.
+    n_bytes : int
+        Bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
+    exhausted : bool
+        Whether the end has been reached.
+
+    Raises
+    ------
+    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`,
+        or has too many blank lines in a row.
+    """
+
+    def __init__(
+        self,
+        readline: Callable[[int], bytes],
+        name: str,
+        limit: float = math.inf,
+        encoding: str | None = None,
+    ) -> None:
+        first = readline(rows.MAX_RECORD + 1)
+        for start, description in _FOREIGN_STARTS.items():
+            if first.startswith(start):
+                raise DataError(f"{name} is {description}.")
+        if utf16 := guess_utf16(first):
+            raise DataError(f'{name} seems to be UTF-16; read it with `encoding="{utf16}"`.')
+        self.name = name
+        self.encoding = encoding
+        self.head = BYTE_ORDER_MARKS.sub(b"", first, count=1)
+        self.number = self.n_bytes = 0
+        self.offset = len(first) - len(self.head)
+        self.exhausted = False
+        self._has_utf8 = False  # whether a line was UTF-8, and not ASCII
+        self._limit = limit
+        self._gap = self._unchecked = 0
+        self._faults: list[rows.BadRow] = []
+        # Read in bounded pieces, so that an endless line doesn't fill the memory.
+        self._pieces = itertools.chain(
+            [self.head], iter(partial(readline, rows.MAX_RECORD + 1), b"")
+        )
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes: lines, or pieces of one that exceeds `MAX_RECORD`."""
+        for piece in filter(None, self._pieces):
+            self.offset += len(piece)
+            self._unchecked += len(piece) + _LINE_BYTES
+            # The first byte is looked at first, as stripping copies a long line.
+            if piece[:1] in _BLANKS and not piece.strip(_BLANKS):
+                self._gap += len(piece) + _LINE_BYTES
+            if self._unchecked > _CHECK_BYTES:
+                self._check()
+            if self.offset > self._limit:
+                raise DataError(
+                    f"{self.name} unpacks to more than {self._limit:,} bytes; "
+                    "if it should, unpack it first with gunzip."
+                )
+            yield piece
+
+    def _check(self) -> None:
+        self._unchecked = 0
+        check_interruption()
+        if self._gap > _MAX_GAP:
+            raise DataError(
+                f"{self.name} has hundreds of thousands of blank lines, or megabytes of them, in a "
+                f"row, up to byte {self.offset:,}; delete them."
+            )
+
+    def take_row(self) -> None:
+        """Note that there was a row, so that the next ones may be read."""
+        self._gap = 0
+
+    def __iter__(self) -> Iterator[str]:
+        continued = False
+        for piece in self.pieces():
+            if not continued:
+                self.number += 1
+                self.n_bytes = len(piece)
+                yield self._decode(piece)
+            continued = not piece.endswith(b"\n")
+        self.exhausted = True
+
+    def add_fault(self, problem: str) -> None:
+        """Note what is wrong with the last line."""
+        self._faults.append(rows.BadRow(self.number, problem))
+
+    def take_fault(self) -> rows.BadRow | None:
+        """Return the first fault since the last call, and discard the others."""
+        fault = self._faults[0] if self._faults else None
+        self._faults.clear()
+        return fault
+
+    def _decode(self, line: bytes) -> str:
+        if len(line) > rows.MAX_RECORD:
+            self._faults.append(rows.too_long_row(self.number))
+            return ""
+        if b"\0" in line:
+            self._faults.append(rows.nul_row(self.number))
+        try:
+            text = line.decode()
+            self._has_utf8 = self._has_utf8 or not line.isascii()
+            return text
+        except UnicodeDecodeError as error:
+            fault = rows.undecodable_row(self.number, error, self.encoding, is_mixed=self._has_utf8)
+            self._faults.append(fault)
+            return readable(line)
+
+
+# Bytes of a line before the range that are read at a time.
+_CHUNK_BYTES = 1 << 20
+
+
+class ByteRange(contextlib.AbstractContextManager["ByteRange"]):
+    """The lines of a binary file that begin at the bytes from `start` to before `stop`.
+
+    Consecutive ranges have all lines of the file, each once.
+
+    Attributes
+    ----------
+    n_lines : int
+        Lines read so far.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
+        self.n_lines = 0
+        self._file, self._at, self._stop = file, start, stop
+        self._is_within_line = False
+        if start:
+            # The line that holds the byte before belongs to the range before.
+            file.seek(start - 1)
+            self._at = start - 1
+            while self._at < stop and not self._advance(file.readline(_CHUNK_BYTES)).endswith(
+                b"\n"
+            ):
+                pass
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def readline(self, limit: int) -> bytes:
+        """Return the next line with its end, or its first `limit` bytes; none at the end."""
+        if not self._is_within_line and self._at >= self._stop:
+            return b""
+        line = self._advance(self._file.readline(limit))
+        self.n_lines += not self._is_within_line and bool(line)
+        self._is_within_line = bool(line) and not line.endswith(b"\n")
+        return line
+
+    def _advance(self, line: bytes) -> bytes:
+        # At the end of the file, there is nothing up to the end of the range.
+        self._at = self._at + len(line) if line else self._stop
+        return line

@@ -1,0 +1,109 @@
+"""Checks that the sources of a stream agree."""
+
+from __future__ import annotations
+
+from slugline.corpus.collect import skip_advice
+from slugline.corpus.columns import format_list
+from slugline.corpus.labelled import (
+    MAX_BAD_ROWS,
+    MAX_SKIPPED,
+    SEVERAL_ADVICE,
+    SourceLayout,
+    SourceSchema,
+    check_same_kind,
+)
+from slugline.corpus.layout import TopicForm
+from slugline.corpus.rows import BadRow, join_advice
+from slugline.errors import DataError
+
+
+class SchemaCheck:
+    """Checks that the rows of a stream agree: columns, kind of topics, share of bad rows.
+
+    `load_corpus` knows all rows of a file before it raises an error. Here, the first bad row is
+    one unless `skip_bad_rows` is set; if it is, too many bad rows are one at the end of the file.
+
+    Parameters
+    ----------
+    skip_bad_rows : bool
+
+    Attributes
+    ----------
+    n_skipped, n_unlabelled : int
+        Rows left out so far because they can't be used, and because they are not labelled yet.
+    """
+
+    def __init__(self, skip_bad_rows: bool = False) -> None:
+        self.n_skipped = self.n_unlabelled = 0
+        self._skip = skip_bad_rows
+        self._columns: tuple[str, SourceLayout] | None = None
+        self._topic: tuple[str, str] | None = None
+        self._form: tuple[str, TopicForm | None] | None = None
+        self._begin_file()
+
+    def _begin_file(self) -> None:
+        self._n_rows = self._n_bad = self._n_lines = 0
+        self._bad: list[BadRow] = []
+
+    @property
+    def layout(self) -> SourceLayout | None:
+        """The columns; None before a source that names them."""
+        return None if self._columns is None else self._columns[1]
+
+    def add(self, schema: SourceSchema) -> None:
+        """Add the next rows, in the order of the source.
+
+        Raises DataError if columns or kind of topics differ from those before, a row is bad and bad
+        rows are not skipped, or too many rows of the file are bad.
+        """
+        if schema.layout is not None:
+            self._check_layout(schema, schema.layout)
+        self._n_rows += schema.n_rows
+        self._n_bad += schema.n_bad
+        self.n_unlabelled += schema.n_unlabelled
+        self._bad += [
+            # A part of a file numbers its lines from 1.
+            row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
+            for row in schema.bad
+        ]
+        del self._bad[MAX_BAD_ROWS:]
+        if self._bad and not self._skip:
+            raise DataError(
+                f"{schema.name}: {schema.unit} {self._bad[0].at} can't be used: "
+                f"{self._bad[0].problem}; {join_advice(self._bad)}, or go on without such rows "
+                "with `skip_bad_rows`."
+            )
+        self._n_lines += schema.n_lines
+        if schema.is_last:
+            if self._n_bad > MAX_SKIPPED * self._n_rows:
+                raise DataError(
+                    f"{schema.name}: {self._n_bad} of {self._n_rows} {schema.unit}s can't be used: "
+                    f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; "
+                    f"{join_advice(self._bad)}{skip_advice(False, True)}."
+                )
+            self.n_skipped += self._n_bad
+            self._begin_file()
+
+    def _check_layout(self, schema: SourceSchema, layout: SourceLayout) -> None:
+        self._form = self._form or (schema.name, layout.form)
+        if (self._form[1] is None) != (layout.form is None):
+            one, several = schema.name, self._form[0]
+            if self._form[1] is None:
+                one, several = several, one
+            raise DataError(
+                f"{one} has one topic for each of its first 100 documents, but {several} has "
+                f"several; {SEVERAL_ADVICE}."
+            )
+        if schema.has_names:
+            self._columns = self._columns or (schema.name, layout)
+            first, expected = self._columns
+            if layout[:2] != expected[:2]:
+                raise DataError(
+                    f"{schema.name} has its texts and topics in "
+                    f"{format_list([*layout.text, layout.topic])}, but {first} in "
+                    f"{format_list([*expected.text, expected.topic])}; give files of the same "
+                    "columns, or name them with `text` and `topic`."
+                )
+        if layout.example is not None:
+            self._topic = self._topic or (schema.name, layout.example)
+            check_same_kind(self._topic, (schema.name, layout.example))

@@ -1,0 +1,164 @@
+"""Cells of topics: how one topic or several are read from them, and written to them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from slugline.base.checks import short_repr
+from slugline.base.wording import join_words
+from slugline.corpus.documents import is_missing
+from slugline.corpus.layout import TopicForm
+from slugline.errors import DataError
+
+_IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+# Between the topics of a document that has several, and the cells of a table; topics in a message.
+_SEPARATORS, _N_NAMED = ";|\t", 4
+_LIST_TYPES = (list, tuple, set, frozenset)
+#: Says that the topics of a cell with a separator are not known yet; an empty cell has none.
+NOT_LABELLED = "?"
+_MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
+
+
+class BadTopicsError(ValueError):
+    """Topics of a row that can't be used; says what is wrong with them."""
+
+
+def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
+    """Return a topic, "" if it is missing, or several: of a list, or a cell with a separator.
+
+    Raises BadTopicsError if the value is an object, or a list holds anything but words and numbers.
+    """
+    if isinstance(value, msgspec.Raw) and bytes(memoryview(value)[:1]) == b"[":
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadTopicsError(f"a list of topics that is not valid JSON ({error})") from error
+    if isinstance(value, _LIST_TYPES):
+        nested = next((item for item in value if isinstance(item, (dict, *_LIST_TYPES))), None)
+        if nested is not None:
+            raise BadTopicsError(f"{describe_type(nested)} in a list of topics")
+        topics = [topic_name(item) for item in value]
+        if not all(topics) or any("\0" in topic for topic in topics):
+            raise BadTopicsError("an empty topic, or one with a NUL character, in a list of topics")
+        return tuple(sorted(topics) if isinstance(value, set | frozenset) else topics)
+    if isinstance(value, msgspec.Raw | dict):
+        raise BadTopicsError(f"{describe_type(value)} for a topic")
+    name = topic_name(value)
+    if form is not None and form.kind == "separator" and isinstance(value, str):
+        parts = [part.strip() for part in name.split(form.separator)]
+        if form.separator == " ":  # as `format_topics` writes labels and URIs
+            parts = [_MARKED.sub(r"\1\2", part) for part in parts]
+        return tuple(filter(None, parts))
+    return (name,) if name and form is not None else name
+
+
+def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns that are 1; BadTopicsError if one is neither 0 nor 1."""
+    topics = []
+    for column in columns:
+        flag = topic_flag(values.get(column))
+        if flag is None:
+            name = topic_name(values.get(column))
+            content = f"{short_repr(name)} in" if name else "no 0 or 1 in"
+            raise BadTopicsError(f"{content} column {short_repr(column)} of 0 and 1")
+        if flag:
+            topics.append(column)
+    return tuple(topics)
+
+
+def topic_flag(value: object) -> bool | None:
+    """Return whether a cell of 0 or 1 gives a topic; None for another cell."""
+    return _IS_TOPIC.get(topic_name(value))
+
+
+def format_topics(
+    topics: Sequence[str], form: TopicForm | None
+) -> list[str] | str | dict[str, int]:
+    """Return several topics as they are written in a form; reading that returns the same topics.
+
+    Parameters
+    ----------
+    topics : sequence of str
+    form : TopicForm, optional
+        That of `DataLayout.topic_form`; an array by default.
+
+    Returns
+    -------
+    A list ("array"), a cell ("separator" and "uris"), the labels in front of a text ("label"), or 0
+    or 1 by column ("columns"). Files with labels can't hold documents without topics.
+
+    Raises
+    ------
+    DataError : if a topic has the separator in its name, or no column.
+    """
+    if form is None or form.kind == "array":
+        return [*topics]
+    if form.kind == "columns":
+        unknown = [topic for topic in topics if topic not in form.columns]
+        if unknown:
+            raise DataError(
+                f"topic {short_repr(unknown[0])} is none of the columns "
+                f"{', '.join(map(short_repr, form.columns))}; write the topics as a list, in JSON."
+            )
+        return {column: int(column in topics) for column in form.columns}
+    separator = form.separator or " "
+    for topic in topics:
+        if form.splits(topic):
+            raise DataError(
+                f"topic {short_repr(topic)} has {short_repr(separator)} in its name, which "
+                "separates topics; rename it, or write the topics as a list, in JSON."
+            )
+    pattern = {"label": "__label__{}", "uris": "<{}>"}.get(form.kind, "{}")
+    return separator.join(map(pattern.format, topics))
+
+
+def topic_name(value: object) -> str:
+    """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
+    if is_missing(value):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def describe_type(value: object) -> str:
+    """Return the type of a value in JSON's words, such as "a list"."""
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
+    kinds = {int: "a number", float: "a number", dict: "an object"}
+    if isinstance(value, _LIST_TYPES):
+        return "a list"
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def separator_warnings(counts: Counter[str]) -> list[str]:
+    """Return a warning if topics such as "x;y" seem to be several topics.
+
+    They do if most documents have one, or if their parts recur in others. Commas are in too many
+    names to say so.
+    """
+    for separator in _SEPARATORS:
+        parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}
+        several = [topic for topic in counts if len(parts[topic]) > 1]
+        n_documents = sum(counts[topic] for topic in several)
+        are_most = 2 * n_documents > counts.total()
+        n_topics = Counter(itertools.chain.from_iterable(parts.values()))
+        n_recurring = sum(all(n_topics[part] > 1 for part in parts[topic]) for topic in several)
+        do_recur = separator != "\t" and 2 * n_recurring > len(several) > 1
+        if several and (are_most or do_recur):
+            return [
+                f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
+                f"their topic: {join_words([*map(repr, several)], _N_NAMED, last=None)}. Each such "
+                "combination counts as a topic of its own; if these are several topics, read them "
+                f"as such with `topic_separator={separator!r}`, or else name one topic for each "
+                "document, with `topic_map` if need be, or check the separator of the table."
+            ]
+    return []
