@@ -160,5 +160,6 @@ def test_json_items_ends_a_long_item_where_json_does(item: bytes) -> None:
     ],
 )
 def test_json_items_rejects_a_long_item_without_an_end(item: bytes, reason: str) -> None:
+    lines = lines_of(b"[" + item, 1000)
     with pytest.raises(DataError, match=re.escape(f"item 1: not valid JSON ({reason})")):
-        items_of(b"[" + item, n_bytes=1000)
+        list(json_items(lines, long_item=100))
