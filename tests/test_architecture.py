@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections import Counter
@@ -171,7 +172,17 @@ def imported_names(node: ast.AST) -> Iterator[str]:
             yield from (name if name in MODULES else str(child.module) for name in names)
 
 
-IMPORTS = {path: set(imported_names(ast.parse(path.read_text("utf-8")))) for path in SOURCES}
+@functools.cache
+def imports(path: Path) -> set[str]:
+    """Return the modules that a source file imports."""
+    return set(imported_names(parse(path)))
+
+
+@functools.cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 INSIDE = [path for path in SOURCES if top_level(path) != "__init__"]
 
 
@@ -186,18 +197,18 @@ def test_the_top_level_is_known() -> None:
 
 @pytest.mark.parametrize("path", INSIDE, ids=by_path)
 def test_imports_point_down_the_list(path: Path) -> None:
-    imported = {name.split(".")[1] for name in IMPORTS[path] if name.startswith("slugline.")}
+    imported = {name.split(".")[1] for name in imports(path) if name.startswith("slugline.")}
     assert imported - set(ORDER[ORDER.index(top_level(path)) :]) == set()
 
 
 @pytest.mark.parametrize("path", INSIDE, ids=by_path)
 def test_the_library_knows_nothing_of_the_command_line_and_http(path: Path) -> None:
     front = {"click", "argparse", "starlette", "uvicorn", "mcp"}
-    assert top_level(path) in COMMAND_LINE_AND_HTTP or not packages(IMPORTS[path]) & front
+    assert top_level(path) in COMMAND_LINE_AND_HTTP or not packages(imports(path)) & front
 
 
 def test_no_two_files_import_each_other() -> None:
-    arrows = {module_name(path): IMPORTS[path] & MODULES.keys() for path in SOURCES}
+    arrows = {module_name(path): imports(path) & MODULES.keys() for path in SOURCES}
     TopologicalSorter(arrows).prepare()  # CycleError if there is a circle
 
 
@@ -208,7 +219,7 @@ def test_no_public_class_has_the_name_of_another() -> None:
     names = Counter(
         node.name
         for path in SOURCES
-        for node in ast.parse(path.read_text("utf-8")).body
+        for node in parse(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, n in names.items() if n > 1] == []

@@ -56,13 +56,14 @@ def find_uses() -> Iterator[Use]:
     sources = {path: path.read_text("utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
     for path, source in sources.items():
         place = path.relative_to(PACKAGE).as_posix()
-        if place == KNOWN:
+        if place == KNOWN or "re." not in source:
             continue
-        for node in ast.walk(ast.parse(source)):
+        module = ast.parse(source)
+        for node in ast.walk(module):
             if isinstance(node, ast.Call) and is_re_call(node):
                 assert isinstance(node.func, ast.Attribute)
                 method = node.func.attr
-                name = assigned_name(source, node)
+                name = assigned_name(module, node)
                 if name:
                     pattern = getattr(importlib.import_module(module_name(path)), name)
                     used = re.findall(rf"\b{name}\.(\w+)\(", source)
@@ -89,9 +90,9 @@ def is_re_call(node: ast.Call) -> bool:
     )
 
 
-def assigned_name(source: str, call: ast.Call) -> str | None:
+def assigned_name(module: ast.Module, call: ast.Call) -> str | None:
     """Return the name of a module's constant that is this call."""
-    for node in ast.parse(source).body:
+    for node in module.body:
         if isinstance(node, ast.Assign) and node.lineno <= call.lineno <= (node.end_lineno or 0):
             assert isinstance(node.targets[0], ast.Name)
             return node.targets[0].id

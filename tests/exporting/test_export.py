@@ -155,7 +155,8 @@ def test_a_model_with_a_column_for_each_bucket_is_refused(
     monkeypatch.setattr(LinearLearner, "grows", False)
     texts, topics = zip(*news, strict=True)
     path = tmp_path / "news.slug"
-    TopicClassifier().partial_fit(texts, topics, classes=set(topics)).save(path)
+    classifier = TopicClassifier(feature_groups=[FeatureGroup(n_buckets=64)])
+    classifier.partial_fit(texts, topics, classes=set(topics)).save(path)
     with pytest.raises(OptionError) as error:
         model_page(path)
     assert str(error.value) == (
