@@ -29,7 +29,7 @@ def blocks(language: str, page: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def test_the_example_in_python_prints_what_the_readme_says() -> None:
+def test_readme_python_example_prints_what_it_shows() -> None:
     (example,) = blocks("pycon")
     test = doctest.DocTestParser().get_doctest(example, {}, "README", None, 0)
 
@@ -68,7 +68,7 @@ PROCESSORS: dict[str, dict[str, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", PROCESSORS.values(), ids=PROCESSORS)
-def test_commands_typed_in_order_work_and_answer_as_the_readme_says(
+def test_readme_commands_answer_as_it_shows(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     assert type_commands(README, environment, tmp_path, with_answers=bool(environment)) == 2
