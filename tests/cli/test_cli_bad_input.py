@@ -208,9 +208,8 @@ def test_files_with_other_topics_are_found_before_any_training(
     option: str,
     opening: str,
 ) -> None:
-    from slugline.classifier import TopicClassifier
 
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
     Path("other.csv").write_bytes(table(*rows))
 
     result = run("train", "news.csv", option, "other.csv", "-q", "--learner", "network")

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from slugline.base.progress import SilentProgress
-from slugline.classifier import TopicClassifier, load
+from slugline.classifier import load
 from slugline.errors import SluglineError
 from slugline.learning.learner import LEARNERS
 from slugline.learning.net.learner import NeuralLearner
@@ -668,7 +668,7 @@ def test_data_must_be_named(run: Run) -> None:
 def test_where_nothing_can_be_written_is_found_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
 
     assert run("train", "news.csv", option, "nowhere/x").code == 2
 
@@ -677,7 +677,7 @@ def test_where_nothing_can_be_written_is_found_before_any_training(
 def test_a_folder_without_rights_is_found_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
     Path("locked").mkdir(mode=0o500)
 
     assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
@@ -711,7 +711,7 @@ def test_a_model_too_large_for_the_memory_is_said_in_one_line(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(TopicClassifier, "fit", fail)
+    monkeypatch.setattr("slugline.experiment.run.fit", fail)
 
     assert run("train", "news.csv", "-q") == (
         1,
@@ -986,7 +986,7 @@ def test_without_the_options_nothing_is_said_of_them(run: Run, news_csv: Path) -
 def test_what_no_file_can_be_is_refused_before_any_work(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
 ) -> None:
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
     assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {said}\n")
 
 

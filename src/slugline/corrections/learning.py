@@ -197,7 +197,10 @@ def merge_corrections(
         )
     uncorrected = train.take(others)
     learned = Corpus(
-        uncorrected.texts + corrections.texts, uncorrected.topics + corrections.topics, train.name
+        uncorrected.texts + corrections.texts,
+        uncorrected.topics + corrections.topics,
+        train.name,
+        layout=train.layout,
     )
     weights = np.ones(len(learned))
     weights[len(learned) - len(corrections) :] = weight
