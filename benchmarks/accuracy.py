@@ -123,8 +123,14 @@ ON_FIRST_SETS, FIRST_SETS = ("fasttext", "network", "tuned"), NAMES[:6]
 SPLIT_SETS = tuple(name for name in NAMES if name != "bbc")
 #: Sets of 1,000 test documents or more; with fewer, a calibration error is mostly chance.
 LARGE_TESTS = (
-    *("reuters", "reuters-corrected", "banking77", "20ng"),
-    *("ag_news", "ohsumed", "stackoverflow", "webkb"),
+    "reuters",
+    "reuters-corrected",
+    "banking77",
+    "20ng",
+    "ag_news",
+    "ohsumed",
+    "stackoverflow",
+    "webkb",
 )
 # Short steps are measured several times, and the median is taken.
 N_PREDICTIONS, N_SINGLE = 5, 201
@@ -151,8 +157,13 @@ TABLES = (
     ("Peak memory of the process, MB", "peak_mb", ",.0f", "max"),
 )
 METRICS = (
-    *("accuracy", "macro_f1", "calibration", "calibration_by_chance", "fit_seconds"),
-    *("documents_per_second", "single_ms"),
+    "accuracy",
+    "macro_f1",
+    "calibration",
+    "calibration_by_chance",
+    "fit_seconds",
+    "documents_per_second",
+    "single_ms",
 )
 #: Metrics that depend on the number of threads.
 COSTS = ("fit_seconds", "documents_per_second", "single_ms", "peak_mb")

@@ -14,8 +14,17 @@ from slugline.corpus.loading import load_splits
 
 LANGUAGES = ("ar", "de", "en", "es", "hi", "ja", "ru", "th", "tr", "zh")
 NAMES = (
-    *("reuters", "reuters-corrected", "banking77", "trec", "20ng", "bbc"),
-    *("ag_news", "hint3-powerplay11", "ohsumed", "stackoverflow", "webkb"),
+    "reuters",
+    "reuters-corrected",
+    "banking77",
+    "trec",
+    "20ng",
+    "bbc",
+    "ag_news",
+    "hint3-powerplay11",
+    "ohsumed",
+    "stackoverflow",
+    "webkb",
     *(f"sib200-{language}" for language in LANGUAGES),
 )
 #: Sets of two topics, of fifty, and in languages that `use` was not trained on.
@@ -23,9 +32,15 @@ MORE_LANGUAGES = ("hu", "ka", "sw", "ta", "ti", "ur")
 MORE_NAMES = ("subj", "custrev", "trec50", *(f"sib200-{language}" for language in MORE_LANGUAGES))
 #: Two topics of a larger set, for `load`.
 PAIRS = (
-    *("trec:ENTY+DESC", "trec:HUM+LOC", "trec:DESC+NUM"),
-    *("20ng:alt.atheism+talk.religion.misc", "20ng:sci.med+sci.space"),
-    *("ag_news:1+2", "ag_news:3+4", "ohsumed:C04+C14", "ohsumed:C10+C23"),
+    "trec:ENTY+DESC",
+    "trec:HUM+LOC",
+    "trec:DESC+NUM",
+    "20ng:alt.atheism+talk.religion.misc",
+    "20ng:sci.med+sci.space",
+    "ag_news:1+2",
+    "ag_news:3+4",
+    "ohsumed:C04+C14",
+    "ohsumed:C10+C23",
 )
 
 #: Lists of sets by a name, for options.

@@ -11,7 +11,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "results"
@@ -46,8 +46,8 @@ class Table:
 def parse_tables(text: str) -> list[Table]:
     """Return the tables of Markdown.
 
-    A title is the heading above the table. Where several tables share one, or there is none, it is
-    the first cell. A text after the last table belongs to its note.
+    A title is the heading above the table, if there is one; of several tables below it, with the
+    first cell. A text after the last table belongs to its note.
     """
     found: list[tuple[str, list[list[str]]]] = []
     notes = [""]
@@ -68,7 +68,7 @@ def parse_tables(text: str) -> list[Table]:
     tables = []
     for (heading, (header, _, *rows)), note in zip(found, notes, strict=True):
         cell = header[0].rpartition(",")[0] or header[0]
-        title = heading if heading and n_below[heading] == 1 else f"{heading} {cell}".strip()
+        title = heading if n_below[heading] == 1 else f"{heading} {cell}".strip()
         tables.append(Table(title, note, header, rows))
     return tables
 
@@ -108,8 +108,17 @@ def record_results(
             name += f"-{len(names) + 1}"
         names.append(name)
         write_rows(folder / f"{name}.csv", [table.header, *table.rows])
-        title = table.title or benchmark
-        records.append(TableRecord(name, benchmark, title, command, table.note, date, versions))
+        records.append(
+            TableRecord(
+                table=name,
+                benchmark=benchmark,
+                title=table.title or benchmark,
+                command=command,
+                note=table.note,
+                date=date,
+                versions=versions,
+            )
+        )
     write_index(folder, records)
     return names
 
@@ -121,13 +130,16 @@ def _slug(text: str) -> str:
 def read_index(folder: Path = FOLDER) -> list[TableRecord]:
     """Return the rows of `tables.csv`."""
     path = folder / f"{INDEX}.csv"
-    return [TableRecord(*row) for row in read_rows(path)[1:]] if path.exists() else []
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [TableRecord(**row) for row in csv.DictReader(file)]
 
 
 def write_index(folder: Path, records: Sequence[TableRecord]) -> None:
     """Write `tables.csv`, sorted by name."""
     header = [field.name for field in fields(TableRecord)]
-    rows = sorted(list(astuple(record)) for record in records)
+    rows = [[*asdict(record).values()] for record in sorted(records, key=lambda r: r.table)]
     write_rows(folder / f"{INDEX}.csv", [header, *rows])
 
 

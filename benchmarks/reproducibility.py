@@ -93,8 +93,13 @@ def _compare_places(
     fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics)
     fit_accuracy = 100 * fitted.score(test.texts, test.topics)
     return [
-        *(name, f"{len(train):,}", f"{fit_accuracy:.2f}", f"{accuracy:.2f}"),
-        *(f"{accuracy - fit_accuracy:+.2f}", f"{min(same_shares):.2f}", str(len(same_shares))),
+        name,
+        f"{len(train):,}",
+        f"{fit_accuracy:.2f}",
+        f"{accuracy:.2f}",
+        f"{accuracy - fit_accuracy:+.2f}",
+        f"{min(same_shares):.2f}",
+        str(len(same_shares)),
         "yes" if is_equal else "NO",
     ]
 

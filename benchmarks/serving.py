@@ -465,8 +465,12 @@ def requests(patience: float = 5, most_kinds: int = 100) -> str:
     most = [max(float(row[column]) for row in rows) for column in range(2, 6)]
     rows.append(["**the most**", "", *(f"{value:,.4g}" for value in most)])
     header = [
-        *("request", "reply", "own port, longest wait, ms", "main port, longest wait, ms"),
-        *("memory, MB", "CPU after the client left, s"),
+        "request",
+        "reply",
+        "own port, longest wait, ms",
+        "main port, longest wait, ms",
+        "memory, MB",
+        "CPU after the client left, s",
     ]
     return (
         f"One request of at most 16 MB to a fresh server, of {len(rows) - 1} kinds. The client "

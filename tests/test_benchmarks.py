@@ -66,8 +66,13 @@ def test_record_results_writes_a_table_for_each_heading(
     ]
     memory, seconds = records.read_index(tmp_path)
     assert seconds == records.TableRecord(
-        *("scale-fit-seconds", "scale fit", "Seconds", "run"),
-        *("Medians of 3 rounds.", "2026-01-02", "v"),
+        table="scale-fit-seconds",
+        benchmark="scale fit",
+        title="Seconds",
+        command="run",
+        note="Medians of 3 rounds.",
+        date="2026-01-02",
+        versions="v",
     )
     assert (memory.title, memory.note) == ("Memory", "Another machine differs.")
 
@@ -83,10 +88,15 @@ def test_record_results_replaces_earlier_tables_of_the_benchmark_alone(
         "labels-few"
     ]
     assert [record.table for record in records.read_index(tmp_path)] == [
-        *("labels-encoders-set", "labels-encoders-set-2", "labels-few")
+        "labels-encoders-set",
+        "labels-encoders-set-2",
+        "labels-few",
     ]
     assert {path.stem for path in tmp_path.iterdir()} == {
-        *("labels-encoders-set", "labels-encoders-set-2", "labels-few", "tables")
+        "labels-encoders-set",
+        "labels-encoders-set-2",
+        "labels-few",
+        "tables",
     }
 
 

@@ -68,9 +68,7 @@ PROCESSORS: dict[str, dict[str, str]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("environment", PROCESSORS.values(), ids=PROCESSORS)
-def test_readme_commands_answer_as_it_shows(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_readme_commands_answer_as_it_shows(environment: dict[str, str], tmp_path: Path) -> None:
     assert type_commands(README, environment, tmp_path, with_answers=bool(environment)) == 2
 
 

@@ -15,8 +15,12 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[2]
 #: Files that cells run, import or read.
 SOURCES = (
-    *("src/slugline/**/*", "examples/**/*", "benchmarks/**/*.py"),
-    *("docs/extensions/**/*.py", "docs/conf.py", "pyproject.toml"),
+    "src/slugline/**/*",
+    "examples/**/*",
+    "benchmarks/**/*.py",
+    "docs/extensions/**/*.py",
+    "docs/conf.py",
+    "pyproject.toml",
 )
 #: Packages whose versions change what cells print.
 PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "myst-nb", "dask")

@@ -1,6 +1,6 @@
 """Tables and charts of what benchmarks have recorded in benchmarks/results.
 
-    ```{results} several-accuracy
+    ```{results} multilabel-accuracy
     :columns: 0 1 2
     ```
 

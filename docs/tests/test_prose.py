@@ -32,7 +32,9 @@ ROOT = Path(slugline.__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [
-    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "RESULTS.md"),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "RESULTS.md",
     *sorted(path for path in ROOT.glob("docs/**/*.md") if "_build" not in path.parts),
 ]
 #: Files in examples, and one inside a model file.
@@ -200,7 +202,7 @@ README_NUMBERS = {
         {row: ["10"] for row in (WORDS_AND_CHARACTERS, "Slugline, default", "Slugline, use")},
     ),
     "several topics": cells_of(
-        "several-accuracy",
+        "multilabel-accuracy",
         {
             row: ["micro-F1", "macro-F1", "F1 per document"]
             for row in (

@@ -264,8 +264,14 @@ def trees(*, sets: Sequence[str] = tuple(TREES), precision: float = 0.9, n: int 
             ]
         )
     header = (
-        *("set", "exact match, list", "exact match, tree", "several paths", "stops at a parent"),
-        *(f"answered at {precision:g}", "of these at a parent", "right"),
+        "set",
+        "exact match, list",
+        "exact match, tree",
+        "several paths",
+        "stops at a parent",
+        f"answered at {precision:g}",
+        "of these at a parent",
+        "right",
     )
     return table(header, rows)
 
