@@ -60,7 +60,7 @@ def _measure(name: str, seed: int) -> list[str]:
             for text, topic in zip(data.texts, data.topics, strict=True):
                 file.write(json.dumps({"text": text, "topic": topic}) + "\n")
         start = child_processor_seconds()
-        ranking = _rank_with_slugline(path, Path(folder, "ranking.jsonl"))
+        ranking = _rank_with_slugline(path)
         middle = child_processor_seconds()
         metrics = run_child("audit", "score_with_cleanlab", str(path), OMP_NUM_THREADS="1")
         ratio = (middle - start) / (child_processor_seconds() - middle)
@@ -90,11 +90,11 @@ def _labelled(name: str, seed: int) -> Labelled:
     return Labelled(train.texts, topics, is_wrong)
 
 
-def _rank_with_slugline(path: Path, ranking: Path) -> np.ndarray:
-    """Return how early each document comes in the ranking that the command writes."""
-    command = [sys.executable, "-m", "slugline", "audit", str(path), "--ranking", str(ranking)]
-    subprocess.run([*command, "--threads", "1", "-q"], check=True, stdout=subprocess.DEVNULL)
-    order = [json.loads(line)["at"] - 1 for line in ranking.read_text("utf-8").splitlines()]
+def _rank_with_slugline(path: Path) -> np.ndarray:
+    """Return how early each document comes among the suspects of the command."""
+    command = [sys.executable, "-m", "slugline", "audit", str(path), "--json", "-n", "1000000"]
+    done = subprocess.run([*command, "--threads", "1", "-q"], check=True, stdout=subprocess.PIPE)
+    order = [suspect["at"] - 1 for suspect in json.loads(done.stdout)["suspects"]]
     suspicion = np.zeros(len(order))
     suspicion[order] = np.arange(len(order), 0, -1)
     return suspicion

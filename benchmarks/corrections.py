@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from data import load, select
 from measure import child_command, progress, table
@@ -200,9 +199,9 @@ def split_parts(name: str, most: int, seed: int) -> Parts:
     return Parts(*(select(corpus, part) for part in np.split(rows, [first, second])))
 
 
-def fit(corpus: Corpus, weights: npt.ArrayLike | None = None) -> Fitted:
+def fit(corpus: Corpus) -> Fitted:
     """Return the fitted model of documents."""
-    return TopicClassifier(random_state=0).fit(corpus.texts, corpus.topics, weights).fitted_
+    return TopicClassifier(random_state=0).fit(corpus.texts, corpus.topics).fitted_
 
 
 def wrong_corrections(parts: Parts, kind: str, n: int, seed: int) -> list[Correction]:
@@ -259,10 +258,8 @@ def learn(parts: Parts, base: Fitted, corrections: Sequence[Correction]) -> Fitt
     """Return the model that has learned from corrections as well; `base` without any."""
     if not corrections:
         return base
-    merged = merge_corrections(
-        parts.learned, parts.served, to_corpus(corrections, "corrections"), 1.0
-    )
-    return fit(merged.learned, merged.weights)
+    merged = merge_corrections(parts.learned, parts.served, to_corpus(corrections, "corrections"))
+    return fit(merged.learned)
 
 
 def learnable(parts: Parts, corrections: Sequence[Correction]) -> Sequence[Correction]:

@@ -15,7 +15,6 @@ import slugline
 from slugline.classifier import TopicClassifier
 from slugline.cli.app import COMMANDS
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
-from slugline.corrections.learning import DEFAULT_WEIGHT
 from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
 from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import MAX_WIDTH
@@ -97,7 +96,6 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert "up to five." in corrections
     assert clearly_worse([(0, 7)]) == [True]
     assert clearly_worse([(4, 7)]) == [False]
-    assert pytest.approx(1) == DEFAULT_WEIGHT
 
     precision = read_words("explanation/precision.md")
     assert f"**with {CONFIDENCE:.0%} confidence**".replace("%", " %") in precision

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
@@ -15,7 +14,7 @@ import pytest
 from labelled_texts import WORDS, labelled, labelled_sets
 from slugline.auditing.audit import Audit, SimilarTopics, _leads, audit_corpus, group_copies
 from slugline.auditing.evidence import Neighbours, OddText
-from slugline.auditing.findings import Findings, ranking_lines
+from slugline.auditing.findings import Findings
 from slugline.auditing.repair import Gain, measure_gain
 from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
@@ -313,8 +312,8 @@ def test_test_documents_that_are_training_documents_are_leaks() -> None:
     assert Findings(audit).place(120) == "test document 31"
     assert Findings(audit).place(89) == "document 90"
     assert [Findings(audit)[row].part for row in (89, 90)] == ["train", "test"]
-    lines = [json.loads(line) for line in ranking_lines(Findings(audit))]
-    assert [(line["at"], line["part"] == "test") for line in lines] == [
+    suspects = Findings(audit).to_dict(len(audit))["suspects"]
+    assert [(suspect["at"], suspect["part"] == "test") for suspect in suspects] == [
         (row - 89, True) if row >= 90 else (row + 1, False) for row in audit.order.tolist()
     ]
 

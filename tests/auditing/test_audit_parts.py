@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import itertools
-import json
 import re
 import tempfile
 from dataclasses import replace
@@ -42,7 +41,6 @@ from slugline.auditing.findings import (
     REVIEW_COLUMNS,
     Findings,
     column_name,
-    ranking_lines,
     review_form,
     review_table,
     text_digest,
@@ -439,16 +437,6 @@ def test_a_table_to_review_is_the_same_in_excel(tmp_path: Path) -> None:
         "digest": text_digest(texts[4], topics[4]),
     }
     assert read_decisions(tmp_path / "a.xlsx").items == ()
-
-
-def test_half_a_character_is_escaped_in_the_ranking() -> None:
-    texts, topics, _ = labelled(30, 0)
-    odd = [topic.replace("grain", "gr\ud800in").replace("sport", "spört") for topic in topics]
-    findings = Findings(audit_corpus(Corpus(texts, odd, "news.csv"), n_jobs=1))
-    written = "".join(ranking_lines(findings)).encode().decode()
-    assert '"topic": "gr\\ud800in"' in written
-    assert '"topic": "spört"' in written
-    assert {json.loads(line)["topic"] for line in written.splitlines()} == set(odd)
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,9 @@ def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Pat
     assert (tmp_path / "review.csv").is_file()
 
 
-def test_the_ranking_holds_every_document_once(run: Run, wrong: list[int], tmp_path: Path) -> None:
-    assert run("audit", "news.csv", "--ranking", "all.jsonl", "-q").code == 0
-    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
-    assert [list(line) for line in lines[:1]] == [["at", "suspicion", "topic", "likely", "reasons"]]
+def test_json_lists_every_document_once_if_asked_for(run: Run, wrong: list[int]) -> None:
+    lines = json.loads(run("audit", "news.csv", "--json", "-n", 1000, "-q").out)["suspects"]
+    assert [*lines[0]] == ["at", "part", "suspicion", "topic", "likely", "reasons"]
     assert {line["at"] for line in lines[:8]} == set(wrong)
     assert sorted(line["at"] for line in lines) == list(range(2, 122))
     suspicions = [line["suspicion"] for line in lines]
@@ -217,7 +216,6 @@ def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
             "--output a.jsonl: repaired documents need --decisions; add it, or name a page: "
             "a.html.",
         ),
-        (["--ranking", "a.csv"], "--ranking a.csv: name it a.jsonl."),
         (["--review", "news.csv"], "--review news.csv: would overwrite an input file; name"),
         (["--review", "no/a.csv"], "--review no/a.csv: can't write a file there"),
         (
@@ -444,9 +442,9 @@ def test_topics_are_added_and_taken_away_in_the_form_of_the_data(
     done = run("audit", name, *options, "--decisions", "review.csv", "-o", f"new-{name}", "-q")
     assert (done.code, done.err) == (0, "")
 
-    again = run("audit", f"new-{name}", *options, "--ranking", "ranking.jsonl", "-q")
+    again = run("audit", f"new-{name}", *options, "--json", "-n", 1000, "-q")
     assert again.code == 0
-    ranking = [json.loads(line) for line in (tmp_path / "ranking.jsonl").read_text().splitlines()]
+    ranking = json.loads(again.out)["suspects"]
     first = 1 if form == "array" else 2
     repaired = {item["at"] - first: {*item["topic"]} for item in ranking}
     expected = [{*topics} ^ {changed.get(row, "")} - {""} for row, topics in enumerate(sets)]
@@ -477,12 +475,11 @@ def test_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_carry(
 ) -> None:
     from slugline.reuters.wires import load_wires
 
-    result = run("audit", "reuters", "--ranking", "r.jsonl", "-o", "r.html", "-q", "-n", 0)
+    result = run("audit", "reuters", "--json", "-o", "r.html", "-q", "-n", 100_000)
     assert result.code == 0
     wires = load_wires("keras")
     every = [*wires.train, *wires.test]
-    lines = (tmp_path / "r.jsonl").read_text().splitlines()
-    order = [json.loads(line)["at"] - 1 for line in lines]
+    order = [suspect["at"] - 1 for suspect in json.loads(result.out)["suspects"]]
     assert sorted(order) == list(range(len(every)))
     hits = [every[row].misplaced for row in order[:400]]
     assert sum(hits) / 400 > 0.95

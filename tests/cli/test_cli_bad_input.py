@@ -83,12 +83,6 @@ BAD_DATA = {
         "t.csv has no topic with two documents to set one aside and test on it; check which column "
         "holds the topics, add documents, or give documents of their own with --test.",
     ),
-    "no document left to validate on": (
-        table("wheat,grain", "corn,grain", "goal,sport"),
-        "t.csv has no topic with two documents to set one aside and find the best epoch on it; "
-        "check which column holds the topics, add documents, or give documents of their own with "
-        "--validation.",
-    ),
     "open quote": (
         table("wheat,grain", '"corn,grain', "goal,sport"),
         "t.csv, line 3: the row that begins here has a quote that is never closed",
@@ -154,11 +148,8 @@ def test_data_that_are_not_there_are_said_so_with_the_nearest_name(
     assert old.read_bytes() == OLD
 
 
-@pytest.mark.parametrize("option", ["--validation", "--test"])
-def test_a_second_file_that_is_not_there_is_said_so_before_any_training(
-    run: Run, news_csv: Path, option: str
-) -> None:
-    result = run("train", "news.csv", option, "nws.csv", "-q", "--learner", "network")
+def test_train_rejects_a_missing_test_file_before_any_training(run: Run, news_csv: Path) -> None:
+    result = run("train", "news.csv", "--test", "nws.csv", "-q")
 
     assert result == (1, "", "slugline: error: nws.csv doesn't exist; did you mean news.csv?\n")
 
@@ -184,37 +175,19 @@ def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
     assert list(Path().iterdir()) == [Path("news.csv")]
 
 
-@pytest.mark.parametrize(
-    ("rows", "option", "opening"),
-    [
-        (
-            ["oil,crude"],
-            "--validation",
-            "other.csv has topics that news.csv has no documents of, such as 'crude'",
-        ),
-        (
-            ["oil,crude"],
-            "--test",
-            "other.csv has none of the model's topics, such as 'bank', but ones like 'crude'",
-        ),
-    ],
-    ids=["validation", "test"],
-)
-def test_files_with_other_topics_are_found_before_any_training(
-    run: Run,
-    news_csv: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    rows: list[str],
-    option: str,
-    opening: str,
+def test_train_rejects_a_test_file_of_other_topics_before_any_training(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from slugline.classifier import TopicClassifier
 
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
-    Path("other.csv").write_bytes(table(*rows))
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    Path("other.csv").write_bytes(table("oil,crude"))
 
-    result = run("train", "news.csv", option, "other.csv", "-q", "--learner", "network")
+    result = run("train", "news.csv", "--test", "other.csv", "-q")
 
-    assert_refused(result, opening)
+    assert_refused(
+        result, "other.csv has none of the model's topics, such as 'bank', but ones like 'crude'"
+    )
 
 
 def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) -> None:

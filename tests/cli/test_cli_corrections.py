@@ -41,7 +41,8 @@ FLOWERS = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
 
 def harmful(news: News) -> list[tuple[str, str]]:
     """Return corrections that make grain a sport."""
-    return [(f"{text} {n}", "sport") for n, (text, topic) in enumerate(news) if topic == "grain"]
+    grain = [text for text, topic in news if topic == "grain"]
+    return [(f"{text} {n}", "sport") for text in grain for n in range(10)]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: R
     lines = found.out.splitlines()
     assert lines[lines.index("what c.db changed") :] == [
         "what c.db changed",
-        "corrections      9 corrections of 9 texts; weight 1",
+        "corrections      9 corrections of 9 texts",
         "new topics       flowers",
         "corrected texts  9 of 9 right after training on the others, 0 before",
         "test texts       accuracy 1.000 before, 1.000 after; difference +0.000, 95 % interval "
@@ -98,7 +99,7 @@ def test_the_report_says_it_as_well(run: Run, news: News) -> None:
     run(*TRAIN)
     assert 'id="corrections"' not in Path("news.html").read_text()
     correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
-    run(*TRAIN, "--corrections", "c.db", "--correction-weight", 10, "--force")
+    run(*TRAIN, "--corrections", "c.db", "--force")
     page = Path("news.html").read_text()
     section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
     assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
@@ -114,7 +115,7 @@ def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
     run(*TRAIN)
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     correct("c.db", *harmful(news))
-    asked = [*TRAIN, "--corrections", "c.db", "--correction-weight", 10]
+    asked = [*TRAIN, "--corrections", "c.db"]
     found = run(*asked)
     assert found.code == 1
     reason = (
@@ -287,7 +288,7 @@ def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
     found = run(*TRAIN, "--corrections", "c.db")
     assert (
         "corrections      11 corrections of 9 texts; 2 corrections gave a text another topic than "
-        "an earlier one; the latest counts; weight 1" in found.out
+        "an earlier one; the latest counts" in found.out
     )
     assert "new topics       flowers\n" in found.out
 
@@ -361,14 +362,6 @@ def test_a_file_that_others_write_can_be_read(run: Run) -> None:
     [
         (["--corrections-of", "a"], "--corrections-of goes with --corrections FILE; give both."),
         (["--force"], "--force goes with --corrections FILE; give both."),
-        (
-            ["--correction-weight", 2],
-            "--correction-weight goes with --corrections FILE; give both.",
-        ),
-        (
-            ["--corrections", "c.db", "--correction-weight", 0],
-            "--correction-weight is 0.0; give a number over 0.",
-        ),
         (
             ["--corrections", "c.db", "--curve"],
             "--curve learns from DATA alone; leave it or --corrections out.",

@@ -320,22 +320,14 @@ def test_a_curve_with_the_encoder_stands_beside_that_of_words(run: Run, few_csv:
     assert with_use["points"][0]["accuracy"] > words["points"][0]["accuracy"]
 
 
-def test_a_report_with_curves_compares_words_the_encoder_and_the_baseline(
+def test_report_shows_the_curves_of_words_and_of_the_encoder(
     run: Run, few_csv: Path, tmp_path: Path
 ) -> None:
-    options = ("--curve", "--baseline", "--encoder", "use", "-o", "a.slug", "-q")
+    options = ("--curve", "--encoder", "use", "-o", "a.slug", "-q")
     result = run("train", few_csv, *options)
-    for name in ("Slugline", "Slugline with use", "scikit-learn"):
+    for name in ("Slugline", "Slugline with use"):
         assert f"\n{name}: " in result.out
         assert f'<th scope="col">{name}</th>' in (tmp_path / "a.html").read_text()
-
-
-def test_a_baseline_without_a_curve_is_refused(run: Run, few_csv: Path) -> None:
-    result = run("train", few_csv, "--baseline")
-    assert (result.code, result.err) == (
-        2,
-        "slugline: error: --baseline is one of the curves of --curve; give both.\n",
-    )
 
 
 def test_an_encoder_is_recommended_where_heldout_documents_say_so(

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 import slugline
-from slugline.classifier import load
+from slugline.classifier import TopicClassifier, load
 from slugline.cli.app import COMMANDS
 from slugline.cli.metrics import print_evaluation, print_paired
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.paired import compare_paired
+from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
@@ -367,12 +368,14 @@ def test_documents_that_the_model_learned_from_are_warned_of(
     assert run("evaluate", "all.slug", "test.csv", "-q").err == ""
 
 
-def test_documents_that_the_best_epoch_was_chosen_on_are_warned_of(
-    run: Run, news_csv: Path, tmp_path: Path
+def test_evaluate_warns_of_documents_that_the_best_epoch_was_chosen_on(
+    run: Run, news: News, tmp_path: Path
 ) -> None:
     (tmp_path / "held.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
-    net = ("--learner", "network", "--epochs", 1, "--validation", "held.csv")
-    run("train", news_csv, "-q", *net)
+    texts, topics = zip(*news, strict=True)
+    held_out = (["wheat", "goal"], ["grain", "sport"])
+    net = TopicClassifier(learner=NeuralLearner(epochs=1))
+    net.fit(texts, topics, validation_data=held_out).save("model.slug")
     assert run("evaluate", "model.slug", "held.csv", "-q").err.startswith(
         "warning: the model's best epoch was chosen on these documents, so the results "
         "look better than they are."

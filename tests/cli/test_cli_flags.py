@@ -36,7 +36,7 @@ def test_every_flag_that_a_parameter_becomes_is_one() -> None:
     ("said", "shown"),
     [
         ("`text` names no column.", "--text names no column."),
-        ("Use `epochs=12`.", "Use --epochs 12."),
+        ("Use `n_seeds=12`.", "Use --seeds 12."),
         ("Let `tune=True` help.", "Let --tune help."),
         ("`random_state` is -1", "--seed is -1"),
         ('`class_weight="balanced"`', "--balanced"),

@@ -62,9 +62,8 @@ def test_the_whole_help_has_a_section_for_arguments_and_each_panel(
     train, predict = (sections(help_of(name, flag="--help-all")) for name in ("train", "predict"))
     assert [*train] == [
         *("Arguments", "Options", "Reading the data", "Testing", "Learning", "The model's file"),
-        *("With --learner network", "With --corrections", "Larger than memory"),
+        *("With --corrections", "Larger than memory"),
     ]
-    assert "\n  --hidden WIDTHS " in train["With --learner network"]
     assert [*predict] == [
         *("Arguments", "Options", "Reading the data", "With a folder for --output")
     ]

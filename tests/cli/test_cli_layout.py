@@ -17,7 +17,7 @@ import pytest
 from server import client, make_state
 from slugline import TopicClassifier, load, load_corpus
 from slugline.cli.train import train
-from slugline.cli.train_options import NET_OPTIONS, TrainRequest
+from slugline.cli.train_options import TrainRequest
 from slugline.corpus.layout import DataLayout, TopicForm
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import ModelFileError
@@ -286,30 +286,26 @@ RESTORED = {
     "topic_map": "layout.topic_map",
     "test_fraction": "info.test_fraction",
     "quantize": "info.precision",
-    "max_size": "info.max_bytes",
     "learner": "settings.learner",
     "encoder": "settings.encoder",
     "topics": "settings.descriptions",
-    "weighting": "settings.feature_groups",
-    "num_words": "settings.feature_groups",
     "min_precision": "settings.min_precision",
     "optimize": "settings.optimize",
     "balanced": "settings.class_weight",
     "seed": "settings.random_state",
     "tune": "settings.learner",
-    **dict.fromkeys(NET_OPTIONS, "settings.learner"),
 }
 #: Why a model doesn't keep what any other option said.
 NOT_RESTORED = {
     "data": "named again by the command, or by --learn-from",
     **dict.fromkeys(("columns", "unlabelled", "topic_path"), "refused with --corrections"),
-    **dict.fromkeys(("test", "validation"), "a file, which may be gone; part of the data instead"),
+    "test": "a file, which may be gone; part of the data instead",
     **dict.fromkeys(("output", "report", "mistakes", "as_json", "quiet"), "says what is written"),
-    **dict.fromkeys(("curve", "baseline"), "measures more, and changes no model"),
+    "curve": "measures more, and changes no model",
     "threads": "changes no result",
     **dict.fromkeys(("stream", "workers", "scheduler", "checkpoint"), "not with --corrections"),
     **dict.fromkeys(
-        ("corrections", "corrections_of", "correction_weight", "approve", "force"),
+        ("corrections", "corrections_of", "approve", "force"),
         "of one run on corrections, and not of the model",
     ),
     "check": "a command of its own",

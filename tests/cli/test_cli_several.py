@@ -14,8 +14,9 @@ import pytest
 
 import slugline
 from slugline.api.evaluation import MultilabelEvaluationResult
-from slugline.classifier import load
+from slugline.classifier import TopicClassifier, load
 from slugline.evaluation.multilabel import MultilabelEvaluation
+from slugline.learning.net.learner import NeuralLearner
 
 pytestmark = pytest.mark.slow
 
@@ -298,8 +299,10 @@ def test_reports_without_paths_have_no_depths(run: Run) -> None:
 def test_a_net_of_paths_is_checked_with_its_validation_documents(run: Run) -> None:
     write_paths(Path("paths.csv"), 80, 0)
     write_paths(Path("after.csv"), 40, 1)
-    net = ("--learner", "network", "--epochs", "2", "--validation", "after.csv", "-q")
-    assert run("train", "paths.csv", "--topic-path", "/", *net, "-o", "net.slug")[0] == 0
+    learned, after = (slugline.load_corpus(f"{name}.csv") for name in ("paths", "after"))
+    net = TopicClassifier(learner=NeuralLearner(epochs=2), topic_path="/")
+    net.fit(learned.texts, learned.topics, validation_data=(after.texts, after.topics))
+    net.save("net.slug")
     code, _, err = run("check", "net.slug", "paths.csv", "--validation", "after.csv")
     assert code == 0, err
 

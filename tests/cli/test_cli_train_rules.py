@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from slugline.cli.train import train
-from slugline.cli.train_options import NET_OPTIONS, RULES, Rule, TrainRequest, check_request, flag
+from slugline.cli.train_options import RULES, Rule, TrainRequest, check_request, flag
 from slugline.corpus.layout import ReadOptions
 from slugline.errors import OptionError
 
@@ -21,13 +21,12 @@ FIELDS = {option.name for option in fields(TrainRequest)}
 
 def given(request: TrainRequest, *options: str) -> TrainRequest:
     """Return a request in which options have some value that isn't their default."""
-    net = {option: 1 for option in options if option in NET_OPTIONS}
     values: dict[str, Any] = {option: f"{option}?" for option in options if option in FIELDS}
     columns: dict[str, Any] = {
         option: f"{option}?" for option in options if option in ReadOptions._fields
     }
     reading = request.reading._replace(**columns)
-    return replace(request, reading=reading, net_options=net, **values)
+    return replace(request, reading=reading, **values)
 
 
 CASES = [
@@ -64,13 +63,39 @@ def test_rules_name_options_that_exist() -> None:
         assert bool(rule.needs) != bool(rule.excludes)
         for option in (*rule.options, *rule.needs, *rule.excludes):
             assert flag(option) in flags or option == "data"
-    assert any({*NET_OPTIONS} <= {*rule.options} for rule in RULES if "learner" in rule.needs)
 
 
 def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None:
-    result = run("train", "news.csv", "--baseline")
+    result = run("train", "news.csv", "--force")
     assert tuple(result) == (
         2,
         "",
-        "slugline: error: --baseline is one of the curves of --curve; give both.\n",
+        "slugline: error: --force goes with --corrections FILE; give both.\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ["train", "news.csv", "--max-size", "5MB"],
+            "No such option: --max-size; --quantize int8 makes the file smaller.",
+        ),
+        (
+            ["train", "news.csv", "--epochs=3"],
+            "No such option: --epochs; in Python, `TopicClassifier(learner=NeuralLearner(...))` "
+            "sets it.",
+        ),
+        (
+            ["curve", "news.csv", "--baseline"],
+            "No such option: --baseline; `slugline compare DATA default ngrams-svc` compares "
+            "models.",
+        ),
+    ],
+)
+def test_an_option_that_does_not_exist_names_what_to_do(
+    run: Callable[..., Any], command: list[str], message: str
+) -> None:
+    result = run(*command)
+    hint = f"Try 'slugline {command[0]} -h' for help."
+    assert tuple(result) == (2, "", f"slugline: error: {message}\n{hint}\n")

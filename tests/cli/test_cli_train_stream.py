@@ -139,8 +139,8 @@ def test_rare_topics_are_warned_of(run: Run, parts: Path) -> None:
             "--report can't be used with --workers; there is none; leave it out.",
         ),
         (
-            ["--scheduler", "tcp://127.0.0.1:1", "--epochs", 3],
-            "--epochs can't be used with --scheduler; leave it out, or learn without --scheduler, "
+            ["--scheduler", "tcp://127.0.0.1:1", "--curve"],
+            "--curve can't be used with --scheduler; leave it out, or learn without --scheduler, "
             "as long as memory is enough.",
         ),
         (

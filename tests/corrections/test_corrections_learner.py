@@ -164,9 +164,9 @@ def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: 
     lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
     place.data.write_text("\n".join(lines) + "\n")
     place.add(
-        *((f"{text} {n}", "sport") for n, (text, topic) in enumerate(news) if topic[0] == "g")
+        *((f"{text} {n}", "sport") for text, topic in news for n in range(10) if topic[0] == "g")
     )
-    learner = place.learner(30, options=["--correction-weight", "10", "--test-fraction", "0.4"])
+    learner = place.learner(30, options=["--test-fraction", "0.4"])
     learner.start()
     last = wait_for(lambda: learner.state()["last"])
     assert last["outcome"] == "held back"

@@ -22,7 +22,7 @@ from slugline.corrections.learning import (
     train_with_corrections,
 )
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 
 News = list[tuple[str, str]]
 
@@ -85,32 +85,23 @@ def test_corrections_take_the_place_of_documents_with_their_text() -> None:
     train = corpus([("one", "a"), ("two", "a"), (" one", "b"), ("three", "b")])
     test = corpus([("two", "a"), ("four", "b")])
     found = to_corpus(corrected(("one", "c"), ("two ", "b"), ("new", "a")), "c.db")
-    merged = merge_corrections(train, test, found, 3)
+    merged = merge_corrections(train, test, found)
     assert merged.base == train
     assert merged.learned.texts == ["three", "one", "two ", "new"]
     assert merged.learned.topics == ["b", "c", "b", "a"]
-    assert merged.weights.tolist() == [1, 3, 3, 3]
     assert merged.test.texts == ["four"]
     assert (merged.n_replaced, merged.n_from_test, merged.new_topics) == (3, 1, ["c"])
-    rest, weights = merged.without([1])
-    assert (rest.texts, weights.tolist()) == (["three", "one", "new"], [1, 3, 3])
+    assert merged.without([1]).texts == ["three", "one", "new"]
 
 
 def test_something_must_be_left_to_test_on() -> None:
     found = to_corpus(corrected(("one", "a")), "c.db")
     with pytest.raises(DataError) as caught:
-        merge_corrections(corpus([("two", "a")]), corpus([("one", "b")]), found, 1)
+        merge_corrections(corpus([("two", "a")]), corpus([("one", "b")]), found)
     assert str(caught.value) == (
         "news: c.db has the texts of all 1 documents to test on; add documents, or give others "
         "with `test`."
     )
-
-
-@pytest.mark.parametrize("weight", [0, -1, float("nan")])
-def test_a_weight_is_over_0(weight: float) -> None:
-    found = to_corpus(corrected(("one", "a")), "c.db")
-    with pytest.raises(OptionError, match=f"`correction_weight` is {weight}; give a number over 0"):
-        merge_corrections(corpus([("two", "a")]), corpus([("three", "b")]), found, weight)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +165,6 @@ def test_both_models_are_compared_on_the_same_documents(outcome: RetrainingResul
 def test_everything_is_plain_data(outcome: RetrainingResult) -> None:
     found = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
     assert found["new_topics"] == ["flowers"]
-    assert found["weight"] == 1
     assert [change["topic"] for change in found["topics"]][-1] == "flowers"
     assert outcome.experiment.notes[-1].startswith(
         "learned from 10 corrected texts of c.db as well, each of which counts as a document"
@@ -186,25 +176,11 @@ def test_everything_is_plain_data(outcome: RetrainingResult) -> None:
     )
 
 
-def test_weights_reach_the_learner(news: News) -> None:
-    found = to_corpus(corrected(("wheat goal", "bank"), ("corn match", "bank")), "c.db")
-    weak, strong = (
-        train_with_corrections(
-            TopicClassifier(), corpus(news), found, weight=weight
-        ).experiment.fitted
-        for weight in (0.01, 20)
-    )
-    bank = weak.topics.names.index("bank")
-    text = ["wheat goal and corn match"]
-    assert strong.predict_proba(text)[0, bank] > weak.predict_proba(text)[0, bank] + 0.1
-
-
 def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     grains = [text for text, topic in news if topic == "grain"]
-    found = to_corpus(corrected(*((f"{text} {n}", "sport") for n, text in enumerate(grains))), "c")
-    harmed = train_with_corrections(
-        TopicClassifier(), corpus(news), found, weight=10, test_fraction=0.4
-    )
+    wrong = [(f"{text} {n}", "sport") for text in grains for n in range(10)]
+    found = to_corpus(corrected(*wrong), "c")
+    harmed = train_with_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.4)
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]
     assert harmed.why_not().startswith(

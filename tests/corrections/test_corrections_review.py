@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import numpy.typing as npt
 import pytest
 
 from slugline import TopicClassifier
@@ -46,8 +45,8 @@ def train() -> Corpus:
     return Corpus([f"{text_of(topic, rng)} {n}" for n, topic in enumerate(topics)], topics)
 
 
-def fit(corpus: Corpus, weights: npt.ArrayLike | None = None) -> Fitted:
-    return TopicClassifier(random_state=0).fit(corpus.texts, corpus.topics, weights).fitted_
+def fit(corpus: Corpus) -> Fitted:
+    return TopicClassifier(random_state=0).fit(corpus.texts, corpus.topics).fitted_
 
 
 def correct(
@@ -159,9 +158,9 @@ def test_a_burst_changes_no_model_that_is_asked_about_others(train: Corpus) -> N
     def fitted(corrections: list[Correction]) -> set[frozenset[str]]:
         found = []
 
-        def fit_noted(corpus: Corpus, weights: npt.ArrayLike | None = None) -> Fitted:
+        def fit_noted(corpus: Corpus) -> Fitted:
             found.append(frozenset(corpus.texts))
-            return fit(corpus, weights)
+            return fit(corpus)
 
         assert ids(review(corrections, train, fit_noted)) == [row.id for row in honest]
         return {*found}

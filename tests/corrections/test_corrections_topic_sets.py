@@ -111,7 +111,7 @@ def test_corrections_to_one_topic_and_to_several_are_not_mixed() -> None:
     assert corrected.topics == [("a", "b")]
     train = Corpus(["x", "y"], ["a", "b"], "news")
     with pytest.raises(DataError) as caught:
-        merge_corrections(train, train, corrected, 1)
+        merge_corrections(train, train, corrected)
     assert str(caught.value) == (
         "c.db has corrections to several topics, and each text of news has one topic; give "
         "corrections of a model that learned from it."

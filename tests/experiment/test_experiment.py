@@ -14,8 +14,8 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment.quantization import save_quantized
 from slugline.experiment.run import evaluate, run_experiment
-from slugline.experiment.smaller_file import save_smaller
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -189,7 +189,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
 def test_parts_that_do_not_fit_are_found_before_any_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
     corpora: dict[str, Any] = {
         name: corpus_of(documents, name) for name, documents in parts.items()
     }
@@ -228,33 +228,22 @@ def test_the_seed_that_is_drawn_draws_the_test_as_well(corpus: Corpus) -> None:
     assert again.tested.test.texts == drawn.tested.test.texts
 
 
-# Smaller files ----------------------------------------------------------------------------------
+# Weights of fewer bits --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ({"quantize": "float16"}, "float16"),
-        ({"quantize": "int8"}, "int8"),
-        ({"max_size": 2_700}, "at most 3 kB"),
-        ({"max_size": 1_000_000}, "at most 1,000 kB"),
-        ({"quantize": "int8", "max_size": 2_700}, "int8, at most 3 kB"),
-    ],
-    ids=str,
-)
-def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
-    corpus: Corpus, tmp_path: Path, how: dict[str, Any], said: str
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_save_quantized_measures_the_weights_in_the_file(
+    corpus: Corpus, tmp_path: Path, precision: Any
 ) -> None:
     experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
     path = tmp_path / "small.slug"
 
-    done = save_smaller(experiment, path, **how, card_notes="Of silos.")
+    done = save_quantized(experiment, path, precision, card_notes="Of silos.")
 
     saved = load(path)
     after = evaluate(saved.fitted_, experiment.tested.test)
     assert done.experiment.tested.evaluation.to_dict() == after.to_dict()
     assert saved.info_.metrics == done.experiment.metrics
-    assert (saved.info_.max_bytes or None) == how.get("max_size")
     assert "\nOf silos.\n" in saved.card_
     TopicClassifier.from_fitted(experiment.fitted).save(
         tmp_path / "full.slug",
@@ -264,23 +253,22 @@ def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
     )
     full = (tmp_path / "full.slug").stat().st_size
     assert done.to_dict() == {
-        "precision": how.get("quantize", "float32"),
-        "max_bytes": how.get("max_size"),
+        "precision": precision,
         "accuracy": {"before": experiment.tested.evaluation.accuracy, "after": after.accuracy},
         "bytes": {"before": full, "after": path.stat().st_size},
     }
     # Linear weights have no more digits than a float16, as which they are stored in any case.
-    is_smaller = how not in ({"quantize": "float16"}, {"max_size": 1_000_000})
+    is_smaller = precision == "int8"
     assert (done.bytes_after < done.bytes_before) == is_smaller
     size = f"{path.stat().st_size / 1000:,.0f} kB"
     assert done.summary() == (
-        f"{said}: accuracy {experiment.tested.evaluation.accuracy:.4f} before, "
+        f"{precision}: accuracy {experiment.tested.evaluation.accuracy:.4f} before, "
         f"{after.accuracy:.4f} after; {full / 1000:,.0f} kB before, {size} after"
         if is_smaller
-        else f"{said}: {size} as it is"
+        else f"{precision}: {size}, no less than with float32"
     )
     assert (after.to_dict() == experiment.tested.evaluation.to_dict()) or is_smaller
-    assert done.bytes_after <= how.get("max_size", full + 100)
+    assert done.bytes_after <= full + 100
 
 
 def test_a_model_of_one_topic_is_not_tested_on_several(news_slug: Path) -> None:

@@ -9,11 +9,8 @@ import pytest
 
 import slugline
 from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner
-from slugline.cli.train import train
-from slugline.cli.train_options import NET_OPTIONS
 from slugline.errors import OptionError
 from slugline.learning.learner import option_hints
-from slugline.learning.net.learner import NeuralOptions
 
 LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
 
@@ -47,11 +44,6 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
     odd: Any = {"hidden": np.array([3, 4]), "epochs": np.int64(2), "l2": np.float32(0.5)}
     net = NeuralLearner(**odd)
     assert repr(net) == "NeuralLearner(hidden=[3, 4], epochs=2, l2=0.5)"
-
-
-def test_the_command_line_has_every_option_of_the_net() -> None:
-    assert [*NET_OPTIONS] == [*option_hints(NeuralOptions)]
-    assert {*NET_OPTIONS} < {param.name for param in train.params}
 
 
 def test_a_mixture_shows_no_shares_that_are_all_the_same() -> None:

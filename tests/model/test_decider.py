@@ -714,23 +714,6 @@ def test_a_promise_may_be_chosen_after_loading(many: Any, tmp_path: Path) -> Non
     assert "always names one of its" in loaded.card_
 
 
-def test_predictions_nobody_asked_for_are_the_first_to_go_for_a_smaller_file(
-    many: Any, tmp_path: Path
-) -> None:
-    classifier = TopicClassifier().fit(*many)
-    full = tmp_path / "full.slug"
-    classifier.save(full)
-    n_bytes = full.stat().st_size
-    classifier.save(tmp_path / "small.slug", max_size=n_bytes - 1)
-    small = load(tmp_path / "small.slug").fitted_
-    assert small.heldout_predictions is None
-    assert small.learner.arrays().keys() == classifier.learner_.arrays().keys()
-    for name, array in small.learner.arrays().items():
-        np.testing.assert_array_equal(array, classifier.learner_.arrays()[name])
-    classifier.save(tmp_path / "as.slug", max_size=n_bytes + 100)
-    assert load(tmp_path / "as.slug").fitted_.heldout_predictions is not None
-
-
 GOOD: dict[str, Any] = {
     "topics": np.array([0, 1], dtype=np.uint16),
     "probabilities": np.array([0.9, 0.8], dtype=np.float32),

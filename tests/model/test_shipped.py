@@ -91,7 +91,6 @@ def test_training_it_again_gives_the_same_bytes(
     if model.info_.versions != library_versions():
         pytest.skip(f"made with {model.info_.versions}; here are {library_versions()}")
 
-    done = runpy.run_path(str(TOOL))["train"](tmp_path / "again.slug")
+    runpy.run_path(str(TOOL))["train"](tmp_path / "again.slug")
 
     assert (tmp_path / "again.slug").read_bytes() == Path(model_path(DEFAULT)).read_bytes()
-    assert done.bytes_after < done.bytes_before / 4

@@ -58,19 +58,11 @@ class TrainingResult(Experiment, TableResult):
         return topic_records(self.tested.evaluation)
 
     def save_model(
-        self,
-        path: PathLike,
-        *,
-        quantize: Literal["float16", "int8"] | None = None,
-        max_size: int | None = None,
+        self, path: PathLike, *, quantize: Literal["float16", "int8"] | None = None
     ) -> None:
         """Write the model with its test metrics; see `TopicClassifier.save`."""
         self.classifier.save(
-            path,
-            metrics=self.metrics,
-            test_fraction=self.test_fraction,
-            quantize=quantize,
-            max_size=max_size,
+            path, metrics=self.metrics, test_fraction=self.test_fraction, quantize=quantize
         )
 
     def _title_and_rows(self) -> tuple[str, list[tuple[str, str]]]:
@@ -146,7 +138,8 @@ def train(
         unlabelled=_to_texts(unlabelled, corpus),
         progress=progress,
     )
-    return TrainingResult(**field_values(experiment))
+    fitted = replace(experiment.fitted, layout=corpus.layout)
+    return TrainingResult(**field_values(replace(experiment, fitted=fitted)))
 
 
 def _to_texts(unlabelled: Any, data: Corpus) -> Any:
@@ -299,7 +292,6 @@ def curve(
     topic: str | None = None,
     test: Data | None = None,
     n_draws: int = 5,
-    baseline: bool = False,
     progress: Progress | None = None,
 ) -> CurveResult:
     """Measure accuracy with few labels per topic, with more, and with all.
@@ -310,8 +302,6 @@ def curve(
         As in `train`.
     n_draws : int, default 5
         Draws of labels to average over.
-    baseline : bool, default False
-        Measure a strong scikit-learn pipeline as well.
 
     Raises
     ------
@@ -327,7 +317,7 @@ def curve(
     classifier = check_settings(classifier)
     curves = learning_curves(
         *_read_both(data, test, classifier, text, topic),
-        classifiers_to_compare(classifier, with_baseline=baseline),
+        classifiers_to_compare(classifier),
         n_draws=n_draws,
         seed=classifier.random_state if isinstance(classifier.random_state, int) else 0,
         progress=progress,

@@ -1,11 +1,10 @@
-"""The findings of an audit in words, and as files: a ranking and a table to review."""
+"""The findings of an audit in words, and as a table to review."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,6 @@ from slugline.auditing.audit import Audit
 from slugline.auditing.evidence import topic_indicators
 from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
-from slugline.base.checks import has_surrogates
 from slugline.base.wording import join_words
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.dialects import decimal_cell
@@ -317,18 +315,6 @@ def text_digest(text: str, topic: Any) -> str:
     topic = topic if isinstance(topic, str) else "\0".join(topic)
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
     return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
-
-
-def ranking_lines(findings: Findings) -> Iterator[str]:
-    """Yield every document as a line of JSON, the most suspect first."""
-    has_test = findings.audit.n_train < len(findings.audit)
-    for row in findings.audit.order.tolist():
-        finding = findings[row]
-        part = {"part": finding.part} if has_test else {}
-        data = {"at": finding.at, **part, **finding.to_dict()}
-        line = json.dumps(data, ensure_ascii=False)
-        # UTF-8 lacks half characters, so they stay escaped.
-        yield (json.dumps(data) if has_surrogates(line) else line) + "\n"
 
 
 def column_name(head: str) -> str:

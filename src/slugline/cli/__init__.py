@@ -63,10 +63,7 @@ def _run() -> None:
     except SluglineError as error:
         _fail(_on_one_line(name_flags(str(error))), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
-        _fail(
-            f"out of memory ({error}); use fewer documents, `train --stream`, a lower --num-words, "
-            "or a smaller --hidden."
-        )
+        _fail(f"out of memory ({error}); use fewer documents, or `slugline train --stream`.")
     except OSError as error:
         # The library has its own errors for files that it opens: this is standard output.
         if error.filename is not None:

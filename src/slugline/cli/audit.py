@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from slugline.auditing.audit import audit_corpus, group_copies
-from slugline.auditing.findings import Findings, ranking_lines, review_form, review_table
+from slugline.auditing.findings import Findings, review_form, review_table
 from slugline.auditing.repair import (
     Gain,
     Repair,
@@ -49,7 +49,7 @@ from slugline.reports.audit import LEAST_SUSPICION, audit_page, headline, other_
 from slugline.reports.page import shorten
 
 #: Kinds of files that each option writes.
-_SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv", ".xlsx"), "--output": (".html",)}
+_SUFFIXES = {"--review": (".csv", ".xlsx"), "--output": (".html",)}
 _REPAIRED = (".jsonl", ".csv", ".xlsx")
 # Characters of a text in the table on screen.
 _N_CHARACTERS = 48
@@ -71,7 +71,6 @@ _DROPPED = 0.5
     "(.jsonl, .csv or .xlsx).",
     type=Path,
 )
-@option("--ranking JSONL", "Write every document, the most suspect first.", type=Path)
 @option(
     "--review CSV",
     "Write the suspects to a table to be reviewed (keep, relabel or drop).",
@@ -93,7 +92,6 @@ def audit(
     test: str | None,
     number: int,
     output: Path | None,
-    ranking: Path | None,
     review: Path | None,
     decisions: Path | None,
     gain: bool,
@@ -111,7 +109,7 @@ def audit(
       slugline audit tickets.csv --review review.csv -o audit.html
       slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
     """
-    files = {"--output": output, "--ranking": ranking, "--review": review}
+    files = {"--output": output, "--review": review}
     targets = {flag: path for flag, path in files.items() if path is not None}
     sources = [*data, like, test, reading.topic_map, decisions]
     _check_files(targets, sources, is_repair=decisions is not None)
@@ -132,15 +130,13 @@ def audit(
             after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
             gained = _measured(corpus, after, report.copies.groups, settings)
     findings = Findings(report)
-    if ranking is not None:
-        write_result(ranking, "".join(ranking_lines(findings)), "ranking")
     if review is not None:
         is_excel = review.suffix.lower() == ".xlsx"
         delimiter = None if is_excel else _delimiter(data[0], reading)
         write_result(review, review_table(findings, findings.to_review(), delimiter), "table")
     if output is not None:
         write_result(output, audit_page(findings), "report")
-    written = {"ranking": ranking, "review": review, "page": output}
+    written = {"review": review, "page": output}
     names = {description: str(path) for description, path in written.items() if path is not None}
     if as_json:
         gain_entry = {"gain": gained.to_dict()} if gained else {}

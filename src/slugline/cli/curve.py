@@ -41,7 +41,6 @@ from slugline.reports.training_text import curve_rows, describe_forecast, descri
 @option(
     "--test-fraction SHARE", "Share of DATA to test on without --test.", type=float, default=0.2
 )
-@options.baseline()
 @options.encoder_option
 @option("--draws N", "Draws of labels to average over.", type=COUNT, default=5)
 @option("--plot PNG", "Draw the curves.", type=Path)
@@ -55,7 +54,6 @@ def curve(
     topic_path: str | None,
     test: str | None,
     test_fraction: float,
-    baseline: bool,
     encoder: BuiltInName | Literal["auto"] | None,
     draws: int,
     plot: Path | None,
@@ -74,7 +72,7 @@ def curve(
     For example:
 
       slugline curve tickets.csv --plot curve.png
-      slugline curve tickets.csv --encoder use --baseline
+      slugline curve tickets.csv --encoder use
     """
     check_encoder(encoder)
     check_fraction("test_fraction", test_fraction)
@@ -89,8 +87,7 @@ def curve(
             parts["train"],
             parts.get("test"),
             classifiers_to_compare(
-                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed, **settings),
-                with_baseline=baseline,
+                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed, **settings)
             ),
             test_fraction=test_fraction,
             n_draws=draws,

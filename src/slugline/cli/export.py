@@ -45,7 +45,7 @@ def export(model: str, output: Path | None, min_precision: float | None) -> None
     say(f"wrote {path}, {_size(data)}; open it in a browser")
     if len(data) >= LARGE_PAGE:
         slow = f"{path} has {_size(data)}, which takes long to send and to open"
-        warn([f"{slow}; train with --max-size for a smaller one."])
+        warn([f"{slow}; train with --quantize int8 for a smaller one."])
 
 
 def _size(data: bytes) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import os
-import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
 from slugline.base.wording import counted, nearest
 from slugline.cli.output import QUIET, say, show_progress, warn
@@ -72,6 +70,30 @@ class Option(click.Option):
         return super().shell_complete(ctx, incomplete)
 
 
+#: What to do in place of options that somebody may look for.
+_ADVICE = {
+    "--baseline": "`slugline compare DATA default ngrams-svc` compares models.",
+    "--correction-weight": "a correction counts as one document; to give it more weight, add its "
+    "text to DATA several times.",
+    "--max-size": "--quantize int8 makes the file smaller.",
+    "--ranking": "`slugline audit DATA --json -n 1000000` lists all documents, the most suspect "
+    "first.",
+    **dict.fromkeys(
+        ("--num-words", "--weighting"),
+        'in Python, `TopicClassifier(feature_groups=[FeatureGroup("words", ...)])` sets it.',
+    ),
+    **dict.fromkeys(
+        (
+            *("--batch-size", "--dropout", "--epochs", "--hidden", "--l2", "--learning-rate"),
+            *("--optimizer", "--patience", "--validation-fraction"),
+        ),
+        "in Python, `TopicClassifier(learner=NeuralLearner(...))` sets it.",
+    ),
+    "--validation": "in Python, `TopicClassifier.fit(..., validation_data=...)` takes documents to "
+    "find the best epoch on.",
+}
+
+
 class _HelpFormatter(click.HelpFormatter):
     """Breaks no line after a hyphen, which may be part of an option or a name."""
 
@@ -115,6 +137,16 @@ class Command(click.Command):
                     help="Show this message with all options, and exit.",
                 )
             )
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; say what to do instead of some options that don't exist."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            advice = _ADVICE.get(error.option_name)
+            if advice is None:
+                raise
+            raise click.UsageError(f"No such option: {error.option_name}; {advice}", ctx) from None
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, text and sections."""
@@ -252,12 +284,6 @@ mistakes = functools.partial(
     "--mistakes CSV",
     "Write the test documents that got a wrong topic, the most certain mistakes first.",
     type=Path,
-)
-baseline = functools.partial(
-    option,
-    "--baseline",
-    "Compare the curve with that of a pipeline of scikit-learn's: words, pairs, characters, "
-    "LinearSVC.",
 )
 encoder_option = option(
     "--encoder NAME",
@@ -435,36 +461,6 @@ def say_notes(corpus: Corpus, *, several: bool) -> None:
     """Say what was decided while reading; notes on some of several files name these themselves."""
     for note in corpus.notes:
         say(note if several else f"{corpus.name}: {note}")
-
-
-# Sizes --------------------------------------------------------------------------------------------
-
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-# With so few digits, it is always a size that a file can have.
-_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([a-z]*)", re.IGNORECASE)
-
-
-def read_size(flag: str, size: str) -> int:
-    """Return a size in whole bytes.
-
-    >>> [read_size("--max-size", size) for size in ("5MB", "1.5 MB", "500kB", "2000000")]
-    [5000000, 1500000, 500000, 2000000]
-
-    Raises
-    ------
-    OptionError : if it is no size, or under a byte; the message names the flag.
-    """
-    from decimal import Decimal
-
-    match = _SIZE.fullmatch(size.strip())
-    unit = _UNITS.get(match[2].lower()) if match else None
-    n_bytes = int(Decimal(match[1]) * unit) if match and unit else 0
-    if not n_bytes:
-        raise OptionError(
-            f"{flag} is {short_repr(size)}; give a number of bytes, kB, MB or GB, such as 2000000, "
-            "500kB or 1.5MB."
-        )
-    return n_bytes
 
 
 # Models -------------------------------------------------------------------------------------------

@@ -20,12 +20,10 @@ from slugline.base.wording import printable, printable_json
 
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = """
-    batch_size checkpoint correction_weight corrections_of coverage dropout encoder encoding epochs
-    fold_topics format hidden id jobs l2 learn_every learn_from learner learning_rate max_size
-    min_precision models num_words optimize optimizer output overwrite patience per_topic quantize
-    report resume seeds separator skip_bad_rows strict test test_fraction text timeout to top topic
-    topic_columns topic_path topic_separator tune unlabelled validation validation_fraction
-    weighting
+    checkpoint corrections_of coverage encoder encoding fold_topics format id jobs learn_every
+    learn_from learner min_precision models optimize output overwrite per_topic quantize report
+    resume seeds separator skip_bad_rows strict test test_fraction text timeout to top topic
+    topic_columns topic_path topic_separator tune unlabelled validation
 """.split()  # noqa: SIM905
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -34,7 +32,6 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "columns": "--column",
     "descriptions": "--topics",
     "first_seed": "--seed",
-    "max_terms": "--num-words",
     "n_draws": "--draws",
     "n_folds": "--folds",
     "n_jobs": "--threads",
@@ -55,8 +52,8 @@ _SILENT = ("True", '"balanced"', "'balanced'")
 def name_flags(message: str) -> str:
     """Return a message of the library in the command line's words.
 
-    >>> name_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
-    '--dropout is 3; for more, pass --tune or --hidden 64, not `classes`.'
+    >>> name_flags("`topic` is 3; for more, pass `tune=True` or `n_seeds=6`, not `classes`.")
+    '--topic is 3; for more, pass --tune or --seeds 6, not `classes`.'
     """
     return _PARAMETER.sub(_flag, message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from slugline.base.checks import check_fraction
 from slugline.base.files import write_result
@@ -13,7 +13,7 @@ from slugline.base.names import expand_patterns
 from slugline.classifier import TopicClassifier
 from slugline.cli.encoder import advise, check_encoder
 from slugline.cli.metrics import tested_router
-from slugline.cli.options import command, read_parts, read_size, read_unlabelled
+from slugline.cli.options import command, read_parts, read_unlabelled
 from slugline.cli.output import (
     exit_if_interrupted,
     explain_interrupt,
@@ -23,13 +23,7 @@ from slugline.cli.output import (
     warn,
 )
 from slugline.cli.output_paths import check_target
-from slugline.cli.train_options import (
-    NUM_WORDS,
-    TEST_FRACTION,
-    TrainRequest,
-    check_request,
-    train_options,
-)
+from slugline.cli.train_options import TEST_FRACTION, TrainRequest, check_request, train_options
 from slugline.cli.train_results import TrainingResults, print_results, save_model
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
@@ -37,12 +31,10 @@ from slugline.corpus.topics import add_parents, read_descriptions
 from slugline.errors import OptionError, SluglineError, TrainingError
 from slugline.experiment.curve import LearningCurves, classifiers_to_compare, learning_curves
 from slugline.experiment.evidence import gather_evidence, write_mistakes
+from slugline.experiment.quantization import QuantizationResult
 from slugline.experiment.run import Experiment, run_experiment
-from slugline.experiment.smaller_file import SmallerFile
 from slugline.learning.learner import choose_learner
-from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file.container import check_precision
-from slugline.text.feature_groups import FeatureGroup, Weighting
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
@@ -74,19 +66,19 @@ def train(request: TrainRequest) -> None:
         return
     task = _prepare(request)
     is_tested = task.test_fraction is not None or "test" in task.parts
-    if not is_tested and any(map(request.has, ("mistakes", "quantize", "max_size", "curve"))):
+    if not is_tested and any(map(request.has, ("mistakes", "quantize", "curve"))):
         raise OptionError(
-            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
-            "--max-size and --curve need; leave them out, or give a --test file."
+            "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and --curve "
+            "need; leave them out, or give a --test file."
         )
     experiment, retraining = _fit(request, task)
-    experiment, smaller, retraining = _save(request, task, experiment, retraining)
+    experiment, quantization, retraining = _save(request, task, experiment, retraining)
     advise(task.classifier, task.parts["train"], experiment.evaluation)
-    curves = _learning_curves(request, task) if request.curve else None
+    curves = _learning_curves(task) if request.curve else None
     routing = tested_router(experiment.fitted, experiment.routing)
     report = task.report if is_tested else None
     results = TrainingResults(
-        *(experiment, request.output, routing, report, smaller, curves, retraining)
+        *(experiment, request.output, routing, report, quantization, curves, retraining)
     )
     if report is not None:  # without a test there is none
         _write_report(results, report)
@@ -100,15 +92,14 @@ class TrainingTask(NamedTuple):
     """A classifier to fit, its documents, and how to store it."""
 
     classifier: TopicClassifier
-    # The documents under "train" and, if there are any, "validation" and "test"; how to read them.
+    # The documents under "train" and, if there are any, "test"; how to read them.
     parts: dict[str, Corpus]
     reading: ReadOptions
     unlabelled: list[str] | None
     # None if no documents are to be set aside.
     test_fraction: float | None
     # As in `TopicClassifier.save`.
-    quantize: str | None
-    max_bytes: int | None
+    quantize: Literal["float16", "int8"] | None
     report: Path
     corrections: CorrectionOptions | None
 
@@ -123,13 +114,10 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     test_fraction = request.test_fraction if corrections is None else corrections.test_fraction
     test_fraction = TEST_FRACTION if test_fraction is None else test_fraction
     learner = choose_learner(request.learner)
-    if request.net_options:
-        learner = NeuralLearner(**request.net_options)
     check_encoder(request.encoder)
     check_fraction("test_fraction", test_fraction, may_be_0=True)
     if request.quantize is not None:
         check_precision(request.quantize)
-    max_bytes = None if request.max_size is None else read_size("--max-size", request.max_size)
     report = _check_files(request)
     described = {}
     if request.topics is not None:
@@ -140,7 +128,6 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         learner="linear" if request.tune else learner,
         encoder=request.encoder,
         descriptions=described or None,
-        feature_groups=_choose_blocks(request, cast("Weighting", learner.wants)),
         class_weight="balanced" if request.balanced else None,
         tune=request.tune,
         n_jobs=request.threads,
@@ -152,13 +139,13 @@ def _prepare(request: TrainRequest) -> TrainingTask:
     )
     quantize = request.quantize
     if corrections is not None and corrections.previous is not None:
-        classifier, quantize, max_bytes = corrections.previous[:3]
+        classifier, quantize = corrections.previous[:2]
     reading = request.reading
     if corrections is not None and corrections.replaced is not None:
         reading = reading._replace(layout=corrections.replaced.layout)
     if request.data:
         _propose_stream(request)
-        parts = read_parts(*(request.data, request.validation, request.test), *(reading, described))
+        parts = read_parts(request.data, None, request.test, reading, described)
     else:
         parts, test_fraction = {"train": Corpus([], [], str(request.topics))}, 0
     parts = {part: add_parents(c, request.topic_path) for part, c in parts.items()}
@@ -181,7 +168,6 @@ def _prepare(request: TrainRequest) -> TrainingTask:
         unlabelled or None,
         test_fraction or None,
         quantize,
-        max_bytes,
         report,
         corrections,
     )
@@ -202,7 +188,7 @@ def _check_files(request: TrainRequest) -> Path:
     """Check that files can be written, and none over another; return the path of the report."""
     output, report = request.output, request.report
     sources = [
-        *(*request.data, request.validation, request.test, *request.unlabelled),
+        *(*request.data, request.test, *request.unlabelled),
         *(request.reading.topic_map, request.topics, request.corrections),
     ]
     check_target("--output", output, sources)
@@ -224,14 +210,6 @@ def _check_files(request: TrainRequest) -> Path:
     return report
 
 
-def _choose_blocks(request: TrainRequest, weighting: Weighting) -> list[FeatureGroup] | None:
-    """Return a group of words if the user sets how they count; else None, for the best default."""
-    if request.weighting is None and request.num_words is None:
-        return None
-    n_words = request.num_words or NUM_WORDS
-    return [FeatureGroup("words", request.weighting or weighting, max_terms=n_words)]
-
-
 def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
@@ -242,8 +220,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = run_experiment(
                 task.classifier,
                 parts["train"],
-                parts.get("validation"),
-                parts.get("test"),
+                test=parts.get("test"),
                 test_fraction=task.test_fraction,
                 unlabelled=task.unlabelled,
                 progress=progress,
@@ -263,6 +240,7 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = retraining.experiment
     experiment = replace(
         experiment,
+        fitted=replace(experiment.fitted, layout=parts["train"].layout),
         warnings=tuple(map(name_flags, experiment.warnings)),
         notes=tuple(map(name_flags, experiment.notes)),
     )
@@ -275,25 +253,25 @@ def _save(
     task: TrainingTask,
     experiment: Experiment,
     retraining: RetrainingResult | None,
-) -> tuple[Experiment, SmallerFile | None, RetrainingResult | None]:
+) -> tuple[Experiment, QuantizationResult | None, RetrainingResult | None]:
     """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
     if experiment.n_learned >= _MANY:
         say("saving the model")
-    sizes: dict[str, Any] = {"quantize": task.quantize, "max_size": task.max_bytes}
     if retraining is None:
-        return *save_model(experiment, request.output, **sizes)[:2], None
+        return *save_model(experiment, request.output, quantize=task.quantize)[:2], None
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
-    experiment = replace(experiment, fitted=check_retraining(retraining, request))
+    fitted = replace(check_retraining(retraining, request), layout=experiment.fitted.layout)
+    experiment = replace(experiment, fitted=fitted)
     try:
-        experiment, smaller, is_unchanged = save_model(
-            experiment, request.output, **sizes, retraining=retraining
+        experiment, quantization, is_unchanged = save_model(
+            experiment, request.output, quantize=task.quantize, retraining=retraining
         )
     except TrainingError as error:
         hold_back(replace(retraining, problem=str(error)), request, "Train it again without them.")
     if task.corrections is not None:
         note_learned(task.corrections.path, retraining, request.output)
-    return experiment, smaller, replace(retraining, is_unchanged=is_unchanged)
+    return experiment, quantization, replace(retraining, is_unchanged=is_unchanged)
 
 
 def _write_report(results: TrainingResults, report: Path) -> None:
@@ -303,7 +281,7 @@ def _write_report(results: TrainingResults, report: Path) -> None:
     if experiment.n_learned >= _MANY:
         say("choosing examples for the report")
     page = training_page(
-        *(experiment, results.curves, results.smaller, gather_evidence(experiment)),
+        *(experiment, results.curves, results.quantization, gather_evidence(experiment)),
         results.retraining,
     )
     try:
@@ -312,7 +290,7 @@ def _write_report(results: TrainingResults, report: Path) -> None:
         raise SluglineError(f"{error} The model is safe in {results.model}.") from error
 
 
-def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurves:
+def _learning_curves(task: TrainingTask) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
     classifier, parts = task.classifier, task.parts
     if classifier.tune:  # the settings that were found are used, and not searched for again
@@ -321,7 +299,7 @@ def _learning_curves(request: TrainRequest, task: TrainingTask) -> LearningCurve
         return learning_curves(
             parts["train"],
             parts.get("test"),
-            classifiers_to_compare(classifier, with_baseline=request.baseline),
+            classifiers_to_compare(classifier),
             test_fraction=task.test_fraction or TEST_FRACTION,
             seed=task.classifier.fitted_.seed,
             progress=progress,

@@ -11,8 +11,6 @@ from typing import Any, Literal, NamedTuple, NoReturn
 
 from sklearn.base import clone
 
-from slugline.base.arrays import F64
-from slugline.base.checks import check_number
 from slugline.base.files import file_sha256
 from slugline.base.progress import Progress
 from slugline.base.wording import counted
@@ -26,7 +24,6 @@ from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
 from slugline.corrections.learning import (
-    DEFAULT_WEIGHT,
     RetrainingResult,
     restore_integer_topics,
     to_corpus,
@@ -51,7 +48,6 @@ class PreviousModel(NamedTuple):
 
     classifier: TopicClassifier
     quantize: Literal["float16", "int8"] | None
-    max_bytes: int | None
     test_fraction: float | None
 
 
@@ -62,7 +58,6 @@ class CorrectionOptions(NamedTuple):
     # Those of the chosen models.
     corrections: list[Correction]
     approval: Approval
-    weight: float
     previous: PreviousModel | None
     test_fraction: float | None
     # The model at --output.
@@ -84,8 +79,6 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
     """
     output = request.output
     check_not_read("--output", output, [path])
-    weight = DEFAULT_WEIGHT if request.correction_weight is None else request.correction_weight
-    check_number("correction_weight", weight, over=0)
     if request.test_fraction == 0 and request.test is None:
         raise OptionError(
             "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
@@ -107,7 +100,6 @@ def read_corrections(request: TrainRequest, path: Path) -> CorrectionOptions:
         path=path,
         corrections=corrections,
         approval=request.approve or "doubtful",
-        weight=weight,
         previous=previous,
         test_fraction=test_fraction,
         replaced=replaced,
@@ -134,10 +126,7 @@ def _read_previous(output: Path, n_threads: int | None) -> PreviousModel:
     if isinstance(classifier.class_weight, Mapping):
         classifier.class_weight = _with_string_keys(classifier.class_weight)
     return PreviousModel(
-        classifier,
-        None if precision == "float32" else precision,
-        file.info.max_bytes or None,
-        file.info.test_fraction,
+        classifier, None if precision == "float32" else precision, file.info.test_fraction
     )
 
 
@@ -171,9 +160,7 @@ def retrain(
         return apply_topic_rules(corpus, rules, topics)
 
     reviewed = review(
-        *(options.corrections, train, partial(_fit, classifier), options.approval),
-        weight=options.weight,
-        rename=rename,
+        *(options.corrections, train, partial(_fit, classifier), options.approval), rename=rename
     )
     _note_doubts(options.path, reviewed)
     if not reviewed.learnable:
@@ -187,7 +174,6 @@ def retrain(
         corrections,
         parts.get("validation"),
         parts.get("test"),
-        weight=options.weight,
         replaced=options.replaced,
         test_fraction=test_fraction,
         progress=progress,
@@ -212,10 +198,10 @@ def _count_unapproved(
     return {topic: counts[topic] for topic in new_topics if topic in counts}
 
 
-def _fit(classifier: TopicClassifier, corpus: Corpus, weights: F64 | None) -> Fitted:
+def _fit(classifier: TopicClassifier, corpus: Corpus) -> Fitted:
     """Fit the settings of a classifier to documents, without a search for better ones."""
     again = clone(classifier).set_params(tune=False, min_precision=None)
-    timed_fit(again, corpus, None, None, sample_weight=weights)
+    timed_fit(again, corpus, None, None)
     return again.fitted_
 
 

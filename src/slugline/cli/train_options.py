@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,14 +19,10 @@ from slugline.corpus.layout import USER_OPTIONS, ReadOptions
 from slugline.corrections.doubts import Approval
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import BuiltInName
-from slugline.learning.learner import LearnerName, option_hints
-from slugline.learning.net.learner import MAX_WIDTH, NeuralOptions
+from slugline.learning.learner import LearnerName
 from slugline.model.multilabel_rule import Average
-from slugline.text.feature_groups import Weighting
 
-#: The number of words that count if only words are used.
-NUM_WORDS = 10_000
-#: The share of the documents to test on.
+#: The fraction of the documents to test on.
 TEST_FRACTION = 0.2
 
 
@@ -47,26 +43,18 @@ class TrainRequest:
     encoder: BuiltInName | Literal["auto"] | None = None
     unlabelled: Sequence[str] = ()
     topics: Path | None = None
-    weighting: Weighting | None = None
-    num_words: int | None = None
     tune: bool = False
     min_precision: float | None = None
     optimize: Average | None = None
     balanced: bool = False
     curve: bool = False
-    baseline: bool = False
     quantize: Literal["float16", "int8"] | None = None
-    max_size: str | None = None
     seed: int = 0
     threads: int | None = None
     mistakes: Path | None = None
     as_json: bool = False
-    validation: str | None = None
-    #: The options of the net that were given.
-    net_options: Mapping[str, Any] = field(default_factory=dict)
     corrections: Path | None = None
     corrections_of: Sequence[str] = ()
-    correction_weight: float | None = None
     approve: Approval | None = None
     force: bool = False
     stream: bool = False
@@ -76,8 +64,6 @@ class TrainRequest:
 
     def has(self, option: str) -> bool:
         """Whether an option was given a value other than its default."""
-        if option in NET_OPTIONS:
-            return option in self.net_options
         if option in USER_OPTIONS:
             return bool(getattr(self.reading, option) != ReadOptions._field_defaults[option])
         return bool(getattr(self, option) != _DEFAULTS[option])
@@ -90,50 +76,20 @@ class TrainRequest:
     @property
     def has_settings(self) -> bool:
         """Whether an option says how to learn or to store the model."""
-        return bool(self.net_options) or any(map(self.has, SETTINGS))
+        return any(map(self.has, SETTINGS))
 
 
 _DEFAULTS = {option.name: option.default for option in fields(TrainRequest)}
-_NET_HINTS = option_hints(NeuralOptions)
-#: Options of the net, as the help lists them.
-NET_OPTIONS = tuple(_NET_HINTS)
 
 
 # The options --------------------------------------------------------------------------------------
 
 
-def _widths(_: click.Context, __: click.Parameter, value: str | None) -> list[int] | None:
-    """Return the widths of hidden layers: those of two for "64,32"."""
-    if value is None:
-        return None
-    try:
-        widths = [int(part) for part in value.split(",")]
-    except ValueError:
-        raise OptionError(
-            f"--hidden {value!r} is not a list of widths; write one like 64 or 128,64."
-        ) from None
-    if not all(1 <= width <= MAX_WIDTH for width in widths):
-        raise OptionError(
-            f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
-            "write one like 64 or 128,64."
-        )
-    return widths
-
-
 _learning = functools.partial(option, panel="Learning")
 _testing = functools.partial(option, panel="Testing")
 _file = functools.partial(option, panel="The model's file")
-_net = functools.partial(option, panel="With --learner network")
 _corrections = functools.partial(option, panel="With --corrections")
 _stream = functools.partial(option, panel="Larger than memory")
-
-
-def _net_option(words: str, **settings: Any) -> Callable[..., Any]:
-    """Return an option of the net, with the description and the default in `NeuralOptions`."""
-    name = words.split()[0].removeprefix("--").replace("-", "_")
-    [meta] = _NET_HINTS[name].__metadata__
-    settings.setdefault("show_default", str(getattr(NeuralOptions, name)))
-    return _net(words, meta.description, **settings)
 
 
 _OPTIONS = (
@@ -167,18 +123,6 @@ _OPTIONS = (
         "description. With it, topics need no documents, and DATA may be left out.",
         type=Path,
     ),
-    _learning(
-        "--weighting NAME",
-        "Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
-        show_default="what suits the learner",
-        values=("multi-hot", "counts", "tf-idf", "log-tf-idf"),
-    ),
-    _learning(
-        "--num-words N",
-        "Use only words: this many of the most frequent.",
-        type=COUNT,
-        show_default=f"{NUM_WORDS:,}, if only words are used",
-    ),
     option(
         "--tune",
         "First look for better terms and learners by cross-validation, which takes some "
@@ -203,37 +147,16 @@ _OPTIONS = (
         "Also learn from fewer labels, and add to the report what more would bring; with an "
         "encoder, also without.",
     ),
-    options.baseline(panel="Testing"),
     _file(
         "--quantize PRECISION",
         "Store weights as float16 or int8, and print what that costs.",
         show_default="float32",
         values=("float16", "int8"),
     ),
-    _file(
-        "--max-size SIZE",
-        "Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and print "
-        "what that costs.",
-        show_default="no limit",
-    ),
     options.seed(panel="Learning"),
     options.threads(panel="Learning"),
     options.mistakes(panel="Testing"),
     options.output_options,
-    _net(
-        "--validation FILE",
-        "Labelled texts to find the best epoch on.",
-        show_default="a tenth of DATA",
-    ),
-    _net_option("--hidden WIDTHS", callback=_widths, show_default="64, or as many as topics"),
-    _net_option("--epochs N", type=COUNT),
-    _net_option("--batch-size N", type=COUNT),
-    _net_option("--patience N", type=click.IntRange(min=0)),
-    _net_option("--validation-fraction NUMBER", type=float),
-    _net_option("--dropout NUMBER", type=float),
-    _net_option("--l2 NUMBER", type=float),
-    _net_option("--optimizer NAME", values=("rmsprop", "adam", "sgd")),
-    _net_option("--learning-rate NUMBER", type=float, show_default="the optimizer's own"),
     _corrections(
         "--corrections FILE",
         "Learn from corrected answers as well, which `slugline serve` has kept, and print "
@@ -245,12 +168,6 @@ _OPTIONS = (
         "Only those of the model with this name, as it was served; may be repeated.",
         multiple=True,
         show_default="the only one",
-    ),
-    _corrections(
-        "--correction-weight W",
-        "How many documents a correction counts as.",
-        type=float,
-        show_default="1",
     ),
     _corrections(
         "--approve WHICH",
@@ -287,11 +204,9 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
 
     @functools.wraps(function)
     def wrapper(**values: Any) -> None:
-        net = {name: values.pop(name) for name in NET_OPTIONS}
-        net = {name: value for name, value in net.items() if value is not None}
         beside = {name: values[name] for name in ("columns", "topic_path")}
         values["reading"] = values["reading"]._replace(**beside)
-        function(TrainRequest(**values, net_options=net))
+        function(TrainRequest(**values))
 
     return options.add_options(wrapper, _OPTIONS)
 
@@ -302,8 +217,8 @@ def train_options(function: Callable[[TrainRequest], None]) -> Callable[..., Non
 STREAM_ENGINES = ("stream", "workers", "scheduler")
 #: Options that say how to learn or to store a model; without any, a model is trained as before.
 SETTINGS = (
-    *("learner", "encoder", "unlabelled", "topics", "weighting", "num_words", "validation", "tune"),
-    *("min_precision", "optimize", "balanced", "quantize", "max_size", "seed"),
+    *("learner", "encoder", "unlabelled", "topics", "tune"),
+    *("min_precision", "optimize", "balanced", "quantize", "seed"),
 )
 _STREAMABLE = (
     *("data", "output", "text", "topic", "columns", "format", "skip_bad_rows", "encoding"),
@@ -314,8 +229,8 @@ _AFTERWARDS = ("test", "test_fraction", "mistakes", "report")
 _IN_MEMORY = (
     *(
         name
-        for name in (*_DEFAULTS, *USER_OPTIONS, *NET_OPTIONS)
-        if name not in (*_STREAMABLE, *_AFTERWARDS, "reading", "net_options")
+        for name in (*_DEFAULTS, *USER_OPTIONS)
+        if name not in (*_STREAMABLE, *_AFTERWARDS, "reading")
     ),
 )
 
@@ -324,7 +239,7 @@ _IN_MEMORY = (
 class Rule:
     """Options that need one of some others, or exclude all of them."""
 
-    # Names of fields of `TrainRequest`, or of options of the net.
+    # Names of fields of `TrainRequest`.
     options: Sequence[str]
     # The usage error, in which {option} and {other} are flags, {value} and {other_value}
     # values
@@ -365,8 +280,8 @@ RULES = (
 def flag(option: str) -> str:
     """Return the flag of an option, as it is typed.
 
-    >>> flag("topic_map"), flag("num_words"), flag("stream")
-    ('--map-topics', '--num-words', '--stream')
+    >>> flag("topic_map"), flag("min_precision"), flag("stream")
+    ('--map-topics', '--min-precision', '--stream')
     """
     return "DATA" if option == "data" else FLAGS.get(option, "--" + option.replace("_", "-"))
 

@@ -20,8 +20,8 @@ from slugline.cli.metrics import (
 from slugline.cli.output import print_json, print_table, show
 from slugline.evaluation.intervals import wilson
 from slugline.experiment.curve import LearningCurves
+from slugline.experiment.quantization import QuantizationResult, save_quantized
 from slugline.experiment.run import Experiment
-from slugline.experiment.smaller_file import SmallerFile, save_smaller
 from slugline.model.file.container import write
 from slugline.model.file.content import to_model_file
 from slugline.model.file.generations import earlier_files, keep_current
@@ -41,15 +41,19 @@ class TrainingResults:
     routing: TestedRouter | None
     # None without a test.
     report: Path | None = None
-    # What it cost to make the file smaller.
-    smaller: SmallerFile | None = None
+    # What weights of fewer bits cost.
+    quantization: QuantizationResult | None = None
     curves: LearningCurves | None = None
     # What corrections changed.
     retraining: RetrainingResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
-        parts = {"smaller_file": self.smaller, "curve": self.curves, "corrections": self.retraining}
+        parts = {
+            "quantization": self.quantization,
+            "curve": self.curves,
+            "corrections": self.retraining,
+        }
         files = {"model": self.model, "report": self.report}
         return {
             **self.experiment.to_dict(),
@@ -64,9 +68,8 @@ def save_model(
     path: Path,
     *,
     quantize: Literal["float16", "int8"] | None = None,
-    max_size: int | None = None,
     retraining: RetrainingResult | None = None,
-) -> tuple[Experiment, SmallerFile | None, bool]:
+) -> tuple[Experiment, QuantizationResult | None, bool]:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 
     A model of corrections only replaces another one if it can be loaded from its file, and asked,
@@ -76,7 +79,7 @@ def save_model(
     -------
     experiment : Experiment
         With the evaluation of the weights in the file.
-    smaller : SmallerFile or None
+    quantization : QuantizationResult or None
         None if all weights were stored as they are.
     is_unchanged : bool
         Whether corrections gave the same bytes as the file has, which then is left as it is.
@@ -91,7 +94,7 @@ def save_model(
 
         trial = path.with_name(f".{path.name}.trial")
         try:
-            saved = _write_model(experiment, trial, quantize, max_size, retraining.card_notes())
+            saved = _write_model(experiment, trial, quantize, retraining.card_notes())
             content = ask_file(trial, retraining.merged.test.texts)
             if filecmp.cmp(trial, path, shallow=False):
                 return *saved, True
@@ -106,21 +109,15 @@ def save_model(
         write(path, content)
         return *saved, False
     notes = retraining.card_notes() if retraining else ""
-    return *_write_model(experiment, path, quantize, max_size, notes), False
+    return *_write_model(experiment, path, quantize, notes), False
 
 
 def _write_model(
-    experiment: Experiment,
-    path: Path,
-    quantize: Literal["float16", "int8"] | None,
-    max_size: int | None,
-    notes: str,
-) -> tuple[Experiment, SmallerFile | None]:
-    if quantize is not None or max_size is not None:
-        smaller = save_smaller(
-            experiment, path, quantize=quantize, max_size=max_size, card_notes=notes
-        )
-        return smaller.experiment, smaller
+    experiment: Experiment, path: Path, quantize: Literal["float16", "int8"] | None, notes: str
+) -> tuple[Experiment, QuantizationResult | None]:
+    if quantize is not None:
+        quantization = save_quantized(experiment, path, quantize=quantize, card_notes=notes)
+        return quantization.experiment, quantization
     content = to_model_file(
         experiment.fitted,
         metrics=experiment.metrics,
@@ -144,8 +141,8 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     rows = [*_accuracy_rows(experiment), *_training_rows(experiment)]
     if rows:
         print_table(rows, left_aligned=(0, 2))
-    if results.smaller:
-        show(results.smaller.summary())
+    if results.quantization:
+        show(results.quantization.summary())
     for curve in results.curves.curves if results.curves else ():
         show(describe_forecast(curve))
     if results.report is None:

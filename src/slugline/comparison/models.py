@@ -15,7 +15,7 @@ from slugline.base.wording import all_of, counted, have, nearest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError
-from slugline.experiment.curve import baseline, one_vs_rest
+from slugline.experiment.curve import one_vs_rest
 from slugline.experiment.run import check_several_topics
 from slugline.learning.encoder.encoder import get_encoder
 
@@ -67,6 +67,16 @@ def _words(seed: int, *, logistic: bool = False) -> Any:
     return make_pipeline(TfidfVectorizer(), classifier.set_params(random_state=seed))
 
 
+def _ngrams(seed: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
+
+
 def _ours(**settings: Any) -> Callable[[int, int], Any]:
     return lambda seed, n_threads: TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
 
@@ -89,7 +99,7 @@ MODELS = {
     "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
     "ngrams-svc": _BuiltinModel(
         "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
-        lambda seed, _: baseline(seed),
+        lambda seed, _: _ngrams(seed),
     ),
     "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder="use")),
     "tuned": _BuiltinModel(

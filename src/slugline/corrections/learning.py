@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slugline.base.arrays import F64, Mask
-from slugline.base.checks import check_number, short_repr
+from slugline.base.arrays import Mask
+from slugline.base.checks import short_repr
 from slugline.base.progress import Progress
 from slugline.base.wording import counted, join_words
 from slugline.classifier import TopicClassifier
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 # Training sets ------------------------------------------------------------------------------------
 
-#: How many documents a correction counts as; see `benchmarks/run.py choices correction-weight`.
-DEFAULT_WEIGHT = 1.0
 # Names of models in a message.
 _N_SHOWN = 5
 
@@ -147,8 +145,6 @@ class TrainingSets:
     base: Corpus
     # The training documents whose texts were not corrected, then the corrections.
     learned: Corpus
-    # Float64 array, shape (len(learned),).
-    weights: F64
     # No test document has the text of a correction.
     corrections: Corpus
     test: Corpus
@@ -161,33 +157,25 @@ class TrainingSets:
         """Topics of corrections that no training document has, sorted."""
         return sorted({*self.corrections.all_topics()} - {*self.base.all_topics()})
 
-    def without(self, rows: Iterable[int]) -> tuple[Corpus, F64]:
-        """Return the documents and weights without some corrections, given by number."""
+    def without(self, rows: Iterable[int]) -> Corpus:
+        """Return the documents without some corrections, given by number."""
         n_others = len(self.learned) - len(self.corrections)
         is_used = np.ones(len(self.learned), dtype=bool)
         is_used[[n_others + row for row in rows]] = False
-        return self.learned.take(is_used), self.weights[is_used]
+        return self.learned.take(is_used)
 
 
-def merge_corrections(
-    train: Corpus, test: Corpus, corrections: Corpus, weight: float
-) -> TrainingSets:
+def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> TrainingSets:
     """Return the training sets; a correction replaces all documents that have its text.
 
-    Parameters
-    ----------
-    train, test, corrections : Corpus
-    weight : float, over 0
-        How many documents a correction counts as.
+    A correction counts as one document; see `benchmarks/run.py choices correction-weight`.
 
     Raises
     ------
-    OptionError : if the weight is out of its range.
     DataError : if no test document is left, or corrections are of one topic a text where documents
         may have several, or the reverse.
     """
     check_same_kind(train, corrections)
-    check_number("correction_weight", weight, over=0)
     corrected = set(map(normalize_spaces, corrections.texts))
     others, is_tested = _uncorrected(train, corrected), _uncorrected(test, corrected)
     if not is_tested.any():
@@ -197,17 +185,11 @@ def merge_corrections(
         )
     uncorrected = train.take(others)
     learned = Corpus(
-        uncorrected.texts + corrections.texts,
-        uncorrected.topics + corrections.topics,
-        train.name,
-        layout=train.layout,
+        uncorrected.texts + corrections.texts, uncorrected.topics + corrections.topics, train.name
     )
-    weights = np.ones(len(learned))
-    weights[len(learned) - len(corrections) :] = weight
     return TrainingSets(
         base=train,
         learned=learned,
-        weights=weights,
         corrections=corrections,
         test=test.take(is_tested),
         n_replaced=int((~others).sum()),
@@ -258,8 +240,6 @@ class RetrainingResult:
     # With the corrections.
     experiment: Experiment
     merged: TrainingSets
-    # How many documents a correction counts as.
-    weight: float
     # With the corrections (first) and without (second) on the test documents.
     paired: PairedComparison
     topics: tuple[TopicChange, ...]
@@ -319,7 +299,7 @@ class RetrainingResult:
         corrections = self.merged.corrections
         return (
             f"Learned from {counted(len(corrections), 'corrected text')} as well, each of which "
-            f"counted as {_as_documents(self.weight)} (SHA-256 {corrections.digest()})."
+            f"counted as a document (SHA-256 {corrections.digest()})."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -333,7 +313,6 @@ class RetrainingResult:
             "n_from_test": merged.n_from_test,
             "new_topics": merged.new_topics,
             "missing_topics": [*self.missing_topics],
-            "weight": self.weight,
             "held": held_dicts(self.held),
             "is_unchanged": self.is_unchanged,
             "now_right": self.now_right._asdict(),
@@ -354,7 +333,6 @@ def train_with_corrections(
     validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
-    weight: float = DEFAULT_WEIGHT,
     test_fraction: float = 0.2,
     replaced: Fitted | None = None,
     progress: Progress | None = None,
@@ -371,15 +349,13 @@ def train_with_corrections(
         See `to_corpus` for the corrections.
     validation, test, test_fraction, progress
         See `run_experiment`.
-    weight : float, default 1
-        How many documents a correction counts as.
     replaced : Fitted, optional
         The model to be replaced, which may promise more than one of these settings can.
 
     Raises
     ------
     DataError : if nothing can be set aside, or no test document is left.
-    OptionError : if the weight is out of its range.
+    OptionError : if topics are paths.
     """
     if classifier.topic_path is not None:
         raise OptionError(
@@ -391,26 +367,19 @@ def train_with_corrections(
         check_two_documents(train, "test on", "test")
         classifier.random_state = seed = draw_seed(classifier.random_state)
         train, test = train.split(test_fraction, seed)
-    merged = merge_corrections(train, test, corrections, weight)
+    merged = merge_corrections(train, test, corrections)
     experiment = run_experiment(
-        classifier,
-        merged.learned,
-        validation,
-        merged.test,
-        sample_weight=merged.weights,
-        progress=progress,
+        classifier, merged.learned, validation, merged.test, progress=progress
     )
     experiment = replace(
         experiment,
         test_fraction=test_fraction if is_split else None,
-        notes=(*notes, _note(merged, weight)),
+        notes=(*notes, _note(merged)),
         n_skipped=n_skipped,
     )
     fitted = experiment.fitted
 
-    def refit(
-        corpus: Corpus, weights: F64 | None = None, min_precision: float | None = None
-    ) -> Fitted:
+    def refit(corpus: Corpus, min_precision: float | None = None) -> Fitted:
         """Fit the same settings, tuned ones included, to other documents."""
         again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
         again.set_params(min_precision=min_precision)
@@ -418,7 +387,7 @@ def train_with_corrections(
         if usable is not None:  # some may have a topic that only corrections have
             topics = set(corpus.all_topics())
             usable = usable.take([topics.issuperset(s) for s in as_sets(usable.topics)])
-        timed_fit(again, corpus, usable, progress, sample_weight=weights)
+        timed_fit(again, corpus, usable, progress)
         return again.fitted_
 
     before = refit(merged.base, min_precision=classifier.min_precision)
@@ -442,7 +411,6 @@ def train_with_corrections(
     return RetrainingResult(
         experiment=experiment,
         merged=merged,
-        weight=weight,
         paired=compare_paired(right, new, old, classes=(new_names, old_names), seed=fitted.seed),
         topics=tuple(topics),
         is_worse=is_worse,
@@ -486,18 +454,14 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
-def _note(merged: TrainingSets, weight: float) -> str:
+def _note(merged: TrainingSets) -> str:
     corrections = merged.corrections
     texts = counted(len(corrections), "corrected text")
     note = f"learned from {texts} of {corrections.name} as well, each of which "
-    note += f"counts as {_as_documents(weight)}"
+    note += "counts as a document"
     if merged.n_replaced:
         note += f"; {counted(merged.n_replaced, 'document')} with such a text gave way"
     return note
-
-
-def _as_documents(weight: float) -> str:
-    return "a document" if weight == 1 else f"{weight:g} documents"
 
 
 def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
@@ -518,7 +482,7 @@ def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
 
 
 def _corrected_accuracy(
-    merged: TrainingSets, before: Fitted, refit: Callable[[Corpus, F64], Fitted], seed: int
+    merged: TrainingSets, before: Fitted, refit: Callable[[Corpus], Fitted], seed: int
 ) -> CorrectedAccuracy:
     """Measure the accuracy on corrected texts by cross-validation over the corrections."""
     corrections = merged.corrections
@@ -527,14 +491,14 @@ def _corrected_accuracy(
     folds = make_folds(corrections.topics, n_folds, seed) if n_folds > 1 else np.array([0])
     for fold in range(1 if len(merged.learned) > _MANY else n_folds):
         rows = np.flatnonzero(folds == fold).tolist()
-        corpus, weights = merged.without(rows)
+        corpus = merged.without(rows)
         if not len(corpus):
             continue
         texts = [corrections.texts[row] for row in rows]
         right = [corrections.topics[row] for row in rows]
         n_asked += len(rows)
         n_before += _n_equal(right, _answers(before, texts))
-        n_after += _n_equal(right, _answers(refit(corpus, weights), texts))
+        n_after += _n_equal(right, _answers(refit(corpus), texts))
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 

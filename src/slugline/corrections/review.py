@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import msgspec
 import numpy as np
 
-from slugline.base.arrays import F64
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
@@ -23,8 +22,8 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.corrections.store import Correction
 
-#: Fits documents with weights, or without.
-Fit: TypeAlias = Callable[[Corpus, F64 | None], Fitted]
+#: Fits documents.
+Fit: TypeAlias = Callable[[Corpus], Fitted]
 _Topics: TypeAlias = frozenset[str]
 
 #: How many times more probable another topic must be for a model to contradict a correction.
@@ -83,7 +82,6 @@ def review(
     fit: Fit,
     approval: Approval = "doubtful",
     *,
-    weight: float = 1.0,
     rename: Callable[[Corpus], Corpus] = lambda corpus: corpus,
 ) -> Review:
     """Return which corrections may be learned from, and why others wait for approval.
@@ -95,12 +93,10 @@ def review(
     train : Corpus
         The documents that the model learns from as well.
     fit : callable
-        Fits a corpus with the weights of its documents.
+        Fits a corpus.
     approval : {"all", "doubtful", "none"}
         What needs approval. With "none", doubts are found and nothing waits. Otherwise, those that
         a model has already learned from are kept, unless one that was approved contradicts them.
-    weight : float, default 1.0
-        How many documents a correction counts as.
     rename : callable
         Renames and merges the topics of a corpus as those of `train` were.
 
@@ -122,7 +118,7 @@ def review(
             claim.doubts.append(Doubt("unapproved"))
     else:
         bursts = find_bursts(correction.head for correction in given)
-        _Examination(train, claims, fit, weight, bursts).run()
+        _Examination(train, claims, fit, bursts).run()
     doubts: dict[int, tuple[Doubt, ...]] = {c.id: () for c in given if c.approved is None}
     doubts |= {claim.correction.id: tuple(claim.doubts) for claim in pending}
     learnable = [c.correction for c in claims if approval == "none" or not c.doubts]
@@ -185,7 +181,6 @@ class _Examination:
     train: Corpus
     claims: list[_Claim]
     fit: Fit
-    weight: float
     bursts: Mapping[int, Doubt]
     # Those that nothing speaks against so far.
     candidates: list[_Claim] = field(default_factory=list)
@@ -198,7 +193,7 @@ class _Examination:
         if not self.candidates:
             self._find_conflicts(unsupported=self.bursts)
             return
-        base = self.fit(*self._documents(self._learned()))
+        base = self.fit(self._documents(self._learned()))
         folds = self._folds()
         self._find_conflicts(unsupported={*self.bursts} - self._find_supported(base, folds))
         self._find_contradictions(base, folds)
@@ -208,8 +203,8 @@ class _Examination:
         """Return the claims that are settled though nobody approved them."""
         return [c for c in self.claims if c.is_settled and c.correction.approved is None]
 
-    def _documents(self, claims: Iterable[_Claim]) -> tuple[Corpus, F64 | None]:
-        """Return the training documents with approved claims and some others, and weights."""
+    def _documents(self, claims: Iterable[_Claim]) -> Corpus:
+        """Return the training documents with approved claims and some others."""
         added = [claim for claim in self.claims if claim.correction.approved is not None]
         added += claims
         keys = {claim.key for claim in added}
@@ -218,14 +213,11 @@ class _Examination:
             is_used = [normalize_spaces(text) not in keys for text in self.train.texts]
             others = self.train.take(np.array(is_used, dtype=bool))
         topics = [tuple(sorted(claim.topics)) for claim in added]
-        corpus = Corpus(
+        return Corpus(
             others.texts + [claim.correction.text for claim in added],
             others.topics + (topics if self.train.multilabel else [names[0] for names in topics]),
             self.train.name,
         )
-        weights = np.ones(len(corpus))
-        weights[len(others) :] = self.weight
-        return corpus, weights if added else None
 
     def _find_conflicts(self, unsupported: Collection[int]) -> None:
         """Find claims that others contradict, except in a burst that nobody supports.
@@ -270,7 +262,7 @@ class _Examination:
         believed = [claim.correction.id not in self.bursts for claim in self.candidates]
         in_burst = [row for row, is_believed in enumerate(believed) if not is_believed]
         # What others have taught before is their support.
-        alone = self.fit(*self._documents([])) if in_burst and self._learned() else base
+        alone = self.fit(self._documents([])) if in_burst and self._learned() else base
         was_right = self._agree(alone, in_burst)
         new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
         agreed: set[int] = set()
@@ -341,7 +333,7 @@ class _Examination:
         ]
         if not others and len(kept) == len(learned):
             return base
-        return self.fit(*self._documents(kept + others))
+        return self.fit(self._documents(kept + others))
 
     def _folds(self) -> list[list[int]]:
         """Return the rows of candidates, all those of one person in one of a few groups.
@@ -370,7 +362,7 @@ class _Examination:
             learned = [claim for claim in self.candidates if not claim.doubts]
             if not learned:
                 return
-            model = self.fit(*self._documents(self._learned() + learned))
+            model = self.fit(self._documents(self._learned() + learned))
             after = _answer_sets(model, texts)
             changed = [
                 (row, answer)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: The name of the default classifier's curve, and of the baseline's.
-DEFAULT, BASELINE = "Slugline", "scikit-learn"
+#: The name of the default classifier's curve.
+DEFAULT = "Slugline"
 
 
 # Labels per topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
@@ -194,17 +194,6 @@ def _curve_dict(curve: LearningCurve, score: str) -> dict[str, Any]:
     }
 
 
-def baseline(seed: int | None = None) -> Classifier:
-    """Return a strong scikit-learn pipeline for short texts: words, pairs and characters."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline, make_union
-    from sklearn.svm import LinearSVC
-
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
-
-
 def one_vs_rest(model: Any) -> Any:
     """Return a model for several topics: a pipeline gets a classifier for each."""
     if hasattr(model, "steps"):
@@ -215,12 +204,10 @@ def one_vs_rest(model: Any) -> Any:
     return model
 
 
-def classifiers_to_compare(
-    classifier: TopicClassifier, *, with_baseline: bool = False
-) -> dict[str, Callable[[], Classifier]]:
+def classifiers_to_compare(classifier: TopicClassifier) -> dict[str, Callable[[], Classifier]]:
     """Return factories by name: the classifier's settings, and the same without its encoder.
 
-    `with_baseline` adds `baseline`. The classifier need not be fitted.
+    The classifier need not be fitted.
     """
     settings = classifier.get_params(deep=False) | {
         "min_precision": None
@@ -231,7 +218,7 @@ def classifiers_to_compare(
         chosen = classifier.encoder
         name = "a chosen encoder" if chosen == AUTO else get_encoder(chosen).name
         factories[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
-    return factories | ({BASELINE: baseline} if with_baseline else {})
+    return factories
 
 
 def learning_curves(

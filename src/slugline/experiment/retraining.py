@@ -22,7 +22,6 @@ from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import decide_corpus, evaluate, stored_metrics
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
-from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
 
@@ -122,11 +121,6 @@ def retrain(
     data = container.read_bytes(content.model_path(path))
     original, file = content.load_model(path, data=data)
     info = file.info
-    if info.max_bytes and len(data) > info.max_bytes:
-        raise ModelFileError(
-            f"{path}: it has {len(data):,} bytes, more than the {info.max_bytes:,} that it says it "
-            "may have; get an unmodified copy."
-        )
     if info.interrupted:
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -160,11 +154,10 @@ def retrain(
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
     now = content.to_model_file(
-        replace(again, multilabel_rule=_decision_as(original, again)),
+        replace(again, layout=original.layout, multilabel_rule=_decision_as(original, again)),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         precision=info.precision,
-        max_size=info.max_bytes or None,
         card_notes=info.card_notes,
     )
     measured = {}
@@ -227,12 +220,13 @@ def _train_again(
             return [tuple(original_topics[topic] for topic in names) for names in corpus.topics]
         return [original_topics[topic] for topic in corpus.topics]
 
-    return fit(
-        Corpus(train.texts, topics(train), layout=original.layout),
-        TopicClassifier.from_fitted(original, n_jobs=n_threads).to_settings(),
-        validation=validation and Corpus(validation.texts, topics(validation)),
+    again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
+        train.texts,
+        topics(train),
+        validation_data=None if validation is None else (validation.texts, topics(validation)),
         progress=progress,
     )
+    return again.fitted_
 
 
 def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:

@@ -15,8 +15,8 @@ from slugline.evaluation.multilabel import MultilabelEvaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve
 from slugline.experiment.curve import LearningCurves
 from slugline.experiment.evidence import QualitativeEvidence
+from slugline.experiment.quantization import QuantizationResult
 from slugline.experiment.run import AnyEvaluation, Experiment
-from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
@@ -83,7 +83,7 @@ N_CONFUSED = 12
 def training_page(
     experiment: Experiment,
     by_labels: LearningCurves | None = None,
-    smaller: SmallerFile | None = None,
+    quantization: QuantizationResult | None = None,
     evidence: QualitativeEvidence | None = None,
     corrected: RetrainingResult | None = None,
 ) -> str:
@@ -94,8 +94,8 @@ def training_page(
     experiment : Experiment
     by_labels : LearningCurves, optional
         The same settings with fewer labels, for a section of its own.
-    smaller : SmallerFile, optional
-        How the model's file was made smaller, and what that cost.
+    quantization : QuantizationResult, optional
+        What weights of fewer bits cost.
     evidence : Evidence, optional
         Words of topics and documents got wrong, which are then quoted.
     corrected : Outcome, optional
@@ -115,7 +115,7 @@ def training_page(
         "promise": experiment.promise,
         "topics": sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
         "settings": _settings(experiment.fitted),
-        "smaller": smaller,
+        "quantization": quantization,
         "versions": library_versions(),
     }
     if isinstance(evaluation, MultilabelEvaluation):

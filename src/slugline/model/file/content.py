@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -27,7 +26,6 @@ from slugline.learning.learner import is_multilabel, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
-from slugline.model.file.shrinking import check_max_size, shrink
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.multilabel_rule import MultilabelRule, find_parents
 from slugline.model.promise import AnswerCounts, PromiseCheck
@@ -113,10 +111,6 @@ _MOST_BUCKETS = 1 << 26
 # What names of arrays of answers to documents left out, and of an encoder's head, begin with.
 _LEFT_OUT, _DENSE = "left_out.", "dense."
 _THRESHOLDS = "decision.thresholds"
-# The most bytes that a metric takes in a file, besides its name in two places.
-_METRIC_BYTES = 60
-# The most by which the card's sentences on a test of the precision are longer than those without.
-_PROMISE_BYTES = 600
 _TEST_ANSWERS = "test_answers"
 
 
@@ -126,42 +120,27 @@ def to_model_file(
     metrics: Mapping[str, float] | None = None,
     test_fraction: float | None = None,
     precision: str = "float32",
-    max_size: int | None = None,
     card_notes: str = "",
 ) -> schema.ModelFile:
     """Return the content of the model file; see `TopicClassifier.save` for the parameters.
 
-    With `max_size`, the weights that are dropped depend on the names of metrics, and not on their
-    values.
-
     Raises
     ------
-    OptionError : if an option is invalid, or the model can't be made so small.
+    OptionError : if an option is invalid.
     DataError : if feature groups have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
-    content = partial(
-        _content,
+    content = _content(
+        fitted,
         test_fraction=test_fraction,
         precision="float32" if precision == "float32" else container.check_precision(precision),
-        max_bytes=msgspec.UNSET if max_size is None else check_max_size(max_size),
         card_notes=card_notes,
     )
-    if max_size is not None:
-        # Metrics are measured when weights have been dropped.
-        more = sum(_METRIC_BYTES + 2 * len(msgspec.json.encode(name)) for name in metrics or ())
-        more += _PROMISE_BYTES if _TEST_ANSWERS in (metrics or {}) else 0
-        fitted = shrink(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
-    return with_metrics(content(fitted), fitted, metrics or {})
+    return with_metrics(content, fitted, metrics or {})
 
 
 def _content(
-    fitted: Fitted,
-    *,
-    test_fraction: float | None,
-    precision: schema.Precision,
-    max_bytes: int | msgspec.UnsetType,
-    card_notes: str,
+    fitted: Fitted, *, test_fraction: float | None, precision: schema.Precision, card_notes: str
 ) -> schema.ModelFile:
     """Return the content of a file without metrics."""
     features, vocabularies = fitted.features, fitted.features.vocabularies_
@@ -180,7 +159,6 @@ def _content(
         n_heldout=fitted.n_heldout or msgspec.UNSET,
         metrics={},
         precision=precision,
-        max_bytes=max_bytes,
         test_fraction=test_fraction,
         validation_digest=fitted.validation_digest,
         interrupted=fitted.interrupted,

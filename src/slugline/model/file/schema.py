@@ -174,9 +174,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files lack this.
     precision: Precision = "float32"
-    #: The most bytes that the file may have; weights nearest to 0 were dropped for it if need be.
-    #: Left out where there is none: same documents, same bytes.
-    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = msgspec.UNSET
     #: Share of the documents that the seed chose to test on; None with a test file or no test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     #: sha256 of the user's documents on which the best epoch was found; None if there were none.
