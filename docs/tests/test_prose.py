@@ -142,6 +142,38 @@ def test_reference_has_every_command_and_operation() -> None:
     assert sorted(shown) == sorted(operation.name for operation in OPERATIONS)
 
 
+#: Options of dask, docker, curl and systemctl, and of tools/mutants.py.
+OTHER_OPTIONS = {
+    "--build-arg",
+    "--data-binary",
+    "--help",
+    "--memory-limit",
+    "--now",
+    "--nthreads",
+    "--nworkers",
+    "--only",
+    "--part",
+}
+
+
+def test_pages_name_only_options_that_exist() -> None:
+    commands = [getattr(importlib.import_module(f"slugline.cli.{name}"), name) for name in COMMANDS]
+    options = {
+        option
+        for command in commands
+        for param in command.params
+        for option in [*param.opts, *param.secondary_opts]
+    }
+    unknown = {
+        (page.name, option)
+        for page in PAGES
+        for line in page.read_text("utf-8").splitlines()
+        if "benchmarks/run.py" not in line and page.name != "RESULTS.md"
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", line)
+    }
+    assert {each for each in unknown if each[1] not in options | OTHER_OPTIONS} == set()
+
+
 # Benchmarks ---------------------------------------------------------------------------------------
 
 COMMAND = re.compile(r"benchmarks/run\.py(?: (?!all)([a-z_]+)((?: [a-z][a-z0-9-]*)*))?(.*?)`")
