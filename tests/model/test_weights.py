@@ -182,13 +182,13 @@ def test_a_weight_of_zero_leaves_a_document_of_a_batch_out(tmp_path: Path) -> No
 
 
 def test_counted_rows_repeats_only_few_rows_of_whole_weights() -> None:
-    rows, weights = counted_rows(3, [2, 0, 1], most=3)
+    rows, weights = counted_rows(3, [2, 0, 1], max_rows=3)
     assert (rows.tolist(), weights) == ([0, 0, 2], None)
     for given, most in (([2, 0, 1], 2), ([2, 0, 1.5], 9)):
         rows, weights = counted_rows(3, given, most)
         assert weights is not None
         assert (rows.tolist(), weights.tolist()) == ([0, 2], [2, given[2]])
-    assert counted_rows(2, [0, 0], most=9)[0].tolist() == [0, 1]
+    assert counted_rows(2, [0, 0], max_rows=9)[0].tolist() == [0, 1]
 
 
 def test_an_error_names_the_row_as_it_was_given() -> None:

@@ -242,7 +242,7 @@ def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
     assert read(packed)[:2] == (
-        [FilePartition(ReadOptions(several=False), paths=(str(packed),))],
+        [FilePartition(ReadOptions(multilabel=False), paths=(str(packed),))],
         ROWS,
     )
     found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")

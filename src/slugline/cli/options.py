@@ -416,7 +416,7 @@ def read_parts(
     parts = load_parts(data, reading, [*described])
     parts["train"] = train = topics.note_undocumented(parts["train"], described)
     # If training documents may have several topics, one topic is a list of one elsewhere.
-    reading = reading._replace(several=train.multilabel or None)
+    reading = reading._replace(multilabel=train.multilabel or None)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
             loaded = load_parts([source], reading, [*described, *train.all_topics()])

@@ -58,14 +58,16 @@ def collect(
     for other in contents[1:]:
         check_same_kind((first.name, first.example), (other.name, other.example))
     documents = [document for source in contents for document in source.documents]
-    several = any(isinstance(document.topic, tuple) for document in documents)
+    multilabel = any(isinstance(document.topic, tuple) for document in documents)
+    places, unit = _places(contents)
     return Corpus(
         [document.text for document in documents],
-        [document.topics() if several else document.topic for document in documents],
+        [document.topics() if multilabel else document.topic for document in documents],
         join_words([Path(source.name).name or source.name for source in contents], _N_SOURCES),
-        tuple(_merge_notes(contents)),
-        sum(source.n_skipped for source in contents),
-        *_places(contents),
+        notes=tuple(_merge_notes(contents)),
+        n_skipped=sum(source.n_skipped for source in contents),
+        places=places,
+        unit=unit,
         n_unlabelled=sum(source.n_unlabelled for source in contents),
         layout=_common_layout([source.layout for source in contents]),
     )
@@ -74,7 +76,9 @@ def collect(
 def _common_layout(layouts: Sequence[DataLayout | None]) -> DataLayout | None:
     """Return the layout of all sources, without an encoding or separator of only some of them."""
     first = layouts[0]
-    if first is None or any(other is None or other[:2] != first[:2] for other in layouts):
+    if first is None or any(
+        other is None or (other.text, other.topic) != (first.text, first.topic) for other in layouts
+    ):
         return None
     known = [layout for layout in layouts if layout is not None]
     if len({other.encoding for other in known}) > 1:
@@ -103,8 +107,8 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
             step.update(rows.fraction_read())
     schema = labelled.take_schema()
     columns, layout = "", schema.layout
-    chosen_columns = (options.text, options.topic or options.topic_columns)
-    if rows.has_names and None in chosen_columns and layout is not None:
+    named_columns = (options.text, options.topic or options.topic_columns)
+    if rows.has_names and None in named_columns and layout is not None:
         columns = columns_note(layout.text, layout.topic_column, rows.layout, layout.candidates)
     advice = f"{columns and f' Slugline {columns}.'}{_separator_advice(documents, layout)}"
     skipped = _skipped_note(schema, options, advice)
@@ -120,42 +124,52 @@ def _read_source(rows: RowReader, options: ReadOptions, progress: Progress) -> _
     notes += _form_notes(layout, documents, options.topic_separator)
     data_layout = None
     if rows.has_names or layout.form is not None:
-        skips = _skips_bad_rows(options)
         data_layout = DataLayout(
-            *(layout.text, layout.topic, rows.encoding, skips, layout.form, layout.beside),
-            separator=_unusual(rows),
+            layout.text,
+            layout.topic,
+            encoding=rows.encoding,
+            skip_bad_rows=_skips_bad_rows(options),
+            topic_form=layout.form,
+            columns=layout.extra_columns,
+            separator=_unusual_separator(rows),
         )
     return _Source(
-        *(rows.name, rows.unit, documents, layout.example, schema.n_bad, notes, data_layout),
+        rows.name,
+        rows.unit,
+        documents,
+        layout.example,
+        n_skipped=schema.n_bad,
+        notes=notes,
+        layout=data_layout,
         n_unlabelled=schema.n_unlabelled,
     )
 
 
 def _skips_bad_rows(options: ReadOptions) -> bool:
-    """Whether bad rows are skipped: the user says so, or did of a model's training data."""
-    as_before = options.layout is not None and options.layout.skip_bad_rows
-    return options.skip_bad_rows or as_before
+    """Whether to skip bad rows, by the options or as in a model's training data."""
+    is_in_layout = options.layout is not None and options.layout.skip_bad_rows
+    return options.skip_bad_rows or is_in_layout
 
 
 def _skipped_note(schema: SourceSchema, options: ReadOptions, advice: str) -> str:
-    """Return a note on rows that were skipped; DataError if there are too many, or may be none."""
+    """Return a note on skipped rows; DataError if they are too many, or must not be skipped."""
     bad, n_rows = schema.bad, schema.n_rows
     if not bad:
         return ""
-    share = f"{len(bad)} of {n_rows} {'files' if schema.unit == 'file' else 'rows'}"
+    count = f"{len(bad)} of {n_rows} {'files' if schema.unit == 'file' else 'rows'}"
     faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), schema.unit))
     are_few, skips = len(bad) <= MAX_SKIPPED * n_rows, _skips_bad_rows(options)
     if not (skips and are_few):
         raise DataError(
-            f"{schema.name}: {share} can't be used: {faults}; {join_advice(bad)}"
-            f"{skip_advice(are_few, skips)}.{advice}"
+            f"{schema.name}: {count} can't be used: {faults}; {join_advice(bad)}"
+            f"{skip_advice(are_few=are_few, skip_bad_rows=skips)}.{advice}"
         )
     source = "" if options.skip_bad_rows else ", as of the model's training data"
-    return f"skipped {share}{source}: {faults}"
+    return f"skipped {count}{source}: {faults}"
 
 
-def _unusual(rows: RowReader) -> str | None:
-    """Return what separates the cells of a table, unless it is usual for its format."""
+def _unusual_separator(rows: RowReader) -> str | None:
+    """Return the separator of a table, unless it is the usual one of its format."""
     usual = "\t" if rows.format == "tsv" else ","
     return None if rows.separator in (usual, ONE_COLUMN) else rows.separator
 
@@ -163,7 +177,7 @@ def _unusual(rows: RowReader) -> str | None:
 def _form_notes(
     layout: SourceLayout, documents: Sequence[Document], separator: str | None
 ) -> list[str]:
-    """Return notes on topics that no document has, or each has, and a separator of none."""
+    """Return notes on topics of no document or of all, and on a separator that separates none."""
     form = layout.form
     if form is None:
         return []
@@ -184,15 +198,15 @@ def _form_notes(
 
 
 def _separator_advice(documents: Sequence[Document], layout: SourceLayout | None) -> str:
-    """Return the warning that topics seem to be several: an empty cell may then be no topic."""
+    """Return a warning if topics seem to be several, since empty cells may then mean no topic."""
     if layout is None or layout.form is not None:
         return ""
     warnings = separator_warnings(Counter(t for document in documents for t in document.topics()))
     return "".join(f" Note: {warning}" for warning in warnings)
 
 
-def skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
-    """Return how to go on without bad rows, or why that is not possible."""
+def skip_advice(*, are_few: bool, skip_bad_rows: bool) -> str:
+    """Return how to continue without bad rows, or why that is not possible."""
     if are_few:
         return ", or go on without them with `skip_bad_rows`"
     if skip_bad_rows:
@@ -227,7 +241,7 @@ def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[
 
 
 def _count_remark(remark: str, n: int) -> str:
-    """Return a remark on `n` documents; of documents without topics, with their number."""
+    """Return a remark on `n` documents; one on documents without topics has their number."""
     if remark not in (NO_TOPIC, EMPTY_CELL):
         return remark
     have, they = ("has", "it counts") if n == 1 else ("have", "they count")
@@ -251,7 +265,7 @@ def _unlabelled_note(schema: SourceSchema) -> str:
 
 
 def _no_topic(layout: SourceLayout) -> str:
-    """Return what is in the columns of topics of a row that is not labelled yet."""
+    """Return the content of the topic columns of a row that is not labelled yet."""
     if layout.topic_column is None:
         return "nothing in the columns of topics"
     is_marked = layout.form is not None and layout.form.kind == "separator"

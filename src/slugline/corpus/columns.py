@@ -22,10 +22,10 @@ from slugline.corpus.rows import BadRow, SourceRow, estimate_memory
 from slugline.corpus.topic_cells import topic_flag
 from slugline.errors import DataError, OptionError
 
-#: Good rows to look at, and bytes of memory that they may take.
+#: Valid rows to look at, and bytes of memory that they may take.
 N_PEEKED, PEEKED_BYTES = 100, 1 << 24
 # Bad rows to look at.
-_MOST_BAD = 1000
+_MAX_BAD_ROWS = 1000
 # Columns named in a message.
 _N_LISTED = 20
 
@@ -35,37 +35,37 @@ def peek(
     n: int = N_PEEKED,
     *,
     n_bytes: int = PEEKED_BYTES,
-    patient: bool = True,
+    wait: bool = True,
     head: list[SourceRow | BadRow] | None = None,
 ) -> list[SourceRow | BadRow]:
-    """Return the first rows, up to `n` good ones; these are used up.
+    """Consume and return the first rows, up to `n` valid ones.
 
-    Reading also stops when they take `n_bytes` of memory, after 1,000 bad rows and, unless
-    `patient`, when the next row has not been written yet. A list passed as `head` collects the
-    rows, and keeps those that came before an error.
+    Reading also stops when the rows take `n_bytes` of memory, after 1,000 bad rows and, unless it
+    may `wait`, when the next row has not been written yet. A list passed as `head` collects the
+    rows, and keeps those before an error.
 
     Raises
     ------
-    DataError : if none of so many rows is good, so that nothing shows which columns there are.
+    DataError : if none of these rows is valid, so that the columns are unknown.
     """
     head = [] if head is None else head
-    n_good = n_read = 0
+    n_valid = n_read = 0
     for row in rows:
         head.append(row)
-        n_good += isinstance(row, SourceRow)
+        n_valid += isinstance(row, SourceRow)
         n_read += estimate_memory(row)
-        if n_read >= PEEKED_BYTES or len(head) - n_good == _MOST_BAD:
-            if not n_good and rows.has_names:
+        if n_read >= PEEKED_BYTES or len(head) - n_valid == _MAX_BAD_ROWS:
+            if not n_valid and rows.has_names:
                 rows.close()
-                raise _unreadable(rows, head)
+                raise _no_valid_row(rows, head)
             break
-        is_enough = n_good == n or (n_good and n_read >= n_bytes)
-        if is_enough or (not patient and rows.must_wait()):
+        is_enough = n_valid == n or (n_valid and n_read >= n_bytes)
+        if is_enough or (not wait and rows.must_wait()):
             break
     return head
 
 
-def _unreadable(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataError:
+def _no_valid_row(rows: RowReader, head: Sequence[SourceRow | BadRow]) -> DataError:
     [first] = (row for row in head[:1] if isinstance(row, BadRow))
     return DataError(
         f"{rows.name}: none of its first {len(head):,} rows can be read, such as {rows.unit} "
@@ -79,27 +79,29 @@ def find_columns(
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
-    identity: str | None = None,
+    id_column: str | None = None,
     layout: DataLayout | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the columns of the text and that of the topic, by their names.
+    """Return the columns of the text and the column of the topic, by their names.
 
-    Of two columns with unusual names, the longer one is the text. A column with a usual name for
-    texts, such as "subject", is no topic unless the user says so.
+    Columns that the user doesn't name are those of a layout, or else have usual names for texts and
+    topics. Of two columns with unusual names, the longer one is the text; of all columns, a single
+    one that is left may be text or topic. A column with a usual name for texts, such as "subject",
+    is no topic unless the user says so.
 
     Parameters
     ----------
     name : str
-        Of the source, for messages.
+        The name of the source, for messages.
     head : sequence of SourceRow or BadRow
         Its first rows, from `peek`. If none of them is good, any name is accepted.
     text : str or sequence of str, optional
         The columns to read as text: a sequence, or a string with commas between the names. A
         column with exactly that name comes first.
-    topic, identity : str, optional
+    topic, id_column : str, optional
         The column to read as topic, and that of the ids, which is neither text nor topic.
     layout : DataLayout, optional
-        Names the columns that the user doesn't name, if there are such.
+        Names the columns that the user doesn't name, if the source has them.
 
     Returns
     -------
@@ -116,33 +118,58 @@ def find_columns(
             f"`text` and `topic` both name column {short_repr(topic)}; name two columns."
         )
     rows = [row for row in head if isinstance(row, SourceRow)]
-    columns = column_names(rows)
     if not rows:
         return texts or ("text",), topic or "topic"
+    columns = column_names(rows)
     for wanted in (*texts, topic):
         if wanted is not None:
-            check_exists_column(name, wanted, columns)
-    if layout is not None and not texts and {*layout.text} <= {*columns} - {topic}:
-        texts = layout.text
-    if layout is not None and topic is None and layout.topic in {*columns} - {*texts}:
-        topic = layout.topic
+            check_column_exists(name, wanted, columns)
+    texts, topic = _take_from_layout(columns, texts, topic, layout)
     texts = texts or _find_known(columns, TEXT_NAMES, exclude=(topic,))
     topic = topic or known_topic_column(columns, texts)
-    # An id is never topic or text.
-    used = (*texts, topic, identity)
+    used = (*texts, topic, id_column)
     remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
-    # Of a table that should have other columns, no size shows what they hold.
-    if len(remaining) == 2 == len(columns) and layout is None:
-        sizes = {c: sum(len(str(row.values.get(c, ""))) for row in rows) for c in remaining}
-        topic, longer = sorted(remaining, key=sizes.__getitem__)
-        _check_header(name, rows, topic)
-        return (longer,), topic
+    # Lengths show nothing about a table that should have other columns.
+    if layout is None and len(columns) == 2 and remaining == columns:
+        return _guess_by_length(name, rows, remaining)
     if len(remaining) == 1:
-        # Beside the texts of a layout, its topic would have the same name as there.
-        is_alike = layout is not None and texts == layout.text
-        is_topic = bool(texts) and not is_alike and remaining[0].lower() not in TEXT_NAMES
-        return texts or (remaining[0],), topic or (remaining[0] if is_topic else None)
+        return _take_remaining(remaining[0], texts, topic, layout)
     return texts, topic
+
+
+def _take_from_layout(
+    columns: Sequence[str], texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the columns of text and topic; those of the layout where none are named."""
+    if layout is None:
+        return texts, topic
+    if not texts and {*layout.text} <= {*columns} - {topic}:
+        texts = layout.text
+    if topic is None and layout.topic in {*columns} - {*texts}:
+        topic = layout.topic
+    return texts, topic
+
+
+def _guess_by_length(
+    name: str, rows: Sequence[SourceRow], columns: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
+    """Return the longer one of two columns as text, and the other one as topic."""
+    n_characters = {c: sum(len(str(row.values.get(c, ""))) for row in rows) for c in columns}
+    topic, text = sorted(columns, key=n_characters.__getitem__)
+    _check_header(name, rows, topic)
+    return (text,), topic
+
+
+def _take_remaining(
+    column: str, texts: tuple[str, ...], topic: str | None, layout: DataLayout | None
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the columns of text and topic, of which the only other column may be one."""
+    if not texts:
+        return (column,), topic
+    # With the text columns of a layout, the topic would have its name from there as well.
+    is_from_layout = layout is not None and texts == layout.text
+    is_topic = topic is None and not is_from_layout and column.lower() not in TEXT_NAMES
+    return texts, column if is_topic else topic
 
 
 def find_both_columns(
@@ -160,7 +187,7 @@ def find_both_columns(
     if texts and topic is not None:
         return texts, topic
     if layout is not None and not texts:
-        raise _lacks_text(name, head, layout)
+        raise _missing_text_error(name, head, layout)
     if layout is not None and topic is None and texts == layout.text:
         if layout.topic_form is not None and layout.topic_form.columns:
             there = column_names(head)
@@ -197,16 +224,16 @@ def find_text_columns(
     name: str,
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
-    identity: str | None = None,
+    id_column: str | None = None,
     layout: DataLayout | None = None,
 ) -> tuple[str, ...]:
     """Return the columns of the text; see `find_columns`.
 
     Raises as `find_columns` does, and DataError if they can't be determined.
     """
-    texts = find_columns(name, head, text, None, identity, layout)[0]
+    texts = find_columns(name, head, text, id_column=id_column, layout=layout)[0]
     if not texts and layout is not None:
-        raise _lacks_text(name, head, layout)
+        raise _missing_text_error(name, head, layout)
     if not texts:
         raise DataError(
             f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
@@ -215,8 +242,10 @@ def find_text_columns(
     return texts
 
 
-def _lacks_text(name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout) -> DataError:
-    """Return the error that a table has not the columns of the text of a layout."""
+def _missing_text_error(
+    name: str, head: Sequence[SourceRow | BadRow], layout: DataLayout
+) -> DataError:
+    """Return the error for a table that lacks the text columns of a layout."""
     columns = column_names(head)
     absent = [column for column in layout.text if column not in columns]
     return DataError(
@@ -226,20 +255,20 @@ def _lacks_text(name: str, head: Sequence[SourceRow | BadRow], layout: DataLayou
     )
 
 
-def find_text_beside(
+def find_text_columns_except(
     name: str,
     head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None,
     topics: Sequence[str],
     layout: DataLayout | None = None,
 ) -> tuple[str, ...]:
-    """Return the columns of the text in a table that has a column for each of these topics.
+    """Return the columns of the text in a table that also has a column for each topic.
 
     Raises as `find_text_columns` does, and OptionError if a topic has no column.
     """
     columns = column_names(head)
     for topic in topics if columns else ():
-        check_exists_column(name, topic, columns)
+        check_column_exists(name, topic, columns)
     others = [
         replace(row, values={c: v for c, v in row.values.items() if c not in topics})
         for row in head
@@ -248,23 +277,25 @@ def find_text_beside(
     return find_text_columns(name, others, text, layout=layout)
 
 
-def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None) -> str | None:
+def find_id_column(
+    name: str, head: Sequence[SourceRow | BadRow], id_column: str | None
+) -> str | None:
     """Return the column of the ids: the one that the user named, or "id" in any case.
 
     Raises OptionError if a named column doesn't exist.
     """
     columns = column_names(head)
-    if identity is None:
+    if id_column is None:
         if ID_NAME in columns:
             return ID_NAME
         return next(iter(_find_known(columns, (ID_NAME,), ())), None)
     if columns:
-        check_exists_column(name, identity, columns)
-    return identity
+        check_column_exists(name, id_column, columns)
+    return id_column
 
 
 def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) -> tuple[str, ...]:
-    """Return the columns whose names are usual for texts, in their order.
+    """Return the columns with usual names for texts, in their order.
 
     >>> known_text_columns(["Betreff", "Thema", "Beschreibung"], ["Thema"])
     ('Betreff', 'Beschreibung')
@@ -273,7 +304,7 @@ def known_text_columns(columns: Iterable[str], exclude: Sequence[str | None]) ->
 
 
 def known_topic_column(columns: Sequence[str], exclude: Sequence[str | None] = ()) -> str | None:
-    """Return the column with the likeliest of the usual names for topics; None without one.
+    """Return the column with the most likely of the usual names for topics, or None.
 
     >>> known_topic_column(["Nr", "Thema"])
     'Thema'
@@ -287,23 +318,25 @@ def columns_note(
     layout: DataLayout | None = None,
     candidates: Sequence[str] = (),
 ) -> str:
-    """Return a note on columns that were guessed, or are those of a layout.
+    """Return a note on columns that were guessed or taken from a layout.
 
-    `candidates` are those that may be text; the note names the ones that are left out.
+    `candidates` are the columns that may be text; the note names those that are not read.
     """
     columns = f"column {' with '.join(map(short_repr, text))} as text"
     others = "another with `text`"
     if topic is not None:
         columns += f" and {short_repr(topic)} as topic"
         others = "others with `text` and `topic`"
-    is_known = layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
-    source = ", as in the model's training data" if is_known else ""
+    is_from_layout = (
+        layout is not None and (*text,) == layout.text and topic in (None, layout.topic)
+    )
+    source = ", as in the model's training data" if is_from_layout else ""
     if layout is not None and not {*text} & {*layout.text}:
         absent = " and ".join(map(short_repr, layout.text))
         source = f", in place of {absent} in the model's training data"
     note = f"read {columns}{source}; name {others}"
     omitted = [column for column in candidates if column not in text]
-    if is_known or not omitted or not {*text} <= {*candidates}:
+    if is_from_layout or not omitted or not {*text} <= {*candidates}:
         return note
     is_one = len(omitted) == 1
     return (
@@ -318,8 +351,8 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
 
     Line breaks join the texts of several columns. Missing and blank ones are left out, so a
     document without a subject is its body; if all are blank, so is the text. A value that is not
-    text, such as a number, is returned in place of the text, unless it is a cell of a sheet in
-    Excel, where 12345 is a number for no other reason than its digits.
+    text, such as a number, is returned in place of the text. A number in a sheet of Excel is a text
+    of digits, since Excel takes whatever consists of digits for a number.
     """
     values = [row.values.get(column) for column in columns]
     if is_sheet:
@@ -334,7 +367,7 @@ def row_text(row: SourceRow, columns: Sequence[str], *, is_sheet: bool = False) 
 
 
 def in_columns(columns: Sequence[str]) -> str:
-    """Return where cells are, for the end of a message.
+    """Return the place of cells, for the end of a message.
 
     >>> in_columns(["subject", "body"])
     " in columns 'subject' and 'body'"
@@ -345,9 +378,9 @@ def in_columns(columns: Sequence[str]) -> str:
 def decimal_comma_columns(
     rows: RowReader, head: Iterable[SourceRow | BadRow], columns: Iterable[str]
 ) -> frozenset[str]:
-    """Return those of some columns whose cells in the first rows are numbers with a decimal comma.
+    """Return the columns whose cells in the first rows are numbers with a decimal comma.
 
-    There are none where commas separate the cells.
+    Where commas separate the cells, there are none.
     """
     if rows.separator in (None, ",", ONE_COLUMN):
         return frozenset()
@@ -358,11 +391,11 @@ def decimal_comma_columns(
 
 
 def row_with_cells(
-    row: SourceRow, text: str, columns: Sequence[str], decimals: Collection[str] = ()
+    row: SourceRow, text: str, columns: Sequence[str], decimal_commas: Collection[str] = ()
 ) -> str:
-    """Return the text of a row with its cells in some columns, as far as it has these.
+    """Return the text of a row together with its cells in extra columns that the row has.
 
-    Those of `decimals` have a decimal comma: numbers in them are read.
+    In the columns of `decimal_commas`, numbers have a decimal comma.
     """
     if not columns:
         return text
@@ -370,7 +403,7 @@ def row_with_cells(
     for name, cell in cells.items():
         if isinstance(cell, msgspec.Raw):
             cells[name] = msgspec.json.decode(cell)
-        elif name in decimals and isinstance(cell, str):
+        elif name in decimal_commas and isinstance(cell, str):
             number = read_decimal_comma(cell)
             cells[name] = cell if number is None else number
     return RowText(text, cells)
@@ -379,7 +412,7 @@ def row_with_cells(
 def read_table(
     X: Any, text: str | Sequence[str] | None, columns: Sequence[str], name: str = "X"
 ) -> tuple[Any, tuple[str, ...]]:
-    """Return the texts of a table with their cells beside them, and the columns of the text.
+    """Return the texts of a table, each with its cells in extra columns, and the text columns.
 
     Parameters
     ----------
@@ -388,7 +421,7 @@ def read_table(
     text : str or sequence of str, optional
         The columns of the text, as for `find_columns`; guessed by default.
     columns : sequence of str
-        Those beside the text. A table may lack some of them.
+        The extra columns. A table may lack some of them.
     name : str, default "X"
         The parameter, for messages.
 
@@ -419,7 +452,7 @@ def read_table(
 
 
 def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
-    """Return all columns of the good rows, in the order in which they first occur."""
+    """Return all columns of the valid rows, in the order in which they first occur."""
     return list(dict.fromkeys(c for row in head if isinstance(row, SourceRow) for c in row.values))
 
 
@@ -448,12 +481,12 @@ def _parse_names(
 def _find_known(
     columns: Sequence[str], names: Sequence[str], exclude: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """Return the column with the likeliest of `names`, in any case, as a tuple of up to one."""
+    """Return a tuple of the column with the most likely of `names`, in any case; empty if none."""
     by_lower = {column.lower(): column for column in reversed(columns) if column not in exclude}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
-def check_exists_column(name: str, wanted: str, columns: Sequence[str]) -> None:
+def check_column_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     """Raise OptionError, with the most similar name, if a source has no such column."""
     if wanted not in columns:
         near = nearest(str(wanted), columns)
@@ -464,7 +497,7 @@ def check_exists_column(name: str, wanted: str, columns: Sequence[str]) -> None:
 
 
 def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
-    """Refuse a table whose topic column is named like a topic: it probably has no header."""
+    """Raise DataError if the topic column is named like a topic: the table may have no header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
             f"{name} seems to have no header, as {short_repr(topic)} stands in its first line and "

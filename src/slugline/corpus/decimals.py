@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 
 # Characters of a number at most.
-_LONGEST = 40
+_MAX_LENGTH = 40
 _LIKE_NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+)(?:,[0-9]+)?")
 # Of English numbers, a comma has three digits behind it, and up to three before the first one.
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
-# Share of the cells that must be such numbers for a column to have them.
-_MOST = 0.8
+# Fraction of the cells that must be such numbers for a column to have them.
+_MIN_FRACTION = 0.8
 
 
 def read_decimal_comma(text: str) -> float | None:
@@ -22,7 +22,7 @@ def read_decimal_comma(text: str) -> float | None:
     [48.42, 1234.56, 1234.0, None, None]
     """
     text = text.strip()
-    if len(text) > _LONGEST or not _DECIMAL_COMMA.fullmatch(text):
+    if len(text) > _MAX_LENGTH or not _DECIMAL_COMMA.fullmatch(text):
         return None
     return float(text.replace(".", "").replace(",", "."))
 
@@ -33,7 +33,7 @@ def read_clear_decimal_comma(text: str) -> float | None:
     >>> [read_clear_decimal_comma(text) for text in ("48,42", "1.234,567", "1,234", "1.234")]
     [48.42, 1234.567, None, None]
     """
-    is_clear = "," in text[:_LONGEST] and not _THOUSANDS.fullmatch(text.strip())
+    is_clear = "," in text[:_MAX_LENGTH] and not _THOUSANDS.fullmatch(text.strip())
     return read_decimal_comma(text) if is_clear else None
 
 
@@ -49,6 +49,6 @@ def have_decimal_commas(cells: Iterable[object]) -> bool:
     numbers = [text for text in texts if _LIKE_NUMBER.fullmatch(text)]
     return (
         any("," in number for number in numbers)
-        and len(numbers) >= _MOST * len(texts)
+        and len(numbers) >= _MIN_FRACTION * len(texts)
         and all(read_decimal_comma(number) is not None for number in numbers)
     )

@@ -25,11 +25,19 @@ _MAX_ODD = 0.05
 
 # Letters that ASCII lacks, of one language each.
 _WESTERN = (
-    *("äöüßéèàêç", "àâæçèéêëîïôùûüÿœ", "áéíñóúüçà", "áâãàçéêíóôõúü", "àèéìòù", "éëïóöüèêáç"),
-    *("æøåéèêóôâò", "äöåéàü", "äöüõ", "éèêëïöüçñâà"),
+    "äöüßéèàêç",
+    "àâæçèéêëîïôùûüÿœ",
+    "áéíñóúüçà",
+    "áâãàçéêíóôõúü",
+    "àèéìòù",
+    "éëïóöüèêáç",
+    "æøåéèêóôâò",
+    "äöåéàü",
+    "äöüõ",
+    "éèêëïöüçñâà",
 )
 _POLISH, _HUNGARIAN, _ROMANIAN = "ąćęłńóśźż", "áéíóöőúüű", "âăîşţșț"
-_CENTRAL = (*(_POLISH, "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", _HUNGARIAN, _ROMANIAN, "čćđšž"),)
+_CENTRAL = (_POLISH, "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýžö", _HUNGARIAN, _ROMANIAN, "čćđšž")
 _TURKISH, _ICELANDIC = ("çğıöşüâîûi\u0307",), ("áðéíóúýþæö",)
 # All of western Europe, for texts of several languages.
 _ALL_WESTERN = ("àáâãäåæçèéêëìíîïñòóôõöøœùúûüÿß",)
@@ -205,8 +213,12 @@ def _fraction(text: str, first: str, last: str) -> float:
 #: Encodings of several bytes a letter, and whether a text in one is likely. Korean and Japanese
 #: come first, as their bytes also are Chinese letters.
 _EASTERN = (
-    *(("euc_kr", _is_korean), ("cp932", _is_japanese), ("euc_jp", _is_japanese)),
-    *(("gb18030", _is_simplified), ("big5", _is_chinese), ("cp949", _is_korean)),
+    ("euc_kr", _is_korean),
+    ("cp932", _is_japanese),
+    ("euc_jp", _is_japanese),
+    ("gb18030", _is_simplified),
+    ("big5", _is_chinese),
+    ("cp949", _is_korean),
 )
 
 

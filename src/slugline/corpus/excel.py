@@ -36,7 +36,14 @@ PIECE = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})[1-9][0-9]{0,6}")
 # Elements without text that are used.
 _EMPTY_ELEMENTS = {
-    *("Relationship", "sheet", "workbookPr", "numFmt", "cellXfs", "xf", "row", "mergeCell")
+    "Relationship",
+    "sheet",
+    "workbookPr",
+    "numFmt",
+    "cellXfs",
+    "xf",
+    "row",
+    "mergeCell",
 }
 # Control characters, and the underscore before what only looks like one.
 _ESCAPE = re.compile(r"_x00([01][0-9A-Fa-f]|5[Ff])_")
@@ -255,13 +262,13 @@ class Workbook:
             max(n_columns, self._merged_column),
         )
 
-    def rows(self, most: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
+    def rows(self, max_elements: int | None = None) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield number and cells by column of each row of the table, its header first.
 
-        Empty rows are left out, and cells are None if there are too many. More than `most` elements
-        of XML, by default `MAX_ELEMENTS`, are a ValueError.
+        Empty rows are left out, and cells are None if there are too many. More than
+        `max_elements` elements of XML, by default `MAX_ELEMENTS`, are a ValueError.
         """
-        for at, cells in self._all_rows(most or MAX_ELEMENTS):
+        for at, cells in self._all_rows(max_elements or MAX_ELEMENTS):
             if at >= self._header_row:
                 self._first_row = self._first_row or at
                 yield at, cells
@@ -278,12 +285,12 @@ class Workbook:
             self._formats = self._date_formats(self._parts.get("styles"))
         return self._strings
 
-    def _all_rows(self, most: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
+    def _all_rows(self, max_elements: int) -> Iterator[tuple[int, dict[int, Any] | None]]:
         """Yield number and cells by column of each row that isn't empty; None if it is too long."""
         strings = self._read_styles()
         at = column = n_characters = total = 0
         cells: dict[int, Any] = {}
-        for name, attributes, text in self._elements(self._sheet, most):
+        for name, attributes, text in self._elements(self._sheet, max_elements):
             if name == "row":
                 if n_characters:
                     yield at, cells if n_characters <= rows.MAX_RECORD else None
@@ -350,11 +357,11 @@ class Workbook:
             if name == "Relationship" and attributes.get("TargetMode") != "External"
         }
 
-    def _elements(self, part: str | None, most: int = MAX_OTHERS) -> Iterator[_Element]:
-        """Yield the elements of a part, of which there may be so many; none if there is no part."""
+    def _elements(self, part: str | None, max_elements: int = MAX_OTHERS) -> Iterator[_Element]:
+        """Yield the elements of a part, up to `max_elements`; none if there is no part."""
         if part is None:
             return
-        parser, n_read = _Parser(most), 0
+        parser, n_read = _Parser(max_elements), 0
         # Reading to the end checks that the part has its declared size.
         with open_part(self._archive, self._archive.getinfo(part)) as file:
             while piece := file.read(PIECE):
@@ -421,8 +428,9 @@ class _Parser:
         self._depth += 1
         self._n_elements += 1
         if self._depth > _MAX_DEPTH or self._n_elements > self._max_elements:
-            most = f"{self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
-            raise ValueError(f"more than {most}")
+            raise ValueError(
+                f"more than {self._max_elements:,} elements of XML, or {_MAX_DEPTH} in each other"
+            )
         if name in ("c", "si"):
             self._owner = _Element(name, attributes, "")
             self._texts, self._n_characters = [], 0

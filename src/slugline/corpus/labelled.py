@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.corpus.columns import (
-    check_exists_column,
+    check_column_exists,
     column_names,
     decimal_comma_columns,
     find_both_columns,
-    find_text_beside,
+    find_text_columns_except,
     in_columns,
     known_text_columns,
     peek,
@@ -34,16 +34,16 @@ from slugline.corpus.topic_cells import (
 from slugline.corpus.topic_sets import empty_part
 from slugline.errors import DataError, OptionError
 
-# The share of the rows of a source that may be skipped. If more can't be used, something is wrong
-# with all of it, and a model of the others would not be what the user expects.
+#: The fraction of the rows of a source that may be skipped. If more can't be used, the source as a
+#: whole is wrong, and a model of the other rows would not be what the user expects.
 MAX_SKIPPED = 0.1
 #: Places of rows that a message names.
 N_PLACES = 5
-# Bad rows that a stream keeps for messages.
+#: Bad rows that a stream keeps for messages.
 MAX_BAD_ROWS = 1000
-# Characters of the names of columns that stand for the name of one; model files hold as many.
+# Characters of joined names of topic columns; model files hold as many.
 _N_TOPIC = 1000
-# Topics of a document from which on they are probably not separated as they should be.
+# With this number of topics, those of a document are probably separated in the wrong way.
 _MANY_TOPICS = 100
 NO_TOPIC = "a document of no topic"
 EMPTY_CELL = "a document of no topic, by an empty cell"
@@ -55,7 +55,7 @@ _ONE_KIND = "make all topics words or all numbers"
 
 
 class Document(NamedTuple):
-    """A text and its topics, the place in the source, and what the reader decided about them."""
+    """A text and its topics, its place in the source, and a note of the reader."""
 
     at: int | str
     text: str
@@ -63,7 +63,7 @@ class Document(NamedTuple):
     note: str
 
     def topics(self) -> tuple[str, ...]:
-        """Return its topics, which may be one."""
+        """Return the topics as a tuple, even if there is one."""
         return self.topic if isinstance(self.topic, tuple) else (self.topic,)
 
 
@@ -74,18 +74,18 @@ class NotLabelled(NamedTuple):
 
 
 class SourceLayout(NamedTuple):
-    """Where the rows of a source have texts and topics, and what kind of topics."""
+    """Columns of a source, and how its topics are written."""
 
     text: tuple[str, ...]  # the columns of the text
     topic: str  # the column of the topic
     # A topic of the usual kind, number or word; None if no row at the beginning has a topic.
     example: str | None = None
     candidates: tuple[str, ...] = ()  # the columns that may be text, see `columns_note`
-    form: TopicForm | None = None  # that of several topics
-    beside: tuple[str, ...] = ()  # the columns beside the text that count
+    form: TopicForm | None = None  # how several topics are written
+    extra_columns: tuple[str, ...] = ()  # those to learn from besides the text
     has_names: bool = True  # whether the source names its columns
-    decimals: frozenset[str] = frozenset()  # those of `beside` with a decimal comma
-    is_sheet: bool = False  # whether it is one of Excel
+    decimal_commas: frozenset[str] = frozenset()  # `extra_columns` with a decimal comma
+    is_sheet: bool = False  # whether the source is a sheet of Excel
 
     @property
     def topic_column(self) -> str | None:
@@ -94,7 +94,7 @@ class SourceLayout(NamedTuple):
 
 
 class SourceSchema(NamedTuple):
-    """What some consecutive rows show about their source."""
+    """Layout of a source as consecutive rows show it, and numbers of these rows."""
 
     # see `RowReader`.
     name: str
@@ -116,7 +116,7 @@ class SourceSchema(NamedTuple):
 def read_layout(
     rows: RowReader, options: ReadOptions
 ) -> tuple[list[SourceRow | BadRow], SourceLayout]:
-    """Return the first rows of a source, which are used up, and its layout.
+    """Consume and return the first rows of a source, and return its layout.
 
     Raises DataError if it has no documents, or the columns can't be determined.
     """
@@ -126,29 +126,34 @@ def read_layout(
     if not head:
         raise DataError(f"{name} holds no documents, at most a header; check the file.")
     form = options.topic_form() or _form_of_layout(rows, head, options)
-    form = form or (_form_of_lists(rows) if options.several else None)
+    form = form or (_form_of_lists(rows) if options.multilabel else None)
     if form is not None and form.columns:
         topic = ",".join(form.columns)[:_N_TOPIC]
-        text = find_text_beside(name, head, options.text, form.columns, rows.layout)
+        text = find_text_columns_except(name, head, options.text, form.columns, rows.layout)
     else:
         text, topic = find_both_columns(name, head, options.text, options.topic, rows.layout)
-    for beside in options.columns:
-        check_exists_column(name, beside, column_names(head))
-        if beside in (*text, topic, *(form.columns if form else ())):
+    for column in options.columns:
+        check_column_exists(name, column, column_names(head))
+        if column in (*text, topic, *(form.columns if form else ())):
             raise OptionError(
-                f"`columns` names {short_repr(beside)}, which is read as "
-                f"{'text' if beside in text else 'topic'}; name columns beside these."
+                f"`columns` names {short_repr(column)}, which is read as "
+                f"{'text' if column in text else 'topic'}; name columns beside these."
             )
     candidates = known_text_columns(column_names(head), (topic,)) if options.text is None else ()
     layout = SourceLayout(
-        *(text, topic, None, candidates, form, tuple(options.beside), rows.has_names),
-        decimal_comma_columns(rows, head, options.beside),
-        rows.format == "xlsx",
+        text,
+        topic,
+        candidates=candidates,
+        form=form,
+        extra_columns=tuple(options.extra_columns),
+        has_names=rows.has_names,
+        decimal_commas=decimal_comma_columns(rows, head, options.extra_columns),
+        is_sheet=rows.format == "xlsx",
     )
     checked = [_check_row(row, layout) for row in head]
     documents = [document for document in checked if isinstance(document, Document)]
     is_tuple = (isinstance(document.topic, tuple) for document in documents)
-    if form is None and options.several is None and any(is_tuple):
+    if form is None and options.multilabel is None and any(is_tuple):
         layout = layout._replace(form=_form_of_lists(rows))
     topics = [topic for document in documents for topic in document.topics()]
     numbers = [topic for topic in topics if _is_number(topic)]
@@ -226,7 +231,7 @@ class LabelledRows:
         self.name, self._rows, self._options = rows.name, rows, options
         self._layout, self._is_last = layout, is_last
         self._max_bad_rows, self._may_mix = max_bad_rows, may_mix
-        self._unusual = ""
+        self._odd_example = ""
         self._ended = self.is_stopped = False
         self._reset()
 
@@ -265,7 +270,7 @@ class LabelledRows:
         self._ended = True
 
     def _check_topics(self, document: Document) -> Document | BadRow:
-        """Return the document, or a bad row if its topics are not like those before."""
+        """Return the document, or a bad row if its topics are unlike those before."""
         layout = self._layout
         if layout is None:
             return document
@@ -283,16 +288,16 @@ class LabelledRows:
         odd = next((topic for topic in topics if _is_number(topic) != is_number), None)
         if odd is None or layout.topic_column is None:
             return document
-        self._unusual = self._unusual or odd
+        self._odd_example = self._odd_example or odd
         return BadRow(
             document.at,
-            f"a {'word' if is_number else 'number'} as topic, such as {short_repr(self._unusual)}, "
+            f"a {'word' if is_number else 'number'} as topic, such as {short_repr(self._odd_example)}, "
             f"where most are like {short_repr(str(layout.example))}",
             _ONE_KIND,
         )
 
     def take_schema(self) -> SourceSchema:
-        """Return what the rows since the last call show, and count from 0 again."""
+        """Return the schema of the rows since the last call, and reset the counts."""
         rows = self._rows
         schema = SourceSchema(
             rows.name,
@@ -314,7 +319,7 @@ class LabelledRows:
 def _check_row(
     row: SourceRow | BadRow, layout: SourceLayout, advice: str = "fix them"
 ) -> Document | NotLabelled | BadRow:
-    """Return the document of a row, or why it can't be used."""
+    """Return the document of a row, or the reason why the row can't be used."""
     if isinstance(row, BadRow):
         return row
     try:
@@ -331,7 +336,7 @@ def _check_row(
     missing = [word for word, value in (("text", text.strip()), ("topic", topic)) if value == ""]
     if missing:
         return BadRow(row.at, f"no {' and no '.join(missing)}{place}", advice)
-    text = row_with_cells(row, text, layout.beside, layout.decimals)
+    text = row_with_cells(row, text, layout.extra_columns, layout.decimal_commas)
     if isinstance(topic, str):
         return Document(row.at, text, topic, row.note)
     distinct = tuple(dict.fromkeys(topic))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple
 
 from slugline.base.checks import short_repr
 from slugline.errors import OptionError
@@ -21,25 +21,21 @@ class TopicForm(NamedTuple):
     columns: tuple[str, ...] = ()  # of 0 and 1, one for each topic
 
     def splits(self, topic: str) -> bool:
-        """Whether a topic has in its name what separates topics in this form."""
+        """Whether the separator of this form would split the name of a topic."""
         if self.kind in ("array", "columns"):
             return False
         return self.separator in topic if self.separator else len(topic.split()) != 1
 
 
 class DataLayout(NamedTuple):
-    """How data were read and their topics made, which later data of a model share.
+    """How the training data of a model were read, and their topics made; later data are read alike."""
 
-    Columns of tables, their encoding (None for UTF-8), whether bad rows are left out, and whether
-    topics are merged or renamed. `columns` are those beside the text that count.
-    """
-
-    text: tuple[str, ...]
-    topic: str  # the beginning of all names if there is one for each topic
-    encoding: str | None = None
+    text: tuple[str, ...]  # columns
+    topic: str  # the column; or, of one for each topic, the beginning of all names
+    encoding: str | None = None  # None for UTF-8
     skip_bad_rows: bool = False
     topic_form: TopicForm | None = None  # None if each document has one topic
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # extra columns that the model learned from
     fold_topics: bool = False  # see `slugline.corpus.topics.fold_topics`
     topic_map: tuple[tuple[str, str], ...] = ()  # old and new names of topics
     format: str | None = None  # of files whose names don't show it
@@ -60,29 +56,33 @@ class ReadOptions(NamedTuple):
     topic_separator: str | None = None
     topic_columns: str | Sequence[str] | None = None
     topic_path: str | None = None  # what separates the parts of topics that are paths
-    columns: Sequence[str] = ()  # those beside the text to read
+    columns: Sequence[str] = ()  # extra columns, besides the text
     # That of a model's training data, which files without named columns may share.
     layout: DataLayout | None = None
     # Whether documents may have several topics; None if the first ones of each source show it.
-    several: bool | None = None
+    multilabel: bool | None = None
 
     def describes_source(self) -> bool:
         """Whether columns or the format are named, which data sets known by name don't have."""
         choices = (
-            *(self.text, self.topic, self.format, self.separator),
-            *(self.topic_separator, self.topic_columns),
+            self.text,
+            self.topic,
+            self.format,
+            self.separator,
+            self.topic_separator,
+            self.topic_columns,
         )
-        return choices != (None,) * len(choices) or bool(self.columns)
+        return bool(self.columns) or any(choice is not None for choice in choices)
 
     @property
-    def beside(self) -> Sequence[str]:
-        """The columns beside the text: those that are named, or those of the layout."""
+    def extra_columns(self) -> Sequence[str]:
+        """The columns besides the text: those that are named, or those of the layout."""
         return self.columns or (self.layout.columns if self.layout else ())
 
     def topic_form(self) -> TopicForm | None:
-        """Return the form of several topics that the user named; None if there is none.
+        """Return the form of several topics that the user named, or None.
 
-        Raises OptionError if it is none, or two are named.
+        Raises OptionError if the form is invalid, or two are named.
         """
         separator, columns = self.topic_separator, self.topic_columns
         check_separator("topic_path", self.topic_path)
@@ -107,12 +107,23 @@ class ReadOptions(NamedTuple):
         return TopicForm("columns", columns=names)
 
 
-#: Those of the `ReadOptions` that all readers of labelled texts have.
-USER_OPTIONS = ReadOptions._fields[:-4]
+#: The `ReadOptions` that all commands which read labelled texts have.
+USER_OPTIONS = (
+    "text",
+    "topic",
+    "format",
+    "skip_bad_rows",
+    "encoding",
+    "separator",
+    "fold_topics",
+    "topic_map",
+    "topic_separator",
+    "topic_columns",
+)
 
 
 def check_separator(name: str, separator: Any) -> None:
-    """Raise OptionError unless a separator is None, or characters that aren't letters or digits."""
+    """Raise OptionError unless a separator is None, or has no letters and digits."""
     is_text = isinstance(separator, str) and separator
     if separator is not None and (not is_text or any(map(str.isalnum, separator))):
         example = ("topics", ";") if name == "topic_separator" else ("the parts of a path", "/")
@@ -127,7 +138,7 @@ _TAB_NAMES = ("\\t", "tab")
 
 
 def check_delimiter(separator: Any) -> str | None:
-    """Return what separates the cells of a table; OptionError if it is no single sign."""
+    """Return the delimiter of a table; OptionError unless it is a single sign, or "tab"."""
     if separator is None:
         return None
     if isinstance(separator, str) and separator.lower() in _TAB_NAMES:
@@ -139,10 +150,3 @@ def check_delimiter(separator: Any) -> str | None:
             "such as ';', or 'tab'."
         )
     return str(separator)
-
-
-class TopicOptions(TypedDict, total=False):
-    """The `ReadOptions` of documents with several topics."""
-
-    topic_separator: str | None
-    topic_columns: str | Sequence[str] | None

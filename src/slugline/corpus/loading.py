@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from slugline.base.checks import short_repr
 from slugline.base.lazy import install_command
@@ -28,7 +28,7 @@ from slugline.corpus.columns import (
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.frames import Frame
-from slugline.corpus.layout import DataLayout, Format, ReadOptions, TopicOptions
+from slugline.corpus.layout import DataLayout, Format, ReadOptions
 from slugline.corpus.readers import ENDINGS, RowReader, read_frame, read_rows
 from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError
@@ -42,7 +42,7 @@ _EDITIONS: dict[str, Edition] = {
     "reuters-corrected": "corrected",
     "reuters-modapte": "modapte",
 }
-#: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
+#: Data sets that `load_corpus` knows by name; use "./bbc" for a folder called "bbc".
 NAMED_CORPORA = ("bbc", *_EDITIONS, *_SAMPLES)
 
 #: A source of texts.
@@ -60,7 +60,8 @@ def load_corpus(
     separator: str | None = None,
     fold_topics: bool = False,
     topic_map: Mapping[str, str] | str | Path | None = None,
-    **several: Unpack[TopicOptions],
+    topic_separator: str | None = None,
+    topic_columns: str | Sequence[str] | None = None,
 ) -> Corpus:
     """Read labelled texts.
 
@@ -120,7 +121,16 @@ def load_corpus(
     >>> corpus.topic_counts()
     {'Konto': 30, 'Rechnung': 30, 'Versand': 30}
     """
-    options = ReadOptions(text, topic, format, skip_bad_rows, encoding, separator, **several)
+    options = ReadOptions(
+        text=text,
+        topic=topic,
+        format=format,
+        skip_bad_rows=skip_bad_rows,
+        encoding=encoding,
+        separator=separator,
+        topic_separator=topic_separator,
+        topic_columns=topic_columns,
+    )
     corpus = read_corpus(source, options)
     if isinstance(topic_map, str | Path):
         topic_map = topics.read_topic_map(topic_map, encoding, format)
@@ -130,7 +140,7 @@ def load_corpus(
 
 
 def note_names(corpus: Corpus) -> Corpus:
-    """Return a corpus with notes on topics whose names differ in case or spaces alone."""
+    """Return a corpus with notes on topics whose names differ only in case or spaces."""
     return replace(corpus, notes=(*corpus.notes, *topics.name_warnings(corpus.all_topics())))
 
 
@@ -210,9 +220,9 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
         return {"train": _load_bbc()}
     wires = load_wires(_EDITIONS[name], progress=progress)
     splits = {"train": wires.train, "test": wires.test}
-    several = name == "reuters-modapte"
+    multilabel = name == "reuters-modapte"
     return {
-        split: Corpus(part.texts, [w.topics for w in part] if several else part.topics, name)
+        split: Corpus(part.texts, [w.topics for w in part] if multilabel else part.topics, name)
         for split, part in splits.items()
     }
 
@@ -236,13 +246,26 @@ def _load_bbc() -> Corpus:
 
 @dataclass(frozen=True)
 class UnlabelledTexts:
-    """Texts in the order of their source."""
+    """Texts in the order of their source.
+
+    Attributes
+    ----------
+    texts : list of str
+    rows : list of SourceRow
+        The row of each text.
+    n_skipped : int
+        Number of rows without a text, or that could not be read.
+    note : str
+        Which columns were guessed; empty if none were.
+    columns : tuple of str
+        The columns of the text.
+    """
 
     texts: list[str]
     rows: list[SourceRow]
-    n_skipped: int  # rows without a text, or that could not be read
-    note: str  # which column was guessed; empty if none was
-    columns: tuple[str, ...]  # those of the text
+    n_skipped: int
+    note: str
+    columns: tuple[str, ...]
 
 
 def read_texts(
@@ -267,8 +290,8 @@ def read_texts(
     if data is not None and rows.has_names:
         text = _find_columns_of(data, rows.name, column_names(head))
     columns = find_text_columns(rows.name, head, text, layout=rows.layout)
-    beside = rows.layout.columns if rows.layout else ()
-    decimals = decimal_comma_columns(rows, head, beside)
+    extra_columns = rows.layout.columns if rows.layout else ()
+    decimal_commas = decimal_comma_columns(rows, head, extra_columns)
     is_sheet = rows.format == "xlsx"
     texts: list[str] = []
     items: list[SourceRow] = []
@@ -276,7 +299,7 @@ def read_texts(
     for row in itertools.chain(head, rows):
         cell = row_text(row, columns, is_sheet=is_sheet) if isinstance(row, SourceRow) else None
         if isinstance(row, SourceRow) and isinstance(cell, str) and cell.strip():
-            texts.append(row_with_cells(row, cell, beside, decimals))
+            texts.append(row_with_cells(row, cell, extra_columns, decimal_commas))
             items.append(row)
         else:
             n_skipped += 1
@@ -289,7 +312,7 @@ def read_texts(
 
 
 def _find_columns_of(data: Corpus, name: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that the texts of a corpus have; DataError if one isn't there."""
+    """Return the text columns of a corpus; DataError if a source lacks one."""
     text = ("text",) if data.layout is None else data.layout.text
     missing = next((column for column in text if column not in columns), None)
     if columns and missing is not None:

@@ -58,7 +58,7 @@ from slugline.errors import DataError, OptionError
 
 # How much a name is like a mistyped one; the same ending alone makes names half alike.
 _NEAR = 0.8
-#: The most bytes that a .gz may unpack to.
+#: Maximum number of bytes that a .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
 
 
@@ -105,7 +105,7 @@ class RowReader:
         return _ALL_FORMATS[self.format].has_names
 
     def must_wait(self) -> bool:
-        """Whether the next row has not been written yet; see `LineStream.must_wait`."""
+        """Whether the next row has not been text_format yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
     def fraction_read(self) -> float | None:
@@ -171,7 +171,9 @@ def read_rows(
     check_format(fallback, None)
     separator = check_delimiter(separator)
     if str(source) == "-":
-        return _standard_input(format, fallback, encoding, separator, is_named, layout)
+        return _standard_input(
+            format, fallback, encoding, separator, layout, is_encoding_named=is_named
+        )
     path = Path(source)
     with translate_os_errors(str(path)):
         check_exists(path)
@@ -184,7 +186,7 @@ def read_rows(
         if path.is_dir() != (name in _FOLDERS):
             kind = "a folder" if path.is_dir() else "not a folder"
             raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
-        name = _check_separated(str(path), name, separator)
+        name = _check_has_separators(str(path), name, separator)
         chosen = _ALL_FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
@@ -193,26 +195,37 @@ def read_rows(
                 rows, note = excel_rows(path, columns), sheet_note(path, columns)
             else:
                 rows, note = chosen.read(path, encoding), ""
-            return RowReader(str(path), name, rows, None, note, layout=layout)
+            return RowReader(str(path), name, rows, note=note, layout=layout)
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(path.open("rb"))
             is_packed = path.suffix.lower() == ".gz"
-            written = _Writing(name, encoding, separator)
+            text_format = _TextFormat(name, encoding, separator)
             if name in _DETECTED and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                written = _examine(file, is_packed, written, layout, format is None, is_named)
+                text_format = _examine(
+                    file,
+                    text_format,
+                    layout,
+                    is_packed=is_packed,
+                    may_be_table=format is None,
+                    is_named=is_named,
+                )
             opened.pop_all()  # from here on, it is closed after iteration
-    stream = LineStream(file, is_packed, written.encoding)
-    rows = _file_rows(str(path), file, stream, written.reader(), written.encoding)
+    stream = LineStream(file, is_packed, text_format.encoding)
+    rows = _file_rows(str(path), file, stream, text_format.reader(), text_format.encoding)
     return RowReader(
-        *(str(path), written.format, rows, stream, written.note),
-        encoding=written.encoding,
-        separator=written.separator,
+        str(path),
+        text_format.format,
+        rows,
+        stream=stream,
+        note=text_format.note,
+        encoding=text_format.encoding,
+        separator=text_format.separator,
         layout=layout,
     )
 
 
-class _Writing(NamedTuple):
-    """How a file of text is written; None for what is in doubt, or usual."""
+class _TextFormat(NamedTuple):
+    """Format, encoding and separator of a file of text; None if unknown, or usual."""
 
     format: str
     encoding: str | None
@@ -233,25 +246,26 @@ _TAB_NOTE = "read as TSV, as its first line names columns; for plain texts, `for
 
 def _examine(
     file: BinaryIO,
-    is_packed: bool,
-    written: _Writing,
+    text_format: _TextFormat,
     layout: DataLayout | None,
+    *,
+    is_packed: bool,
     may_be_table: bool,
     is_named: bool,
-) -> _Writing:
-    """Return how a regular file is written, from its first bytes and what is known already.
+) -> _TextFormat:
+    """Return the format of a regular file of text, from its first bytes and what is known.
 
     Raises DataError if it can't be in the encoding, which the user named if `is_named`.
     """
-    form, encoding, separator, note = written
+    form, encoding, separator, note = text_format
     sample, is_cut = _sample(file, is_packed)
     if is_named:
-        _check_named(file.name, sample, encoding, is_cut)
+        _check_named_encoding(file.name, sample, encoding, is_cut=is_cut)
     else:
         likely = None if layout is None else layout.encoding
         encoding = detect_encoding(sample, likely, is_cut=is_cut)
         note = _encoding_note(encoding)
-    head = _sample(file, is_packed, 1)[0]
+    head = _sample(file, is_packed, max_pieces=1)[0]
     table = decode_head(head[:_N_SHOWN], encoding)
     if form == "tsv" and separator is None and formats.begins_with_uris(head):
         form = "uris"
@@ -259,7 +273,7 @@ def _examine(
         form, note = "tsv", "; ".join(filter(None, (note, _TAB_NOTE)))
     if form in _TABLES:
         separator = separator or _find_separator(form, table, layout)
-    return _Writing(form, encoding, separator, note)
+    return _TextFormat(form, encoding, separator, note)
 
 
 def _encoding_note(encoding: str | None) -> str:
@@ -269,7 +283,7 @@ def _encoding_note(encoding: str | None) -> str:
     return f"not UTF-8; reading it as {encoding}; name another with `encoding`"
 
 
-def _check_named(name: str, sample: bytes, encoding: str | None, is_cut: bool) -> None:
+def _check_named_encoding(name: str, sample: bytes, encoding: str | None, *, is_cut: bool) -> None:
     """Raise DataError if a file is in another Unicode encoding than the one that is named."""
     named = (encoding or "utf-8").replace("_", "-")
     actual = detect_encoding(sample, is_cut=is_cut)
@@ -281,8 +295,8 @@ def _check_named(name: str, sample: bytes, encoding: str | None, is_cut: bool) -
         )
 
 
-def _check_separated(source: str, form: str, separator: str | None) -> str:
-    """Return a format; CSV for lines of text with a separator, which other formats don't have."""
+def _check_has_separators(source: str, form: str, separator: str | None) -> str:
+    """Return the format; CSV for text with a separator. OptionError if it has no separators."""
     if separator is None or form in _TABLES:
         return form
     if form == "txt":
@@ -294,7 +308,7 @@ def _check_separated(source: str, form: str, separator: str | None) -> str:
 
 
 def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
-    """Return what separates the cells of a table that begins like this; see `guess_delimiter`."""
+    """Return the separator of a table, from its beginning; see `guess_delimiter`."""
     header, _, _ = table.partition("\n")
     if named := named_delimiter(header):
         return named
@@ -305,19 +319,19 @@ def _find_separator(form: str, table: str, layout: DataLayout | None) -> str:
     return guess_delimiter(table, layout.text, layout.separator)
 
 
-# Formats whose encoding is detected; JSON is UTF-8. And bytes to look at; while they are ASCII,
-# which many encodings have in common, also the next ones, so many times.
-_DETECTED, _N_DETECTED, _MOST_PIECES = ("csv", "tsv", "txt"), 1 << 20, 64
+# Formats whose encoding is detected (JSON is UTF-8), bytes of a sample for it, and how many samples
+# are read while all are ASCII, which many encodings have in common.
+_DETECTED, _N_DETECTED, _MAX_PIECES = ("csv", "tsv", "txt"), 1 << 20, 64
 
 
-def _sample(file: BinaryIO, is_packed: bool, most_pieces: int = _MOST_PIECES) -> tuple[bytes, bool]:
-    """Return bytes of a regular file that show its encoding, and whether they may be cut off.
+def _sample(file: BinaryIO, is_packed: bool, max_pieces: int = _MAX_PIECES) -> tuple[bytes, bool]:
+    """Return bytes of a regular file that show its encoding, and whether its end is cut off.
 
-    They are its first bytes, or the first piece that is not ASCII. Goes back to the file's start.
+    They are its first bytes, or the first piece that is not ASCII. Rewinds the file.
     """
     unpacked, piece = gzip.GzipFile(fileobj=file) if is_packed else file, b""
     with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):  # reported when it is read
-        for _ in range(most_pieces):
+        for _ in range(max_pieces):
             check_interruption()
             piece = unpacked.read(_N_DETECTED) or piece
             if len(piece) < _N_DETECTED or not piece.isascii() or b"\0" in piece:
@@ -331,7 +345,7 @@ _N_SHOWN = 1 << 16
 
 
 def read_dialect(rows: RowReader) -> TableDialect:
-    """Return how a file of CSV or TSV is written; the usual dialect for anything else.
+    """Return how a file of CSV or TSV is text_format; the usual dialect for anything else.
 
     Answers to an Excel file get a byte-order mark, without which Excel doesn't see UTF-8.
     """
@@ -380,7 +394,7 @@ def read_row_range(path: str, first: int, end: int) -> RowReader:
 
 
 def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)
-    """Return the format that a file will be read in; see `read_rows` for the errors."""
+    """Return the format of a file; see `read_rows` for the errors."""
     with translate_os_errors(path):
         check_exists(Path(path))
         return format or _format_of(Path(path), None)
@@ -396,10 +410,11 @@ def _standard_input(
     fallback: str | None,
     encoding: str | None,
     separator: str | None,
-    is_named: bool,
     layout: DataLayout | None,
+    *,
+    is_encoding_named: bool,
 ) -> RowReader:
-    if is_named or name not in (None, *_DETECTED):
+    if is_encoding_named or name not in (None, *_DETECTED):
         stream = LineStream(sys.stdin.buffer, encoding=encoding)
     else:
         likely = None if layout is None else layout.encoding
@@ -412,7 +427,7 @@ def _standard_input(
         note = "; ".join(filter(None, (note, table_note)))
     if name is None:
         raise DataError("standard input is in an unknown format; name it with `format`.")
-    name = _check_separated("standard input", name, separator)
+    name = _check_has_separators("standard input", name, separator)
     if name == "tsv" and separator is None and formats.begins_with_uris(lines.head):
         name = "uris"
     chosen = _ALL_FORMATS[name]
@@ -425,7 +440,11 @@ def _standard_input(
         read = partial(formats.table_rows, delimiter=separator)
     rows = formats.bounded_rows(lines, read)
     return RowReader(
-        *(lines.name, name, rows, line_stream, note),
+        lines.name,
+        name,
+        rows,
+        stream=line_stream,
+        note=note,
         encoding=encoding,
         separator=separator,
         layout=layout,
@@ -449,7 +468,7 @@ def check_exists(path: Path) -> None:
 
 
 def similar_path(path: Path) -> str:
-    """Return the question whether a file with a similar name was meant, or else other advice."""
+    """Return advice on a missing path: a similar name, if there is one."""
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest(path.name, siblings, _NEAR)
     return f"did you mean {path.with_name(near)}?" if near else "check the path."
@@ -468,7 +487,7 @@ def _check_kind(path: Path, name: str) -> None:
 
 
 def names_documents(name: str) -> bool:
-    """Whether a name ends like that of a file with documents."""
+    """Whether the ending of a name is that of a format of documents."""
     return Path(name.lower().removesuffix(".gz")).suffix in ENDINGS
 
 
@@ -497,7 +516,7 @@ def _format_of(path: Path, fallback: str | None) -> str:
             f"{path} is a spreadsheet that is not read as it is; open it in Excel or LibreOffice, "
             "and save it as .xlsx."
         )
-    # A text may have a name without an ending, but a program or a picture is none.
+    # A text may have a name without an ending; other endings may be of programs or pictures.
     is_odd = fallback == "txt" and Path(name).suffix
     form = ENDINGS.get(Path(name).suffix, None if is_odd else fallback)
     if form is None:

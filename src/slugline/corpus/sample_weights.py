@@ -55,18 +55,18 @@ def row_weights(
 
 
 def counted_rows(
-    n_rows: int, sample_weight: npt.ArrayLike | None, most: int = 0
+    n_rows: int, sample_weight: npt.ArrayLike | None, max_rows: int = 0
 ) -> tuple[Index, F64 | None]:
     """Return the rows that count, as often as whole weights say, and the weights of the others.
 
     A row of weight 0 is left out. If all weights are whole numbers, and their sum is at most
-    `most`, a row of weight 2 is there twice, and no row has a weight.
+    `max_rows`, a row of weight 2 is there twice, and no row has a weight.
 
     Parameters
     ----------
     n_rows : int
     sample_weight : float array, shape (n_rows,), or None
-    most : int, default 0
+    max_rows : int, default 0
 
     Returns
     -------
@@ -84,7 +84,7 @@ def counted_rows(
     counts = weights.astype(np.float32) > 0  # as `row_weights` sees them
     if not counts.any():
         return rows, weights
-    if weights.sum() <= most and (weights == np.rint(weights)).all():
+    if weights.sum() <= max_rows and (weights == np.rint(weights)).all():
         return rows.repeat(weights.astype(np.int64)), None
     return rows[counts], weights[counts]
 

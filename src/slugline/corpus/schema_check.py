@@ -18,7 +18,7 @@ from slugline.errors import DataError
 
 
 class SchemaCheck:
-    """Checks that the rows of a stream agree: columns, kind of topics, share of bad rows.
+    """Checks the rows of a stream: same columns, same kind of topics, and not too many bad rows.
 
     `load_corpus` knows all rows of a file before it raises an error. Here, the first bad row is
     one unless `skip_bad_rows` is set; if it is, too many bad rows are one at the end of the file.
@@ -79,7 +79,7 @@ class SchemaCheck:
                 raise DataError(
                     f"{schema.name}: {self._n_bad} of {self._n_rows} {schema.unit}s can't be used: "
                     f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; "
-                    f"{join_advice(self._bad)}{skip_advice(False, True)}."
+                    f"{join_advice(self._bad)}{skip_advice(are_few=False, skip_bad_rows=True)}."
                 )
             self.n_skipped += self._n_bad
             self._begin_file()
@@ -87,17 +87,17 @@ class SchemaCheck:
     def _check_layout(self, schema: SourceSchema, layout: SourceLayout) -> None:
         self._form = self._form or (schema.name, layout.form)
         if (self._form[1] is None) != (layout.form is None):
-            one, several = schema.name, self._form[0]
+            single, multiple = schema.name, self._form[0]
             if self._form[1] is None:
-                one, several = several, one
+                single, multiple = multiple, single
             raise DataError(
-                f"{one} has one topic for each of its first 100 documents, but {several} has "
+                f"{single} has one topic for each of its first 100 documents, but {multiple} has "
                 f"several; {SEVERAL_ADVICE}."
             )
         if schema.has_names:
             self._columns = self._columns or (schema.name, layout)
             first, expected = self._columns
-            if layout[:2] != expected[:2]:
+            if (layout.text, layout.topic) != (expected.text, expected.topic):
                 raise DataError(
                     f"{schema.name} has its texts and topics in "
                     f"{format_list([*layout.text, layout.topic])}, but {first} in "

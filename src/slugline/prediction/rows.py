@@ -16,7 +16,7 @@ from slugline.corpus.columns import (
     column_names,
     columns_note,
     decimal_comma_columns,
-    find_id,
+    find_id_column,
     find_text_columns,
     in_columns,
     known_text_columns,
@@ -170,12 +170,12 @@ def predict_rows(
     broken = None
     try:
         n_peeked = min(limits.rows, N_PEEKED)
-        peek(rows, n_peeked, n_bytes=limits.n_bytes, patient=False, head=head)
+        peek(rows, n_peeked, n_bytes=limits.n_bytes, wait=False, head=head)
     except DataError as error:
         if not head:
             raise
         broken = error
-    id_column = find_id(rows.name, head, id)
+    id_column = find_id_column(rows.name, head, id)
     if not head and text is not None:
         is_excel = rows.format == "xlsx"
         header = (

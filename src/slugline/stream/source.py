@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 from slugline.base.checks import check_whole
 from slugline.base.names import expand_patterns
@@ -18,7 +18,7 @@ from slugline.corpus import labelled, readers, rows
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, compute_digest
 from slugline.corpus.frames import frame_rows
-from slugline.corpus.layout import DataLayout, Format, ReadOptions, TopicOptions, check_delimiter
+from slugline.corpus.layout import DataLayout, Format, ReadOptions, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.schema_check import SchemaCheck
@@ -248,13 +248,20 @@ class DocumentSource:
         skip_bad_rows: bool = False,
         columns: Sequence[str] = (),
         rows_per_block: int = ROWS_PER_BLOCK,
-        **several: Unpack[TopicOptions],
+        topic_separator: str | None = None,
+        topic_columns: str | Sequence[str] | None = None,
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
         options = ReadOptions(
-            *(text, topic, format, skip_bad_rows, encoding, separator),
+            text=text,
+            topic=topic,
+            format=format,
+            skip_bad_rows=skip_bad_rows,
+            encoding=encoding,
+            separator=separator,
+            topic_separator=topic_separator,
+            topic_columns=topic_columns,
             columns=tuple(columns),
-            **several,
         )
         self._schemas = SchemaCheck(skip_bad_rows)
         self._skip_bad_rows, self._format = skip_bad_rows, format
@@ -267,7 +274,7 @@ class DocumentSource:
         is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
         if is_paths and paths:
             files = expand_patterns(paths)
-            options = options._replace(several=_has_several_topics(files[0], options))
+            options = options._replace(multilabel=_has_several_topics(files[0], options))
             self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
         elif hasattr(source, "__dask_graph__"):
             self._partitions = dask_partitions(source, options, rows_per_block)
@@ -312,8 +319,12 @@ class DocumentSource:
         if layout is None:
             return None
         return DataLayout(
-            *(layout.text, layout.topic, self._encoding, self._skip_bad_rows),
-            *(layout.form, layout.beside),
+            text=layout.text,
+            topic=layout.topic,
+            encoding=self._encoding,
+            skip_bad_rows=self._skip_bad_rows,
+            topic_form=layout.form,
+            columns=layout.extra_columns,
             format=self._format,
             separator=self._separator,
         )
