@@ -153,7 +153,7 @@ def retrain(
     SluglineError : if all corrections wait for approval.
     """
     train, name = parts["train"], str(options.path)
-    rules = topic_rules(read_options)._replace(new=False)  # names that no correction has
+    rules = topic_rules(read_options)._replace(must_occur=False)  # names that no correction has
     topics = [*train.all_topics()]
 
     def rename(corpus: Corpus) -> Corpus:

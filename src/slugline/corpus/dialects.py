@@ -16,18 +16,19 @@ from slugline.corpus.column_names import TEXT_NAMES
 from slugline.corpus.lines import BYTE_ORDER_MARKS
 
 _DELIMITERS = ",;\t|"
-#: In place of a separator: of a table of one column, whose texts may have any.
+#: The delimiter of a table with one column, whose texts may have any character.
 ONE_COLUMN = ""
-# Stands in no text, so that a table of one column is split nowhere.
+#: A character that is in no text, so that a table with one column is not split.
 NO_DELIMITER = "\uf8ff"
-# Characters, and rows, of a table that show what separates its cells.
+# Characters, and rows, of a table from which its delimiter is guessed.
 _N_EXAMINED, _N_ROWS = 1 << 16, 50
 
 
 def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | None = None) -> str:
-    r"""Return what separates the cells of a table that begins like this, or `ONE_COLUMN`.
+    r"""Return the delimiter of a table from its beginning, or `ONE_COLUMN`.
 
-    Its header decides; if that has several separators, the one that most rows have as often.
+    It is found in the header; of several candidates, it is the one that splits the most rows into
+    as many cells as the header.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | Non
     columns : collection of str
         Those of a model's training data. A separator of a header that has all of them wins.
     likely : str, optional
-        That of a model's training data.
+        The delimiter of a model's training data.
 
     >>> [guess_delimiter(table) for table in ("id;text", "Nachricht", "a,b;c\n1;2")]
     [';', '', ';']
@@ -53,15 +54,15 @@ def guess_delimiter(table: str, columns: Collection[str] = (), likely: str | Non
     best = max(wide, key=lambda delimiter: (fits[delimiter], len(records[delimiter][0])))
     # A comma and a space in the name of the only column.
     is_name = best == "," and all(name.startswith(" ") for name in records[best][0][1:])
-    return ONE_COLUMN if is_name and fits[best] < _LEAST_REGULAR else best
+    return ONE_COLUMN if is_name and fits[best] < _MIN_REGULARITY else best
 
 
 # The smallest fraction of rows with as many cells as a header with commas and spaces.
-_LEAST_REGULAR = 0.5
+_MIN_REGULARITY = 0.5
 
 
 def _first_records(table: str, delimiter: str) -> list[list[str]]:
-    """Return the first records with cells; those before a fault."""
+    """Return the first records that are not empty, up to a fault."""
     records: list[list[str]] = []
     lines = io.StringIO(table[:_N_EXAMINED], newline="\n")
     with contextlib.suppress(csv.Error):
@@ -125,7 +126,7 @@ def is_header(line: str) -> bool:
 
 
 class TableDialect(NamedTuple):
-    """How a table of CSV is written."""
+    """How a CSV file is written."""
 
     delimiter: str = ","
     encoding: str = "utf-8"
@@ -172,7 +173,7 @@ def detect_dialect(
 
 
 def _unused_delimiter(table: str) -> str:
-    """Return the delimiter that the texts of one column have only in quotes, as its writer does."""
+    """Return a delimiter that the texts of one column have only within quotes."""
     return next(
         (d for d in _DELIMITERS if _regularity([["text"], *_first_records(table, d)]) == 1), ","
     )
@@ -180,7 +181,7 @@ def _unused_delimiter(table: str) -> str:
 
 def table_writer(file: BinaryIO, dialect: TableDialect) -> Any:
     """Return a writer, of the csv module, of rows to a binary file."""
-    # Halves of characters, which JSON may have, are in no encoding.
+    # Lone surrogates, which JSON may have, are in no encoding.
     text = codecs.getwriter(dialect.encoding)(file, "backslashreplace")
     if dialect.has_mark:
         text.write("\ufeff")

@@ -23,7 +23,7 @@ _decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # Fields of all objects of a row; and a string of JSON, with the colon after it if it names one.
-_MOST_FIELDS = 4 * rows.MAX_COLUMNS
+_MAX_FIELDS = 4 * rows.MAX_COLUMNS
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+(?:"|\Z)(\s*+:)?+', re.DOTALL)
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
@@ -31,7 +31,7 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 def bounded_rows(
     lines: TextLines, read: Callable[[TextLines], rows.RowIterator]
 ) -> rows.RowIterator:
-    """Yield the rows that a function reads from lines, which must have some now and then."""
+    """Yield the rows that `read` finds in lines; without any for long, `lines` raises an error."""
     for row in read(lines):
         lines.take_row()
         yield row
@@ -77,24 +77,24 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> rows.RowIterat
 
 
 def _distinct_blanks(names: list[str]) -> list[str]:
-    """Return names of columns of which those without one differ: in their blanks."""
+    """Return names of columns, with distinct blank names for those without one."""
     n_blank = itertools.count()
     return [name or _blank_name(next(n_blank)) for name in names]
 
 
 def _blank_name(number: int) -> str:
-    """Return a blank name: of so many spaces, or a short one of spaces and tabs.
+    """Return a blank name: `number` spaces, or a short one of spaces and tabs.
 
     >>> _blank_name(2), _blank_name(33).replace(chr(9), "t")
     ('  ', 't    t')
     """
-    if number <= _MOST_SPACES:
+    if number <= _MAX_SPACES:
         return " " * number
     return format(number, "b").replace("0", " ").replace("1", "\t")
 
 
-# Of the names of columns without one.
-_MOST_SPACES = 16
+# Spaces in the generated names of columns without a name.
+_MAX_SPACES = 16
 _QUOTED = re.compile('"[^"]*"')
 
 
@@ -106,9 +106,9 @@ class _Record(NamedTuple):
 
 
 class _CellLimit:
-    """Keeps the csv module from splitting records of far more cells than a row may have.
+    """Keeps the csv module from splitting records with far too many cells.
 
-    That would take twenty times their memory.
+    That would take twenty times the memory of such a record.
     """
 
     def __init__(self, lines: TextLines, delimiter: str) -> None:
@@ -117,7 +117,7 @@ class _CellLimit:
 
     def reset(self) -> None:
         """Begin with another record."""
-        self._n_most = self._n_cells = 0
+        self._n_delimiters = self._n_cells = 0
 
     def apply(self, line: str, *, in_quotes: bool) -> str:
         """Return the next line of a record, which may begin in quotes.
@@ -125,8 +125,8 @@ class _CellLimit:
         Once there are too many cells, which is a fault, it is only what keeps track of quotes.
         """
         n = line.count(self._delimiter)
-        self._n_most += n
-        if self._n_most <= rows.MAX_COLUMNS:
+        self._n_delimiters += n
+        if self._n_delimiters <= rows.MAX_COLUMNS:
             return line
         if n and self._n_cells <= rows.MAX_COLUMNS:
             outside = line.partition('"')[2] if in_quotes else line
@@ -223,7 +223,7 @@ def _json_row(
     at: int, data: str, n_bytes: int, may_be_text: bool = False
 ) -> rows.SourceRow | rows.BadRow:
     if _has_too_many_fields(data):
-        return rows.BadRow(at, f"objects of more than {_MOST_FIELDS:,} fields")
+        return rows.BadRow(at, f"objects of more than {_MAX_FIELDS:,} fields")
     try:
         values = _json_values(data)
     except msgspec.DecodeError as error:
@@ -240,11 +240,11 @@ def _json_row(
 
 
 def _has_too_many_fields(data: str) -> bool:
-    """Whether JSON has more fields, in nested objects, too, than can be decoded in moments."""
-    if data.count('"') <= 2 * _MOST_FIELDS:
+    """Whether JSON has too many fields, nested ones included, to be decoded quickly."""
+    if data.count('"') <= 2 * _MAX_FIELDS:
         return False
     fields = (match for match in _STRING.finditer(data) if match[1])
-    return sum(1 for _ in itertools.islice(fields, _MOST_FIELDS + 1)) > _MOST_FIELDS
+    return sum(1 for _ in itertools.islice(fields, _MAX_FIELDS + 1)) > _MAX_FIELDS
 
 
 def _json_values(data: str) -> Any:
@@ -303,7 +303,7 @@ def _read_uris(line: str) -> tuple[str, Any]:
 
 
 def _line_rows(lines: TextLines, read: Callable[[str], tuple[str, Any]]) -> rows.RowIterator:
-    """Yield the text and the topics that a function finds in each line."""
+    """Yield rows of the text and the topics that `read` returns for each line."""
     for line in lines:
         fault = lines.take_fault()
         values = dict(zip(("text", "topic"), read(line.rstrip("\r\n")), strict=True))

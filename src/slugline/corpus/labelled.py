@@ -291,8 +291,9 @@ class LabelledRows:
         self._odd_example = self._odd_example or odd
         return BadRow(
             document.at,
-            f"a {'word' if is_number else 'number'} as topic, such as {short_repr(self._odd_example)}, "
-            f"where most are like {short_repr(str(layout.example))}",
+            f"a {'word' if is_number else 'number'} as topic, such as "
+            f"{short_repr(self._odd_example)}, where most are like "
+            f"{short_repr(str(layout.example))}",
             _ONE_KIND,
         )
 

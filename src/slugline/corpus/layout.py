@@ -14,7 +14,7 @@ Format = Literal["csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folde
 
 
 class TopicForm(NamedTuple):
-    """How documents with several topics are written; see `read_topics` and `format_topics`."""
+    """How several topics of a document are written; see `read_topics` and `format_topics`."""
 
     kind: Literal["array", "separator", "columns", "label", "uris"]
     separator: str = ""  # between the topics of a cell
@@ -28,7 +28,7 @@ class TopicForm(NamedTuple):
 
 
 class DataLayout(NamedTuple):
-    """How the training data of a model were read, and their topics made; later data are read alike."""
+    """How a model's training data were read and their topics made; later data are read alike."""
 
     text: tuple[str, ...]  # columns
     topic: str  # the column; or, of one for each topic, the beginning of all names

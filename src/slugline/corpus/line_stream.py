@@ -17,10 +17,10 @@ from slugline.errors import DataError, OptionError
 
 # Encodings ----------------------------------------------------------------------------------------
 
-# Stand for bytes that an encoding has no character for; they are not valid in UTF-8 either.
+# Surrogates that stand for bytes without a character in an encoding; they are invalid UTF-8.
 _INVALID = {byte: 0xDC00 + byte for byte in range(128, 256)}
 _UNKNOWN = "\udcff"
-# What people call the encodings of Windows.
+# Common names for the encodings of Windows.
 _WINDOWS = re.compile(r"(?:ansi|win|windows)[-_ ]?(125[0-8])?")
 _HANDLER = "slugline.mark"
 
@@ -62,17 +62,17 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)(_HANDLER)
 
 
-def readable(line: bytes) -> str:
-    """Return a line that is no valid UTF-8, with the likeliest characters in place of odd bytes."""
+def decode_leniently(line: bytes) -> str:
+    """Return a line with the most likely characters in place of bytes that are not UTF-8."""
     try:
         text = line.decode("utf-8", "surrogatepass")  # as `Utf8Stream` marks bytes
     except UnicodeDecodeError:
         text = line.decode("utf-8", "surrogateescape")
-    return re.sub("[\udc80-\udcff]", lambda match: _likeliest(ord(match[0]) - 0xDC00), text)
+    return re.sub("[\udc80-\udcff]", lambda match: _likely_character(ord(match[0]) - 0xDC00), text)
 
 
-def _likeliest(byte: int) -> str:
-    """Return the character of a byte on Windows, or else in Latin-1."""
+def _likely_character(byte: int) -> str:
+    """Return the character of a byte in cp1252, or else in Latin-1."""
     try:
         return bytes([byte]).decode("cp1252")
     except UnicodeDecodeError:
@@ -111,13 +111,13 @@ class Utf8Stream:
 
 
 # The most bytes of one line from which an encoding is guessed.
-_MOST_GUESSED = 1 << 20
+_MAX_GUESSED = 1 << 20
 
 
 class DetectingStream:
-    """A binary file that can be read once, in UTF-8 or else in the encoding that its bytes show.
+    """A binary file converted to UTF-8 from an encoding that is detected while it is read once.
 
-    ASCII passes until the first lines with other bytes decide.
+    ASCII passes unchanged until the first lines with other bytes show the encoding.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ class DetectingStream:
     Attributes
     ----------
     encoding : str or None
-        What was detected; None for UTF-8, and before.
+        The detected encoding; None for UTF-8, and before it is known.
     """
 
     def __init__(self, file: Any, likely: str | None) -> None:
@@ -149,7 +149,7 @@ class DetectingStream:
             return piece
         is_cut = True
         # The reader of a line waits for its end anyway.
-        while is_cut and not _shows_encoding(piece) and len(piece) < _MOST_GUESSED:
+        while is_cut and not _shows_encoding(piece) and len(piece) < _MAX_GUESSED:
             more = self._file.read1(size)
             piece, is_cut = piece + more, bool(more)
         self.encoding = detect_encoding(piece, self._likely, is_cut=is_cut)
@@ -161,7 +161,7 @@ class DetectingStream:
 
 
 def _shows_encoding(piece: bytes) -> bool:
-    """Whether whole lines have more than ASCII."""
+    """Whether a complete line has bytes other than ASCII."""
     return b"\0" in piece or not piece.rpartition(b"\n")[0].isascii()
 
 
@@ -225,7 +225,7 @@ class LineStream:
         return line
 
     def must_wait(self) -> bool:
-        """Whether the next line has not been written yet, and isn't within a moment."""
+        """Whether the next line has not been written yet, nor is within a moment."""
         if self._size is not None or self._file.closed:  # closed after its end was read
             return False
         # Half a line doesn't count, so read until it is complete, or too long.

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from slugline.base.interruption import check_interruption
 from slugline.corpus import rows
 from slugline.corpus.encodings import guess_utf16
-from slugline.corpus.line_stream import readable
+from slugline.corpus.line_stream import decode_leniently
 from slugline.errors import DataError
 
 _FOREIGN_STARTS = {
@@ -26,22 +26,22 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
-# Bytes of blank lines without a row between them after which reading ends. Each counts as some
-# more, for the time that it takes.
+# Bytes of consecutive blank lines after which reading ends, and bytes that are added for each line
+# because of the time that it takes.
 _MAX_GAP, _LINE_BYTES = 1 << 26, 256
-# What lines without a row are made of: spaces, and the marks of empty cells.
+# Bytes of lines without a row: white space, and the separators and quotes of empty cells.
 _BLANKS = b' \t\r\n,;|"'
-# Bytes after which to look whether the rows are still wanted.
+# Bytes between checks for an interruption.
 _CHECK_BYTES = 1 << 20
 # Programs that concatenate files, or put a mark before any file, leave more than one.
 BYTE_ORDER_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class TextLines:
-    """The lines of a byte stream as text, with their ends and without byte-order marks.
+    """The lines of a byte stream as text, with their line ends and without byte-order marks.
 
-    A line with a fault is returned like any other, so that a CSV reader keeps track of quotes that
-    span lines; `take_fault` returns the fault.
+    A line with a fault is returned like any other, since a CSV reader must see all quotes;
+    `take_fault` returns the fault.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class TextLines:
             )
 
     def take_row(self) -> None:
-        """Note that there was a row, so that the next ones may be read."""
+        """Reset the count of blank lines after a row."""
         self._gap = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -140,7 +140,7 @@ class TextLines:
         self.exhausted = True
 
     def add_fault(self, problem: str) -> None:
-        """Note what is wrong with the last line."""
+        """Record a fault of the last line."""
         self._faults.append(rows.BadRow(self.number, problem))
 
     def take_fault(self) -> rows.BadRow | None:
@@ -162,7 +162,7 @@ class TextLines:
         except UnicodeDecodeError as error:
             fault = rows.undecodable_row(self.number, error, self.encoding, is_mixed=self._has_utf8)
             self._faults.append(fault)
-            return readable(line)
+            return decode_leniently(line)
 
 
 # Bytes of a line before the range that are read at a time.

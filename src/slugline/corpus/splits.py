@@ -29,7 +29,7 @@ def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
     ----------
     topics : sequence of str, int or tuple of them, or sparse array, shape (n_documents, n_topics)
     fraction : float, over 0 and under 1
-        Share of each topic's documents to hold out, rounded up or down so that the sum is right;
+        Fraction of each topic's documents to hold out, rounded up or down so that the sum is right;
         nearly so where documents have several topics. One document of each topic always stays.
     seed : int
         Determines the documents, and for which topics the number is rounded up.
@@ -41,8 +41,8 @@ def hold_out(topics: Labels, fraction: float, seed: int) -> Mask:
     """
     check_number("fraction", fraction, over=0, under=1)
     rng = np.random.default_rng(seed)
-    if _are_several(topics):
-        return _hold_out_several(_indicators(topics), fraction, rng)
+    if _is_multilabel(topics):
+        return _hold_out_multilabel(_indicators(topics), fraction, rng)
     codes = _codes(topics)
     counts = np.bincount(codes)
     _check_two_documents(counts > 1)
@@ -66,8 +66,8 @@ def rank_within_topics(topics: Labels, seed: int | Sequence[int]) -> Index:
     some topics have more than `n` documents in the sample, as few as a greedy choice allows.
     """
     rng = np.random.default_rng(seed)
-    if _are_several(topics):
-        return _rank_several(_indicators(topics), rng)
+    if _is_multilabel(topics):
+        return _rank_multilabel(_indicators(topics), rng)
     return _rank(_codes(topics), rng)
 
 
@@ -75,17 +75,17 @@ def rank_draw(topics: Labels, draw: int, n_draws: int, seed: int) -> Index:
     """Return ranks as `rank_within_topics` does, for one of several draws.
 
     The draws divide the documents of each topic among them: each begins with its own part, and
-    goes on with those of the others, in random order. So small samples share no documents. Where
-    documents have several topics, draws are independent.
+    goes on with those of the others, in random order. So small samples have no document in common.
+    Where documents have several topics, draws are independent.
     """
-    if _are_several(topics):
+    if _is_multilabel(topics):
         return rank_within_topics(topics, [seed, draw])
     codes = _codes(topics)
     ranks = _rank(codes, np.random.default_rng(seed))
     is_others = ranks * n_draws // np.bincount(codes)[codes] != draw
     later = np.random.default_rng([seed, draw]).permutation(len(codes))
     order = np.lexsort((np.where(is_others, later, ranks), is_others, codes))
-    return _places(codes, order)
+    return _ranks_within_topics(codes, order)
 
 
 def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None = None) -> I64:
@@ -120,7 +120,7 @@ def make_folds(topics: Labels, n_folds: int, seed: int, groups: Integers | None 
             "and at most as many as there are documents."
         )
     rng = np.random.default_rng(seed)
-    if _are_several(topics):
+    if _is_multilabel(topics):
         indicators = _indicators(topics)
         demand = np.tile(_counts(indicators)[:, np.newaxis] / n_folds, n_folds)
         return _distribute(indicators, demand, np.full(n_folds, n_documents / n_folds), rng)
@@ -139,11 +139,11 @@ def _codes(topics: Any) -> Index:
 
 
 def _rank(codes: Index, rng: np.random.Generator) -> Index:
-    return _places(codes, _shuffle_within_topics(codes, rng))
+    return _ranks_within_topics(codes, _shuffle_within_topics(codes, rng))
 
 
-def _places(codes: Index, order: Index) -> Index:
-    """Return the place of each document among those of its topic in an order by topic."""
+def _ranks_within_topics(codes: Index, order: Index) -> Index:
+    """Return the rank of each document within its topic, given an order by topic."""
     counts = np.bincount(codes)
     places = np.empty(len(codes), dtype=np.intp)
     places[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -157,7 +157,7 @@ def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:
 
 
 def _apportion(counts: Index, fraction: float, rng: np.random.Generator) -> Index:
-    """Return how many documents of each topic to hold out, by largest remainders."""
+    """Return the number of documents of each topic to hold out, by largest remainders."""
     quotas = np.where(counts > 1, counts * fraction, 0.0)
     sizes = np.floor(quotas).astype(np.intp)
     n_more = max(1, round(quotas.sum())) - sizes.sum()
@@ -174,7 +174,7 @@ def _is_sparse(topics: Any) -> bool:
     return hasattr(topics, "indptr")
 
 
-def _are_several(topics: Any) -> bool:
+def _is_multilabel(topics: Any) -> bool:
     return _is_sparse(topics) or is_multilabel(topics)
 
 
@@ -200,14 +200,16 @@ def _counts(indicators: sp.csr_array) -> Index:
     return np.bincount(indicators.indices, minlength=indicators.shape[1])
 
 
-def _hold_out_several(indicators: sp.csr_array, fraction: float, rng: np.random.Generator) -> Mask:
+def _hold_out_multilabel(
+    indicators: sp.csr_array, fraction: float, rng: np.random.Generator
+) -> Mask:
     counts, n_documents = _counts(indicators), indicators.shape[0]
     may_be_heldout = indicators @ (counts < 2) == 0
     _check_two_documents(may_be_heldout)
     n_test = _apportion(counts, fraction, rng)
     sizes = n_documents * np.array([1 - fraction, fraction])
     is_test = _distribute(indicators, np.stack([counts - n_test, n_test], axis=1), sizes, rng) == 1
-    # Documents that a topic needs for training came with others that had some to spare.
+    # A topic may have lost all training documents to the held-out part; one goes back.
     by_topic = indicators.tocsc()
     for topic in np.flatnonzero((indicators.T @ ~is_test == 0) & (counts > 0)).tolist():
         rows = by_topic.indices[by_topic.indptr[topic] : by_topic.indptr[topic + 1]]
@@ -263,7 +265,7 @@ def _distribute(indicators: sp.csr_array, demand: F64, sizes: F64, rng: np.rando
     return result
 
 
-def _rank_several(indicators: sp.csr_array, rng: np.random.Generator) -> Index:
+def _rank_multilabel(indicators: sp.csr_array, rng: np.random.Generator) -> Index:
     """Return the round in which each document is drawn, shape (n_documents,).
 
     In round `n`, from 0, each topic that has at most `n` documents so far draws one more, the

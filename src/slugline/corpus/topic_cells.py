@@ -17,16 +17,17 @@ from slugline.corpus.layout import TopicForm
 from slugline.errors import DataError
 
 _IS_TOPIC = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-# Between the topics of a document that has several, and the cells of a table; topics in a message.
+# Likely separators of topics in a cell, the tab for cells of a table; topics that a message names.
 _SEPARATORS, _N_NAMED = ";|\t", 4
 _LIST_TYPES = (list, tuple, set, frozenset)
-#: Says that the topics of a cell with a separator are not known yet; an empty cell has none.
+#: Content of a cell whose topics are not known yet, in the form with a separator; an empty cell
+#: is that of a document without topics.
 NOT_LABELLED = "?"
 _MARKED = re.compile(r"^__label__(\S+)$|^<(\S+)>$")
 
 
 class BadTopicsError(ValueError):
-    """Topics of a row that can't be used; says what is wrong with them."""
+    """The topics of a row can't be used, for the reason that is the message."""
 
 
 def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
@@ -59,7 +60,7 @@ def read_topics(value: object, form: TopicForm | None) -> str | tuple[str, ...]:
 
 
 def read_topic_columns(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that are 1; BadTopicsError if one is neither 0 nor 1."""
+    """Return the topics whose columns are 1; BadTopicsError if one is neither 0 nor 1."""
     topics = []
     for column in columns:
         flag = topic_flag(values.get(column))
@@ -140,25 +141,27 @@ def describe_type(value: object) -> str:
 
 
 def separator_warnings(counts: Counter[str]) -> list[str]:
-    """Return a warning if topics such as "x;y" seem to be several topics.
+    """Return a warning if topics such as "x;y" seem to be several topics each.
 
-    They do if most documents have one, or if their parts recur in others. Commas are in too many
-    names to say so.
+    They do if most documents have such a topic, or if their parts recur in others. Commas are too
+    common in names.
     """
     for separator in _SEPARATORS:
         parts = {topic: {*filter(None, map(str.strip, topic.split(separator)))} for topic in counts}
-        several = [topic for topic in counts if len(parts[topic]) > 1]
-        n_documents = sum(counts[topic] for topic in several)
+        combinations = [topic for topic in counts if len(parts[topic]) > 1]
+        n_documents = sum(counts[topic] for topic in combinations)
         are_most = 2 * n_documents > counts.total()
         n_topics = Counter(itertools.chain.from_iterable(parts.values()))
-        n_recurring = sum(all(n_topics[part] > 1 for part in parts[topic]) for topic in several)
-        do_recur = separator != "\t" and 2 * n_recurring > len(several) > 1
-        if several and (are_most or do_recur):
+        n_recurring = sum(
+            all(n_topics[part] > 1 for part in parts[topic]) for topic in combinations
+        )
+        do_recur = separator != "\t" and 2 * n_recurring > len(combinations) > 1
+        if combinations and (are_most or do_recur):
             return [
                 f"{'most' if are_most else f'{n_documents:,}'} documents have {separator!r} in "
-                f"their topic: {join_words([*map(repr, several)], _N_NAMED, last=None)}. Each such "
-                "combination counts as a topic of its own; if these are several topics, read them "
-                f"as such with `topic_separator={separator!r}`, or else name one topic for each "
-                "document, with `topic_map` if need be, or check the separator of the table."
+                f"their topic: {join_words([*map(repr, combinations)], _N_NAMED, last=None)}. Each "
+                "such combination counts as a topic of its own; if these are several topics, read "
+                f"them as such with `topic_separator={separator!r}`, or else name one topic for "
+                "each document, with `topic_map` if need be, or check the separator of the table."
             ]
     return []

@@ -1,4 +1,4 @@
-"""Several topics for a document, as lists of topics or as an indicator of 0 and 1."""
+"""Several topics of a document, as lists of topics or as an indicator of 0 and 1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_indicator(y: Any) -> bool:
 
 
 def is_multilabel(topics: Sequence[Any]) -> bool:
-    """Whether checked topics are a tuple for each document, and not one topic."""
+    """Whether checked topics are a tuple for each document, rather than one topic."""
     return len(topics) > 0 and isinstance(topics[0], tuple)
 
 
@@ -43,7 +43,7 @@ def as_sets(topics: Sequence[Any]) -> Sequence[tuple[Any, ...]]:
 
 
 def join_topics(topics: Topic | TopicSet) -> str:
-    """Return one topic, or several, in words.
+    """Return one topic or several as text.
 
     >>> join_topics("grain"), join_topics(("grain", "corn")), join_topics(())
     ('grain', 'grain, corn', 'no topic')
@@ -202,7 +202,7 @@ def check_form(
     multilabel: bool,
     separator: str | None = None,
 ) -> None:
-    """Raise DataError unless documents have topics in the form of those that were learned.
+    """Raise DataError unless documents have topics in the same form as the training documents.
 
     Parameters
     ----------
@@ -227,13 +227,13 @@ def check_form(
         return
     if is_indicator(y):
         columns = indicator_topics(y)
-        family = [*itertools.chain(*sets_with_parents([tuple(columns)], separator))]
-        absent = [topic for topic in topics.names if topic not in family]
-        more = [column for column in columns if separator is None and column not in topics.names]
-        if absent or more:
+        with_ancestors = [*itertools.chain(*sets_with_parents([tuple(columns)], separator))]
+        absent = [topic for topic in topics.names if topic not in with_ancestors]
+        unknown = [column for column in columns if separator is None and column not in topics.names]
+        if absent or unknown:
             difference = "no column" if absent else "a column"
             raise DataError(
-                f"{other} has {difference} {[*absent, *more][0]!r}, which is "
+                f"{other} has {difference} {[*absent, *unknown][0]!r}, which is "
                 f"{'a' if absent else 'no'} topic of {first}; give a column for each topic, or "
                 "lists of topics."
             )
@@ -259,13 +259,13 @@ def with_parents(topics: Iterable[Topic], separator: str) -> TopicSet:
             f"topic {short_repr(path)} is a path with an empty part; write a name on each side of "
             f"{separator!r}."
         )
-    family: list[Topic] = []
+    with_ancestors: list[Topic] = []
     for topic in paths:
-        line = [topic]
-        while parent := parent_of(line[0], separator):
-            line.insert(0, parent)
-        family += line
-    return tuple(dict.fromkeys(family))
+        lineage = [topic]
+        while parent := parent_of(lineage[0], separator):
+            lineage.insert(0, parent)
+        with_ancestors += lineage
+    return tuple(dict.fromkeys(with_ancestors))
 
 
 def sets_with_parents(topics: Sequence[Any], separator: str | None) -> list[Any]:
@@ -286,7 +286,7 @@ def to_indicator(sets: Sequence[TopicSet], names: Sequence[Topic]) -> Any:
 
 
 def split_rows(mask: Any, names: Sequence[Topic], order: Any) -> list[list[Topic]]:
-    """Return the topics where `mask` is true in each row, those of a high `order` first.
+    """Return the topics where `mask` is true in each row, in descending order of `order`.
 
     >>> split_rows(np.array([[True, True], [False, False]]), "ab", np.array([[0.5, 0.9], [0, 0]]))
     [['b', 'a'], []]

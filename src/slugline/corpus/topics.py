@@ -39,15 +39,15 @@ def name_warnings(
         Topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
-    several = separator_warnings(counts)
+    separator_notes = separator_warnings(counts)
     counts.update(dict.fromkeys(model_topics, 0))
     groups = [group for group in _by_key(counts).values() if len(group) > 1]
     if not groups:
-        return several
+        return separator_notes
     are = "topic is" if len(groups) == 1 else "topics are"
     spellings = [_format_topics(group, _N_SPELLINGS) for group in groups]
     return [
-        *several,
+        *separator_notes,
         f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
         f"count as separate topics: {join_words(spellings, _N_TOPICS, comma='; ', last=None)}. "
         "Use `fold_topics` to merge them under the most common spelling.",
@@ -98,16 +98,24 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
 
 
 class TopicRules(NamedTuple):
-    """How topics are made of what is written in data, and the format that was named for these.
+    """Rules by which the topics of data are renamed and merged.
 
-    `names` are new names of topics, and `folds` is whether to merge those that differ only in case
-    or spaces. Only names that are `new`, not those of a model's layout, must occur.
+    Attributes
+    ----------
+    names : mapping of str to str
+        New names of topics.
+    folds : bool
+        Whether to merge topics that differ only in case or spaces.
+    format : str or None
+        The format that was named for the data.
+    must_occur : bool
+        Whether to note topics in `names` that do not occur; not if they are from a model's layout.
     """
 
     names: Mapping[str, str] = MappingProxyType({})
     folds: bool = False
     format: str | None = None
-    new: bool = True
+    must_occur: bool = True
 
 
 def topic_rules(options: ReadOptions) -> TopicRules:
@@ -132,7 +140,7 @@ def apply_topic_rules(corpus: Corpus, rules: TopicRules, preferred: Iterable[str
     """
     if rules.names:
         renamed = rename_topics(corpus, rules.names)
-        corpus = renamed if rules.new else replace(renamed, notes=corpus.notes)
+        corpus = renamed if rules.must_occur else replace(renamed, notes=corpus.notes)
     if rules.folds:
         corpus = fold_topics(corpus, preferred)
     if not (rules.names or rules.folds or rules.format):
@@ -159,10 +167,10 @@ def add_parents(corpus: Corpus, separator: str | None) -> Corpus:
     return replace(corpus, topics=sets_with_parents(corpus.topics, separator))
 
 
-def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
+def note_undocumented(corpus: Corpus, descriptions: Iterable[str]) -> Corpus:
     """Return the corpus with a note on topics that have a description but no document, if any."""
     present = set(corpus.all_topics())
-    missing = [topic for topic in described if topic not in present]
+    missing = [topic for topic in descriptions if topic not in present]
     if not missing:
         return corpus
     note = (
