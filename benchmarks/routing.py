@@ -319,6 +319,7 @@ def sets_of_topics(splits: int = N_SPLITS) -> str:
         fitted = classifier.fit(train.texts, train.topics).fitted_
         assert isinstance(fitted.learner, LinearLearner)
         assert fitted.heldout_predictions is not None
+        assert fitted.learner.heldout_scores_ is not None
         rows, heldout = fitted.learner.heldout_scores_
         y = fitted.topics.encode(train.topics)[rows]
         heldout_proba = fitted.learner.calibration.proba(heldout)

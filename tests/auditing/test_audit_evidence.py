@@ -20,6 +20,7 @@ from slugline.auditing.evidence import (
     number_identical,
 )
 from slugline.auditing.suspicion import TopicEvidence, error_probabilities
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
@@ -159,7 +160,7 @@ def test_a_topic_has_the_share_of_its_documents_among_the_nearest() -> None:
         np.array([[1, 2, 3], [0, -1, -1], [-1, -1, -1], [0, 1, -1]]),
         np.array([[0.5, 0.25, 0.25], [0.5, 0, 0], [0, 0, 0], [0.3, 0.1, 0]], dtype=np.float32),
     )
-    shares = near.shares(np.array([0, 1, 1, 2]), 3)
+    shares = near.shares(Labels.from_topics(np.array([0, 1, 1, 2])), 3)
     np.testing.assert_allclose(
         shares, np.array([[0, 3, 1], [4, 0, 0], [0, 0, 0], [3, 1, 0]]) / 4, rtol=1e-6
     )
@@ -187,13 +188,15 @@ def test_scores_are_the_mean_of_three_rounds_that_do_not_learn_from_suspects(
         return np.arange(10) < len(so_far)
 
     begun: list[int] = []
-    found = heldout_scores(X, leads, y, FitContext(2, seed=4), groups, suspects, begun.append)
+    found = heldout_scores(
+        X, leads, Labels.from_topics(y), FitContext(2, seed=4), groups, suspects, begun.append
+    )
 
     assert begun == [0, 1, 2]
     assert [rows is X for rows, *_ in rounds] == [True, False, True]
     assert rounds[1][0] is leads
     assert [folds for _, folds, _, _ in rounds] == [
-        evidence.assign_folds(y, groups, seed).tolist() for seed in (4, 5, 6)
+        evidence.assign_folds(Labels.from_topics(y), groups, seed).tolist() for seed in (4, 5, 6)
     ]
     assert [is_used.count(False) for _, _, is_used, _ in rounds] == [0, 1, 2]
     assert {passes for *_, passes in rounds} == {1}

@@ -58,6 +58,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.layout import ReadOptions
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
+from slugline.learning.labels import Labels
 from slugline.text.feature_groups import FeatureGroup
 from slugline.text.features import Features
 
@@ -139,7 +140,7 @@ def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> No
     texts = texts + texts[:20]
     groups = number_identical(texts)
     y = np.array([hash(topic) % 2 for topic in topics + topics[:20]])
-    folds = assign_folds(y, groups, 0)
+    folds = assign_folds(Labels.from_topics(y), groups, 0)
     assert (folds[60:] == folds[:20]).all()
     assert set(folds.tolist()) == {0, 1, 2, 3, 4}
     near = find_neighbours(Features([FeatureGroup("words")]).fit_transform(texts), groups)
@@ -162,9 +163,11 @@ def test_frequency_scores_are_those_of_naive_bayes() -> None:
         bayes = MultinomialNB(alpha=0.01, fit_prior=False).fit(X[folds != fold], y[folds != fold])
         expected[folds == fold] = bayes.predict_joint_log_proba(X[folds == fold])
     expected -= expected.mean(axis=1, keepdims=True)
-    found = frequency_scores(X, y, 3, folds)
+    found = frequency_scores(X, Labels.from_topics(y), 3, folds)
     np.testing.assert_allclose(found, 0.1 * expected / expected.std(), atol=1e-4)
-    assert not frequency_scores(X, np.zeros(60, dtype=np.int64), 1, folds % 3).any()
+    assert not frequency_scores(
+        X, Labels.from_topics(np.zeros(60, dtype=np.int64)), 1, folds % 3
+    ).any()
 
 
 # Probabilities ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slugline.errors import OptionError
 from slugline.explanation.attribution import adjust_to_sum, attribute
 from slugline.learning.calibration import Calibration, TopicCalibration
-from slugline.learning.learner import Learner
+from slugline.learning.learner import Capabilities, Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.layers import Dense
@@ -168,7 +168,7 @@ def test_shares_of_mixed_linear_learners_are_integrated_gradients(multilabel: bo
 
 def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
     class Own:
-        wants, has_epochs = "counts", False
+        wants, capabilities = "counts", Capabilities()
 
     with pytest.raises(OptionError, match=r"^`learner` is <.*Own .*>, which can't be explained; "):
         attribute(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]

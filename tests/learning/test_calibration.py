@@ -10,13 +10,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import special
 
 from slugline.learning import calibration
-from slugline.learning.calibration import (
-    Calibration,
-    fit_calibration,
-    fit_inverse_temperature,
-    log_softmax,
-    softmax,
-)
+from slugline.learning.calibration import Calibration, fit_calibration, log_softmax, softmax
+from slugline.learning.label_types import fit_inverse_temperature
+from slugline.learning.labels import Labels
 
 SCORES = arrays(
     np.float32,
@@ -80,15 +76,15 @@ def test_the_best_sharpness_makes_the_weighted_loss_least(weighted: bool) -> Non
         return float(np.average(-log_proba[np.arange(200), y], weights=weights))
 
     grid = np.geomspace(0.2, 40, 1000)
-    assert fit_inverse_temperature(scores, y, weights) == pytest.approx(
+    assert fit_inverse_temperature(scores, Labels.from_topics(y), weights) == pytest.approx(
         min(grid, key=loss), rel=0.02
     )
 
 
 def test_sharpness_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
     scores = np.eye(3, dtype=np.float32)
-    assert 10 < fit_inverse_temperature(scores, np.arange(3)) < 55
-    assert 1 / 8 < fit_inverse_temperature(scores, np.array([1, 2, 0])) < 1 / 7
+    assert 10 < fit_inverse_temperature(scores, Labels.from_topics(np.arange(3))) < 55
+    assert 1 / 8 < fit_inverse_temperature(scores, Labels.from_topics(np.array([1, 2, 0]))) < 1 / 7
 
 
 # Sharpness and doubt ----------------------------------------------------------------------------

@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline.learning.calibration import fit_inverse_temperature, log_softmax
+from slugline.learning.calibration import log_softmax
 from slugline.learning.encoder import fusion
 from slugline.learning.encoder.fusion import fit_score_factors, fuse_scores
+from slugline.learning.label_types import fit_inverse_temperature
+from slugline.learning.labels import Labels
 
 Floats = npt.NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -35,7 +37,7 @@ def loss(summed: Floats) -> float:
 def test_factors_of_one_model_are_its_sharpness() -> None:
     own = scores(1.5)
     assert fit_score_factors([own], Y)[0] == pytest.approx(
-        fit_inverse_temperature(own, Y), rel=0.02
+        fit_inverse_temperature(own, Labels.from_topics(Y)), rel=0.02
     )
 
 
@@ -99,7 +101,7 @@ def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
     good, bad = scores(2.0), scores(1.0)
     found = fuse_scores(bad, good, Y)
     summed = np.float32(found.sparse_factor) * bad + np.float32(found.dense_factor) * good
-    assert fit_inverse_temperature(summed, Y) == pytest.approx(1, rel=0.1)
+    assert fit_inverse_temperature(summed, Labels.from_topics(Y)) == pytest.approx(1, rel=0.1)
     # The factors are about 2 and 1, and the better scores have a larger spread as well.
     assert found.share == pytest.approx(0.71, abs=0.08)
     assert 0 < found.calibration.uniform_weight < 0.02

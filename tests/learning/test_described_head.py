@@ -17,6 +17,7 @@ from slugline.learning.encoder.fit import (
     UnlabelledRows,
     fit_nearest_means,
 )
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE
 
@@ -54,7 +55,9 @@ def fit(y: npt.NDArray[Any], seed: int = 0, **options: Any) -> EncoderHead:
     rows = np.concatenate([documents(y, seed), DESCRIBED])
     topics = np.concatenate([y, np.arange(N_TOPICS)])
     context = FitContext(N_TOPICS, sample_weight=options.pop("weight", None))
-    head, sums = fit_described_head(rows, topics, len(y), context, unknown_words(y), **options)
+    head, sums = fit_described_head(
+        rows, Labels.from_topics(topics), len(y), context, unknown_words(y), **options
+    )
     assert head is not None
     assert sums is not None
     assert sums.shape == (len(y), N_TOPICS)
@@ -77,7 +80,9 @@ def log_loss(head: EncoderHead) -> float:
 
 @pytest.mark.parametrize("n", [1, 2, 5, 10, 20, 40])
 def test_fit_described_head_gets_no_worse_by_random_labels(n: int) -> None:
-    alone = fit_nearest_means(DESCRIBED, np.arange(N_TOPICS), FitContext(N_TOPICS))
+    alone = fit_nearest_means(
+        DESCRIBED, Labels.from_topics(np.arange(N_TOPICS)), FitContext(N_TOPICS)
+    )
     draws = [np.random.default_rng((n, seed)).integers(0, N_TOPICS, n) for seed in range(8)]
     heads = [fit(y, seed) for seed, y in enumerate(draws)]
     gains = np.array([accuracy(head) for head in heads]) - accuracy(alone)
@@ -86,13 +91,17 @@ def test_fit_described_head_gets_no_worse_by_random_labels(n: int) -> None:
 
 
 def test_fit_described_head_learns_from_many_labels() -> None:
-    alone = fit_nearest_means(DESCRIBED, np.arange(N_TOPICS), FitContext(N_TOPICS))
+    alone = fit_nearest_means(
+        DESCRIBED, Labels.from_topics(np.arange(N_TOPICS)), FitContext(N_TOPICS)
+    )
     assert accuracy(fit(np.arange(300) % N_TOPICS)) > accuracy(alone) + 0.05
 
 
 def test_fit_described_head_finds_topics_without_labels() -> None:
     head = fit(np.arange(40) % 2)  # forty documents of two topics
-    alone = fit_nearest_means(DESCRIBED, np.arange(N_TOPICS), FitContext(N_TOPICS))
+    alone = fit_nearest_means(
+        DESCRIBED, Labels.from_topics(np.arange(N_TOPICS)), FitContext(N_TOPICS)
+    )
     others = NEW_Y > 1
     before, after = (
         ((NEW @ one.weights + one.biases).argmax(axis=1) == NEW_Y)[others].mean()
@@ -131,7 +140,7 @@ def test_fit_described_head_learns_from_texts_without_labels() -> None:
 def test_fit_described_head_is_a_cosine_for_a_single_topic() -> None:
     rows, y = np.concatenate([documents(np.zeros(3, int), 0), DESCRIBED[:1]]), np.zeros(4, int)
     words = DescribedWords(np.zeros(0, int), np.zeros((0, 1), np.float32), np.full(1, np.nan))
-    head, sums = fit_described_head(rows, y, 3, FitContext(1), words)
+    head, sums = fit_described_head(rows, Labels.from_topics(y), 3, FitContext(1), words)
     assert head is not None
     assert sums is None
     assert head.sparse_factor == 0
@@ -147,7 +156,7 @@ def test_fit_described_head_reads_the_name_of_a_topic_without_description() -> N
     scores = np.full((7, N_TOPICS), -1, dtype=np.float32)
     absent = np.full(N_TOPICS, np.nan, dtype=np.float32)
     words = DescribedWords(np.arange(7), scores, absent)
-    task = (rows, topics, 7, FitContext(N_TOPICS), words)
+    task = (rows, Labels.from_topics(topics), 7, FitContext(N_TOPICS), words)
     names = Names(unit(CENTRES[5:]), np.array([5]))
     (without, _), (with_name, _) = fit_described_head(*task), fit_described_head(*task, names=names)
     assert without is not None
@@ -170,9 +179,13 @@ def test_fit_described_head_moves_words_of_topics_that_they_do_not_know_to_the_u
     rows = np.concatenate([documents(y, 0), DESCRIBED])
     topics = np.concatenate([y, np.arange(N_TOPICS)])
     low, lower = (
-        fit_described_head(rows, topics, 12, FitContext(N_TOPICS), words._replace(absent_scores=s))[
-            0
-        ]
+        fit_described_head(
+            rows,
+            Labels.from_topics(topics),
+            12,
+            FitContext(N_TOPICS),
+            words._replace(absent_scores=s),
+        )[0]
         for s in (words.absent_scores, words.absent_scores - 5)
     )
     assert low is not None
@@ -188,7 +201,9 @@ def test_fit_described_head_is_left_out_where_words_say_more() -> None:
     topics = np.concatenate([y, np.arange(N_TOPICS)])
     scores = (2 * np.eye(N_TOPICS)[y] - 1).astype(np.float32)
     words = DescribedWords(np.arange(60), scores, np.full(N_TOPICS, np.nan, dtype=np.float32))
-    assert fit_described_head(rows, topics, 60, FitContext(N_TOPICS), words) == (None, None)
+    assert fit_described_head(
+        rows, Labels.from_topics(topics), 60, FitContext(N_TOPICS), words
+    ) == (None, None)
 
 
 # Means --------------------------------------------------------------------------------------------

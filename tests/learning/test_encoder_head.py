@@ -15,6 +15,7 @@ from slugline.learning.calibration import log_losses
 from slugline.learning.encoder import fit
 from slugline.learning.encoder.fit import EncoderHead, Names, UnlabelledRows, fit_encoder_head
 from slugline.learning.encoder.fusion import fuse_scores, spread
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from stand_ins import Meanings
 
@@ -45,7 +46,9 @@ def head(
     left_out = np.arange(len(Y)), WORDS
     named = None if names is None else Names(names, np.arange(N_TOPICS))
     context = FitContext(N_TOPICS, sample_weight=weight)
-    found, _ = fit_encoder_head(rows, Y, context, left_out, names=named, widths=widths)
+    found, _ = fit_encoder_head(
+        rows, Labels.from_topics(Y), context, left_out, names=named, widths=widths
+    )
     assert found is not None
     return found
 
@@ -73,7 +76,7 @@ def test_rows_without_labels_improve_weights_and_nothing_else(weight: Floats | N
     rows, context = noisy(Y, 2.2, 0), FitContext(N_TOPICS, sample_weight=weight)
     tested = noisy(NEW_Y, 2.2, 1)
     more = UnlabelledRows(noisy(NEW_Y, 2.2, 4), np.zeros((len(NEW_Y), N_TOPICS), dtype=np.float32))
-    task = (rows, Y, context, (np.arange(len(Y)), WORDS))
+    task = (rows, Labels.from_topics(Y), context, (np.arange(len(Y)), WORDS))
     (before, sums), (after, sums_after) = (
         fit_encoder_head(*task, unlabelled=unlabelled) for unlabelled in (None, more)
     )
@@ -106,7 +109,7 @@ def test_of_many_rows_a_sample_chooses_the_shares_of_encoders(
     noise = unit(np.random.default_rng(4).normal(size=(len(y), N_COLUMNS)))
     rows = unit(np.hstack([noisy(y, 3.0, 0), noise]))
     words = np.zeros((len(y), N_TOPICS), dtype=np.float32)
-    task = (rows, y, FitContext(N_TOPICS), (np.arange(len(y)), words))
+    task = (rows, Labels.from_topics(y), FitContext(N_TOPICS), (np.arange(len(y)), words))
     fit_dense_head = fit.fit_dense_head
 
     def counted(X: Floats, *arguments: Any) -> fit.DenseFit:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.learning.calibration import DEFAULT_CALIBRATION
+from slugline.learning.heldout import HeldOutScores
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear.fit import (
-    DEFAULT_CALIBRATION,
-    HeldOutScores,
     LinearProblem,
     group_equal_rows,
     renormalize_rows,
@@ -57,7 +57,7 @@ def test_scores_of_a_part_of_the_rows_are_spread_as_those_of_all() -> None:
 
 def test_without_rows_calibration_is_a_usual_one() -> None:
     none = HeldOutScores(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
-    labels, costs = Labels.from_y(np.array([0, 1])), np.ones(2, dtype=np.float32)
+    labels, costs = Labels.from_topics(np.array([0, 1])), np.ones(2, dtype=np.float32)
     assert none.calibration(labels, costs) == DEFAULT_CALIBRATION
 
 
@@ -68,7 +68,7 @@ def test_equal_rows_are_heldout_together_unless_nearly_all_are_copies(
     copies = np.arange(100) % n_different
     X = sp.csr_array(np.eye(n_different, dtype=np.float32)[copies])
     y = copies % 2
-    problem = LinearProblem.from_rows(X, y, FitContext(2))
+    problem = LinearProblem.from_rows(X, Labels.from_topics(y), FitContext(2))
     rows = np.arange(100)
     found = score_heldout_rows(problem, rows, rows, None)
     monkeypatch.setattr(linear_fit, "group_equal_rows", lambda X: np.arange(X.shape[0]))

@@ -21,7 +21,7 @@ X = sp.random_array((N_ROWS, N_COLUMNS), density=0.2, format="csr", dtype=np.flo
 X.sort_indices()
 Y = RNG.choice(N_TOPICS, N_ROWS, p=[0.4, 0.3, 0.15, 0.1, 0.05])
 COSTS = SampleCosts(
-    Labels.from_y(Y),
+    Labels.from_topics(Y),
     RNG.uniform(0.5, 2, N_ROWS).astype(np.float32),
     RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
 )
@@ -170,10 +170,10 @@ def test_the_kernel_steps_as_numpy_does(
     rng = np.random.default_rng(n_rows)
     X = sp.random_array((n_rows, 300), density=0.1, format="csr", dtype=np.float32, rng=rng)
     X.sort_indices()
-    y: Any = rng.integers(0, n_topics + 4, n_rows)  # some are of no topic of the descent
+    # Some are of no topic of the descent.
+    labels = Labels.from_topics(rng.integers(0, n_topics + 4, n_rows))
     if several:
-        y = sp.csr_array(rng.random((n_rows, n_topics + 4)) < 0.3, dtype=np.float32)
-    labels = Labels.from_y(y)
+        labels = Labels.from_indicator(sp.csr_array(rng.random((n_rows, n_topics + 4)) < 0.3))
     costs = SampleCosts(
         labels,
         rng.uniform(0.5, 2, n_rows).astype(np.float32),

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from rows_by_topic import make_up, plant_wrong_topics
 from slugline.base.progress import SilentProgress
 from slugline.learning.calibration import Calibration
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear import steps
@@ -33,7 +34,7 @@ X_NEW, Y_NEW = make_up(500, seed=2, n_topics=N_TOPICS)
 
 
 def fit(n_jobs: int = 1, y: np.ndarray = NOISY, **options: Any) -> FittedLinear:
-    return fit_linear(X, y, FitContext(N_TOPICS, n_jobs=n_jobs), **options)
+    return fit_linear(X, Labels.from_topics(y), FitContext(N_TOPICS, n_jobs=n_jobs), **options)
 
 
 def scores(found: FittedLinear, rows: sp.csr_array = X_NEW) -> np.ndarray:
@@ -68,7 +69,9 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
 
 def test_blocks_are_narrower_where_columns_are_many() -> None:
     def sizes(**limits: int) -> list[int]:
-        problem = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS), limits=FitLimits(**limits))
+        problem = LinearProblem.from_rows(
+            X, Labels.from_topics(Y), FitContext(N_TOPICS), limits=FitLimits(**limits)
+        )
         return [block.stop - block.start for block in problem.batches]
 
     assert sizes() == [20]
@@ -100,7 +103,7 @@ def test_threads_change_nothing(limits: FitLimits) -> None:
 
 def test_after_an_error_in_one_thread_the_others_do_not_go_on() -> None:
     problem = LinearProblem.from_rows(
-        X, Y, FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5)
+        X, Labels.from_topics(Y), FitContext(N_TOPICS, n_jobs=2), limits=FitLimits(max_topics=5)
     )
     training, is_running = (
         linear_fit._Training.from_problem(problem, np.arange(len(Y)), 1),
@@ -138,7 +141,9 @@ def test_progress_goes_from_step_to_step_up_to_the_end_of_each(
             self.n_ends += 1
 
     steps = Steps()
-    linear_fit.fit_linear(X, Y, FitContext(N_TOPICS, n_jobs=jobs, progress=steps), limits=limits)
+    linear_fit.fit_linear(
+        X, Labels.from_topics(Y), FitContext(N_TOPICS, n_jobs=jobs, progress=steps), limits=limits
+    )
     assert steps.n_ends == 1
     assert f"learning from {len(Y):,} documents" in shares
     assert any(step.startswith("calibrating: learning from ") for step in shares)
@@ -181,9 +186,11 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
 
 
 def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one() -> None:
-    usual = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS))
+    usual = LinearProblem.from_rows(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     few = usual.rates(np.arange(500))
-    problem = LinearProblem.from_rows(X, Y, FitContext(N_TOPICS), limits=FitLimits(many_rows=500))
+    problem = LinearProblem.from_rows(
+        X, Labels.from_topics(Y), FitContext(N_TOPICS), limits=FitLimits(many_rows=500)
+    )
     assert np.array_equal(problem.rates(np.arange(500)), few)
     assert len(few) == X.shape[1] + 1
     assert few[:-1].max() > 1.5 * few[:-1].min()
@@ -244,13 +251,13 @@ def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
     new = sp.csr_array(sp.hstack([X_NEW, sp.csr_array((500, 2500), dtype=np.float32)]))
 
     how: dict[str, Any] = {"clean": False, "limits": FitLimits(few_rows=few_rows)}
-    found = fit_linear(rows, y, FitContext(N_TOPICS), **how)
+    found = fit_linear(rows, Labels.from_topics(y), FitContext(N_TOPICS), **how)
 
     left_out, on_new = found.heldout.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
     monkeypatch.setattr(linear_fit, "renormalize_rows", lambda X, known: X)
-    short = fit_linear(rows, y, FitContext(N_TOPICS), **how).heldout.scores
+    short = fit_linear(rows, Labels.from_topics(y), FitContext(N_TOPICS), **how).heldout.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
 
@@ -289,7 +296,7 @@ def test_of_more_rows_than_are_needed_only_some_are_calibrated_by() -> None:
 
 def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
     eye = sp.csr_array(np.eye(3, dtype=np.float32))
-    found = fit_linear(eye, np.arange(3), FitContext(4))
+    found = fit_linear(eye, Labels.from_topics(np.arange(3)), FitContext(4))
     assert found.calibration == Calibration(5.5, 0.01, 0.06)
     assert found.heldout.scores.shape == (0, 4)
     assert found.biases[3] == ABSENT_SCORE
@@ -299,7 +306,7 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
 
 
 def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
-    found = fit_linear(X, NOISY, FitContext(N_TOPICS, cross_validate=True))
+    found = fit_linear(X, Labels.from_topics(NOISY), FitContext(N_TOPICS, cross_validate=True))
     rows, judged = found.heldout
 
     # Those that look wrong have taught nothing, and yet they show how often topics are wrong.
@@ -313,7 +320,9 @@ def test_true_scores_come_of_weights_that_have_not_seen_the_rows() -> None:
 
 def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
     y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
-    rows, judged = fit_linear(X, y, FitContext(N_TOPICS, cross_validate=True), clean=False).heldout
+    rows, judged = fit_linear(
+        X, Labels.from_topics(y), FitContext(N_TOPICS, cross_validate=True), clean=False
+    ).heldout
     assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS
 
 

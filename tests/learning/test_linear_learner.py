@@ -36,7 +36,7 @@ def fit(
     **context: Any,
 ) -> LinearLearner:
     learner = LinearLearner(passes, clean)
-    learner.fit(X, y, FitContext(n_topics, **context))
+    learner.fit(X, Labels.from_topics(y), FitContext(n_topics, **context))
     return learner
 
 
@@ -222,6 +222,7 @@ def test_probabilities_of_new_rows_are_as_good_as_any_calibration_would_make_the
         return float(-np.log(calibration.proba(scores)[np.arange(2000), y_new]).mean())
 
     found = learner.calibration
+    assert isinstance(found, Calibration)
     others = [
         Calibration(found.inverse_temperature * factor, doubt)
         for factor in np.geomspace(0.25, 4, 15)
@@ -344,7 +345,7 @@ def test_few_rows_get_the_weights_at_the_minimum(
     ours = fit(X, y, clean=False, **context)
 
     every = np.arange(len(y))
-    rates = term_rates(X, Labels.from_y(y), every, 4)[:-1].astype(np.float64)
+    rates = term_rates(X, Labels.from_topics(y), every, 4)[:-1].astype(np.float64)
     costs = np.ones(len(y)) if weight is None else weight.astype(np.float64)
     totals = np.bincount(y, costs, minlength=N_TOPICS)
     rarity = np.ones(N_TOPICS) if weighted_topics else topic_rarity(totals).astype(np.float64)

@@ -10,10 +10,12 @@ import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent, costs_of
 from rows_by_topic import make_up, plant_wrong_topics
+from slugline.learning import heldout, label_types
 from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import batches as linear_stream
-from slugline.learning.linear import fit, steps
+from slugline.learning.linear import steps
 from slugline.learning.linear.batches import LinearStream
 from slugline.learning.linear.fit import fit_linear
 from slugline.learning.linear.learner import LinearLearner
@@ -39,7 +41,7 @@ def new_stream() -> LinearStream:
 def learned(*batches: slice) -> LinearStream:
     stream = new_stream()
     for rows in batches:
-        stream.learn(X[rows], Y[rows], context(rows))
+        stream.learn(X[rows], Labels.from_topics(Y[rows]), context(rows))
     return stream
 
 
@@ -69,24 +71,24 @@ def test_scores_follow_the_formulas_from_batch_to_batch() -> None:
     totals = np.zeros(N_TOPICS)
     for rows in (FIRST, SECOND):
         totals += np.bincount(Y[rows], WEIGHT[rows], N_TOPICS)
-        stream.learn(X[rows], Y[rows], context(rows))
+        stream.learn(X[rows], Labels.from_topics(Y[rows]), context(rows))
         descend(reference, rows, costs_of(Y[rows], WEIGHT[rows], totals))
         assert_scores_are(stream, reference)
 
 
 def test_rare_topics_count_no_more_where_the_user_says_what_topics_count() -> None:
     stream, reference = new_stream(), new_reference()
-    stream.learn(X, Y, FitContext(N_TOPICS, weighted_topics=True))
+    stream.learn(X, Labels.from_topics(Y), FitContext(N_TOPICS, weighted_topics=True))
     descend(reference, slice(None), np.ones((N_ROWS, N_TOPICS)))
     assert_scores_are(stream, reference)
 
 
 def test_weights_that_were_fitted_are_moved_less_and_the_fitted_arrays_stay() -> None:
-    fitted = fit_linear(X, Y, context())
+    fitted = fit_linear(X, Labels.from_topics(Y), context())
     before = fitted.weights.toarray(), fitted.biases.copy()
     stream = LinearStream(fitted.weights, fitted.biases, fitted.calibration)
 
-    stream.learn(X, Y, context())
+    stream.learn(X, Labels.from_topics(Y), context())
 
     reference = ReferenceDescent(*before, LEARNED, RATE)
     totals = np.bincount(Y, WEIGHT).astype(np.float64)
@@ -104,12 +106,12 @@ def test_new_columns_begin_at_nothing_and_the_others_go_on() -> None:
     assert stream.n_columns == 12
     before = learned(FIRST)
     assert np.array_equal(stream.decision_function(wide), before.decision_function(X))
-    stream.learn(wide[SECOND], Y[SECOND], context(SECOND))
-    before.learn(X[SECOND], Y[SECOND], context(SECOND))
+    stream.learn(wide[SECOND], Labels.from_topics(Y[SECOND]), context(SECOND))
+    before.learn(X[SECOND], Labels.from_topics(Y[SECOND]), context(SECOND))
     assert np.array_equal(stream.decision_function(wide), before.decision_function(X))
     # A new column learns as a fresh one does.
     new = sp.csr_array(([1], ([0], [3])), shape=(1, 12), dtype=np.float32)
-    stream.learn(new, Y[:1], context(slice(0, 1)))
+    stream.learn(new, Labels.from_topics(Y[:1]), context(slice(0, 1)))
     assert stream.sparse_weights()[[3], :].nnz > 0
 
 
@@ -120,7 +122,7 @@ def test_a_stream_of_rows_is_as_good_as_all_at_once() -> None:
     stream = LinearStream.empty(rows.shape[1], 8)
     for first in range(0, 1200, 100):
         batch = slice(first, first + 100)
-        stream.learn(rows[batch], y[batch], FitContext(8))
+        stream.learn(rows[batch], Labels.from_topics(y[batch]), FitContext(8))
     scores = stream.decision_function(rows_new)
     assert (scores.argmax(axis=1) == y_new).mean() > 0.99
     # And it says how often topics are wrong.
@@ -139,7 +141,7 @@ def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file(
     np.testing.assert_allclose(close, stream.decision_function(X), atol=0.2)
     again = learned(FIRST)
     again.sparse_weights()
-    again.learn(X[SECOND], Y[SECOND], context(SECOND))
+    again.learn(X[SECOND], Labels.from_topics(Y[SECOND]), context(SECOND))
     expected = learned(FIRST, SECOND).decision_function(X)
     assert np.array_equal(again.decision_function(X), expected)
 
@@ -152,7 +154,7 @@ def test_threads_change_nothing(most_topics: int, monkeypatch: pytest.MonkeyPatc
     for n_jobs in (1, 3):
         stream = LinearStream.empty(rows.shape[1], 10, seed=5)
         for batch in (slice(0, 200), slice(200, 300)):
-            stream.learn(rows[batch], y[batch], FitContext(10, n_jobs=n_jobs))
+            stream.learn(rows[batch], Labels.from_topics(y[batch]), FitContext(10, n_jobs=n_jobs))
         found.append((stream.decision_function(rows).tolist(), stream.calibration))
     assert found[0] == found[1]
 
@@ -162,7 +164,7 @@ def test_the_seed_reaches_the_order_of_rows() -> None:
 
     def scores(seed: int) -> list[list[float]]:
         stream = LinearStream.empty(rows.shape[1], 8, seed=seed)
-        stream.learn(rows, y, FitContext(8))
+        stream.learn(rows, Labels.from_topics(y), FitContext(8))
         found: list[list[float]] = stream.decision_function(rows).tolist()
         return found
 
@@ -177,10 +179,10 @@ def test_a_topic_that_first_occurs_in_a_later_batch_is_learned_and_not_guessed_b
     rows, y = make_up(400)
     early, late = np.flatnonzero(y != 2), np.arange(400)
     stream = LinearStream.empty(rows.shape[1], 8)
-    stream.learn(rows[early], y[early], FitContext(8))
+    stream.learn(rows[early], Labels.from_topics(y[early]), FitContext(8))
     assert stream.biases[2] == -10
     assert 2 not in stream.decision_function(rows).argmax(axis=1)
-    stream.learn(rows[late], y[late], FitContext(8))
+    stream.learn(rows[late], Labels.from_topics(y[late]), FitContext(8))
     assert stream.decision_function(rows).argmax(axis=1).tolist() == y.tolist()
 
 
@@ -189,10 +191,12 @@ def test_a_topic_that_first_occurs_in_a_later_batch_is_learned_and_not_guessed_b
 
 def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
     stream = new_stream()
-    stream.learn(X, Y, FitContext(N_TOPICS))
-    found = fit_linear(X, Y, FitContext(N_TOPICS), clean=False)
+    stream.learn(X, Labels.from_topics(Y), FitContext(N_TOPICS))
+    found = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS), clean=False)
     # The fewer rows there are, the nearer it stays to a usual one.
     share = N_ROWS / 50
+    assert isinstance(found.calibration, Calibration)
+    assert isinstance(stream.calibration, Calibration)
     assert stream.calibration.uniform_weight == pytest.approx(
         share * found.calibration.uniform_weight + (1 - share) * 0.01, rel=1e-3
     )
@@ -206,18 +210,20 @@ def test_the_first_batch_makes_honest_probabilities(n_rows: int) -> None:
     rows, y = make_up(n_rows)
     rows_new, _ = make_up(500, seed=2)
     stream = LinearStream.empty(rows.shape[1], 8)
-    stream.learn(rows, plant_wrong_topics(y, 0.2)[0], FitContext(8))
+    stream.learn(rows, Labels.from_topics(plant_wrong_topics(y, 0.2)[0]), FitContext(8))
     proba = stream.calibration.proba(stream.decision_function(rows_new))
     assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
 
 
 def test_later_batches_are_calibrated_by_scores_from_before() -> None:
-    fitted = fit_linear(X, Y, FitContext(N_TOPICS))
+    fitted = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     first = fitted.calibration
     stream = LinearStream(fitted.weights, fitted.biases, first)
     scores = stream.decision_function(X)
-    stream.learn(X, Y, context())
+    stream.learn(X, Labels.from_topics(Y), context())
     found, share = fit_calibration(scores, Y, WEIGHT), N_ROWS / 50
+    assert isinstance(first, Calibration)
+    assert isinstance(stream.calibration, Calibration)
     assert stream.calibration.inverse_temperature == pytest.approx(
         found.inverse_temperature**share * first.inverse_temperature ** (1 - share), rel=1e-3
     )
@@ -235,7 +241,7 @@ def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
     stream = LinearStream.empty(rows.shape[1], 8)
     for first in range(0, 400, size):
         batch = slice(first, first + size)
-        stream.learn(rows[batch], y[batch], FitContext(8))
+        stream.learn(rows[batch], Labels.from_topics(y[batch]), FitContext(8))
     proba = stream.calibration.proba(stream.decision_function(rows_new))
     assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
 
@@ -243,24 +249,24 @@ def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
 def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> None:
     stream = learned(FIRST)
     before = stream.calibration
-    stream.learn(X[:1], Y[:1], context(slice(0, 1)))
+    stream.learn(X[:1], Labels.from_topics(Y[:1]), context(slice(0, 1)))
     assert stream.calibration != before
     new = LinearStream.empty(N_COLUMNS, N_TOPICS)
     for topic in range(N_TOPICS):
         (row,) = np.flatnonzero(topic == Y)[:1]
-        new.learn(X[[row]], Y[[row]], FitContext(N_TOPICS))
+        new.learn(X[[row]], Labels.from_topics(Y[[row]]), FitContext(N_TOPICS))
         assert new.calibration == Calibration(5.5, 0.01, 0.06)
 
 
 def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "MAX_SCORES", 30 * N_TOPICS)
-    monkeypatch.setattr(linear_stream, "_ENOUGH_ROWS", 30)
-    fitted = fit_linear(X, Y, FitContext(N_TOPICS))
+    monkeypatch.setattr(heldout, "MAX_SCORES", 30 * N_TOPICS)
+    monkeypatch.setattr(heldout, "_ENOUGH_ROWS", 30)
+    fitted = fit_linear(X, Labels.from_topics(Y), FitContext(N_TOPICS))
     stream = LinearStream(fitted.weights, fitted.biases, Calibration(2.0, 0.3))
     scores = []
     for rows in (slice(0, 20), slice(20, 40)):
         scores.append(stream.decision_function(X[rows]))
-        stream.learn(X[rows], Y[rows], context(rows))
+        stream.learn(X[rows], Labels.from_topics(Y[rows]), context(rows))
     expected = fit_calibration(np.concatenate(scores)[-30:], Y[-30:], WEIGHT[-30:])
     assert stream.calibration == pytest.approx(expected, rel=1e-3)
 
@@ -293,14 +299,14 @@ def test_of_a_batch_that_fails_nothing_is_learned(
 
     one, other = LinearLearner(), LinearLearner()
     for learner in (one, other):
-        learner.partial_fit(X[:20], Y[:20], FitContext(N_TOPICS, first=True))
-    monkeypatch.setattr(linear_stream, "fit_calibration", fail)
+        learner.partial_fit(X[:20], Labels.from_topics(Y[:20]), FitContext(N_TOPICS, first=True))
+    monkeypatch.setattr(label_types, "fit_calibration", fail)
     with pytest.raises(error):
-        one.partial_fit(X[10:30], 2 - Y[10:30], FitContext(N_TOPICS))
+        one.partial_fit(X[10:30], Labels.from_topics(2 - Y[10:30]), FitContext(N_TOPICS))
     monkeypatch.undo()
     assert_same()
     for learner in (one, other):
-        learner.partial_fit(X[20:], Y[20:], FitContext(N_TOPICS))
+        learner.partial_fit(X[20:], Labels.from_topics(Y[20:]), FitContext(N_TOPICS))
     assert_same()
 
 
@@ -308,9 +314,9 @@ def test_of_a_batch_that_fails_nothing_is_learned(
 def test_a_learner_passes_its_options_and_the_seed_on(passes: int | None) -> None:
     rows, y = make_up(300)
     learner = LinearLearner(passes)
-    learner.partial_fit(rows, y, FitContext(8, first=True, seed=7))
+    learner.partial_fit(rows, Labels.from_topics(y), FitContext(8, first=True, seed=7))
     stream = LinearStream.empty(rows.shape[1], 8, passes=passes, seed=7)
-    stream.learn(rows, y, FitContext(8, seed=7))
+    stream.learn(rows, Labels.from_topics(y), FitContext(8, seed=7))
     assert np.array_equal(learner.decision_function(rows), stream.decision_function(rows))
     assert learner.calibration == stream.calibration
 

@@ -10,7 +10,8 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.learning.calibration import Calibration, log_odds
+from slugline.learning.calibration import Calibration, TopicCalibration, log_odds
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner, restore
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -30,14 +31,14 @@ def parts() -> list[Learner]:
 @pytest.fixture
 def mixture() -> Mixture:
     mixture = Mixture(parts())
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     return mixture
 
 
 def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -> None:
     each = []
     for number, learner in enumerate(parts()):
-        learner.fit(X, Y, replace(CONTEXT, seed=5 + number))
+        learner.fit(X, Labels.from_topics(Y), replace(CONTEXT, seed=5 + number))
         each.append(learner.predict_proba(X).astype(np.float64))
     proba = mixture.predict_proba(X)
     assert proba.dtype == np.float32
@@ -48,7 +49,7 @@ def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -
 def test_shares_say_what_each_learner_counts() -> None:
     first, second = LinearLearner(), LinearLearner(passes=1)
     mixture = Mixture([first, second], shares=[3, 1])
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
     np.testing.assert_allclose(np.exp(mixture.decision_function(X)), expected, rtol=1e-5)
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-5)
@@ -76,13 +77,13 @@ def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> N
 
 def test_two_nets_of_one_make_differ_in_their_seeds() -> None:
     mixture = Mixture([NeuralLearner((4,), epochs=2), NeuralLearner((4,), epochs=2)])
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     assert not np.array_equal(mixture.arrays()["0.0"], mixture.arrays()["1.0"])
 
 
 def test_a_mixture_of_one_is_that_one() -> None:
     mixture = Mixture([LinearLearner()])
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     np.testing.assert_allclose(
         mixture.predict_proba(X), mixture.learners[0].predict_proba(X), rtol=1e-5
     )
@@ -90,7 +91,7 @@ def test_a_mixture_of_one_is_that_one() -> None:
 
 def test_sharpness_is_a_power_of_the_mean() -> None:
     mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], inverse_temperature=2.5)
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
     expected = mean**2.5 / (mean**2.5).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-4)
@@ -104,7 +105,7 @@ def test_predicting_twice_gives_the_same(mixture: Mixture) -> None:
 
 def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> None:
     mixture = Mixture([LinearLearner()])
-    mixture.fit(X, Y, CONTEXT)
+    mixture.fit(X, Labels.from_topics(Y), CONTEXT)
     np.testing.assert_allclose(
         np.exp(mixture.decision_function(X)), mixture.predict_proba(X), rtol=1e-5, atol=1e-30
     )
@@ -115,9 +116,9 @@ def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> 
 
 def test_the_history_is_that_of_the_learner_with_epochs(mixture: Mixture) -> None:
     neural = NeuralLearner((4,), epochs=2)
-    expected = neural.fit(X, Y, replace(CONTEXT, seed=6))  # the second one's
-    assert Mixture(parts()).fit(X, Y, CONTEXT).history == expected.history  # type: ignore[union-attr]
-    assert Mixture([LinearLearner()]).fit(X, Y, CONTEXT) is None
+    expected = neural.fit(X, Labels.from_topics(Y), replace(CONTEXT, seed=6))  # the second one's
+    assert Mixture(parts()).fit(X, Labels.from_topics(Y), CONTEXT).history == expected.history  # type: ignore[union-attr]
+    assert Mixture([LinearLearner()]).fit(X, Labels.from_topics(Y), CONTEXT) is None
 
 
 def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: Mixture) -> None:
@@ -143,7 +144,7 @@ def several() -> Mixture:
     y = sp.csr_array((RNG.random((60, 3)) < 0.4).astype(np.float32))
     nets = Mixture([NeuralLearner((4,), epochs=2), ShallowLearner(4, epochs=2)])
     mixture = Mixture([LinearLearner(), nets], shares=[1, 3], inverse_temperature=1.5)
-    mixture.fit(X, y, CONTEXT)
+    mixture.fit(X, Labels.from_indicator(y), CONTEXT)
     return mixture
 
 
@@ -156,13 +157,13 @@ def test_scores_of_several_topics_are_log_odds_of_the_mean(several: Mixture) -> 
     expected = odds**1.5 / (1 + odds**1.5)
     np.testing.assert_allclose(several.predict_proba(X), expected, rtol=1e-4)
     again = copy.deepcopy(several)
-    again.fit(X, Y, CONTEXT)
+    again.fit(X, Labels.from_topics(Y), CONTEXT)
     assert not again.multilabel
 
 
 def test_a_mixture_of_several_topics_is_restored_with_its_calibration(several: Mixture) -> None:
     mixture = copy.deepcopy(several)
-    assert mixture.calibration is not None
+    assert isinstance(mixture.calibration, TopicCalibration)
     slopes = np.array([0.5, 1, 2], np.float32)
     mixture.calibration = mixture.calibration._replace(slopes=slopes)
     again = restore(mixture.settings(), mixture.arrays())
@@ -180,7 +181,7 @@ def test_learners_that_do_not_fit_one_another_are_refused(several: Mixture) -> N
             restore(several.settings(), arrays | odd)
     for names in (["slopes"], [name for name in arrays if name.startswith("0.s")]):
         fewer = {name: array for name, array in arrays.items() if name not in names}
-        with pytest.raises(DataError, match="a mixture of learners of one topic and of several"):
+        with pytest.raises(DataError, match="combines single-label and multi-label learners"):
             restore(several.settings(), fewer)
 
 

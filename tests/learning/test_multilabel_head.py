@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.learning.encoder.multilabel import _LeastSquares, fit_multilabel_head
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 
 Floats = npt.NDArray[np.float32]
@@ -101,7 +102,9 @@ def head_of(X: Floats, y: Any, words: Floats) -> Any:
     """Return the head and the sums for as many documents as there are scores of words."""
     n_rows = len(words)
     left_out = np.arange(n_rows), words
-    return fit_multilabel_head(X, y, n_rows, FitContext(y.shape[1]), left_out)
+    return fit_multilabel_head(
+        X, Labels.from_indicator(y), n_rows, FitContext(y.shape[1]), left_out
+    )
 
 
 def noise(y: Any, signal: float) -> Floats:
@@ -163,5 +166,8 @@ def test_without_rows_or_topics_to_measure_on_there_is_no_head() -> None:
     X, y = made(10)
     nothing = np.zeros((10, 4), dtype=np.float32)
     left_out = np.arange(0), nothing[:0]
-    assert fit_multilabel_head(X, y, 10, FitContext(4), left_out) == (None, None)
+    assert fit_multilabel_head(X, Labels.from_indicator(y), 10, FitContext(4), left_out) == (
+        None,
+        None,
+    )
     assert head_of(X, sp.csr_array(nothing), nothing) == (None, None)

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from slugline.base.progress import SilentProgress
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError, OptionError, TrainingError
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.learner import NeuralLearner
@@ -36,7 +37,7 @@ X_OTHER, Y_OTHER = make_up(80, seed=1)
 
 
 def fit(learner: NeuralLearner, **context: Any) -> Any:
-    return learner.fit(X, Y, FitContext(n_topics=N_TOPICS, **context))
+    return learner.fit(X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS, **context))
 
 
 def same_weights(a: Network, b: Network) -> bool:
@@ -80,22 +81,22 @@ def test_the_search_is_made_on_the_rows_that_are_not_heldout() -> None:
 
 def test_with_validation_data_the_net_keeps_its_best_epoch_and_learns_from_all_rows() -> None:
     learner = NeuralLearner(hidden=(8,), batch_size=8, learning_rate=0.02)
-    history = fit(learner, validation_data=(X_OTHER, Y_OTHER), seed=3)
+    history = fit(learner, validation_data=(X_OTHER, Labels.from_topics(Y_OTHER)), seed=3)
     losses = history.history["val_loss"]
     assert learner.n_epochs == 1 + int(np.argmin(losses)) < len(losses)
     kept = learner.network.evaluate(X_OTHER, Y_OTHER)
     assert kept.loss == pytest.approx(min(losses), rel=1e-5)
 
     alone = NeuralLearner(hidden=(8,), batch_size=8, learning_rate=0.02, epochs=learner.n_epochs)
-    fit(alone, validation_data=(X_OTHER[:4], Y_OTHER[:4]), seed=3)
+    fit(alone, validation_data=(X_OTHER[:4], Labels.from_topics(Y_OTHER[:4])), seed=3)
     if alone.n_epochs == learner.n_epochs:
         assert same_weights(alone.network, learner.network)
 
 
 def test_nothing_is_learned_from_validation_data_but_the_epoch() -> None:
     one, two = (NeuralLearner(hidden=(8,), epochs=1) for _ in range(2))
-    fit(one, validation_data=(X_OTHER, Y_OTHER))
-    fit(two, validation_data=(X_OTHER[:8], 3 - Y_OTHER[:8]))
+    fit(one, validation_data=(X_OTHER, Labels.from_topics(Y_OTHER)))
+    fit(two, validation_data=(X_OTHER[:8], Labels.from_topics(3 - Y_OTHER[:8])))
     assert same_weights(one.network, two.network)
 
 
@@ -121,7 +122,7 @@ def test_hidden_layers_are_as_wide_as_asked_for(
     hidden: tuple[int, ...] | None, n_topics: int, widths: list[int]
 ) -> None:
     learner = NeuralLearner(hidden, epochs=1)
-    learner.fit(X, Y, FitContext(n_topics=n_topics))
+    learner.fit(X, Labels.from_topics(Y), FitContext(n_topics=n_topics))
     assert [layer.units for layer in learner.network.layers] == widths
 
 
@@ -189,7 +190,7 @@ def test_an_odd_option_is_refused_at_once(options: dict[str, Any], message: str)
 
 def test_topics_of_one_document_each_leave_nothing_to_validate_on() -> None:
     with pytest.raises(DataError, match="no topic has two documents"):
-        NeuralLearner().fit(X[:4], Y[:4], FitContext(n_topics=N_TOPICS))
+        NeuralLearner().fit(X[:4], Labels.from_topics(Y[:4]), FitContext(n_topics=N_TOPICS))
 
 
 # Parts ------------------------------------------------------------------------------------------
@@ -287,7 +288,11 @@ def test_rows_of_weight_0_might_as_well_not_be_there() -> None:
     one, other = (NeuralLearner((8,), epochs=3) for _ in range(2))
     weight = (Y > 0).astype(np.float32)
     fit(one, sample_weight=weight)
-    other.fit(X[Y > 0], Y[Y > 0], FitContext(n_topics=N_TOPICS, sample_weight=weight[Y > 0]))
+    other.fit(
+        X[Y > 0],
+        Labels.from_topics(Y[Y > 0]),
+        FitContext(n_topics=N_TOPICS, sample_weight=weight[Y > 0]),
+    )
     assert same_weights(one.network, other.network)
 
 
@@ -299,9 +304,9 @@ def test_learning_on_leaves_the_net_that_was_fitted_alone_and_goes_on_with_one_o
     fit(learner)
     fitted, before = learner.network, [array.copy() for array in learner.network.weights]
     n_epochs = learner.n_epochs
-    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS))
+    learner.partial_fit(X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS))
     own = learner.network
-    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS))
+    learner.partial_fit(X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS))
     assert learner.network is own is not fitted
     assert learner.n_epochs == n_epochs + 2
     assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, before, strict=True))
@@ -310,12 +315,14 @@ def test_learning_on_leaves_the_net_that_was_fitted_alone_and_goes_on_with_one_o
 
 def test_of_a_batch_that_fails_nothing_is_learned() -> None:
     learner = NeuralLearner((8,), batch_size=20)
-    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS, first=True))
+    learner.partial_fit(X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS, first=True))
     before = [array.copy() for array in learner.network.weights]
     weight = np.ones(len(Y), dtype=np.float32)
     weight[-20:] = 1e38  # the loss of some steps, not of all, is infinite
     with pytest.raises(TrainingError):
-        learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
+        learner.partial_fit(
+            X, Labels.from_topics(Y), FitContext(n_topics=N_TOPICS, sample_weight=weight)
+        )
     assert learner.n_epochs == 1
     assert all(np.array_equal(a, b) for a, b in zip(learner.network.weights, before, strict=True))
 
@@ -326,6 +333,6 @@ def test_batches_are_steps_of_the_epoch_of_one_net() -> None:
     weight = np.linspace(0.5, 2, 100).astype(np.float32)
     for half in (slice(0, 100), slice(100, 200)):
         context = FitContext(N_TOPICS, sample_weight=weight, seed=4, first=half.start == 0)
-        learner.partial_fit(X[half], Y[half], context)
+        learner.partial_fit(X[half], Labels.from_topics(Y[half]), context)
         by_hand.fit(X[half], Y[half], batch_size=20, sample_weight=weight)
     assert same_weights(learner.network, by_hand)

@@ -12,7 +12,8 @@ import scipy.sparse as sp
 
 from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
-from slugline.learning.learner import FitContext, is_multilabel
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.learning.net.optimizers import RowAdaGrad
@@ -36,7 +37,7 @@ X, Y = make_up(0)
 
 def fit(context: FitContext = CONTEXT, **options: Any) -> ShallowLearner:
     learner = ShallowLearner(**({"units": 16, "epochs": 8} | options))
-    learner.fit(X, Y, context)
+    learner.fit(X, Labels.from_topics(Y), context)
     return learner
 
 
@@ -121,18 +122,18 @@ def test_several_topics_of_a_row_are_learned_by_sigmoid_and_each_label_is_smooth
     by_hand.fit(X * _INPUT_SCALE, smoothed, epochs=8, batch_size=_BATCH_SIZE)
 
     learner = ShallowLearner(units=16, epochs=8, label_smoothing=0.3)
-    learner.fit(X, sp.csr_array(sets.astype(np.float32)), CONTEXT)
+    learner.fit(X, Labels.from_indicator(sp.csr_array(sets.astype(np.float32))), CONTEXT)
 
     scores = by_hand.decision_function(X * _INPUT_SCALE)
     np.testing.assert_allclose(learner.decision_function(X), scores, rtol=1e-3, atol=1e-5)
     proba = learner.predict_proba(X)
     np.testing.assert_allclose(proba, 1 / (1 + np.exp(-scores)), rtol=1e-3)
-    assert is_multilabel(learner)
+    assert learner.multilabel
     again = ShallowLearner.restore(learner.settings(), learner.arrays())
     assert np.array_equal(again.predict_proba(X), proba)
-    learner.fit(X, Y, CONTEXT)
-    assert not is_multilabel(learner)
-    np.testing.assert_allclose(learner.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    again.fit(X, Labels.from_topics(Y), CONTEXT)
+    assert not again.multilabel
+    np.testing.assert_allclose(again.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
 
 
 def test_ctrl_c_leaves_no_half_trained_net() -> None:

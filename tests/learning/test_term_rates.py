@@ -17,7 +17,7 @@ Y = np.repeat([0, 2, 5], [6, 4, 2])
 HAS = np.array([np.ones(12), Y == 2, np.arange(12) == 11, np.zeros(12)]).T
 X = sp.csr_array(HAS * np.arange(1, 13)[:, np.newaxis], dtype=np.float32)
 ROWS = np.arange(12)
-LABELS = Labels.from_y(Y)
+LABELS = Labels.from_topics(Y)
 
 
 def expected(has: np.ndarray, y: np.ndarray) -> float:
@@ -41,7 +41,9 @@ def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> No
 def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
     y = np.repeat([0, 1], 20)
     seen = np.array([(np.arange(40) < n) for n in (1, 2, 5, 20)]).T
-    few_to_many = relevance(sp.csr_array(seen, dtype=np.float32), Labels.from_y(y), np.arange(40))
+    few_to_many = relevance(
+        sp.csr_array(seen, dtype=np.float32), Labels.from_topics(y), np.arange(40)
+    )
     assert (np.diff(few_to_many) > 0).all()
     assert few_to_many[-1] < 1
 
@@ -78,7 +80,7 @@ def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
     ids=["one topic", "no entry"],
 )
 def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.ndarray) -> None:
-    rates = term_rates(X, Labels.from_y(y), ROWS, 2)
+    rates = term_rates(X, Labels.from_topics(y), ROWS, 2)
     np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
     assert rates[0] > 0
 

@@ -17,6 +17,8 @@ from sklearn.metrics import f1_score
 from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
+from slugline.learning.calibration import sigmoid
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -39,7 +41,9 @@ def ordered_pairs(n: int) -> tuple[list[str], np.ndarray]:
 
 def searched(n: int = 240, budget: float = BUDGET, seed: int = 0) -> Tuning:
     texts, y = ordered_pairs(n)
-    return tune(texts, y, WORDS, FitContext(n_topics=2, seed=seed), budget=budget)
+    return tune(
+        texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2, seed=seed), budget=budget
+    )
 
 
 @functools.cache
@@ -81,7 +85,11 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
     for number in range(3):
         features, learner = Features(feature_groups), LinearLearner()
         learn, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        learner.fit(features.fit_transform([texts[i] for i in learn]), y[learn], FitContext(2))
+        learner.fit(
+            features.fit_transform([texts[i] for i in learn]),
+            Labels.from_topics(y[learn]),
+            FitContext(2),
+        )
         rows = features.transform([texts[i] for i in held])
         n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
     trial = next(trial for trial in search().trials if trial.candidate == Candidate(feature_groups))
@@ -96,9 +104,11 @@ def test_time_is_estimated_from_a_sample_of_many_texts_only(
     monkeypatch.setattr("slugline.learning.tuning.time", clock)
     feature_groups, context = (DEFAULT_GROUPS["words"],), FitContext(n_topics=2)
     texts, y = ordered_pairs(999)
-    assert estimate_seconds(texts, y, feature_groups, context) == 0
+    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 0
     texts, y = ordered_pairs(3000)
-    assert estimate_seconds(texts, y, feature_groups, context) == 3 * (12 * 2 + 105 * 1.5)
+    assert estimate_seconds(texts, Labels.from_topics(y), feature_groups, context) == 3 * (
+        12 * 2 + 105 * 1.5
+    )
 
 
 def test_a_long_search_is_announced_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +154,7 @@ def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
 def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
+    tuning = tune(texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2))
     assert any(
         DEFAULT_GROUPS["bigrams"] in trial.candidate.feature_groups for trial in tuning.trials
     )
@@ -156,7 +166,9 @@ def test_documents_of_no_weight_have_no_say() -> None:
     noise = np.random.default_rng(1).integers(2, size=360)
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 360)
     context = FitContext(n_topics=2, sample_weight=weight)
-    tuning = tune(texts + texts, np.concatenate([y, noise]), WORDS, context, budget=1000)
+    tuning = tune(
+        texts + texts, Labels.from_topics(np.concatenate([y, noise])), WORDS, context, budget=1000
+    )
     assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.8
 
@@ -169,7 +181,7 @@ def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
 def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     texts, y = ordered_pairs(240)
     notes = Notes(interrupt_at=4)
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
+    tuning = tune(texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2, progress=notes))
     assert tuning.interrupted
     assert len(tuning.trials) == len(notes.notes) == 4
     assert DEFAULT_GROUPS["bigrams"] in tuning.best.candidate.feature_groups
@@ -178,7 +190,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
 def test_every_trial_is_told_in_words() -> None:
     texts, y = ordered_pairs(60)
     notes = Notes()
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
+    tuning = tune(texts, Labels.from_topics(y), WORDS, FitContext(n_topics=2, progress=notes))
     assert len(notes.notes) == len(tuning.trials)
     first = tuning.trials[0]
     assert notes.notes[0] == (
@@ -216,7 +228,7 @@ def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
 
 def test_a_single_document_can_not_be_tuned_on() -> None:
     with pytest.raises(DataError) as caught:
-        tune(["wheat"], np.array([0]), WORDS, FitContext(n_topics=1))
+        tune(["wheat"], Labels.from_topics(np.array([0])), WORDS, FitContext(n_topics=1))
     assert str(caught.value).startswith("1 documents can't be split into 1 folds")
 
 
@@ -246,7 +258,12 @@ def f1_at_a_half(proba: np.ndarray, y: np.ndarray) -> float:
     return float(f1_score(y, proba > 0.5, average="micro"))
 
 
-MICRO = Metric("micro-F1", f1_at_a_half)
+def micro_f1(scores: np.ndarray, labels: Labels, weights: np.ndarray) -> float:
+    counts = weights > 0
+    return f1_at_a_half(sigmoid(scores[counts]), labels.take(counts).indicator(2))
+
+
+MICRO = Metric("micro-F1", micro_f1)
 
 
 def test_candidates_for_several_topics_are_judged_by_cross_validation_by_hand() -> None:
@@ -254,13 +271,16 @@ def test_candidates_for_several_topics_are_judged_by_cross_validation_by_hand() 
     from slugline.text.features import Features
 
     texts, y = several_pairs(240)
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2), budget=1, metric=MICRO)
+    tuning = tune(
+        texts, Labels.from_indicator(y), WORDS, FitContext(n_topics=2), budget=1, metric=MICRO
+    )
     proba, truth = np.zeros((240, 2)), y.toarray()
     folds = make_folds([tuple(np.flatnonzero(row)) for row in truth], 3, seed=0)
     for number in range(3):
         features, learner = Features(WORDS), LinearLearner()
         train, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        learner.fit(features.fit_transform([texts[i] for i in train]), y[train], FitContext(2))
+        rows = features.fit_transform([texts[i] for i in train])
+        learner.fit(rows, Labels.from_indicator(y[train]), FitContext(2))
         proba[held] = learner.predict_proba(features.transform([texts[i] for i in held]))
     [trial] = tuning.trials
     assert trial.score == pytest.approx(f1_at_a_half(proba, truth))
@@ -274,7 +294,13 @@ def test_the_family_that_tells_several_topics_apart_is_found() -> None:
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 240)
     noise = sp.csr_array(np.random.default_rng(1).integers(2, size=(240, 2)).astype(np.float32))
     context = FitContext(n_topics=2, sample_weight=weight)
-    tuning = tune(texts + texts, sp.vstack([y, noise]).tocsr(), WORDS, context, metric=MICRO)
+    tuning = tune(
+        texts + texts,
+        Labels.from_indicator(sp.vstack([y, noise]).tocsr()),
+        WORDS,
+        context,
+        metric=MICRO,
+    )
     assert "bigrams" in {group.kind for group in tuning.best.candidate.feature_groups}
     assert tuning.best.score > 0.85 > tuning.trials[0].score
     assert any(trial.candidate.net for trial in tuning.trials)
@@ -305,7 +331,7 @@ def test_a_classifier_of_several_topics_is_tuned_for_its_f1(average: Any, tmp_pa
 
 def test_the_time_of_a_search_for_several_topics_is_estimated() -> None:
     texts, y = several_pairs(1000)
-    assert estimate_seconds(texts, y, WORDS, FitContext(n_topics=2)) > 0
+    assert estimate_seconds(texts, Labels.from_indicator(y), WORDS, FitContext(n_topics=2)) > 0
 
 
 # In a classifier --------------------------------------------------------------------------------

@@ -216,6 +216,7 @@ def test_documents_are_heldout_once_for_calibration_and_for_promises(
     assert isinstance(learner, LinearLearner)
     predictions = fitted.heldout_predictions
     assert predictions is not None
+    assert learner.heldout_scores_ is not None
     rows, scores = learner.heldout_scores_
     assert len(predictions) == len(rows) == pytest.approx(share * len(texts), abs=3)
     proba = learner.calibration.proba(scores)

@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import slugline
 from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
 from slugline.errors import DataError, OptionError
+from slugline.learning.learner import Capabilities
 from slugline.model.decider import Decider
 from slugline.model.multilabel_rule import MultilabelRule
 
@@ -638,7 +639,7 @@ def test_a_mixture_knows_paths_and_indicators() -> None:
 class OneTopicLearner:
     """A learner of the user's that knows nothing of several topics."""
 
-    wants, has_epochs = "counts", False
+    wants, capabilities, multilabel = "counts", Capabilities(), False
     fit = decision_function = predict_proba = settings = arrays = lambda *_: None
 
 
@@ -672,7 +673,7 @@ def test_topics_that_are_not_valid_are_named(y: Any, words: str) -> None:
     ("options", "words"),
     [
         ({"learner": ONE_TOPIC}, "`learner` is a OneTopicLearner, which learns one"),
-        ({"learner": Mixture([LinearLearner(), Mixture([ONE_TOPIC])])}, "`learner` has a"),
+        ({"learner": Mixture([LinearLearner(), Mixture([ONE_TOPIC])])}, "`learner` is a Mixture"),
         ({"optimize": "weighted"}, "optimize"),
     ],
 )

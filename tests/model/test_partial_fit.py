@@ -16,6 +16,7 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
+from slugline.learning.labels import Labels
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
@@ -283,8 +284,8 @@ def test_a_document_without_weight_teaches_the_linear_learner_nothing() -> None:
 
     weight = np.array([1, 1, 0, 0], dtype=np.float32)
     one, other = LinearLearner(), LinearLearner()
-    one.partial_fit(rows, y, FitContext(2, sample_weight=weight, first=True))
-    other.partial_fit(rows[:2], y[:2], FitContext(2, first=True))
+    one.partial_fit(rows, Labels.from_topics(y), FitContext(2, sample_weight=weight, first=True))
+    other.partial_fit(rows[:2], Labels.from_topics(y[:2]), FitContext(2, first=True))
     assert np.array_equal(one.predict_proba(rows), other.predict_proba(rows))
 
 

@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_score
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, EncoderError, EncoderWarning, OptionError
+from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.linear.learner import LinearLearner
@@ -79,6 +80,7 @@ def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
     proba = classifier.predict_proba(TEST)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(proba.argmax(axis=1), expected.argmax(axis=1))
+    assert isinstance(head.calibration, Calibration)
     assert proba.min() >= head.calibration.uniform_weight / 3 * 0.999
 
 
@@ -110,8 +112,11 @@ def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
 def test_few_documents_are_no_certainty(meanings: Meanings) -> None:
     few = TopicClassifier(encoder=meanings).fit(TRAIN[:6], TRAIN_TOPICS[:6])
     many = fit(meanings)
-    assert head_of(few).calibration.uniform_weight >= 1 / 8
-    assert head_of(many).calibration.uniform_weight < head_of(few).calibration.uniform_weight
+    of_few, of_many = head_of(few).calibration, head_of(many).calibration
+    assert isinstance(of_few, Calibration)
+    assert isinstance(of_many, Calibration)
+    assert of_few.uniform_weight >= 1 / 8
+    assert of_many.uniform_weight < of_few.uniform_weight
     assert few.predict_proba(TEST).max() < 0.93
 
 

@@ -18,6 +18,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.run import Experiment, run_experiment
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -571,7 +572,7 @@ def test_the_search_for_several_topics_is_told_by_f1() -> None:
 )
 def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
     learner = LinearLearner()
-    learner.fit(np.eye(4, dtype=np.float32), np.arange(4), FitContext(4))
+    learner.fit(np.eye(4, dtype=np.float32), Labels.from_topics(np.arange(4)), FitContext(4))
     learner.n_left_out = n
     fitted = replace(learned(TOPICS), learner=learner)
     assert section_texts(trained(fitted=fitted, history=None))["data"].endswith(said)

@@ -215,7 +215,7 @@ def _audit(
     work = f"each of {len(corpus):,} documents is compared with all others"
     announce(progress, work, _READINGS * (time.perf_counter() - started))
     topics = Topics.fit(corpus.all_topics())
-    y: Any = (topics.encode_sets if corpus.multilabel else topics.encode)(corpus.topics)
+    labels = Labels.encode(topics, corpus.topics, multilabel=corpus.multilabel)
     progress.update("comparing texts", 1 / n_steps)
     same = evidence.number_identical(corpus.texts)
     pairs = evidence.find_near_pairs(X, seed)
@@ -230,17 +230,16 @@ def _audit(
     # Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
     copies = evidence.group_members(evidence.number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
-    shares = nearest.shares(y, len(topics))
+    shares = nearest.shares(labels, len(topics))
     # Topics that several documents have that are not only copies.
-    labels = Labels.from_y(y)
     topic_groups = np.unique(np.stack([labels.topics, groups[labels.rows]], axis=1), axis=0)
     can_judge = np.bincount(topic_groups[:, 0]) > 1
-    judged = np.zeros(0, dtype=bool) if corpus.multilabel else can_judge[y]
-    has = y.toarray() > 0 if corpus.multilabel else None
+    judged = np.zeros(0, dtype=bool) if corpus.multilabel else can_judge[labels.topics]
+    has = labels.indicator(len(topics)) > 0 if corpus.multilabel else None
 
     def collect(scores: F32) -> AnyEvidence:
         if has is None:
-            return TopicEvidence(scores, shares, y)
+            return TopicEvidence(scores, shares, labels.topics)
         sets = evidence.number_equal(map(frozenset, corpus.topics))
         return SetEvidence(scores, shares, has, sets, can_judge, seed)
 
@@ -252,7 +251,7 @@ def _audit(
 
     leads = _leads(corpus.texts, X, n_jobs)
     scores = evidence.heldout_scores(
-        *(X, leads, y, context, groups, most_suspect),
+        *(X, leads, labels, context, groups, most_suspect),
         lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )
     by_topic = collect(scores)
@@ -276,7 +275,11 @@ def _audit(
         alike=find_similar_topics(
             [str(name) for name in topics.names],
             # Of several topics, those that go together would look alike.
-            *((by_topic.y[:0], scores[:0]) if corpus.multilabel else (y[judged], scores[judged])),
+            *(
+                (by_topic.y[:0], scores[:0])
+                if corpus.multilabel
+                else (labels.topics[judged], scores[judged])
+            ),
         ),
         odd=evidence.find_odd_texts(corpus.texts, corpus.topics, words, copies, groups),
         lines=evidence.find_shared_lines(corpus.texts),

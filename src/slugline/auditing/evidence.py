@@ -173,7 +173,7 @@ class Neighbours(NamedTuple):
     # Shape (n_rows, 10): the part of the cosine by rare terms; 0 where there is no document.
     cosine: F32
 
-    def shares(self, y: Any, n_topics: int) -> F32:
+    def shares(self, labels: Labels, n_topics: int) -> F32:
         """Return each topic's share of the sum of cosines, shape (n_rows, n_topics).
 
         Where documents have several topics, shares may add up to more than 1.
@@ -181,21 +181,20 @@ class Neighbours(NamedTuple):
         ends = np.arange(0, self.rows.size + 1, self.rows.shape[1])
         near = (self.cosine.ravel(), self.rows.ravel().clip(0), ends)
         cosines = sp.csr_array(near, shape=(len(self.rows), len(self.rows)))
-        sums = (cosines @ topic_indicators(y, n_topics)).toarray()
+        sums = (cosines @ labels.to_csr(n_topics)).toarray()
         return np.asarray(sums / np.maximum(self.cosine.sum(axis=1, keepdims=True), 1e-9))
 
 
-def assign_folds(y: Any, groups: Index, seed: int) -> I64:
+def assign_folds(labels: Labels, groups: Index, seed: int) -> I64:
     """Return the fold of each row; rows of a group share it."""
-    return make_folds(
-        Labels.from_y(y).to_topics(), min(N_FOLDS, len(np.unique(groups))), seed, groups
-    )
+    n_folds = min(N_FOLDS, len(np.unique(groups)))
+    return make_folds(labels.to_topics(), n_folds, seed, groups)
 
 
 def heldout_scores(
     X: sp.csr_array,
     leads: sp.csr_array,
-    y: Any,
+    labels: Labels,
     context: FitContext,
     groups: Index,
     suspects: Callable[[F32], Mask],
@@ -212,7 +211,7 @@ def heldout_scores(
     X : float32 CSR array, shape (n_rows, n_columns)
     leads : float32 CSR array, shape (n_rows, n_lead_columns)
         Rows of the beginnings of the texts, which often show the topic of a long one best.
-    y : int array, shape (n_rows,), or CSR array with a 1 for each topic of a row
+    labels : Labels
     context : FitContext
     groups : int array, shape (n_rows,)
         Rows of a group don't judge each other.
@@ -222,20 +221,21 @@ def heldout_scores(
         Called with the number of each round, from 0, before it begins.
     """
     is_used = np.ones(X.shape[0], dtype=bool)
-    by_frequency = frequency_scores(X, y, context.n_topics, assign_folds(y, groups, context.seed))
+    folds = assign_folds(labels, groups, context.seed)
+    by_frequency = frequency_scores(X, labels, context.n_topics, folds)
     total = np.zeros_like(by_frequency)
     for number, rows in enumerate((X, leads, X)):
         on_round(number)
         if number:
             is_used = ~suspects(total / np.float32(number) + by_frequency)
-        folds = assign_folds(y, groups, context.seed + number)
-        total += scores_in_folds(rows, y, context, folds, is_used, passes=1)
+        folds = assign_folds(labels, groups, context.seed + number)
+        total += scores_in_folds(rows, labels, context, folds, is_used, passes=1)
     total /= N_ROUNDS
     total += by_frequency
     return total
 
 
-def frequency_scores(X: sp.csr_array, y: Any, n_topics: int, folds: I64) -> F32:
+def frequency_scores(X: sp.csr_array, labels: Labels, n_topics: int, folds: I64) -> F32:
     """Return held-out scores by the frequency of terms in each topic, shape (n_rows, n_topics).
 
     The mean of each row is 0, and the standard deviation of all scores 0.1.
@@ -248,30 +248,22 @@ def frequency_scores(X: sp.csr_array, y: Any, n_topics: int, folds: I64) -> F32:
     scores = np.zeros((X.shape[0], n_topics), dtype=np.float32)
     for fold in range(N_FOLDS):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        scores[test] = (X[test] @ _log_odds(X[train], y[train], n_topics)).toarray()
-        totals = _log_totals(X[train], y[train], n_topics)
+        scores[test] = (X[test] @ _log_odds(X[train], labels.take(train), n_topics)).toarray()
+        totals = _log_totals(X[train], labels.take(train), n_topics)
         scores[test] -= X[test].sum(axis=1)[:, np.newaxis] * totals
     scores -= scores.mean(axis=1, keepdims=True)
     deviation = scores.std()
     return scores * np.float32(_FREQUENCY_SHARE / deviation) if deviation > 0 else scores
 
 
-def topic_indicators(y: Any, n_topics: int) -> sp.csr_array:
-    """Return a 1 in the column of each row's topics, shape (n_rows, n_topics)."""
-    labels = Labels.from_y(y)
-    ones = np.ones(len(labels.topics), dtype=np.float32)
-    return sp.csr_array((ones, labels.topics, labels.starts), shape=(len(labels), n_topics))
-
-
-def _log_odds(X: sp.csr_array, y: Any, n_topics: int) -> sp.csr_array:
+def _log_odds(X: sp.csr_array, labels: Labels, n_topics: int) -> sp.csr_array:
     """Return the weights of terms, less those of a term that the topic doesn't have."""
-    weights = (X.T.tocsr() @ topic_indicators(y, n_topics)).tocsr()
+    weights = (X.T.tocsr() @ labels.to_csr(n_topics)).tocsr()
     weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
     return weights
 
 
-def _log_totals(X: sp.csr_array, y: Any, n_topics: int) -> F32:
-    labels = Labels.from_y(y)
+def _log_totals(X: sp.csr_array, labels: Labels, n_topics: int) -> F32:
     totals = np.bincount(labels.topics, X.sum(axis=1)[labels.rows], n_topics) / _SMOOTHING
     return np.log(totals + X.shape[1]).astype(np.float32)
 

@@ -13,7 +13,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.auditing.audit import Audit
-from slugline.auditing.evidence import topic_indicators
 from slugline.auditing.suspicion import SetEvidence
 from slugline.base.arrays import F64, Index
 from slugline.base.wording import join_words
@@ -22,6 +21,7 @@ from slugline.corpus.dialects import decimal_cell
 from slugline.corpus.layout import TopicForm
 from slugline.corpus.topic_cells import format_topics
 from slugline.corpus.topic_sets import join_topics
+from slugline.learning.labels import Labels
 from slugline.prediction.files import guard_cell, table_file
 
 #: Documents in a table to review, if fewer are probably wrong.
@@ -184,7 +184,7 @@ class Findings:
         evidence = self.audit.evidence
         if isinstance(evidence, SetEvidence):
             return sp.csr_array(evidence.has.astype(np.float32))
-        return topic_indicators(evidence.y, len(self.audit.topics))
+        return Labels.from_topics(evidence.y).to_csr(len(self.audit.topics))
 
     @cached_property
     def _totals(self) -> F64:

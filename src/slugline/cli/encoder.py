@@ -13,8 +13,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.errors import EncoderError, SluglineError
 from slugline.experiment.run import AnyEvaluation
 from slugline.learning.encoder.encoder import AUTO, NAMES, get_encoder
-from slugline.learning.learner import choose_learner
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import choose_learner, is_linear
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
 
@@ -48,7 +47,7 @@ def check_encoder(name: str | None) -> None:
 def advise(classifier: TopicClassifier, train: Corpus, evaluation: AnyEvaluation | None) -> None:
     """Recommend an encoder where held-out documents, or the few there are, say so."""
     counts = train.topic_counts().values()
-    is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
+    is_default = is_linear(choose_learner(classifier.learner)) and classifier.encoder is None
     if is_quiet() or not is_default or len(counts) < 2 or train.multilabel:
         return
     typical, message = statistics.median(counts), None

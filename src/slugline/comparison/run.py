@@ -42,6 +42,7 @@ from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError, os_errors_as
 from slugline.learning import tuning
 from slugline.learning.encoder.rows import estimate_seconds
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, choose_learner
 from slugline.text.feature_groups import default_feature_groups
 
@@ -357,7 +358,9 @@ class _Run:
             feature_groups = default_feature_groups(
                 wants, texts, context.n_topics, multilabel=multilabel
             )
-            seconds = n * tuning.estimate_seconds(texts, self._y, feature_groups, context)
+            topics = Topics.fit(self.corpus.all_topics())
+            labels = Labels.encode(topics, self.corpus.topics, multilabel=multilabel)
+            seconds = n * tuning.estimate_seconds(texts, labels, feature_groups, context)
             announce(progress, f"tuned: searches settings on {work}", seconds, advice)
 
     def result(self, model: Model) -> ModelResult:

@@ -20,7 +20,7 @@ from slugline.errors import OptionError
 from slugline.evaluation.evaluation import Evaluation, ScoredPredictions
 from slugline.evaluation.multilabel import MultilabelEvaluation, TopicMistake
 from slugline.experiment.run import Experiment, evaluate
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import is_linear
 from slugline.model.fitted import Fitted
 from slugline.text.feature_groups import document_frequency
 from slugline.text.terms import RUN_LENGTHS
@@ -157,7 +157,7 @@ def strongest_terms(
     list of TopicTerms; empty if the learner isn't linear, or columns lack an idf or names.
     """
     rarity = fitted.features.idf_
-    if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
+    if not is_linear(fitted.learner) or any(part is None for part in rarity):
         return []
     idf = np.concatenate([part for part in rarity if part is not None])
     n_documents = max(1, fitted.n_documents)

@@ -624,7 +624,7 @@ def check_validation(classifier: TopicClassifier, train: Corpus, validation: Cor
                 f"{short_repr(unknown[0])}; validate on documents with the topics that the model "
                 f"learns."
             )
-    elif train.texts and choose_learner(classifier.learner).has_epochs:
+    elif train.texts and choose_learner(classifier.learner).capabilities.has_epochs:
         check_two_documents(train, "find the best epoch on", "validation")
 
 

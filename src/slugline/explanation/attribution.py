@@ -17,17 +17,15 @@ from slugline.base.checks import short_repr
 from slugline.errors import OptionError
 from slugline.learning.calibration import (
     LEAST_COMPLEMENT,
+    AnyCalibration,
     Calibration,
     TopicCalibration,
     sigmoid,
     softmax,
 )
-from slugline.learning.learner import Learner
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import Learner, LinearModel, is_linear, is_network
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.layers import MAX_SIGNAL, Dense, DenseStack
-from slugline.learning.net.learner import NeuralLearner
-from slugline.learning.shallow import ShallowLearner
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
 from slugline.text.terms import KINDS, RUN_LENGTHS, GroupedTerms
@@ -84,7 +82,8 @@ def attribute(
 
     Parameters
     ----------
-    learner : LinearLearner, NeuralLearner, ShallowLearner, or a Mixture of these
+    learner : Learner
+        A linear one, a network, or a mixture of these.
     columns, values : arrays, shape (n_values,)
         The entries of the row.
     max_probabilities : int
@@ -96,9 +95,9 @@ def attribute(
     OptionError : if the learner is of another kind.
     """
     doubles = values.astype(np.float64)
-    if isinstance(learner, LinearLearner):
+    if is_linear(learner):
         return _Linear(learner, columns, doubles)
-    if isinstance(learner, NeuralLearner | ShallowLearner):
+    if is_network(learner):
         return _Net(learner.network, columns, doubles)
     if isinstance(learner, Mixture):
         part_size = max_probabilities // (len(learner.learners) + 1)
@@ -115,7 +114,7 @@ class _Linear(Attribution):
 
     method = "each term's weight times its value"
 
-    def __init__(self, learner: LinearLearner, columns: Integers, values: F64) -> None:
+    def __init__(self, learner: LinearModel, columns: Integers, values: F64) -> None:
         self._values = values
         self._weights = learner.weights_of(columns)
         self.base = learner.biases.astype(np.float64)
@@ -268,9 +267,9 @@ class _Mixture(Attribution):
         return [np.concatenate(parts) for parts in integrals]
 
 
-def _calibration(learner: Any) -> Any:
+def _calibration(learner: Any) -> AnyCalibration:
     """Return the calibration that turns the learner's scores into probabilities."""
-    if isinstance(learner, LinearLearner):
+    if learner.capabilities.is_linear:
         return learner.calibration
     factor = learner.inverse_temperature if isinstance(learner, Mixture) else 1.0
     if learner.multilabel:

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from slugline.base.arrays import I64, U8, U64, Integers
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, TopicCalibration
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import LinearModel, is_linear
 from slugline.model.decider import Decider
 from slugline.model.file import container
 from slugline.model.file.container import quantize
@@ -281,9 +281,9 @@ def _export_error(model: str | os.PathLike[str], why: str) -> OptionError:
     return OptionError(f"{model} can't be exported: {why}.")
 
 
-def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
+def _check_learner(model: str | os.PathLike[str], fitted: Fitted) -> LinearModel:
     """Return the learner; OptionError unless the scripts know its kind and its terms."""
-    if not isinstance(fitted.learner, LinearLearner):
+    if not is_linear(fitted.learner):
         kind = fitted.learner.settings()["kind"]
         raise _export_error(
             model,

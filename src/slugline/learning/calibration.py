@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, F64, I64
+from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.errors import DataError
 
 # Differences of scores up to this are finite.
@@ -67,19 +67,33 @@ def log_softmax(scores: F32) -> F32:
     return shifted
 
 
-def log_losses(scores: F32, y: Any) -> F32:
+def log_losses(scores: F32, y: Integers) -> F32:
     """Return the log loss of each row, in nats.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Before softmax; log-odds, if rows have several topics.
-    y : int array, shape (n_rows,), or float32 array, shape (n_rows, n_topics)
-        The topic of each row, or a 1 for each of several, whose losses are added.
+        Before softmax.
+    y : int array, shape (n_rows,)
     """
-    if y.ndim > 1:
-        return (np.logaddexp(np.float32(0), scores) - y * scores).sum(axis=1)
     return -log_softmax(scores)[np.arange(len(y)), y]
+
+
+def binary_log_losses(scores: F32, y: F32) -> F32:
+    """Return the sum over topics of the log loss of each, in nats, shape (n_rows,).
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+        Before the sigmoid.
+    y : float32 array, shape (n_rows, n_topics)
+        1 for each topic of a row.
+    """
+    losses: F32 = (np.logaddexp(np.float32(0), scores) - y * scores).sum(axis=1)
+    return losses
+
+
+# One topic a row ----------------------------------------------------------------------------------
 
 
 class Calibration(NamedTuple):
@@ -101,6 +115,11 @@ class Calibration(NamedTuple):
     uniform_weight: float = 0.0
     high_temperature_weight: float = 0.0
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether it is for rows of several topics: no."""
+        return False
+
     def settings(self) -> dict[str, float]:
         """Return plain data from which `restore` makes it again."""
         return dict(zip(SETTINGS, self, strict=True))
@@ -113,6 +132,15 @@ class Calibration(NamedTuple):
     def restore(cls, settings: Mapping[str, Any]) -> Calibration:
         """Return the calibration among the settings in a model file."""
         return cls(*(settings[name] for name in SETTINGS))
+
+    def blend(self, before: Calibration, weight: float) -> Calibration:
+        """Return a calibration between the one before and this one, which has a weight up to 1."""
+        old = 1 - weight
+        return Calibration(
+            float(self.inverse_temperature**weight * before.inverse_temperature**old),
+            weight * self.uniform_weight + old * before.uniform_weight,
+            weight * self.high_temperature_weight + old * before.high_temperature_weight,
+        )
 
     def proba(self, scores: F32) -> F32:
         """Return rows of probabilities; the largest is that of the largest score."""
@@ -132,6 +160,10 @@ class Calibration(NamedTuple):
         flat *= np.float32(self.high_temperature_weight) / flat.sum(axis=1, keepdims=True)
         sure += flat
         return sure
+
+
+#: The calibration where there is nothing to measure on.
+DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 
 
 def fit_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibration:
@@ -208,6 +240,9 @@ class _Loss:
         return pairs
 
 
+# Several topics a row -----------------------------------------------------------------------------
+
+
 class TopicCalibration(NamedTuple):
     """A logistic curve for each topic, where documents may have several, bent alike for all.
 
@@ -229,6 +264,11 @@ class TopicCalibration(NamedTuple):
         slopes, intercepts = np.tile(np.array(LOG_ODDS_CURVE, np.float32), (n_topics, 1)).T.copy()
         return cls(slopes, intercepts, np.array([1, 1, 0], np.float32))
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether it is for rows of several topics: yes."""
+        return True
+
     def settings(self) -> dict[str, float]:
         """Return the calibration that is in model files in its place: none."""
         return Calibration(1.0).settings()
@@ -248,6 +288,15 @@ class TopicCalibration(NamedTuple):
         """Return the arrays of a model file."""
         return self._asdict()
 
+    def blend(self, before: TopicCalibration, weight: float) -> TopicCalibration:
+        """Return curves between those before and these, which have a weight up to 1."""
+        new, old = np.float32(weight), np.float32(1 - weight)
+        return TopicCalibration(
+            new * self.slopes + old * before.slopes,
+            new * self.intercepts + old * before.intercepts,
+            new * self.bend + old * before.bend,
+        )
+
     def logits(self, scores: F32) -> F32:
         """Return the log-odds of each topic before the bend, shape (n_rows, n_topics)."""
         return scores * self.slopes + self.intercepts
@@ -257,6 +306,33 @@ class TopicCalibration(NamedTuple):
         logits = self.logits(scores)
         low, high, shift = self.bend
         return sigmoid(high * np.logaddexp(0, logits) - low * np.logaddexp(0, -logits) + shift)
+
+
+#: How scores become probabilities.
+AnyCalibration: TypeAlias = Calibration | TopicCalibration
+
+
+def has_topic_calibration(arrays: Mapping[str, F32]) -> bool:
+    """Whether a learner's arrays in a model file are those of rows of several topics."""
+    return "slopes" in arrays
+
+
+def restore_calibration(
+    arrays: Mapping[str, F32], biases: F32, single: Calibration | None = None
+) -> AnyCalibration:
+    """Return a learner's calibration from the arrays of a model file.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        With those of a `TopicCalibration` if rows had several topics.
+    biases : float32 array, shape (n_topics,)
+    single : Calibration, optional
+        That of rows of one topic; softmax by default.
+    """
+    if has_topic_calibration(arrays):
+        return TopicCalibration.restore(arrays, biases)
+    return Calibration(1.0) if single is None else single
 
 
 def fit_topic_calibration(
@@ -343,6 +419,9 @@ def _fit_curves(scores: F64, y: F32, cost: F64, prior: F64) -> F64:
     return np.stack([prior[0] * np.exp(moves[0]), prior[1] + moves[1]])
 
 
+# Sigmoid and its inverse --------------------------------------------------------------------------
+
+
 def sigmoid(scores: Any) -> Any:
     """Return 1 / (1 + exp(-scores)), without overflow, in the type of the scores."""
     powers = np.exp(-np.abs(scores))
@@ -355,16 +434,17 @@ def log_odds(proba: F32) -> F32:
     return np.log(np.maximum(proba, least)) - np.log(np.maximum(1 - proba, LEAST_COMPLEMENT))
 
 
-def fit_inverse_temperature(scores: F32, y: Any, weights: F32 | None = None) -> float:
-    """Return the inverse temperature, between 1/7 and 55, with the lowest mean log loss.
+def minimise_inverse_temperature(
+    losses: Callable[[F32], F32], scores: F32, weights: F32 | None
+) -> float:
+    """Return the inverse temperature, between 1/7 and 55, with the lowest mean loss.
 
-    Parameters are those of `log_losses`, of rows that were not learned from.
+    `losses` returns the loss of each row, given scores multiplied by an inverse temperature.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_factor: float) -> float:
-        losses = log_losses(scores * np.float32(np.exp(log_factor)), y)
-        return float(np.average(losses, weights=weights))
+        return float(np.average(losses(scores * np.float32(np.exp(log_factor))), weights=weights))
 
     minimum = minimize_scalar(loss, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-2})
     return float(np.exp(minimum.x))

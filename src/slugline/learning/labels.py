@@ -1,15 +1,21 @@
-"""The topics of rows: one each, or several."""
+"""The topics of rows, as numbers: one topic each, or any number of topics."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.base.arrays import F32, F64, I64, Index, Integers
+from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from slugline.corpus.documents import Topics
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +36,37 @@ class Labels:
     multilabel: bool
 
     @classmethod
-    def from_y(cls, y: Any) -> Labels:
-        """Return the labels of topic numbers, shape (n_rows,), or of rows with a 1 per topic."""
-        if isinstance(y, np.ndarray):
-            return cls(y, np.arange(len(y) + 1), multilabel=False)
-        return cls(y.indices.astype(np.int64), y.indptr.astype(np.int64), multilabel=True)
+    def from_topics(cls, topics: Integers) -> Labels:
+        """Return the labels of rows that have one topic each, given their topic numbers."""
+        return cls(topics.astype(np.int64, copy=False), np.arange(len(topics) + 1), False)
+
+    @classmethod
+    def from_indicator(cls, indicator: sp.csr_array) -> Labels:
+        """Return the labels of rows that have a nonzero entry in the column of each topic."""
+        topics, starts = indicator.indices, indicator.indptr
+        return cls(topics.astype(np.int64), starts.astype(np.int64), multilabel=True)
+
+    @classmethod
+    def encode(cls, topics: Topics, names: Sequence[Any], *, multilabel: bool) -> Labels:
+        """Return the labels of documents, given the name or the tuple of names of each.
+
+        Raises DataError if a name isn't among `topics`.
+        """
+        if multilabel:
+            return cls.from_indicator(topics.encode_sets(names))
+        return cls.from_topics(topics.encode(names))
+
+    @classmethod
+    def empty(cls, *, multilabel: bool) -> Labels:
+        """Return the labels of no rows."""
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64), multilabel)
+
+    @classmethod
+    def concatenate(cls, first: Labels, second: Labels) -> Labels:
+        """Return the labels of the rows of the first, then those of the second."""
+        topics = np.concatenate([first.topics, second.topics])
+        starts = np.concatenate([first.starts, second.starts[1:] + first.starts[-1]])
+        return cls(topics, starts, first.multilabel)
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -50,17 +82,18 @@ class Labels:
         return np.arange(len(self)).repeat(self.n_each)
 
     def places(self, rows: Integers) -> Integers:
-        """Return where the labels of some rows are, one row after the other."""
+        """Return the positions in `topics` of the labels of some rows, row after row."""
         if not self.multilabel:
             return rows
         n_each = self.starts[rows + 1] - self.starts[rows]
         ends = n_each.cumsum()
         return np.arange(n_each.sum()) + (self.starts[rows] - ends + n_each).repeat(n_each)
 
-    def take(self, rows: Integers) -> Labels:
-        """Return the labels of some rows."""
-        starts = np.concatenate([[0], (self.starts[rows + 1] - self.starts[rows]).cumsum()])
-        return Labels(self.topics[self.places(rows)], starts, self.multilabel)
+    def take(self, rows: Integers | Mask) -> Labels:
+        """Return the labels of some rows, given their numbers or a mask of shape (n_rows,)."""
+        numbers: Any = np.flatnonzero(rows) if rows.dtype == bool else rows
+        starts = np.concatenate([[0], (self.starts[numbers + 1] - self.starts[numbers]).cumsum()])
+        return Labels(self.topics[self.places(numbers)], starts, self.multilabel)
 
     def totals(self, n_topics: int, weights: F32 | None = None) -> F64:
         """Return the sum of the weights of each topic's rows; by default, their number."""
@@ -76,10 +109,17 @@ class Labels:
         return means.astype(np.float32)
 
     def indicator(self, n_topics: int) -> F32:
-        """Return rows with a 1 for each topic, shape (n_rows, n_topics)."""
+        """Return an array with a 1 for each topic of a row, shape (n_rows, n_topics)."""
         rows = np.zeros((len(self), n_topics), dtype=np.float32)
         rows[self.rows, self.topics] = 1
         return rows
+
+    def to_csr(self, n_topics: int) -> sp.csr_array:
+        """Return `indicator` as a sparse array."""
+        import scipy.sparse as sp
+
+        ones = np.ones(len(self.topics), dtype=np.float32)
+        return sp.csr_array((ones, self.topics, self.starts), shape=(len(self), n_topics))
 
     def to_topics(self) -> list[int] | list[tuple[int, ...]]:
         """Return the topic numbers of each row, as splits take them."""

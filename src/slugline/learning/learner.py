@@ -10,21 +10,55 @@ import dataclasses
 import importlib
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeGuard, runtime_checkable
 
 import msgspec
 import numpy as np
 
-from slugline.base.arrays import F32, I64, Index
+from slugline.base.arrays import F32, F64, Index, Integers, Mask
 from slugline.base.checks import check_choice, option_error
 from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import format_call
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+    from slugline.learning.calibration import AnyCalibration
+    from slugline.learning.heldout import HeldOutScores, RecentScores
+    from slugline.learning.labels import Labels
+    from slugline.learning.net.layers import DenseStack
     from slugline.learning.net.training import History
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a learner can do beyond learning from all rows at once and predicting.
+
+    A learner of your own declares what applies: `capabilities = Capabilities(multilabel=True)`.
+
+    Attributes
+    ----------
+    multilabel : bool
+        Whether it learns from rows of several topics.
+    has_epochs : bool
+        Whether it looks for its best epoch, on held-out documents unless the user passes some.
+    in_batches : bool
+        Whether it is a `BatchLearner`, which `partial_fit` needs.
+    is_linear : bool
+        Whether it is a `LinearModel`: scores are sums of the weights of terms. A sentence encoder,
+        lists of the terms of each topic, exported pages and learning from a stream need that.
+    is_network : bool
+        Whether it is a `NetworkModel`, whose scores are explained by the gradients of its layers.
+    """
+
+    multilabel: bool = False
+    has_epochs: bool = False
+    in_batches: bool = False
+    is_linear: bool = False
+    is_network: bool = False
 
 
 @runtime_checkable
@@ -33,14 +67,17 @@ class Learner(Protocol):
 
     #: The weighting of terms that it learns best from.
     wants: str
-    #: Whether it looks for its best epoch, on held-out documents unless the user passes some.
-    has_epochs: bool
 
-    def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
-        """Learn from rows and their topics; return the history of epochs, if there are any.
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do besides."""
 
-        Topics are numbers, or a float32 CSR array with a 1 for each of several topics of a row.
-        """
+    @property
+    def multilabel(self) -> bool:
+        """Whether it has learned from rows that may have several topics."""
+
+    def fit(self, X: Any, labels: Labels, context: FitContext) -> History | None:
+        """Learn from rows and their topics; return the history of epochs, if there are any."""
 
     def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
@@ -55,20 +92,69 @@ class Learner(Protocol):
         """Return the learned arrays by name."""
 
 
-def is_multilabel(learner: Learner) -> bool:
-    """Whether a learner has learned from rows that may have several topics."""
-    return getattr(learner, "multilabel", False)
-
-
-@runtime_checkable
 class BatchLearner(Learner, Protocol):
     """A learner that can also learn from one batch of rows after another."""
 
     #: Whether rows of a later batch may have columns that earlier ones didn't have.
     grows: bool
+    calibration: AnyCalibration
+    #: Scores of the latest rows before they were learned from; None if there are none.
+    recent_: RecentScores | None
 
-    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
+    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
         """Learn from one more batch; start from nothing if it is the first one."""
+
+
+class LinearModel(BatchLearner, Protocol):
+    """A learner whose scores are sums of the weights of terms, and of a bias."""
+
+    biases: F32  # shape (n_topics,)
+    #: Some rows that were learned from, and their scores by weights learned from others.
+    heldout_scores_: HeldOutScores | None
+
+    @property
+    def weights(self) -> sp.csr_array:
+        """Weights that matter, shape (n_columns, n_topics)."""
+
+    def weights_of(self, columns: Integers) -> F64:
+        """Return the weights of some columns, shape (n_chosen, n_topics)."""
+
+    def unused_columns(self) -> Mask:
+        """Return which columns have no weight that matters, shape (n_columns,)."""
+
+    def of_columns(self, columns: Integers) -> LinearModel:
+        """Return a copy for rows of only these columns."""
+
+    def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
+        """Learn from more rows than there is memory for; return the number of rows."""
+
+    def learned(
+        self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
+    ) -> LinearModel:
+        """Return a learner with the same options that has learned these weights."""
+
+
+class NetworkModel(Learner, Protocol):
+    """A learner whose scores are those of a network."""
+
+    @property
+    def network(self) -> DenseStack:
+        """The layers and their weights."""
+
+
+def is_linear(learner: Learner) -> TypeGuard[LinearModel]:
+    """Whether scores are sums of the weights of terms; see `Capabilities`."""
+    return learner.capabilities.is_linear
+
+
+def is_network(learner: Learner) -> TypeGuard[NetworkModel]:
+    """Whether scores are those of a network; see `Capabilities`."""
+    return learner.capabilities.is_network
+
+
+def learns_in_batches(learner: Learner) -> TypeGuard[BatchLearner]:
+    """Whether the learner has `partial_fit`; see `Capabilities`."""
+    return learner.capabilities.in_batches
 
 
 # Options ------------------------------------------------------------------------------------------
@@ -199,7 +285,7 @@ class FitContext:
     weighted_topics : bool
         Whether `sample_weight` includes topic weights set by the user. If not, a learner may choose
         its own.
-    validation_data : (X, y) or None
+    validation_data : (X, labels) or None
         Rows to validate on, which are not learned from.
     seed : int
         Determines every random choice.
@@ -219,7 +305,7 @@ class FitContext:
     n_topics: int
     sample_weight: F32 | None = None
     weighted_topics: bool = False
-    validation_data: tuple[Any, I64] | None = None
+    validation_data: tuple[Any, Labels] | None = None
     seed: int = 0
     first: bool = False
     n_jobs: int = 1
@@ -280,7 +366,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
     """
     check_settings(settings)
     try:
-        learner = _restore_kind(settings, arrays)
+        learner = restore_part(settings, arrays)
     except KeyError as error:
         raise DataError(f"the learner has no array {error.args[0]!r}") from error
     if set(learner.arrays()) != set(arrays):
@@ -309,10 +395,11 @@ def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         checked = msgspec.convert(settings, _learner_class(kind).settings_type)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
-    return getattr(checked, "learners", [])
+    parts: list[dict[str, Any]] = checked.learners if kind == "mixture" else []
+    return parts
 
 
-def _restore_kind(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
-    cls = _learner_class(settings["kind"])
-    parts = (_restore_kind,) if settings["kind"] == "mixture" else ()
-    return cls.restore(settings, arrays, *parts)
+def restore_part(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
+    """Return what `restore` does, of settings that have been checked; KeyError for no array."""
+    learner: Learner = _learner_class(settings["kind"]).restore(settings, arrays)
+    return learner

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import msgspec
 import numpy as np
 
-from slugline.base.arrays import F32, I64
+from slugline.base.arrays import F32
 from slugline.base.checks import check_number, is_number, option_error
 from slugline.errors import DataError, OptionError
-from slugline.learning.calibration import Sharpness, TopicCalibration, log_odds, softmax
-from slugline.learning.learner import Learner, is_multilabel
+from slugline.learning.calibration import (
+    AnyCalibration,
+    Calibration,
+    Sharpness,
+    TopicCalibration,
+    has_topic_calibration,
+)
+from slugline.learning.label_types import label_type
+from slugline.learning.learner import Capabilities, Learner, restore_part
 
 if TYPE_CHECKING:
+    from slugline.learning.labels import Labels
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
 
@@ -43,8 +51,8 @@ class Mixture:
 
     Attributes
     ----------
-    calibration : TopicCalibration or None
-        Where rows have several topics: how the mean's log-odds become probabilities.
+    calibration : Calibration or TopicCalibration
+        How the scores, times `inverse_temperature`, become probabilities.
 
     Examples
     --------
@@ -54,7 +62,7 @@ class Mixture:
 
     wants = "log-tf-idf"
     settings_type = _MixtureSettings
-    calibration: TopicCalibration | None = None
+    calibration: AnyCalibration = Calibration(1.0)
 
     def __init__(
         self,
@@ -66,14 +74,21 @@ class Mixture:
         self.inverse_temperature = inverse_temperature
         self.learners = _check_learners(learners)
         self.shares = _check_fractions(shares, len(self.learners))
-        self.has_epochs = any(learner.has_epochs for learner in self.learners)
 
-    def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do besides: learn several topics if all learners do."""
+        of_learners = [learner.capabilities for learner in self.learners]
+        return Capabilities(
+            multilabel=all(one.multilabel for one in of_learners),
+            has_epochs=any(one.has_epochs for one in of_learners),
+        )
+
+    def fit(self, X: Any, labels: Labels, context: FitContext) -> History | None:
         """Fit each learner; return the history of the first that has epochs, if there is one."""
-        several = not isinstance(y, np.ndarray)
-        self.calibration = TopicCalibration.of_log_odds(context.n_topics) if several else None
+        self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
         histories = [
-            learner.fit(X, y, replace(context, seed=context.seed + number))
+            learner.fit(X, labels, replace(context, seed=context.seed + number))
             for number, learner in enumerate(self.learners)
         ]
         return next((history for history in histories if history is not None), None)
@@ -100,12 +115,12 @@ class Mixture:
         return type(self)(learners, self.shares, self.inverse_temperature)
 
     def __repr__(self) -> str:
-        said = [repr(self.learners)]
+        arguments = [repr(self.learners)]
         if len(set(self.shares)) > 1:
-            said.append(f"shares={self.shares!r}")
+            arguments.append(f"shares={self.shares!r}")
         if self.inverse_temperature != 1:
-            said.append(f"inverse_temperature={self.inverse_temperature!r}")
-        return f"Mixture({', '.join(said)})"
+            arguments.append(f"inverse_temperature={self.inverse_temperature!r}")
+        return f"Mixture({', '.join(arguments)})"
 
     def decision_function(self, X: Any) -> F32:
         """Return logarithms of the mean probabilities, shape (n_rows, n_topics).
@@ -118,19 +133,17 @@ class Mixture:
             for share, learner in zip(self.shares, self.learners, strict=True)
         ]
         mean: F32 = np.sum(weighted, axis=0)
-        if self.multilabel:
-            return log_odds(mean)
-        return np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        return label_type(multilabel=self.multilabel).to_scores(mean)
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         scores = self.decision_function(X) * np.float32(self.inverse_temperature)
-        return softmax(scores) if self.calibration is None else self.calibration.proba(scores)
+        return self.calibration.proba(scores)
 
     @property
     def multilabel(self) -> bool:
         """Whether it has learned from rows of several topics."""
-        return self.calibration is not None
+        return self.calibration.multilabel
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -142,38 +155,29 @@ class Mixture:
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return the arrays of each learner, under names that begin with its number.
-
-        Those of the calibration, if any, are beside them.
-        """
-        arrays = {} if self.calibration is None else self.calibration.arrays()
-        return arrays | {
+        """Return the calibration's arrays, and each learner's under names with its number."""
+        return self.calibration.arrays() | {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)
             for name, array in learner.arrays().items()
         }
 
     @classmethod
-    def restore(
-        cls,
-        settings: Mapping[str, Any],
-        arrays: Mapping[str, F32],
-        restore: Callable[[Mapping[str, Any], Mapping[str, F32]], Learner],
-    ) -> Mixture:
-        """Return a fitted mixture from its parts in a model file; `restore` makes each learner."""
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Mixture:
+        """Return a fitted mixture from its parts in a model file, whose settings are checked."""
         by_part: dict[str, dict[str, F32]] = {}
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")
             by_part.setdefault(number, {})[inner_name] = array
         learners = [
-            restore(part, by_part.get(str(number), {}))
+            restore_part(part, by_part.get(str(number), {}))
             for number, part in enumerate(settings["learners"])
         ]
         mixture = cls(learners, settings.get("shares"), settings.get("sharpness", 1.0))
-        several = "slopes" in arrays
-        if any(is_multilabel(learner) != several for learner in learners):
-            raise DataError("a mixture of learners of one topic and of several")
-        if several:
+        multilabel = has_topic_calibration(arrays)
+        if any(learner.multilabel != multilabel for learner in learners):
+            raise DataError("the mixture combines single-label and multi-label learners")
+        if multilabel:
             first: Any = learners[0]
             mixture.calibration = TopicCalibration.restore(arrays, first.calibration.slopes)
         return mixture

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, I64
-from slugline.learning.calibration import TopicCalibration
+from slugline.base.arrays import F32
+from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext, Options, settings_struct
+from slugline.learning.learner import Capabilities, FitContext, Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.learner import NetLearner
 from slugline.learning.net.network import Network
@@ -58,22 +58,21 @@ class ShallowLearner(ShallowOptions, NetLearner):
     """
 
     wants = "log-tf-idf"
-    has_epochs = False
+    capabilities = Capabilities(multilabel=True, is_network=True)
     settings_type = settings_struct("shallow", ShallowOptions, {})
 
-    def fit(self, X: Any, y: I64, context: FitContext) -> None:
+    def fit(self, X: Any, labels: Labels, context: FitContext) -> None:
         """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
         from slugline.learning.net.optimizers import RowAdaGrad
 
         X = check_csr(X) * _INPUT_SCALE
-        labels, n_topics = Labels.from_y(y), context.n_topics
-        several = labels.multilabel
-        self.calibration = TopicCalibration.of_log_odds(n_topics) if several else None
+        n_topics = context.n_topics
+        self.calibration = label_type(multilabel=labels.multilabel).identity(n_topics)
         n_steps = self.epochs * -(-X.shape[0] // _BATCH_SIZE)
         self.network = Network(
-            self._layers(n_topics, several),
+            self._layers(n_topics, labels.multilabel),
             optimizer=RowAdaGrad(n_steps=n_steps),
-            loss=None if several else "categorical_crossentropy",
+            loss=None if labels.multilabel else "categorical_crossentropy",
             seed=context.seed,
         )
         targets = labels.indicator(n_topics) * np.float32(1 - self.label_smoothing)

@@ -17,7 +17,7 @@ from slugline.base.progress import SILENT, Progress
 from slugline.base.wording import percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
-from slugline.learning.calibration import fit_inverse_temperature, log_losses, log_odds, sigmoid
+from slugline.learning.label_types import fit_inverse_temperature, label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.fit import default_passes
@@ -95,10 +95,22 @@ class Candidate:
 
 
 class Metric(NamedTuple):
-    """A metric of several topics by its name, and its function of probabilities and truth."""
+    """What candidates are compared by: its name, and its function of scores, labels and weights.
+
+    Scores, shape (n_documents, n_topics), are those before softmax or sigmoid; weights of
+    documents have the shape (n_documents,).
+    """
 
     name: str
-    function: Callable[[F32, F32], float]
+    function: Callable[[F32, Labels, F32], float]
+
+
+def _accuracy(scores: F32, labels: Labels, weights: F32) -> float:
+    return float(np.average(scores.argmax(axis=1) == labels.topics, weights=weights))
+
+
+#: Of documents with one topic each.
+ACCURACY = Metric("accuracy", _accuracy)
 
 
 @dataclass(frozen=True)
@@ -134,12 +146,12 @@ class SearchResult:
 class Tuning:
     """Results of a search, of which the first is the default; `interrupted` if Ctrl-C ended it.
 
-    `metric` is what their scores are: accuracy, or an F1 of several topics at the best threshold.
+    `metric` is the name of what their scores are.
     """
 
     trials: tuple[SearchResult, ...]
     interrupted: bool
-    metric: str = "accuracy"
+    metric: str = ACCURACY.name
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -169,36 +181,37 @@ class Tuning:
 
 def tune(
     texts: Sequence[str],
-    y: Any,
+    labels: Labels,
     feature_groups: tuple[FeatureGroup, ...],
     context: FitContext,
     *,
     budget: float = BUDGET,
     n_jobs: int | None = None,
-    metric: Metric | None = None,
+    metric: Metric = ACCURACY,
 ) -> Tuning:
-    """Search for the best term groups, regularisation, nets and their share, in this order.
+    """Search for the best term groups, regularisation, nets and their weight, in this order.
 
     The search is deterministic: `budget` counts multiplications for each term of a document, not
     time, and a candidate that would exceed it is skipped. Ctrl-C ends the search after the current
-    one. The search starts from `feature_groups`. `metric` judges several topics a document, for
-    which `y` is as in `Learner.fit`, beside the log loss; of one topic, accuracy does.
+    one. The search starts from `feature_groups`, and compares candidates by `metric` and log loss.
     """
     start = Candidate(feature_groups)
-    validation = _CrossValidation(texts, y, context, n_jobs, start, metric)
+    validation = _CrossValidation(texts, labels, context, n_jobs, start, metric)
     search = _Search(validation, budget, context.progress)
     with catch_interrupt(context.progress, "this candidate") as interrupt:
         search.evaluate(start)
-        for candidate in _candidates(search, _are_short(texts)):
+        for candidate in _candidates(search, short=_are_short(texts)):
             if interrupt.requested:
                 break
             search.evaluate(candidate)
-    name = {} if metric is None else {"metric": metric.name}
-    return Tuning(tuple(search.trials), interrupt.requested, **name)
+    return Tuning(tuple(search.trials), interrupt.requested, metric.name)
 
 
 def estimate_seconds(
-    texts: Sequence[str], y: Any, feature_groups: tuple[FeatureGroup, ...], context: FitContext
+    texts: Sequence[str],
+    labels: Labels,
+    feature_groups: tuple[FeatureGroup, ...],
+    context: FitContext,
 ) -> float:
     """Return at most about how long a search takes, measured with a sample; 0 for few texts."""
     if len(texts) < _N_LOOKED_AT:
@@ -206,7 +219,8 @@ def estimate_seconds(
     step = -(-len(texts) // _N_LOOKED_AT)
     context = replace(context, sample_weight=None, progress=SILENT)
     start, net = Candidate(feature_groups), Candidate(feature_groups, net=(2, 0.0))
-    validation = _CrossValidation(texts[::step], y[::step], context, context.n_jobs, start)
+    sample = labels.take(np.arange(0, len(texts), step))
+    validation = _CrossValidation(texts[::step], sample, context, context.n_jobs, start)
     times = [time.perf_counter()]
     for candidate in (start, net):
         validation.scores(candidate)
@@ -237,7 +251,7 @@ class _Search:
         self._budget -= work
         scores, inverse_temperature = self._validation.scores(candidate)
         scores *= np.float32(inverse_temperature)
-        score, losses = self._validation.judge(scores)
+        score, losses = self._validation.evaluate(scores)
         is_better = not self.trials or (score >= self._score and self._is_led_by(losses))
         if is_better:
             self.best, self._score, self._losses = candidate, score, losses
@@ -252,7 +266,7 @@ class _Search:
         return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
 
-def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
+def _candidates(search: _Search, *, short: bool) -> Iterator[Candidate]:
     """Yield candidates, each one step away from the best one so far."""
     for kind in ("lead", "bigrams", "characters"):
         others = tuple(
@@ -286,15 +300,15 @@ class _CrossValidation:
     def __init__(
         self,
         texts: Sequence[str],
-        y: Any,
+        labels: Labels,
         context: FitContext,
         n_jobs: int | None,
         start: Candidate,
-        metric: Metric | None = None,
+        metric: Metric = ACCURACY,
     ) -> None:
-        self._texts, self._y, self._context, self._n_jobs = texts, y, context, n_jobs
-        self._metric, self._n, labels = metric, len(texts), Labels.from_y(y)
-        self._truth: Any = labels.indicator(context.n_topics) if labels.multilabel else y
+        self._texts, self._labels, self._context, self._n_jobs = texts, labels, context, n_jobs
+        self._metric, self._n = metric, len(texts)
+        self._label_type = label_type(multilabel=labels.multilabel)
         weights = context.sample_weight
         self._weights = np.ones(self._n, dtype=np.float32) if weights is None else weights
         folds = make_folds(labels.to_topics(), min(_N_FOLDS, self._n), context.seed)
@@ -310,20 +324,16 @@ class _CrossValidation:
             if key not in self._proba:
                 self._proba[key] = self._predict(candidate.feature_groups, learner, key)
             mean += np.float32(share) * self._proba[key]
-        several = self._truth.ndim > 1
-        scores = log_odds(mean) if several else np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        scores = self._label_type.to_scores(mean)
         if candidate.net is None:  # a linear classifier's probabilities are calibrated
             return scores, 1.0
-        return scores, fit_inverse_temperature(scores, self._truth, self._weights)
+        return scores, fit_inverse_temperature(scores, self._labels, self._weights)
 
-    def judge(self, scores: F32) -> tuple[float, F32]:
-        """Return accuracy, or the metric of several topics, and the loss of each document."""
-        losses = log_losses(scores, self._truth) * (self._weights / self._weights.mean())
-        if self._metric is None:
-            is_right = scores.argmax(axis=1) == self._truth
-            return float(np.average(is_right, weights=self._weights)), losses
-        counts = self._weights > 0
-        return self._metric.function(sigmoid(scores[counts]), self._truth[counts]), losses
+    def evaluate(self, scores: F32) -> tuple[float, F32]:
+        """Return the metric of scores, and the weighted log loss of each document."""
+        losses = self._label_type.log_losses(scores, self._labels)
+        losses *= self._weights / self._weights.mean()
+        return self._metric.function(scores, self._labels, self._weights), losses
 
     def work(self, candidate: Candidate) -> float:
         """Return the multiplications that a candidate takes, per term of the first candidate."""
@@ -351,7 +361,7 @@ class _CrossValidation:
                 progress=SILENT,
             )
             rows = self._fold_rows(feature_groups)[number]
-            learner.fit(rows.train, self._y[~heldout], context)
+            learner.fit(rows.train, self._labels.take(~heldout), context)
             proba[heldout] = learner.predict_proba(rows.test)
         return proba
 

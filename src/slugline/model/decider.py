@@ -15,7 +15,7 @@ from slugline.base.wording import counted, format_lines, percent
 from slugline.corpus.documents import Topic, check_texts
 from slugline.corpus.topic_sets import split_rows
 from slugline.errors import OptionError
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import is_linear
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
 from slugline.model.promise import AnswerCounts, PromiseCheck, check_promise, describe_label_doubts
@@ -450,7 +450,7 @@ def _require_heldout(fitted: Fitted, option: str) -> HeldOutPredictions:
         return fitted.heldout_predictions
     if fitted.n_batches:
         why = "it has learned from batches since, and only a fit gives such answers; train it"
-    elif not isinstance(fitted.learner, LinearLearner):
+    elif not is_linear(fitted.learner):
         why = "its learner gives them on request only, as that takes further fits; train it"
     else:
         why = "it was trained without; train it"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, I64, Index
+from slugline.base.arrays import F32, Index
 from slugline.base.lazy import install_command
 from slugline.base.progress import Progress
 from slugline.corpus import topic_sets
@@ -19,14 +19,15 @@ from slugline.corpus.documents import Topics, check_texts
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
 from slugline.learning.encoder.head import Cascade, DenseHead
-from slugline.learning.learner import FitContext, Learner
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.labels import Labels
+from slugline.learning.learner import FitContext, Learner, LinearModel, is_linear
 from slugline.model.settings import FitSettings
 
 if TYPE_CHECKING:
     from slugline.learning.encoder.choice import EncoderChoice
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.encoder.fit import Names, UnlabelledRows
+    from slugline.learning.heldout import HeldOutScores
     from slugline.model.fitted import Fitted
     from slugline.text.features import Features
 
@@ -45,7 +46,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 def add_encoder(
     texts: Sequence[str],
     X: sp.csr_array,
-    labels: Any,
+    labels: Labels,
     topics: Topics,
     learner: Learner,
     context: FitContext,
@@ -58,35 +59,41 @@ def add_encoder(
     without labels, and too few with labels to measure on.
     """
     encoder = settings.encoder
-    if not isinstance(encoder, CheckedEncoder) or not isinstance(learner, LinearLearner):
+    if not isinstance(encoder, CheckedEncoder) or not is_linear(learner):
         return None, linear_heldout(learner)
+    if (heldout := learner.heldout_scores_) is None:
+        return None, None
     from slugline.learning.encoder.described import fit_described_head
     from slugline.learning.encoder.fit import fit_encoder_head
     from slugline.learning.encoder.multilabel import fit_multilabel_head
 
-    rows, y = encode_all(encoder, texts, labels, topics, settings, context.progress)
+    rows, all_labels = encode_all(encoder, texts, labels, topics, settings, context.progress)
     weight = context.sample_weight
     if weight is not None:  # a description counts like a document of weight 1
         more = np.ones(len(settings.descriptions), dtype=np.float32)
         context = replace(context, sample_weight=np.concatenate([weight, more]))
-    judged, words = learner.heldout_scores_
+    judged, words = heldout
     names: Sequence[str] = []
     if learner.multilabel:
-        head, scores = fit_multilabel_head(rows, y, len(texts), context, learner.heldout_scores_)
+        head, scores = fit_multilabel_head(rows, all_labels, len(texts), context, heldout)
     else:
         names, encoded_names = _encode_names(encoder, topics, labels, settings, context.progress)
-        unlabelled_rows = _encode_unlabelled(encoder, unlabelled, labels[judged], context, settings)
+        unlabelled_rows = _encode_unlabelled(
+            encoder, unlabelled, labels.take(judged), context, settings
+        )
         options: dict[str, Any] = {
             "names": encoded_names,
             "widths": [part.width or 0 for part in encoder.parts],
             "unlabelled": unlabelled_rows,
         }
         if settings.descriptions:
-            by_words = _described_words(learner, X, labels, context)
+            by_words = _described_words(learner, heldout, X, labels, context)
             judged = by_words.rows
-            head, scores = fit_described_head(rows, y, len(texts), context, by_words, **options)
+            head, scores = fit_described_head(
+                rows, all_labels, len(texts), context, by_words, **options
+            )
         else:
-            head, scores = fit_encoder_head(rows, y, context, learner.heldout_scores_, **options)
+            head, scores = fit_encoder_head(rows, all_labels, context, heldout, **options)
     if head is None:
         return None, linear_heldout(learner)
     dense = DenseHead(encoder, *head, n_unlabelled=len(unlabelled.texts) if unlabelled else 0)
@@ -98,20 +105,24 @@ def add_encoder(
     is_alone = np.array(alone, dtype=bool)
     proba = dense.predict_proba(scores[is_alone])
     # Some topics are only described, or have a single document.
-    is_incomplete = len(np.unique(labels)) < len(topics) or len(judged) > len(words)
+    is_incomplete = len(np.unique(labels.topics)) < len(topics) or len(judged) > len(words)
     judged = judged[is_alone]
     if learner.multilabel or is_incomplete:
         return dense, (judged, proba)
-    by_words = learner.calibration.proba(words[is_alone])
-    cascade = Cascade.from_proba(by_words, proba, None if weight is None else weight[judged])
+    proba_by_words = learner.calibration.proba(words[is_alone])
+    cascade = Cascade.from_proba(proba_by_words, proba, None if weight is None else weight[judged])
     if cascade is not None:
-        is_sure = cascade.is_sure(by_words)
-        proba[is_sure] = by_words[is_sure]
+        is_sure = cascade.is_sure(proba_by_words)
+        proba[is_sure] = proba_by_words[is_sure]
     return replace(dense, cascade=cascade), (judged, proba)
 
 
 def _described_words(
-    learner: LinearLearner, X: sp.csr_array, labels: I64, context: FitContext
+    learner: LinearModel,
+    heldout: HeldOutScores,
+    X: sp.csr_array,
+    labels: Labels,
+    context: FitContext,
 ) -> DescribedWords:
     """Return the held-out scores of words, with documents that are the only ones of their topics.
 
@@ -120,15 +131,15 @@ def _described_words(
     from slugline.learning.encoder.described import DescribedWords
     from slugline.learning.linear.fit import ABSENT_SCORE
 
-    judged, scores = learner.heldout_scores_
+    (judged, scores), y = heldout, labels.topics
     weight = context.sample_weight
     counted = np.arange(len(labels)) if weight is None else np.flatnonzero(weight[: len(labels)])
-    counts = np.bincount(labels[counted], minlength=context.n_topics)
-    single = counted[counts[labels[counted]] == 1]
+    counts = np.bincount(y[counted], minlength=context.n_topics)
+    single = counted[counts[y[counted]] == 1]
     most = max(_MIN_SINGLE, _MAX_SCORES // context.n_topics)
     single = single[:: -(-len(single) // most) or 1]
     of_single = learner.decision_function(X[single])
-    of_single[np.arange(len(single)), labels[single]] = ABSENT_SCORE
+    of_single[np.arange(len(single)), y[single]] = ABSENT_SCORE
     absent_scores = np.full(context.n_topics, np.nan, dtype=np.float32)
     absent = counts == 0
     rows = np.concatenate([judged, single])
@@ -145,7 +156,7 @@ class UnlabelledScores(NamedTuple):
 
     @classmethod
     def from_learner(
-        cls, texts: Sequence[str], features: Features, learner: Any
+        cls, texts: Sequence[str], features: Features, learner: Learner
     ) -> UnlabelledScores | None:
         """Return the scores of texts by a learner that has learned; None without texts."""
         if not texts:
@@ -156,7 +167,7 @@ class UnlabelledScores(NamedTuple):
 def check_unlabelled(
     X: Iterable[str] | None,
     texts: Sequence[str],
-    labels: Any,
+    labels: Labels,
     n_topics: int,
     settings: FitSettings,
     progress: Progress,
@@ -172,11 +183,11 @@ def check_unlabelled(
             "`X_unlabelled` needs an encoder: unlabelled texts can make a model of words alone "
             'worse; pass `encoder="use"`, or leave `X_unlabelled` out.'
         )
-    if not isinstance(labels, np.ndarray):
+    if labels.multilabel:
         raise OptionError(
             "`X_unlabelled` is for texts of one topic each, and these have several; leave it out."
         )
-    if len(np.unique(labels)) < n_topics:
+    if len(np.unique(labels.topics)) < n_topics:
         raise OptionError(
             "`X_unlabelled` needs documents of each topic, and some topics are only described; "
             "label a few texts of them, or leave it out."
@@ -198,7 +209,7 @@ def check_unlabelled(
 def _encode_unlabelled(
     encoder: CheckedEncoder,
     unlabelled: UnlabelledScores | None,
-    judged: Any,
+    judged: Labels,
     context: FitContext,
     settings: FitSettings,
 ) -> UnlabelledRows | None:
@@ -211,7 +222,7 @@ def _encode_unlabelled(
 
     if unlabelled is None:
         return None
-    if len(np.unique(judged)) < 2:
+    if len(np.unique(judged.topics)) < 2:
         raise DataError(
             "there are too few labels to learn from texts without labels as well: none shows how "
             "sure to be of their topics. Label two texts of each topic at least, or leave out "
@@ -223,13 +234,17 @@ def _encode_unlabelled(
 
 
 def _encode_names(
-    encoder: CheckedEncoder, topics: Topics, labels: Any, settings: FitSettings, progress: Progress
+    encoder: CheckedEncoder,
+    topics: Topics,
+    labels: Labels,
+    settings: FitSettings,
+    progress: Progress,
 ) -> tuple[Sequence[str], Names | None]:
     """Return the words of topics' names, without a description and if documents are few."""
     from slugline.learning.encoder.fit import Names
     from slugline.learning.encoder.rows import encode
 
-    present = [topics.names[number] for number in np.unique(labels).tolist()]
+    present = [topics.names[number] for number in np.unique(labels.topics).tolist()]
     undescribed = [name for name in present if name not in settings.descriptions]
     if not undescribed or len(labels) > _FEW * len(topics):
         return [], None
@@ -239,17 +254,23 @@ def _encode_names(
 
 
 def with_chosen_encoder(
-    texts: Sequence[str], labels: Any, learner: Any, context: FitContext, settings: FitSettings
+    texts: Sequence[str],
+    labels: Labels,
+    learner: Learner,
+    context: FitContext,
+    settings: FitSettings,
 ) -> tuple[FitSettings, EncoderChoice | None]:
     """Return settings with the encoder that does best on held-out documents, and the choice.
 
     Settings that don't leave it to be chosen stay as they are.
     """
-    if not isinstance(settings.encoder, tuple):
+    if not isinstance(settings.encoder, tuple) or not is_linear(learner):
+        return settings, None
+    if (heldout := learner.heldout_scores_) is None:
         return settings, None
     from slugline.learning.encoder.choice import WORDS, choose_encoder
 
-    choice = choose_encoder(texts, labels, learner, context, settings.encoder)
+    choice = choose_encoder(texts, labels, learner, heldout, context, settings.encoder)
     context.progress.note(str(choice))
     encoder = None if choice.name == WORDS else get_encoder(choice.name)
     return replace(settings, encoder=encoder), choice
@@ -271,20 +292,20 @@ def encoder_warnings(fitted: Fitted, encoder: Any, *, has_unlabelled: bool) -> l
 def encode_all(
     encoder: CheckedEncoder,
     texts: Sequence[str],
-    labels: Any,
+    labels: Labels,
     topics: Topics,
     settings: FitSettings,
     progress: Progress,
-) -> tuple[F32, Any]:
+) -> tuple[F32, Labels]:
     """Return the encoder's rows of documents, then of descriptions, and their topics."""
     from slugline.learning.encoder.rows import encode
 
     described = settings.descriptions
     everything = [*texts, *described.values()]
     rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
-    if isinstance(labels, np.ndarray):
-        return rows, np.concatenate([labels, topics.encode(described)])
-    return rows, sp.vstack([labels, topics.encode_sets(described_sets(settings))], format="csr")
+    names = described_sets(settings) if labels.multilabel else list(described)
+    of_descriptions = Labels.encode(topics, names, multilabel=labels.multilabel)
+    return rows, Labels.concatenate(labels, of_descriptions)
 
 
 def described_sets(settings: FitSettings) -> list[Any]:
@@ -294,7 +315,7 @@ def described_sets(settings: FitSettings) -> list[Any]:
 
 def linear_heldout(learner: Learner) -> HeldOutProba | None:
     """Return the held-out probabilities of a linear learner; None if there are none."""
-    if not isinstance(learner, LinearLearner) or not hasattr(learner, "heldout_scores_"):
+    if not is_linear(learner) or learner.heldout_scores_ is None:
         return None  # another one, or it has learned in parts
     rows, scores = learner.heldout_scores_
     return rows, learner.calibration.proba(scores)

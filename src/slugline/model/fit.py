@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64, Index
+from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import count_threads, option_error, short_repr
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus import documents, topic_sets
@@ -39,11 +39,19 @@ from slugline.learning.calibration import (
     Calibration,
     fit_topic_calibration,
     log_odds,
+    sigmoid,
 )
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.labels import Labels
-from slugline.learning.learner import BatchLearner, FitContext, Learner, choose_learner
+from slugline.learning.learner import (
+    BatchLearner,
+    FitContext,
+    Learner,
+    choose_learner,
+    is_linear,
+    learns_in_batches,
+)
 from slugline.learning.linear.learner import LinearLearner, to_arrays
 from slugline.model.dense import (
     HeldOutProba,
@@ -72,6 +80,7 @@ from slugline.text.sparse import SparseRows
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from slugline.learning.heldout import RecentScores
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Metric, Tuning
 
@@ -91,8 +100,8 @@ def is_learned_in_parts(
 
 
 def rows_in_parts(
-    texts: Sequence[str], labels: Any, features: Features, context: FitContext
-) -> Iterator[tuple[Any, Any, FitContext]]:
+    texts: Sequence[str], labels: Labels, features: Features, context: FitContext
+) -> Iterator[tuple[sp.csr_array, Labels, FitContext]]:
     """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
 
     The features are always those of the parts that were learned from.
@@ -112,7 +121,7 @@ def rows_in_parts(
             if not ahead.n_columns:
                 raise DataError("no document has a word in it; check which column holds the text.")
             costs = None if weight is None else weight[part]
-            yield rows, labels[part], replace(context, sample_weight=costs, moved=moved)
+            yield rows, labels.take(part), replace(context, sample_weight=costs, moved=moved)
             vars(features).update(vars(ahead))
             n_done = min(first + _PART_SIZE, len(texts))
             context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))
@@ -128,7 +137,7 @@ _N_FOLDS, _MANY = 3, 20_000
 def _with_heldout_predictions(
     fitted: Fitted,
     heldout: HeldOutProba | None,
-    labels: I64,
+    labels: Labels,
     words: UnknownWordRate | None,
     precision: float | None,
 ) -> Fitted:
@@ -138,7 +147,7 @@ def _with_heldout_predictions(
     rows, proba = heldout
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
-    predictions = HeldOutPredictions.from_proba(proba, labels[rows], words, precision)
+    predictions = HeldOutPredictions.from_proba(proba, labels.topics[rows], words, precision)
     return replace(fitted, heldout_predictions=predictions)
 
 
@@ -160,7 +169,7 @@ def _cross_validate(
         thresholds={},
         cross_validate=False,
     )
-    labels, several = _encode_topics(fitted.topics, names), is_multilabel(names)
+    labels = Labels.encode(fitted.topics, names, multilabel=is_multilabel(names))
     weight = None if sample_weight is None else np.asarray(sample_weight)
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
     copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
@@ -169,8 +178,8 @@ def _cross_validate(
             progress.update("predicting documents left out", number / _N_FOLDS)
             training = np.flatnonzero(~np.isin(copies, copies[fold]))
             learned = [names[i] for i in training.tolist()]
-            if not several:
-                fold = fold[np.isin(labels[fold], labels[training])]  # others' topics can't be told
+            if not labels.multilabel:  # others' topics can't be told
+                fold = fold[np.isin(labels.topics[fold], labels.topics[training])]
             if not len(fold):
                 continue
             try:
@@ -192,19 +201,22 @@ def _cross_validate(
 
 
 def _recalibrate(
-    learner: Any, heldout: HeldOutProba, labels: Any, weight: F32 | None
+    learner: Any, heldout: HeldOutProba, labels: Labels, weight: F32 | None
 ) -> HeldOutProba:
     """Calibrate a learner of several topics by probabilities of it; return these calibrated."""
     rows, proba = heldout
     # Topics that a part of the documents does not have got 0, and others are at all likely.
     scores = np.where(proba > 0, np.maximum(log_odds(proba), LEAST_LOG_ODDS), log_odds(proba))
     learner.calibration = fit_topic_calibration(
-        scores, labels[rows].toarray(), None if weight is None else weight[rows], LOG_ODDS_CURVE
+        scores,
+        labels.take(rows).indicator(scores.shape[1]),
+        None if weight is None else weight[rows],
+        LOG_ODDS_CURVE,
     )
     return rows, learner.calibration.proba(scores)
 
 
-def _folds(labels: Any, copies: Index, seed: int) -> list[Index]:
+def _folds(labels: Labels, copies: Index, seed: int) -> list[Index]:
     """Return the rows of each fold, with copies of a text in one fold."""
     n_documents = len(copies)
     if len(np.unique(copies)) < _N_FOLDS:
@@ -212,7 +224,7 @@ def _folds(labels: Any, copies: Index, seed: int) -> list[Index]:
     if n_documents > _MANY:
         order = np.random.default_rng(seed).permutation(n_documents)
         return [np.sort(order[:MAX_PREDICTIONS])]
-    folds = make_folds(Labels.from_y(labels).to_topics(), _N_FOLDS, seed, copies)
+    folds = make_folds(labels.to_topics(), _N_FOLDS, seed, copies)
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
 
 
@@ -256,7 +268,9 @@ def fit(
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     feature_groups, tuning = settings.chosen_feature_groups(texts, names), None
     if settings.tune:
-        metric = _f1_metric(labels, topics, settings) if multilabel else None
+        from slugline.learning.tuning import ACCURACY
+
+        metric = _f1_metric(labels, topics, settings) if multilabel else ACCURACY
         tuning = _tune(texts, labels, feature_groups, context, settings, metric)
         feature_groups, learner = tuning.best.candidate.feature_groups, tuning.best.learner()
     features = Features(feature_groups, settings.n_jobs)
@@ -264,7 +278,7 @@ def fit(
     validation_digest = history = None
     n_unread = 0
     in_parts = is_learned_in_parts(texts, feature_groups, settings)
-    if isinstance(learner, LinearLearner) and in_parts:
+    if in_parts and is_linear(learner):
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts, progress)
@@ -280,7 +294,7 @@ def fit(
         texts, rows, labels, topics, learner, context, settings, unlabelled
     )
     all_features, columns = features, np.arange(features.n_columns)
-    if isinstance(learner, LinearLearner):
+    if is_linear(learner):
         features, columns = features.without(learner.unused_columns())
         learner = learner.of_columns(columns)
     words = all_features.unknown_word_rate(columns)
@@ -304,7 +318,7 @@ def fit(
     )
     if multilabel:
         as_indicator = is_indicator(y)
-        has_none = heldout is None and not hasattr(learner, "recent_")
+        has_none = heldout is None and _recent_scores(learner) is None
         if has_none and settings.cross_validate and not interrupted:
             heldout = _cross_validate(fitted, texts, names, settings, sample_weight, progress)
             heldout = _recalibrate(learner, heldout, labels, context.sample_weight)
@@ -327,7 +341,7 @@ def _counted_documents(
 
 def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
     """Raise OptionError for documents or options that others need."""
-    if has_validation and not settings.learner.has_epochs:
+    if has_validation and not settings.learner.capabilities.has_epochs:
         raise OptionError(
             "`validation_data` is to find the best epoch on, and this learner has no epochs; "
             "leave it out."
@@ -341,31 +355,18 @@ def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool
 
 def _check_multilabel(settings: FitSettings) -> None:
     """Raise OptionError for a learner of one topic a text."""
-    for learner in _single_learners(settings.learner):
-        if not hasattr(type(learner), "multilabel"):
-            verb = "is" if learner is settings.learner else "has"
-            raise OptionError(
-                f"`learner` {verb} a {type(learner).__name__}, which learns one topic "
-                "for each text, and these texts have several; leave it at its default."
-            )
+    if not settings.learner.capabilities.multilabel:
+        raise OptionError(
+            f"`learner` is a {type(settings.learner).__name__}, which learns one topic for each "
+            "text, and these texts have several; leave it at its default."
+        )
 
 
-def _single_learners(learner: Any) -> list[Any]:
-    """Return a learner, or those in a mixture."""
-    parts = getattr(learner, "learners", None)
-    return [learner] if parts is None else [*itertools.chain(*map(_single_learners, parts))]
-
-
-def _encode_topics(topics: Topics, names: Sequence[Any]) -> Any:
-    """Return the labels of documents with these topics; see `Learner.fit`."""
-    return topics.encode_sets(names) if is_multilabel(names) else topics.encode(names)
-
-
-def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Any]:
-    """Return all topics, and the labels of documents; see `Learner.fit`."""
+def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Labels]:
+    """Return all topics, and the labels of documents."""
     if not is_multilabel(names):
         topics = Topics.fit([*names, *settings.descriptions])
-        return topics, _encode_topics(topics, names)
+        return topics, Labels.encode(topics, names, multilabel=False)
     _check_multilabel(settings)
     described = described_sets(settings)
     if is_indicator(y):
@@ -377,13 +378,13 @@ def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics
             )
     else:
         topics = Topics.fit(itertools.chain.from_iterable([*names, *described]))
-    return topics, _encode_topics(topics, names)
+    return topics, Labels.encode(topics, names, multilabel=True)
 
 
 def _with_decision(
     fitted: Fitted,
     heldout: HeldOutProba | None,
-    labels: Any,
+    labels: Labels,
     words: UnknownWordRate | None,
     settings: FitSettings,
     *,
@@ -393,12 +394,12 @@ def _with_decision(
     if heldout is None:
         proba, truth = _recent_proba(fitted.learner, len(fitted.topics))
     else:
-        proba, truth = heldout[1], labels[heldout[0]].toarray()
+        proba, truth = heldout[1], labels.take(heldout[0]).indicator(len(fitted.topics))
     # An encoder may know what words don't, even in other languages.
     words = words if fitted.dense is None else None
-    sizes, tree = np.diff(labels.indptr), _find_tree(labels, fitted.topics, settings)
+    sizes, tree = labels.n_each, _find_tree(labels, fitted.topics, settings)
     # No document shows how to decide about topics that are only described.
-    has_documents = np.bincount(labels.indices, minlength=len(fitted.topics)) > 0
+    has_documents = labels.totals(len(fitted.topics)) > 0
     learned_proba = np.where(has_documents, proba, 0)
     decision = MultilabelRule.from_proba(learned_proba, truth, sizes, settings.optimize, *tree)
     thresholds = np.where(has_documents, decision.thresholds, np.float32(USUAL_THRESHOLD))
@@ -416,28 +417,41 @@ def _with_decision(
 
 
 def _find_tree(
-    labels: Any, topics: Topics, settings: FitSettings
+    labels: Labels, topics: Topics, settings: FitSettings
 ) -> tuple[Parents, tuple[int, ...]]:
     """Return `MultilabelRule.parents` and `ends` of documents and descriptions."""
     parents = find_parents(topics.names, settings.topic_path)
-    described = topics.encode_sets(described_sets(settings))
-    return parents, find_ends(sp.vstack([labels, described], format="csr"), parents)
+    described = Labels.encode(topics, described_sets(settings), multilabel=True)
+    everything = Labels.concatenate(labels, described)
+    return parents, find_ends(everything, len(topics), parents)
 
 
-def _recent_proba(learner: Any, n_topics: int) -> tuple[F32, F32]:
+def _recent_scores(learner: Learner) -> RecentScores | None:
+    """Return the scores of rows before they were learned from in parts or batches, if any."""
+    return learner.recent_ if learns_in_batches(learner) else None
+
+
+def _recent_proba(learner: Learner, n_topics: int) -> tuple[F32, F32]:
     """Return the latest held-out probabilities after parts or batches, and the topics of rows."""
-    if not hasattr(learner, "recent_"):
+    if not learns_in_batches(learner) or learner.recent_ is None:
         empty = np.zeros((0, n_topics), dtype=np.float32)
         return empty, empty
-    return learner.calibration.proba(learner.recent_.scores), learner.recent_.y
+    recent = learner.recent_
+    return learner.calibration.proba(recent.scores), recent.labels.indicator(n_topics)
 
 
 def _next_decision(
-    before: Fitted, learner: Any, labels: Any, settings: FitSettings, *, as_indicator: bool
+    before: Fitted,
+    learner: BatchLearner,
+    labels: Labels,
+    settings: FitSettings,
+    *,
+    as_indicator: bool,
 ) -> MultilabelRule:
     """Return the rule after one more batch: if recent scores are few, near the one before."""
-    rule, sizes = before.multilabel_rule, np.diff(labels.indptr)
-    share, heldout = learner.recent_.share, _recent_proba(learner, len(before.topics))
+    rule, sizes = before.multilabel_rule, labels.n_each
+    share = 0.0 if learner.recent_ is None else learner.recent_.weight
+    heldout = _recent_proba(learner, len(before.topics))
     if rule is not None:
         sizes = np.append(sizes, [rule.at_least_one * rule.most, rule.most])
         if learner.calibration is getattr(
@@ -461,9 +475,9 @@ def _fit_descriptions(
     """Return the model of descriptions alone, without documents and words."""
     from slugline.learning.encoder.fit import fit_nearest_means
 
-    labels = np.zeros(0, dtype=np.int64)
+    labels = Labels.empty(multilabel=False)
     context = _context(settings, topics, labels, None)
-    rows, y = encode_all(encoder, [], labels, topics, settings, progress)
+    rows, labels = encode_all(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore(
         [FeatureGroup("words", "multi-hot")], [Vocabulary([], "words")], [None]
@@ -482,7 +496,7 @@ def _fit_descriptions(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.compute_digest([], []),
         n_documents=0,
-        dense=DenseHead(encoder, *fit_nearest_means(rows, y, context)),
+        dense=DenseHead(encoder, *fit_nearest_means(rows, labels, context)),
         descriptions=dict(settings.descriptions),
     )
 
@@ -492,7 +506,7 @@ def _validation_rows(
     topics: Topics,
     multilabel: bool,
     separator: str | None,
-) -> tuple[list[str], Any, str]:
+) -> tuple[list[str], Labels, str]:
     """Return the validation texts, their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
     if not is_pair or len(validation_data) != 2:
@@ -506,7 +520,7 @@ def _validation_rows(
         separator=separator,
     )
     try:
-        labels = _encode_topics(topics, topics_of_texts)
+        labels = Labels.encode(topics, topics_of_texts, multilabel=multilabel)
         return texts, labels, documents.compute_digest(texts, topics_of_texts)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
@@ -554,7 +568,7 @@ def fit_batch(
     else:
         check_form(before.topics, y, names, "earlier batches", multilabel=before.multilabel)
     check_own_thresholds(before.topics, settings.thresholds, multilabel=multilabel)
-    labels = _encode_topics(before.topics, names)
+    labels = Labels.encode(before.topics, names, multilabel=multilabel)
     if settings.class_weight == "balanced":
         raise OptionError(
             "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
@@ -617,7 +631,7 @@ def _before_first_batch(
 
 def _batch_learner(learner: Learner) -> BatchLearner:
     """Return the learner; OptionError if it can't learn from batches."""
-    if not isinstance(learner, BatchLearner):
+    if not learns_in_batches(learner):
         raise OptionError(
             f"`learner` is a {type(learner).__name__}, which can't learn from batches; use one of "
             "LinearLearner, NeuralLearner."
@@ -628,19 +642,18 @@ def _batch_learner(learner: Learner) -> BatchLearner:
 def _context(
     settings: FitSettings,
     topics: Topics,
-    labels: I64,
+    labels: Labels,
     sample_weight: npt.ArrayLike | None,
     *,
     first: bool = False,
     progress: Progress = SILENT,
 ) -> FitContext:
-    of_rows = Labels.from_y(labels)
-    weights = topic_weights(settings.class_weight, topics, of_rows.topics)
+    weights = topic_weights(settings.class_weight, topics, labels.topics)
     if weights is not None:
-        weights = of_rows.row_means(weights)
+        weights = labels.row_means(weights)
     return FitContext(
         n_topics=len(topics),
-        sample_weight=row_weights(len(of_rows), sample_weight, weights),
+        sample_weight=row_weights(len(labels), sample_weight, weights),
         weighted_topics=settings.class_weight is not None,
         seed=settings.random_state,
         first=first,
@@ -651,11 +664,11 @@ def _context(
 
 def _tune(
     texts: Sequence[str],
-    labels: Any,
+    labels: Labels,
     feature_groups: tuple[FeatureGroup, ...],
     context: FitContext,
     settings: FitSettings,
-    metric: Metric | None,
+    metric: Metric,
 ) -> Tuning:
     from slugline.learning.tuning import BUDGET, estimate_seconds, tune
 
@@ -668,15 +681,17 @@ def _tune(
     return tune(texts, labels, feature_groups, context, budget=budget, n_jobs=n_jobs, metric=metric)
 
 
-def _f1_metric(labels: Any, topics: Topics, settings: FitSettings) -> Metric:
+def _f1_metric(labels: Labels, topics: Topics, settings: FitSettings) -> Metric:
     """Return the F1 to tune for: of the best common threshold."""
     from slugline.learning.tuning import Metric
 
-    none, sizes = np.zeros((0, len(topics)), dtype=np.float32), np.diff(labels.indptr)
+    none = np.zeros((0, len(topics)), dtype=np.float32)
     tree = _find_tree(labels, topics, settings)
-    rule = MultilabelRule.from_proba(none, none, sizes, settings.optimize, *tree)
+    rule = MultilabelRule.from_proba(none, none, labels.n_each, settings.optimize, *tree)
 
-    def f1(proba: F32, y: F32) -> float:
-        return rule.best_common_threshold(rule.consistent(proba), y > 0)[0]
+    def f1(scores: F32, labels: Labels, weights: F32) -> float:
+        counts = weights > 0
+        proba, y = sigmoid(scores[counts]), labels.take(counts).indicator(len(topics)) > 0
+        return rule.best_common_threshold(rule.consistent(proba), y)[0]
 
     return Metric(f"{settings.optimize}-F1", f1)

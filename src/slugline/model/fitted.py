@@ -17,8 +17,7 @@ from slugline.base.wording import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.topic_sets import split_rows
-from slugline.learning.learner import Learner
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import Learner, is_linear
 from slugline.text.features import Features, WordCounts
 from slugline.text.table_columns import UNUSED, WORDS, TableColumn, format_columns
 
@@ -267,7 +266,7 @@ class Fitted:
 
     def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return a function of the learner for texts, and how many words they have."""
-        if not isinstance(self.learner, LinearLearner):
+        if not is_linear(self.learner):
             rows, words = self.features.read(X)
             return function(rows), words
         # To which rows are nothing to each other.

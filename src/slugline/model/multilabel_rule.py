@@ -15,6 +15,7 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.topic_sets import parent_of
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import log_odds, softmax
+from slugline.learning.labels import Labels
 
 #: The F1 that thresholds are chosen for: over all decisions, the mean of topics', or of documents'.
 Average: TypeAlias = Literal["micro", "macro", "samples"]
@@ -287,35 +288,37 @@ def find_parents(names: Sequence[Topic], separator: str | None) -> Parents:
     return tuple((number, parent) for number, parent in pairs if parent < number)
 
 
-def find_ends(labels: Any, parents: Parents) -> tuple[int, ...]:
+def find_ends(labels: Labels, n_topics: int, parents: Parents) -> tuple[int, ...]:
     """Return `MultilabelRule.ends` of documents.
 
     Parameters
     ----------
-    labels : sparse array, shape (n_documents, n_topics)
+    labels : Labels
         Topics of documents, with all parents of each.
+    n_topics : int
     parents : tuple of (int, int)
         See `MultilabelRule`.
 
-    >>> from scipy.sparse import csr_array
-    >>> find_ends(csr_array([[1, 0, 0], [0, 1, 1]]), ((2, 1),))
+    >>> one_path_each = Labels(np.array([0, 1, 2]), np.array([0, 1, 3]), multilabel=True)
+    >>> find_ends(one_path_each, 3, ((2, 1),))
     (0, 2)
-    >>> find_ends(csr_array([[1, 1, 1], [0, 1, 1]]), ((2, 1),))
+    >>> two_paths = Labels(np.array([0, 1, 2, 1, 2]), np.array([0, 3, 5]), multilabel=True)
+    >>> find_ends(two_paths, 3, ((2, 1),))
     ()
     """
-    sizes = np.diff(labels.indptr)
+    sizes = labels.n_each
     if not parents or not len(sizes) or not sizes.min():
         return ()
-    depths = np.ones(labels.shape[1], dtype=np.int64)
+    depths = np.ones(n_topics, dtype=np.int64)
     for topic, parent in parents:
         depths[topic] = depths[parent] + 1
     # A document has one path if its deepest topic is as deep as it has topics.
-    depths_of_documents = depths[labels.indices]
-    deepest = np.maximum.reduceat(depths_of_documents, labels.indptr[:-1])
+    depths_of_documents = depths[labels.topics]
+    deepest = np.maximum.reduceat(depths_of_documents, labels.starts[:-1])
     if (deepest != sizes).any():
         return ()
     is_end = depths_of_documents == np.repeat(sizes, sizes)
-    return tuple(np.unique(labels.indices[is_end]).tolist())
+    return tuple(np.unique(labels.topics[is_end]).tolist())
 
 
 def _average_f1(predicted: Mask, y: Mask, average: str) -> float:

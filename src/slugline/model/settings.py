@@ -23,8 +23,7 @@ from slugline.corpus.sample_weights import check_class_weight
 from slugline.corpus.topic_sets import is_multilabel
 from slugline.errors import OptionError
 from slugline.learning.encoder.encoder import CheckedEncoder
-from slugline.learning.learner import Learner
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import Learner, is_linear
 from slugline.model.multilabel_rule import AVERAGES, Average, check_thresholds
 from slugline.text.feature_groups import (
     FeatureGroup,
@@ -124,7 +123,7 @@ class FitSettings:
                 "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
                 "leave one of them out."
             )
-        if not isinstance(self.learner, LinearLearner):
+        if not is_linear(self.learner):
             raise OptionError(
                 f"`encoder` goes with the linear learner only, and `learner` is a "
                 f"{type(self.learner).__name__}; leave one of them out."

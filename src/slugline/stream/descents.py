@@ -11,7 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F16, F32, F64, I32, I64, Mask
-from slugline.learning.calibration import Calibration
+from slugline.learning.calibration import AnyCalibration
+from slugline.learning.heldout import MAX_SCORES, HeldOutScores
+from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.linear import fit, newton, steps, sums
 from slugline.learning.linear.newton import Iterate, Preconditioner
@@ -82,7 +84,7 @@ def hold_out_rows(
 ) -> RowBlocks:
     """Return the rows of an engine with a share held out, as large as calibration needs."""
     n_topics = len(n_all)
-    most = max(_MIN_HELD_OUT, fit.max_scores(fit.MAX_SCORES, multilabel) // n_topics)
+    most = max(_MIN_HELD_OUT, label_type(multilabel=multilabel).max_scores(MAX_SCORES) // n_topics)
     min_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
     counts, n_training, n_left = engine.sum_blocks(sums.training_counts, n_topics, min_key)
     known_columns, n_training_rows = counts > 0, int(n_left[0])
@@ -161,7 +163,7 @@ class StreamResult(NamedTuple):
 
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
-    calibration: Calibration
+    calibration: AnyCalibration
     # Held-out rows, and their scores by the first descent, shape (n_heldout, n_topics).
     heldout: tuple[Labels, F32]
     n_passes: int  # Passes over all blocks, for a batch of topics each
@@ -359,7 +361,7 @@ class StreamTraining:
         return StreamResult(
             steps.hstack_topics([self._sparsify(iterate) for iterate in in_order]),
             biases,
-            fit.HeldOutScores(np.arange(len(labels)), scores).calibration(labels, costs),
+            HeldOutScores(np.arange(len(labels)), scores).calibration(labels, costs),
             (labels, scores),
             self._state.n_passes,
             interrupted,
@@ -368,9 +370,9 @@ class StreamTraining:
 
     def _heldout_scores(self) -> tuple[Labels, F32]:
         """Return topics of held-out rows, and their scores by the first descent."""
-        rows, none = self._rows, np.zeros(0, dtype=np.int64)
+        rows = self._rows
         if len(self._state.scores) < len(self._batches):
-            labels = Labels(none, np.zeros(1, dtype=np.int64), rows.multilabel)
+            labels = Labels.empty(multilabel=rows.multilabel)
             return labels, np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
         y, n_each = map(

@@ -23,7 +23,7 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.layout import Format
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import LinearModel, is_linear
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
 from slugline.model.fitted import Fitted, StreamRecord
@@ -280,9 +280,9 @@ def _make_engine(client: Any, settings: FitSettings, most_in_memory: int) -> Eng
     return DaskEngine(client)
 
 
-def _check_settings(settings: FitSettings) -> LinearLearner:
+def _check_settings(settings: FitSettings) -> LinearModel:
     """Return the learner, if no setting needs all documents at once."""
-    if not isinstance(settings.learner, LinearLearner):
+    if not is_linear(settings.learner):
         raise OptionError(
             f"`learner` is a {type(settings.learner).__name__}, and fit_stream learns a linear "
             "one; use fit, or leave it at its default."

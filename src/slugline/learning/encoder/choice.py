@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,14 +12,14 @@ from slugline.base.arrays import F32, Index, Mask
 from slugline.base.wording import counted, percent
 from slugline.corpus.splits import make_folds
 from slugline.errors import EncoderError
-from slugline.learning.calibration import log_losses, log_odds
 from slugline.learning.encoder.encoder import BUILT_IN, CheckedEncoder, get_encoder
 from slugline.learning.encoder.fit import fit_encoder_head
 from slugline.learning.encoder.multilabel import fit_multilabel_head
 from slugline.learning.encoder.rows import encode
+from slugline.learning.heldout import HeldOutScores
+from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
-from slugline.learning.learner import FitContext
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import FitContext, LinearModel
 
 #: The documents that encoders are tried on, at most: a slow one reads them in some ten seconds.
 N_SAMPLED = 300
@@ -71,7 +71,12 @@ class EncoderChoice(NamedTuple):
 
 
 def choose_encoder(
-    texts: Sequence[str], y: Any, learner: LinearLearner, context: FitContext, names: Sequence[str]
+    texts: Sequence[str],
+    labels: Labels,
+    learner: LinearModel,
+    heldout: HeldOutScores,
+    context: FitContext,
+    names: Sequence[str],
 ) -> EncoderChoice:
     """Return the first of words alone and the named encoders that is about as good as the best.
 
@@ -82,18 +87,20 @@ def choose_encoder(
 
     Parameters
     ----------
-    texts, y, context
+    texts, labels, context
         The documents that `learner` has learned from.
+    heldout : HeldOutScores
+        Of the learner.
     """
     encoders, missing = _installed(names)
-    rows = _sample(texts, y, learner.heldout_scores_[0], context.seed)
+    rows = _sample(texts, labels, heldout.rows, context.seed)
     if not len(rows):  # every document is the only one of its topic
         return EncoderChoice(WORDS, (), missing, 0)
-    judged = learner.heldout_scores_[0][rows]
-    sample, scores, weight = y[judged], learner.heldout_scores_[1][rows], context.sample_weight
-    if not learner.multilabel:  # others than the topics of the sample can't be told
-        topics, sample = np.unique(sample, return_inverse=True)
-        scores = scores[:, topics]
+    judged, scores, weight = heldout.rows[rows], heldout.scores[rows], context.sample_weight
+    sample = labels.take(judged)
+    if not labels.multilabel:  # others than the topics of the sample can't be told
+        topics, numbers = np.unique(sample.topics, return_inverse=True)
+        sample, scores = Labels.from_topics(numbers), scores[:, topics]
     context = replace(
         context, n_topics=scores.shape[1], sample_weight=None if weight is None else weight[judged]
     )
@@ -101,12 +108,12 @@ def choose_encoder(
     sampled = [texts[row] for row in judged.tolist()]
     for encoder in encoders if scores.shape[1] > 1 else ():
         encoded = encode(sampled, encoder, n_jobs=context.n_jobs, progress=context.progress)
-        heldout = (np.arange(len(rows)), scores)
-        if learner.multilabel:
-            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, heldout)
+        of_words = (np.arange(len(rows)), scores)
+        if labels.multilabel:
+            head, sums = fit_multilabel_head(encoded, sample, len(rows), context, of_words)
         else:
             widths = [part.width or 0 for part in encoder.parts]
-            head, sums = fit_encoder_head(encoded, sample, context, heldout, widths=widths)
+            head, sums = fit_encoder_head(encoded, sample, context, of_words, widths=widths)
         if head is None or sums is None:  # it is of no use, or there is nothing to measure on
             judgements.append(judgements[0]._replace(name=encoder.name))
         else:
@@ -136,7 +143,7 @@ def _installed(names: Sequence[str]) -> tuple[list[CheckedEncoder], tuple[str, .
     return encoders, tuple(name for name in missing if name in BUILT_IN)
 
 
-def _sample(texts: Sequence[str], y: Any, judged: Index, seed: int) -> Index:
+def _sample(texts: Sequence[str], labels: Labels, judged: Index, seed: int) -> Index:
     """Return places among held-out rows of different texts, as many of each topic as its share."""
     _, firsts = np.unique(
         np.array([texts[row] for row in judged.tolist()], dtype=object), return_index=True
@@ -145,7 +152,7 @@ def _sample(texts: Sequence[str], y: Any, judged: Index, seed: int) -> Index:
     n_folds = -(-len(firsts) // N_SAMPLED)
     if n_folds < 2:
         return firsts
-    topics = Labels.from_y(y).take(judged[firsts]).to_topics()
+    topics = labels.take(judged[firsts]).to_topics()
     return firsts[make_folds(topics, n_folds, seed) == 0]
 
 
@@ -157,12 +164,10 @@ class _Judgement(NamedTuple):
     losses: F32
 
     @classmethod
-    def from_proba(cls, name: str, proba: F32, y: Any) -> _Judgement:
-        if isinstance(y, np.ndarray):
-            return cls(name, proba.argmax(axis=1) == y, log_losses(np.log(proba), y))
-        truth = y.toarray()
-        right = ((proba >= 0.5) == (truth > 0)).all(axis=1)
-        return cls(name, right, log_losses(log_odds(proba), truth))
+    def from_proba(cls, name: str, proba: F32, labels: Labels) -> _Judgement:
+        kind = label_type(multilabel=labels.multilabel)
+        losses = kind.log_losses(kind.to_scores(proba), labels)
+        return cls(name, kind.are_right(proba, labels), losses)
 
     def trial(self) -> EncoderTrial:
         return EncoderTrial(self.name, float(self.right.mean()), float(self.losses.mean()))

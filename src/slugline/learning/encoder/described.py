@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index
-from slugline.learning.calibration import Calibration, fit_calibration
+from slugline.learning.calibration import DEFAULT_CALIBRATION, Calibration, fit_calibration
 from slugline.learning.encoder.fit import (
     SHARPNESS,
     EncoderHead,
@@ -28,8 +28,9 @@ from slugline.learning.encoder.fit import (
     pieces,
 )
 from slugline.learning.encoder.fusion import ScoreFusion, spread
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
-from slugline.learning.linear.fit import ABSENT_SCORE, DEFAULT_CALIBRATION, INITIAL_BIAS
+from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
 # All chosen by cross-validation on training splits, with 5 to 800 labels in all.
 # Documents that a description counts like, to choose from; another number than the usual one must
@@ -174,7 +175,7 @@ class ShrunkMeans:
 
 def fit_described_head(
     rows: F32,
-    y: I64,
+    labels: Labels,
     n_documents: int,
     context: FitContext,
     words: DescribedWords,
@@ -192,7 +193,8 @@ def fit_described_head(
     ----------
     rows : float32 array, shape (n_rows, n_columns)
         Of unit length: those of documents first, then those of descriptions.
-    y : int array, shape (n_rows,)
+    labels : Labels
+        One topic for each row.
     n_documents : int
     context : FitContext
         With a weight for each row.
@@ -203,7 +205,8 @@ def fit_described_head(
         As of `slugline.learning.encoder.fit.fit_encoder_head`.
     """
     if context.n_topics < 2:
-        return fit_nearest_means(rows, y, context), None
+        return fit_nearest_means(rows, labels, context), None
+    y = labels.topics
     judged, weight = words.rows, context.sample_weight
     costs = np.ones(len(rows)) if weight is None else weight.astype(np.float64)
     # The number of threads would show in the last bits.

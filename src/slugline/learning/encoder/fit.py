@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.calibration import Calibration, log_softmax
+from slugline.learning.calibration import AnyCalibration, Calibration, log_losses
 from slugline.learning.encoder.fusion import ScoreFusion, fit_score_factors, fuse_scores, spread
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 
 # Linear discriminant analysis ---------------------------------------------------------------------
@@ -122,8 +123,8 @@ def _best_penalty(
         parts = [shape.heldout_scores(group, penalty) for group in judged]
         scores = np.concatenate(parts)[has_others]
         factor = fit_score_factors([scores], y, costs)[0]
-        right = log_softmax(scores * np.float32(factor))[np.arange(len(y)), y]
-        candidates.append((-float(np.average(right, weights=costs)), penalty, factor))
+        losses = log_losses(scores * np.float32(factor), y)
+        candidates.append((float(np.average(losses, weights=costs)), penalty, factor))
     return min(candidates)[1:]
 
 
@@ -184,7 +185,7 @@ class _DiscriminantAnalysis(CentredRows):
         return weights, biases + _prior(self._totals)
 
     def heldout_scores(self, group: Index, penalty: float) -> F32:
-        """Return the scores of a group of rows of different topics, had none been learned from."""
+        """Return leave-group-out scores of rows of different topics."""
         topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
         share = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
         # In these coordinates, the covariance is the identity.
@@ -238,7 +239,7 @@ class EncoderHead(NamedTuple):
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Any
+    calibration: AnyCalibration
     share: float
 
 
@@ -258,7 +259,7 @@ class UnlabelledRows(NamedTuple):
 
 def fit_encoder_head(
     rows: F32,
-    y: I64,
+    labels: Labels,
     context: FitContext,
     heldout: tuple[Index, F32],
     *,
@@ -266,15 +267,16 @@ def fit_encoder_head(
     widths: Sequence[int] = (),
     unlabelled: UnlabelledRows | None = None,
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the best addition to the scores of words, and held-out sums of both.
+    """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
-    The addition is None if an encoder is of no use, the sums if there are too few to measure on.
+    The head is None if the encoder is of no use, the sums if there are too few to measure on.
 
     Parameters
     ----------
     rows : float32 array, shape (n_documents, n_columns)
         Of unit length.
-    y : int array, shape (n_documents,)
+    labels : Labels
+        One topic for each document.
     context : FitContext
     heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
         Some of the documents, and their cross-validated scores by words.
@@ -287,9 +289,9 @@ def fit_encoder_head(
         Rows that count for their most likely topics. They change neither factors and calibration
         nor held-out sums.
     """
-    judged, words = heldout
+    (judged, words), y = heldout, labels.topics
     if len(np.unique(y[judged])) < 2:
-        return fit_nearest_means(rows, y, context), None
+        return fit_nearest_means(rows, labels, context), None
     weight = context.sample_weight
     task = HeadTask(
         rows=rows,
@@ -456,7 +458,7 @@ def centre(scores: F32) -> F32:
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
-def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
+def fit_nearest_means(rows: F32, labels: Labels, context: FitContext) -> EncoderHead:
     """Return a head whose scores are multiples of cosines with the mean of each topic's rows.
 
     One row a topic is enough, but none shows how sure to be. Parameters are those of
@@ -464,7 +466,7 @@ def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
     """
     weight = context.sample_weight
     sums = np.zeros((context.n_topics, rows.shape[1]))
-    np.add.at(sums, y, rows if weight is None else rows * weight[:, np.newaxis])
+    np.add.at(sums, labels.topics, rows if weight is None else rows * weight[:, np.newaxis])
     lengths = np.linalg.norm(sums, axis=1)
     weights = SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
     # Lower than any cosine, for topics without rows.

@@ -13,6 +13,7 @@ from slugline.base.wording import percent
 
 if TYPE_CHECKING:
     from slugline.base.arrays import F32, Mask
+    from slugline.learning.calibration import AnyCalibration
     from slugline.learning.encoder.encoder import CheckedEncoder
     from slugline.text.features import WordCounts
 
@@ -118,7 +119,7 @@ class DenseHead:
     weights: F32
     biases: F32
     sparse_factor: float
-    calibration: Any
+    calibration: AnyCalibration
     share: float
     cascade: Cascade | None = None
     n_unlabelled: int = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
@@ -11,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from slugline.base.arrays import F32, F64, Index, Mask
 from slugline.learning.calibration import TopicCalibration, fit_topic_calibration, sigmoid
 from slugline.learning.encoder.fit import PENALTIES, CentredRows, EncoderHead, pieces
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import ABSENT_SCORE, INITIAL_BIAS
 
@@ -29,7 +28,7 @@ class _LeastSquares(CentredRows):
     prediction: held-out predictions in closed form.
     """
 
-    def __init__(self, X: F32, y: Any, costs: F32) -> None:
+    def __init__(self, X: F32, y: sp.csr_array, costs: F32) -> None:
         rows = np.flatnonzero(costs)
         super().__init__(X, costs.astype(np.float64) / costs[rows].mean(dtype=np.float64))
         self._mean = y.T @ self.costs / self.costs.sum()
@@ -69,9 +68,9 @@ class _LeastSquares(CentredRows):
 
 
 def fit_multilabel_head(
-    rows: F32, y: Any, n_documents: int, context: FitContext, heldout: tuple[Index, F32]
+    rows: F32, labels: Labels, n_documents: int, context: FitContext, heldout: tuple[Index, F32]
 ) -> tuple[EncoderHead | None, F32 | None]:
-    """Return the best addition to the scores of words, and held-out sums of both.
+    """Return the encoder head that best improves the scores of words, and held-out sums of both.
 
     The sum is a weighted mean of both scores, with the same weights for all topics. There is none
     if the log loss of held-out rows isn't lower by more than a standard error, unless topics
@@ -81,15 +80,14 @@ def fit_multilabel_head(
     ----------
     rows : float32 array, shape (n_rows, n_columns)
         Of unit length: those of documents first, then those of descriptions.
-    y : float32 CSR array, shape (n_rows, n_topics)
-        With a 1 for each topic of a row.
+    labels : Labels
     n_documents : int
     context : FitContext
         With a weight for each row.
     heldout : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
         Some of the documents, and their cross-validated scores by words.
     """
-    judged, words = heldout
+    (judged, words), y = heldout, labels.to_csr(context.n_topics)
     known = np.flatnonzero(y[:n_documents].sum(axis=0))
     if not len(judged) or not len(known):
         return None, None
@@ -171,7 +169,7 @@ _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
 def _place_new(
-    rows: F32, y: Any, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
+    rows: F32, y: sp.csr_array, n_documents: int, known: Index, new: Index, judged: Index, bend: F32
 ) -> tuple[F32, F32]:
     """Return weights of topics without documents, shape (n_columns, n_new), and their biases.
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.base.arrays import F32, F64, I64, Index, Integers
-from slugline.learning.calibration import (
-    USUAL_CURVE,
-    Calibration,
-    TopicCalibration,
-    fit_calibration,
-    fit_topic_calibration,
-)
+from slugline.base.arrays import F32, F64, Index, Integers
+from slugline.learning.calibration import AnyCalibration
+from slugline.learning.heldout import HeldOutScores, RecentScores
+from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit, steps
 
@@ -25,14 +19,6 @@ from slugline.learning.linear import fit, steps
 _SQUARED_SUM_OF_LEARNED = 3.0
 # Topics that are learned at a time: while room is made for new columns, this many take it twice.
 _TOPICS_AT_A_TIME = 32
-# The calibration moves away from the one before as the rows become this many; times the topics, if
-# each has a curve of its own.
-_ENOUGH_ROWS = 50
-# Times so many scores are used for curves of each topic. More take longer than learning.
-_MORE_SCORES = 4
-# It is fitted again when this share of the latest rows is new, as that takes longer than learning
-# from a few rows.
-_NEW_SHARE = 0.02
 
 
 class LinearStream:
@@ -54,7 +40,7 @@ class LinearStream:
         self,
         weights: sp.csr_array,
         biases: F32,
-        calibration: Any,
+        calibration: AnyCalibration,
         *,
         passes: int | None = None,
         seed: int = 0,
@@ -71,8 +57,7 @@ class LinearStream:
         self._totals = np.zeros(len(biases))
         # Rows learned from: unknown for the weights of a finished model.
         self._n_learned = np.inf
-        multilabel = isinstance(calibration, TopicCalibration)
-        self.recent = RecentScores.empty(len(biases), multilabel)
+        self.recent = RecentScores.empty(len(biases), multilabel=calibration.multilabel)
 
     @classmethod
     def empty(
@@ -87,9 +72,8 @@ class LinearStream:
         """Return a stream that has not learned yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, fit.INITIAL_BIAS, dtype=np.float32)
-        recent = RecentScores.empty(n_topics, multilabel, is_first=True)
-        calibration = recent.fit() if multilabel else fit.DEFAULT_CALIBRATION
-        stream = cls(weights, biases, calibration, passes=passes, seed=seed)
+        recent = RecentScores.empty(n_topics, multilabel=multilabel, is_first=True)
+        stream = cls(weights, biases, recent.fit(), passes=passes, seed=seed)
         stream.recent = recent
         stream._is_first, stream._n_learned = True, 0
         for sums in stream._sums:
@@ -159,7 +143,9 @@ class LinearStream:
             self._sums[number] = steps.initial_squared_sums(n_columns, fit.INITIAL_SQUARED_SUM)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
-    def learn(self, X: sp.csr_array, y: I64, context: FitContext, *, undo: bool = True) -> None:
+    def learn(
+        self, X: sp.csr_array, labels: Labels, context: FitContext, *, undo: bool = True
+    ) -> None:
         """Learn from the rows of a batch.
 
         Parameters
@@ -168,7 +154,7 @@ class LinearStream:
             Restore the weights if this fails or is interrupted, from a copy of those that the rows
             may change.
         """
-        problem = fit.LinearProblem.from_rows(X, y, context, self._batches)
+        problem = fit.LinearProblem.from_rows(X, labels, context, self._batches)
         if not undo:
             self._learn(problem)
             return
@@ -204,7 +190,7 @@ class LinearStream:
         self._is_first = False
         self._n_learned += len(rows)
 
-    def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> fit.HeldOutScores:
+    def _score_before_learning(self, problem: fit.LinearProblem, rows: Index) -> HeldOutScores:
         """Return scores of the batch by the weights before it.
 
         If those were learned from fewer rows than it has, by weights of a part of it instead.
@@ -217,95 +203,10 @@ class LinearStream:
         for sums in self._sums:
             known_columns |= sums[:-1] > fit.INITIAL_SQUARED_SUM
         renormalized = fit.renormalize_rows(X[rows], known_columns)
-        return fit.HeldOutScores(rows, self.decision_function(renormalized))
+        return HeldOutScores(rows, self.decision_function(renormalized))
 
-    def _calibrate(self, problem: fit.LinearProblem, heldout: fit.HeldOutScores) -> None:
-        rows, labels = heldout.rows, problem.labels.take(heldout.rows)
-        y = labels.indicator(len(self.biases)) if labels.multilabel else labels.topics
+    def _calibrate(self, problem: fit.LinearProblem, heldout: HeldOutScores) -> None:
+        labels, costs = problem.labels.take(heldout.rows), problem.costs[heldout.rows]
         self.recent, self.calibration = self.recent.update(
-            heldout.scores, y, problem.costs[rows], self.calibration
-        )
-
-
-@dataclass(frozen=True)
-class RecentScores:
-    """Scores of the latest rows before they were learned from.
-
-    Attributes
-    ----------
-    scores : float32 array, shape (n_rows, n_topics)
-    y : int array, shape (n_rows,), or float32 array, shape (n_rows, n_topics)
-        The topic of each row, or a 1 for each of several.
-    costs : float32 array, shape (n_rows,)
-    enough : int
-        Number of rows from which on what was chosen on others before counts for nothing.
-    usual : (float, float)
-        The usual slope and intercept of curves by topic.
-    n_new : int
-        Number of rows since the calibration was fitted.
-    """
-
-    scores: F32
-    y: Any
-    costs: F32
-    enough: int
-    usual: tuple[float, float] = USUAL_CURVE
-    n_new: int = 0
-
-    @classmethod
-    def empty(
-        cls,
-        n_topics: int,
-        multilabel: bool,
-        usual: tuple[float, float] = USUAL_CURVE,
-        *,
-        is_first: bool = False,
-    ) -> RecentScores:
-        """Return the scores of no rows, before a first batch or later ones."""
-        scores, costs = np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.float32)
-        if not multilabel:
-            return cls(scores, np.zeros(0, dtype=np.int64), costs, _ENOUGH_ROWS)
-        return cls(scores, scores, costs, 1 if is_first else _ENOUGH_ROWS * n_topics, usual)
-
-    def update(self, scores: F32, y: Any, costs: F32, before: Any) -> tuple[RecentScores, Any]:
-        """Return the latest of these and more, as many as calibration uses, and the calibration.
-
-        That is the one `before` until enough of them are new.
-        """
-        n_scores = fit.MAX_SCORES * (_MORE_SCORES if self.y.ndim > 1 else 1)
-        latest = slice(-max(1, n_scores // scores.shape[1]), None)
-        recent = replace(
-            self,
-            scores=np.concatenate([self.scores, scores])[latest],
-            y=np.concatenate([self.y, y])[latest],
-            costs=np.concatenate([self.costs, costs])[latest],
-            n_new=self.n_new + len(y),
-        )
-        if recent.n_new <= _NEW_SHARE * len(recent.y):
-            return recent, before
-        return replace(recent, n_new=0), recent.calibration(before)
-
-    @property
-    def share(self) -> float:
-        """How much they count beside what was chosen before, up to 1."""
-        return min(1.0, len(self.y) / self.enough)
-
-    def fit(self) -> Any:
-        """Return the calibration that fits them alone."""
-        if self.y.ndim > 1:
-            return fit_topic_calibration(self.scores, self.y, self.costs, self.usual)
-        return fit_calibration(self.scores, self.y, self.costs)
-
-    def calibration(self, before: Any) -> Any:
-        """Return the calibration that fits them; if they are few, near the one before."""
-        share, fitted = self.share, self.fit()
-        if isinstance(fitted, TopicCalibration):
-            pairs = zip(fitted, before, strict=True)
-            return TopicCalibration(
-                *(np.float32(share) * new + np.float32(1 - share) * old for new, old in pairs)
-            )
-        return Calibration(
-            float(fitted.inverse_temperature**share * before.inverse_temperature ** (1 - share)),
-            share * fitted.uniform_weight + (1 - share) * before.uniform_weight,
-            share * fitted.high_temperature_weight + (1 - share) * before.high_temperature_weight,
+            heldout.scores, labels, costs, self.calibration
         )

@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,9 @@ import scipy.sparse as sp
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.progress import LongStep
 from slugline.corpus.splits import make_folds
-from slugline.learning.calibration import Calibration, fit_calibration, fit_topic_calibration
+from slugline.learning.calibration import AnyCalibration
+from slugline.learning.heldout import MAX_SCORES, HeldOutScores
+from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import newton, steps, sums
@@ -52,15 +54,11 @@ _MIN_ROWS_PER_TOPIC = 10
 _N_FOLDS, _N_PARTS = 4, 3
 # Where fewer rows than this share are different, new ones will be copies of them, too.
 _FEW_DIFFERENT = 0.1
-# Probabilities are calibrated on at most so many scores, of fewer rows if topics are many.
-MAX_SCORES, _MIN_CALIBRATION_ROWS = 1 << 18, 500
-# Times so many, where rows have several topics.
-_MORE_SCORES = 1 << 4
+# Probabilities are calibrated on at least so many rows, if there are as many.
+_MIN_CALIBRATION_ROWS = 500
 # Topics that are learned at a time, at least.
 _MIN_TOPICS = 8
 
-#: The calibration where there is nothing to measure on.
-DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 # Scores spread with this power of the number of rows that they are learned from, as measured over
 # training splits from 20 rows to 10,000; probabilities get no surer by that.
 _SPREAD_POWER = 0.1
@@ -70,34 +68,12 @@ _NEAR = 1e-3
 _ROWS_AT_ONCE = 4096
 
 
-def max_scores(usual: int, multilabel: bool) -> int:
-    """Return how many scores to calibrate on: more if each topic has a curve of its own."""
-    return usual * _MORE_SCORES if multilabel else usual
-
-
 def default_passes(n_rows: int) -> int:
     """Return the number of passes over so many rows: from 6 over a few hundred down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _MIN_PASSES)
 
 
 # Scores of held-out rows -------------------------------------------------------------------------
-
-
-class HeldOutScores(NamedTuple):
-    """Scores of rows by weights that were not learned from them."""
-
-    rows: Index  # shape (n_rows,)
-    scores: F32  # shape (n_rows, n_topics)
-
-    def calibration(self, labels: Labels, costs: F32) -> Any:
-        """Fit a calibration to the scores, given topics and costs of all rows."""
-        labels = labels.take(self.rows)
-        if labels.multilabel:
-            y = labels.indicator(self.scores.shape[1])
-            return fit_topic_calibration(self.scores, y, costs[self.rows])
-        if not len(self.rows):
-            return DEFAULT_CALIBRATION
-        return fit_calibration(self.scores, labels.topics, costs[self.rows])
 
 
 def scale_heldout_scores(scores: F32, share: float) -> F32:
@@ -164,26 +140,26 @@ class FittedLinear:
 
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
-    calibration: Any  # Calibration, or TopicCalibration where rows have several topics
+    calibration: AnyCalibration
     n_left_out: int  # Rows that were not learned from, as their topic looked wrong
     heldout: HeldOutScores  # The scores that were calibrated on
 
 
 def fit_linear(
     X: sp.csr_array,
-    y: I64,
+    labels: Labels,
     context: FitContext,
     *,
     passes: int | None = None,
     clean: bool = True,
     limits: FitLimits | None = None,
 ) -> FittedLinear:
-    """Learn from rows and their topics.
+    """Return the weights, biases and calibration learned from rows.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-    y : int array, shape (n_rows,)
+    labels : Labels
     context : FitContext
     passes : int, optional
         Passes over the rows; by default, their number decides.
@@ -192,7 +168,7 @@ def fit_linear(
         very few rows, or if there are so many topics that each batch learns from a sample of rows.
     limits : FitLimits, optional
     """
-    problem = LinearProblem.from_rows(X, y, context, limits=limits)
+    problem = LinearProblem.from_rows(X, labels, context, limits=limits)
     with closing(context.progress):
         return _fit_and_calibrate(problem, passes, clean)
 
@@ -230,7 +206,7 @@ class LinearProblem:
     def from_rows(
         cls,
         X: sp.csr_array,
-        y: I64,
+        labels: Labels,
         context: FitContext,
         batches: list[slice] | None = None,
         limits: FitLimits | None = None,
@@ -241,7 +217,6 @@ class LinearProblem:
             width = max(_MIN_TOPICS, limits.max_weights // max(1, X.shape[1]))
             batches = topic_batches(context.n_topics, min(limits.max_topics, width))
         weight = context.sample_weight
-        labels = Labels.from_y(y)
         costs = np.ones(len(labels), dtype=np.float32) if weight is None else weight
         return cls(X, labels, costs, context, batches, limits)
 
@@ -274,7 +249,8 @@ class LinearProblem:
             y = self.labels.topics[rows]
             is_frequent = np.bincount(y, minlength=self.context.n_topics) > 1
             rows = rows[(is_frequent | known_topics)[y]]
-        n_scores = max_scores(self.limits.max_scores, self.labels.multilabel)
+        kind = label_type(multilabel=self.labels.multilabel)
+        n_scores = kind.max_scores(self.limits.max_scores)
         most = max(_MIN_CALIBRATION_ROWS, n_scores // self.context.n_topics)
         return rows if self.are_few(rows) else rows[:: -(-len(rows) // most)]
 
@@ -559,7 +535,7 @@ def score_heldout_rows(
 
 def scores_in_folds(
     X: sp.csr_array,
-    y: I64,
+    labels: Labels,
     context: FitContext,
     folds: I64,
     learned: Mask,
@@ -571,7 +547,7 @@ def scores_in_folds(
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
-    y : int array, shape (n_rows,)
+    labels : Labels
     context : FitContext
     folds : int array, shape (n_rows,)
         The fold of each row, from 0.
@@ -584,7 +560,7 @@ def scores_in_folds(
     -------
     float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
     """
-    problem = LinearProblem.from_rows(X, y, context)
+    problem = LinearProblem.from_rows(X, labels, context)
     scores = np.full((X.shape[0], context.n_topics), ABSENT_SCORE, dtype=np.float32)
     for fold in range(int(folds.max(initial=-1)) + 1):
         test, train = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)

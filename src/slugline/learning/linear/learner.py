@@ -11,18 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
+from slugline.base.arrays import F32, F64, Integers, Mask
 from slugline.base.progress import INTERRUPTED
 from slugline.errors import DataError
-from slugline.learning.calibration import SETTINGS, Calibration, TopicCalibration
-from slugline.learning.learner import Options, settings_struct
+from slugline.learning.calibration import SETTINGS, AnyCalibration, Calibration, restore_calibration
+from slugline.learning.learner import Capabilities, Options, settings_struct
 from slugline.text import sparse
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+    from slugline.learning.heldout import HeldOutScores, RecentScores
+    from slugline.learning.labels import Labels
     from slugline.learning.learner import FitContext
-    from slugline.learning.linear.batches import LinearStream, RecentScores
+    from slugline.learning.linear.batches import LinearStream
 
 # Up to so many weights make a dense table, which is faster.
 _MAX_DENSE = 1 << 24
@@ -66,9 +68,9 @@ class LinearLearner(LinearOptions):
         How scores become probabilities; of each topic, where rows have several.
     n_left_out : int
         Number of training documents that were left out.
-    heldout_scores_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
+    heldout_scores_ : HeldOutScores or None
         After `fit`: rows and their held-out scores; not saved in files.
-    recent_ : RecentScores
+    recent_ : RecentScores or None
         After batches or parts: scores of the latest rows before they were learned from, likewise.
 
     Examples
@@ -78,57 +80,60 @@ class LinearLearner(LinearOptions):
     """
 
     wants = "log-tf-idf"
-    has_epochs = False
+    capabilities = Capabilities(multilabel=True, in_batches=True, is_linear=True)
     grows = True
     settings_type = settings_struct(
         "linear", LinearOptions, {**SETTINGS, "n_left_out": Annotated[int, Meta(ge=0)]}
     )
 
     biases: F32
-    calibration: Any
+    calibration: AnyCalibration = Calibration(1.0)
     n_left_out: int
-    heldout_scores_: tuple[Index, F32]
-    recent_: RecentScores
+    heldout_scores_: HeldOutScores | None = None
+    recent_: RecentScores | None = None
     # Either fixed weights, and the table made from them when scores are first asked for; or a
     # stream, which can learn on.
     _weights: sparse.SparseRows | None = None
     _table: F32 | sp.csr_array | None = None
     _stream: LinearStream | None = None
 
-    def fit(self, X: Any, y: I64, context: FitContext) -> None:
+    def fit(self, X: Any, labels: Labels, context: FitContext) -> None:
         """Learn from rows and their topics."""
         from slugline.learning.linear.fit import fit_linear
 
-        fitted = fit_linear(sparse.check_csr(X), y, context, passes=self.passes, clean=self.clean)
+        fitted = fit_linear(
+            sparse.check_csr(X), labels, context, passes=self.passes, clean=self.clean
+        )
         self._set_weights(fitted.weights)
         self.biases, self.calibration = fitted.biases, fitted.calibration
-        self.n_left_out, self.heldout_scores_ = fitted.n_left_out, fitted.heldout
+        self.n_left_out = fitted.n_left_out
+        self.heldout_scores_, self.recent_ = fitted.heldout, None
 
-    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
+    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
 
         Learning from the same documents twice makes probabilities too sure. Step sizes and recent
         scores are kept from call to call, but not in a model file.
         """
         X = sparse.check_csr(X)
-        stream = self._start_stream(X.shape[1], context, not isinstance(y, np.ndarray))
+        stream = self._start_stream(X.shape[1], context, multilabel=labels.multilabel)
         if context.moved is not None:
             stream.widen(context.moved, X.shape[1])
-        stream.learn(sparse.check_csr(X, stream.n_columns), y, context)
+        stream.learn(sparse.check_csr(X, stream.n_columns), labels, context)
         self._weights, self._table, self._stream = None, None, stream
         self.biases, self.calibration = stream.biases, stream.calibration
         self.recent_ = stream.recent
         if context.first:
             self.n_left_out = 0
 
-    def fit_parts(self, parts: Iterable[tuple[Any, I64, FitContext]]) -> int:
+    def fit_parts(self, parts: Iterable[tuple[sp.csr_array, Labels, FitContext]]) -> int:
         """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
 
         After Ctrl-C, the result is that of the parts before, if there are any.
 
         Parameters
         ----------
-        parts : iterable of (X, y, context)
+        parts : iterable of (X, labels, context)
             Rows in random order; from the second part on, `context.moved` says where the columns
             before are now.
 
@@ -143,19 +148,19 @@ class LinearLearner(LinearOptions):
         n_learned = n_columns = 0
         moved = None
         try:
-            for X, y, context in parts:
+            for X, labels, context in parts:
                 if stream is None:
                     stream = LinearStream.empty(
                         X.shape[1],
                         context.n_topics,
-                        multilabel=not isinstance(y, np.ndarray),
+                        multilabel=labels.multilabel,
                         passes=self.passes or 1,
                         seed=context.seed,
                     )
                 elif context.moved is not None:
                     moved = context.moved
                     stream.widen(moved, X.shape[1])
-                stream.learn(X, y, context, undo=False)
+                stream.learn(X, labels, context, undo=False)
                 n_learned, n_columns, moved = n_learned + X.shape[0], X.shape[1], None
         except KeyboardInterrupt:
             if not n_learned:
@@ -165,17 +170,21 @@ class LinearLearner(LinearOptions):
         self._set_weights(stream.pop_weights(n_columns, moved))
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
         self.recent_ = stream.recent
-        vars(self).pop("heldout_scores_", None)  # that of an earlier fit
+        self.heldout_scores_ = None  # that of an earlier fit
         return n_learned
 
-    def learned(self, weights: sp.csr_array, biases: F32, calibration: Any) -> LinearLearner:
+    def learned(
+        self, weights: sp.csr_array, biases: F32, calibration: AnyCalibration
+    ) -> LinearLearner:
         """Return a learner with the same options that has learned these weights."""
         learner = type(self)(**self.options())
         learner._set_weights(weights)
         learner.biases, learner.calibration, learner.n_left_out = biases, calibration, 0
         return learner
 
-    def _start_stream(self, n_columns: int, context: FitContext, multilabel: bool) -> LinearStream:
+    def _start_stream(
+        self, n_columns: int, context: FitContext, *, multilabel: bool
+    ) -> LinearStream:
         from slugline.learning.linear.batches import LinearStream
 
         options: Any = {"passes": self.passes, "seed": context.seed}
@@ -191,7 +200,7 @@ class LinearLearner(LinearOptions):
     @property
     def multilabel(self) -> bool:
         """Whether it has learned from rows of several topics."""
-        return isinstance(self.calibration, TopicCalibration)
+        return self.calibration.multilabel
 
     def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
@@ -214,7 +223,7 @@ class LinearLearner(LinearOptions):
         return learner
 
     @property
-    def weights(self) -> Any:
+    def weights(self) -> sp.csr_array:
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
         return self._sparse_weights().csr()
 
@@ -273,9 +282,9 @@ class LinearLearner(LinearOptions):
         if learner.biases.ndim != 1:
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
-        learner.calibration = Calibration.restore(settings)
-        if "slopes" in arrays:
-            learner.calibration = TopicCalibration.restore(arrays, learner.biases)
+        learner.calibration = restore_calibration(
+            arrays, learner.biases, Calibration.restore(settings)
+        )
         learner.n_left_out = settings["n_left_out"]
         return learner
 

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta
 
-from slugline.base.arrays import F32, I64
+from slugline.base.arrays import F32, I64, Mask
 from slugline.errors import DataError
-from slugline.learning.calibration import LEAST_LOG_ODDS, LOG_ODDS_CURVE, TopicCalibration
+from slugline.learning.calibration import (
+    LEAST_LOG_ODDS,
+    LOG_ODDS_CURVE,
+    AnyCalibration,
+    Calibration,
+    restore_calibration,
+)
+from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
-from slugline.learning.learner import Options, settings_struct
+from slugline.learning.learner import Capabilities, Options, settings_struct
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 
 if TYPE_CHECKING:
+    from slugline.learning.heldout import RecentScores
     from slugline.learning.learner import FitContext
-    from slugline.learning.linear.batches import RecentScores
     from slugline.learning.net.optimizers import Optimizer
     from slugline.learning.net.training import History
 
@@ -68,12 +75,12 @@ class NetLearner:
     Attributes
     ----------
     network : Network
-    calibration : TopicCalibration or None
-        Where rows have several topics: how scores become probabilities.
+    calibration : Calibration or TopicCalibration
+        How scores become probabilities: softmax if rows have one topic.
     """
 
     network: Network
-    calibration: Any = None
+    calibration: AnyCalibration = Calibration(1.0)
 
     def decision_function(self, X: Any) -> F32:
         """Return scores before softmax or sigmoid, shape (n_rows, n_topics)."""
@@ -81,27 +88,25 @@ class NetLearner:
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
-        if self.calibration is None:
-            return self.network.predict(X)
         return self.calibration.proba(self.decision_function(X))
 
     @property
     def multilabel(self) -> bool:
         """Whether it has learned from rows of several topics."""
-        return self.calibration is not None
+        return self.calibration.multilabel
 
     def arrays(self) -> dict[str, F32]:
         """Return weights and biases of each layer in turn, and the calibration's, if any."""
         names = self._array_names(len(self.network.layers))
         weights = dict(zip(names, self.network.weights, strict=True))
-        return weights | (self.calibration.arrays() if self.multilabel else {})
+        return weights | self.calibration.arrays()
 
     def _restore_net(self, arrays: Mapping[str, F32], n_layers: int) -> None:
         weights = [arrays[name] for name in self._array_names(n_layers)]
-        several = "slopes" in arrays
-        self.network = Network(self._layers(len(weights[-1]), several)).start_from(weights)
+        self.calibration = restore_calibration(arrays, weights[-1])
+        layers = self._layers(len(weights[-1]), self.multilabel)
+        self.network = Network(layers).start_from(weights)
         _check_shapes(self.network)
-        self.calibration = TopicCalibration.restore(arrays, weights[-1]) if several else None
 
     def _array_names(self, n_layers: int) -> Sequence[str]:
         """Return the names of weights and biases of each layer in a model file."""
@@ -140,10 +145,10 @@ class NeuralLearner(NeuralOptions, NetLearner):
     network : Network
     n_epochs : int
         Number of epochs it was trained for; each call of `partial_fit` is one.
-    calibration : TopicCalibration or None
-        Where rows have several topics: how scores become probabilities, by validation rows.
-    recent_ : RecentScores
-        After `fit`, likewise: the scores of validation rows; not saved in files.
+    calibration : Calibration or TopicCalibration
+        How scores become probabilities: by validation rows if rows have several topics.
+    recent_ : RecentScores or None
+        After `fit` on rows of several topics, the scores of validation rows; not saved in files.
 
     Examples
     --------
@@ -152,43 +157,49 @@ class NeuralLearner(NeuralOptions, NetLearner):
     """
 
     wants = "multi-hot"
-    has_epochs = True
+    capabilities = Capabilities(multilabel=True, has_epochs=True, in_batches=True, is_network=True)
     grows = False
     settings_type = settings_struct(
         "network", NeuralOptions, {"n_epochs": Annotated[int, Meta(ge=0)]}
     )
 
     n_epochs: int
-    recent_: RecentScores
+    recent_: RecentScores | None = None
     _in_batches = False
 
-    def fit(self, X: Any, y: I64, context: FitContext) -> History:
+    def fit(self, X: Any, labels: Labels, context: FitContext) -> History:
         """Learn from rows and their topics; return the history of the search for the best epoch."""
         from slugline.learning.net.training import catch_interrupt
 
-        self._in_batches, self.calibration = False, None
-        self.network = self._network(context, multilabel=not isinstance(y, np.ndarray))
+        self._in_batches, self.recent_ = False, None
+        self._start(labels, context)
         if context.validation_data is not None:
-            return self._search(X, y, context.sample_weight, context.validation_data, context)
-        X, y, context = _drop_zero_weights(X, y, context)
+            return self._search(X, labels, context, context.validation_data)
+        X, labels, context = _drop_zero_weights(X, labels, context)
         # Around both trainings, so that Ctrl-C between them is not lost.
         with catch_interrupt(context.progress, shared=True) as interrupt:
-            history = self._search_on_a_part(X, y, context)
+            history = self._search_on_a_part(X, labels, context)
             if interrupt.requested:
                 history.stopped_by = "interrupt"
             else:
-                self._train_anew(X, y, history, context)
+                self._train_anew(X, labels, history, context)
         return history
 
-    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
+    def _start(self, labels: Labels, context: FitContext) -> None:
+        """Begin with a fresh net, whose scores are not calibrated yet."""
+        self.calibration = label_type(multilabel=labels.multilabel).identity(context.n_topics)
+        layers = self._layers(context.n_topics, labels.multilabel)
+        self.network = Network(layers, optimizer=self._optimizer(), seed=context.seed)
+
+    def partial_fit(self, X: Any, labels: Labels, context: FitContext) -> None:
         """Train the current net for one more epoch, on one more batch of rows.
 
         The optimizer's averages are kept from call to call, but not in a model file.
         """
-        several, latest = not isinstance(y, np.ndarray), None
+        latest = None
         if context.first:
-            self.network = self._network(context, several)
-            self.n_epochs, self.calibration = 0, None
+            self._start(labels, context)
+            self.n_epochs = 0
         elif not self._in_batches:
             # A net from `fit` or a file may be in use elsewhere.
             self.network = copy.deepcopy(self.network)
@@ -196,9 +207,9 @@ class NeuralLearner(NeuralOptions, NetLearner):
         self.network.optimizer = self._optimizer()
         before = [array.copy() for array in self.network.weights]
         try:
-            if several:
-                latest = self._score_before_learning(X, y, context)
-            self._fit_epoch(self.network, X, y, context.sample_weight)
+            if labels.multilabel:
+                latest = self._score_before_learning(X, labels, context)
+            self._fit_epoch(self.network, X, labels, context.sample_weight)
         except BaseException:
             self.network.start_from(before)
             raise
@@ -207,29 +218,33 @@ class NeuralLearner(NeuralOptions, NetLearner):
         self.n_epochs += 1
 
     def _score_before_learning(
-        self, X: Any, y: Any, context: FitContext
-    ) -> tuple[RecentScores, TopicCalibration]:
+        self, X: Any, labels: Labels, context: FitContext
+    ) -> tuple[RecentScores, AnyCalibration]:
         """Return the latest scores of several topics, with those of a batch, and their calibration.
 
         Of the first batch, a third is scored, by a net that has learned from the others.
         """
-        from slugline.learning.linear.batches import RecentScores
+        from slugline.learning.heldout import RecentScores
 
-        X, y, context = _drop_zero_weights(X, y, context)
-        network, judged = self.network, np.ones(X.shape[0], dtype=bool)
+        X, labels, context = _drop_zero_weights(X, labels, context)
+        network, is_scored = self.network, np.ones(X.shape[0], dtype=bool)
         weight = context.sample_weight
-        costs = judged.astype(np.float32) if weight is None else weight
-        empty = RecentScores.empty(context.n_topics, True, LOG_ODDS_CURVE, is_first=context.first)
-        recent = empty if context.first else getattr(self, "recent_", empty)
+        costs = is_scored.astype(np.float32) if weight is None else weight
+        recent = None if context.first else self.recent_
+        if recent is None:
+            recent = RecentScores.empty(
+                context.n_topics, multilabel=True, usual=LOG_ODDS_CURVE, is_first=context.first
+            )
         if context.first:
-            judged, network = np.arange(len(judged)) % _N_PARTS == _N_PARTS - 1, network.fresh()
-            self._fit_epoch(network, X[~judged], y[~judged], costs[~judged])
-        scores = np.maximum(network.decision_function(X[judged]), LEAST_LOG_ODDS)
-        calibration = self.calibration or TopicCalibration.of_log_odds(context.n_topics)
-        return recent.update(scores, y[judged].toarray(), costs[judged], calibration)
+            is_scored = np.arange(len(is_scored)) % _N_PARTS == _N_PARTS - 1
+            network = network.fresh()
+            self._fit_epoch(network, X[~is_scored], labels.take(~is_scored), costs[~is_scored])
+        scores = np.maximum(network.decision_function(X[is_scored]), LEAST_LOG_ODDS)
+        return recent.update(scores, labels.take(is_scored), costs[is_scored], self.calibration)
 
-    def _fit_epoch(self, network: Network, X: Any, y: Any, weight: F32 | None) -> None:
-        network.fit(X, _targets(y), batch_size=self.batch_size, sample_weight=weight)
+    def _fit_epoch(self, network: Network, X: Any, labels: Labels, weight: F32 | None) -> None:
+        targets = _targets(labels, network.n_topics)
+        network.fit(X, targets, batch_size=self.batch_size, sample_weight=weight)
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -245,12 +260,12 @@ class NeuralLearner(NeuralOptions, NetLearner):
         learner._restore_net(arrays, 2 if learner.hidden is None else len(learner.hidden) + 1)
         return learner
 
-    def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
+    def _train_anew(self, X: Any, labels: Labels, history: History, context: FitContext) -> None:
         """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
         anew = self.network.fresh()
         retraining = anew.fit(
             X,
-            _targets(y),
+            _targets(labels, context.n_topics),
             epochs=self.n_epochs,
             batch_size=self.batch_size,
             sample_weight=context.sample_weight,
@@ -261,46 +276,40 @@ class NeuralLearner(NeuralOptions, NetLearner):
         else:
             self.network = anew
 
-    def _search_on_a_part(self, X: Any, y: I64, context: FitContext) -> History:
+    def _search_on_a_part(self, X: Any, labels: Labels, context: FitContext) -> History:
         from slugline.corpus.splits import hold_out
 
-        heldout = hold_out(Labels.from_y(y).to_topics(), self.validation_fraction, context.seed)
-        weight = None if context.sample_weight is None else context.sample_weight[~heldout]
-        return self._search(X[~heldout], y[~heldout], weight, (X[heldout], y[heldout]), context)
+        heldout = hold_out(labels.to_topics(), self.validation_fraction, context.seed)
+        weight = context.sample_weight
+        training = replace(context, sample_weight=None if weight is None else weight[~heldout])
+        validation_data = X[heldout], labels.take(heldout)
+        return self._search(X[~heldout], labels.take(~heldout), training, validation_data)
 
     def _search(
-        self,
-        X: Any,
-        y: I64,
-        weight: F32 | None,
-        validation_data: tuple[Any, I64],
-        context: FitContext,
+        self, X: Any, labels: Labels, context: FitContext, validation_data: tuple[Any, Labels]
     ) -> History:
-        from slugline.learning.linear.batches import RecentScores
+        """Train until the validation loss no longer falls, and keep the best epoch's weights."""
+        from slugline.learning.heldout import RecentScores
         from slugline.learning.net.training import EarlyStopping
 
-        validation_rows, validation_targets = validation_data[0], _targets(validation_data[1])
+        validation_rows, validation_labels = validation_data
         history = self.network.fit(
             X,
-            _targets(y),
+            _targets(labels, context.n_topics),
             epochs=self.epochs,
             batch_size=self.batch_size,
-            validation_data=(validation_rows, validation_targets),
-            sample_weight=weight,
+            validation_data=(validation_rows, _targets(validation_labels, context.n_topics)),
+            sample_weight=context.sample_weight,
             early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
             progress=context.progress,
         )
         self.n_epochs = history.best_epoch
-        if self.network.multilabel:
+        if labels.multilabel:
             scores = np.maximum(self.decision_function(validation_rows), LEAST_LOG_ODDS)
-            truth, costs = validation_targets.astype(np.float32), np.ones(len(scores), np.float32)
-            self.recent_ = RecentScores(scores, truth, costs, 1, LOG_ODDS_CURVE)
+            costs = np.ones(len(scores), dtype=np.float32)
+            self.recent_ = RecentScores(scores, validation_labels, costs, 1, LOG_ODDS_CURVE)
             self.calibration = self.recent_.fit()
         return history
-
-    def _network(self, context: FitContext, multilabel: bool = False) -> Network:
-        layers = self._layers(context.n_topics, multilabel)
-        return Network(layers, optimizer=self._optimizer(), seed=context.seed)
 
     def _layers(self, n_topics: int, multilabel: bool) -> list[Dense]:
         widths = (max(64, n_topics),) if self.hidden is None else self.hidden
@@ -316,18 +325,20 @@ class NeuralLearner(NeuralOptions, NetLearner):
         return optimizer
 
 
-def _targets(y: Any) -> Any:
+def _targets(labels: Labels, n_topics: int) -> I64 | Mask:
     """Return topics in the form that the net's loss takes."""
-    return y if isinstance(y, np.ndarray) else y.toarray() > 0
+    return labels.indicator(n_topics) > 0 if labels.multilabel else labels.topics
 
 
-def _drop_zero_weights(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:
+def _drop_zero_weights(
+    X: Any, labels: Labels, context: FitContext
+) -> tuple[Any, Labels, FitContext]:
     """Return the rows of a weight over 0: others could mislead the search for the best epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():
-        return X, y, context
+        return X, labels, context
     counts = weight > 0
-    return X[counts], y[counts], replace(context, sample_weight=weight[counts])
+    return X[counts], labels.take(counts), replace(context, sample_weight=weight[counts])
 
 
 def _check_shapes(network: Network) -> None:

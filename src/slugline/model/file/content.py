@@ -22,8 +22,7 @@ from slugline.corpus.layout import DataLayout, TopicForm, check_delimiter
 from slugline.corpus.line_stream import check_encoding
 from slugline.errors import DataError, EncoderError, ModelFileError
 from slugline.learning.calibration import Calibration, TopicCalibration
-from slugline.learning.learner import is_multilabel, restore
-from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.learner import is_linear, restore
 from slugline.model.decider import Decider
 from slugline.model.file import container, schema
 from slugline.model.fitted import Fitted, StreamRecord
@@ -498,7 +497,7 @@ def _check_fit(fitted: Fitted, file: schema.ModelFile) -> None:
 
 def _check_decision(fitted: Fitted) -> int:
     """Check that a learner of several topics has thresholds; return how many arrays of them."""
-    if is_multilabel(fitted.learner) != fitted.multilabel:
+    if fitted.learner.multilabel != fitted.multilabel:
         raise DataError("several topics by a learner of one, or the reverse")
     return int(fitted.multilabel)
 
@@ -506,14 +505,14 @@ def _check_decision(fitted: Fitted) -> int:
 def _check_dense(fitted: Fitted, info: schema.EncoderInfo) -> int:
     """Check that the encoder's head fits the rest; return how many arrays it has."""
     dense = fitted.dense
-    if dense is None or not isinstance(fitted.learner, LinearLearner):
+    if dense is None or not is_linear(fitted.learner):
         raise DataError("an encoder beside a learner that is not linear")
     shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
     for name, shape in shapes.items():
         actual = getattr(dense, name).shape
         if actual != shape:
             raise DataError(f"{name} of an encoder of shape {actual}, not {shape}")
-    if isinstance(dense.calibration, TopicCalibration) != fitted.multilabel:
+    if dense.calibration.multilabel != fitted.multilabel:
         raise DataError("several topics by an encoder of one, or the reverse")
     if dense.cascade is not None and fitted.multilabel:
         raise DataError("a cascade that gives several topics")

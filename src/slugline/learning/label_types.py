@@ -1,0 +1,169 @@
+"""What learning does differently for rows of one topic and for rows of several.
+
+`Labels.multilabel` says of which type labels are; `label_type` returns what goes with it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from slugline.base.arrays import F32, Mask
+from slugline.learning.calibration import (
+    DEFAULT_CALIBRATION,
+    USUAL_CURVE,
+    AnyCalibration,
+    Calibration,
+    TopicCalibration,
+    binary_log_losses,
+    fit_calibration,
+    fit_topic_calibration,
+    log_losses,
+    log_odds,
+    minimise_inverse_temperature,
+)
+from slugline.learning.labels import Labels
+
+# Where each topic has a curve of its own, probabilities are calibrated on so many times the scores.
+_MORE_SCORES = 16
+
+
+class LabelType(Protocol):
+    """How scores become probabilities and are judged; see `SINGLE_LABEL` and `MULTILABEL`."""
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether rows may have several topics, or none."""
+
+    def to_scores(self, proba: F32) -> F32:
+        """Return the scores of which `identity` makes these probabilities."""
+
+    def identity(self, n_topics: int) -> AnyCalibration:
+        """Return the calibration of scores from `to_scores`, or from the last layer of a net."""
+
+    def fit_calibration(
+        self,
+        scores: F32,
+        labels: Labels,
+        costs: F32 | None = None,
+        usual: tuple[float, float] = USUAL_CURVE,
+    ) -> AnyCalibration:
+        """Return the calibration that fits held-out rows best; the usual one for no rows.
+
+        Parameters
+        ----------
+        scores : float32 array, shape (n_rows, n_topics)
+        labels : Labels
+        costs : float32 array, shape (n_rows,), optional
+        usual : (float, float)
+            See `fit_topic_calibration`.
+        """
+
+    def max_scores(self, usual: int) -> int:
+        """Return how many scores to calibrate on, given their usual number."""
+
+    def log_losses(self, scores: F32, labels: Labels) -> F32:
+        """Return the log loss of each row, in nats: the sum over topics if there are several."""
+
+    def are_right(self, proba: F32, labels: Labels) -> Mask:
+        """Return for which rows the most likely topic, or set of topics, is right."""
+
+
+class SingleLabel:
+    """Each row has one topic: probabilities sum to 1, by softmax."""
+
+    multilabel = False
+
+    def to_scores(self, proba: F32) -> F32:
+        """Return the logarithms of probabilities, which are finite."""
+        return np.log(np.maximum(proba, np.finfo(np.float32).tiny))
+
+    def identity(self, n_topics: int) -> Calibration:  # noqa: ARG002
+        """Return softmax."""
+        return Calibration(1.0)
+
+    def fit_calibration(
+        self,
+        scores: F32,
+        labels: Labels,
+        costs: F32 | None = None,
+        usual: tuple[float, float] = USUAL_CURVE,  # noqa: ARG002
+    ) -> Calibration:
+        """Return the temperature and weights that fit best; see `LabelType`."""
+        if not len(labels):
+            return DEFAULT_CALIBRATION
+        return fit_calibration(scores, labels.topics, costs)
+
+    def max_scores(self, usual: int) -> int:
+        """Return the usual number: all topics have the same calibration."""
+        return usual
+
+    def log_losses(self, scores: F32, labels: Labels) -> F32:
+        """Return -log of the right topic's softmax."""
+        return log_losses(scores, labels.topics)
+
+    def are_right(self, proba: F32, labels: Labels) -> Mask:
+        """Return whether the most likely topic is that of the row."""
+        right: Mask = proba.argmax(axis=1) == labels.topics
+        return right
+
+
+class Multilabel:
+    """Each row has any number of topics: each topic has a probability of its own, by a sigmoid."""
+
+    multilabel = True
+
+    def to_scores(self, proba: F32) -> F32:
+        """Return the log-odds of probabilities."""
+        return log_odds(proba)
+
+    def identity(self, n_topics: int) -> TopicCalibration:
+        """Return a sigmoid for each topic."""
+        return TopicCalibration.of_log_odds(n_topics)
+
+    def fit_calibration(
+        self,
+        scores: F32,
+        labels: Labels,
+        costs: F32 | None = None,
+        usual: tuple[float, float] = USUAL_CURVE,
+    ) -> TopicCalibration:
+        """Return the curve of each topic that fits best; see `LabelType`."""
+        return fit_topic_calibration(scores, labels.indicator(scores.shape[1]), costs, usual)
+
+    def max_scores(self, usual: int) -> int:
+        """Return a larger number: each topic has a curve of its own."""
+        return usual * _MORE_SCORES
+
+    def log_losses(self, scores: F32, labels: Labels) -> F32:
+        """Return the sum over topics of -log of the right probability."""
+        return binary_log_losses(scores, labels.indicator(scores.shape[1]))
+
+    def are_right(self, proba: F32, labels: Labels) -> Mask:
+        """Return whether the topics with a probability of a half are those of the row."""
+        right: Mask = ((proba >= 0.5) == (labels.indicator(proba.shape[1]) > 0)).all(axis=1)
+        return right
+
+
+SINGLE_LABEL: LabelType = SingleLabel()
+MULTILABEL: LabelType = Multilabel()
+
+
+def label_type(*, multilabel: bool) -> LabelType:
+    """Return what goes with `Labels.multilabel`."""
+    return MULTILABEL if multilabel else SINGLE_LABEL
+
+
+def fit_inverse_temperature(scores: F32, labels: Labels, weights: F32 | None = None) -> float:
+    """Return the inverse temperature, between 1/7 and 55, with the lowest mean log loss.
+
+    Parameters
+    ----------
+    scores : float32 array, shape (n_rows, n_topics)
+        Before softmax or sigmoid, of rows that were not learned from.
+    labels : Labels
+    weights : float32 array, shape (n_rows,), optional
+    """
+    kind = label_type(multilabel=labels.multilabel)
+    return minimise_inverse_temperature(lambda s: kind.log_losses(s, labels), scores, weights)
