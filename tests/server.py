@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -17,14 +18,15 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from slugline.corrections.store import CorrectionStore
-from slugline.serving.http.app import make_app
-from slugline.serving.http.batches import Metrics
 from slugline.serving.http.operations import OPERATIONS
-from slugline.serving.http.state import AppState
-from slugline.serving.model import Models
-from slugline.serving.settings import ServeSettings
+from slugline.serving.metrics import Metrics
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.served_models import ServedModels
+from slugline.serving.server.app import make_app
+from slugline.serving.service import Service
+from slugline.serving.web.state import WebState
 
-__all__ = ["client", "make_state", "running"]
+__all__ = ["call_tool", "client", "make_state", "running"]
 
 # Seconds that a server may take to start, and to end.
 _PATIENCE = 30
@@ -37,25 +39,33 @@ class Address(str):
     pid: int
 
 
-def make_state(*models: str | Path, **settings: Any) -> AppState:
-    """Return what the handlers of a server share.
+def make_state(*models: str | Path, **settings: Any) -> WebState:
+    """Return the state that the handlers of a server share.
 
     Parameters
     ----------
     *models : str or Path
         The model that comes with Slugline by default.
     **settings : see `ServeSettings`
-        With `corrections`, that file is opened; the state's `store` is to be closed.
+        With `corrections`, that file is opened; `state.service.close()` closes it.
     """
     found = ServeSettings(**settings)
     store = None if found.corrections is None else CorrectionStore(found.corrections)
-    served = Models.load([str(model) for model in models], found.min_precision)
+    served = ServedModels.load([str(model) for model in models], found.min_precision)
     operations = [operation.name for operation in OPERATIONS]
     metrics = Metrics(1, operations, [model.name for model in served.all()])
-    return AppState(found, served, metrics, store)
+    return WebState(found, Service.from_settings(found, served, metrics, store))
 
 
-def client(state: AppState, **options: Any) -> TestClient:
+def call_tool(service: Service, name: str, **arguments: Any) -> Any:
+    """Return the result of an MCP tool of a service."""
+    from slugline.serving.mcp.tools import TOOLS
+
+    tool = next(tool for tool in TOOLS if tool.name == name)
+    return asyncio.run(tool.call(service, arguments))
+
+
+def client(state: WebState, **options: Any) -> TestClient:
     """Return a client, in the manner of httpx, whose requests are answered in this process."""
     return TestClient(make_app(state), base_url="http://localhost", **options)
 

@@ -207,6 +207,42 @@ def test_the_library_knows_nothing_of_the_command_line_and_http(path: Path) -> N
     assert top_level(path) in COMMAND_LINE_AND_HTTP or not packages(imports(path)) & front
 
 
+# Folders of `serving/`, and the others that each may import. All may import the modules beside them
+# (the service and its types), which know none of the folders.
+SERVING_FOLDERS: dict[str, set[str]] = {
+    "server": {"http", "page", "web"},
+    "http": {"web"},
+    "page": {"web"},
+    "web": set(),
+    "mcp": set(),
+    "": set(),
+}
+SERVING = [path for path in SOURCES if path.is_relative_to(ROOT / "serving")]
+
+
+def serving_folder(module: str) -> str:
+    """Return the folder of `serving/` that holds a module; "" for the modules beside them."""
+    parts = module.split(".")
+    return parts[2] if len(parts) > 2 and parts[2] in SERVING_FOLDERS else ""
+
+
+@pytest.mark.parametrize("path", SERVING, ids=by_path)
+def test_serving_folders_import_the_service_and_not_each_other(path: Path) -> None:
+    folder = serving_folder(module_name(path))
+    imported = {
+        serving_folder(name) for name in imports(path) if name.startswith("slugline.serving.")
+    }
+    assert imported - SERVING_FOLDERS[folder] <= {folder, ""}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SERVING if path.parent.name == "serving"], ids=by_path
+)
+def test_service_knows_no_protocol(path: Path) -> None:
+    protocols = {"starlette", "uvicorn", "mcp", "mcp_types", "anyio"}
+    assert packages(imports(path)) & protocols == set()
+
+
 def test_no_two_files_import_each_other() -> None:
     arrows = {module_name(path): imports(path) & MODULES.keys() for path in SOURCES}
     TopologicalSorter(arrows).prepare()  # CycleError if there is a circle

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from slugline.learning.net.network import Network
     from slugline.learning.shallow import ShallowLearner
     from slugline.prediction.job import predict_files
-    from slugline.serving.settings import ServeSettings
+    from slugline.serving.serve_settings import ServeSettings
     from slugline.text.feature_groups import FeatureGroup
 
 __all__ = [
@@ -85,7 +85,7 @@ __getattr__ = partial(
         "slugline.learning.shallow": ["ShallowLearner"],
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
-        "slugline.serving.settings": ["ServeSettings"],
+        "slugline.serving.serve_settings": ["ServeSettings"],
         "slugline.text.feature_groups": ["FeatureGroup"],
     },
 )

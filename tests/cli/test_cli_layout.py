@@ -93,7 +93,7 @@ def test_train_predict_audit_repair_and_page_without_being_told_twice(tickets: R
     answer = client(state).post(
         "/table/file", content=Path("neu.csv").read_bytes(), params={"name": "neu.csv"}
     )
-    state.close()
+    state.service.close()
     assert answer.content == Path("antworten.csv").read_bytes()
 
 

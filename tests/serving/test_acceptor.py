@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from slugline.serving.http import acceptor
-from slugline.serving.http.acceptor import Acceptor, origin_of
+from slugline.serving.web import acceptor
+from slugline.serving.web.acceptor import Acceptor, origin_of
 
 
 @pytest.mark.parametrize(

@@ -13,27 +13,28 @@ from starlette.testclient import TestClient
 
 from server import client, make_state
 from slugline.errors import OptionError
-from slugline.serving.http.state import AppState
-from slugline.serving.settings import ServeSettings, read_tokens
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.tokens import read_tokens
+from slugline.serving.web.state import WebState
 
 ANNA, BEN, NOBODY = "0123456789abcdef-a", "0123456789abcdef-b", "0123456789abcdef-c"
 TOKENS = (f"anna {ANNA}", f"ben {BEN}", NOBODY)
 
 
 @pytest.fixture
-def state(news_slug: Path, tmp_path: Path) -> Iterator[AppState]:
+def state(news_slug: Path, tmp_path: Path) -> Iterator[WebState]:
     """Return the state of a server with tokens, two of which have a name."""
     found = make_state(news_slug, corrections=tmp_path / "c.db", tokens=TOKENS)
     yield found
-    found.close()
+    found.service.close()
 
 
-def api(state: AppState, token: str | None) -> TestClient:
+def api(state: WebState, token: str | None) -> TestClient:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return client(state, headers=headers)
 
 
-def correct(state: AppState, token: str | None, n: int, **more: Any) -> list[int]:
+def correct(state: WebState, token: str | None, n: int, **more: Any) -> list[int]:
     """Send corrections, and return their numbers."""
     asking = api(state, token)
     numbers = []
@@ -45,18 +46,18 @@ def correct(state: AppState, token: str | None, n: int, **more: Any) -> list[int
     return numbers
 
 
-def listed(state: AppState) -> list[dict[str, Any]]:
+def listed(state: WebState) -> list[dict[str, Any]]:
     return [json.loads(ln) for ln in api(state, ANNA).get("/v1/corrections").text.splitlines()]
 
 
-def test_a_named_token_says_who_corrects_and_others_type_it(state: AppState) -> None:
+def test_a_named_token_says_who_corrects_and_others_type_it(state: WebState) -> None:
     correct(state, ANNA, 1, who="ben")
     correct(state, NOBODY, 1, who="anna")
     rows = listed(state)
     assert [(row["who"], row["is_named"]) for row in rows] == [("anna", True), ("anna", False)]
 
 
-def test_a_burst_is_listed_with_reasons(state: AppState) -> None:
+def test_a_burst_is_listed_add_reasons(state: WebState) -> None:
     correct(state, ANNA, 6)
     correct(state, BEN, 5)
     doubts = [row["doubts"] for row in listed(state)]
@@ -65,7 +66,7 @@ def test_a_burst_is_listed_with_reasons(state: AppState) -> None:
     assert doubts == [[burst]] * 6 + [[]] * 5
 
 
-def test_approval_is_by_another_person_with_a_name(state: AppState) -> None:
+def test_approval_is_by_another_person_with_a_name(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     path = f"/v1/corrections/{numbers[0]}/approval"
     own = api(state, ANNA).post(path)
@@ -102,16 +103,16 @@ def test_whoever_has_no_name_approves_on_their_own_machine_alone(
     token = NOBODY if "tokens" in settings else None
     [number] = correct(state, token, 1)
     assert api(state, token).post(f"/v1/corrections/{number}/approval").status_code == status
-    state.close()
+    state.service.close()
 
 
-def page_of(state: AppState, token: str) -> TestClient:
+def page_of(state: WebState, token: str) -> TestClient:
     page = client(state, headers={"Accept": "text/html"})
     assert page.post("/login", data={"token": token}).status_code == 200
     return page
 
 
-def test_the_page_lists_what_waits_and_approves_it(state: AppState) -> None:
+def test_the_page_lists_what_waits_and_approves_it(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     page = page_of(state, BEN)
     shown = page.get("/corrections").text
@@ -133,15 +134,14 @@ def test_the_page_lists_what_waits_and_approves_it(state: AppState) -> None:
     assert page.post("/approve", data={"id": ["x"]}).status_code == 422
 
 
-def test_the_page_says_what_a_model_has_learned_from(state: AppState) -> None:
+def test_the_page_says_what_a_model_has_learned_from(state: WebState) -> None:
     correct(state, ANNA, 2)
-    assert state.store is not None
-    state.store.mark_learned([1], "0123abcd")
+    state.service.corrections.store.mark_learned([1], "0123abcd")
     shown = page_of(state, BEN).get("/corrections").text
     assert shown.count("learned by version <bdi>0123abcd</bdi>") == 1
 
 
-def test_the_page_offers_nobody_their_own(state: AppState) -> None:
+def test_the_page_offers_nobody_their_own(state: WebState) -> None:
     numbers = correct(state, ANNA, 6)
     shown = page_of(state, ANNA).get("/corrections").text
     assert ">Approve</button>" not in shown
@@ -154,7 +154,7 @@ def test_the_page_offers_nobody_their_own(state: AppState) -> None:
     assert "People whose tokens have a name can do that here" in shown
 
 
-def test_the_form_asks_nobody_for_a_name_that_is_known(state: AppState) -> None:
+def test_the_form_asks_nobody_for_a_name_that_is_known(state: WebState) -> None:
     asked = page_of(state, ANNA).post("/", data={"text": "wheat"}).text
     assert "It is saved as <bdi>anna</bdi>’s." in asked
     assert 'name="who"' not in asked

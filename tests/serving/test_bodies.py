@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import client, make_state
-from slugline.serving.http import api
-from slugline.serving.http.bodies import HttpProblem, parse_form, parse_large_json
-from slugline.serving.page import page as pages
+from slugline.serving.background import BackgroundThreads
+from slugline.serving.web.bodies import parse_form, parse_large_json
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import WebState
 
 _decoder = msgspec.json.Decoder(dict[str, Any])
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -23,11 +23,17 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def page(news_slug: Path, tmp_path: Path) -> Iterator[TestClient]:
-    """Return a client of a server that takes corrections."""
+def state(news_slug: Path, tmp_path: Path) -> Iterator[WebState]:
+    """Return the state of a server that takes corrections."""
     state = make_state(news_slug, corrections=tmp_path / "corrections.db")
-    yield client(state)
-    state.close()
+    yield state
+    state.service.close()
+
+
+@pytest.fixture
+def page(state: WebState) -> TestClient:
+    """Return a client of that server."""
+    return client(state)
 
 
 def parse(body: bytes, most_values: int = 100) -> Any:
@@ -111,24 +117,17 @@ def test_a_form_of_percent_signs_is_refused(page: TestClient) -> None:
     assert answer.status_code == 400
 
 
-def test_large_bodies_are_decoded_off_the_event_loop(
-    page: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads: list[str] = []
+def test_large_bodies_are_parsed_off_the_event_loop(state: WebState, page: TestClient) -> None:
+    parsed: list[str] = []
 
-    def spy(module: Any, name: str) -> None:
-        function = getattr(module, name)
+    class Threads(BackgroundThreads):
+        async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            parsed.append(function.__name__)
+            return await super().run(function, *args, **kwargs)
 
-        def call(*arguments: Any) -> Any:
-            threads.append(threading.current_thread().name)
-            return function(*arguments)
-
-        monkeypatch.setattr(module, name, call)
-
-    spy(pages, "parse_form")
-    spy(api, "parse_large_json")
+    state.service.threads = Threads(1)
     text = "wheat " * 20_000
     assert page.post("/", content=b"text=" + text.encode(), headers=FORM).status_code == 422
     body = json.dumps({"texts": [text[:90_000]] * 2}).encode()
     assert page.post("/v1/classify", content=body, headers=JSON).status_code == 200
-    assert [name.partition("_")[0] for name in threads] == ["slugline-errands"] * 2
+    assert parsed == ["parse_form", "parse_large_json"]

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import running
-from slugline.serving.http.health import Heartbeats, make_probe_app
+from slugline.serving.server.probes import Heartbeats, make_probe_app
 
 
 class Clock:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ from mcp.shared.exceptions import MCPError
 from slugline.base.lazy import install_command
 from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
-from slugline.serving.mcp.run import MAX_BYTES, make_server
-from slugline.serving.mcp.tools import ModelTools
-from slugline.serving.messages import to_results, with_reasons
-from slugline.serving.model import Models, ServedModel
-from slugline.serving.settings import Limits
+from slugline.serving.limits import Limits
+from slugline.serving.mcp.input_lines import MAX_BYTES
+from slugline.serving.mcp.stdio import make_server
+from slugline.serving.metrics import Metrics
+from slugline.serving.replies import add_reasons, to_results
+from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +117,7 @@ def test_answers_are_those_of_the_library(news_slug: Path) -> None:
         assert said == {"model": "news", "version": model.digest, "results": plain(expected)}
 
         said = await answer(client, "classify", texts=texts, top=1, min_precision=0, explain=True)
-        expected = with_reasons(model, texts, to_results(model.decide(texts, 0.0), 1))
+        expected = add_reasons(model, texts, to_results(model.decide(texts, 0.0), 1))
         assert said["results"] == plain(expected)
 
         many = texts * 300  # over several batches
@@ -234,26 +236,27 @@ def test_several_models_have_names_and_a_changed_file_takes_its_place(
     ask(talk, news_slug, numbers)
 
 
-class Slow(ModelTools):
-    """Tools that answer when they are told to."""
+class WaitingModels(ServedModels):
+    """Models that are read again once they may be."""
 
-    def __init__(self, model: Path) -> None:
-        super().__init__(Models.load([str(model)]), Limits(), None)
-        self.may_answer = threading.Event()
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        super().__init__(models)
+        self.may_refresh = threading.Event()
 
-    def call(self, name: str, arguments: Mapping[str, Any]) -> msgspec.Struct:
-        self.may_answer.wait()
-        return super().call(name, arguments)
+    def refresh(self, *, even_refused: bool = False) -> list[str]:
+        self.may_refresh.wait()
+        return super().refresh(even_refused=even_refused)
 
 
-def test_of_too_many_calls_at_a_time_some_are_refused(news_slug: Path) -> None:
-    tools = Slow(news_slug)
+def test_mcp_server_refuses_the_calls_above_64(news_slug: Path) -> None:
+    models = WaitingModels([ServedModel.load(str(news_slug))])
+    service = Service(models, Limits(), Metrics())
 
     async def main() -> None:
-        async with Client(make_server(tools)) as client:
+        async with Client(make_server(service)) as client:
             calls = [asyncio.create_task(client.call_tool("list_topics", {})) for _ in range(66)]
             refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            tools.may_answer.set()
+            models.may_refresh.set()
             found = await asyncio.gather(*calls)
             assert {task.result().is_error for task in refused} == {True}
             assert [each.is_error for each in found] == [False] * 64 + [True] * 2

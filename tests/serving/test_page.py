@@ -11,21 +11,21 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import client, make_state
-from slugline.serving.http.state import AppState
+from slugline.serving.web.state import WebState
 
 HOSTILE = '<script>alert("1")</script> wheat & "corn"'
 
 
 @pytest.fixture
-def state(news_slug: Path, tmp_path: Path) -> Iterator[AppState]:
+def state(news_slug: Path, tmp_path: Path) -> Iterator[WebState]:
     """Return the state of a server that takes corrections."""
     found = make_state(news_slug, corrections=tmp_path / "corrections.db")
     yield found
-    found.close()
+    found.service.close()
 
 
 @pytest.fixture
-def page(state: AppState) -> TestClient:
+def page(state: WebState) -> TestClient:
     """Return a client of it."""
     return client(state)
 
@@ -96,9 +96,8 @@ def test_topics_that_are_numbers(tmp_path: Path) -> None:
     kept(page, " 11 ")
     assert "which is new" in kept(page, "12")
     assert "topics of numbers are numbers" in kept(page, "sport").lower()
-    assert state.store is not None
-    assert [row.topic for row in state.store.rows()] == [11, 12]
-    state.close()
+    assert [row.topic for row in state.service.corrections.store.rows()] == [11, 12]
+    state.service.close()
 
 
 @pytest.mark.parametrize(
@@ -153,17 +152,16 @@ def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str
 
 
 def test_a_correction_is_kept_and_undone_where_it_was_made(
-    page: TestClient, state: AppState
+    page: TestClient, state: WebState
 ) -> None:
     assert "Saved: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
-    assert state.store is not None
-    [row] = state.store.rows()
+    [row] = state.service.corrections.store.rows()
     assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
 
     found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
     assert "Undone: the correction is deleted." in found
     assert '<input type="hidden" name="text" value="wheat">' in found
-    assert list(state.store.rows()) == []
+    assert list(state.service.corrections.store.rows()) == []
 
 
 def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
@@ -171,15 +169,14 @@ def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
 
 
 def test_a_topic_that_is_probably_mistyped_is_asked_about(
-    page: TestClient, state: AppState
+    page: TestClient, state: WebState
 ) -> None:
     asked = kept(page, "Grian")
     assert "There is no topic &#39;Grian&#39; in " in asked
     assert "did you mean &#39;grain&#39;? If it is new, tick the box below." in asked
     assert 'value="Grian"' in asked
     assert '<input type="checkbox" name="is_new">' in asked
-    assert state.store is not None
-    assert state.store.count() == 0
+    assert state.service.corrections.store.count() == 0
     assert "Grian , which is new." in words_of(kept(page, "Grian", is_new="on"))
 
 
@@ -193,27 +190,25 @@ def test_a_topic_that_is_probably_mistyped_is_asked_about(
     ids=["topic", "text", "who"],
 )
 def test_what_can_not_be_kept_says_why(
-    page: TestClient, state: AppState, fields: dict[str, str], said: str
+    page: TestClient, state: WebState, fields: dict[str, str], said: str
 ) -> None:
     given = {"text": "wheat", "topic": "bank", **fields}
     found = page.post("/wrong", data=given, headers={"X-Part": "1"})
     assert found.status_code == 422
     assert said in found.text
-    assert state.store is not None
-    assert state.store.count() == 0
+    assert state.service.corrections.store.count() == 0
 
 
 def test_corrections_are_listed_latest_first_page_by_page(
-    page: TestClient, state: AppState
+    page: TestClient, state: WebState
 ) -> None:
-    assert state.store is not None
     for number in range(60):
-        row = state.store.add(
+        row = state.service.corrections.store.add(
             text=f"text {number}", topic=HOSTILE, answer="grain", probability=0.5,
             model="news", digest="0",
         )  # fmt: skip
         if number % 10 == 9:
-            state.store.undo(row.id)
+            state.service.corrections.store.undo(row.id)
     first = page.get("/corrections").text
     waiting, _, listed = first.partition("Download all (JSON lines)")
     assert "54 corrections wait for approval" in waiting
@@ -247,7 +242,7 @@ def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
 
 
 def test_a_list_says_whether_the_model_learns_from_corrections(
-    page: TestClient, state: AppState
+    page: TestClient, state: WebState
 ) -> None:
     class Learner:
         is_learning = False
@@ -257,7 +252,7 @@ def test_a_list_says_whether_the_model_learns_from_corrections(
             return {"is_learning": self.is_learning, "next_after": 7, "last": self.last}
 
     assert "automatically" not in page.get("/corrections").text
-    state.learner = Learner()  # type: ignore[assignment]
+    state.service.learner = Learner()  # type: ignore[assignment]
     assert "news learns from them automatically: next after 7 more corrections" in words_of(
         page.get("/corrections").text
     )
@@ -312,10 +307,10 @@ def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> 
     from slugline.serving.page.classify import samples_for
 
     own = make_state(news_slug)
-    assert samples_for(own.models.default) == ()
+    assert samples_for(own.service.models.default) == ()
     state = make_state()
     page = client(state)
-    samples = samples_for(state.models.default)
+    samples = samples_for(state.service.models.default)
     answers = [page.post("/", data={"sample": str(n)}).text for n in range(len(samples))]
     topics = [re.search(r'<p class="topic[^"]*">(?:<bdi>)?([\w-]+)', text) for text in answers]
     assert [t and t[1] for t in topics] == ["grain", "crude", "acq", "earn", "Unsure"]
@@ -404,13 +399,13 @@ def test_people_are_told_on_a_page_and_programs_in_json(
 
 
 def test_a_crash_is_told_on_a_page_without_what_it_was(
-    page: TestClient, state: AppState, caplog: pytest.LogCaptureFixture
+    page: TestClient, state: WebState, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken:
         def state(self) -> dict[str, object]:
             raise RuntimeError("a secret")
 
-    state.learner = Broken()  # type: ignore[assignment]
+    state.service.learner = Broken()  # type: ignore[assignment]
     found = page.get("/corrections")
     assert found.status_code == 500
     assert "An error that is ours; the log says more under " in found.text
@@ -419,7 +414,7 @@ def test_a_crash_is_told_on_a_page_without_what_it_was(
 
 
 def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
-    page: TestClient, state: AppState, tmp_path: Path
+    page: TestClient, state: WebState, tmp_path: Path
 ) -> None:
     (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
     found = page.post("/wrong", data={"text": "wheat", "topic": "bank"}, headers={"X-Part": "1"})

@@ -24,6 +24,7 @@ from server import client, make_state, running
 from slugline.classifier import load
 from slugline.corpus.layout import DataLayout
 from slugline.prediction.files import excel_file
+from slugline.serving.limits import Limits
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def page(news_slug: Path) -> Iterator[TestClient]:
     """Return a client of a server with a small limit on files."""
     state = make_state(news_slug, max_file=200_000)
     yield client(state)
-    state.close()
+    state.service.close()
 
 
 def lines(
@@ -148,7 +149,7 @@ def test_columns_and_encoding_are_those_of_the_training_data(
     classifier.save(tmp_path / "a.slug")
     state = make_state(tmp_path / "a.slug")
     head, batch, _ = lines(client(state), "a,b,text\nwheat,\xb3\xf3d\x9f,x\n".encode("latin-1"))
-    state.close()
+    state.service.close()
     assert (head["text"], head["encoding"]) == (["a", "b"], "cp1250")
     assert batch["rows"][0][4] == "wheat łódź"
 
@@ -248,11 +249,11 @@ def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> Non
     assert last["error"].startswith("a.csv.gz is not a whole gzip file")
 
 
-def test_no_end_of_rows_is_not_answered(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slugline.serving.page import table
-
-    monkeypatch.setattr(table, "_MOST_ROWS", 300)
-    *batches, last = lines(page, "wheat\n" * 600, "a.txt")[1:]
+def test_table_answers_end_with_an_error_after_too_many_rows(news_slug: Path) -> None:
+    state = make_state(news_slug)
+    state.service.limits = Limits(rows=300)
+    *batches, last = lines(client(state), "wheat\n" * 600, "a.txt")[1:]
+    state.service.close()
     assert sum(len(batch["rows"]) for batch in batches) == 512
     assert last == {
         "error": "a.txt has more than 300 rows, and the others are not answered here; use "
@@ -380,6 +381,6 @@ def test_a_sheet_behind_a_cover_is_answered_and_named(news_slug: Path, tmp_path:
     book.save(content)
     state = make_state(path)
     head, batch, _ = lines(client(state), content.getvalue(), "a.xlsx")
-    state.close()
+    state.service.close()
     assert head["sheet"] == "read sheet 'Mails' of 2, which has column 'Wortlaut'"
     assert (head["text"], batch["rows"][0][1]) == (["Wortlaut"], "grain")

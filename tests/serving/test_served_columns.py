@@ -11,13 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import slugline
-from server import client, make_state
+from server import call_tool, client, make_state
 from slugline.corpus.documents import RowText
-from slugline.corrections.store import CorrectionStore
-from slugline.errors import DataError
-from slugline.serving.mcp.tools import ModelTools
-from slugline.serving.model import Models
-from slugline.serving.settings import Limits
 
 TOPICS = ["card", "loan", "app"]
 
@@ -113,23 +108,17 @@ def test_a_correction_of_such_a_model_is_refused(model: Path, tmp_path: Path) ->
         assert reply.status_code == 422
         assert "which a correction doesn't keep" in reply.json()["detail"]
         assert 'id="wrong"' not in api.post("/", data={"text": "it is broken"}).text
-    assert state.store is not None
-    state.store.close()
+    state.service.close()
 
 
-def test_tools_take_columns(model: Path, tmp_path: Path) -> None:
-    store = CorrectionStore(str(tmp_path / "corrections.db"))
-    tools = ModelTools(Models.load([str(model)]), Limits(), store)
+def test_tools_take_columns(model: Path) -> None:
+    service = make_state(model).service
     row = {"product": "App", "amount": 100}
-    reply: Any = tools.call("classify", {"texts": ["it is broken"], "columns": [row]})
+    reply = call_tool(service, "classify", texts=["it is broken"], columns=[row])
     assert reply.results[0].topic == "app"
-    listed: Any = tools.call("list_topics", {})
+    listed = call_tool(service, "list_topics")
     assert listed.columns == ["product (words)", "amount (number in 8 bins)"]
-    explained: Any = tools.call("explain", {"text": "it is broken", "columns": row})
-    assert explained.topic == "app"
-    with pytest.raises(DataError, match="doesn't keep"):
-        tools.call("add_correction", {"text": "it is broken", "topic": "loan"})
-    store.close()
+    assert call_tool(service, "explain", text="it is broken", columns=row).topic == "app"
 
 
 def test_tables_are_answered_by_their_columns(model: Path, tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from server import client, make_state, running
+from server import call_tool, client, make_state, running
 from slugline.classifier import TopicClassifier
 from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
-from slugline.serving.mcp.tools import ModelTools
-from slugline.serving.model import Models
-from slugline.serving.settings import Limits
+from slugline.serving.served_models import ServedModels
 
 pytestmark = pytest.mark.slow
 
@@ -69,8 +67,8 @@ def test_a_model_that_can_not_keep_its_promise_is_served_with_its_guesses(
 
 def test_tools_of_agents_answer_likewise(saved: dict[str, Path]) -> None:
     for precision, topic in ((None, None), (0, "bank"), (0.7, "bank")):
-        models = Models.load([str(saved["hopeless"])], precision)
-        reply: Any = ModelTools(models, Limits(), None).call("classify", {"texts": [TEXT]})
+        service = make_state(saved["hopeless"], min_precision=precision).service
+        reply = call_tool(service, "classify", texts=[TEXT])
         assert reply.results[0].topic == topic
 
 
@@ -100,7 +98,7 @@ def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_repl
 ) -> None:
     path = tmp_path / "news.slug"
     shutil.copy(saved["plain"], path)
-    models = Models.load([str(path)], 0.7)
+    models = ServedModels.load([str(path)], 0.7)
     digest = models.default.digest
     shutil.copy(saved["few"], path)
     assert models.refresh() == []
@@ -110,7 +108,7 @@ def test_a_new_version_that_can_not_keep_the_promise_of_the_server_does_not_repl
     assert models.refresh() == ["news"]
     assert models.default.decider.precision == 0.7
     with pytest.raises(OptionError, match="no threshold reaches it"):
-        Models.load([str(saved["few"])], 0.7)
+        ServedModels.load([str(saved["few"])], 0.7)
 
 
 @pytest.mark.parametrize("outcome", ["held back", "failed", "replaced"])
@@ -122,16 +120,16 @@ def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
         store.set_notes({f"outcome {os.path.realpath(saved['plain'])}": json.dumps(last)})
     for tokens in ((), ("0123456789abcdef",)):
         state = make_state(saved["plain"], corrections=tmp_path / "c.db", tokens=tokens)
-        state.learner = RetrainingLoop(
+        state.service.learner = RetrainingLoop(
             saved["plain"], [str(news_csv)], tmp_path / "c.db", 5, lambda line: None
         )
-        state.learner.open()
+        state.service.learner.open()
         try:
             with client(state) as api:
                 reply = api.get("/ready")
         finally:
-            state.learner.stop()
-            state.close()
+            state.service.learner.stop()
+            state.service.close()
         assert reply.status_code == 200
         message = "the log says what is wrong" if tokens else last["message"]
         is_used = outcome == "replaced"

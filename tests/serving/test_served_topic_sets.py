@@ -13,13 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 import slugline
-from server import client, make_state
+from server import call_tool, client, make_state
 from slugline.corpus.layout import DataLayout, TopicForm
-from slugline.corrections.store import CorrectionStore
-from slugline.errors import DataError
-from slugline.serving.mcp.tools import ModelTools
-from slugline.serving.model import Models
-from slugline.serving.settings import Limits
 
 WORDS = {
     "billing": "invoice charged twice money refund",
@@ -54,7 +49,7 @@ def api(path: Path, tmp_path: Path) -> Iterator[TestClient]:
     state = make_state(path, "reuters46", corrections=tmp_path / "c.db")
     with client(state) as found:
         yield found
-    state.close()
+    state.service.close()
 
 
 def results_of(api: TestClient, *texts: str, **options: Any) -> Any:
@@ -114,24 +109,21 @@ def test_a_model_of_one_topic_answers_as_before(api: TestClient) -> None:
 
 
 def test_agents_get_the_topics_given_and_suggestions(path: Path) -> None:
-    tools = ModelTools(Models.load([str(path), "reuters46"]), Limits(), None)
-    reply: Any = tools.call("classify", {"texts": [BOTH], "top": 3})
+    service = make_state(path, "reuters46").service
+    reply = call_tool(service, "classify", texts=[BOTH], top=3)
     assert {guess.topic for guess in reply.results[0].topics} == {"billing", "shipping"}
     assert len(reply.results[0].top) == 3
-    more: Any = tools.call("classify", {"texts": ["wheat"], "top": 5, "model": "reuters46"})
+    more = call_tool(service, "classify", texts=["wheat"], top=5, model="reuters46")
     assert len(more.results[0].top) == 5
-    topics: Any = tools.call("list_topics", {})
-    assert topics.multilabel
+    assert call_tool(service, "list_topics").multilabel
 
 
 def test_agents_correct_all_topics(path: Path, tmp_path: Path) -> None:
-    with CorrectionStore(tmp_path / "c.db") as store:
-        tools = ModelTools(Models.load([str(path)]), Limits(), store)
-        reply: Any = tools.call("add_correction", {"text": BOTH, "topics": ["account"]})
-        assert (reply.topics, sorted(reply.answer)) == (["account"], ["billing", "shipping"])
-        with pytest.raises(DataError, match="tickets gives a text several topics; give all"):
-            tools.call("add_correction", {"text": BOTH, "topic": "account"})
-        assert [row.topic for row in store.rows()] == [("account",)]
+    service = make_state(path, corrections=tmp_path / "c.db").service
+    reply = call_tool(service, "add_correction", text=BOTH, topics=["account"])
+    assert (reply.topics, sorted(reply.answer)) == (["account"], ["billing", "shipping"])
+    assert [row.topic for row in service.corrections.store.rows()] == [("account",)]
+    service.close()
 
 
 # Corrections --------------------------------------------------------------------------------------
@@ -223,12 +215,7 @@ def test_the_separator_of_the_data_is_in_no_topic(
     assert api.get("/v1/corrections").text == ""
     right = {"text": BOTH, "topics": ["billing", "tax"], "is_new": True}
     assert api.post("/v1/corrections", json=right).status_code == 201
-    state.close()
-    with CorrectionStore(tmp_path / "d.db") as store:
-        tools = ModelTools(Models.load([str(tmp_path / "tickets.slug")]), Limits(), store)
-        with pytest.raises(DataError) as error:
-            tools.call("add_correction", wrong | {"is_new": True})
-    assert str(error.value) == message
+    state.service.close()
 
 
 # The page -----------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ import pytest
 import slugline
 from server import client, make_state, running
 from slugline.corrections.store import CorrectionStore
-from slugline.model.decider import Decider
-from slugline.serving import messages
-from slugline.serving.http.bodies import HttpProblem
-from slugline.serving.http.state import FailedTries
-from slugline.serving.model import ServedModel
+from slugline.model.decider import Decider, Decision
+from slugline.serving.background import BackgroundThreads
+from slugline.serving.replies import add_reasons, to_results
+from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import FailedTries, WebState
 
 pytestmark = pytest.mark.slow
 
@@ -141,49 +143,55 @@ def test_a_long_reply_which_is_made_in_parts_has_all_in_order(
         assert ask(api, "/v1/classify", text=text, **options).json()["results"] == [result]
 
 
+class ObservedThreads(BackgroundThreads):
+    """Threads that tell which functions they run, and run some of them only once they may."""
+
+    def __init__(self, held: Callable[..., Any] | None = None) -> None:
+        super().__init__(2)
+        self.calls: list[tuple[Callable[..., Any], Any]] = []
+        self.held, self.has_begun, self.may_go_on = held, threading.Semaphore(0), threading.Event()
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.calls.append((function, args))
+
+        def wait() -> Any:
+            self.has_begun.release()
+            assert self.may_go_on.wait(60)
+            return function(*args, **kwargs)
+
+        if function is self.held:
+            return await super().run(wait)
+        return await super().run(function, *args, **kwargs)
+
+
 @pytest.mark.parametrize("explain", [False, True])
-def test_a_long_reply_holds_the_event_loop_for_a_part_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, explain: bool
-) -> None:
-    sizes = []
-
-    def count(routes: list[Any], top: int) -> list[Any]:
-        sizes.append(len(routes) * top)
-        return to_results(routes, top)
-
-    to_results = messages.to_results
-    monkeypatch.setattr(messages, "to_results", count)
+def test_classify_makes_a_long_reply_in_parts_on_threads(explain: bool) -> None:
     state = make_state()
+    threads = state.service.threads = ObservedThreads()
     with client(state) as api:
         asked = {"texts": [WIRE] * 100, "top": 46, "explain": explain}
         assert len(api.post("/v1/classify", json=asked).json()["results"]) == 100
-    state.close()
+    state.service.close()
+    sizes = [46 * len(args[0]) for function, args in threads.calls if function is to_results]
     assert sum(sizes) == 4600
     assert max(sizes) <= 2000
 
 
-def test_guesses_count_until_the_reply_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_made, begun = threading.Event(), threading.Semaphore(0)
-
-    def wait(model: object, texts: object, results: list[Any]) -> list[Any]:
-        begun.release()
-        assert is_made.wait(60)
-        return results
-
-    monkeypatch.setattr(messages, "with_reasons", wait)
+def test_classify_counts_guesses_until_the_reply_is_made() -> None:
     state = make_state(max_texts=10)
+    threads = state.service.threads = ObservedThreads(held=add_reasons)
     asked = {"texts": [WIRE] * 10, "top": 5, "explain": True}  # half of what all may get
     with client(state) as api, ThreadPoolExecutor(2) as pool:
         replies = [pool.submit(api.post, "/v1/classify", json=asked) for _ in range(2)]
         try:
-            assert all(begun.acquire(timeout=60) for _ in replies)
+            assert all(threads.has_begun.acquire(timeout=60) for _ in replies)
             third = api.post("/v1/classify", json=asked)
             check_problem(third, 503, "too many requests wait already; ask again.")
         finally:
-            is_made.set()
+            threads.may_go_on.set()
         assert [reply.result().status_code for reply in replies] == [200, 200]
         assert api.post("/v1/classify", json=asked).status_code == 200
-    state.close()
+    state.service.close()
 
 
 def test_a_topic_is_explained(api: httpx.Client) -> None:
@@ -318,7 +326,7 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     check_problem(ask(api, "/v1/corrections", text="a", topic=" "), 422, "`$.topic`")
     check_problem(ask(api, "/v1/corrections", text="a", topic="a\0b"), 422, "topic")
     check_problem(ask(api, "/v1/corrections", text="a", topic="a" * 2000), 422, "topic")
-    check_problem(ask(api, "/v1/corrections", text=" ", topic="a"), 422, "`text` is blank")
+    check_problem(ask(api, "/v1/corrections", text=" ", topic="a"), 422, "`text` is empty")
     kept = ask(api, "/v1/corrections", text="a", topic="new\n topic").json()
     assert kept["topic"] == "new topic"
     half = json.dumps({"text": "a", "topic": "a\ud800"})
@@ -711,31 +719,44 @@ def test_too_many_requests_are_told_to_come_again() -> None:
     assert refused.headers["retry-after"] == "1"
 
 
-def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def state_of(kind: type[ServedModel], **settings: Any) -> WebState:
+    """Return a state whose model is of another kind."""
+    state = make_state(**settings)
+    [model] = state.service.models.all()
+    state.service.models = ServedModels(
+        [kind(**{f.name: getattr(model, f.name) for f in fields(model)})]
+    )
+    return state
+
+
+def test_classify_answers_504_after_the_timeout() -> None:
     goes_on = threading.Event()
-    monkeypatch.setattr(ServedModel, "route", lambda *arguments: goes_on.wait(30))
-    state = make_state(timeout=0.2, threads=1)
+
+    class Hanging(ServedModel):
+        def decide(self, *arguments: Any, **options: Any) -> list[Decision]:
+            goes_on.wait(30)
+            return []
+
+    state = state_of(Hanging, timeout=0.2, threads=1)
     with client(state) as asking:
         answer = asking.post("/v1/classify", json={"text": WIRE})
         check_problem(answer, 504, "no answer after 0.2 seconds")
     goes_on.set()
-    state.batches.close()
+    state.service.close()
 
 
-def test_a_crash_is_told_by_its_number_alone(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def crash(*arguments: object) -> None:
-        raise ZeroDivisionError("a secret text")
+def test_classify_reports_a_crash_by_its_request_id_alone(caplog: pytest.LogCaptureFixture) -> None:
+    class Crashing(ServedModel):
+        def decide(self, *arguments: Any, **options: Any) -> list[Decision]:
+            raise ZeroDivisionError("a secret text")
 
-    monkeypatch.setattr(ServedModel, "route", crash)
-    state = make_state()
+    state = state_of(Crashing)
     with client(state) as asking:
         said = check_problem(asking.post("/v1/classify", json={"text": WIRE}), 500, "the log says")
     assert "secret" not in str(said)
     assert said["request_id"] in caplog.text
     assert "a secret text" in caplog.text
-    state.batches.close()
+    state.service.close()
 
 
 def test_a_log_in_json_has_times_with_a_zone_and_the_number_of_the_answer(tmp_path: Path) -> None:
@@ -760,8 +781,8 @@ def test_a_log_in_json_has_times_with_a_zone_and_the_number_of_the_answer(tmp_pa
 def start_hanging(*arguments: object) -> tuple[subprocess.Popen[str], str]:
     """Start a server whose look at the files of models never ends; return its address as well."""
     code = (
-        "import time; from slugline.serving.model import Models; "
-        "Models.refresh = lambda *arguments, **options: time.sleep(1000); "
+        "import time; from slugline.serving.served_models import ServedModels; "
+        "ServedModels.refresh = lambda *arguments, **options: time.sleep(1000); "
         "from slugline.cli import main; main()"
     )
     command = [sys.executable, "-c", code, "serve", "--port", "0", *map(str, arguments)]
@@ -770,6 +791,7 @@ def start_hanging(*arguments: object) -> tuple[subprocess.Popen[str], str]:
     line = ""
     while "listening at" not in line:
         line = process.stderr.readline()
+        assert line, "the server ended before it listened"
     return process, line.split()[-1]
 
 
@@ -850,7 +872,7 @@ def test_wrong_tokens_are_limited_by_address_in_bounded_memory(
         assert ask_as("192.0.2.1, 127.0.0.1", "wrong").status_code == 429
         # A right token is right, whoever else is behind the same address.
         assert ask_as("192.0.2.1", token).status_code == 200
-    state.batches.close()
+    state.service.close()
 
 
 def test_forwarded_addresses_count_only_from_a_declared_proxy(tickets: Path) -> None:
@@ -865,7 +887,7 @@ def test_forwarded_addresses_count_only_from_a_declared_proxy(tickets: Path) -> 
                 for number in range(11)
             ]
         assert statuses == [401] * 10 + [429]
-        state.batches.close()
+        state.service.close()
 
 
 def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> None:
@@ -882,7 +904,7 @@ def test_login_accepts_a_right_token_after_many_wrong_ones(tickets: Path) -> Non
         assert "Secure" not in plain.headers["set-cookie"]
         secure = log_in("0123456789abcdef", **{"X-Forwarded-Proto": "https"})
         assert "Secure" in secure.headers["set-cookie"]
-    state.batches.close()
+    state.service.close()
 
 
 def test_a_proxy_that_is_no_address_is_refused(run: Any) -> None:
@@ -925,8 +947,7 @@ def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
         assert asking.get("/ready").json()["problems"] == {}
         whole = path.read_bytes()
         path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-        assert state.store is not None
-        state.store._let_go()  # as after any error
+        state.service.corrections.store._let_go()  # as after any error
         answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
         check_problem(answer, 503, "is damaged")
         assert "is damaged" in asking.get("/ready").json()["problems"]["corrections"]
@@ -934,8 +955,8 @@ def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
         answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
         assert answer.status_code == 201
         assert asking.get("/ready").json()["problems"] == {}
-        state.store.close()
-    state.batches.close()
+        state.service.corrections.store.close()
+    state.service.close()
     path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
     result = run("serve", "--port", "0", "--corrections", path)
     assert result.code == 1
@@ -950,7 +971,7 @@ def test_models_in_the_variable_may_have_spaces(
         model.write_bytes(tickets.read_bytes())
     served: list[list[str]] = []
     monkeypatch.setattr(
-        "slugline.serving.http.run.serve", lambda settings, names, tell: served.append(names)
+        "slugline.serving.server.serve.serve", lambda settings, names, tell: served.append(names)
     )
     for value in (str(models[0]), f"'{models[0]}' {models[1]}", f"{models[1]} {models[1]}"):
         monkeypatch.setenv("SLUGLINE_MODELS", value)

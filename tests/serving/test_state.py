@@ -13,16 +13,18 @@ from starlette.requests import Request
 
 from server import make_state
 from slugline.base.interruption import Interruption, check_interruption
-from slugline.serving.http.bodies import HttpProblem
-from slugline.serving.http.state import AppState, Errand, in_time, while_connected
+from slugline.serving.background import BackgroundTask
+from slugline.serving.service_errors import BusyError
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import WebState, in_time, while_connected
 
 
 @pytest.fixture
-def state() -> Iterator[AppState]:
+def state() -> Iterator[WebState]:
     """Return the state of a server with a short time limit."""
     found = make_state(timeout=0.2, threads=1)
     yield found
-    found.close()
+    found.service.close()
 
 
 class Endless:
@@ -40,7 +42,7 @@ class Endless:
             self.has_ended.set()
 
 
-def request(state: AppState, *messages: dict[str, Any]) -> Request:
+def request(state: WebState, *messages: dict[str, Any]) -> Request:
     """Return a request whose client sends messages, and then nothing more."""
     left = iter(messages)
 
@@ -56,91 +58,90 @@ def request(state: AppState, *messages: dict[str, Any]) -> Request:
 LEAVES = {"type": "http.disconnect"}
 
 
-def test_errand_ends_when_whoever_waits_is_cancelled() -> None:
+def test_task_ends_when_whoever_waits_is_cancelled() -> None:
     async def run() -> None:
         work = Endless()
-        errand = Errand(pool, threading.Event(), work)
-        waiting = asyncio.ensure_future(errand.result())
+        task = BackgroundTask(pool, threading.Event(), work)
+        waiting = asyncio.ensure_future(task.result())
         await asyncio.to_thread(work.has_begun.wait)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         with pytest.raises(Interruption):
-            await errand.future
+            await task.future
 
     with ThreadPoolExecutor(1) as pool:
         asyncio.run(run())
 
 
-def test_errand_that_no_thread_has_begun_is_never_begun() -> None:
+def test_task_that_no_thread_has_begun_is_never_begun() -> None:
     async def run() -> None:
         is_busy, work = threading.Event(), Endless()
         pool.submit(is_busy.wait)
-        errand = Errand(pool, threading.Event(), work)
-        errand.abandon()
+        task = BackgroundTask(pool, threading.Event(), work)
+        task.abandon()
         is_busy.set()
         with pytest.raises(asyncio.CancelledError):
-            await errand.future
+            await task.future
         assert not work.has_begun.is_set()
 
     with ThreadPoolExecutor(1) as pool:
         asyncio.run(run())
 
 
-def test_work_ends_when_the_server_does(state: AppState) -> None:
+def test_work_ends_when_the_server_does(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
-        errand = state.start_step(work)
+        task = state.service.threads.start_table_step(work)
         await asyncio.to_thread(work.has_begun.wait)
-        state.close()
+        state.service.close()
         with pytest.raises(Interruption):
-            await errand.result()
+            await task.result()
 
     asyncio.run(run())
 
 
-def test_work_ends_when_the_client_leaves(state: AppState) -> None:
+def test_work_ends_when_the_client_leaves(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         with pytest.raises(HttpProblem, match="connection ended") as problem:
-            await while_connected(request(state, LEAVES), state.run(work))
+            await while_connected(request(state, LEAVES), state.service.threads.run(work))
         assert problem.value.status == 400
         assert not work.has_begun.is_set() or await asyncio.to_thread(work.has_ended.wait, 10)
 
     asyncio.run(run())
 
 
-def test_work_ends_when_it_takes_too_long(state: AppState) -> None:
+def test_work_ends_when_it_takes_too_long(state: WebState) -> None:
     async def run() -> None:
         work = Endless()
         with pytest.raises(HttpProblem, match=r"no answer after 0\.2 seconds"):
-            await in_time(request(state), state.run(work))
+            await in_time(request(state), state.service.threads.run(work))
         assert await asyncio.to_thread(work.has_ended.wait, 10)
 
     asyncio.run(run())
 
 
-def test_tables_keep_no_other_work_waiting(state: AppState) -> None:
+def test_tables_keep_no_other_work_waiting(state: WebState) -> None:
     async def run() -> None:
         works = [Endless(), Endless()]
-        steps = [state.start_step(work) for work in works]
+        steps = [state.service.threads.start_table_step(work) for work in works]
         await asyncio.to_thread(works[0].has_begun.wait)
-        assert await state.run(lambda: "an answer") == "an answer"
+        assert await state.service.threads.run(lambda: "an answer") == "an answer"
         for step in steps:
             step.abandon()
 
     asyncio.run(run())
 
 
-def test_only_so_many_tables_are_answered_at_a_time(state: AppState) -> None:
-    with state.counted_table(), pytest.raises(HttpProblem) as problem:
+def test_only_so_many_tables_are_answered_at_a_time(state: WebState) -> None:
+    with state.service.count_table(), pytest.raises(BusyError):
         fill(state)
-    assert problem.value.status == 503
-    with state.counted_table():
+    with state.service.count_table():
         pass
 
 
-def fill(state: AppState, n_tables: int = 16) -> None:
+def fill(state: WebState, n_tables: int = 16) -> None:
     if n_tables:
-        with state.counted_table():
+        with state.service.count_table():
             fill(state, n_tables - 1)

@@ -15,7 +15,7 @@ from slugline.classifier import TopicClassifier
 from slugline.prediction.job import predict_files
 
 if TYPE_CHECKING:
-    from slugline.serving.settings import ServeSettings
+    from slugline.serving.serve_settings import ServeSettings
 
 __all__ = ["export", "predict_files", "serve"]
 
@@ -73,7 +73,7 @@ def serve(
         a changed file takes the place of the version before.
     settings : ServeSettings, optional
         Address and port, tokens, corrections, limits, log: see
-        `slugline.serving.settings.ServeSettings`.
+        `slugline.serving.serve_settings.ServeSettings`.
     announce : callable, default print
         Receives the address when the server listens.
     insecure : bool, default False
@@ -92,8 +92,8 @@ def serve(
     >>> slugline.serve("reuters46", settings=settings)  # doctest: +SKIP
     http://127.0.0.1:8080/
     """
-    from slugline.serving.http.run import serve as run
-    from slugline.serving.settings import ServeSettings
+    from slugline.serving.serve_settings import ServeSettings
+    from slugline.serving.server.serve import serve as run
 
     settings = ServeSettings() if settings is None else settings
     if not isinstance(settings, ServeSettings):

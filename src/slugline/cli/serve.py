@@ -20,7 +20,8 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
-from slugline.serving.settings import ServeSettings, read_tokens
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.tokens import read_tokens
 
 
 def _settings(function: Callable[..., None]) -> Callable[..., None]:
@@ -102,8 +103,8 @@ def serve(models: Sequence[str], token_file: Path | None, insecure: bool, **sett
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     with requiring_extra("serve", "serving needs"):
-        from slugline.serving.http.run import JsonFormatter
-        from slugline.serving.http.run import serve as run
+        from slugline.serving.server.json_log import JsonFormatter
+        from slugline.serving.server.serve import serve as run
     tokens = () if token_file is None else read_tokens(token_file)
     chosen = ServeSettings(tokens=tokens, **settings)
     chosen.check_learning()

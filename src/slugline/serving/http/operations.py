@@ -5,19 +5,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from slugline._version import __version__
-from slugline.serving import messages
-from slugline.serving.http import api
-from slugline.serving.http.bodies import MEDIA_TYPE, HttpProblem, ProblemDetails
+from slugline.serving.http import handlers
+from slugline.serving.replies import (
+    Classification,
+    CorrectionReply,
+    ExplanationReply,
+    ModelCard,
+    ModelList,
+    Readiness,
+)
+from slugline.serving.requests import CorrectionRequest, ExplainRequest
+from slugline.serving.web.problems import MEDIA_TYPE, HttpProblem, ProblemDetails
 
-# What any request may get, and any that has a body.
+# Status of errors of all requests, and of those that have a body.
 _ANY_ERRORS, _BODY_ERRORS = (403, 421, 500, 503), (400, 404, 408, 413, 415, 422, 504)
+
+
+class Parameter(NamedTuple):
+    """A parameter of an operation: its name, its place ("path" or "query") and its JSON Schema."""
+
+    name: str
+    place: str
+    schema: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,7 @@ class Operation:
         Type of the reply's JSON, or a media type; None if it has no body.
     status, errors
         Status of a reply that is no error, and of errors besides `_ANY_ERRORS` and `_BODY_ERRORS`.
-    parameters : tuple of (name, place, schema)
+    parameters : tuple of Parameter
     needs_token : bool, default True
         Whether it needs a token, where the server has tokens.
     """
@@ -45,7 +61,7 @@ class Operation:
     reply: type | str | None = None
     status: int = 200
     errors: tuple[int, ...] = ()
-    parameters: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     needs_token: bool = True
 
     @property
@@ -55,8 +71,8 @@ class Operation:
         return {*self.errors, *_ANY_ERRORS, *query_errors, *(_BODY_ERRORS if self.body else ())}
 
     def check_query(self, request: Request) -> None:
-        """Raise an HttpProblem for unknown parameters, but let probes have some of their own."""
-        names = [name for name, place, _ in self.parameters if place == "query"]
+        """Raise an HttpProblem for unknown parameters, except on health checks."""
+        names = [parameter.name for parameter in self.parameters if parameter.place == "query"]
         unknown = next((name for name in request.query_params if name not in names), None)
         if unknown is not None and self.needs_token:
             raise HttpProblem(
@@ -67,7 +83,7 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """The name of the handler, by which programs know the operation."""
+        """The name of the handler: the operation's id for programs."""
         return self.handler.__name__
 
     @property
@@ -76,51 +92,65 @@ class Operation:
         return str(self.handler.__doc__).partition("\n")[0]
 
 
+_MOST_ID = 10**18 - 1
+_ID_SCHEMA = {"type": "integer", "minimum": 1, "maximum": _MOST_ID}
+_AFTER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": _MOST_ID}
+
 OPERATIONS = (
-    Operation("POST", "/v1/classify", api.classify, api.ClassifyRequest, messages.Classification),
     Operation(
-        "POST", "/v1/explain", api.explain_text, messages.ExplainRequest, messages.ExplanationReply
+        "POST",
+        "/v1/classify",
+        handlers.classify,
+        body=handlers.ClassifyRequest,
+        reply=Classification,
     ),
     Operation(
-        *("POST", "/v1/corrections", api.correct),
-        *(messages.CorrectionRequest, messages.CorrectionReply, 201),
+        "POST", "/v1/explain", handlers.explain_text, body=ExplainRequest, reply=ExplanationReply
+    ),
+    Operation(
+        "POST",
+        "/v1/corrections",
+        handlers.correct,
+        body=CorrectionRequest,
+        reply=CorrectionReply,
+        status=201,
     ),
     Operation(
         "GET",
         "/v1/corrections",
-        api.list_corrections,
-        reply=api.JSONL,
+        handlers.list_corrections,
+        reply=handlers.JSONL,
         errors=(404, 422),
-        parameters=(("after", "query", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),),
+        parameters=(Parameter("after", "query", _AFTER_SCHEMA),),
     ),
     Operation(
         "POST",
         "/v1/corrections/{id}/approval",
-        api.approve_correction,
+        handlers.approve_correction,
         status=204,
         errors=(404, 422),
-        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
+        parameters=(Parameter("id", "path", _ID_SCHEMA),),
     ),
     Operation(
         "DELETE",
         "/v1/corrections/{id}",
-        api.undo_correction,
+        handlers.undo_correction,
         status=204,
         errors=(404, 422),
-        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
+        parameters=(Parameter("id", "path", _ID_SCHEMA),),
     ),
-    Operation("GET", "/v1/models", api.list_models, reply=api.ModelList),
+    Operation("GET", "/v1/models", handlers.list_models, reply=ModelList),
     Operation(
         "GET",
         "/v1/models/{name}",
-        api.show_model,
-        reply=api.ModelCard,
+        handlers.show_model,
+        reply=ModelCard,
         errors=(404,),
-        parameters=(("name", "path", {"type": "string"}),),
+        parameters=(Parameter("name", "path", {"type": "string"}),),
     ),
-    Operation("GET", "/health", api.health, reply=api.Health, needs_token=False),
-    Operation("GET", "/ready", api.ready, reply=api.Readiness, needs_token=False),
-    Operation("GET", "/metrics", api.metrics, reply="text/plain"),
+    Operation("GET", "/health", handlers.health, reply=handlers.Health, needs_token=False),
+    Operation("GET", "/ready", handlers.ready, reply=Readiness, needs_token=False),
+    Operation("GET", "/metrics", handlers.metrics, reply="text/plain"),
 )
 
 
@@ -140,16 +170,16 @@ def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
     types = [kind for op in OPERATIONS for kind in (op.body, op.reply) if isinstance(kind, type)]
     types.append(ProblemDetails)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    # What types alone don't say.
-    for name, one, several in (
+    # The types can't say that one of two fields is required.
+    for name, singular, plural in (
         ("ClassifyRequest", "text", "texts"),
         ("CorrectionRequest", "topic", "topics"),
     ):
-        components[name]["oneOf"] = [{"required": [one]}, {"required": [several]}]
+        components[name]["oneOf"] = [{"required": [singular]}, {"required": [plural]}]
     refs = dict(zip(types, schemas, strict=True))
     paths: _Object = {}
     for operation in OPERATIONS:
-        described = _operation(operation, refs, with_tokens)
+        described = _describe(operation, refs, with_tokens=with_tokens)
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     security = {"token": {"type": "http", "scheme": "bearer"}}
     return {
@@ -167,7 +197,7 @@ def openapi(*, with_tokens: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation, refs: dict[type, _Object], with_tokens: bool) -> _Object:
+def _describe(operation: Operation, refs: dict[type, _Object], *, with_tokens: bool) -> _Object:
     headers = {
         name: {"description": meaning, "schema": {"type": "string"}}
         for name, meaning in _HEADERS.items()
@@ -195,17 +225,23 @@ def _operation(operation: Operation, refs: dict[type, _Object], with_tokens: boo
         described["requestBody"] = {"required": True, **_content(operation.body, refs)}
     if operation.parameters:
         described["parameters"] = [
-            {"name": name, "in": place, "required": place == "path", "schema": schema}
-            for name, place, schema in operation.parameters
+            {
+                "name": parameter.name,
+                "in": parameter.place,
+                "required": parameter.place == "path",
+                "schema": parameter.schema,
+            }
+            for parameter in operation.parameters
         ]
     if needs_token:
         described["security"] = [{"token": []}]
     return described
 
 
-def _content(said: type | str | None, refs: dict[type, _Object]) -> _Object:
-    if said is None:
+def _content(kind: type | str | None, refs: dict[type, _Object]) -> _Object:
+    """Return the content of a body of a type of JSON, or a media type; empty if there is none."""
+    if kind is None:
         return {}
-    if isinstance(said, str):
-        return {"content": {said: {"schema": {"type": "string"}}}}
-    return {"content": {"application/json": {"schema": refs[said]}}}
+    if isinstance(kind, str):
+        return {"content": {kind: {"schema": {"type": "string"}}}}
+    return {"content": {"application/json": {"schema": refs[kind]}}}

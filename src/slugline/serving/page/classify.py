@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -11,22 +11,23 @@ from starlette.responses import Response
 
 from slugline.base.wording import whole_percent
 from slugline.corpus.documents import RowText, Topic, cells_of
-from slugline.explanation.explain import explain
 from slugline.explanation.explanation import WordShare
 from slugline.exporting.page import samples, why_unsure
-from slugline.model.decider import Decision
 from slugline.model.file.content import is_shipped
-from slugline.serving.http.bodies import HttpProblem
-from slugline.serving.http.state import AppState, app_state, in_time
-from slugline.serving.model import ServedModel
-from slugline.serving.page.page import chosen_model, page, read_form, wants_part
-from slugline.serving.settings import LimitError
+from slugline.serving.page.forms import read_form
+from slugline.serving.page.rendering import render_page, requested_model, wants_part
+from slugline.serving.replies import CorrectionReply
+from slugline.serving.served_models import ServedModel
+from slugline.serving.service import TextAnswer
+from slugline.serving.service_errors import LimitError
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import in_time, service_of
 
 # The answer ---------------------------------------------------------------------------------------
 
 #: Topics that are shown at once; the others are behind a click.
 N_SHOWN = 5
-# Probability from which topics are suggested that aren't given; if it is unsure, all are.
+# Probability from which topics are suggested that aren't assigned; all are if the model is unsure.
 _LIKELY = 0.05
 # Characters of the text that are shown with marks.
 _MOST_MARKED = 20_000
@@ -68,7 +69,7 @@ class Answer(NamedTuple):
     words_for, words_against : list of str
         The strongest of them.
     topics, suggestions : list of Bar
-        Of several topics a text, those given, and others that may be right.
+        Of a multi-label model: the topics assigned, and other likely ones.
     """
 
     text: str
@@ -92,7 +93,7 @@ class Answer(NamedTuple):
 
     @property
     def announcement(self) -> str:
-        """The prediction in a few words, for screen readers."""
+        """The prediction as a phrase, for screen readers."""
         if self.why_unsure:
             return f"Unsure. {self.why_unsure}"
         if self.topic is None:
@@ -104,19 +105,24 @@ class Answer(NamedTuple):
         return f"{self.topic}, {whole_percent(self.probability)}"
 
 
-def answer_text(
-    model: ServedModel, text: str, decision: Decision, chosen: str | None = None
-) -> Answer:
-    """Return the answer for a text; takes some milliseconds.
+class CorrectionForm(NamedTuple):
+    """State of the form for a correction: saved or undone just now, or why it was not saved."""
 
-    The decision has all topics to list as guesses. Words of the topic `chosen` are marked; by
-    default, or if it is unknown, those of the most likely one.
-    """
-    best = decision.top[0][0]
-    marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
-    explanation = explain(model.fitted, text, marked)
+    text: str
+    topic: str = ""
+    topics: Sequence[str] = ()
+    saved: CorrectionReply | None = None
+    undone: bool = False
+    problem: str = ""
+
+
+def build_answer(model: ServedModel, text: str, answer: TextAnswer) -> Answer:
+    """Return what the page shows of the answer to a text."""
+    decision, explanation = answer
     words, _ = explanation.totals(len(explanation.reasons))
-    bars = [Bar(topic, probability, topic == marked) for topic, probability in decision.top]
+    bars = [
+        Bar(topic, probability, topic == explanation.topic) for topic, probability in decision.top
+    ]
     topics = [bar for bar in bars if bar.topic in (decision.topics or ())]
     suggestions = [
         bar
@@ -129,7 +135,7 @@ def answer_text(
         probability=decision.probability,
         why_unsure=why_unsure(decision.reason) if decision.reason else "",
         bars=bars,
-        chosen=marked,
+        chosen=explanation.topic,
         marked=explanation.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         is_approximate=explanation.is_approximate,
@@ -156,8 +162,8 @@ def _strongest(model: ServedModel, words: Iterable[WordShare], sign: int) -> lis
 
 # The tab ------------------------------------------------------------------------------------------
 
-# Topics that are listed: the most likely ones; and those among which a correction can be found.
-_MOST_TOPICS, _MOST_FOUND = 500, 5000
+# Topics that are listed: the most likely ones; and topics that the form for corrections offers.
+_MOST_TOPICS, _MOST_OFFERED = 500, 5000
 
 
 def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
@@ -167,80 +173,89 @@ def samples_for(model: ServedModel) -> tuple[tuple[str, str], ...]:
 
 async def show_classify(request: Request) -> Response:
     """Show the empty form."""
-    return classify_page(request, chosen_model(request), "", None)
+    return classify_page(request, requested_model(request), "", None)
 
 
-async def ask(request: Request) -> Response:
-    """Classify the text of the form; it may choose the topic whose words are marked."""
-    model = chosen_model(request)
+async def post_classify(request: Request) -> Response:
+    """Classify the text of the form, which may choose the topic whose words are marked."""
+    model = requested_model(request)
     form = await read_form(request, n_more=len(model.fitted.columns))
     text = _text(form, model)
     if model.fitted.columns:
         names = [column.name for column in model.fitted.columns]
         cells = {name: form.get(f"column.{place}", "") for place, name in enumerate(names)}
         text = RowText(text, cells)
-    answer = await answer_for(request, model, text, form.get("topic"))
+    answer = await classify_text(request, model, text, form.get("topic"))
     if wants_part(request):
-        return page(request, "answer.html.j2", **_values(answer))
+        return render_page(request, "answer.html.j2", **template_values(answer))
     return classify_page(request, model, text, answer)
 
 
-async def answer_for(
-    request: Request, model: ServedModel, text: str, chosen: str | None = None
+async def classify_text(
+    request: Request, model: ServedModel, text: str, topic: str | None = None
 ) -> Answer | None:
-    """Return the answer for a text; None if it is blank.
+    """Return the answer to a text; None if it is blank.
+
+    The words of `topic` are marked; by default, or if it is unknown, those of the most likely one.
 
     Raises
     ------
-    HttpProblem : 422 if it is too long, 503 if other requests get too many guesses already, 504 if
-        it takes too long.
+    HttpProblem : 422 if the text is too long, 504 if the answer takes too long.
+    BusyError : if other requests get too many topics already.
     """
-    state = app_state(request)
     if not text.strip():
         return None
-    check_text(state, text)
     n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
-    with state.batches.guesses(1, n_topics):
-        [decision] = await in_time(request, state.batches.decide(model, [text], top=n_topics))
-    return await in_time(request, state.run(answer_text, model, text, decision, chosen))
-
-
-def check_text(state: AppState, text: str) -> None:
-    """Raise an HttpProblem if a text is too long."""
+    service = service_of(request)
     try:
-        state.settings.limits.check([text], explain=True)
+        answer = await in_time(request, service.answer_text(model, text, n_topics, topic))
     except LimitError as error:
-        raise HttpProblem(422, f"{error}".replace("text 0", "the text")) from None
+        raise text_problem(error) from None
+    return await service.threads.run(build_answer, model, text, answer)
+
+
+def text_problem(error: LimitError) -> HttpProblem:
+    """Return the problem of the only text of a form, which is over a limit."""
+    return HttpProblem(422, error.message("the text "))
 
 
 def _text(form: Mapping[str, str], model: ServedModel) -> str:
     """Return the text of the form, or of the sample that was clicked."""
-    chosen = form.get("sample", "")
+    number = form.get("sample", "")
     samples = samples_for(model)
-    if chosen.isascii() and chosen.isdecimal() and len(chosen) < 3 and int(chosen) < len(samples):
-        return samples[int(chosen)][1]
+    if number.isascii() and number.isdecimal() and len(number) < 3 and int(number) < len(samples):
+        return samples[int(number)][1]
     return form.get("text", "")
 
 
 def classify_page(
-    request: Request, model: ServedModel, text: str, answer: Answer | None, **more: Any
+    request: Request,
+    model: ServedModel,
+    text: str,
+    answer: Answer | None,
+    *,
+    correction: CorrectionForm | None = None,
+    status: int = 200,
 ) -> Response:
-    """Return the whole page with a text and its answer; `more` overrides `_values`."""
-    return page(
+    """Return the whole page with a text, its answer, and a correction that was just made."""
+    return render_page(
         request,
         "classify.html.j2",
+        status=status,
         title="What is this text about?",
         text=text,
         samples=samples_for(model),
-        topics=model.fitted.topics.names[:_MOST_FOUND],
+        topics=model.fitted.topics.names[:_MOST_OFFERED],
         columns=[
-            (column, values[:_MOST_FOUND], cells_of(text).get(column.name, ""))
+            (column, values[:_MOST_OFFERED], cells_of(text).get(column.name, ""))
             for column, values in model.fitted.column_values()
         ],
-        **_values(answer) | more,
+        **template_values(answer, correction),
     )
 
 
-def _values(answer: Answer | None) -> dict[str, Any]:
+def template_values(
+    answer: Answer | None, correction: CorrectionForm | None = None
+) -> dict[str, Any]:
     """Return the values of the part with the answer."""
-    return {"answer": answer, "n_shown": N_SHOWN, "correction": None}
+    return {"answer": answer, "n_shown": N_SHOWN, "correction": correction}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec import UNSET
@@ -11,244 +10,217 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from slugline.corpus.documents import Topic
-from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import CorrectionSummary, summarize
-from slugline.serving.http import api
-from slugline.serving.http.api import corrections_store, keep_correction, parse_id
-from slugline.serving.http.bodies import HttpProblem
-from slugline.serving.http.guard import to_problem
-from slugline.serving.http.state import AppState, app_state
-from slugline.serving.messages import MOST_TOPICS, CorrectionReply, CorrectionRequest
-from slugline.serving.model import ServedModel
-from slugline.serving.page.classify import answer_for, check_text, classify_page
-from slugline.serving.page.page import chosen_model, link, page, read_form, to_sentence, wants_part
+from slugline.corrections.store import Correction
+from slugline.serving.page.classify import (
+    CorrectionForm,
+    classify_page,
+    classify_text,
+    text_problem,
+)
+from slugline.serving.page.forms import read_form
+from slugline.serving.page.rendering import (
+    link,
+    render_page,
+    requested_model,
+    to_sentence,
+    wants_part,
+)
+from slugline.serving.requests import MOST_TOPICS, CorrectionRequest
+from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.served_models import ServedModel
+from slugline.serving.service_errors import LimitError, MisspeltTopicError
+from slugline.serving.web.ids import parse_id
+from slugline.serving.web.problems import HttpProblem, to_problem
+from slugline.serving.web.state import call_of, in_time, service_of
 
-# Their effect -------------------------------------------------------------------------------------
+# The form -----------------------------------------------------------------------------------------
 
-# Corrected texts that the model is asked about, the first ones; rows of each table.
-_MOST_ASKED, _N_SHOWN = 1000, 8
-
-
-def latest_summary(state: AppState, model: ServedModel) -> CorrectionSummary | None:
-    """Return the summary of a model's corrections; None if there are none.
-
-    It is slow for many corrections, so it is cached until there are others.
-    """
-    store = state.store
-    if store is None:
-        return None
-    # What a summary rests on: the last number, how many there are, and the version of the model.
-    basis = store.last(), store.count(0, model.name), model.digest
-    if not basis[1]:
-        return None
-    if model.name not in state.summaries or state.summaries[model.name][0] != basis:
-        rows = (row for row in store.rows() if row.model == model.name)
-        state.summaries[model.name] = basis, summarize(rows, model.fitted, most=_MOST_ASKED)
-    return state.summaries[model.name][1]
-
-
-# The tab ------------------------------------------------------------------------------------------
-
-# Corrections on a page, and characters that are shown of each text.
-_ON_A_PAGE, _LONGEST_TEXT = 50, 280
-# Corrections that wait for approval, above the others.
+# Corrections that wait for approval, above the others in the list.
 _MOST_HELD = 20
-# Characters of who corrects, as in the API.
+# Characters of the name of who corrects, as in the API.
 _LONGEST_NAME = 200
-# What the list shows where no corrections are kept.
-_NOT_HELD: dict[str, Any] = {"held": [], "n_held": 0}
-_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NOT_HELD}
 
 
-class CorrectionForm(NamedTuple):
-    """State of the form: a correction that was saved or undone, or why it was not saved."""
-
-    text: str
-    topic: str = ""
-    topics: Sequence[str] = ()
-    saved: CorrectionReply | None = None
-    undone: bool = False
-    problem: str = ""
-
-
-# Made and undone ---------------------------------------------------------------------------------
-
-
-async def correct(request: Request) -> Response:
+async def post_correction(request: Request) -> Response:
     """Save a correction, and show it in the form, or why it was not saved."""
-    model = chosen_model(request)
-    state = app_state(request)
-    corrections_store(state)  # where none are kept, there is nothing to fill in again
+    model = requested_model(request)
+    _ = service_of(request).corrections  # without them, there is no form to fill in again
     form = await read_form(request, n_more=MOST_TOPICS)
     text = form.get("text", "")
     try:
-        reply = await keep_correction(request, _correction(form, model, state))
+        correction = _read_correction(form, model)
+        reply = await in_time(request, service_of(request).correct(correction, call_of(request)))
     except Exception as error:  # noqa: BLE001 - as the guard does
-        problem = to_problem(error, request.scope)
-        message = to_sentence(problem).replace("say so (`is_new`)", "tick the box below")
-        return await _show_form(
-            *(request, model),
-            CorrectionForm(text, form.get("topic", ""), _topics(form), problem=message),
-            problem.status,
+        problem = _to_problem(error, request)
+        failed = CorrectionForm(
+            text=text,
+            topic=form.get("topic", ""),
+            topics=_topics(form),
+            problem=to_sentence(problem),
         )
+        return await _show_form(request, model, failed, problem.status)
     return await _show_form(request, model, CorrectionForm(text, saved=reply))
 
 
-async def undo(request: Request) -> Response:
+def _to_problem(error: Exception, request: Request) -> HttpProblem:
+    """Return the problem to show above the form, in the words of the form."""
+    if isinstance(error, LimitError):
+        return text_problem(error)
+    problem = to_problem(error, request.scope)
+    if isinstance(error, MisspeltTopicError):
+        return HttpProblem(problem.status, error.message("tick the box below"))
+    return problem
+
+
+async def post_undo(request: Request) -> Response:
     """Undo corrections; one that is already gone is no error."""
-    model = chosen_model(request)
-    state = app_state(request)
-    store = corrections_store(state)
+    model = requested_model(request)
+    corrections = service_of(request).corrections
     form = await read_form(request, n_more=_MOST_HELD)
-    numbers = _ids(form)
-    for number in numbers:
-        await state.ask_store(store.undo, number)
+    ids = _ids(form)
+    for each in ids:
+        await corrections.undo(each)
     if form.get("back") == "corrections":
-        return _back_to_list(request, undone=numbers[0], n=len(numbers))
+        return _back_to_list(request, undone=ids[0], n=len(ids))
     return await _show_form(request, model, CorrectionForm(form.get("text", ""), undone=True))
 
 
-async def approve(request: Request) -> Response:
+async def post_approvals(request: Request) -> Response:
     """Approve corrections, and show the list again."""
-    chosen_model(request)
+    requested_model(request)
     form = await read_form(request, n_more=_MOST_HELD)
-    numbers = _ids(form)
-    n_approved = await api.approve(request, numbers)
-    return _back_to_list(request, approved=numbers[0], n=n_approved)
+    ids = _ids(form)
+    n_approved = await service_of(request).approve_corrections(ids, call_of(request))
+    return _back_to_list(request, approved=ids[0], n=n_approved)
 
 
 def _ids(form: ImmutableMultiDict[str, str]) -> list[int]:
-    """Return the numbers of a form; HttpProblem 422 if one is none, or there are none."""
-    return [parse_id(number, "`id`") for number in form.getlist("id") or [""]]
+    """Return the ids of a form; HttpProblem 422 if one is invalid, or there are none."""
+    return [parse_id(value, "`id`") for value in form.getlist("id") or [""]]
 
 
-def _back_to_list(request: Request, **done: int) -> Response:
+def _back_to_list(request: Request, **query: int) -> Response:
     model_name = request.query_params.get("model")
-    query = {"model": model_name} if model_name else {}
-    return RedirectResponse(link("/corrections", query, **done), 303)
+    model_query = {"model": model_name} if model_name else {}
+    return RedirectResponse(link("/corrections", model_query, **query), 303)
 
 
 def _topics(form: ImmutableMultiDict[str, str]) -> list[str]:
-    """Return the right topics where there may be several."""
+    """Return the right topics for a multi-label model."""
     return [topic for topic in map(str.strip, form.getlist("topics")) if topic]
 
 
-def _correction(
-    form: ImmutableMultiDict[str, str], model: ServedModel, state: AppState
-) -> CorrectionRequest:
+def _read_correction(form: ImmutableMultiDict[str, str], model: ServedModel) -> CorrectionRequest:
     """Return the correction of a form; HttpProblem 422 if it is invalid."""
     who = form.get("who", "").strip()
     if len(who) > _LONGEST_NAME:
         raise HttpProblem(422, f"the name has more than {_LONGEST_NAME} characters; shorten it.")
-    text, typed = form.get("text", ""), form.get("topic", "").strip()
-    several = model.fitted.multilabel
-    if not text.strip() or not (typed or several):
+    text, topic = form.get("text", ""), form.get("topic", "").strip()
+    multilabel = model.fitted.multilabel
+    if not text.strip() or not (topic or multilabel):
         raise HttpProblem(422, "a correction needs a text and its right topic.")
-    check_text(state, text)
     return CorrectionRequest(
         text=text,
-        topic=UNSET if several else _parse_topic(typed, model),
-        topics=[_parse_topic(topic, model) for topic in _topics(form)] if several else UNSET,
+        topic=UNSET if multilabel else _parse_topic(topic, model),
+        topics=[_parse_topic(each, model) for each in _topics(form)] if multilabel else UNSET,
         model=model.name,
         who=who or None,
         is_new="is_new" in form,
     )
 
 
-def _parse_topic(typed: str, model: ServedModel) -> Topic:
+def _parse_topic(topic: str, model: ServedModel) -> Topic:
     """Return a topic as an integer for a model whose topics are integers."""
-    is_number = typed.isascii() and typed.removeprefix("-").isdecimal() and len(typed) < 19
-    return int(typed) if is_number and isinstance(model.fitted.topics.names[0], int) else typed
+    is_number = topic.isascii() and topic.removeprefix("-").isdecimal() and len(topic) < 19
+    return int(topic) if is_number and isinstance(model.fitted.topics.names[0], int) else topic
 
 
 async def _show_form(
     request: Request, model: ServedModel, correction: CorrectionForm, status: int = 200
 ) -> Response:
     """Return the form: alone for a script, else on the page with text and answer."""
-    answer = await answer_for(request, model, correction.text)
+    answer = await classify_text(request, model, correction.text)
     if wants_part(request):
         values = {"correction": correction, "answer": answer}
-        return page(request, "correction.html.j2", status=status, **values)
+        return render_page(request, "correction.html.j2", status=status, **values)
     return classify_page(
-        request, model, correction.text, answer, status=status, correction=correction
+        request, model, correction.text, answer, correction=correction, status=status
     )
 
 
-# Listed ------------------------------------------------------------------------------------------
+# The tab ------------------------------------------------------------------------------------------
+
+# Corrections on a page, and characters that are shown of each text.
+_ON_A_PAGE, _LONGEST_TEXT = 50, 280
+# Rows of the tables of the summary.
+_N_SHOWN = 8
+# What the list shows without corrections that wait, and without any.
+_NONE_HELD: dict[str, Any] = {"held": [], "n_held": 0}
+_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None, **_NONE_HELD}
 
 
 async def show_corrections(request: Request) -> Response:
     """List corrections, the latest first, with a summary."""
-    model = chosen_model(request)
-    state = app_state(request)
+    model = requested_model(request)
+    service = service_of(request)
     done = {
-        name: parse_id(said, f"`{name}`")
+        name: parse_id(value, f"`{name}`")
         for name in ("undone", "approved", "n")
-        if (said := request.query_params.get(name))
+        if (value := request.query_params.get(name))
     }
+    learner = service.learner
     values = {
         "title": "Corrections",
         "done": done,
-        "learning": None if state.learner is None else await state.run(state.learner.state),
-        **(_NONE if state.store is None else await _list_values(request, model, state.store)),
+        "learning": None if learner is None else await service.threads.run(learner.state),
+        **(await _list_values(request, model) if service.takes_corrections else _NONE),
     }
-    return page(request, "corrections.html.j2", **values)
+    return render_page(request, "corrections.html.j2", **values)
 
 
-async def _list_values(
-    request: Request, model: ServedModel, store: CorrectionStore
-) -> dict[str, Any]:
+async def _list_values(request: Request, model: ServedModel) -> dict[str, Any]:
     """Return the values of a page of the list; the first one has the summary."""
-    state = app_state(request)
+    service = service_of(request)
+    corrections = service.corrections
     before = request.query_params.get("before", "")
-    number = parse_id(before, "`before`") if before else None
-    rows: list[Correction] = await state.ask_store(_latest_corrections, store, number)
+    last_id = parse_id(before, "`before`") if before else None
+    rows = await corrections.latest(_ON_A_PAGE, last_id)
+    is_first = last_id is None
     return {
         "rows": rows,
-        **(await _held_values(request, store) if number is None else _NOT_HELD),
-        "n_all": await state.ask_store(store.count),
+        **(await _held_values(request, corrections) if is_first else _NONE_HELD),
+        "n_all": await corrections.count(),
         "older": rows[-1].id if len(rows) == _ON_A_PAGE and rows[-1].id > 1 else None,
-        "newer": number is not None,
+        "newer": not is_first,
         "longest": _LONGEST_TEXT,
         "n_shown": _N_SHOWN,
-        "summary": await state.run(latest_summary, state, model) if number is None else None,
+        "summary": await service.threads.run(corrections.summarize, model) if is_first else None,
     }
 
 
-class HeldCorrection(NamedTuple):
-    """A correction that waits for approval, the reasons, and whether this person approves it."""
+class HeldRow(NamedTuple):
+    """A row of the corrections that wait for approval."""
 
     row: Correction
     reasons: list[str]
     is_own: bool
 
 
-async def _held_values(request: Request, store: CorrectionStore) -> dict[str, Any]:
+async def _held_values(request: Request, corrections: ServedCorrections) -> dict[str, Any]:
     """Return the latest corrections that wait for approval, and how many do."""
-    state = app_state(request)
-    doubts = await state.ask_store(store.held)
-    numbers = sorted(doubts, reverse=True)[:_MOST_HELD]
-    rows: list[Correction] = await state.ask_store(store.get, numbers)
-    person = request.state.person
+    call = call_of(request)
+    latest, n_held = await corrections.held(_MOST_HELD)
     held = [
-        HeldCorrection(row, [*map(str, doubts[row.id])], row.is_named and row.who == person)
-        for row in rows
+        HeldRow(
+            row=correction,
+            reasons=[str(doubt) for doubt in doubts],
+            is_own=correction.is_named and correction.who == call.person,
+        )
+        for correction, doubts in latest
     ]
     return {
         "held": held,
-        "n_held": len(doubts),
-        "may_approve": api.may_approve(request),
+        "n_held": n_held,
+        "may_approve": service_of(request).may_approve(call),
         "others": [each.row.id for each in held if not each.is_own],
     }
-
-
-def _latest_corrections(store: CorrectionStore, before: int | None) -> list[Correction]:
-    """Return the corrections of a page, the latest first: those with numbers under `before`."""
-    end = store.last() + 1 if before is None else min(before, store.last() + 1)
-    latest: list[Correction] = []
-    while end > 1 and len(latest) < _ON_A_PAGE:
-        start = max(0, end - 1 - _ON_A_PAGE)
-        rows = [row for row in store.rows(after=start, most=end - 1 - start) if row.id < end]
-        latest += reversed(rows)
-        end = start + 1
-    return latest[:_ON_A_PAGE]

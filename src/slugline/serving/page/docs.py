@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -12,10 +12,9 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.serving.http.operations import openapi
-from slugline.serving.http.state import app_state
-from slugline.serving.model import ServedModel
-from slugline.serving.page.page import page
+from slugline.serving.page.rendering import Handler, render_page
+from slugline.serving.served_models import ServedModel
+from slugline.serving.web.state import service_of, web_state
 
 _TEXT = "Wheat shipments rose by a tenth in March."
 #: What the examples send, by the name of the operation; topics are the model's own.
@@ -36,64 +35,72 @@ class Field(NamedTuple):
     meaning: str
 
 
-async def show_docs(request: Request) -> Response:
-    """Show the operations of the API."""
-    state = app_state(request)
-    described = openapi(with_tokens=bool(state.settings.tokens))
-    address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-    entries = [
-        _entry(described, method, path, said, address, state.models.default)
-        for path, methods in described["paths"].items()
-        for method, said in methods.items()
-    ]
-    return page(
-        request,
-        "docs.html.j2",
-        title="HTTP API",
-        entries=entries,
-        types=_types(described),
-        needs_token=bool(state.settings.tokens),
-    )
+def make_docs_handler(openapi: Callable[..., Mapping[str, Any]]) -> Handler:
+    """Return the handler that shows an OpenAPI description, made by `openapi(with_tokens=...)`."""
+
+    async def show_docs(request: Request) -> Response:
+        """Show the operations of the API."""
+        needs_token = bool(web_state(request).settings.tokens)
+        described = openapi(with_tokens=needs_token)
+        address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+        model = service_of(request).models.default
+        entries = [
+            _entry(described, method, path, operation, address, model)
+            for path, methods in described["paths"].items()
+            for method, operation in methods.items()
+        ]
+        return render_page(
+            request,
+            "docs.html.j2",
+            title="HTTP API",
+            entries=entries,
+            types=_types(described),
+            needs_token=needs_token,
+        )
+
+    return show_docs
 
 
 def _entry(
     described: Mapping[str, Any],
     method: str,
     path: str,
-    said: Mapping[str, Any],
+    operation: Mapping[str, Any],
     address: str,
     model: ServedModel,
 ) -> dict[str, Any]:
     """Return an operation, as the template shows it."""
-    responses = said["responses"]
+    responses = operation["responses"]
     good = next(status for status in responses if status < "400")
     [(media_type, content)] = (responses[good].get("content") or {"": {"schema": {}}}).items()
-    body = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     return {
-        "id": said["operationId"],
+        "id": operation["operationId"],
         "method": method.upper(),
         "path": path,
-        "summary": said["summary"],
-        "parameters": [_parameter(parameter) for parameter in said.get("parameters", ())],
+        "summary": operation["summary"],
+        "parameters": [_parameter(parameter) for parameter in operation.get("parameters", ())],
         "request": _fields(described, body.get("schema", {})),
         "reply": _fields(described, content["schema"]),
         "media_type": media_type,
         "errors": [f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
-        "example": _curl(method, path, said, address, model),
+        "example": _curl(method, path, operation, address, model),
     }
 
 
-def _curl(method: str, path: str, said: Mapping[str, Any], address: str, model: ServedModel) -> str:
+def _curl(
+    method: str, path: str, operation: Mapping[str, Any], address: str, model: ServedModel
+) -> str:
     """Return a curl command of an operation."""
     values = {"name": quote(model.name, safe=""), "id": "1"}
     place = _PLACES.sub(lambda match: values.get(match[1], match[1]), path)
     parts = [f"curl {address}{place}"]
-    if method not in ("get", "post") or (method == "post" and "requestBody" not in said):
+    if method not in ("get", "post") or (method == "post" and "requestBody" not in operation):
         parts = [f"curl -X {method.upper()}", f"{address}{place}"]
-    if said.get("security"):
+    if operation.get("security"):
         parts.append('-H "Authorization: Bearer $TOKEN"')
-    if "requestBody" in said:
-        body = _BODIES.get(said["operationId"], {})
+    if "requestBody" in operation:
+        body = _BODIES.get(operation["operationId"], {})
         topic = model.fitted.topics.names[0]
         sent = {name: topic if v is ... else v for name, v in body.items()}
         # In a shell, a quote ends the argument that began with one.
@@ -123,14 +130,17 @@ def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Fie
     ]
 
 
-def _parameter(said: Mapping[str, Any]) -> Field:
-    place = "in the path" if said["in"] == "path" else "after the question mark"
-    return Field(said["name"], f"{describe_type(said['schema'])}, {place}", said["required"], "")
+def _parameter(parameter: Mapping[str, Any]) -> Field:
+    place = "in the path" if parameter["in"] == "path" else "after the question mark"
+    kind = f"{describe_type(parameter['schema'])}, {place}"
+    return Field(parameter["name"], kind, parameter["required"], "")
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:
-    said, default = str(schema.get("description", "")), schema.get("default")
-    return said if default is None else f"{said} {json.dumps(default)} if it is not given.".strip()
+    meaning, default = str(schema.get("description", "")), schema.get("default")
+    if default is None:
+        return meaning
+    return f"{meaning} {json.dumps(default)} if it is not given.".strip()
 
 
 def describe_type(schema: Mapping[str, Any]) -> str:
@@ -158,7 +168,7 @@ def describe_type(schema: Mapping[str, Any]) -> str:
 
 
 def _limits(schema: Mapping[str, Any]) -> list[str]:
-    words = {
+    forms = {
         "minimum": "{} or more",
         "minItems": "{} or more",
         "exclusiveMinimum": "over {}",
@@ -166,4 +176,4 @@ def _limits(schema: Mapping[str, Any]) -> list[str]:
         "exclusiveMaximum": "under {}",
         "maxLength": "{} characters at most",
     }
-    return [form.format(f"{schema[name]:,}") for name, form in words.items() if name in schema]
+    return [form.format(f"{schema[name]:,}") for name, form in forms.items() if name in schema]

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slugline.base.files import file_sha256, file_state
-from slugline.errors import DataError, OptionError, SluglineError
+from slugline.errors import OptionError, SluglineError
 from slugline.model.decider import N_GUESSES, Decider, Decision
 from slugline.model.file import container
 from slugline.model.file.content import DEFAULT, load_model, model_path
 from slugline.model.file.schema import ModelFile
 from slugline.model.fitted import Fitted
+from slugline.serving.service_errors import UnknownModelError
 
 # Precisions that were asked for lately, of which thresholds are kept.
 _N_DECIDERS = 16
@@ -114,12 +115,8 @@ class ServedModel:
 # All models of a server ---------------------------------------------------------------------------
 
 
-class UnknownModelError(DataError):
-    """A request for a model that the server doesn't have."""
-
-
-class Models:
-    """Models by name. A request keeps its model when another version replaces it.
+class ServedModels:
+    """ServedModels by name. A request keeps its model when another version replaces it.
 
     The first of the models answers requests that name none.
     """
@@ -132,7 +129,7 @@ class Models:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, names: Sequence[str], min_precision: float | None = None) -> Models:
+    def load(cls, names: Sequence[str], min_precision: float | None = None) -> ServedModels:
         """Read models from files, or by name; the default one if there are no names.
 
         Raises
@@ -170,8 +167,7 @@ class Models:
         if name is None:
             return self.default
         if name not in self._models:
-            names = ", ".join(self._models)
-            raise UnknownModelError(f"there is no model {name[:100]!r}; there are: {names}.")
+            raise UnknownModelError(name, list(self._models))
         return self._models[name]
 
     def refresh(self, *, even_refused: bool = False) -> list[str]:

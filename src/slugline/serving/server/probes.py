@@ -1,7 +1,7 @@
 """Probes on a port of their own, answered by a small process from the heartbeats of the workers.
 
-Whoever watches a server, such as Kubernetes, ends it when its probes aren't answered in time. On
-the port that everybody asks, they wait in the same queue as everybody.
+An orchestrator such as Kubernetes ends a server whose probes aren't answered in time. On the main
+port, probes wait in the same queue as other requests.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 import uvicorn
 from starlette.responses import Response
 
-from slugline.serving.http.bodies import make_protocol
+from slugline.serving.web.connections import make_protocol
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two heartbeats of a worker.
 BEAT_SECONDS = 0.5
-# Seconds without one after which a worker hangs: far more than it is ever busy.
+# Seconds without a heartbeat after which a worker counts as hanging: far more than it is ever busy.
 _HANGS_SECONDS = 10.0
 
 
@@ -102,7 +102,7 @@ def make_probe_app(beats: Heartbeats) -> Callable[[Scope, Receive, Send], object
 
 # The process --------------------------------------------------------------------------------------
 
-# Seconds for a probe to arrive, and connections that may be open: few ask.
+# Seconds for a probe to arrive, and most connections.
 _PATIENCE, _MOST_CONNECTIONS = 5.0, 64
 
 
@@ -154,7 +154,7 @@ class ProbeProcess:
         try:
             self._main_listening.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # The process that started this one ends it last.
+            # Ended last, by the process that started it.
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
                 signal.signal(number, signal.SIG_IGN)
             self._answer()
@@ -184,6 +184,6 @@ class ProbeProcess:
             timeout_keep_alive=int(_PATIENCE),
             ws="none",
         )
-        # It would warn of each request that is none.
+        # uvicorn would log a warning for each malformed request.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         _ProbeServer(config).run(sockets=[self._listening])

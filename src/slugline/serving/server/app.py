@@ -10,27 +10,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 
-from slugline.serving.http.guard import Guard
 from slugline.serving.http.operations import OPERATIONS, Operation, openapi
-from slugline.serving.http.state import AppState, app_state
-from slugline.serving.page import page
-from slugline.serving.page.classify import ask, show_classify
-from slugline.serving.page.corrections import approve, correct, show_corrections, undo
-from slugline.serving.page.docs import show_docs
-from slugline.serving.page.model import show_model
+from slugline.serving.page.classify import post_classify, show_classify
+from slugline.serving.page.corrections import (
+    post_approvals,
+    post_correction,
+    post_undo,
+    show_corrections,
+)
+from slugline.serving.page.docs import make_docs_handler
+from slugline.serving.page.login import log_in, log_out, show_login
+from slugline.serving.page.model_card import show_model
+from slugline.serving.page.rendering import Handler, problem_page, show_problems
+from slugline.serving.page.static_files import static_file
 from slugline.serving.page.table import answer_table, show_table, write_table
+from slugline.serving.web.guard import Guard
+from slugline.serving.web.state import WebState, web_state
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-def make_app(state: AppState) -> ASGIApp:
+def make_app(state: WebState) -> ASGIApp:
     """Return the application of a process."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [
-        # What has to be fastest is first.
+        # The API first, as it has to be fastest.
         *(
             Route(path, _dispatch(methods), methods=list(methods))
             for path, methods in by_path.items()
@@ -38,8 +45,8 @@ def make_app(state: AppState) -> ASGIApp:
         Route("/openapi.json", _openapi),
         *PAGE_ROUTES,
     ]
-    # Not Starlette itself, which would answer to errors before the guard can.
-    return Guard(Router(routes, redirect_slashes=False), state, page.problem_page)
+    # A router, as the Starlette class would answer to errors before the guard can.
+    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
@@ -57,31 +64,31 @@ def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaita
 
 async def _openapi(request: Request) -> Response:
     """Send the OpenAPI description."""
-    content = openapi(with_tokens=bool(app_state(request).settings.tokens))
+    content = openapi(with_tokens=bool(web_state(request).settings.tokens))
     return Response(msgspec.json.encode(content), media_type="application/json")
 
 
 # Routes of the page -------------------------------------------------------------------------------
 
 
-def _route(path: str, method: str, handler: page.Handler) -> Route:
-    return Route(path, page.show_problems(handler), methods=[method])
+def _route(path: str, method: str, handler: Handler) -> Route:
+    return Route(path, show_problems(handler), methods=[method])
 
 
 PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/", "GET", show_classify),
-    _route("/", "POST", ask),
-    _route("/wrong", "POST", correct),
-    _route("/undo", "POST", undo),
-    _route("/approve", "POST", approve),
+    _route("/", "POST", post_classify),
+    _route("/wrong", "POST", post_correction),
+    _route("/undo", "POST", post_undo),
+    _route("/approve", "POST", post_approvals),
     _route("/table", "GET", show_table),
     Route("/table/answers", answer_table, methods=["POST"]),
     Route("/table/file", write_table, methods=["POST"]),
     _route("/model", "GET", show_model),
     _route("/corrections", "GET", show_corrections),
-    _route("/docs", "GET", show_docs),
-    _route("/login", "GET", page.show_login),
-    _route("/login", "POST", page.log_in),
-    _route("/logout", "POST", page.log_out),
-    Route("/static/{name}", page.static_file),
+    _route("/docs", "GET", make_docs_handler(openapi)),
+    _route("/login", "GET", show_login),
+    _route("/login", "POST", log_in),
+    _route("/logout", "POST", log_out),
+    Route("/static/{name}", static_file),
 )

@@ -1,96 +1,27 @@
-"""Settings of a server, from which the options of `slugline serve` are made; limits of requests."""
+"""Settings of a server, from which the options of `slugline serve` are made."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from slugline.base.wording import counted
 from slugline.corrections.doubts import Approval
-from slugline.errors import DataError, OptionError
+from slugline.errors import OptionError
+from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS, Limits
+from slugline.serving.tokens import Token
 
 _GIGABYTE = 1 << 30
-# Characters of a token: fewer could be guessed.
-_SHORTEST_TOKEN = 16
-_MOST_TOKEN_BYTES = 1 << 16
-# Characters of the name of a token, as of who corrects.
-_LONGEST_NAME = 200
-#: The most texts of a request that a server may be set to take, and characters of each.
-MOST_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
 # Bytes of a form that are not its text, and of a character in the encoding of forms.
 _FORM_BYTES, _CHARACTER_BYTES = 1 << 16, 12
 # Values of a request beside each text: cells of columns, and their names.
 _VALUES = 50
 # Bytes a second at which a file arrives at least, after the time that every request has.
 _SLOWEST = 250_000
-
-
-# Limits -------------------------------------------------------------------------------------------
-
-
-class LimitError(DataError):
-    """A request over its limits.
-
-    Attributes
-    ----------
-    index : int or None
-        Which of the texts it is, counted from 0; None if there are too many of them, or none.
-    """
-
-    def __init__(self, message: str, index: int | None = None) -> None:
-        super().__init__(message)
-        self.index = index
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of a request: texts, characters of each, and texts with reasons, which are slow."""
-
-    texts: int = 10_000
-    characters: int = 100_000
-    explained: int = 100
-
-    @property
-    def guesses(self) -> int:
-        """Topics of all texts of a request."""
-        return 5 * self.texts
-
-    def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:
-        """Raise a LimitError if there are too many texts, none, or one of them is too long.
-
-        Each text gets `top` topics.
-        """
-        most = min(self.explained, self.texts) if explain else self.texts
-        if not texts:
-            raise LimitError("there are no texts; give at least one.")
-        if len(texts) > most:
-            why = " with reasons" if explain else ""
-            raise LimitError(
-                f"there are {counted(len(texts), 'text')}, and a request{why} may have {most:,}; "
-                "ask in several requests."
-            )
-        if len(texts) * top > self.guesses:
-            raise LimitError(
-                f"there are {counted(len(texts), 'text')} with {top:,} topics each, and a request "
-                f"may ask for {self.guesses:,} topics in all; ask in several requests."
-            )
-        longest = max(map(len, texts))
-        if longest > self.characters:
-            index = next(i for i, text in enumerate(texts) if len(text) > self.characters)
-            raise LimitError(
-                f"text {index} has {counted(len(texts[index]), 'character')}, and a text may have "
-                f"{self.characters:,}; shorten it.",
-                index,
-            )
-
-
-# Settings -----------------------------------------------------------------------------------------
 
 
 def _setting(
@@ -337,74 +268,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-# Tokens -------------------------------------------------------------------------------------------
-
-
-class Token(NamedTuple):
-    """A token, and whose it is: None if it has no name."""
-
-    secret: str
-    name: str | None
-
-    @classmethod
-    def parse(cls, line: str) -> Token:
-        """Return the token of a line.
-
-        >>> Token.parse("anna 0123456789abcdef"), Token.parse("0123456789abcdef").name
-        (Token(secret='0123456789abcdef', name='anna'), None)
-        """
-        name, _, secret = line.strip().rpartition(" ")
-        return cls(secret, name.strip() or None)
-
-
-def read_tokens(path: Path) -> tuple[str, ...]:
-    """Return the lines of a file that hold a token, or a name and a token.
-
-    Blank lines and those that begin with # hold none.
-
-    Raises
-    ------
-    OptionError : if the file can't be read, has no token, one that is too easily guessed or stands
-        there twice, or a name that is none.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_TOKEN_BYTES + 1)
-    except OSError as error:
-        raise OptionError(f"--token-file {path}: {error.strerror}; check the path.") from error
-    if len(content) > _MOST_TOKEN_BYTES:
-        raise OptionError(f"--token-file {path} is too large for a file of tokens.")
-    try:
-        lines = content.decode("ascii").splitlines()
-    except UnicodeDecodeError:
-        raise OptionError(
-            f"--token-file {path} holds other than ASCII characters; tokens can't."
-        ) from None
-    lines = [" ".join(line.split()) for line in lines if not line.startswith("#")]
-    lines = [line for line in lines if line]
-    if not lines:
-        raise OptionError(f"--token-file {path} holds no token; write one a line.")
-    secrets = set()
-    for number, line in enumerate(lines, 1):
-        token = Token.parse(line)
-        name = token.name or ""
-        if len(token.secret) < _SHORTEST_TOKEN or " " in name or not name.isprintable():
-            raise OptionError(  # without the token itself
-                f"--token-file {path}: token {number} has {len(token.secret)} characters, or more "
-                "than a name of one word before it; write a line such as `anna TOKEN` or `TOKEN`, "
-                f"with a token of at least {_SHORTEST_TOKEN} characters, such as `openssl rand "
-                "-hex 16` gives."
-            )
-        if len(name) > _LONGEST_NAME:
-            raise OptionError(
-                f"--token-file {path}: the name of token {number} has {len(name)} characters, and "
-                f"may have {_LONGEST_NAME}; shorten it."
-            )
-        if token.secret in secrets:
-            raise OptionError(
-                f"--token-file {path}: token {number} stands there twice; give everybody their own."
-            )
-        secrets.add(token.secret)
-    return tuple(lines)

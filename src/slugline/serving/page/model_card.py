@@ -14,30 +14,30 @@ from slugline.base.wording import percent
 from slugline.model.file.content import SHIPPED
 from slugline.model.file.schema import ModelInfo
 from slugline.reports.page import typeset
-from slugline.serving.http.state import app_state
-from slugline.serving.page.page import chosen_model, page
+from slugline.serving.page.rendering import render_page, requested_model
+from slugline.serving.web.state import service_of
 
 # The page ---------------------------------------------------------------------------------------
 
 
 async def show_model(request: Request) -> Response:
     """Show a model's card and topics."""
-    state, model = app_state(request), chosen_model(request)
+    service, model = service_of(request), requested_model(request)
     info = model.file.info
     descriptions: Mapping[str, str] = info.descriptions or {}
-    return page(
+    return render_page(
         request,
         "model.html.j2",
         title=f"The model {model.name}",
         shipped=SHIPPED.get(model.name),
-        key=_key(info, model.decider.precision),
+        key=_key_numbers(info, model.decider.precision),
         topics=[(topic, descriptions.get(str(topic), "")) for topic in info.topics],
-        card=await state.run(_render, model.file.card),
-        problem=state.models.problems.get(model.name),
+        card=await service.threads.run(_render, model.file.card),
+        problem=service.models.problems.get(model.name),
     )
 
 
-def _key(info: ModelInfo, precision: float | None) -> list[tuple[str, str]]:
+def _key_numbers(info: ModelInfo, precision: float | None) -> list[tuple[str, str]]:
     """Return the key numbers, each with its meaning."""
     numbers = [
         (f"{len(info.topics):,}", "topic" if len(info.topics) == 1 else "topics"),
@@ -50,8 +50,8 @@ def _key(info: ModelInfo, precision: float | None) -> list[tuple[str, str]]:
         f1 = f"{info.metrics['test_micro_f1']:.3f}"
         numbers.append((f1, "micro-F1 on documents left out to test"))
     if precision is not None:
-        share = typeset(f"{100 * precision:g} %")
-        numbers.append((share, "of its answers are to be right; else it says “unsure”"))
+        percentage = typeset(f"{100 * precision:g} %")
+        numbers.append((percentage, "of its answers are to be right; else it says “unsure”"))
     return numbers
 
 

@@ -12,42 +12,36 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 
-from slugline.errors import SluglineError, StoreError
-from slugline.serving.http.batches import PAGE
-from slugline.serving.http.bodies import (
-    SMALL_FORM,
-    HttpProblem,
-    busy_problem,
-    content_length,
-    problem_response,
-)
-from slugline.serving.http.state import client_address
-from slugline.serving.model import UnknownModelError
+from slugline.serving.metrics import PAGE
+from slugline.serving.service import Call
+from slugline.serving.service_errors import BusyError
+from slugline.serving.web.bodies import SMALL_FORM, content_length
+from slugline.serving.web.problems import HttpProblem, problem_response, request_path, to_problem
+from slugline.serving.web.state import client_address
 
 if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from slugline.serving.http.state import AppState
+    from slugline.serving.web.state import WebState
 
 
 _log = logging.getLogger("slugline.server")
 
-#: Holds what shows that a browser has given a token.
+#: Name of the cookie of a browser that has given a token.
 COOKIE = "slugline"
-#: What tells whether it works: for whoever asks, by whatever name, and however much else there is.
+#: Health checks: answered for any host, without a token, even under load.
 _PROBES = frozenset(("/health", "/ready"))
-#: What anybody may see: the form that asks for a token, and the folder of what it looks like.
+#: Answered without a token: the form that asks for one, and its style sheet and script.
 _LOGIN, _STATIC = "/login", "/static/"
-#: Where files are sent.
+#: Paths that take a file.
 _FILES = "/table/"
 # Bodies of the largest size that are held at a time.
 _MOST_BODIES = 3
 
-# Nothing but what the server itself sends is shown, run or asked for, and no other page frames it.
+# The browser loads, runs and sends only to this server, and no other page may frame it.
 _HEADERS: list[tuple[bytes, bytes]] = [
     (
         b"content-security-policy",
@@ -56,25 +50,24 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    # With "no-referrer", browsers would not say that our own forms come from here.
+    # With "no-referrer", browsers would leave out the Origin of the page's own forms.
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-# Files of the page change their name whenever they change, and say themselves how long they stay.
+# Static files have a hash in their names, and set their own Cache-Control.
 _NO_STORE = (b"cache-control", b"no-store")
 
 
 class Guard:
     """Checks each request before `app`, counts it, and turns any error into a response.
 
-    `person` of the request's state is the name of its token, or None.
-
-    `show` makes an error page for people; programs get JSON.
+    The `call` of the request's state has an id, and the name of its token as the person. `show`
+    makes an error page for people; programs get JSON.
     """
 
     def __init__(
-        self, app: ASGIApp, state: AppState, show: Callable[[Scope, HttpProblem], Response]
+        self, app: ASGIApp, state: WebState, show: Callable[[Scope, HttpProblem], Response]
     ) -> None:
         self._app, self._state, self._show = app, state, show
         settings = state.settings
@@ -93,7 +86,7 @@ class Guard:
         started = time.perf_counter()
         request_id = secrets.token_hex(8)
         scope["app"] = self._state
-        scope["state"] = {"request_id": request_id, "person": None}
+        scope["state"] = {"call": Call(id=request_id)}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -103,8 +96,8 @@ class Guard:
                 self._add_headers(message, request_id, scope)
             await send(message)
 
-        metrics = self._state.metrics
-        headers = dict(scope["headers"])  # of two of a name, the last one
+        metrics = self._state.service.metrics
+        headers = dict(scope["headers"])  # of two with one name, the last one
         settings = self._state.settings
         most = settings.max_file if scope["path"].startswith(_FILES) else settings.max_body
         n_bytes = _expected_bytes(headers, SMALL_FORM if scope["path"] == _LOGIN else most)
@@ -116,7 +109,7 @@ class Guard:
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
                 problem = to_problem(error, scope)
-                if status:  # what streams has been answered in part
+                if status:  # part of the response is sent already
                     raise
                 response = problem_response(problem, request_id)
                 if _is_reader(scope):
@@ -126,13 +119,13 @@ class Guard:
             self._n_running -= 1
             self._n_bytes[most] -= n_bytes
             seconds = time.perf_counter() - started
-            said = scope["state"]
-            model = said["model"].name if "model" in said else ""
-            metrics.count_request(said.get("operation", PAGE), model, status)
+            model = scope["state"]["call"].model
+            operation = scope["state"].get("operation", PAGE)
+            metrics.count_request(operation, "" if model is None else model.name, status)
             metrics.observe("request_duration_seconds", seconds)
             if self._state.settings.log_requests or self._state.settings.log_texts:
                 line = "%s %s %d %.1f ms, %s"
-                parts = scope["method"], _path(scope), status, 1000 * seconds, request_id
+                parts = scope["method"], request_path(scope), status, 1000 * seconds, request_id
                 _log.info(line, *parts, extra={"request_id": request_id})
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], is_full: bool) -> None:
@@ -155,7 +148,7 @@ class Guard:
             problem.headers["Connection"] = "close"  # its body is not waited for
             raise
         if is_full or self._n_running > self._state.settings.max_waiting:
-            raise busy_problem()
+            raise BusyError
 
     def _is_ours(self, host: str) -> bool:
         """Whether a host name is known: a name of another site may point here (DNS rebinding).
@@ -186,7 +179,7 @@ class Guard:
             (cookies.get(COOKIE, "").encode(), self._cookies),
         ):
             if is_among(candidate, accepted):
-                scope["state"]["person"] = accepted[candidate]
+                scope["state"]["call"].person = accepted[candidate]
                 return
         if header:
             address = client_address(scope, self._state.settings)
@@ -202,7 +195,7 @@ class Guard:
         )
 
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
-        model = scope["state"].get("model") or self._state.models.default
+        model = scope["state"]["call"].model or self._state.service.models.default
         message["headers"] += _HEADERS
         if not scope["path"].startswith(_STATIC) or message["status"] >= 400:
             message["headers"].append(_NO_STORE)
@@ -262,39 +255,3 @@ def _expected_bytes(headers: dict[bytes, bytes], most: int) -> int:
         return most
     claimed = content_length(headers.get(b"content-length", b"0").decode("latin-1"))
     return most if claimed is None else min(claimed, most)
-
-
-def _path(scope: Scope) -> str:
-    """Return a path as it was sent, without line breaks."""
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw[:200].decode("ascii", "backslashreplace")
-
-
-def to_problem(error: Exception, scope: Scope) -> HttpProblem:
-    """Return the problem to report for an error; errors of ours are logged as well."""
-    if isinstance(error, HttpProblem):
-        return error
-    if isinstance(error, HTTPException):
-        return _not_found(error, scope)
-    if isinstance(error, StoreError):
-        _log.error("corrections can't be kept: %s", error)
-        return HttpProblem(503, f"{error}", headers={"Retry-After": "10"})
-    if isinstance(error, SluglineError):
-        status = 404 if isinstance(error, UnknownModelError) else 422
-        return HttpProblem(status, f"{error}", index=getattr(error, "index", None))
-    request_id = scope["state"]["request_id"]
-    _log.error(
-        *("request %s to %s failed", request_id, _path(scope)),
-        exc_info=error,
-        extra={"request_id": request_id},
-    )
-    return HttpProblem(500, f"an error that is ours; the log says more under {request_id}.")
-
-
-def _not_found(error: HTTPException, scope: Scope) -> HttpProblem:
-    path = _path(scope)
-    if error.status_code == 405:
-        detail = f"{path} does not answer {scope['method']}; see /docs."
-    else:
-        detail = f"there is nothing at {path}; see /docs."
-    return HttpProblem(error.status_code, detail, headers=error.headers)

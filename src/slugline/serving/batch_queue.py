@@ -1,0 +1,215 @@
+"""Classification on threads, in batches of texts from several requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from slugline.model.decider import N_GUESSES, Decision
+from slugline.serving.metrics import Metrics
+from slugline.serving.served_models import ServedModel
+from slugline.serving.service_errors import BusyError
+
+# Texts, and characters, of a batch: larger ones are hardly faster, and later requests wait longer.
+_MOST_TEXTS = 128
+_MOST_CHARACTERS = 1 << 17
+# A batch of fewer texts is done so soon that new texts wait for its thread: two threads would
+# mostly wait for the interpreter's lock.
+_FEW_TEXTS = 32
+
+_Outcome: TypeAlias = list[Decision] | Exception
+
+
+@dataclass(eq=False)
+class _QueuedRequest:
+    """Texts of one request."""
+
+    model: ServedModel
+    min_precision: float | None
+    top: int
+    texts: Sequence[str]
+    future: asyncio.Future[list[Decision]]
+    queued_at: float = field(default_factory=time.perf_counter)
+    #: How many texts have been given to a thread.
+    n_started: int = 0
+    #: Decisions by the number of the first text.
+    decisions: dict[int, list[Decision]] = field(default_factory=dict)
+    n_decided: int = 0
+
+    def can_join(self, other: _QueuedRequest) -> bool:
+        """Whether its texts may be in one batch with those of another request."""
+        return self.model is other.model and self.min_precision == other.min_precision
+
+    def take(self, n_texts: int, n_characters: int) -> slice:
+        """Return the next texts within limits, at least one."""
+        start = self.n_started
+        end = start + 1
+        n_characters -= len(self.texts[start])
+        while end < min(len(self.texts), start + n_texts):
+            n_characters -= len(self.texts[end])
+            if n_characters < 0:
+                break
+            end += 1
+        self.n_started = end
+        return slice(start, end)
+
+    def accept(self, start: int, outcome: _Outcome) -> None:
+        """Store the decisions of the texts from `start` on, or their error."""
+        if self.future.done():  # cancelled: nobody waits for it
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+            return
+        self.decisions[start] = outcome
+        self.n_decided += len(outcome)
+        if self.n_decided == len(self.texts):
+            parts = (self.decisions[at] for at in sorted(self.decisions))
+            self.future.set_result(list(itertools.chain.from_iterable(parts)))
+
+
+_Batch: TypeAlias = list[tuple[_QueuedRequest, slice]]
+
+
+class BatchQueue:
+    """Classifies texts of many requests on threads.
+
+    Whenever a thread is free, it takes waiting texts: those of several requests for the same model
+    in one batch, and a long request in parts, between which others have their turn.
+    """
+
+    def __init__(self, n_threads: int, metrics: Metrics, most_guesses: int) -> None:
+        self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
+        self._n_threads = n_threads
+        # Numbers of texts: of those that wait, and of each batch that a thread works on.
+        self._n_waiting, self._running = 0, list[int]()
+        self._waiting: deque[_QueuedRequest] = deque()
+        self._metrics = metrics
+        # Topics in replies that are being made, each of which takes some memory.
+        self._n_guesses, self._most_guesses = 0, most_guesses
+
+    @contextlib.contextmanager
+    def reserve_guesses(self, n_texts: int, top: int) -> Iterator[None]:
+        """Count the guesses of a request until its reply is made.
+
+        Raises
+        ------
+        BusyError : if the replies to other requests have too many already.
+        """
+        n_guesses = n_texts * max(top, N_GUESSES)
+        if self._n_guesses and self._n_guesses + n_guesses > self._most_guesses:
+            raise BusyError
+        self._n_guesses += n_guesses
+        try:
+            yield
+        finally:
+            self._n_guesses -= n_guesses
+
+    async def decide(
+        self,
+        model: ServedModel,
+        texts: Sequence[str],
+        min_precision: float | None = None,
+        top: int = N_GUESSES,
+    ) -> list[Decision]:
+        """Return the decision on each text, with `top` guesses; see `ServedModel.decide`."""
+        future: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_QueuedRequest(model, min_precision, top, texts, future))
+        self._n_waiting += len(texts)
+        self._metrics.add("queue_size")
+        self._start_batches()
+        try:
+            return await future
+        finally:  # cancelled or not
+            self._metrics.add("queue_size", -1)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start_batches(self) -> None:
+        """Start batches on free threads."""
+        while self._should_start() and (batch := self._next()):
+            self._running.append(_n_texts(batch))
+            self._pool.submit(self._run, batch, asyncio.get_running_loop())
+
+    def _should_start(self) -> bool:
+        """Whether a thread is free, and enough texts wait for it."""
+        if len(self._running) == self._n_threads:
+            return False
+        return max(self._running, default=_FEW_TEXTS) >= _FEW_TEXTS or self._n_waiting >= _FEW_TEXTS
+
+    def _next(self) -> _Batch:
+        """Take the next texts of one model from the queue."""
+        batch: _Batch = []
+        n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
+        while self._waiting and n_texts > 0 and n_characters > 0:
+            request = self._waiting[0]
+            if request.future.done():  # cancelled: nobody waits for it
+                self._waiting.popleft()
+                self._n_waiting -= len(request.texts) - request.n_started
+                continue
+            if batch and not request.can_join(batch[0][0]):
+                break
+            part = request.take(n_texts, n_characters)
+            batch.append((request, part))
+            n_texts -= part.stop - part.start
+            self._n_waiting -= part.stop - part.start
+            n_characters -= sum(map(len, request.texts[part]))
+            self._waiting.popleft()
+            if request.n_started < len(request.texts):
+                self._waiting.append(request)  # behind the others
+                break
+        return batch
+
+    def _run(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
+        """Classify a batch; runs on a thread."""
+        started = time.perf_counter()
+        outcomes = _decide_batch(batch)
+        loop.call_soon_threadsafe(self._finish, batch, outcomes, started)
+
+    def _finish(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
+        self._running.remove(_n_texts(batch))
+        self._start_batches()  # first, so that the thread has something to do
+        for (request, part), outcome in zip(batch, outcomes, strict=True):
+            if part.start == 0:
+                self._metrics.observe("request_queue_duration_seconds", started - request.queued_at)
+            request.accept(part.start, outcome)
+        self._count(outcomes, time.perf_counter() - started)
+
+    def _count(self, outcomes: list[_Outcome], seconds: float) -> None:
+        metrics = self._metrics
+        decisions = [
+            decision for result in outcomes if isinstance(result, list) for decision in result
+        ]
+        metrics.observe("request_inference_duration_seconds", seconds)
+        metrics.observe("batch_size", len(decisions))
+        metrics.add("documents_total", len(decisions))
+        metrics.add("unsure_total", sum(decision.reason is not None for decision in decisions))
+        metrics.observe("confidence", *(decision.probability for decision in decisions))
+
+
+def _n_texts(batch: _Batch) -> int:
+    return sum(part.stop - part.start for _, part in batch)
+
+
+def _decide_batch(batch: _Batch) -> list[_Outcome]:
+    """Return the decisions of each request's texts, or their error."""
+    model, min_precision = batch[0][0].model, batch[0][0].min_precision
+    texts = [text for request, part in batch for text in request.texts[part]]
+    try:
+        decisions = iter(
+            model.decide(texts, min_precision, max(request.top for request, _ in batch))
+        )
+    except Exception as error:  # noqa: BLE001 - each request gets its error
+        if len(batch) == 1:
+            return [error]
+        # Perhaps only one of the requests causes it.
+        return [outcome for part in batch for outcome in _decide_batch([part])]
+    return [list(itertools.islice(decisions, part.stop - part.start)) for _, part in batch]

@@ -1,0 +1,202 @@
+"""Handlers of the HTTP API: JSON to calls of the service, and replies to JSON."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from slugline.base.checks import replace_surrogates
+from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
+from slugline.serving.replies import Classification, Result, round_number
+from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.served_corrections import HeldCorrection
+from slugline.serving.service import MOST_GUESSES_AT_ONCE, Service, parts_of_reply
+from slugline.serving.service_errors import UnknownCorrectionError
+from slugline.serving.web.bodies import (
+    FEW_BYTES,
+    body_type,
+    parse_json,
+    parse_large_json,
+    read_body,
+)
+from slugline.serving.web.ids import parse_id
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import call_of, in_time, service_of, web_state
+
+# Requests and replies of HTTP alone ---------------------------------------------------------------
+
+_TextField = Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to classify.")]
+
+
+class ClassifyRequest(ClassifyOptions, frozen=True, kw_only=True):
+    """Texts to classify: `text`, or `texts`."""
+
+    text: _TextField | UnsetType = UNSET
+    texts: Annotated[list[_TextField], Meta(min_length=1, max_length=MOST_TEXTS)] | UnsetType = (
+        UNSET
+    )
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: str
+
+
+# Texts --------------------------------------------------------------------------------------------
+
+JSONL = "application/jsonl"
+_T = TypeVar("_T")
+_encode = msgspec.json.Encoder().encode
+_classify = msgspec.json.Decoder(ClassifyRequest)
+_explain = msgspec.json.Decoder(ExplainRequest)
+_correct = msgspec.json.Decoder(CorrectionRequest)
+
+
+async def classify(request: Request) -> Response:
+    """Classify texts."""
+    service = service_of(request)
+    body = await _read_json(request, _classify)
+    answer = service.classify(_texts(body), body, call_of(request))
+    reply = await in_time(request, answer)
+    if len(reply.results) * body.top > MOST_GUESSES_AT_ONCE or body.explain:
+        return await _long_response(service, reply, body.top)
+    return _json_response(reply)
+
+
+def _texts(body: ClassifyRequest) -> list[str]:
+    if isinstance(body.text, str) and body.texts is UNSET:
+        return [body.text]
+    if isinstance(body.texts, list) and body.text is UNSET:
+        return body.texts
+    raise HttpProblem(422, "give either `text` or `texts`.")
+
+
+async def _long_response(service: Service, reply: Classification, top: int) -> Response:
+    """Return a long reply, encoded in parts on a thread."""
+    results: list[msgspec.Raw] = []
+    for part in parts_of_reply(len(reply.results), top):
+        results += await service.threads.run(_encode_results, reply.results[part])
+    fields = msgspec.structs.asdict(reply) | {"results": results}
+    return _json_response({name: value for name, value in fields.items() if value is not UNSET})
+
+
+def _encode_results(results: list[Result]) -> list[msgspec.Raw]:
+    return [msgspec.Raw(_encode(result)) for result in results]
+
+
+async def explain_text(request: Request) -> Response:
+    """Explain which words speak for a topic."""
+    body = await _read_json(request, _explain)
+    answer = service_of(request).explain(body, call_of(request))
+    return _json_response(await in_time(request, answer))
+
+
+# Corrections --------------------------------------------------------------------------------------
+
+
+async def correct(request: Request) -> Response:
+    """Store a correction; it is on disk when the reply comes."""
+    body = await _read_json(request, _correct)
+    answer = service_of(request).correct(body, call_of(request))
+    return _json_response(await in_time(request, answer), 201)
+
+
+async def undo_correction(request: Request) -> Response:
+    """Undo a correction."""
+    number = parse_id(request.path_params["id"], "the id")
+    await service_of(request).undo_correction(number)
+    return Response(status_code=204)
+
+
+async def approve_correction(request: Request) -> Response:
+    """Approve a correction: models learn from it whatever else is known of it."""
+    number = parse_id(request.path_params["id"], "the id")
+    if not await service_of(request).approve_corrections([number], call_of(request)):
+        raise UnknownCorrectionError(number, "it was undone")
+    return Response(status_code=204)
+
+
+async def list_corrections(request: Request) -> Response:
+    """Send all corrections, a line of JSON each."""
+    after = parse_id(request.query_params.get("after", "0"), "`after`")
+    corrections = service_of(request).corrections
+    lines = map(_to_line, corrections.all(after))
+    first = await corrections.run(next, lines, b"")  # so that an error gets its status
+    body = iterate_in_threadpool(itertools.chain((first,), lines))
+    return StreamingResponse(body, media_type=JSONL)
+
+
+def _to_line(held: HeldCorrection) -> bytes:
+    correction = held.correction
+    correction = correction._replace(probability=round_number(correction.probability))
+    fields = correction._asdict() | {"doubts": [str(doubt) for doubt in held.doubts]}
+    if isinstance(correction.topic, tuple):
+        fields["topics"] = fields.pop("topic")
+    return _encode(replace_surrogates(fields)) + b"\n"
+
+
+# Models -------------------------------------------------------------------------------------------
+
+
+async def list_models(request: Request) -> Response:
+    """List the models."""
+    return _json_response(service_of(request).list_models())
+
+
+async def show_model(request: Request) -> Response:
+    """Send a model's card."""
+    name = request.path_params["name"]
+    return _json_response(service_of(request).show_model(name, call_of(request)))
+
+
+# Operation ----------------------------------------------------------------------------------------
+
+
+async def health(request: Request) -> Response:  # noqa: ARG001
+    """Report that the process answers."""
+    return _json_response(Health(status="ok"))
+
+
+async def ready(request: Request) -> Response:
+    """Report which models answer, and what is wrong with new versions of them."""
+    reply = await service_of(request).readiness()
+    if web_state(request).settings.tokens:  # answered without a token, so without paths
+        problems = dict.fromkeys(reply.problems, "the log says what is wrong")
+        reply = msgspec.structs.replace(reply, problems=problems)
+    return _json_response(reply)
+
+
+async def metrics(request: Request) -> Response:
+    """Send the metrics in Prometheus' text format."""
+    text = service_of(request).metrics.text()
+    return Response(text, media_type="text/plain; version=0.0.4")
+
+
+# JSON ---------------------------------------------------------------------------------------------
+
+
+def _json_response(value: object, status: int = 200) -> Response:
+    return Response(_encode(value), status, media_type="application/json")
+
+
+async def _read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return the body of a request; a large one is decoded on a thread."""
+    media_type = body_type(request)
+    if media_type != "application/json":
+        raise HttpProblem(
+            415, f"the body is of type {media_type[:100]!r}; send `Content-Type: application/json`."
+        )
+    settings = web_state(request).settings
+    body = await read_body(request, settings.max_body, settings.timeout)
+    if len(body) <= FEW_BYTES:
+        return parse_json(body, decoder)
+    return await service_of(request).threads.run(
+        parse_large_json, body, decoder, settings.max_values, settings.max_characters
+    )

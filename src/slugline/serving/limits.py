@@ -1,0 +1,67 @@
+"""Limits of a request to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slugline.base.wording import counted
+from slugline.serving.service_errors import LimitError
+
+#: The most texts of a request that a server may be set to take, and characters of each.
+MOST_TEXTS, LONGEST_TEXT = 1_000_000, 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of a request.
+
+    Attributes
+    ----------
+    texts : int
+    characters : int
+        Of each text.
+    explained : int
+        Texts with reasons, which are slow.
+    rows : int
+        Rows of a table: the page holds all of them, and a packed file may have no end of them.
+    """
+
+    texts: int = 10_000
+    characters: int = 100_000
+    explained: int = 100
+    rows: int = 1_000_000
+
+    @property
+    def guesses(self) -> int:
+        """Topics of all texts of a request."""
+        return 5 * self.texts
+
+    def check(self, texts: Sequence[str], *, explain: bool = False, top: int = 1) -> None:
+        """Raise a LimitError if there are too many texts, none, or one of them is too long.
+
+        Each text gets `top` topics.
+        """
+        most = min(self.explained, self.texts) if explain else self.texts
+        if not texts:
+            raise LimitError("there are no texts", "give at least one")
+        n_texts = counted(len(texts), "text")
+        if len(texts) > most:
+            kind = "a request with reasons" if explain else "a request"
+            raise LimitError(
+                f"there are {n_texts}, and {kind} may have {most:,}", "ask in several requests"
+            )
+        if len(texts) * top > self.guesses:
+            raise LimitError(
+                f"there are {n_texts} with {top:,} topics each, and a request may ask for "
+                f"{self.guesses:,} topics in all",
+                "ask in several requests",
+            )
+        if max(map(len, texts)) > self.characters:
+            index = next(i for i, text in enumerate(texts) if len(text) > self.characters)
+            raise LimitError(
+                f"has {counted(len(texts[index]), 'character')}, and a text may have "
+                f"{self.characters:,}",
+                "shorten it",
+                index,
+            )

@@ -1,0 +1,171 @@
+"""Runs the MCP server on standard input and output."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import mcp_types as types
+import msgspec
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+
+from slugline._version import __version__
+from slugline.base.wording import join_words
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import SluglineError
+from slugline.serving.limits import Limits
+from slugline.serving.mcp.input_lines import MAX_BYTES, InputLines
+from slugline.serving.mcp.pending_calls import AnswerSender, CallReceiver, PendingCalls
+from slugline.serving.mcp.tools import Tool, available_tools, input_schema, output_schema
+from slugline.serving.metrics import Metrics
+from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.served_models import ServedModels
+from slugline.serving.service import Service
+
+_log = logging.getLogger("slugline.mcp")
+
+# Calls that are held at a time, each with a message of up to `MAX_BYTES`.
+_MOST_CALLS = 64
+# Seconds for answers to come after the input has ended.
+_PATIENCE = 30.0
+# Topics that are named to every agent; it can ask for the others.
+_MOST_TOPICS = 20
+
+
+def run(names: list[str], corrections: Path | None, min_precision: float | None) -> None:
+    """Answer requests on standard input until it ends, or until SIGTERM or Ctrl-C.
+
+    Without a file of `corrections`, no tool takes any.
+
+    Raises
+    ------
+    OptionError : if two models have one name, or one can't promise `min_precision`.
+    ModelFileError, EncoderError : if a model can't be read.
+    StoreError : if the file of corrections can't be opened.
+    """
+    models = ServedModels.load(names, min_precision)
+    served = None if corrections is None else ServedCorrections(CorrectionStore(corrections))
+    with contextlib.closing(Service(models, Limits(), Metrics(), served)) as service:
+        asyncio.run(_answer(make_server(service)))
+
+
+def make_server(service: Service) -> Server[Any]:
+    """Return the MCP server of a service."""
+    tools = {tool.name: tool for tool in available_tools(service)}
+    descriptions = [_describe(tool, service) for tool in tools.values()]
+    calls = anyio.CapacityLimiter(_MOST_CALLS)
+
+    async def list_tools(context: object, params: object) -> types.ListToolsResult:  # noqa: ARG001
+        return types.ListToolsResult(tools=descriptions)
+
+    async def call_tool(
+        context: object,  # noqa: ARG001
+        params: types.CallToolRequestParams,
+    ) -> types.CallToolResult:
+        if params.name not in tools:
+            message = f"there is no tool {params.name[:100]!r}; there are: {', '.join(tools)}."
+            raise MCPError(types.INVALID_PARAMS, message)
+        if not calls.available_tokens:
+            return _error_result(
+                f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
+            )
+        async with calls:
+            return await _call(tools[params.name], service, params.arguments or {})
+
+    return Server(
+        "slugline",
+        version=__version__,
+        title="Slugline",
+        instructions=_instructions(service),
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+async def _answer(server: Server[Any]) -> None:
+    """Answer the lines of standard input."""
+
+    async def refuse(request_id: int | str | None) -> None:
+        message = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
+        error = types.ErrorData(code=types.INVALID_REQUEST, message=message)
+        reply = types.JSONRPCError(jsonrpc="2.0", id=request_id, error=error)
+        await writer.send(SessionMessage(reply))
+
+    lines = InputLines(sys.stdin.fileno(), refuse)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            loop.add_signal_handler(number, lines.end)
+    pending = PendingCalls()
+    try:
+        # The SDK only iterates over the lines; it points sys.stdout to standard error.
+        async with stdio_server(cast(Any, lines)) as (reader, writer):
+            await server.run(
+                CallReceiver(cast(Any, reader), pending, _PATIENCE),
+                AnswerSender(cast(Any, writer), pending),
+                server.create_initialization_options(),
+            )
+    except* BrokenPipeError:
+        _log.info("the client has gone")
+
+
+def _describe(tool: Tool, service: Service) -> types.Tool:
+    names = [model.name for model in service.models.all()]
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=input_schema(tool.arguments, names, service.limits),
+        output_schema=output_schema(tool.reply),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.only_reads,
+            destructive_hint=False,
+            idempotent_hint=tool.only_reads,
+            open_world_hint=False,
+        ),
+    )
+
+
+def _instructions(service: Service) -> str:
+    lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
+    for model in service.models.all():
+        names = [str(name) for name in model.fitted.topics.names]
+        listed = join_words(names, _MOST_TOPICS, last=None)
+        lines.append(f"- {model.name}, with {len(names)} topics: {listed}")
+    return "\n".join(lines)
+
+
+async def _call(tool: Tool, service: Service, arguments: Mapping[str, Any]) -> types.CallToolResult:
+    """Return the result of a tool, or its error."""
+    try:
+        return await service.threads.run(_to_result, await tool.call(service, arguments))
+    except SluglineError as error:
+        return _error_result(f"{error}")
+    except Exception:  # noqa: BLE001 - it must go on answering
+        _log.exception("%s failed", tool.name)
+        return _error_result("internal error; see Slugline's stderr.")
+
+
+def _to_result(reply: msgspec.Struct) -> types.CallToolResult:
+    # Also as text, for clients without structured content.
+    text = msgspec.json.encode(reply).decode()
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)],
+        structured_content=msgspec.to_builtins(reply),
+    )
+
+
+def _error_result(message: str) -> types.CallToolResult:
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=message)], is_error=True
+    )

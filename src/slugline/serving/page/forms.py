@@ -1,0 +1,46 @@
+"""Forms of the page, read within limits."""
+
+from __future__ import annotations
+
+from starlette.datastructures import ImmutableMultiDict
+from starlette.requests import Request
+
+from slugline.serving.web.bodies import SMALL_FORM, body_type, parse_form, read_body
+from slugline.serving.web.problems import HttpProblem
+from slugline.serving.web.state import service_of, web_state
+
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 20
+# Bytes of each further field.
+_FIELD_BYTES = 1 << 10
+
+
+async def read_form(
+    request: Request, most: int | None = None, *, n_more: int = 0
+) -> ImmutableMultiDict[str, str]:
+    """Return the fields of a form.
+
+    Parameters
+    ----------
+    request : Request
+    most : int, optional
+        Bytes of the form; by default as many as one with a text may have.
+    n_more : int, default 0
+        Further fields, such as one for each column beside the text.
+
+    Raises
+    ------
+    HttpProblem : 415 if it is not a form, 400 if it has too many fields, and those of `read_body`.
+    """
+    media_type = body_type(request)
+    if media_type != _FORM:
+        raise HttpProblem(
+            415, f"a form was expected, and the body is of type {media_type[:100]!r}."
+        )
+    settings = web_state(request).settings
+    most = settings.max_form + n_more * _FIELD_BYTES if most is None else most
+    body = await read_body(request, most, settings.timeout)
+    n_fields = _MOST_FIELDS + n_more
+    if len(body) <= SMALL_FORM:  # escapes take long
+        return ImmutableMultiDict(parse_form(body, n_fields))
+    return ImmutableMultiDict(await service_of(request).threads.run(parse_form, body, n_fields))

@@ -1,0 +1,130 @@
+"""Pages and parts of pages, rendered from templates; error pages."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from slugline._version import __version__
+from slugline.base.html import template_environment
+from slugline.base.wording import counted, whole_percent
+from slugline.corpus.topic_sets import join_topics
+from slugline.reports.page import shorten
+from slugline.serving.page.static_files import STATIC
+from slugline.serving.web.problems import HttpProblem, to_problem
+from slugline.serving.web.state import call_of, service_of, web_state
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from starlette.types import Scope
+
+    from slugline.serving.served_models import ServedModel
+
+# Pages --------------------------------------------------------------------------------------------
+
+# Header of a script's request for a part of a page.
+_PART = "x-part"
+_TABS = {"/": "Classify", "/table": "Table", "/model": "Model", "/corrections": "Corrections"}
+
+
+def requested_model(request: Request) -> ServedModel:
+    """Return the model that the address names, or the first; UnknownModelError if there is none."""
+    return service_of(request).find_model(request.query_params.get("model"), call_of(request))
+
+
+def render_page(
+    request: Request, template: str, *, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """Return a page, or a part of one that a script inserts, from a template with values.
+
+    Their text is escaped.
+    """
+    service, call = service_of(request), call_of(request)
+    model = call.model or service.models.default
+    models = service.models.all()
+    shared = {
+        "model": model,
+        "models": models,
+        "tabs": _TABS.items(),
+        "path": request.scope["path"],
+        "takes_corrections": service.takes_corrections and not model.fitted.columns,
+        "static": STATIC,
+        # For links that stay with the model.
+        "query": {} if model is models[0] else {"model": model.name},
+        "version": __version__,
+        "has_tokens": bool(web_state(request).settings.tokens),
+        # The name of the token, if it has one.
+        "person": call.person,
+    }
+    text = _environment().get_template(template).render(shared | values)
+    # Files may have lone surrogates; HTML can't have NUL.
+    return HTMLResponse(text.replace("\0", "\ufffd").encode("utf-8", "replace"), status)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = template_environment("slugline.serving.page")
+    environment.filters |= {"counted": counted, "percent": whole_percent, "shortened": shorten}
+    environment.filters["topics"] = join_topics
+    environment.globals["link"] = link
+    return environment
+
+
+def link(path: str, query: dict[str, str], **more: object) -> str:
+    """Return an address on this server.
+
+    >>> link("/model", {"model": "a b"}, before=7)
+    '/model?model=a+b&before=7'
+    """
+    query_string = urlencode({**query, **more})
+    return f"{path}?{query_string}" if query_string else path
+
+
+def wants_part(request: Request) -> bool:
+    """Whether a script asks for a part of the page."""
+    return _PART in request.headers
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def show_problems(handler: Handler) -> Handler:
+    """Return a handler that shows errors on a page, or in the part that a script asked for."""
+
+    @functools.wraps(handler)
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001 - as the guard does
+            template = "problem.html.j2" if wants_part(request) else "error.html.j2"
+            return _show_problem(request, to_problem(error, request.scope), template)
+
+    return handle
+
+
+def problem_page(scope: Scope, problem: HttpProblem) -> Response:
+    """Return an error page without navigation, as the guard shows it."""
+    return _show_problem(Request(scope), problem, "error.html.j2", has_nav=False)
+
+
+def to_sentence(problem: HttpProblem) -> str:
+    """Return the detail of a problem as a sentence."""
+    return problem.detail[:1].upper() + problem.detail[1:]
+
+
+def _show_problem(
+    request: Request, problem: HttpProblem, template: str, *, has_nav: bool = True
+) -> Response:
+    title = HTTPStatus(problem.status).phrase
+    values = {"message": to_sentence(problem), "title": title, "has_nav": has_nav}
+    response = render_page(request, template, status=problem.status, **values)
+    response.headers.update(problem.headers)
+    return response

@@ -1,0 +1,300 @@
+"""Replies of the service, and how they are made from decisions and explanations.
+
+Their types describe them in the OpenAPI description and in the tools' schemas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, UnsetType
+from msgspec.structs import replace
+
+from slugline.base.checks import replace_surrogates
+from slugline.base.interruption import check_interruption
+from slugline.corpus.documents import Topic
+from slugline.explanation.explain import explain
+from slugline.explanation.explanation import Explanation
+from slugline.model.decider import Decision, UnsureKind
+from slugline.serving.served_models import ServedModel
+
+# Types --------------------------------------------------------------------------------------------
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Word(msgspec.Struct, frozen=True, gc=False):
+    """A word or phrase, where it stands in the text, and what it adds to the score."""
+
+    word: str
+    start: Annotated[int | None, Meta(description="In characters; null for what is no word.")]
+    end: int | None
+    share: Annotated[float, Meta(description="Under 0 if it speaks against the topic.")]
+
+
+class Guess(msgspec.Struct, frozen=True, gc=False):
+    """A topic, and its probability."""
+
+    topic: Topic
+    probability: Probability
+    reasons: Annotated[
+        list[Word] | UnsetType,
+        Meta(description="Words for and against it, of several topics given, with `explain`."),
+    ] = UNSET
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one text."""
+
+    topic: Annotated[
+        Topic | None,
+        Meta(description="Of several the most likely; null if there is none, or it is unsure."),
+    ]
+    topics: Annotated[
+        list[Guess] | UnsetType,
+        Meta(description="The topics given; only of a model that gives several to a text."),
+    ] = UNSET
+    probability: Annotated[
+        float, Meta(ge=0, le=1, description="Of the most likely topic, even if unsure.")
+    ]
+    reason: Annotated[
+        str | UnsetType, Meta(description="Why the model is unsure; only if it is.")
+    ] = UNSET
+    reason_kind: Annotated[
+        UnsureKind | UnsetType, Meta(description="The same, as a name for programs.")
+    ] = UNSET
+    top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
+    reasons: Annotated[
+        list[Word] | UnsetType,
+        Meta(description="Words for and against the most likely topic, with `explain`."),
+    ] = UNSET
+
+
+Multilabel = Annotated[
+    bool | UnsetType, Meta(description="That a text may get several topics; only if so.")
+]
+
+
+class Classification(msgspec.Struct, frozen=True, kw_only=True):
+    """The results for texts, in their order."""
+
+    model: str
+    version: str
+    results: list[Result]
+    note: Annotated[
+        str | UnsetType, Meta(description="Which columns are missing or of another kind.")
+    ] = UNSET
+
+
+class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a text gets a score: the shares of all reasons and the bias add up to it."""
+
+    model: str
+    version: str
+    topic: Topic
+    against: Topic | None
+    probability: Probability
+    score: float
+    bias: Annotated[float, Meta(description="What an empty text would get.")]
+    n_words: int
+    method: str
+    is_approximate: bool | UnsetType = UNSET
+    given: Annotated[
+        bool | UnsetType, Meta(description="Whether the topic is given; only if there are several.")
+    ] = UNSET
+    threshold: Annotated[
+        float | UnsetType, Meta(description="From which probability on; missing if it never is.")
+    ] = UNSET
+    reasons: list[Word]
+
+
+class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction that is on disk."""
+
+    id: int
+    model: str
+    version: str
+    topic: Topic | UnsetType
+    topics: Annotated[list[Topic] | UnsetType, Meta(description="If there may be several.")] = UNSET
+    is_new: Annotated[bool, Meta(description="Whether the model doesn't know the topic.")]
+    answer: Annotated[Topic | list[Topic], Meta(description="The model's, or its best guess.")]
+    probability: Probability
+    at: str
+
+
+class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A model in a list."""
+
+    name: str
+    version: str
+    n_topics: int
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """All models; the first answers if none is named."""
+
+    models: list[ModelSummary]
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A model's card."""
+
+    name: str
+    version: str
+    topics: list[Topic]
+    multilabel: Multilabel = UNSET
+    columns: Annotated[
+        list[str] | UnsetType, Meta(description="Columns beside the text that count, if any.")
+    ] = UNSET
+    n_documents: int
+    metrics: dict[str, float]
+    min_precision: float | None
+    needs_encoder: bool
+    card: Annotated[str, Meta(description="In Markdown.")]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """The models, and what is wrong with later versions of them, such as one held back."""
+
+    status: str
+    models: list[ModelSummary]
+    problems: dict[str, str]
+
+
+class TopicList(msgspec.Struct, frozen=True, kw_only=True):
+    """The topics of a model."""
+
+    model: str
+    version: str
+    topics: list[Topic]
+    multilabel: Multilabel = UNSET
+    columns: Annotated[
+        list[str] | UnsetType,
+        Meta(description="Columns beside the text that the model counts, if any, and their kinds."),
+    ] = UNSET
+    n_documents: Annotated[int, Meta(description="How many documents the model learned from.")]
+    min_precision: Annotated[
+        float | None, Meta(description="How often answers are to be right, unless asked otherwise.")
+    ]
+
+
+# From decisions and explanations ------------------------------------------------------------------
+
+# Digits after the decimal point; scores are float32.
+_DIGITS = 6
+#: Most words that are given as reasons for an answer.
+N_REASONS = 20
+
+
+def to_results(decisions: Sequence[Decision], top: int) -> list[Result]:
+    """Return the results with the `top` most likely topics."""
+    # All at once: rounding one by one would take most of the time of a long reply.
+    probabilities = [value for decision in decisions for _, value in decision.top[:top]]
+    rounded = iter(np.round(probabilities, _DIGITS).tolist())
+    return [_result(decision, top, rounded) for decision in decisions]
+
+
+def _result(decision: Decision, top: int, probabilities: Iterator[float]) -> Result:
+    guesses = [Guess(name, next(probabilities)) for name, _ in decision.top[:top]]
+    topics = map(Guess, decision.topics or (), map(round_number, decision.probabilities))
+    return Result(
+        topic=decision.topic,
+        topics=UNSET if decision.topics is None else [*topics],
+        probability=guesses[0].probability,
+        reason=str(decision.reason) if decision.reason else UNSET,
+        reason_kind=decision.reason.kind if decision.reason else UNSET,
+        top=guesses,
+    )
+
+
+def add_reasons(
+    model: ServedModel, texts: Sequence[str], results: Sequence[Result]
+) -> list[Result]:
+    """Return results with the strongest words for and against the most likely topic of each.
+
+    Each of several assigned topics has reasons of its own.
+    """
+    explained = []
+    for text, result in zip(texts, results, strict=True):
+        check_interruption()
+        best, topics = result.top[0].topic, result.topics
+        reasons = {
+            name: to_words(explain(model.fitted, text, name, most=N_REASONS))
+            for name in {best, *(guess.topic for guess in topics or ())}
+        }
+        if topics is not UNSET:
+            topics = [replace(guess, reasons=reasons[guess.topic]) for guess in topics]
+        explained.append(replace(result, reasons=reasons[best], topics=topics))
+    return explained
+
+
+def to_words(explanation: Explanation) -> list[Word]:
+    """Return the reasons of an explanation."""
+    return [
+        Word(replace_surrogates(word), start, end, round_number(share))
+        for word, start, end, share in explanation.reasons
+    ]
+
+
+def round_number(value: float) -> float:
+    """Return a number with six decimals."""
+    return round(value, _DIGITS)
+
+
+def to_explanation_reply(model: ServedModel, explanation: Explanation) -> ExplanationReply:
+    """Return the reply with an explanation."""
+    threshold = math.inf if explanation.threshold is None else explanation.threshold
+    return ExplanationReply(
+        model=model.name,
+        version=model.digest,
+        topic=explanation.topic,
+        against=explanation.against,
+        probability=round_number(explanation.probability),
+        score=round_number(explanation.score),
+        bias=round_number(explanation.bias),
+        n_words=explanation.n_words,
+        method=explanation.method,
+        is_approximate=explanation.is_approximate or UNSET,
+        given=UNSET if explanation.is_given is None else explanation.is_given,
+        threshold=round_number(threshold) if math.isfinite(threshold) else UNSET,
+        reasons=to_words(explanation),
+    )
+
+
+def to_summary(model: ServedModel) -> ModelSummary:
+    """Return a model as it stands in a list."""
+    return ModelSummary(name=model.name, version=model.digest, n_topics=len(model.fitted.topics))
+
+
+def to_card(model: ServedModel) -> ModelCard:
+    """Return the card of a model."""
+    info = model.file.info
+    return ModelCard(
+        name=model.name,
+        version=model.digest,
+        topics=model.fitted.topics.names,
+        multilabel=model.fitted.multilabel or UNSET,
+        columns=[column.name for column in model.fitted.columns] or UNSET,
+        n_documents=info.n_documents,
+        metrics=info.metrics,
+        min_precision=model.decider.precision,
+        needs_encoder=model.fitted.encoder is not None,
+        card=model.file.card,
+    )
+
+
+def to_topic_list(model: ServedModel) -> TopicList:
+    """Return the topics of a model, and the columns that it counts, with their kinds."""
+    return TopicList(
+        model=model.name,
+        version=model.digest,
+        topics=model.fitted.topics.names,
+        multilabel=model.fitted.multilabel or UNSET,
+        columns=[*map(str, model.fitted.columns)] or UNSET,
+        n_documents=model.file.info.n_documents,
+        min_precision=model.decider.precision,
+    )

@@ -1,0 +1,53 @@
+"""Texts with the values of the columns beside them that a model counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET, UnsetType
+
+from slugline.base.checks import short_repr
+from slugline.base.wording import nearest
+from slugline.corpus.documents import RowText
+from slugline.errors import DataError
+from slugline.serving.requests import Cells
+from slugline.serving.served_models import ServedModel
+from slugline.text.table_columns import odd_cells, odd_cells_note, unused_note
+
+
+def add_columns(
+    model: ServedModel, texts: Sequence[str], columns: Cells | Sequence[Cells]
+) -> tuple[list[str], str | UnsetType]:
+    """Return texts with the columns that the model counts, and a note on missing or odd ones.
+
+    Raises
+    ------
+    DataError : if the model has no such column, or there is not one mapping for each text.
+    """
+    column_names = [column.name for column in model.fitted.features.table_columns]
+    rows = [columns] * len(texts) if columns == {} else columns
+    rows = [rows] if isinstance(rows, dict) else rows
+    if len(rows) != len(texts):
+        raise DataError(
+            f"`columns` has {len(rows):,} mappings for {len(texts):,} texts; give one for each."
+        )
+    unknown = next((name for row in rows for name in row if name not in column_names), None)
+    if unknown is not None:
+        near = nearest(unknown, column_names)
+        advice = (
+            f"it has {', '.join(column_names)}"
+            if column_names
+            else "it counts none beside the text"
+        )
+        raise DataError(
+            f"{model.name} has no column {short_repr(unknown)}; "
+            + (f"did you mean {near!r}?" if near else f"{advice}.")
+        )
+    if not column_names:
+        return list(texts), UNSET
+    documents: list[str] = [RowText(text, row) for text, row in zip(texts, rows, strict=True)]
+    notes = [
+        odd_cells_note(odd_cells(documents, model.fitted.columns).values()),
+        unused_note((name for row in rows for name in row), model.fitted.features.table_columns),
+    ]
+    return documents, "; ".join(filter(None, notes)) or UNSET

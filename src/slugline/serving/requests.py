@@ -1,0 +1,95 @@
+"""Requests of the service, with the limits that their types have.
+
+Front ends read them from JSON, forms or arguments; OpenAPI and the tools' schemas describe them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from slugline.serving.limits import LONGEST_TEXT, MOST_TEXTS
+
+Cell = str | int | float | bool | list[str] | None
+#: Values of the columns beside one text, by name.
+Cells = Annotated[dict[str, Cell], Meta(max_length=10_000)]
+ModelName = Annotated[
+    Annotated[str, Meta(max_length=1000)] | None,
+    Meta(description="Name of a model; the first one by default."),
+]
+
+
+class ServiceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request; an unknown field is an error, as it may be misspelt."""
+
+
+class ClassifyOptions(ServiceRequest, frozen=True, kw_only=True):
+    """Options of a classification."""
+
+    model: ModelName = None
+    top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
+    min_precision: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(
+            description="How often answers are to be right; of other texts, the model says that it "
+            "is unsure. By default what was asked for when it was trained; 0 for all answers."
+        ),
+    ] = None
+    explain: Annotated[bool, Meta(description="Say which words speak for each answer.")] = False
+    columns: Annotated[
+        Cells | Annotated[list[Cells], Meta(max_length=MOST_TEXTS)],
+        Meta(
+            description="Values of the columns beside the text that the model counts, by name; of "
+            "several texts, one object for each. A column that is left out counts as missing."
+        ),
+    ] = {}
+
+
+_TopicName = Annotated[str, Meta(max_length=10_000)] | int
+
+
+class ExplainRequest(ServiceRequest, frozen=True, kw_only=True):
+    """A text, and the topic to explain: the most likely one by default."""
+
+    text: Annotated[str, Meta(max_length=LONGEST_TEXT, description="The text to explain.")]
+    topic: Annotated[
+        _TopicName | None, Meta(description="A topic of the model; by default the most likely one.")
+    ] = None
+    against: Annotated[
+        _TopicName | None, Meta(description="Say how far the topic is above this one.")
+    ] = None
+    columns: Annotated[
+        Cells, Meta(description="Values of the columns beside the text, by name.")
+    ] = {}
+    model: ModelName = None
+
+
+#: Topics that a correction may have.
+MOST_TOPICS = 1000
+_RightTopic = Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
+
+
+class CorrectionRequest(ServiceRequest, frozen=True, kw_only=True):
+    """A text, and its right topic, or `topics`, which may be new ones."""
+
+    text: Annotated[
+        str, Meta(max_length=LONGEST_TEXT, description="The text that got a wrong answer.")
+    ]
+    topic: Annotated[
+        _RightTopic | UnsetType, Meta(description="The right topic, which may be a new one.")
+    ] = UNSET
+    topics: Annotated[
+        Annotated[list[_RightTopic], Meta(max_length=MOST_TOPICS)] | UnsetType,
+        Meta(description="All right topics, perhaps none, of a model that gives several."),
+    ] = UNSET
+    model: ModelName = None
+    who: Annotated[
+        Annotated[str, Meta(max_length=200)] | None,
+        Meta(description="Who says so; of a token with a name, that name counts instead."),
+    ] = None
+    is_new: Annotated[
+        bool,
+        Meta(description="That the topic is new, though the model has one spelled much like it."),
+    ] = False

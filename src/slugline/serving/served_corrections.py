@@ -1,0 +1,254 @@
+"""Corrections that a service takes: checked against the model, stored, listed and approved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from msgspec import UNSET
+
+from slugline.base.wording import nearest
+from slugline.corpus.documents import Topic
+from slugline.corrections.doubts import Doubt
+from slugline.corrections.store import Correction, CorrectionStore
+from slugline.corrections.summary import CorrectionSummary, summarize
+from slugline.errors import DataError
+from slugline.model.decider import Decision
+from slugline.serving.replies import CorrectionReply, round_number
+from slugline.serving.requests import CorrectionRequest
+from slugline.serving.served_models import ServedModel
+from slugline.serving.service_errors import ApprovalError, MisspeltTopicError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# The corrections ----------------------------------------------------------------------------------
+
+# Corrected texts that a summary asks the model about: the first ones.
+_MOST_ASKED = 1000
+
+
+class HeldCorrection(NamedTuple):
+    """A correction with the reasons why it waits for approval, none if it doesn't."""
+
+    correction: Correction
+    doubts: Sequence[Doubt]
+
+
+class ServedCorrections:
+    """Corrections in a store, read and written off the event loop.
+
+    Parameters
+    ----------
+    store : CorrectionStore
+        It is closed by `close`.
+    """
+
+    def __init__(self, store: CorrectionStore) -> None:
+        self.store = store
+        # A thread of its own, so that waiting for the disk or another process blocks no answer.
+        self._thread = ThreadPoolExecutor(1, "slugline-store")
+        # By model: what its summary was made from, and the summary.
+        self._summaries: dict[str, tuple[object, CorrectionSummary]] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Why the store can't be used now; None if it can."""
+        return self.store.problem
+
+    async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Return the result of a function that reads or writes the store."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    async def add(
+        self,
+        model: ServedModel,
+        request: CorrectionRequest,
+        decision: Decision,
+        person: str | None = None,
+    ) -> CorrectionReply:
+        """Store a correction of a decision, and return it; see `store_correction`."""
+        return await self.run(store_correction, self.store, model, request, decision, person)
+
+    async def undo(self, correction_id: int) -> bool:
+        """Delete a correction, and return whether there was one."""
+        return await self.run(self.store.undo, correction_id)
+
+    async def approve(self, ids: Sequence[int], person: str | None) -> int:
+        """Approve corrections by others, and return how many of them there are.
+
+        Raises
+        ------
+        ApprovalError : if one of them is this person's own; none is approved then.
+        """
+        corrections = await self.run(self.store.get, ids)
+        for correction in corrections:
+            if correction.is_named and correction.who == person:
+                raise ApprovalError("own", correction.id)
+        for correction in corrections:
+            await self.run(self.store.approve, correction.id, person)
+        return len(corrections)
+
+    def all(self, after: int = 0) -> Iterator[HeldCorrection]:
+        """Yield the corrections with ids above `after`. Each step reads the store: use `run`."""
+        doubts = self.store.held()
+        for correction in self.store.rows(after=after):
+            yield HeldCorrection(correction, doubts.get(correction.id, ()))
+
+    async def latest(self, n: int, before: int | None = None) -> list[Correction]:
+        """Return the latest `n` corrections, or those with ids under `before`."""
+        return await self.run(_latest, self.store, n, before)
+
+    async def held(self, n: int) -> tuple[list[HeldCorrection], int]:
+        """Return the latest `n` corrections that wait for approval, and how many wait."""
+        doubts: Mapping[int, Sequence[Doubt]] = await self.run(self.store.held)
+        ids = sorted(doubts, reverse=True)[:n]
+        corrections = await self.run(self.store.get, ids)
+        return [HeldCorrection(each, doubts[each.id]) for each in corrections], len(doubts)
+
+    async def count(self) -> int:
+        """Return the number of corrections."""
+        return await self.run(self.store.count)
+
+    def summarize(self, model: ServedModel) -> CorrectionSummary | None:
+        """Return the summary of a model's corrections; None if there are none.
+
+        Slow for many corrections; cached until the corrections or the model change.
+        """
+        n_corrections = self.store.count(0, model.name)
+        if not n_corrections:
+            return None
+        state = self.store.last(), n_corrections, model.digest
+        if model.name not in self._summaries or self._summaries[model.name][0] != state:
+            rows = (row for row in self.store.rows() if row.model == model.name)
+            summary = summarize(rows, model.fitted, most=_MOST_ASKED)
+            self._summaries[model.name] = state, summary
+        return self._summaries[model.name][1]
+
+    def close(self) -> None:
+        """End the thread, and close the store."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+
+
+def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correction]:
+    end = store.last() + 1 if before is None else min(before, store.last() + 1)
+    latest: list[Correction] = []
+    while end > 1 and len(latest) < n:
+        start = max(0, end - 1 - n)
+        rows = [row for row in store.rows(after=start, most=end - 1 - start) if row.id < end]
+        latest += reversed(rows)
+        end = start + 1
+    return latest[:n]
+
+
+# One correction -----------------------------------------------------------------------------------
+
+# How similar, from 0 to 1, a new topic is to a known one if it may be a typing mistake.
+_SIMILARITY = 0.8
+
+
+def store_correction(
+    store: CorrectionStore,
+    model: ServedModel,
+    request: CorrectionRequest,
+    decision: Decision,
+    person: str | None = None,
+) -> CorrectionReply:
+    """Store a correction of a decision on disk, and return it.
+
+    It is attributed to `person`, the name of a token, or else to the person that the request names.
+
+    Raises
+    ------
+    DataError : if the text is blank or too long to be stored, or the topic is invalid, or new and
+        spelled much like one of the model's.
+    StoreError : if the file can't be written; nothing is stored then.
+    """
+    if not request.text.strip():
+        raise DataError("`text` is empty; give the text that was answered.")
+    if model.fitted.columns:
+        raise DataError(
+            f"{model.name} counts columns beside the text, which a correction doesn't keep; "
+            "correct the table that it learns from, and train it again."
+        )
+    is_new_by_topic = dict(find_topic(model, topic) for topic in _right_topics(model, request))
+    layout = model.fitted.layout
+    form = None if layout is None else layout.topic_form
+    for topic, is_new in is_new_by_topic.items():
+        if form is not None and form.splits(str(topic)):
+            raise DataError(
+                f"topic {str(topic)[:100]!r} has {form.separator or ' '!r} in its name, which "
+                f"separates topics in the data of {model.name}; give it another name."
+            )
+        if is_new and not request.is_new:
+            _check_spelling(model, str(topic))
+    topics, guess = tuple(is_new_by_topic), decision.top[0][0]
+    multilabel = model.fitted.multilabel
+    correction = store.add(
+        text=request.text,
+        topic=topics if multilabel else topics[0],
+        answer=tuple(decision.topics or [guess] * bool(decision.reason)) if multilabel else guess,
+        probability=decision.probability,
+        model=model.name,
+        digest=model.digest,
+        who=person or request.who,
+        is_named=person is not None,
+    )
+    return CorrectionReply(
+        id=correction.id,
+        model=model.name,
+        version=model.digest,
+        topic=UNSET if multilabel else topics[0],
+        topics=list(topics) if multilabel else UNSET,
+        is_new=any(is_new_by_topic.values()),
+        answer=list(answer) if isinstance(answer := correction.answer, tuple) else answer,
+        probability=round_number(decision.probability),
+        at=correction.at,
+    )
+
+
+def _right_topics(model: ServedModel, request: CorrectionRequest) -> list[Topic]:
+    """Return the topics of a correction; DataError unless they are as many as the model gives."""
+    if model.fitted.multilabel and isinstance(request.topics, list) and request.topic is UNSET:
+        return request.topics
+    if not model.fitted.multilabel and request.topic is not UNSET and request.topics is UNSET:
+        return [request.topic]
+    raise DataError(
+        f"{model.name} gives a text several topics; give all that are right as `topics`, a list "
+        "that may be empty."
+        if model.fitted.multilabel
+        else f"{model.name} gives a text one topic; give the right one as `topic`."
+    )
+
+
+def _check_spelling(model: ServedModel, topic: str) -> None:
+    """Raise a MisspeltTopicError if a new topic is probably a typing mistake."""
+    names = [name for name in model.fitted.topics.names if isinstance(name, str)]
+    similar_topic = nearest(topic, names, _SIMILARITY)
+    if similar_topic:
+        raise MisspeltTopicError(topic, model.name, similar_topic)
+
+
+def find_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
+    """Return a topic as the model has it, and whether it is new.
+
+    Raises
+    ------
+    DataError : if it is empty, or a word where the model's topics are numbers.
+    """
+    names = model.fitted.topics.names
+    known = next((name for name in names if str(name) == str(topic).strip()), None)
+    if known is not None:
+        return known, False
+    if isinstance(names[0], str):
+        name = " ".join(str(topic).split())  # on one line, as lists and tables show it
+        if not name:
+            raise DataError("`topic` is empty; give the right topic.")
+        return name, True
+    if isinstance(topic, str):
+        raise DataError(f"topics of {model.name} are numbers, and `topic` is {topic[:100]!r}.")
+    return topic, True

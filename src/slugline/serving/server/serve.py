@@ -1,0 +1,71 @@
+"""Starts a server, in one process or several, and ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import OptionError
+from slugline.serving.http.operations import OPERATIONS
+from slugline.serving.metrics import Metrics
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.served_models import ServedModels
+from slugline.serving.server.ports import bind
+from slugline.serving.server.probes import Heartbeats, ProbeProcess
+from slugline.serving.server.process import make_learner, run_process
+from slugline.serving.server.workers import Workers
+
+_log = logging.getLogger("slugline.server")
+
+
+def serve(settings: ServeSettings, names: list[str], announce: Callable[[str], object]) -> None:
+    """Answer requests until SIGTERM or Ctrl-C, after which running requests are finished.
+
+    SIGHUP reads the models' files again. `announce` receives the address when the server listens.
+
+    Raises
+    ------
+    ServerError : if the address can't be used.
+    OptionError : if two models have one name.
+    ModelFileError, EncoderError : if a model can't be read.
+    StoreError : if the file of corrections can't be opened.
+    """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the models have been read
+    forks = settings.workers > 1 or settings.health_port is not None
+    if forks and not hasattr(os, "fork"):
+        raise OptionError(
+            "--workers over 1 and --health-port need a system that can fork; leave them out."
+        )
+    beats = Heartbeats(settings.workers)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(contextlib.closing(bind(settings.host, settings.port)))
+        probes = None
+        if settings.health_port is not None:
+            probe_socket = bind(settings.host, settings.health_port, option="--health-port")
+            stack.enter_context(contextlib.closing(probe_socket))
+            probes = ProbeProcess(probe_socket, beats, listening)
+            stack.callback(probes.end)
+            probes.start()
+            _log.info("answering probes at %shealth", _address(probe_socket))
+        models = ServedModels.load(names, settings.min_precision)
+        if settings.corrections is not None:  # so that an error appears before the start
+            CorrectionStore(settings.corrections).close()
+        make_learner(settings, models)
+        operations = [operation.name for operation in OPERATIONS]
+        metrics = Metrics(settings.workers, operations, [model.name for model in models.all()])
+        announce(_address(listening))
+        if forks:
+            Workers(settings, models, metrics, listening, beats, probes).run()
+        else:
+            run_process(settings, models, metrics, listening)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -1,0 +1,436 @@
+"""What can be asked of served models: each operation is a method of `Service`.
+
+`http/` (JSON), `page/` (HTML for people) and `mcp/` (tools for agents) translate: each reads a
+request, calls one of these methods, and writes the reply or the error in its own form. Nothing here
+knows of them, nor of Starlette or the MCP SDK.
+
+==================  ============================================================================
+module              holds
+==================  ============================================================================
+`requests`          types of requests, with their limits
+`replies`           types of replies, made from decisions and explanations
+`service_errors`    errors with their parts, which front ends word
+`limits`            texts, characters and topics of a request
+`served_models`     models by name; a changed file replaces the version before
+`batch_queue`       texts of many requests, classified in batches on threads
+`background`        slow functions on threads, interrupted once nobody waits for them
+`served_corrections`  corrections: checked, stored, listed, approved
+`table_upload`      tables and the answers to their rows
+`metrics`           counters that processes share
+==================  ============================================================================
+
+To add an operation, such as `label` or `count`:
+
+1. Write the types of its request (`requests.py`) and reply (`replies.py`).
+2. Write the method here. It checks the limits, finds the model with `find_model`, decides with
+   `queue.decide`, and runs whatever is slow with `threads.run`.
+3. Give it to users: a handler and an `Operation` in `http/operations.py`, from which the OpenAPI
+   description follows; a `Tool` in `mcp/tools.py`; a module and a template in `page/`, whose routes
+   stand in `server/app.py`.
+
+To add a protocol, such as gRPC: a folder beside `http/` that makes a `Service` with
+`Service.from_settings`, makes a `Call` for each message, and maps the errors of `service_errors.py`
+to its own. A call that nobody waits for any more is cancelled, which abandons its work; time limits
+are the front end's, as are tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from tempfile import _TemporaryFileWrapper
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from slugline.explanation.explain import explain
+from slugline.explanation.explanation import Explanation
+from slugline.model.decider import Decision
+from slugline.serving.background import BackgroundTask, BackgroundThreads
+from slugline.serving.batch_queue import BatchQueue
+from slugline.serving.limits import Limits
+from slugline.serving.metrics import Metrics
+from slugline.serving.replies import (
+    Classification,
+    CorrectionReply,
+    ExplanationReply,
+    ModelCard,
+    ModelList,
+    Readiness,
+    Result,
+    TopicList,
+    add_reasons,
+    to_card,
+    to_explanation_reply,
+    to_results,
+    to_summary,
+    to_topic_list,
+)
+from slugline.serving.request_columns import add_columns
+from slugline.serving.requests import ClassifyOptions, CorrectionRequest, ExplainRequest
+from slugline.serving.served_corrections import ServedCorrections
+from slugline.serving.served_models import ServedModel, ServedModels
+from slugline.serving.service_errors import (
+    ApprovalError,
+    BusyError,
+    NoCorrectionsError,
+    UnknownCorrectionError,
+)
+from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
+
+if TYPE_CHECKING:
+    from slugline.corrections.retraining_loop import RetrainingLoop
+    from slugline.corrections.store import CorrectionStore
+    from slugline.serving.serve_settings import ServeSettings
+
+_log = logging.getLogger("slugline.server")
+_T = TypeVar("_T")
+
+# Topics of results that are made at once: meanwhile, the event loop waits for the interpreter's
+# lock.
+MOST_GUESSES_AT_ONCE = 2000
+# Texts whose columns are checked on the event loop.
+_FEW_TEXTS = 100
+# Tables that are answered at a time, as some rows of each are in memory.
+_MOST_TABLES = 16
+# What became of the last training from corrections, by its outcome.
+_FAILED_OUTCOMES = {"failed": "failed", "held back": "gave no model that can be used"}
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call of the service.
+
+    Attributes
+    ----------
+    id : str, default ""
+        Names the call in the log.
+    person : str or None, default None
+        Who calls, if that is certain, such as by a token with a name.
+    model : ServedModel or None
+        The model that the service found for the call, for headers and metrics.
+    """
+
+    id: str = ""
+    person: str | None = None
+    model: ServedModel | None = field(default=None, init=False)
+
+
+class TextAnswer(NamedTuple):
+    """The decision on a text, and why one of the topics gets its score."""
+
+    decision: Decision
+    explanation: Explanation
+
+
+class Service:
+    """Models, limits, the queue and the corrections of a server, and what can be asked of them.
+
+    The methods that are coroutines run on one event loop.
+
+    Parameters
+    ----------
+    models : ServedModels
+    limits : Limits
+    metrics : Metrics
+    corrections : ServedCorrections or None, default None
+        None if no corrections are taken.
+    learner : RetrainingLoop or None, default None
+        What retrains the first model from corrections, if something does.
+    n_threads : int, default 2
+        Threads that classify, and as many for other slow work.
+    everybody_approves : bool, default False
+        Whether people whose names are unknown may approve corrections, too.
+    logs_texts : bool, default False
+        Whether texts are logged.
+    """
+
+    def __init__(
+        self,
+        models: ServedModels,
+        limits: Limits,
+        metrics: Metrics,
+        corrections: ServedCorrections | None = None,
+        learner: RetrainingLoop | None = None,
+        *,
+        n_threads: int = 2,
+        everybody_approves: bool = False,
+        logs_texts: bool = False,
+    ) -> None:
+        self.models, self.limits, self.metrics = models, limits, metrics
+        self.learner = learner
+        self.queue = BatchQueue(n_threads, metrics, 2 * limits.guesses)
+        self.threads = BackgroundThreads(n_threads)
+        self._corrections = corrections
+        self._everybody_approves, self._logs_texts = everybody_approves, logs_texts
+        self._n_tables = 0
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: ServeSettings,
+        models: ServedModels,
+        metrics: Metrics,
+        store: CorrectionStore | None = None,
+        learner: RetrainingLoop | None = None,
+    ) -> Service:
+        """Return the service of a server."""
+        return cls(
+            models,
+            settings.limits,
+            metrics,
+            None if store is None else ServedCorrections(store),
+            learner,
+            n_threads=settings.threads,
+            everybody_approves=settings.lets_anybody_approve,
+            logs_texts=settings.log_texts,
+        )
+
+    def close(self) -> None:
+        """Abandon what runs, end the threads, and close the file of corrections."""
+        self.threads.close()
+        self.queue.close()
+        if self._corrections is not None:
+            self._corrections.close()
+
+    # Texts ----------------------------------------------------------------------------------------
+
+    async def classify(
+        self, texts: Sequence[str], options: ClassifyOptions, call: Call
+    ) -> Classification:
+        """Return the topic of each text, with the next most likely ones.
+
+        Raises
+        ------
+        LimitError : if there are too many texts, or one is too long.
+        UnknownModelError : if there is no such model.
+        DataError : if the columns are not those of the model.
+        OptionError : if the model can't reach the precision.
+        BusyError : if other requests get too many topics already.
+        """
+        self.limits.check(texts, explain=options.explain, top=options.top)
+        model = self.find_model(options.model, call)
+        if len(texts) <= _FEW_TEXTS:
+            texts, note = add_columns(model, texts, options.columns)
+        else:
+            texts, note = await self.threads.run(add_columns, model, texts, options.columns)
+        if self._logs_texts:
+            _log.info("%s: %r", call.id, texts, extra={"request_id": call.id})
+        with self.queue.reserve_guesses(len(texts), options.top):
+            decisions = await self.queue.decide(model, texts, options.min_precision, options.top)
+            results = await self._make_results(model, texts, decisions, options)
+        return Classification(model=model.name, version=model.digest, results=results, note=note)
+
+    async def _make_results(
+        self,
+        model: ServedModel,
+        texts: Sequence[str],
+        decisions: Sequence[Decision],
+        options: ClassifyOptions,
+    ) -> list[Result]:
+        if len(texts) * options.top <= MOST_GUESSES_AT_ONCE and not options.explain:
+            return to_results(decisions, options.top)
+        results: list[Result] = []
+        for part in parts_of_reply(len(texts), options.top):
+            more = await self.threads.run(to_results, decisions[part], options.top)
+            if options.explain:
+                more = await self.threads.run(add_reasons, model, texts[part], more)
+            results += more
+        return results
+
+    async def explain(self, request: ExplainRequest, call: Call) -> ExplanationReply:
+        """Return which words of a text speak for a topic.
+
+        Raises
+        ------
+        LimitError : if the text is too long.
+        UnknownModelError : if there is no such model.
+        DataError, OptionError : if the columns or topics are not those of the model.
+        """
+        self.limits.check([request.text], explain=True)
+        model = self.find_model(request.model, call)
+        return await self.threads.run(_explain_score, model, request)
+
+    async def answer_text(
+        self, model: ServedModel, text: str, n_topics: int, topic: str | None = None
+    ) -> TextAnswer:
+        """Return the decision on a text with its `n_topics` most likely topics, explained.
+
+        The explanation is of `topic`; by default, or if it is unknown, of the most likely one.
+
+        Raises
+        ------
+        LimitError : if the text is too long.
+        BusyError : if other requests get too many topics already.
+        """
+        self.limits.check([text], explain=True)
+        with self.queue.reserve_guesses(1, n_topics):
+            [decision] = await self.queue.decide(model, [text], top=n_topics)
+        names = model.fitted.topics.names
+        best = decision.top[0][0]
+        explained = next((name for name in names if str(name) == topic), best)
+        explanation = await self.threads.run(explain, model.fitted, text, explained)
+        return TextAnswer(decision, explanation)
+
+    # Tables ---------------------------------------------------------------------------------------
+
+    async def open_table(
+        self, request: TableRequest, file: _TemporaryFileWrapper[bytes], model: ServedModel
+    ) -> TableUpload:
+        """Return a table with its columns, from its first rows; close the file if that fails.
+
+        Raises
+        ------
+        DataError : if it can't be read.
+        BusyError : if too many tables are read already.
+        """
+        with self.count_table():
+            layout = model.fitted.layout
+            return await self.threads.start_table_step(
+                TableUpload.open, request, file, layout
+            ).result()
+
+    @contextlib.contextmanager
+    def count_table(self) -> Iterator[None]:
+        """Count a table while it is read or answered; BusyError if there are too many."""
+        if self._n_tables >= _MOST_TABLES:
+            raise BusyError
+        self._n_tables += 1
+        try:
+            yield
+        finally:
+            self._n_tables -= 1
+
+    async def predict_table(
+        self, upload: TableUpload, steps: Iterator[_T], tally: AnswerTally
+    ) -> AsyncIterator[_T]:
+        """Yield the items of `steps`, each made off the event loop; then delete the file.
+
+        `steps` takes `upload.answer(decider)`, adds each part to the `tally`, for the metrics, and
+        yields it in its own form.
+        """
+        step: BackgroundTask[_T | None] | None = None
+        try:
+            while True:
+                step = self.threads.start_table_step(next, steps, None)
+                item = await step.result()
+                tally.report(self.metrics)
+                if item is None:
+                    return
+                yield item
+        finally:
+            if step is None or step.future.done():
+                upload.close()
+            else:  # abandoned, but its thread still reads the file
+                step.future.add_done_callback(lambda _: upload.close())
+
+    # Models ---------------------------------------------------------------------------------------
+
+    def find_model(self, name: str | None, call: Call) -> ServedModel:
+        """Return the model of a name, the first one for None, and note it in the call.
+
+        Raises
+        ------
+        UnknownModelError : if there is no such model.
+        """
+        call.model = model = self.models.get(name)
+        return model
+
+    def list_models(self) -> ModelList:
+        """Return all models; the first answers if none is named."""
+        return ModelList(models=[to_summary(model) for model in self.models.all()])
+
+    def show_model(self, name: str | None, call: Call) -> ModelCard:
+        """Return the card of a model; UnknownModelError if there is none."""
+        return to_card(self.find_model(name, call))
+
+    def list_topics(self, name: str | None, call: Call) -> TopicList:
+        """Return the topics and columns of a model; UnknownModelError if there is none."""
+        return to_topic_list(self.find_model(name, call))
+
+    async def readiness(self) -> Readiness:
+        """Return which models answer, and what is wrong with new versions of them."""
+        problems = dict(self.models.problems)
+        status = "ready, but a new version can't be used" if problems else "ready"
+        if self.learner is not None:
+            last = (await self.threads.run(self.learner.state))["last"]
+            if last is not None and last["outcome"] in _FAILED_OUTCOMES:
+                if not problems:
+                    outcome = _FAILED_OUTCOMES[last["outcome"]]
+                    status = f"ready, but learning from corrections {outcome}"
+                problems["learning from corrections"] = last["message"]
+        if self._corrections is not None and self._corrections.problem is not None:
+            status = "ready, but corrections can't be kept"
+            problems["corrections"] = self._corrections.problem
+        return Readiness(status=status, models=self.list_models().models, problems=problems)
+
+    # Corrections ----------------------------------------------------------------------------------
+
+    @property
+    def takes_corrections(self) -> bool:
+        """Whether corrections are taken."""
+        return self._corrections is not None
+
+    @property
+    def corrections(self) -> ServedCorrections:
+        """The corrections; NoCorrectionsError if none are taken."""
+        if self._corrections is None:
+            raise NoCorrectionsError
+        return self._corrections
+
+    async def correct(self, request: CorrectionRequest, call: Call) -> CorrectionReply:
+        """Store the right topics of a text, and return them once they are on disk.
+
+        Raises
+        ------
+        NoCorrectionsError : if none are taken.
+        LimitError : if the text is too long.
+        UnknownModelError : if there is no such model.
+        DataError : if the text is empty or the topic invalid; a MisspeltTopicError if it is new and
+            spelled much like another one.
+        StoreError : if the file can't be written; nothing is stored then.
+        """
+        self.limits.check([request.text])
+        corrections = self.corrections
+        model = self.find_model(request.model, call)
+        [decision] = await self.queue.decide(model, [request.text])
+        reply = await corrections.add(model, request, decision, call.person)
+        self.metrics.add("corrections_total")
+        return reply
+
+    async def undo_correction(self, correction_id: int) -> None:
+        """Delete a correction; UnknownCorrectionError if there is none."""
+        if not await self.corrections.undo(correction_id):
+            raise UnknownCorrectionError(correction_id, "it was undone before")
+
+    async def approve_corrections(self, ids: Sequence[int], call: Call) -> int:
+        """Approve corrections, so that models learn from them; return how many of them there are.
+
+        Nobody approves their own. Only people whose names are known approve at all, unless the
+        server is for the users of this machine alone.
+
+        Raises
+        ------
+        ApprovalError : if this person may not approve, or one is their own; none is approved then.
+        """
+        corrections = self.corrections
+        if not self.may_approve(call):
+            raise ApprovalError("no name")
+        return await corrections.approve(ids, call.person)
+
+    def may_approve(self, call: Call) -> bool:
+        """Whether the person who calls may approve corrections by others."""
+        return call.person is not None or self._everybody_approves
+
+
+def parts_of_reply(n_texts: int, top: int) -> Iterator[slice]:
+    """Yield slices of the texts of a long reply, so that others have their turn in between."""
+    n_at_once = max(1, MOST_GUESSES_AT_ONCE // top)
+    for first in range(0, n_texts, n_at_once):
+        yield slice(first, first + n_at_once)
+
+
+def _explain_score(model: ServedModel, request: ExplainRequest) -> ExplanationReply:
+    [text], _ = add_columns(model, [request.text], request.columns)
+    explanation = explain(model.fitted, text, request.topic, against=request.against)
+    return to_explanation_reply(model, explanation)

@@ -1,0 +1,127 @@
+"""Errors of the service, which carry their parts.
+
+Each front end words an error for its users: HTTP names fields and gives a status
+(`web/problems.py`), the page speaks of what it shows. `str(error)` is the wording of the API.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from slugline.errors import DataError, SluglineError
+
+__all__ = [
+    "ApprovalError",
+    "BusyError",
+    "LimitError",
+    "MisspeltTopicError",
+    "NoCorrectionsError",
+    "UnknownCorrectionError",
+    "UnknownModelError",
+]
+
+
+class BusyError(SluglineError):
+    """Too many requests wait already; the same request may succeed in a second."""
+
+    def __init__(self) -> None:
+        super().__init__("too many requests wait already; ask again.")
+
+
+class LimitError(DataError):
+    """A request over its limits.
+
+    Attributes
+    ----------
+    found, remedy : str
+        What was found, and what to do about it.
+    index : int or None
+        Which of the texts it is, counted from 0; None if there are too many of them, or none.
+    """
+
+    def __init__(self, found: str, remedy: str, index: int | None = None) -> None:
+        self.found, self.remedy, self.index = found, remedy, index
+        super().__init__(self.message("" if index is None else f"text {index} "))
+
+    def message(self, subject: str) -> str:
+        """Return the message about the text that is called `subject`."""
+        return f"{subject}{self.found}; {self.remedy}."
+
+
+class UnknownModelError(DataError):
+    """A request for a model that the service doesn't have.
+
+    Attributes
+    ----------
+    name : str
+    known_names : list of str
+    """
+
+    def __init__(self, name: str, known_names: list[str]) -> None:
+        self.name, self.known_names = name, known_names
+        super().__init__(f"there is no model {name[:100]!r}; there are: {', '.join(known_names)}.")
+
+
+class NoCorrectionsError(SluglineError):
+    """A correction for a service that keeps none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server takes no corrections; start it with --corrections FILE for that."
+        )
+
+
+class UnknownCorrectionError(SluglineError):
+    """A correction that does not exist, or no longer does.
+
+    Attributes
+    ----------
+    correction_id : int
+    """
+
+    def __init__(self, correction_id: int, remedy: str) -> None:
+        self.correction_id = correction_id
+        super().__init__(f"there is no correction {correction_id}, or {remedy}.")
+
+
+class MisspeltTopicError(DataError):
+    """A new topic spelled much like one that the model has.
+
+    Attributes
+    ----------
+    found : str
+        What was found, with the topic that was probably meant.
+    remedy : str
+        What to do if the topic is new.
+    """
+
+    def __init__(self, topic: str, model_name: str, similar_topic: str) -> None:
+        self.found = (
+            f"there is no topic {topic[:100]!r} in {model_name}; did you mean {similar_topic!r}?"
+        )
+        self.remedy = "say so (`is_new`)"
+        super().__init__(self.message(self.remedy))
+
+    def message(self, remedy: str) -> str:
+        """Return the message with what to do here if the topic is new."""
+        return f"{self.found} If it is new, {remedy}."
+
+
+class ApprovalError(SluglineError):
+    """A correction that this person may not approve.
+
+    Attributes
+    ----------
+    reason : {"no name", "own"}
+        The person has no name that is known, or the correction is their own.
+    correction_id : int or None
+        The correction that is their own.
+    """
+
+    def __init__(self, reason: Literal["no name", "own"], correction_id: int | None = None) -> None:
+        self.reason, self.correction_id = reason, correction_id
+        super().__init__(
+            "corrections are approved by people whose tokens have a name"
+            if correction_id is None
+            else f"correction {correction_id} is your own; somebody else has to approve it."
+        )

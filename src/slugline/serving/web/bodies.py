@@ -1,0 +1,190 @@
+"""Bodies of requests, read within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from slugline.base.checks import ESCAPED_SURROGATE
+from slugline.serving.web.problems import HttpProblem
+
+_T = TypeVar("_T")
+#: Seconds for which a body that is too large is read on, and thrown away.
+LINGER_SECONDS = 2.0
+
+
+def body_type(request: Request) -> str:
+    """Return the media type of a body in lower case; "" if the request doesn't name it."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def content_length(field: str) -> int | None:
+    """Return the number in a header field; None if it is none, or too long to be one.
+
+    >>> content_length("17"), content_length("0" * 5000 + "17"), content_length("9" * 5000)
+    (17, 17, None)
+    """
+    digits = field.lstrip("0") or "0"
+    return int(digits) if field.isascii() and field.isdecimal() and len(digits) < 19 else None
+
+
+async def read_body(request: Request, most: int, timeout: float) -> bytes:
+    """Return the body of a request; see `stream_body`."""
+    parts: list[bytes] = []
+    await stream_body(request, most, timeout, parts.append)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+async def stream_body(
+    request: Request, most: int, timeout: float, take: Callable[[bytes], object]
+) -> None:
+    """Pass the parts of a request's body to `take`, as they arrive.
+
+    Raises
+    ------
+    HttpProblem : 413 if it has over `most` bytes, 408 if it takes longer than `timeout` seconds,
+        415 if it is compressed.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise HttpProblem(
+            415, f"the body is said to be {encoding!r}-encoded; send it as it is.",
+            headers={"Accept-Encoding": "identity"},
+        )  # fmt: skip
+    if (content_length(request.headers.get("content-length", "0")) or 0) > most:
+        await _discard(request)
+        raise _too_large(most)
+    n_bytes = 0
+    try:
+        async with asyncio.timeout(timeout):
+            async for part in request.stream():
+                n_bytes += len(part)
+                if n_bytes > most:
+                    break
+                take(part)
+    except TimeoutError:
+        raise HttpProblem(
+            408, f"the body had not arrived after {timeout:g} seconds; send it at once."
+        ) from None
+    except ClientDisconnect:
+        raise HttpProblem(400, "the connection ended before the body did.") from None
+    if n_bytes > most:
+        await _discard(request)
+        raise _too_large(most)
+
+
+async def _discard(request: Request) -> None:
+    """Read on for a while after a body was too large.
+
+    If the connection closed at once, a client that is still sending would not see the reason.
+    """
+    if "expect" in request.headers:  # it waits with its body for a word from us
+        return
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (message := await request.receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    return
+
+
+#: Bytes of a body that are decoded on the event loop; more would hold it for long.
+FEW_BYTES = 1 << 16
+#: Bytes of a form without a text, such as the login.
+SMALL_FORM = 1 << 12
+
+
+def parse_large_json(
+    body: bytes, decoder: msgspec.json.Decoder[_T], most_values: int, most_characters: int
+) -> _T:
+    """Return decoded JSON as `parse_json` does; HttpProblem 413 if it has too many values.
+
+    Takes up to half a second, during which other threads have their turn. The decoder doesn't let
+    them, and millions of values would take it seconds, and fifty times the memory of the body.
+    Strings may have more than `most_characters`, but then part of them may count as values.
+    """
+    # Each value may have separators after it.
+    tokens = itertools.islice(_tokens(most_characters)(body), 2 * most_values + 1)
+    if sum(1 for _ in tokens) > 2 * most_values:
+        raise HttpProblem(
+            413, f"the body has more than {most_values:,} values; send less at a time."
+        )
+    return parse_json(body, decoder)
+
+
+@functools.cache
+def _tokens(n_characters: int) -> Callable[[bytes], Iterator[re.Match[bytes]]]:
+    """Return a function that finds the tokens of JSON, or parts of one that is far too long.
+
+    Each is found within milliseconds, whatever the body holds.
+    """
+    run, n_escapes = 4 * n_characters, 2 * n_characters
+    separators = rb"[\s,:\]}]{1,%d}+" % run
+    string = rb'"[^"\\]{0,%d}+(?:\\.[^"\\]*+){0,%d}+(?:"|\Z)?+' % (run, n_escapes)
+    scalar = rb'[^\s,:\[\]{}"]{1,%d}+' % run
+    return re.compile(b"|".join((separators, rb"[\[{]", string, scalar)), re.DOTALL).finditer
+
+
+def parse_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return decoded JSON; HttpProblem 400 if it is not JSON, 422 if its content is invalid."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _raise_invalid(error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if ESCAPED_SURROGATE.search(body):
+            return _parse_leniently(body, decoder.type)
+        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
+    except RecursionError:
+        raise HttpProblem(400, "the body is nested too deeply.") from None
+
+
+def _parse_leniently(body: bytes, kind: Any) -> Any:
+    """Return decoded JSON with lone surrogates, as in texts that were cut in the middle."""
+    try:
+        return msgspec.convert(json.loads(body, parse_constant=_reject_constant), kind)
+    except msgspec.ValidationError as error:
+        _raise_invalid(error)
+    except (ValueError, RecursionError) as error:
+        raise HttpProblem(400, f"the body is not JSON: {error}.") from None
+
+
+# A % that is no escape. Browsers send none, and thousands take long to decode.
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+
+def parse_form(body: bytes, most_fields: int) -> list[tuple[str, str]]:
+    """Return the fields of a form; HttpProblem 400 if it can't be read, or has too many."""
+    try:
+        if _BROKEN_ESCAPE.search(body):
+            raise ValueError("a broken escape")
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=most_fields)
+    except ValueError:
+        raise HttpProblem(400, "the form can't be read; load the page again.") from None
+    # Browsers send each line break as two characters, however it was pasted.
+    return [(name, value.replace("\r\n", "\n")) for name, value in pairs]
+
+
+def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
+    raise HttpProblem(422, f"{error}; see /docs for what may be asked.") from None
+
+
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _too_large(most: int) -> HttpProblem:
+    return HttpProblem(
+        413,
+        f"the body is larger than {most:,} bytes; send less at a time.",
+        headers={"Connection": "close"},
+    )

@@ -1,0 +1,234 @@
+"""uvicorn's HTTP protocol with limits of time, size and number."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from slugline.serving.web.acceptor import origin_of
+from slugline.serving.web.bodies import LINGER_SECONDS
+
+# Bytes between two parts of a body: of the head, of trailers, or of a chunk's extensions.
+_MOST_OTHER_BYTES = 1 << 16
+_MOST_FIELDS = 128
+# Requests that may wait for the answer to the one before on the same connection.
+_MOST_PIPELINED = 8
+# Bytes that the parser gets at a time, so that limits hold within a large piece from the network.
+_PIECE = 1 << 12
+# Bytes of an answer that a client has to read within the time limit, unless there are fewer.
+_SLOWEST_READER = 1 << 16
+# Bytes of all answers that wait for their clients to read them.
+_MOST_UNSENT = 1 << 23
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+
+
+def make_protocol(timeout: float, life: float, most_connections: int) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol with limits, which uvicorn itself doesn't have.
+
+    `timeout` is in seconds: for a head to arrive, and for a client to read some of its answer. An
+    answer begins within `life` seconds of its request's head. Bodies have limits of their own.
+    """
+    limits = {"timeout": timeout, "life": life, "most_connections": most_connections}
+    return type("Protocol", (_Protocol,), limits)
+
+
+class _Protocol(HttpToolsProtocol):
+    timeout: float
+    life: float
+    most_connections: int
+    _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    _since = 0.0
+    _n_other = _n_unsent = _n_held = 0
+    _is_in_head = _is_complete = True
+    _is_sending = False
+    _running: Any = None
+    _origin = ""
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nobody works on an answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._chunks: list[bytes] = []
+        # Paused from the first answer that isn't sent at once, until all is sent.
+        transport.set_write_buffer_limits(_PIECE, 0)
+        self._wait(self.timeout)
+        self._since = self.loop.time()
+        self._origin = origin_of(self.client[0]) if self.client else ""
+        if len(self.connections) > self.most_connections:
+            others: Iterable[Any] = self.connections
+            idle = [other for other in others if other._is_idle]
+            counts = Counter(other._origin for other in others)
+            # Of the network that has most; this one, if all others are being answered.
+            oldest = min(idle, key=lambda other: (-counts[other._origin], other._since))
+            if oldest is self:
+                transport.write(_TOO_MANY)
+            oldest._give_up()
+            self.connections.discard(oldest)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disconnect()
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE):
+            if self.transport.is_closing():
+                return
+            piece = data[start : start + _PIECE]
+            self._n_other += len(piece)
+            super().data_received(piece)
+            self._pass_on_body()
+            if self._n_other > _MOST_OTHER_BYTES:
+                if self._is_in_head and self._is_idle:
+                    self.transport.write(_TOO_LARGE)
+                    self.transport.close()
+                else:
+                    self._abort()
+        if self._deadline is None:  # line breaks alone begin no message
+            self._wait(self.timeout)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._is_idle:
+            super().send_400_response(msg)
+        else:  # there is another answer to come
+            self._abort()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _MOST_PIPELINED:
+            raise ValueError("too many requests wait")
+        self._is_in_head, self._is_complete = True, False
+        self._wait(self.timeout)
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_head:  # a trailer, which nobody reads
+            return
+        if len(self.headers) >= _MOST_FIELDS:
+            raise ValueError("too many header fields")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head, self._n_other = False, 0
+        self._wait(self.life)
+        super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        cycle.send = functools.partial(self._send, cycle.send)
+        super()._start_asgi_task(cycle, app)
+
+    async def _send(self, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+        self._n_held += len(message.get("body", b""))
+        try:
+            await send(message)
+        except RuntimeError:  # of uvloop, which has noticed before us that the client has left
+            if not self.transport.is_closing():
+                raise
+            self._disconnect()
+        if not self.flow.write_paused:
+            self._n_held = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._n_other = 0
+        self._chunks.append(body)
+
+    def _pass_on_body(self) -> None:
+        """Pass on what has come of a body at once: there may be thousands of chunks of a byte."""
+        if self._chunks:
+            body = b"".join(self._chunks)
+            self._chunks.clear()
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._pass_on_body()
+        self._is_complete, self._n_other = True, 0
+        super().on_message_complete()
+        if self._is_idle:
+            self._wait(self.timeout)
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        if self.transport.is_closing():
+            self._wait(self.timeout)
+        elif not self._is_complete:  # the body is read on for the client to see the answer
+            self._wait(LINGER_SECONDS)
+        elif not self.pipeline:
+            self._stop_waiting()
+        if self.flow.write_paused:  # the next request waits until this answer is sent
+            self.flow.pause_reading()
+            self._is_sending = True
+        else:
+            super().on_response_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._give_up()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_reader()
+        # Of each, all is held until the last byte is sent.
+        others: Iterable[Any] = self.connections
+        paused = [other for other in others if other.flow.write_paused]
+        if len(paused) > 1 and sum(other._n_held for other in paused) > _MOST_UNSENT:
+            max(paused, key=lambda other: other._n_held)._abort()
+
+    def resume_writing(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading, self._n_unsent, self._n_held = None, 0, 0
+        super().resume_writing()
+        if self._is_sending:
+            self._is_sending = False
+            super().on_response_complete()
+
+    def _check_reader(self) -> None:
+        """Give up a client that reads nothing of its answer, or too little."""
+        n_unsent = self.transport.get_write_buffer_size()
+        if self._reading is not None and n_unsent > self._n_unsent - _SLOWEST_READER:
+            self._abort()
+            return
+        self._n_unsent = n_unsent
+        self._reading = self.loop.call_later(self.timeout, self._check_reader)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        """Close the connection; if that takes too long, break it off."""
+        if self.transport.is_closing():
+            self._abort()
+        elif self._is_idle or not self._running.response_started:
+            self.transport.close()
+            self._wait(self.timeout)
+
+    def _abort(self) -> None:
+        """Break off the connection; nothing more is written to it."""
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell the handler that nobody waits for its answer; uvicorn tells only the last one."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()

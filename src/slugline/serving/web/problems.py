@@ -1,0 +1,139 @@
+"""Error responses: a status, and JSON as in RFC 9457, "Problem Details for HTTP APIs"."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from slugline.errors import SluglineError, StoreError
+from slugline.serving.service_errors import (
+    ApprovalError,
+    BusyError,
+    LimitError,
+    NoCorrectionsError,
+    UnknownCorrectionError,
+    UnknownModelError,
+)
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+_log = logging.getLogger("slugline.server")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class HttpProblem(Exception):  # noqa: N818 - the standard's word
+    """An error response: its status, what was found and what to do, and the index of the text."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        index: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+        self.headers, self.index = dict(headers or {}), index
+
+
+class ProblemDetails(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Body of an error response."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    #: Which of the texts it is, counted from 0.
+    index: int | None = None
+
+
+def problem_response(problem: HttpProblem, request_id: str) -> Response:
+    """Return a problem as a JSON response."""
+    details = ProblemDetails(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        request_id=request_id,
+        index=problem.index,
+    )
+    return Response(msgspec.json.encode(details), problem.status, problem.headers, MEDIA_TYPE)
+
+
+# From errors --------------------------------------------------------------------------------------
+
+# Status of each kind of error; of others of Slugline 422.
+_STATUSES: tuple[tuple[type[SluglineError], int], ...] = (
+    (UnknownModelError, 404),
+    (UnknownCorrectionError, 404),
+    (NoCorrectionsError, 404),
+    (ApprovalError, 403),
+    (BusyError, 503),
+    (StoreError, 503),
+)
+_BUSY_HEADERS = {"Retry-After": "1", "Connection": "close"}
+_STORE_HEADERS = {"Retry-After": "10"}
+
+
+def to_problem(error: Exception, scope: Scope) -> HttpProblem:
+    """Return the problem to report for an error; defects of Slugline are logged as well."""
+    if isinstance(error, HttpProblem):
+        return error
+    if isinstance(error, HTTPException):
+        return _not_found(error, scope)
+    if isinstance(error, SluglineError):
+        return _to_problem(error, scope)
+    request_id = scope["state"]["call"].id
+    _log.error(
+        "request %s to %s failed",
+        request_id,
+        request_path(scope),
+        exc_info=error,
+        extra={"request_id": request_id},
+    )
+    return HttpProblem(500, f"an error that is ours; the log says more under {request_id}.")
+
+
+def _to_problem(error: SluglineError, scope: Scope) -> HttpProblem:
+    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 422)
+    headers = None
+    if isinstance(error, BusyError):
+        headers = _BUSY_HEADERS
+    elif isinstance(error, StoreError):
+        _log.error("corrections can't be kept: %s", error)
+        headers = _STORE_HEADERS
+    detail, index = str(error), None
+    if isinstance(error, LimitError):
+        index = error.index
+    elif isinstance(error, ApprovalError) and error.reason == "no name":
+        has_tokens = bool(scope["app"].settings.tokens)
+        detail = (
+            f"{detail}, and {'this one has none' if has_tokens else 'this server has no tokens'}; "
+            "whoever runs the server adds names to the token file, or approves with `slugline "
+            "corrections`."
+        )
+    return HttpProblem(status, detail, headers=headers, index=index)
+
+
+def _not_found(error: HTTPException, scope: Scope) -> HttpProblem:
+    path = request_path(scope)
+    if error.status_code == 405:
+        detail = f"{path} does not answer {scope['method']}; see /docs."
+    else:
+        detail = f"there is nothing at {path}; see /docs."
+    return HttpProblem(error.status_code, detail, headers=error.headers)
+
+
+def request_path(scope: Scope) -> str:
+    """Return a path as it was sent, without line breaks."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw[:200].decode("ascii", "backslashreplace")

@@ -1,0 +1,144 @@
+"""State that the handlers of a process share, and how long they wait for the service."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from slugline.serving.serve_settings import ServeSettings
+from slugline.serving.service import Call, Service
+from slugline.serving.web.problems import HttpProblem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Scope
+
+_T = TypeVar("_T")
+
+# State --------------------------------------------------------------------------------------------
+
+
+class FailedTries:
+    """Wrong tokens by the address that sent them.
+
+    After `most` wrong ones, an address has to wait until `seconds` have gone by since the first.
+    The latest `n_addresses` are remembered.
+    """
+
+    def __init__(self, most: int = 10, seconds: float = 60, n_addresses: int = 10_000) -> None:
+        self._most, self._seconds, self._n_addresses = most, seconds, n_addresses
+        self._tries: OrderedDict[str, list[float]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Raise an HttpProblem if there were too many from an address."""
+        times = self._tries.get(address, [])
+        wait = times[0] + self._seconds - time.monotonic() if len(times) >= self._most else 0
+        if wait > 0:
+            raise HttpProblem(
+                429,
+                "there were too many wrong tokens from this address; ask again later.",
+                headers={"Retry-After": f"{math.ceil(wait)}"},
+            )
+
+    def add(self, address: str) -> None:
+        """Note a wrong token."""
+        times = self._tries.pop(address, [])
+        if not times or times[0] + self._seconds < time.monotonic():
+            times = []
+        self._tries[address] = [*times, time.monotonic()]
+        if len(self._tries) > self._n_addresses:
+            self._tries.popitem(last=False)
+
+
+def client_address(scope: Scope, settings: ServeSettings) -> str:
+    """Return the address of the client, also behind a declared proxy.
+
+    Each proxy appends the address of its client, and a client may forge the first ones: so the last
+    address that is no proxy counts.
+    """
+    address = (scope.get("client") or ("",))[0]
+    if not settings.is_proxy(address):
+        return address
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    hops = [hop.strip()[:100] for hop in forwarded.decode("latin-1").split(",") if hop.strip()]
+    return next((hop for hop in reversed(hops) if not settings.is_proxy(hop)), address)
+
+
+def is_https(scope: Scope, settings: ServeSettings) -> bool:
+    """Whether the browser speaks HTTPS to a declared proxy."""
+    address = (scope.get("client") or ("",))[0]
+    proto = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
+    return proto.lower() == b"https" and settings.is_proxy(address)
+
+
+@dataclass(eq=False)
+class WebState:
+    """State that the handlers of a process share."""
+
+    settings: ServeSettings
+    service: Service
+    failed_tries: FailedTries = field(default_factory=FailedTries)
+
+
+def web_state(request: Request) -> WebState:
+    """Return the state of the application that got a request."""
+    state: WebState = request.scope["app"]
+    return state
+
+
+def service_of(request: Request) -> Service:
+    """Return the service of the application that got a request."""
+    return web_state(request).service
+
+
+def call_of(request: Request) -> Call:
+    """Return the call of the service that a request makes."""
+    call: Call = request.state.call
+    return call
+
+
+# Waiting ------------------------------------------------------------------------------------------
+
+
+async def in_time(request: Request, answer: Awaitable[_T]) -> _T:
+    """Wait for an answer, which is cancelled if it takes too long, or the client leaves.
+
+    Raises
+    ------
+    HttpProblem : 504 if there is no answer in time, 400 if the client has left.
+    """
+    timeout = web_state(request).settings.timeout
+    try:
+        async with asyncio.timeout(timeout):
+            return await while_connected(request, answer)
+    except TimeoutError:
+        raise HttpProblem(
+            504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
+        ) from None
+
+
+async def while_connected(request: Request, answer: Awaitable[_T]) -> _T:
+    """Wait for an answer, which is cancelled if the client leaves (HttpProblem 400).
+
+    The body of the request must have been read.
+    """
+    work = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
+    try:
+        await asyncio.wait((work, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise HttpProblem(400, "the connection ended before its answer was there.")
+    finally:
+        leaving.cancel()
+        work.cancel()
+
+
+async def _wait_for_disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
