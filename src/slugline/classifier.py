@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
+from slugline.base.checks import option_error
 from slugline.base.estimator import TextEstimator
 from slugline.base.files import PathLike
 from slugline.base.wording import format_html_table
 from slugline.corpus.columns import read_table
+from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import (
     Topic,
     Topics,
@@ -30,6 +32,7 @@ from slugline.corpus.topic_sets import (
     are_topic_sets,
     check_documents,
     check_form,
+    indicator_topics,
     is_indicator,
     sets_with_parents,
 )
@@ -246,32 +249,22 @@ class TopicClassifier(TextEstimator):
         EncoderWarning : if the encoder is left out, as it improves nothing; or if there is none to
             choose, or none is chosen and `X_unlabelled` needs one.
         """
-        settings = self._settings(choose_learner(self.learner))
-        if self.tune and (self.learner != "linear" or self.feature_groups is not None):
-            raise OptionError(
-                "`tune` chooses `learner` and `feature_groups` itself; leave them at their "
-                "defaults."
-            )
-        texts, layout = self._read_training(X, y)
-        validation: Any = validation_data
-        if isinstance(validation, tuple) and self._reads_tables:
-            validation = (self._read_training(validation[0], None)[0], *validation[1:])
-        unlabelled: Any = X_unlabelled
-        if unlabelled is not None:
-            unlabelled = self._read_training(unlabelled, None, "X_unlabelled")[0]
+        settings = self.to_settings()
+        unlabelled = None
+        if X_unlabelled is not None:
+            unlabelled, _ = self._read_table(X_unlabelled, "X_unlabelled")
         fitted = fit(
-            texts,
-            y,
+            self._read_training(X, y),
             settings,
+            validation=None if validation_data is None else self._read_validation(validation_data),
+            unlabelled=unlabelled,
             sample_weight=sample_weight,
-            validation_data=validation,
-            X_unlabelled=unlabelled,
             progress=progress,
         )
         has_unlabelled = unlabelled is not None
         for message in encoder_warnings(fitted, settings.encoder, has_unlabelled=has_unlabelled):
             warnings.warn(message, errors.EncoderWarning, stacklevel=2)
-        return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
+        return self._replace_fitted(fitted)
 
     def partial_fit(
         self,
@@ -310,9 +303,10 @@ class TopicClassifier(TextEstimator):
         settings = self._settings(before.learner if before else choose_learner(self.learner))
         if before is not None and not isinstance(self.random_state, int | np.integer):
             settings = replace(settings, random_state=before.seed)  # drawn once
-        texts, layout = self._read_training(X, y)
-        fitted = fit_batch(texts, y, settings, before, classes=classes, sample_weight=sample_weight)
-        return self._replace_fitted(fitted if layout is None else replace(fitted, layout=layout))
+        batch = self._read_training(X, y)
+        return self._replace_fitted(
+            fit_batch(batch, settings, before, classes=classes, sample_weight=sample_weight)
+        )
 
     def fit_stream(
         self,
@@ -469,8 +463,11 @@ class TopicClassifier(TextEstimator):
         if fitted.multilabel or is_indicator(y) or are_topic_sets(y):
             texts, sets = check_documents(self._read(X), y, may_be_none=True)
             check_form(
-                *(fitted.topics, y, sets, "training documents"),
+                fitted.topics,
+                sets,
+                "training documents",
                 multilabel=fitted.multilabel,
+                columns=indicator_topics(y) if is_indicator(y) else None,
                 separator=fitted.separator,
             )
             is_word = isinstance(fitted.topics.names[0], str)
@@ -683,6 +680,21 @@ class TopicClassifier(TextEstimator):
             return
         super()._set_inner(name, values)
 
+    def to_settings(self) -> FitSettings:
+        """Return the checked settings of a fit; a seed is drawn if `random_state` is none.
+
+        Raises
+        ------
+        OptionError : if one of the constructor's arguments is out of its range.
+        """
+        settings = self._settings(choose_learner(self.learner))
+        if self.tune and (self.learner != "linear" or self.feature_groups is not None):
+            raise OptionError(
+                "`tune` chooses `learner` and `feature_groups` itself; leave them at their "
+                "defaults."
+            )
+        return settings
+
     def _settings(self, learner: Learner) -> FitSettings:
         encoder: CheckedEncoder | tuple[str, ...] | None = None
         if self.encoder is not None:
@@ -710,14 +722,29 @@ class TopicClassifier(TextEstimator):
     def _reads_tables(self) -> bool:
         return self.text is not None or self.columns is not None
 
-    def _read_training(self, X: Any, y: Any, name: str = "X") -> tuple[Any, DataLayout | None]:
-        """Return the texts of documents, and the layout of a table, whose columns must be there."""
-        if not self._reads_tables:
-            return X, None
-        columns = tuple(self.columns or ())
-        texts, text = read_table(X, self.text, columns, name)
+    def _read_training(self, X: Texts, y: Any) -> Corpus:
+        """Return the documents to learn from, with the layout of a table."""
+        texts, columns = self._read_table(X)
+        corpus = Corpus.from_documents(texts, y, may_be_none=True)
+        if not columns:
+            return corpus
         topic = str(getattr(y, "name", None) or "topic")
-        return texts, DataLayout(text, topic, columns=columns) if text else None
+        return replace(corpus, layout=DataLayout(columns, topic, columns=tuple(self.columns or ())))
+
+    def _read_validation(self, documents: tuple[Texts, Any]) -> Corpus:
+        """Return the documents to find the best epoch on."""
+        is_pair = isinstance(documents, Sequence) and not isinstance(documents, str)
+        if not is_pair or len(documents) != 2:
+            raise option_error("validation_data", documents, "a pair of texts and their topics")
+        names = ("validation_data[0]", "validation_data[1]")
+        texts = self._read_table(documents[0], names[0])[0]
+        return Corpus.from_documents(texts, documents[1], names)
+
+    def _read_table(self, X: Texts, name: str = "X") -> tuple[Any, tuple[str, ...]]:
+        """Return the texts of documents and, of a table, the columns that hold them."""
+        if not self._reads_tables:
+            return X, ()
+        return read_table(X, self.text, tuple(self.columns or ()), name)
 
     def _read(self, X: Any) -> Any:
         """Return the texts of documents; warn of columns that are missing or of another kind."""

@@ -178,9 +178,8 @@ def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
 def test_train_rejects_a_test_file_of_other_topics_before_any_training(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slugline.classifier import TopicClassifier
 
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
     Path("other.csv").write_bytes(table("oil,crude"))
 
     result = run("train", "news.csv", "--test", "other.csv", "-q")

@@ -189,7 +189,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
 def test_parts_that_do_not_fit_are_found_before_any_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr("slugline.experiment.run.fit", lambda *_, **__: pytest.fail("it trained"))
     corpora: dict[str, Any] = {
         name: corpus_of(documents, name) for name, documents in parts.items()
     }

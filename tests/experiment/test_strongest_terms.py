@@ -80,7 +80,7 @@ def test_numbers_as_topics_are_named_by_their_digits() -> None:
     [
         {"learner": "network"},
         {"learner": Mixture([LinearLearner(), LinearLearner()])},
-        {"blocks": [FeatureGroup("words", "counts")]},
+        {"feature_groups": [FeatureGroup("words", "counts")]},
     ],
     ids=["network", "mixture", "no idf"],
 )

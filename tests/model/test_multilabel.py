@@ -657,7 +657,7 @@ ONE_TOPIC: Any = OneTopicLearner()
         ([["a"], "b"], "in row 1, counted from 0, where others are lists"),
         ([["a"], [["b"]]], r"`y\[1\]` has \['b'\] in row 0"),
         ([["a"], [None]], r"`y\[1\]` has no topic"),
-        ([[], []], "no document in `y` has a topic"),
+        ([[], []], "no document has a topic"),
         ([["a"], [1]], "words and numbers"),
         ([["a"], [" "]], "is blank"),
         ([["a"]], "2 texts and 1 topic;"),

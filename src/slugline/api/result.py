@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -147,7 +147,9 @@ def to_corpus(
         raise OptionError(
             f"`text` and `topic` name columns, and {data.name} has none; leave them out."
         )
-    return data
+    names = (f"{name}.texts", f"{name}.topics")
+    texts, topics = check_documents(data.texts, data.topics, names, may_be_none=True)
+    return replace(data, texts=texts, topics=topics)
 
 
 def to_test_corpus(

@@ -138,8 +138,7 @@ def train(
         unlabelled=_to_texts(unlabelled, corpus),
         progress=progress,
     )
-    fitted = replace(experiment.fitted, layout=corpus.layout)
-    return TrainingResult(**field_values(replace(experiment, fitted=fitted)))
+    return TrainingResult(**field_values(experiment))
 
 
 def _to_texts(unlabelled: Any, data: Corpus) -> Any:

@@ -435,7 +435,8 @@ def measure_gain(
                 if not len(test):
                     continue
                 train = np.flatnonzero((folds != fold) & usable)
-                fitted = fit([corpus.texts[row] for row in train], y[train].tolist(), settings)
+                texts = [corpus.texts[row] for row in train]
+                fitted = fit(Corpus(texts, y[train].tolist()), settings)
                 predicted = fitted.answers([corpus.texts[row] for row in test])
                 right[number, test] = [
                     answer == topic if isinstance(topic, str) else {*answer} == {*topic}

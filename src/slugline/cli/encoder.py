@@ -86,7 +86,7 @@ def _measured_gain(classifier: TopicClassifier, train: Corpus) -> str | None:
         encoder=("use",),
     )
     try:
-        choice = fit(train.texts, train.topics, settings).encoder_choice
+        choice = fit(train, settings).encoder_choice
     except SluglineError:  # advice that can't be given is no failure
         return None
     if choice is None or choice.name != "use":

@@ -240,7 +240,6 @@ def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, Retrain
             experiment = retraining.experiment
     experiment = replace(
         experiment,
-        fitted=replace(experiment.fitted, layout=parts["train"].layout),
         warnings=tuple(map(name_flags, experiment.warnings)),
         notes=tuple(map(name_flags, experiment.notes)),
     )
@@ -261,8 +260,7 @@ def _save(
         return *save_model(experiment, request.output, quantize=task.quantize)[:2], None
     from slugline.cli.train_corrections import check_retraining, hold_back, note_learned
 
-    fitted = replace(check_retraining(retraining, request), layout=experiment.fitted.layout)
-    experiment = replace(experiment, fitted=fitted)
+    experiment = replace(experiment, fitted=check_retraining(retraining, request))
     try:
         experiment, quantization, is_unchanged = save_model(
             experiment, request.output, quantize=task.quantize, retraining=retraining

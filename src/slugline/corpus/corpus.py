@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slugline.base.wording import counted, join_words, one_line
-from slugline.corpus.documents import compute_digest
+from slugline.corpus.documents import Topic, compute_digest
 from slugline.corpus.layout import DataLayout
 from slugline.corpus.splits import hold_out
+from slugline.corpus.topic_sets import check_documents, indicator_topics, is_indicator
 from slugline.errors import DataError
 
 # Topics in the representation, and characters of a name and of a text.
@@ -47,6 +48,9 @@ class Corpus:
         Columns and encoding of its files; None if they have no named columns, or different ones.
     n_unlabelled : int, default 0
         Rows left out because they are not labelled yet.
+    indicator_topics : tuple of str or int, or None
+        The topics of an indicator's columns, if the topics were given as one; see
+        `slugline.corpus.topic_sets.read_indicator`.
 
     Raises
     ------
@@ -71,6 +75,24 @@ class Corpus:
     unit: str = field(default="document", compare=False, repr=False)
     layout: DataLayout | None = field(default=None, compare=False, repr=False)
     n_unlabelled: int = 0
+    indicator_topics: tuple[Topic, ...] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def from_documents(
+        cls,
+        X: Iterable[str],
+        y: Any,
+        names: tuple[str, str] = ("X", "y"),
+        *,
+        may_be_none: bool = False,
+    ) -> Corpus:
+        """Return checked texts and topics; see `slugline.corpus.topic_sets.check_documents`.
+
+        Topics may be words or numbers, and those of an indicator's columns are kept.
+        """
+        texts, topics = check_documents(X, y, names, may_be_none=may_be_none)
+        columns = tuple(indicator_topics(y, names[1])) if is_indicator(y) else None
+        return cls(texts, topics, indicator_topics=columns)
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.topics):

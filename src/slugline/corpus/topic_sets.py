@@ -194,12 +194,12 @@ def check_documents(
 
 def check_form(
     topics: Topics,
-    y: Any,
     names: Sequence[Any],
     first: str,
     other: str = "`y`",
     *,
     multilabel: bool,
+    columns: Sequence[Topic] | None = None,
     separator: str | None = None,
 ) -> None:
     """Raise DataError unless documents have topics in the same form as the training documents.
@@ -208,12 +208,14 @@ def check_form(
     ----------
     topics : Topics
         Those that were learned.
-    y, names
-        The topics of the other documents, as the caller gave them and as `check_documents` did.
+    names
+        The topics of the other documents, as `check_documents` returns them.
     first, other : str
         The documents learned from, and the others, for messages.
     multilabel : bool
         Whether the first ones have a list of topics for each text.
+    columns : sequence of str or int, optional
+        The topics of the columns, if the other documents' topics were given as an indicator.
     separator : str, optional
         What separates the parts of topics that are paths.
     """
@@ -225,8 +227,7 @@ def check_form(
         )
     if not multilabel:
         return
-    if is_indicator(y):
-        columns = indicator_topics(y)
+    if columns is not None:
         with_ancestors = [*itertools.chain(*sets_with_parents([tuple(columns)], separator))]
         absent = [topic for topic in topics.names if topic not in with_ancestors]
         unknown = [column for column in columns if separator is None and column not in topics.names]

@@ -185,7 +185,10 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
         )
     uncorrected = train.take(others)
     learned = Corpus(
-        uncorrected.texts + corrections.texts, uncorrected.topics + corrections.topics, train.name
+        uncorrected.texts + corrections.texts,
+        uncorrected.topics + corrections.topics,
+        train.name,
+        layout=train.layout,
     )
     return TrainingSets(
         base=train,

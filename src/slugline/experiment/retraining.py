@@ -22,6 +22,7 @@ from slugline.evaluation.evaluation import majority_baseline
 from slugline.experiment.run import decide_corpus, evaluate, stored_metrics
 from slugline.model.file import container, content
 from slugline.model.file.schema import ModelFile, ModelInfo
+from slugline.model.fit import fit
 from slugline.model.fitted import Fitted
 from slugline.model.multilabel_rule import MultilabelRule
 
@@ -154,7 +155,7 @@ def retrain(
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
     now = content.to_model_file(
-        replace(again, layout=original.layout, multilabel_rule=_decision_as(original, again)),
+        replace(again, multilabel_rule=_decision_as(original, again)),
         metrics=info.metrics,
         test_fraction=info.test_fraction,
         precision=info.precision,
@@ -220,13 +221,12 @@ def _train_again(
             return [tuple(original_topics[topic] for topic in names) for names in corpus.topics]
         return [original_topics[topic] for topic in corpus.topics]
 
-    again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
-        train.texts,
-        topics(train),
-        validation_data=None if validation is None else (validation.texts, topics(validation)),
+    return fit(
+        Corpus(train.texts, topics(train), layout=original.layout),
+        TopicClassifier.from_fitted(original, n_jobs=n_threads).to_settings(),
+        validation=validation and Corpus(validation.texts, topics(validation)),
         progress=progress,
     )
-    return again.fitted_
 
 
 def _decision_as(original: Fitted, again: Fitted) -> MultilabelRule | None:

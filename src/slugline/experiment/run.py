@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
@@ -20,7 +19,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
 from slugline.corpus.topic_sets import are_topic_sets, is_indicator, sets_with_parents
 from slugline.corpus.topics import add_parents
-from slugline.errors import DataError, EncoderWarning, OptionError
+from slugline.errors import DataError, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
@@ -30,6 +29,7 @@ from slugline.learning.learner import choose_learner
 from slugline.learning.net.training import History
 from slugline.model.decider import Decider
 from slugline.model.dense import encoder_warnings
+from slugline.model.fit import fit
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.promise import AnswerCounts, PromiseCheck
 from slugline.model.settings import draw_seed
@@ -639,15 +639,16 @@ def timed_fit(
 ) -> float:
     """Fit `classifier` and return the wall time in seconds."""
     started = time.perf_counter()
-    with warnings.catch_warnings(action="ignore", category=EncoderWarning):
-        classifier.fit(
-            train.texts,
-            train.topics,
-            sample_weight,
-            validation_data=None if validation is None else (validation.texts, validation.topics),
-            X_unlabelled=unlabelled,
+    classifier._replace_fitted(
+        fit(
+            train,
+            classifier.to_settings(),
+            validation=validation,
+            unlabelled=unlabelled,
+            sample_weight=sample_weight,
             progress=progress,
         )
+    )
     return time.perf_counter() - started
 
 

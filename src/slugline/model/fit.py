@@ -14,9 +14,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, Index
-from slugline.base.checks import count_threads, option_error, short_repr
+from slugline.base.checks import count_threads, short_repr
 from slugline.base.progress import SILENT, Progress, announce, check_progress
 from slugline.corpus import documents, topic_sets
+from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import (
     counted_rows,
@@ -25,13 +26,7 @@ from slugline.corpus.sample_weights import (
     topic_weights,
 )
 from slugline.corpus.splits import make_folds
-from slugline.corpus.topic_sets import (
-    check_documents,
-    check_form,
-    indicator_topics,
-    is_indicator,
-    is_multilabel,
-)
+from slugline.corpus.topic_sets import check_form, is_multilabel
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import (
     LEAST_LOG_ODDS,
@@ -184,8 +179,7 @@ def _cross_validate(
                 continue
             try:
                 other = fit(
-                    [texts[i] for i in training.tolist()],
-                    learned,
+                    Corpus([texts[i] for i in training.tolist()], learned),
                     settings_of_parts,
                     sample_weight=None if weight is None else weight[training],
                 )
@@ -236,34 +230,46 @@ _MOST_REPEATED = 500
 
 
 def fit(
-    X: Iterable[str],
-    y: Any,
+    corpus: Corpus,
     settings: FitSettings,
     *,
+    validation: Corpus | None = None,
+    unlabelled: Iterable[str] | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    validation_data: tuple[Iterable[str], Any] | None = None,
-    X_unlabelled: Iterable[str] | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Learn from all documents at once; see `TopicClassifier.fit`."""
+    """Return a model that has learned from all documents at once; see `TopicClassifier.fit`.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        Its texts and topics are trusted: `load_corpus` and `Corpus.from_documents` check them.
+    settings : FitSettings
+    validation : Corpus, optional
+        Documents to find the best epoch on.
+    unlabelled : iterable of str, optional
+        Texts without labels to learn from as well.
+    sample_weight : float array, shape (len(corpus),), optional
+    progress : Progress, optional
+    """
     described = settings.descriptions
-    texts, names = check_documents(X, y, may_be_none=bool(described))
-    texts, names, sample_weight = _counted_documents(texts, names, sample_weight, _MOST_REPEATED)
+    _check_not_empty(corpus, settings)
+    texts, names, sample_weight = _counted_documents(corpus, sample_weight, _MOST_REPEATED)
     names = topic_sets.sets_with_parents(names, settings.topic_path)
-    y = y if settings.topic_path is None else names
+    indicator_topics = corpus.indicator_topics if settings.topic_path is None else None
     learner = settings.learner
     multilabel = is_multilabel(names)
-    topics, labels = _encode(y, names, settings)
+    topics, labels = _encode(names, indicator_topics, settings)
     check_own_thresholds(topics, settings.thresholds, multilabel=multilabel)
     progress = check_progress(progress)
-    _check_needs(settings, has_texts=bool(texts), has_validation=validation_data is not None)
-    more = check_unlabelled(X_unlabelled, texts, labels, len(topics), settings, progress)
+    _check_needs(settings, has_texts=bool(texts), has_validation=validation is not None)
+    more = check_unlabelled(unlabelled, texts, labels, len(topics), settings, progress)
     if not texts and isinstance(settings.encoder, CheckedEncoder):
         return _fit_descriptions(settings.encoder, topics, settings, progress)
-    validation = (
+    validation_data = (
         None
-        if validation_data is None
-        else _validation_rows(validation_data, topics, multilabel, settings.topic_path)
+        if validation is None
+        else _validation_rows(validation, topics, multilabel, settings.topic_path)
     )
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     feature_groups, tuning = settings.chosen_feature_groups(texts, names), None
@@ -282,17 +288,15 @@ def fit(
         n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts, progress)
-        if validation is not None:
-            validation_texts, validation_labels, validation_digest = validation
+        if validation_data is not None:
+            validation_texts, validation_labels, validation_digest = validation_data
             validation_rows = features.transform(validation_texts)
             context = replace(context, validation_data=(validation_rows, validation_labels))
         needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     settings, choice = with_chosen_encoder(texts, labels, learner, context, settings)
-    unlabelled = UnlabelledScores.from_learner(more, features, learner)
-    dense, heldout = add_encoder(
-        texts, rows, labels, topics, learner, context, settings, unlabelled
-    )
+    scores = UnlabelledScores.from_learner(more, features, learner)
+    dense, heldout = add_encoder(texts, rows, labels, topics, learner, context, settings, scores)
     all_features, columns = features, np.arange(features.n_columns)
     if is_linear(learner):
         features, columns = features.without(learner.unused_columns())
@@ -315,9 +319,10 @@ def fit(
         dense=dense,
         encoder_choice=choice,
         descriptions={} if dense is None else dict(described),
+        layout=corpus.layout,
     )
     if multilabel:
-        as_indicator = is_indicator(y)
+        as_indicator = indicator_topics is not None
         has_none = heldout is None and _recent_scores(learner) is None
         if has_none and settings.cross_validate and not interrupted:
             heldout = _cross_validate(fitted, texts, names, settings, sample_weight, progress)
@@ -330,13 +335,24 @@ def fit(
     return _with_heldout_predictions(fitted, heldout, labels, words, settings.min_precision)
 
 
+def _check_not_empty(corpus: Corpus, settings: FitSettings) -> None:
+    """Raise DataError if there is no document or no topic, and no description either."""
+    if settings.descriptions:
+        return
+    if not corpus.texts:
+        raise DataError("there are no documents to learn from; give at least two.")
+    if corpus.multilabel and not any(corpus.topics):
+        raise DataError("no document has a topic; give some.")
+
+
 def _counted_documents(
-    texts: list[str], names: list[Any], sample_weight: npt.ArrayLike | None, most: int = 0
+    corpus: Corpus, sample_weight: npt.ArrayLike | None, most: int = 0
 ) -> tuple[list[str], list[Any], F64 | None]:
-    """Return documents and weights; see `counted_rows`."""
-    rows, weights = counted_rows(len(texts), sample_weight, most)
-    chosen = rows.tolist()
-    return [texts[row] for row in chosen], [names[row] for row in chosen], weights
+    """Return texts, topics and weights of documents; see `counted_rows`."""
+    rows, weights = counted_rows(len(corpus), sample_weight, most)
+    counted = rows.tolist()
+    texts = [corpus.texts[row] for row in counted]
+    return texts, [corpus.topics[row] for row in counted], weights
 
 
 def _check_needs(settings: FitSettings, *, has_texts: bool, has_validation: bool) -> None:
@@ -362,15 +378,20 @@ def _check_multilabel(settings: FitSettings) -> None:
         )
 
 
-def _encode(y: Any, names: Sequence[Any], settings: FitSettings) -> tuple[Topics, Labels]:
-    """Return all topics, and the labels of documents."""
+def _encode(
+    names: Sequence[Any], columns: Sequence[Topic] | None, settings: FitSettings
+) -> tuple[Topics, Labels]:
+    """Return all topics, and the labels of documents.
+
+    `columns` are the topics of an indicator.
+    """
     if not is_multilabel(names):
         topics = Topics.fit([*names, *settings.descriptions])
         return topics, Labels.encode(topics, names, multilabel=False)
     _check_multilabel(settings)
     described = described_sets(settings)
-    if is_indicator(y):
-        topics = Topics(indicator_topics(y))
+    if columns is not None:
+        topics = Topics(columns)
         if absent := settings.descriptions.keys() - topics.names:
             raise DataError(
                 f"`descriptions` has the topic {short_repr(min(absent))}, and `y` has no column "
@@ -502,26 +523,22 @@ def _fit_descriptions(
 
 
 def _validation_rows(
-    validation_data: tuple[Iterable[str], Any],
-    topics: Topics,
-    multilabel: bool,
-    separator: str | None,
+    validation: Corpus, topics: Topics, multilabel: bool, separator: str | None
 ) -> tuple[list[str], Labels, str]:
     """Return the validation texts, their topics, and a digest."""
-    is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
-    if not is_pair or len(validation_data) != 2:
-        raise option_error("validation_data", validation_data, "a pair of texts and their topics")
-    names = ("validation_data[0]", "validation_data[1]")
-    texts, topics_of_texts = check_documents(*validation_data, names)
-    topics_of_texts = topic_sets.sets_with_parents(topics_of_texts, separator)
+    names = topic_sets.sets_with_parents(validation.topics, separator)
     check_form(
-        *(topics, validation_data[1], topics_of_texts, "training documents", f"`{names[1]}`"),
+        topics,
+        names,
+        "training documents",
+        "`validation_data[1]`",
         multilabel=multilabel,
+        columns=validation.indicator_topics,
         separator=separator,
     )
     try:
-        labels = Labels.encode(topics, topics_of_texts, multilabel=multilabel)
-        return texts, labels, documents.compute_digest(texts, topics_of_texts)
+        labels = Labels.encode(topics, names, multilabel=multilabel)
+        return validation.texts, labels, documents.compute_digest(validation.texts, names)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
 
@@ -535,17 +552,16 @@ def _n_heldout(context: FitContext, n_documents: int, history: History | None) -
 
 
 def fit_batch(
-    X: Iterable[str],
-    y: Any,
+    corpus: Corpus,
     settings: FitSettings,
     before: Fitted | None = None,
     *,
     classes: Iterable[Topic] | None = None,
     sample_weight: npt.ArrayLike | None = None,
 ) -> Fitted:
-    """Learn from one more batch, after `before`; see `TopicClassifier.partial_fit`."""
-    texts, names = check_documents(X, y, may_be_none=True)
-    texts, names, sample_weight = _counted_documents(texts, names, sample_weight)
+    """Return `before` after one more batch of documents; see `TopicClassifier.partial_fit`."""
+    texts, names, sample_weight = _counted_documents(corpus, sample_weight)
+    columns = corpus.indicator_topics
     multilabel = is_multilabel(names)
     if not texts:
         raise DataError("there are no documents to learn from; give at least one.")
@@ -557,16 +573,17 @@ def fit_batch(
     if multilabel:
         _check_multilabel(settings)
     if before is None:
-        if classes is None and is_indicator(y):
-            classes = indicator_topics(y)
+        classes = columns if classes is None else classes
         before = _before_first_batch(settings, classes, texts, names)
-        check_form(before.topics, y, names, "`classes`", multilabel=multilabel)
+        check_form(before.topics, names, "`classes`", multilabel=multilabel, columns=columns)
     elif classes is not None and set(documents.to_plain_topics(classes, "classes")) != set(
         before.topics.names
     ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
     else:
-        check_form(before.topics, y, names, "earlier batches", multilabel=before.multilabel)
+        check_form(
+            before.topics, names, "earlier batches", multilabel=before.multilabel, columns=columns
+        )
     check_own_thresholds(before.topics, settings.thresholds, multilabel=multilabel)
     labels = Labels.encode(before.topics, names, multilabel=multilabel)
     if settings.class_weight == "balanced":
@@ -581,8 +598,8 @@ def fit_batch(
     learner.partial_fit(rows, labels, replace(context, moved=moved))
     digest, decision = documents.compute_digest(texts, names), None
     if multilabel:
-        indicator = is_indicator(y)
-        decision = _next_decision(before, learner, labels, settings, as_indicator=indicator)
+        as_indicator = columns is not None
+        decision = _next_decision(before, learner, labels, settings, as_indicator=as_indicator)
     return replace(
         before,
         features=features,
@@ -597,6 +614,7 @@ def fit_batch(
         multilabel_rule=decision,
         heldout_predictions=None,  # they were answered by other weights
         stream=None,
+        layout=corpus.layout or before.layout,
     )
 
 
