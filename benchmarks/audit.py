@@ -18,8 +18,15 @@ from measure import child_processor_seconds, run_child, table
 
 WRONG_SHARE = 0.08
 SETS = (
-    *("reuters", "banking77", "trec", "stackoverflow", "ag_news", "ohsumed", "webkb"),
-    *("hint3-powerplay11", "bbc"),
+    "reuters",
+    "banking77",
+    "trec",
+    "stackoverflow",
+    "ag_news",
+    "ohsumed",
+    "webkb",
+    "hint3-powerplay11",
+    "bbc",
     *(f"sib200-{language}" for language in LANGUAGES if language != "tr"),
 )
 #: cleanlab's scores.
@@ -44,9 +51,10 @@ def wrong_topics(sets: Sequence[str] = SETS, seed: int = 0) -> str:
     header = ["", "documents", "wrong", *(f"AP: {side}" for side in sides)]
     header += [*(f"first: {side}" for side in sides), "processor time: audit / cleanlab"]
     return (
-        "Average precision (AP), and the share of wrong topics among the first documents, as many "
-        "as there are wrong ones. Of the newswires, 975 have another wire's text; of the training "
-        f"documents of other sets, {WRONG_SHARE:.0%} got another topic at random. One thread.\n\n"
+        "Average precision (AP), and the fraction of wrong topics among the first documents, as "
+        "many as there are wrong ones. Of the newswires, 975 have another wire's text; of the "
+        f"training documents of other sets, {WRONG_SHARE:.0%} got another topic at random. One "
+        "thread.\n\n"
         f"{table(header, [_measure(name, seed) for name in sets])}"
     )
 
@@ -121,7 +129,7 @@ def score_with_cleanlab(path: str) -> dict[str, list[float]]:
 
 
 def _precision_of_first(is_wrong: np.ndarray, suspicion: np.ndarray) -> float:
-    """Return the share of wrong ones among as many of the first as there are wrong ones."""
+    """Return the fraction of wrong ones among as many of the first as there are wrong ones."""
     first = np.argsort(-suspicion, kind="stable")[: int(is_wrong.sum())]
     return float(is_wrong[first].mean())
 

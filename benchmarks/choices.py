@@ -251,10 +251,16 @@ def _score_weights_kept(
 
 WEIGHTS = (1.0, 2.0, 3.0, 5.0, 8.0)
 WEIGHT_SETS = (
-    *("reuters", "banking77", "trec", "ag_news", "stackoverflow", "webkb", "hint3-powerplay11"),
+    "reuters",
+    "banking77",
+    "trec",
+    "ag_news",
+    "stackoverflow",
+    "webkb",
+    "hint3-powerplay11",
     *(f"sib200-{language}" for language in ("de", "en", "hi", "zh")),
 )
-# The share of the documents that is corrected, at most.
+# The fraction of the documents that is corrected, at most.
 CORRECTED_SHARE = 0.05
 
 
@@ -297,21 +303,21 @@ SCENARIOS = {
 def correction_weight(sets: Sequence[str] = WEIGHT_SETS, folds: int = 5) -> str:
     """How many documents a correction should count as."""
     score = partial(_score_weights, n_folds=folds)
-    shares = {}
+    fractions = {}
     for name in sets:
-        shares[name] = score(name)
-        progress(name, shares[name])
+        fractions[name] = score(name)
+        progress(name, fractions[name])
     parts = [
         f"{folds} folds of up to {MOST_USED:,} training documents of each set; accuracy on the "
         "fold held out, in %, by the number of documents that a correction counts as.\n"
     ]
     for number, note in enumerate(SCENARIOS):
-        accuracies = {name: share[number][:, 0] for name, share in shares.items()}
+        accuracies = {name: fraction[number][:, 0] for name, fraction in fractions.items()}
         rows = [
             [name, *(f"{100 * value:.1f}" for value in values)]
             for name, values in accuracies.items()
         ]
-        means = np.mean([share[number] for share in shares.values()], axis=0)
+        means = np.mean([fraction[number] for fraction in fractions.values()], axis=0)
         for label, mean in zip(("mean", "corrected texts now right, mean"), means.T, strict=True):
             rows.append([f"**{label}**", *(f"{100 * value:.2f}" for value in mean)])
         header = ["set", "without", *(f"{weight:g}" for weight in WEIGHTS)]
@@ -327,20 +333,20 @@ def _score_weights(name: str, n_folds: int) -> list[np.ndarray]:
     folds = make_folds(train.topics, n_folds, seed=0)
     means = []
     for scenario in SCENARIOS.values():
-        shares = []
+        fractions = []
         for fold in range(n_folds):
             is_test = folds == fold
             fold_train, fold_test = (
                 select(train, np.flatnonzero(rows)) for rows in (~is_test, is_test)
             )
             case = scenario(fold_train, fold_test, rng)
-            shares.append([_score_weight(case, weight) for weight in (None, *WEIGHTS)])
-        means.append(np.nanmean(shares, axis=0))
+            fractions.append([_score_weight(case, weight) for weight in (None, *WEIGHTS)])
+        means.append(np.nanmean(fractions, axis=0))
     return means
 
 
 def _score_weight(case: Case, weight: float | None) -> tuple[float, float]:
-    """Return the share of right answers to tests and to corrections; None: without corrections."""
+    """Return the accuracy on tests and on corrections; a weight of None is without corrections."""
     classifier = TopicClassifier(n_jobs=1)
     if weight is None or not len(case.corrections):
         classifier.fit(case.train.texts, case.train.topics)
@@ -353,7 +359,7 @@ def _score_weight(case: Case, weight: float | None) -> tuple[float, float]:
 
 
 def _share_right(classifier: TopicClassifier, corpus: Corpus) -> float:
-    """Return the share of documents that get their topic; NaN of none."""
+    """Return the fraction of documents that get their topic; NaN of none."""
     if not len(corpus):
         return float("nan")
     is_right = classifier.predict(corpus.texts) == np.array(corpus.topics, dtype=object)

@@ -135,7 +135,7 @@ def local_cluster(n_workers: int, *, processes: bool = True) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def share_rows(*, always: bool) -> Iterator[None]:
-    """Make fit_stream share rows out to workers even if they are few; otherwise, it chooses."""
+    """Make fit_stream divide rows among workers even if they are few; otherwise, it chooses."""
     if not always:
         yield
         return

@@ -168,8 +168,20 @@ def kills(rounds: int = 200, seed: int = 0) -> str:
 # Wrong corrections --------------------------------------------------------------------------------
 
 SETS = (
-    *("tickets", "tickets-de", "reuters", "banking77", "trec", "20ng", "ag_news", "ohsumed"),
-    *("hint3-powerplay11", "stackoverflow", "webkb", "subj", "custrev", "trec50"),
+    "tickets",
+    "tickets-de",
+    "reuters",
+    "banking77",
+    "trec",
+    "20ng",
+    "ag_news",
+    "ohsumed",
+    "hint3-powerplay11",
+    "stackoverflow",
+    "webkb",
+    "subj",
+    "custrev",
+    "trec50",
     *(f"sib200-{language}" for language in ("de", "en", "ar", "hi", "ru", "zh")),
 )
 # Shares of the documents that are learned from, that are corrected, and, the others, that are
@@ -247,7 +259,15 @@ def make_corrections(
     times = [START + datetime.timedelta(days=days * number) for number in range(len(pairs))]
     return [
         Correction(
-            *(number, text, topic, "", 0.5, "m", "d", who, f"{time:%Y-%m-%dT%H:%M:%S}.000Z"),
+            number,
+            text,
+            topic,
+            "",
+            0.5,
+            "m",
+            "d",
+            who,
+            f"{time:%Y-%m-%dT%H:%M:%S}.000Z",
             is_named=True,
         )
         for number, ((text, topic), time) in enumerate(zip(pairs, times, strict=True), first)
@@ -373,8 +393,8 @@ def judge(parts: Parts, reviewed: Review) -> Counter[str]:
 
 def honest_cells(counts: Counter[str]) -> list[str]:
     """Return the cells of a row of `honest`."""
-    shares = [f"{counts[f'{who} learned']:,} of {counts[f'{who} given']:,}" for who in PEOPLE]
-    return [*shares, *(str(counts[name]) for name in ("versions", "held", "held for answers"))]
+    fractions = [f"{counts[f'{who} learned']:,} of {counts[f'{who} given']:,}" for who in PEOPLE]
+    return [*fractions, *(str(counts[name]) for name in ("versions", "held", "held for answers"))]
 
 
 PEOPLE = ("one", "four")

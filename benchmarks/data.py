@@ -99,7 +99,7 @@ def select(corpus: Corpus, rows: np.ndarray) -> Corpus:
 
 # Distinct words, and the exponent of Zipf's law.
 N_WORDS, EXPONENT = 300_000, 1.05
-# Words of a text, and the share of these that are drawn from the topic's own words.
+# Words of a text, and the fraction of these that are drawn from the topic's own words.
 SHORTEST, LONGEST, TOPIC_SHARE = 8, 39, 0.15
 # Words of a topic, and the rank of the commonest one that may be one of them.
 N_TOPIC_WORDS, FIRST_TOPIC_WORD = 400, 500

@@ -70,7 +70,9 @@ def mcnemar_test(ours: Flags, theirs: Flags, folds: Folds) -> AccuracyDifference
     n_ours, n_different = int((ours & ~theirs).sum()), int((ours ^ theirs).sum())
     if not n_different:
         return AccuracyDifference(0.0, (0.0, 0.0), 1.0)
-    low, high = ((2 * share - 1) * n_different / len(ours) for share in wilson(n_ours, n_different))
+    low, high = (
+        (2 * fraction - 1) * n_different / len(ours) for fraction in wilson(n_ours, n_different)
+    )
     accuracy = float(ours.mean() - theirs.mean())
     return AccuracyDifference(accuracy, (low, high), float(binomtest(n_ours, n_different).pvalue))
 
@@ -109,10 +111,10 @@ class Draws:
     def equal(self, draw: int) -> list[Flags]:
         """Return the same of models that each train on three quarters of the rows at random."""
         rng = np.random.default_rng([1, draw])
-        shares = (rng.random(len(self.rows[draw])) < 0.75 for _ in range(N_EQUAL))
+        fractions = (rng.random(len(self.rows[draw])) < 0.75 for _ in range(N_EQUAL))
         return [
             self._cross_validate(draw, self.words, LinearSVC(random_state=0), used)
-            for used in shares
+            for used in fractions
         ]
 
     def _cross_validate(self, draw: int, X: Any, model: Any, used: Flags | None = None) -> Flags:
@@ -127,7 +129,7 @@ class Draws:
 
 
 def _misses(draws: Draws, test: Test, usual: Sequence[Sequence[Flags]]) -> Iterator[list[float]]:
-    """Yield the share of intervals that miss, and their mean width, of each pair of models."""
+    """Yield the fraction of intervals that miss, and their mean width, of each pair of models."""
     for one, other in itertools.combinations(range(len(usual[0])), 2):
         true = statistics.fmean(float(r[one].mean() - r[other].mean()) for r in usual)
         ends = [
@@ -193,8 +195,8 @@ def comparison_tests(
     )
 
 
-def _percent_cells(shares: Sequence[float]) -> list[str]:
-    return [f"{100 * share:.1f} %" for share in (statistics.fmean(shares), max(shares))]
+def _percent_cells(fractions: Sequence[float]) -> list[str]:
+    return [f"{100 * fraction:.1f} %" for fraction in (statistics.fmean(fractions), max(fractions))]
 
 
 # Intervals and terms ------------------------------------------------------------------------------
@@ -242,25 +244,25 @@ def _fit_on_half(name: str) -> tuple[Fitted, Corpus]:
 
 
 def _interval_cells(whole: Evaluation, size: int) -> list[str]:
-    """Return the share of tests of a size whose intervals hold the F1 of all documents."""
+    """Return the fraction of tests of a size whose intervals hold the F1 of all documents."""
     rng = np.random.default_rng(size)
-    share = whole.confusion.ravel() / whole.n_documents
+    fraction = whole.confusion.ravel() / whole.n_documents
     macro, plain, weighted, width = 0, 0, 0, 0.0
     for seed in range(N_TESTS):
-        confusion = rng.multinomial(size, share).reshape(whole.confusion.shape)
+        confusion = rng.multinomial(size, fraction).reshape(whole.confusion.shape)
         test = Evaluation(whole.topics, confusion, 0.0, seed=seed)
         macro += _is_inside(whole.macro_f1, test.macro_f1_interval)
         weighted += _is_inside(whole.weighted_f1, test.weighted_f1_interval)
         plain += _is_inside(whole.macro_f1, _percentiles(test, rng))
         width += test.macro_f1_interval.high - test.macro_f1_interval.low
-    shares = [f"{count / N_TESTS:.2f}" for count in (macro, plain, weighted)]
-    return [*shares, f"{width / N_TESTS:.3f}"]
+    fractions = [f"{count / N_TESTS:.2f}" for count in (macro, plain, weighted)]
+    return [*fractions, f"{width / N_TESTS:.3f}"]
 
 
 def _percentiles(test: Evaluation, rng: np.random.Generator) -> tuple[float, float]:
     """Return the plain percentile interval of the macro-F1."""
-    share = test.confusion.ravel() / test.n_documents
-    drawn = rng.multinomial(test.n_documents, share, N_RESAMPLES // 4)
+    fraction = test.confusion.ravel() / test.n_documents
+    drawn = rng.multinomial(test.n_documents, fraction, N_RESAMPLES // 4)
     scores = [
         Evaluation(test.topics, counts.reshape(test.confusion.shape), 0.0).macro_f1
         for counts in drawn
@@ -275,7 +277,7 @@ def _is_inside(value: float, ends: tuple[float, float]) -> bool:
 
 
 def _accuracy_by_terms(fitted: Fitted, test: Corpus, power: float) -> float:
-    """Return the share of documents with most terms of their own topic; ties are split."""
+    """Return the fraction of documents with most terms of their own topic; ties are split."""
     with mock.patch.object(evidence, "POWER", power):
         rows = strongest_terms(fitted)
     columns: dict[str | None, list[int]] = {}
@@ -301,7 +303,7 @@ N_TIMED = 200
 
 
 def explanations(texts: int = 500, corpus: str = "reuters-corrected") -> str:
-    """Whether the shares of an explanation add up to the score, and how long one takes."""
+    """Whether the attributions of an explanation add up to the score, and how long one takes."""
     train, test = load(corpus)
     explained, rows = test.texts[:texts], []
     for name, classifier in _classifiers_to_explain():
@@ -319,11 +321,11 @@ def explanations(texts: int = 500, corpus: str = "reuters-corrected") -> str:
         rows.append([name, f"{single:.1e}", f"{pairs:.1e}", f"{unrounded:.1e}"])
         rows[-1].append(f"{1e3 * statistics.median(times):.2f}")
         progress(*rows[-1])
-    header = ["learner", "a topic", "two topics", "a topic, before rounding is shared out"]
+    header = ["learner", "a topic", "two topics", "a topic, before rounding is distributed"]
     return (
-        f"How far the shares of {texts} test documents and the bias are from the model's own "
+        f"How far the attributions of {texts} test documents and the bias are from the model's own "
         "score: for the topic that is predicted, for that topic against another, and before "
-        "float32's rounding is shared out; and how long it takes to explain one document.\n\n"
+        "float32's rounding is distributed; and how long it takes to explain one document.\n\n"
         f"{table([*header, 'ms for one document'], rows)}"
     )
 
@@ -344,10 +346,10 @@ def _classifiers_to_explain() -> Iterator[tuple[str, TopicClassifier]]:
 
 @contextmanager
 def _without_rounding() -> Iterator[None]:
-    """Leave shares as computed in float64, before float32's rounding is shared out."""
+    """Leave attributions as computed in float64, before float32's rounding is distributed."""
     module: Any = explain
     original = module.adjust_to_sum
-    module.adjust_to_sum = lambda shares, _: shares
+    module.adjust_to_sum = lambda attributions, _: attributions
     try:
         yield
     finally:
@@ -355,9 +357,9 @@ def _without_rounding() -> Iterator[None]:
 
 
 def _error(explanation: Explanation) -> float:
-    """Return by how much shares and bias miss the score."""
-    shares = sum(reason.share for reason in explanation.reasons)
-    return abs(shares + explanation.bias - explanation.score)
+    """Return by how much attributions and bias miss the score."""
+    attributions = sum(reason.share for reason in explanation.reasons)
+    return abs(attributions + explanation.bias - explanation.score)
 
 
 # The report ---------------------------------------------------------------------------------------

@@ -525,13 +525,13 @@ def _saved_table(
 
 
 def _share_saved(curve: np.ndarray, random: np.ndarray) -> tuple[float, float]:
-    """Return the share of labels saved at the last accuracy, and the mean over the later ones."""
+    """Return the fraction of labels saved at the last accuracy, and the mean over later ones."""
     (labels, accuracy), (random_labels, target) = curve, np.maximum.accumulate(random, axis=1)
     accuracy = np.maximum.accumulate(accuracy)
     # What is never reached saves nothing.
     needed = np.interp(target, accuracy, labels, right=np.inf)
-    shares = 1 - np.where(np.isinf(needed), random_labels, needed) / random_labels
-    return float(shares[-1]), float(shares[len(shares) // 4 :].mean())
+    fractions = 1 - np.where(np.isinf(needed), random_labels, needed) / random_labels
+    return float(fractions[-1]), float(fractions[len(fractions) // 4 :].mean())
 
 
 def _accuracy_table(curves: dict[Any, np.ndarray], name: str, strategies: Sequence[str]) -> str:

@@ -95,8 +95,8 @@ class Thresholds:
         common = _best_threshold(scores.ravel(), y.ravel())
         counts = y.sum(axis=0)
         own = [_best_threshold(scores[:, i], y[:, i]) for i in range(y.shape[1])]
-        share = counts / (counts + 8)
-        self.thresholds = share * np.maximum(own, -1) + (1 - share) * common
+        fraction = counts / (counts + 8)
+        self.thresholds = fraction * np.maximum(own, -1) + (1 - fraction) * common
         return self
 
     def predict(self, X: Sequence[str]) -> Array:
@@ -204,17 +204,17 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
     for precision in precisions:
         progress(precision)
         model = TopicClassifier(min_precision=precision).fit(texts, topics)
-        routes = model.decide(test_texts)
-        given = [set(route.topics or ()) for route in routes]
+        decisions = model.decide(test_texts)
+        given = [set(route.topics or ()) for route in decisions]
         n_given = sum(map(len, given))
         n_right = sum(len(one & {*other}) for one, other in zip(given, test_topics, strict=True))
-        n_unsure = sum(route.reason is not None for route in routes)
+        n_unsure = sum(route.reason is not None for route in decisions)
         rows.append(
             [
                 f"{precision:g}",
                 f"{n_right / n_given:.3f}",
                 f"{n_right / sum(map(len, test_topics)):.3f}",
-                f"{n_unsure / len(routes):.3f}",
+                f"{n_unsure / len(decisions):.3f}",
             ]
         )
     fitted = model.fitted_
@@ -226,7 +226,7 @@ def promise(*, precisions: Sequence[float] = (0.8, 0.9, 0.95), n: int = 0) -> st
         proba,
         fitted.multilabel_rule.thresholds,
     )
-    header = ("promised", "precision", "share of true topics given", "share of texts unsure")
+    header = ("promised", "precision", "fraction of true topics given", "fraction of texts unsure")
     return f"{table(header, rows)}\n\nCalibration error: {evaluation.calibration_error:.4f}."
 
 
@@ -247,8 +247,10 @@ def trees(*, sets: Sequence[str] = tuple(TREES), precision: float = 0.9, n: int 
         flat = TopicClassifier().fit(texts, topics).predict(test.texts)
         tree = TopicClassifier(topic_path=separator).fit(texts, topics)
         answers, true, known = tree.predict(test.texts), test.topics, {*topics}
-        routes = tree.decide(test.texts, min_precision=precision)
-        given = [(r.topics or [], topic) for r, topic in zip(routes, true, strict=True) if r.topics]
+        decisions = tree.decide(test.texts, min_precision=precision)
+        given = [
+            (r.topics or [], topic) for r, topic in zip(decisions, true, strict=True) if r.topics
+        ]
         is_right = [f"{topic}{separator}".startswith(f"{t[0]}{separator}") for t, topic in given]
         at_parent = [t[0] not in known for t, _ in given]
         matches = [[topics == (topic,) for topics, topic in zip(answers, true, strict=True)]]
@@ -259,7 +261,10 @@ def trees(*, sets: Sequence[str] = tuple(TREES), precision: float = 0.9, n: int 
                 *(f"{np.mean(match):.3f}" for match in matches),
                 str(sum(len(topics) > 1 for topics in [*answers, *(t for t, _ in given)])),
                 str(sum(topics[0] not in known for topics in answers)),
-                *(f"{share:.3f}" for share in (len(given) / len(routes), np.mean(at_parent))),
+                *(
+                    f"{fraction:.3f}"
+                    for fraction in (len(given) / len(decisions), np.mean(at_parent))
+                ),
                 f"{np.mean(is_right):.3f}",
             ]
         )

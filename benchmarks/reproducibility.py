@@ -48,7 +48,7 @@ _PLACES_OF_LARGE: dict[str, tuple[str, ...]] = {
 def workers(sets: Sequence[str] = NAMES, whole: bool = False, by_rows: bool = False) -> str:
     """Models of one machine and of 1, 2 and 8 workers, on rows in three orders.
 
-    With `whole`, large sets are trained on everywhere as well; `by_rows` shares out rows to workers
+    With `whole`, large sets are trained on everywhere as well; `by_rows` divides rows among workers
     in any case.
     """
     rows = []
@@ -62,12 +62,12 @@ def workers(sets: Sequence[str] = NAMES, whole: bool = False, by_rows: bool = Fa
             places = _PLACES_OF_LARGE if name in LARGE and not whole else _PLACES
             rows.append(_compare_places(name, places, clients))
             progress(*rows[-1])
-    header = ["set", "texts", "fit", "stream", "points", "least share of the same answers, %"]
+    header = ["set", "texts", "fit", "stream", "points", "least fraction of the same answers, %"]
     points = [float(row[4]) for row in rows]
     least = min(float(row[5]) for row in rows)
     return (
         f"{table([*header, 'models', 'same bytes in each order'], rows)}\n\n"
-        f"Mean: {np.mean(points):+.2f} points beside `fit`; least share of the same answers: "
+        f"Mean: {np.mean(points):+.2f} points beside `fit`; least fraction of the same answers: "
         f"{least:.2f} %."
     )
 
@@ -77,7 +77,7 @@ def _compare_places(
 ) -> list[str]:
     train, test = load(name)
     n_rows = -(-len(train) // N_BLOCKS)
-    first_answers, accuracy, same_shares, is_equal = None, 0.0, list[float](), True
+    first_answers, accuracy, same_fractions, is_equal = None, 0.0, list[float](), True
     for order, places in places_by_order.items():
         first_bytes = None
         for place, classifier in _train_everywhere(train, order, places, n_rows, clients):
@@ -86,7 +86,7 @@ def _compare_places(
                 first_answers = answers
                 accuracy = 100 * classifier.score(test.texts, test.topics)
             first_bytes = data if first_bytes is None else first_bytes
-            same_shares.append(100 * float(np.mean(answers == first_answers)))
+            same_fractions.append(100 * float(np.mean(answers == first_answers)))
             if data != first_bytes:
                 is_equal = False
                 progress(f"{name}, {order}: other bytes with {place}")
@@ -98,8 +98,8 @@ def _compare_places(
         f"{fit_accuracy:.2f}",
         f"{accuracy:.2f}",
         f"{accuracy - fit_accuracy:+.2f}",
-        f"{min(same_shares):.2f}",
-        str(len(same_shares)),
+        f"{min(same_fractions):.2f}",
+        str(len(same_fractions)),
         "yes" if is_equal else "NO",
     ]
 
@@ -135,7 +135,7 @@ class _PassCounter(SilentProgress):
 
     n_passes = 0
 
-    def update(self, step: str, share: float | None = None, detail: str = "") -> None:  # noqa: ARG002
+    def update(self, step: str, fraction: float | None = None, detail: str = "") -> None:  # noqa: ARG002
         """Note the number of a pass."""
         if detail.startswith("pass "):
             self.n_passes = int(detail.split()[1].rstrip(":"))
@@ -165,7 +165,7 @@ def tolerance(
 
     With `training`, a quarter of the training documents stands for the test.
     """
-    rows, shares = [], []
+    rows, fractions = [], []
     for name in sets:
         train, test = _split(name, training=training)
         answers, costs = [], []
@@ -174,11 +174,11 @@ def tolerance(
             classifier, took = timed(_train, train.texts, train.topics, counter, value)
             answers.append(classifier.predict(test.texts))
             costs.append(f"{counter.n_passes}; {took:.1f}")
-        shares.append([100 * np.mean(ours == answers[-1]) for ours in answers])
+        fractions.append([100 * np.mean(ours == answers[-1]) for ours in answers])
         rows.append([name])
-        rows[-1] += [f"{s:.2f}; {cost}" for s, cost in zip(shares[-1], costs, strict=True)]
+        rows[-1] += [f"{s:.2f}; {cost}" for s, cost in zip(fractions[-1], costs, strict=True)]
         progress(*rows[-1])
-    means = [f"{mean:.2f}" for mean in np.mean(shares, axis=0)]
+    means = [f"{mean:.2f}" for mean in np.mean(fractions, axis=0)]
     header = ["set", *(f"{value:g}: same, %; passes; s" for value in tolerances)]
     return table(header, [*rows, ["mean", *means]])
 
@@ -205,7 +205,7 @@ def _compare_with_fit(train: Corpus, test: Corpus) -> list[str]:
         str(counter.n_passes),
         f"{fit_seconds:.1f}",
         f"{stream_seconds:.1f}",
-        *(f"{100 * share:.2f}" for share in same),
+        *(f"{100 * fraction:.2f}" for fraction in same),
     ]
 
 
@@ -238,7 +238,7 @@ _TIMEOUT = 300
 def _train_set(
     name: str, client: Any, checkpoint: str | None = None, *, by_rows: bool = False
 ) -> bytes:
-    """Return the saved model of a set; workers may share out rows in any case."""
+    """Return the saved model of a set; workers may divide rows in any case."""
     train, _ = load(name)
     size = -(-len(train) // N_BLOCKS)
     with clusters.share_rows(always=by_rows):
@@ -254,7 +254,7 @@ def _train_set(
 def killed_workers(corpus: str = "stackoverflow", rounds: int = 20, seed: int = 0) -> str:
     """One of two workers killed at a random moment: the model must have the same bytes.
 
-    In every second round it isn't restarted; of every four rounds, two share out rows and two
+    In every second round it isn't restarted; of every four rounds, two divide rows and two
     topics.
     """
     rng = random.Random(seed)  # noqa: S311 - nothing secret
@@ -309,7 +309,7 @@ def _unit(by_rows: bool) -> str:
 def _undisturbed(name: str) -> tuple[dict[bool, bytes], dict[bool, float]]:
     """Return the models of one machine, and about how long two workers take, by rows or not.
 
-    Where rows are shared out, they make several groups although they are few, so that the two
+    Where rows are divided, they make several groups although they are few, so that the two
     models differ.
     """
     expected, times = dict[bool, bytes](), {}
@@ -328,7 +328,7 @@ def _undisturbed(name: str) -> tuple[dict[bool, bytes], dict[bool, float]]:
 def killed_scheduler(corpus: str = "stackoverflow", rounds: int = 10, seed: int = 0) -> str:
     """The scheduler killed at a random moment, and the job resumed from its checkpoint.
 
-    In every second round, rows are shared out in any case.
+    In every second round, rows are divided in any case.
     """
     rng = random.Random(seed)  # noqa: S311
     expected, times = _undisturbed(corpus)

@@ -27,9 +27,7 @@ from slugline.model.thresholds import highest_score, lowest_threshold, set_score
 # The precision asked for --------------------------------------------------------------------------
 
 #: Sets on which a precision of 0.95 can be achieved.
-ACHIEVABLE = (
-    *("banking77", "trec", "20ng", "stackoverflow", "ag_news", "reuters-corrected", "webkb"),
-)
+ACHIEVABLE = ("banking77", "trec", "20ng", "stackoverflow", "ag_news", "reuters-corrected", "webkb")
 PRECISION = 0.95
 N_SPLITS, N_TRAIN = 20, 10_003
 #: Labels per topic to learn from, or 0 for most of the training documents.
@@ -71,10 +69,10 @@ def _temperature_scaled(name: str) -> TopAnswers:
 
 
 def unbounded_threshold(probabilities: np.ndarray, is_right: np.ndarray, precision: float) -> float:
-    """Return the lowest probability from which on the share of right answers is high enough."""
+    """Return the lowest probability from which on the fraction of right answers is high enough."""
     order = np.argsort(-probabilities, kind="stable")
-    shares = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
-    ends = np.flatnonzero(shares >= precision)
+    fractions = np.cumsum(is_right[order]) / np.arange(1, len(order) + 1)
+    ends = np.flatnonzero(fractions >= precision)
     return float(probabilities[order][ends[-1]]) if len(ends) else np.inf
 
 
@@ -100,7 +98,7 @@ def precision(sets: Sequence[str] = ACHIEVABLE) -> str:
     rows.append(["mean", *(f"{number:.3f}" for number in np.nanmean(numbers, axis=0))])
     return (
         f"Asked for a precision of {PRECISION}. Thresholds come from training documents alone. "
-        "Coverage is the share of the test documents that are answered. The peer is "
+        "Coverage is the fraction of the test documents that are answered. The peer is "
         'TfidfVectorizer + LinearSVC in CalibratedClassifierCV(method="temperature"), thresholded '
         "by its probabilities in 3 folds, with the bound that Slugline uses, and without any.\n\n"
         f"{table(header, rows)}"
@@ -120,7 +118,7 @@ def _score(decider: Decider, test: Corpus) -> tuple[float, float]:
 def afterwards(sets: Sequence[str] = ACHIEVABLE) -> str:
     """Bytes of the answers that every model keeps, and a precision chosen from them afterwards."""
     columns = ("later: precision", "later: coverage", "in fit: precision", "in fit: coverage")
-    header = ["", "documents", "answers", "bytes", "share of the file", *columns]
+    header = ["", "documents", "answers", "bytes", "fraction of the file", *columns]
     rows, scores = [], []
     for name in sets:
         train, test = load(name)
@@ -134,8 +132,8 @@ def afterwards(sets: Sequence[str] = ACHIEVABLE) -> str:
         later = _score(Decider.from_fitted(fitted, PRECISION), test)
         scores.append([*later, *_score(Decider.from_fitted(precise.fitted_), test)])
         counts = [f"{count:,}" for count in (len(train), len(heldout), size - smaller)]
-        share = f"{(size - smaller) / size:.1%}"
-        rows.append([name, *counts, share, *(f"{number:.3f}" for number in scores[-1])])
+        fraction = f"{(size - smaller) / size:.1%}"
+        rows.append([name, *counts, fraction, *(f"{number:.3f}" for number in scores[-1])])
     rows.append(["mean", *[""] * 4, *(f"{number:.3f}" for number in np.mean(scores, axis=0))])
     return (
         f"A precision of {PRECISION} chosen after a plain fit, by the answers that were held out "
@@ -218,8 +216,8 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
             if route.topic is not None
         ]
         error = np.sqrt(asked * (1 - asked) / max(1, len(is_right)))
-        share = float(np.mean(is_right)) if is_right else 1.0
-        promises[asked] = Promise(share, len(is_right) / len(test), float(error))
+        fraction = float(np.mean(is_right)) if is_right else 1.0
+        promises[asked] = Promise(fraction, len(is_right) / len(test), float(error))
     return promises
 
 
@@ -227,7 +225,7 @@ def _promises(train: Corpus, n_labels: int, seed: int) -> dict[float, Promise]:
 
 
 def out_of_scope() -> str:
-    """The share of out-of-scope texts that are refused (hint3-powerplay11)."""
+    """The fraction of out-of-scope texts that are refused (hint3-powerplay11)."""
     train, test = load("hint3-powerplay11")
     path = data_folder("hint3-powerplay11") / "out_of_scope.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -240,8 +238,8 @@ def out_of_scope() -> str:
     rows = []
 
     def add_row(label: str, answered: np.ndarray, refused: np.ndarray) -> None:
-        shares = (is_right[answered].mean(), answered.mean(), refused.mean())
-        rows.append([label, *(f"{share:.3f}" for share in shares)])
+        fractions = (is_right[answered].mean(), answered.mean(), refused.mean())
+        rows.append([label, *(f"{fraction:.3f}" for fraction in fractions)])
 
     def split(threshold: float) -> tuple[np.ndarray, np.ndarray]:
         return top >= threshold, top_outside < threshold
@@ -270,7 +268,7 @@ def out_of_scope() -> str:
 
 
 def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stackoverflow")) -> str:
-    """The share of texts in other languages, and about other things, that are refused."""
+    """The fraction of texts in other languages, and about other things, that are refused."""
     splits = {name: load(name) for name in sets}
     foreign = [
         text
@@ -291,11 +289,11 @@ def unknown_texts(sets: Sequence[str] = ("banking77", "trec", "sib200-en", "stac
             is_low = proba.max(axis=1) < decider.thresholds[proba.argmax(axis=1)]
             reasons = decider.judge(texts, proba, counts).reasons
             is_refused = np.array([reason is not None for reason in reasons])
-            shares = is_low.mean(), is_refused.mean(), refused_tests
-            rows.append([name, source, *(f"{share:.3f}" for share in shares)])
+            fractions = is_low.mean(), is_refused.mean(), refused_tests
+            rows.append([name, source, *(f"{fraction:.3f}" for fraction in fractions)])
     header = ["trained on", "asked about", "by probability", "with known words", "own refused"]
     return (
-        "The share that is refused, asked for 0.8. The last column is the share of the model's own "
+        "The fraction that is refused, asked for 0.8. The last column is that of the model's own "
         f"test texts refused for unknown words.\n\n{table(header, rows)}"
     )
 

@@ -235,7 +235,7 @@ def _read(path: str) -> tuple[list[str], list[str]]:
 
 
 def _accuracy(classifier: Any, path: str) -> float:
-    """Return the share of a file's texts that get their topic."""
+    """Return the fraction of a file's texts that get their topic."""
     texts, topics = _read(path)
     answers: list[str] = []
     for start in range(0, len(texts), _PREDICTED_AT_ONCE):

@@ -29,14 +29,14 @@ from measure import table
 from slugline.stream.descents import MAX_TOPICS, MAX_WEIGHTS
 from slugline.stream.engine import entries_per_group
 
-# As in the library: rows of a block, the share of memory for rows where topics are shared out,
+# As in the library: rows of a block, the fraction of memory for rows where topics are divided,
 # arrays of a descent, and assumed speeds.
 _ROWS = 1 << 16
 _SHARE, _ARRAYS = 1 / 3, 12
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 # Bytes of blocks that a task may sum in any case.
 _MOST_ADDED = 1 << 27
-# The share of memory that rows may take before Dask moves them to the disk.
+# The fraction of memory that rows may take before Dask moves them to the disk.
 _SPILLED = 0.6
 
 
@@ -235,7 +235,7 @@ def _table_by_texts(costs: Costs, kind: Machines, n_topics: int) -> str:
             unit = "-" if n == 1 else "rows" if result.by_rows else "topics"
             rows.append([f"{n_texts:,.0f}", str(n), _time(result.reading), result.reading_limit])
             rows[-1] += [_time(result.passes), unit, result.limit]
-    header = ["texts", "machines", "reading", "limit", "passes", "shared out by", "limit"]
+    header = ["texts", "machines", "reading", "limit", "passes", "divided by", "limit"]
     return table(header, rows)
 
 
@@ -247,7 +247,7 @@ def _table_by_topics(costs: Costs, kind: Machines, n_texts: float) -> str:
             result = simulate(Job(n_texts, n_topics), replace(kind, n=n), costs)
             unit = "-" if n == 1 else "rows" if result.by_rows else "topics"
             rows.append([f"{n_topics:,}", str(n), _time(result.passes), unit, result.limit])
-    header = ["topics", "machines", "passes", "shared out by", "limit"]
+    header = ["topics", "machines", "passes", "divided by", "limit"]
     return table(header, rows)
 
 
