@@ -24,6 +24,7 @@ from measure import child_command, progress, table, timed
 from slugline import Corpus, TopicClassifier
 from slugline.base.progress import SilentProgress
 from slugline.learning.linear.newton import TOLERANCE
+from slugline.stream.fit import StreamOptions
 
 # Orders of the rows, and where they are trained on ------------------------------------------------
 
@@ -118,7 +119,10 @@ def _train_everywhere(
         source = clusters.split_batches(texts, topics, n_rows)
         client = None if place == _LOCAL else clients[place.split(maxsplit=1)[0]]
         classifier = TopicClassifier(n_jobs=1)
-        yield place, classifier.fit_stream(source, client=client, rows_per_block=n_rows)
+        yield (
+            place,
+            classifier.fit_stream(source, StreamOptions(rows_per_block=n_rows), client=client),
+        )
 
 
 def _sorted_by_topic(corpus: Corpus) -> np.ndarray:
@@ -217,7 +221,8 @@ def _train(
 ) -> TopicClassifier:
     """Train on batches of a thousand."""
     source = clusters.split_batches(texts, topics, 1000)
-    return TopicClassifier(n_jobs=1).fit_stream(source, progress=counter, tolerance=tolerance)
+    options = StreamOptions(tolerance=tolerance)
+    return TopicClassifier(n_jobs=1).fit_stream(source, options, progress=counter)
 
 
 def _log_loss(classifier: TopicClassifier, test: Corpus) -> float:
@@ -244,9 +249,8 @@ def _train_set(
     with clusters.share_rows(always=by_rows):
         classifier = TopicClassifier(n_jobs=1).fit_stream(
             clusters.split_batches(train.texts, train.topics, size),
+            StreamOptions(checkpoint=checkpoint, rows_per_block=size),
             client=client,
-            checkpoint=checkpoint,
-            rows_per_block=size,
         )
     return clusters.to_bytes(classifier)
 

@@ -37,6 +37,7 @@ from slugline.stream.counting import (
     weight_block,
 )
 from slugline.stream.descents import RowBlocks
+from slugline.stream.fit import StreamOptions
 from slugline.stream.local import write_memmap
 from slugline.stream.source import DocumentSource
 
@@ -432,7 +433,8 @@ def measure_stream(
     classifier = TopicClassifier(n_jobs=n_jobs)
     with mock.patch.object(fit, "StreamTraining", learn), clusters.share_rows(always=by_rows):
         try:
-            classifier.fit_stream(source, client=client, tolerance=tolerance)
+            options = StreamOptions(tolerance=tolerance)
+            classifier.fit_stream(source, options, client=client)
         except _Stop:
             return metrics
     raise SystemExit("fit_stream ended before its last pass; measure_stream has to be adapted.")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from slugline.learning.shallow import ShallowLearner
     from slugline.prediction.job import predict_files
     from slugline.serving.serve_settings import ServeSettings
+    from slugline.stream.fit import StreamOptions
     from slugline.text.feature_groups import FeatureGroup
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "ServeSettings",
     "ShallowLearner",
     "SluglineError",
+    "StreamOptions",
     "TopicClassifier",
     "__version__",
     "audit",
@@ -86,6 +88,7 @@ __getattr__ = partial(
         "slugline.prediction.job": ["predict_files"],
         "slugline.reuters": ["reuters"],
         "slugline.serving.serve_settings": ["ServeSettings"],
+        "slugline.stream.fit": ["StreamOptions"],
         "slugline.text.feature_groups": ["FeatureGroup"],
     },
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -26,7 +25,7 @@ from slugline.corpus.documents import (
     check_texts,
     to_plain_topics,
 )
-from slugline.corpus.layout import DataLayout, Format
+from slugline.corpus.layout import DataLayout
 from slugline.corpus.sample_weights import row_weights
 from slugline.corpus.topic_sets import (
     are_topic_sets,
@@ -72,6 +71,7 @@ if TYPE_CHECKING:
     from slugline.explanation.explanation import Explanation
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
+    from slugline.stream.fit import StreamOptions
 
 
 #: Texts, or rows or columns of a table; see `TopicClassifier`.
@@ -311,44 +311,18 @@ class TopicClassifier(TextEstimator):
     def fit_stream(
         self,
         source: Any,
+        options: StreamOptions | None = None,
         *,
         client: Client | str | None = None,
-        checkpoint: str | Path | None = None,
-        tolerance: float | None = None,
-        most_in_memory: int | None = None,
-        text: str | Sequence[str] | None = None,
-        topic: str | None = None,
-        format: Format | None = None,  # noqa: A002 (the user's word)
-        encoding: str | None = None,
-        separator: str | None = None,
-        skip_bad_rows: bool = False,
-        topic_separator: str | None = None,
-        topic_columns: str | Sequence[str] | None = None,
-        rows_per_block: int | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
         from slugline.stream.fit import fit_stream
 
-        fitted = fit_stream(
-            source,
-            self._settings(choose_learner(self.learner)),
-            client=client,
-            checkpoint=checkpoint,
-            tolerance=tolerance,
-            most_in_memory=most_in_memory,
-            text=text,
-            topic=topic,
-            format=format,
-            encoding=encoding,
-            separator=separator,
-            skip_bad_rows=skip_bad_rows,
-            topic_separator=topic_separator,
-            topic_columns=topic_columns,
-            rows_per_block=rows_per_block,
-            progress=progress,
+        settings = self.to_settings()
+        return self._replace_fitted(
+            fit_stream(source, settings, options, client=client, progress=progress)
         )
-        return self._replace_fitted(fitted)
 
     def predict_proba(self, X: Texts) -> F32:
         """Return the topics' probabilities, shape (n_documents, n_topics).

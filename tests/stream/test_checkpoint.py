@@ -25,12 +25,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from slugline.base.progress import SilentProgress
+from slugline.base.progress import Progress, SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.stream import checkpoint, descents
 from slugline.stream.checkpoint import remove_checkpoint
+from slugline.stream.fit import StreamOptions
 from slugline.text.feature_groups import FeatureGroup
 
 pytestmark = pytest.mark.slow
@@ -73,17 +74,23 @@ class Job:
     class_weight: Any = None
 
     def run(
-        self, stop: StopAt | None = None, min_precision: float | None = None, **how: Any
+        self,
+        progress: Progress | None = None,
+        min_precision: float | None = None,
+        client: Any = None,
+        **options: Any,
     ) -> TopicClassifier:
         few_passes = {"rows_per_block": 20, "tolerance": 0.03}
-        how = {**few_passes, "checkpoint": self.folder, "progress": stop, **how}
+        stream_options = StreamOptions(**{**few_passes, "checkpoint": self.folder, **options})
         classifier = TopicClassifier(
             n_jobs=1,
             feature_groups=self.blocks,
             class_weight=self.class_weight,
             min_precision=min_precision,
         )
-        return classifier.fit_stream(pairs(self.news), **how)
+        return classifier.fit_stream(
+            pairs(self.news), stream_options, client=client, progress=progress
+        )
 
     def begin(self) -> None:
         """Stop after the first of the topics are done with some of the documents."""
@@ -189,9 +196,11 @@ def test_only_what_is_needed_is_in_the_folder(job: Job) -> None:
 JOB = """
 import sys
 from slugline.classifier import TopicClassifier
+from slugline.stream.fit import StreamOptions
 from slugline.stream import checkpoint
 checkpoint.MAX_TIME_SHARE = 1.0
-TopicClassifier(n_jobs=1).fit_stream(sys.argv[1], checkpoint=sys.argv[2]).save(sys.argv[3])
+source, folder, path = sys.argv[1:]
+TopicClassifier(n_jobs=1).fit_stream(source, StreamOptions(checkpoint=folder)).save(path)
 """
 
 

@@ -28,6 +28,7 @@ from slugline.stream import engine as groups
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
 from slugline.stream.engine import group_blocks
+from slugline.stream.fit import StreamOptions
 from slugline.stream.local import LocalEngine
 from slugline.stream.source import Batch, DocumentsInMemory
 
@@ -92,12 +93,16 @@ def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
         yield list(texts), list(topics)
 
 
-def saved(folder: Path, source: Any, **how: Any) -> bytes:
+def saved(
+    folder: Path, source: Any, *, client: Any = None, progress: Any = None, **options: Any
+) -> bytes:
     """Return the file of what is learned."""
     path = folder / "model.slug"
-    how.setdefault("rows_per_block", 20)
-    how.setdefault("tolerance", 0.03)  # fewer passes of the same kind
-    TopicClassifier(n_jobs=1).fit_stream(source, **how).save(path)
+    # Fewer passes of the same kind.
+    stream_options = StreamOptions(**{"rows_per_block": 20, "tolerance": 0.03, **options})
+    TopicClassifier(n_jobs=1).fit_stream(
+        source, stream_options, client=client, progress=progress
+    ).save(path)
     return path.read_bytes()
 
 
@@ -234,7 +239,9 @@ def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_
     pattern = write_files(tmp_path, news, 3)
     more = "".join(f"zebra stripes and hooves number {n},animals\n" for n in range(12))
     (tmp_path / "last.csv").write_text("text,topic\n" + more)
-    classifier = TopicClassifier(n_jobs=1).fit_stream(pattern, client=client, rows_per_block=20)
+    classifier = TopicClassifier(n_jobs=1).fit_stream(
+        pattern, StreamOptions(rows_per_block=20), client=client
+    )
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
@@ -348,8 +355,8 @@ def test_a_worker_that_is_killed_changes_nothing(
 
     alone = saved(tmp_path, source(), rows_per_block=10)
     killing = Killing(client, step, *reports)
-    how = {"rows_per_block": 10, "client": client, "progress": killing}
-    assert saved(tmp_path, source(), **how) == alone
+    killed = saved(tmp_path, source(), rows_per_block=10, client=client, progress=killing)
+    assert killed == alone
     assert killing.n_killed == len(reports)
     assert n_tasks(client) == 0
 
@@ -476,8 +483,8 @@ def test_bad_rows_are_skipped_and_counted_over_all_workers(
         def note(self, text: str) -> None:
             notes.append(text)
 
-    how = {"skip_bad_rows": True, "client": client, "progress": Keeping()}
-    TopicClassifier(n_jobs=1).fit_stream(pattern, **how)
+    options = StreamOptions(skip_bad_rows=True)
+    TopicClassifier(n_jobs=1).fit_stream(pattern, options, client=client, progress=Keeping())
     assert "5 rows skipped" in notes
 
 

@@ -23,6 +23,7 @@ from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
 from slugline.experiment.retraining import retrain
 from slugline.stream import descents
+from slugline.stream.fit import StreamOptions
 from slugline.stream.local import write_memmap
 
 pytestmark = pytest.mark.slow
@@ -36,9 +37,11 @@ def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
         yield list(texts), list(topics)
 
 
-def learned(news: News, n_jobs: int = 1, **how: Any) -> TopicClassifier:
-    how.setdefault("rows_per_block", 20)
-    return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), **how)
+def learned(
+    news: News, n_jobs: int = 1, progress: Any = None, rows_per_block: int = 20, **options: Any
+) -> TopicClassifier:
+    stream_options = StreamOptions(rows_per_block=rows_per_block, **options)
+    return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), stream_options, progress=progress)
 
 
 def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
@@ -78,8 +81,10 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
     rows = [{"text": text, "topics": both} for text, both in zip(texts, topics, strict=True)]
     path = tmp_path / "news.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    from_file = TopicClassifier(n_jobs=1).fit_stream(path, rows_per_block=20)
-    other = TopicClassifier(n_jobs=2).fit_stream([(texts, topics)], rows_per_block=20)
+    from_file = TopicClassifier(n_jobs=1).fit_stream(path, StreamOptions(rows_per_block=20))
+    other = TopicClassifier(n_jobs=2).fit_stream(
+        [(texts, topics)], StreamOptions(rows_per_block=20)
+    )
     assert learned_bytes(from_file) == learned_bytes(other)
     assert from_file.score(texts, topics) > 0.9
     record = from_file.fitted_.stream
@@ -177,7 +182,7 @@ def test_files_of_a_pattern_are_the_same_as_batches(news: News, tmp_path: Path) 
     for number, first in enumerate(range(0, len(news), 30)):
         write_csv(tmp_path / f"part-{number}.csv", news[first : first + 30])
     classifier = TopicClassifier(n_jobs=1).fit_stream(
-        str(tmp_path / "part-*.csv"), rows_per_block=20
+        str(tmp_path / "part-*.csv"), StreamOptions(rows_per_block=20)
     )
     assert learned_bytes(classifier) == learned_bytes(learned(news))
 
@@ -185,7 +190,7 @@ def test_files_of_a_pattern_are_the_same_as_batches(news: News, tmp_path: Path) 
 def test_a_topic_of_the_last_file_alone_is_learned(news: News, tmp_path: Path) -> None:
     more = [(f"zebra stripes and hooves number {n}", "animals") for n in range(12)]
     files = [write_csv(tmp_path / "a.csv", news), write_csv(tmp_path / "b.csv", more)]
-    classifier = TopicClassifier(n_jobs=1).fit_stream(files, rows_per_block=20)
+    classifier = TopicClassifier(n_jobs=1).fit_stream(files, StreamOptions(rows_per_block=20))
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
@@ -193,7 +198,9 @@ def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -
     texts, topics = zip(*(news * 3), strict=True)
     more = [(f"{text} {number}", topic) for number, (text, topic) in enumerate(news * 5)]
     classifier = TopicClassifier(n_jobs=1, min_precision=0.8)
-    classifier.fit_stream(pairs(more), rows_per_block=20).save(tmp_path / "news.slug")
+    classifier.fit_stream(pairs(more), StreamOptions(rows_per_block=20)).save(
+        tmp_path / "news.slug"
+    )
     loaded = load(tmp_path / "news.slug")
     np.testing.assert_array_equal(classifier.predict_proba(texts), loaded.predict_proba(texts))
     assert classifier.explain(texts[0]).topic == topics[0]
@@ -366,7 +373,7 @@ def test_a_source_of_another_kind_is_named() -> None:
 )
 def test_a_number_that_is_none_or_out_of_range_is_named(how: Any, message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        TopicClassifier().fit_stream([(["a"], ["x"])], **how)
+        TopicClassifier().fit_stream([(["a"], ["x"])], StreamOptions(**how))
     assert str(caught.value).startswith(message)
 
 
@@ -384,14 +391,14 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
         f"{path}: line {len(news) + 2} can't be used: no text in column 'text'; fix them, or go on "
         "without such rows with `skip_bad_rows`."
     )
-    classifier = TopicClassifier(n_jobs=1).fit_stream(path, skip_bad_rows=True)
+    classifier = TopicClassifier(n_jobs=1).fit_stream(path, StreamOptions(skip_bad_rows=True))
     assert classifier.n_documents_ == len(news)
 
 
 def test_too_many_bad_rows_are_an_error_all_the_same(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
     with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text"):
-        TopicClassifier().fit_stream(path, skip_bad_rows=True)
+        TopicClassifier().fit_stream(path, StreamOptions(skip_bad_rows=True))
 
 
 def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> None:
@@ -407,7 +414,7 @@ def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> Non
 
 def test_columns_are_for_files_only(news: News) -> None:
     with pytest.raises(OptionError, match="apply to files only"):
-        TopicClassifier().fit_stream(pairs(news), text="body")
+        TopicClassifier().fit_stream(pairs(news), StreamOptions(text="body"))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from slugline.base.wording import counted
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import check_texts
-from slugline.corpus.layout import Format
 from slugline.corpus.loading import Source, read_texts
 from slugline.corpus.readers import read_frame, read_rows
 from slugline.corpus.topics import add_parents
@@ -36,6 +35,8 @@ from slugline.experiment.suggest import Suggestion
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from slugline.stream.fit import StreamOptions
 
 # Training -----------------------------------------------------------------------------------------
 
@@ -172,46 +173,25 @@ def _read_both(
 
 def fit_stream(
     source: Any,
+    options: StreamOptions | None = None,
     *,
     classifier: TopicClassifier | None = None,
     client: Client | str | None = None,
-    checkpoint: str | Path | None = None,
-    tolerance: float | None = None,
-    most_in_memory: int | None = None,
-    text: str | Sequence[str] | None = None,
-    topic: str | None = None,
-    format: Format | None = None,  # noqa: A002 (the user's word)
-    encoding: str | None = None,
-    separator: str | None = None,
-    skip_bad_rows: bool = False,
-    topic_separator: str | None = None,
-    topic_columns: str | Sequence[str] | None = None,
-    rows_per_block: int | None = None,
     progress: Progress | None = None,
 ) -> TopicClassifier:
     """Fit a classifier to files or batches of any size, on this machine or on a Dask cluster.
 
     Parameters
     ----------
-    source : path, pattern, several of these, or batches
+    source : path, pattern, list of these, or batches
+        See `slugline.stream.fit.fit_stream`.
+    options : StreamOptions, optional
+        Which columns to read, where to save the state of training, and when it ends.
     classifier : TopicClassifier, optional
         The settings, by default those of `TopicClassifier()`. It is fitted in place.
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler.
-    checkpoint : path of a folder, optional
-        Where to save the state of training, from which the same call resumes.
-    tolerance : float, optional
-        Training ends when the norm of each topic's gradient is this share of its first; 0.002 by
-        default.
-    most_in_memory : int, optional
-        Bytes of rows in memory; others go to temporary files.
-    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
-        As in `load_corpus`.
-    rows_per_block : int, optional
-        Rows that are read, counted and learned from together.
     progress : Progress, optional
-
-    `slugline.stream.fit.fit_stream` has more about each.
 
     Returns
     -------
@@ -224,23 +204,8 @@ def fit_stream(
     >>> slugline.fit_stream(batches).classes_.tolist()
     ['earn', 'grain']
     """
-    return check_settings(classifier).fit_stream(
-        source,
-        client=client,
-        checkpoint=checkpoint,
-        tolerance=tolerance,
-        most_in_memory=most_in_memory,
-        text=text,
-        topic=topic,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        skip_bad_rows=skip_bad_rows,
-        topic_separator=topic_separator,
-        topic_columns=topic_columns,
-        rows_per_block=rows_per_block,
-        progress=progress,
-    )
+    classifier = check_settings(classifier)
+    return classifier.fit_stream(source, options, client=client, progress=progress)
 
 
 # More labels --------------------------------------------------------------------------------------

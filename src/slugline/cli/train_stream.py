@@ -7,9 +7,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slugline.base.names import expand_patterns
 from slugline.classifier import TopicClassifier
@@ -22,6 +21,10 @@ from slugline.corpus.loading import NAMED_CORPORA
 from slugline.errors import OptionError
 from slugline.experiment.run import Experiment, run_stream
 from slugline.stream.checkpoint import has_checkpoint, remove_checkpoint
+from slugline.stream.fit import StreamOptions
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def train_stream(request: TrainRequest) -> None:
@@ -77,9 +80,18 @@ def _fit(request: TrainRequest) -> Experiment:
         optimize=request.optimize or "micro",
         columns=request.columns or None,
     )
-    names = ["text", "topic", "format", "encoding", "separator", "skip_bad_rows"]
-    names += ["topic_separator", "topic_columns"]
-    options: dict[str, Any] = {name: getattr(request.reading, name) for name in names}
+    reading = request.reading
+    options = StreamOptions(
+        text=reading.text,
+        topic=reading.topic,
+        format=reading.format,
+        encoding=reading.encoding,
+        separator=reading.separator,
+        skip_bad_rows=reading.skip_bad_rows,
+        topic_separator=reading.topic_separator,
+        topic_columns=reading.topic_columns,
+        checkpoint=request.checkpoint,
+    )
     with (
         _clean_up_on_sigterm(),
         explain_interrupt(
@@ -88,25 +100,30 @@ def _fit(request: TrainRequest) -> Experiment:
         show_progress() as progress,
         _dask_client(request) as client,
     ):
-        options |= {"checkpoint": request.checkpoint, "progress": progress, **client}
-        fit = partial(classifier.fit_stream, files, **options)
-        return run_stream(fit, " ".join(request.data))
+        return run_stream(
+            files,
+            classifier.to_settings(),
+            options,
+            name=" ".join(request.data),
+            client=client,
+            progress=progress,
+        )
 
 
 @contextmanager
-def _dask_client(request: TrainRequest) -> Iterator[dict[str, Any]]:
+def _dask_client(request: TrainRequest) -> Iterator[Client | str | None]:
     """Start the workers that were asked for; yield the `client` argument of `fit_stream`."""
     if request.scheduler is None and request.workers is None:
-        yield {}
+        yield None
         return
     from slugline.base.clusters import local_cluster, unlogged
 
     with unlogged():
         if request.workers is None:
-            yield {"client": request.scheduler}
+            yield request.scheduler
             return
         with local_cluster(request.workers) as client:
-            yield {"client": client}
+            yield client
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,12 @@ from slugline.model.dense import encoder_warnings
 from slugline.model.fit import fit
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.promise import AnswerCounts, PromiseCheck
-from slugline.model.settings import draw_seed
+from slugline.model.settings import FitSettings, draw_seed
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from slugline.stream.fit import StreamOptions
 
 # Tests --------------------------------------------------------------------------------------------
 
@@ -592,13 +597,23 @@ def _with_test(
     )
 
 
-def run_stream(fit: Callable[[], TopicClassifier], name: str) -> Experiment:
-    """Call `fit`, which learns from files larger than memory; nothing is tested.
+def run_stream(
+    source: Any,
+    settings: FitSettings,
+    options: StreamOptions,
+    *,
+    name: str,
+    client: Client | str | None = None,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Learn from a source of any size, called `name`; nothing is tested.
 
-    `name` is that of the data; `fit` calls `TopicClassifier.fit_stream`.
+    See `slugline.stream.fit.fit_stream` for the other parameters.
     """
+    from slugline.stream.fit import fit_stream
+
     started = time.perf_counter()
-    fitted = fit().fitted_
+    fitted = fit_stream(source, settings, options, client=client, progress=progress)
     seconds = time.perf_counter() - started
     record = cast("StreamRecord", fitted.stream)
     counts = zip(map(str, fitted.topics.names), record.topic_counts, strict=True)

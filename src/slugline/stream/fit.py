@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,26 +93,59 @@ def n_rows(block: RowBlock) -> int:
     return len(block.y)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """How to read a source of any size, and how to learn from it.
+
+    Attributes
+    ----------
+    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
+        For files and Dask data frames; see `load_corpus`.
+    rows_per_block : int
+        Rows that are read, counted and learned from together.
+    checkpoint : path of a folder, or None
+        Where to save the state of training after each step, in at most a twentieth of the time. If
+        the process dies, the same call resumes from there, to the same bits: it reads the documents
+        again, and repeats the passes of one step at most. The checkpoint of a finished training
+        stays, and the same call returns its result; remove the folder when the model is saved.
+    tolerance : float
+        Training ends when the norm of each topic's gradient is this fraction of its first.
+    most_in_memory : int
+        Bytes of rows in memory; weights take one to two gigabytes besides where terms are a
+        million. Workers of a cluster have limits of their own.
+
+    Raises
+    ------
+    OptionError : if a number is out of its range.
+    """
+
+    text: str | Sequence[str] | None = None
+    topic: str | None = None
+    format: Format | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    skip_bad_rows: bool = False
+    topic_separator: str | None = None
+    topic_columns: str | Sequence[str] | None = None
+    rows_per_block: int = ROWS_PER_BLOCK
+    checkpoint: str | Path | None = None
+    tolerance: float = TOLERANCE
+    most_in_memory: int = MAX_IN_MEMORY
+
+    def __post_init__(self) -> None:
+        check_number("tolerance", self.tolerance, over=0, under=1)
+        check_whole("most_in_memory", self.most_in_memory, 0)
+
+
 def fit_stream(
     source: Any,
     settings: FitSettings,
+    options: StreamOptions | None = None,
     *,
     client: Client | str | None = None,
-    checkpoint: str | Path | None = None,
-    tolerance: float | None = None,
-    most_in_memory: int | None = None,
-    text: str | Sequence[str] | None = None,
-    topic: str | None = None,
-    format: Format | None = None,  # noqa: A002 (the user's word)
-    encoding: str | None = None,
-    separator: str | None = None,
-    skip_bad_rows: bool = False,
-    topic_separator: str | None = None,
-    topic_columns: str | Sequence[str] | None = None,
-    rows_per_block: int | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
+    """Return a model of a source of any size, in bounded memory, here or on a cluster.
 
     Texts are read, tokenised and hashed once. Their rows stay in memory if they are few, else in
     temporary files. Weights minimise a strictly convex function, stated in
@@ -136,25 +169,11 @@ Dask collection
         partitions are computed on this machine.
     settings : FitSettings
         With a linear learner, whose `passes` and `clean` are ignored; no encoder, and no `tune`.
+    options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
         names as here, hold the rows, and do the passes. The result is the same, bit for bit, if
         workers have the same processors and libraries. Workers may end at any time.
-    checkpoint : path of a folder, optional
-        Where to save the state of training after each step, in at most a twentieth of the time. If
-        the process dies, the same call resumes from there, to the same bits: it reads the documents
-        again, and repeats the passes of one step at most. The checkpoint of a finished training
-        stays, and the same call returns its result; remove the folder when the model is saved.
-    tolerance : float, optional
-        Training ends when the norm of each topic's gradient is this share of its first, by
-        default `TOLERANCE`.
-    most_in_memory : int, optional
-        Bytes of rows in memory, by default `MAX_IN_MEMORY`; weights take one to two gigabytes
-        besides where terms are a million. Workers of a cluster have limits of their own.
-    text, topic, format, encoding, separator, skip_bad_rows, topic_separator, topic_columns
-        See `load_corpus`.
-    rows_per_block : int, optional
-        Rows that are read, counted and learned from together; `ROWS_PER_BLOCK` by default.
     progress : Progress, optional
 
     Raises
@@ -166,27 +185,25 @@ Dask collection
     OptionError : if a setting needs all documents at once.
     """
     learner = _check_settings(settings)
-    tolerance = TOLERANCE if tolerance is None else tolerance
-    most_in_memory = MAX_IN_MEMORY if most_in_memory is None else most_in_memory
-    check_number("tolerance", tolerance, over=0, under=1)
-    check_whole("most_in_memory", most_in_memory, 0)
+    options = options or StreamOptions()
+    tolerance = options.tolerance
     documents = DocumentSource(
         source,
-        text,
-        topic,
-        format=format,
-        encoding=encoding,
-        separator=separator,
-        skip_bad_rows=skip_bad_rows,
+        options.text,
+        options.topic,
+        format=options.format,
+        encoding=options.encoding,
+        separator=options.separator,
+        skip_bad_rows=options.skip_bad_rows,
         columns=settings.columns,
-        rows_per_block=ROWS_PER_BLOCK if rows_per_block is None else rows_per_block,
-        topic_separator=topic_separator,
-        topic_columns=topic_columns,
+        rows_per_block=options.rows_per_block,
+        topic_separator=options.topic_separator,
+        topic_columns=options.topic_columns,
     )
     with (
         closing(check_progress(progress)) as progress,
-        open_checkpoint(checkpoint) as saved,
-        _make_engine(client, settings, most_in_memory) as engine,
+        open_checkpoint(options.checkpoint) as saved,
+        _make_engine(client, settings, options.most_in_memory) as engine,
     ):
         if saved is not None:
             tie_to_settings(saved, settings, tolerance)
