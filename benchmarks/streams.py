@@ -28,7 +28,7 @@ from slugline.base.wording import counted
 from slugline.learning.linear.newton import TOLERANCE, Iterate
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream import descents, fit
-from slugline.stream.checkpoint import StreamState
+from slugline.stream.checkpoint import Phase, StreamState
 from slugline.stream.counting import (
     TermStatistics,
     Weighting,
@@ -346,8 +346,8 @@ class _CheckpointStub:
     def __init__(self, metrics: StreamMetrics, *, at_last: bool) -> None:
         self._metrics, self._at_last = metrics, at_last
 
-    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
-        state = StreamState()
+    def load(self, n_columns: int, blocks: list[slice], phases: Sequence[Phase]) -> StreamState:
+        state = StreamState(phases[0])
         n_topics = blocks[-1].stop
         if self._at_last:
             state.n_done = len(blocks) - 1
@@ -445,7 +445,7 @@ def _select_topics(
 ) -> Any:
     """Record the size of rows, and return them with the topics that are to be trained."""
     batches = rows.topic_batches()
-    metrics.n_texts, metrics.n_columns = int(rows.n_all.sum()), rows.n_columns
+    metrics.n_texts, metrics.n_columns = int(rows.topic_counts.sum()), rows.n_columns
     metrics.n_topics, metrics.n_batches = rows.n_topics, len(batches)
     metrics.width = -(-rows.n_topics // len(batches))
 

@@ -93,7 +93,7 @@ def test_when_the_scheduler_is_killed_the_same_command_goes_on_to_the_same_bytes
         scheduler.send_signal(signal.SIGKILL)
         assert job.communicate()[1] == (
             "slugline: error: the scheduler of the cluster is gone; start the cluster again, and "
-            "then the same job, which goes on from its checkpoint, if it has one.\n"
+            "then the same job, which resumes from its checkpoint, if it has one.\n"
         )
         assert job.returncode == 1
     assert not (folder / "two.slug").exists()

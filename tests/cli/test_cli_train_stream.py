@@ -248,7 +248,7 @@ def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
     again = run(*how)
     assert again.code == 0
     assert again.err.startswith(
-        "kept holds what was learned before: it goes on from there, once all documents are read "
+        "kept holds a checkpoint: training resumes from it once all documents have been read "
         "again\n"
     )
     assert Path("news.slug").read_bytes() == wanted

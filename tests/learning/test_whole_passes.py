@@ -10,7 +10,13 @@ import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
 from slugline.learning.linear import newton
-from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimise
+from slugline.learning.linear.newton import (
+    TOLERANCE,
+    Iterate,
+    NewtonDescent,
+    Preconditioner,
+    minimise,
+)
 from slugline.learning.linear.sums import (
     LocalBlock,
     OneVsRestTargets,
@@ -21,7 +27,7 @@ from slugline.learning.linear.sums import (
     topic_counts,
 )
 from slugline.stream import topic_parallel
-from slugline.stream.engine import TreeSum
+from slugline.stream.engine import DescentStart, TreeSum
 from slugline.stream.local import LocalEngine
 
 N_TOPICS, N_COLUMNS = 4, 30
@@ -326,8 +332,8 @@ def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
 def test_a_worker_leaves_the_state_before_a_step_as_it_was() -> None:
     block = block_of(0, 40)
     rows = [block], [slice(0, 1)]
-    arguments = aim_of(), scales_of([block]), Iterate.initial(N_COLUMNS, N_TOPICS)
-    before = topic_parallel._begin(rows, NewtonDescent, arguments)
+    start = DescentStart(aim_of(), scales_of([block]), None, None, TOLERANCE, None)
+    before = topic_parallel._begin(rows, start)
     after = topic_parallel._advance(before, rows)
     assert before[0].n_passes == 1
     assert not before[0].iterate.weights.any()

@@ -134,7 +134,7 @@ def write_files(folder: Path, news: News, n_files: int) -> str:
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
-def test_any_number_of_workers_learns_the_same_bytes(
+def test_fit_stream_learns_the_same_bytes_on_any_number_of_workers(
     n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     client = threads(n_workers)
@@ -155,7 +155,7 @@ def with_pairs_of_topics(news: News) -> Iterator[tuple[list[str], list[list[str]
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 8])
-def test_several_topics_are_the_same_bytes_on_any_number_of_workers(
+def test_fit_stream_learns_several_topics_alike_on_any_number_of_workers(
     n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     alone = saved(tmp_path, with_pairs_of_topics(news))
@@ -167,14 +167,14 @@ def test_several_topics_are_the_same_bytes_on_any_number_of_workers(
 @pytest.fixture
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
-    monkeypatch.setattr(cluster, "ROW_MEMORY_SHARE", 0)
+    monkeypatch.setattr(cluster, "ROW_MEMORY_FRACTION", 0)
     monkeypatch.setattr(cluster, "_MAX_SUMMED", 0)
     monkeypatch.setattr(groups, "_MIN_PER_COLUMN", 0)
 
 
 @pytest.mark.usefixtures("by_rows")
 @pytest.mark.parametrize("n_workers", [1, 2, 3])
-def test_workers_that_each_have_some_rows_learn_the_same_bytes(
+def test_fit_stream_learns_the_same_bytes_if_each_worker_has_some_rows(
     n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     how: dict[str, Any] = {"rows_per_block": 15, "tolerance": 0.1}
@@ -184,7 +184,7 @@ def test_workers_that_each_have_some_rows_learn_the_same_bytes(
     assert n_tasks(client) == 0
 
 
-def test_topics_apart_are_learned_the_same(
+def test_fit_stream_learns_the_same_bytes_a_topic_at_a_time(
     threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(descents, "MAX_TOPICS", 1)  # at a time
@@ -192,7 +192,7 @@ def test_topics_apart_are_learned_the_same(
     assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
 
-def test_workers_with_several_threads_learn_the_same_bytes(
+def test_fit_stream_learns_the_same_bytes_with_several_threads_a_worker(
     threads: Callable[..., Any], news: News, tmp_path: Path
 ) -> None:
     client = threads(2, threads_per_worker=2)
@@ -200,13 +200,15 @@ def test_workers_with_several_threads_learn_the_same_bytes(
     assert saved(tmp_path, pairs(news), client=client, rows_per_block=7) == alone
 
 
-def test_an_address_will_do(client: Any, news: News, tmp_path: Path) -> None:
+def test_fit_stream_takes_the_address_of_a_scheduler(
+    client: Any, news: News, tmp_path: Path
+) -> None:
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=client.cluster.scheduler_address) == alone
     assert n_tasks(client) == 0
 
 
-def test_workers_read_files(
+def test_fit_stream_lets_workers_read_files(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
@@ -214,20 +216,24 @@ def test_workers_read_files(
     assert saved(tmp_path, pattern, client=client) == saved(tmp_path, pattern)
 
 
-def test_workers_compute_collections(client: Any, news: News, tmp_path: Path) -> None:
+def test_fit_stream_lets_workers_compute_dask_collections(
+    client: Any, news: News, tmp_path: Path
+) -> None:
     pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
     frame = frames.from_pandas(pandas.DataFrame(news, columns=["text", "topic"]), npartitions=4)
     assert saved(tmp_path, frame, client=client) == saved(tmp_path, frame)
     assert n_tasks(client) == 0
 
 
-def test_a_part_of_many_blocks_is_split(client: Any, news: News, tmp_path: Path) -> None:
+def test_fit_stream_splits_a_partition_of_many_blocks(
+    client: Any, news: News, tmp_path: Path
+) -> None:
     pattern = write_files(tmp_path, news, 1)
     one = saved(tmp_path, pattern, rows_per_block=7)
     assert saved(tmp_path, pattern, client=client, rows_per_block=7) == one
 
 
-def test_sorted_by_topic_each_worker_has_its_own_topics(
+def test_fit_stream_learns_files_that_are_sorted_by_topic(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     by_topic = sorted(news, key=lambda item: item[1])
@@ -235,7 +241,9 @@ def test_sorted_by_topic_each_worker_has_its_own_topics(
     assert saved(tmp_path, pairs(by_topic), client=client) == alone
 
 
-def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_path: Path) -> None:
+def test_fit_stream_learns_a_topic_that_only_the_last_file_has(
+    client: Any, news: News, tmp_path: Path
+) -> None:
     pattern = write_files(tmp_path, news, 3)
     more = "".join(f"zebra stripes and hooves number {n},animals\n" for n in range(12))
     (tmp_path / "last.csv").write_text("text,topic\n" + more)
@@ -245,7 +253,7 @@ def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
-def test_a_thousand_topics_are_learned(threads: Callable[..., Any], tmp_path: Path) -> None:
+def test_fit_stream_learns_a_thousand_topics(threads: Callable[..., Any], tmp_path: Path) -> None:
     many = [(f"word{n % 1100} other{n % 7}", f"topic{n % 1100}") for n in range(2200)]
     how = {"rows_per_block": 500, "tolerance": 0.3}
     alone = saved(tmp_path, pairs(many), **how)
@@ -263,7 +271,7 @@ def scaled(block: Any, factor: Any, into: Any = None) -> Any:
 
 
 @pytest.mark.parametrize(("n_workers", "n_blocks"), [(1, 1), (3, 2), (1, 7), (3, 8), (3, 13)])
-def test_sums_are_those_of_one_machine_bit_for_bit(
+def test_dask_engine_sums_the_same_bits_as_the_local_engine(
     n_blocks: int, n_workers: int, threads: Callable[..., Any]
 ) -> None:
     parts = [DocumentsInMemory(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
@@ -336,7 +344,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["reading-batches", "reading-files", "learning-batches", "learning-by rows"],
 )
-def test_a_worker_that_is_killed_changes_nothing(
+def test_fit_stream_learns_the_same_bytes_if_a_worker_is_killed(
     step: str,
     kind: str,
     reports: list[int],
@@ -362,7 +370,7 @@ def test_a_worker_that_is_killed_changes_nothing(
 
 
 @pytest.mark.usefixtures("_unhurried")
-def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
+def test_fit_stream_goes_on_if_the_only_worker_is_killed(news: News, tmp_path: Path) -> None:
     alone = saved(tmp_path, pairs(news))
     with (
         patient(),
@@ -393,7 +401,7 @@ def n_results(dask_worker: Any) -> tuple[int, int]:
 
 
 @pytest.mark.usefixtures("by_rows")
-def test_workers_short_of_memory_spill_and_learn_the_same(news: News, tmp_path: Path) -> None:
+def test_fit_stream_learns_the_same_bytes_if_workers_spill(news: News, tmp_path: Path) -> None:
     alone = saved(tmp_path, pairs(news))
     counts: list[tuple[int, int]] = []
 
@@ -416,10 +424,10 @@ def fatal(block: Any) -> None:
     os._exit(9)  # as systems end processes that want too much memory
 
 
-def test_work_that_ends_its_workers_is_named() -> None:
+def test_dask_tasks_name_a_task_that_kills_its_workers() -> None:
     with processes(1, **{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
         list(engine.read_blocks(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
-        with pytest.raises(ClusterError, match="for lack of memory; give each more of it"):
+        with pytest.raises(ClusterError, match="for lack of memory; give each worker more"):
             engine.collect(fatal)
 
 
@@ -436,7 +444,7 @@ class StopAt(SilentProgress):
                 raise KeyboardInterrupt
 
 
-def test_after_ctrl_c_the_last_pass_is_kept_and_nothing_left(
+def test_fit_stream_keeps_the_last_pass_after_ctrl_c_and_frees_the_cluster(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     alone = saved(tmp_path, pairs(news), progress=StopAt(2))
@@ -447,7 +455,7 @@ def test_after_ctrl_c_the_last_pass_is_kept_and_nothing_left(
 # What is said -----------------------------------------------------------------------------------
 
 
-def test_a_bad_file_among_many_is_named(client: Any, news: News, tmp_path: Path) -> None:
+def test_fit_stream_names_the_bad_file_among_many(client: Any, news: News, tmp_path: Path) -> None:
     pattern = write_files(tmp_path, news, 9)
     path = tmp_path / "005.csv"
     path.write_text(path.read_text() + ",grain\n")
@@ -461,7 +469,7 @@ def test_a_bad_file_among_many_is_named(client: Any, news: News, tmp_path: Path)
     assert n_tasks(client) == 0
 
 
-def test_an_error_of_a_reader_is_that_of_one_machine(
+def test_fit_stream_raises_the_same_reading_error_on_a_cluster(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     pattern = write_files(tmp_path, news, 3)
@@ -470,7 +478,7 @@ def test_an_error_of_a_reader_is_that_of_one_machine(
         TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
 
 
-def test_bad_rows_are_skipped_and_counted_over_all_workers(
+def test_fit_stream_counts_skipped_rows_over_all_workers(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
@@ -488,7 +496,7 @@ def test_bad_rows_are_skipped_and_counted_over_all_workers(
     assert "5 rows skipped" in notes
 
 
-def test_a_file_that_a_worker_does_not_see_is_named(
+def test_read_blocks_names_a_file_that_a_worker_does_not_find(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     write_files(tmp_path, news, 1)
@@ -497,19 +505,21 @@ def test_a_file_that_a_worker_does_not_see_is_named(
     with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
         list(engine.read_blocks(tuple, [part]))
     said = str(caught.value)
-    assert said.startswith(f"{tmp_path}/000.csv isn't seen by worker tcp://127.0.0.1:")
+    assert said.startswith("worker tcp://127.0.0.1:")
     assert said.endswith(
-        "; put files where all workers find them under the same name, or give batches of texts and "
-        "topics."
+        f" can't find {tmp_path}/000.csv; put files where all workers find them under the same "
+        "name, or give batches of texts and topics."
     )
 
 
-def test_an_empty_pattern_is_named_before_anything_is_sent(client: Any, tmp_path: Path) -> None:
+def test_fit_stream_rejects_an_empty_pattern_before_using_the_cluster(
+    client: Any, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"no file matches .*\.csv; check the pattern"):
         TopicClassifier().fit_stream(f"{tmp_path}/*.csv", client=client)
 
 
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connected_names_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", 1)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client="tcp://127.0.0.1:9")
@@ -519,7 +529,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
     )
 
 
-def test_an_address_can_be_given_where_a_loop_runs() -> None:
+def test_connected_takes_an_address_where_an_event_loop_runs() -> None:
     async def notebook() -> None:
         with pytest.raises(ClusterError, match="no scheduler answers at here"):
             TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
@@ -527,12 +537,12 @@ def test_an_address_can_be_given_where_a_loop_runs() -> None:
     asyncio.run(notebook())
 
 
-def test_an_address_that_is_none_is_named() -> None:
+def test_connected_rejects_what_is_no_address() -> None:
     with pytest.raises(ClusterError, match=r"no scheduler answers at here \(missing port number"):
         TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
 
 
-def test_a_cluster_without_workers_is_named(
+def test_connected_names_a_cluster_without_workers(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", 1)
@@ -541,7 +551,7 @@ def test_a_cluster_without_workers_is_named(
     assert str(caught.value).startswith("no worker connected to inproc://")
 
 
-def test_workers_that_have_paused_for_lack_of_memory_are_named(
+def test_connected_names_workers_that_are_paused(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clusters, "_PATIENCE", 1)
@@ -554,7 +564,7 @@ def test_workers_that_have_paused_for_lack_of_memory_are_named(
             TopicClassifier().fit_stream([(["a", "b"], ["x", "y"])], client=client)
 
 
-def test_a_cluster_that_loses_all_workers_is_named(
+def test_fit_stream_names_a_cluster_that_lost_all_workers(
     threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = threads(1)
@@ -569,11 +579,12 @@ def test_a_cluster_that_loses_all_workers_is_named(
     with pytest.raises(ClusterError) as caught:
         TopicClassifier(n_jobs=1).fit_stream(pairs(news), client=client, progress=Scaling())
     assert str(caught.value) == (
-        "all workers are gone, and none came in 1 seconds; start some, and begin again."
+        "all workers are gone, and no other connected within 1 seconds; start some, and run the "
+        "command again."
     )
 
 
-def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connected_names_versions_that_differ(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("slugline", "slugline._version"):  # the scheduler runs in this process
         monkeypatch.setattr(f"{module}.__version__", "9.8.7")
     with pytest.raises(ClusterError) as caught:
@@ -591,7 +602,7 @@ def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyP
     ],
     ids=["no slugline", "numpy"],
 )
-def test_workers_that_lack_something_are_named(
+def test_connected_names_packages_that_workers_lack(
     versions: dict[str, str | None], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline._version.__version__", "")
@@ -599,7 +610,7 @@ def test_workers_that_lack_something_are_named(
         clusters._check_versions("it", versions)
 
 
-def test_what_is_no_client_is_named() -> None:
+def test_fit_stream_rejects_what_is_no_client() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=3)  # type: ignore[arg-type]
     assert str(caught.value) == (
@@ -633,7 +644,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_workers_that_die_while_they_start_are_an_error_of_one_sentence(tmp_path: Path) -> None:
+def test_train_reports_workers_that_die_while_starting_in_one_sentence(tmp_path: Path) -> None:
     script = tmp_path / "kills.py"
     script.write_text(_KILLS_WORKERS_THAT_START)
 

@@ -64,7 +64,7 @@ def write_csv(path: Path, news: News, head: str = "text,topic") -> Path:
     return path
 
 
-def test_it_learns_the_topics(news: News) -> None:
+def test_fit_stream_learns_the_topics(news: News) -> None:
     texts, topics = zip(*news, strict=True)
     classifier = learned(news)
     assert classifier.score(texts, topics) == 1
@@ -73,7 +73,7 @@ def test_it_learns_the_topics(news: News) -> None:
     assert learned(news, rows_per_block=1000).fitted_.data_digest == compute_digest(texts, topics)
 
 
-def test_several_topics_are_learned_alike_from_batches_and_files(
+def test_fit_stream_learns_several_topics_alike_from_batches_and_files(
     news: News, tmp_path: Path
 ) -> None:
     texts = [f"{one} {other}" for (one, _), (other, _) in zip(news, news[5:], strict=False)]
@@ -97,7 +97,7 @@ def test_several_topics_are_learned_alike_from_batches_and_files(
     ]
 
 
-def test_few_documents_have_the_terms_and_weights_of_fit(news: News) -> None:
+def test_fit_stream_learns_few_documents_as_fit_does(news: News) -> None:
     texts, topics = map(list, zip(*news, strict=True))
     fitted, streamed = TopicClassifier(n_jobs=1).fit(texts, topics), learned(news)
     assert streamed.features_.feature_groups == fitted.features_.feature_groups
@@ -110,23 +110,25 @@ def test_few_documents_have_the_terms_and_weights_of_fit(news: News) -> None:
 
 
 @pytest.mark.parametrize("n_jobs", [2, 8])
-def test_any_number_of_threads_learns_the_same_bytes(news: News, n_jobs: int) -> None:
+def test_fit_stream_learns_the_same_bytes_with_any_number_of_threads(
+    news: News, n_jobs: int
+) -> None:
     assert learned_bytes(learned(news)) == learned_bytes(learned(news, n_jobs))
 
 
 @pytest.mark.parametrize("rows_per_block", [1, 7, 1000])
-def test_blocks_of_any_size_answer_alike(news: News, rows_per_block: int) -> None:
+def test_fit_stream_learns_alike_from_blocks_of_any_size(news: News, rows_per_block: int) -> None:
     texts = [text for text, _ in news]
     one, other = learned(news), learned(news, rows_per_block=rows_per_block)
     np.testing.assert_allclose(one.predict_proba(texts), other.predict_proba(texts), atol=2e-3)
 
 
-def test_digests_of_blocks_are_chained(news: News) -> None:
+def test_fit_stream_chains_the_digests_of_blocks(news: News) -> None:
     digests = [compute_digest(*batch) for batch in pairs(news, 20)]
     assert learned(news).fitted_.data_digest == functools.reduce(chain_digests, digests)
 
 
-def test_any_order_answers_alike(news: News) -> None:
+def test_fit_stream_learns_alike_from_documents_in_any_order(news: News) -> None:
     texts = [text for text, _ in news]
     answers = learned(news).predict_proba(texts)
     by_topic = sorted(news, key=lambda item: item[1])
@@ -135,7 +137,9 @@ def test_any_order_answers_alike(news: News) -> None:
         np.testing.assert_allclose(learned(order).predict_proba(texts), answers, atol=2e-3)
 
 
-def test_rows_in_files_are_the_same_and_leave_nothing(news: News, temporary: Path) -> None:
+def test_fit_stream_learns_the_same_bytes_from_rows_in_files_and_removes_them(
+    news: News, temporary: Path
+) -> None:
     seen: list[int] = []
 
     class Watch(SilentProgress):
@@ -148,7 +152,7 @@ def test_rows_in_files_are_the_same_and_leave_nothing(news: News, temporary: Pat
     assert learned_bytes(in_files) == learned_bytes(learned(news))
 
 
-def test_weights_that_wait_in_a_file_are_the_same(
+def test_fit_stream_learns_the_same_bytes_with_weights_in_a_file(
     news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = learned_bytes(learned(news))
@@ -157,7 +161,7 @@ def test_weights_that_wait_in_a_file_are_the_same(
     assert list(temporary.iterdir()) == []
 
 
-def test_a_full_disk_is_named(temporary: Path) -> None:
+def test_write_memmap_names_a_full_disk(temporary: Path) -> None:
     def parts() -> Iterator[np.ndarray[Any, Any]]:
         yield np.ones(3, dtype=np.float16)
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -167,7 +171,7 @@ def test_a_full_disk_is_named(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_failure_leaves_no_files(news: News, temporary: Path) -> None:
+def test_fit_stream_leaves_no_files_after_a_failure(news: News, temporary: Path) -> None:
     class Broken(SilentProgress):
         def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if detail.startswith("pass"):
@@ -178,7 +182,9 @@ def test_a_failure_leaves_no_files(news: News, temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_files_of_a_pattern_are_the_same_as_batches(news: News, tmp_path: Path) -> None:
+def test_fit_stream_learns_the_same_bytes_from_files_as_from_batches(
+    news: News, tmp_path: Path
+) -> None:
     for number, first in enumerate(range(0, len(news), 30)):
         write_csv(tmp_path / f"part-{number}.csv", news[first : first + 30])
     classifier = TopicClassifier(n_jobs=1).fit_stream(
@@ -187,14 +193,16 @@ def test_files_of_a_pattern_are_the_same_as_batches(news: News, tmp_path: Path) 
     assert learned_bytes(classifier) == learned_bytes(learned(news))
 
 
-def test_a_topic_of_the_last_file_alone_is_learned(news: News, tmp_path: Path) -> None:
+def test_fit_stream_learns_a_topic_that_only_the_last_file_has(news: News, tmp_path: Path) -> None:
     more = [(f"zebra stripes and hooves number {n}", "animals") for n in range(12)]
     files = [write_csv(tmp_path / "a.csv", news), write_csv(tmp_path / "b.csv", more)]
     classifier = TopicClassifier(n_jobs=1).fit_stream(files, StreamOptions(rows_per_block=20))
     assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
 
 
-def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -> None:
+def test_fit_stream_model_saves_explains_and_decides_like_others(
+    news: News, tmp_path: Path
+) -> None:
     texts, topics = zip(*(news * 3), strict=True)
     more = [(f"{text} {number}", topic) for number, (text, topic) in enumerate(news * 5)]
     classifier = TopicClassifier(n_jobs=1, min_precision=0.8)
@@ -209,7 +217,7 @@ def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -
     assert any(route.topic is not None for route in routes)
 
 
-def test_the_file_tells_of_the_stream_and_is_not_checked_by_fit(news: News, tmp_path: Path) -> None:
+def test_model_card_describes_the_stream_and_retrain_refuses_it(news: News, tmp_path: Path) -> None:
     path = tmp_path / "news.slug"
     classifier = learned(news)
     classifier.save(path)
@@ -229,7 +237,7 @@ def test_the_file_tells_of_the_stream_and_is_not_checked_by_fit(news: News, tmp_
 
 
 @pytest.mark.parametrize("changes", [{"topic_counts": [1]}, {"n_right": 1000}, {"n_passes": -1}])
-def test_a_file_that_tells_otherwise_of_its_stream_is_refused(
+def test_load_rejects_an_inconsistent_stream_record(
     changes: dict[str, Any], news: News, tmp_path: Path
 ) -> None:
     learned(news).save(tmp_path / "news.slug")
@@ -246,7 +254,7 @@ def test_a_file_that_tells_otherwise_of_its_stream_is_refused(
 
 
 @pytest.mark.parametrize("weight", ["balanced", {"grain": 3.0}], ids=["balanced", "mapping"])
-def test_topics_may_count_more(news: News, weight: Any) -> None:
+def test_fit_stream_uses_class_weight(news: News, weight: Any) -> None:
     topic = news[0][1]
     weight = weight if isinstance(weight, str) else {topic: 3.0}
     uneven = [item for number, item in enumerate(news) if item[1] == topic or number % 3]
@@ -271,7 +279,7 @@ class StopAt(SilentProgress):
                 raise KeyboardInterrupt
 
 
-def test_passes_are_told_as_a_share_of_those_expected(news: News) -> None:
+def test_fit_stream_reports_passes_and_how_many_it_expects(news: News) -> None:
     details: list[tuple[float, str]] = []
 
     class Watch(SilentProgress):
@@ -289,7 +297,7 @@ def test_passes_are_told_as_a_share_of_those_expected(news: News) -> None:
         assert (expected[2] is not None) == (share >= 0.05)
 
 
-def test_after_ctrl_c_the_last_pass_is_kept(news: News) -> None:
+def test_fit_stream_keeps_the_last_pass_after_ctrl_c(news: News) -> None:
     texts, topics = zip(*news, strict=True)
     counting = StopAt(-1)
     learned(news, progress=counting)
@@ -301,17 +309,17 @@ def test_after_ctrl_c_the_last_pass_is_kept(news: News) -> None:
     assert late.score(texts, topics) == 1
 
 
-def test_ctrl_c_before_anything_is_learned_is_an_interrupt(news: News) -> None:
+def test_fit_stream_raises_ctrl_c_before_anything_is_learned(news: News) -> None:
     with pytest.raises(KeyboardInterrupt):
         learned(news, progress=StopAt(1))
 
 
-def test_few_documents_are_enough() -> None:
+def test_fit_stream_learns_from_two_documents() -> None:
     classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"], ["grain", "crude"])])
     assert classifier.predict(["wheat", "oil"]).tolist() == ["grain", "crude"]
 
 
-def test_topics_that_are_numbers_stay_so() -> None:
+def test_fit_stream_keeps_topics_that_are_numbers() -> None:
     classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"] * 9, [3, 5] * 9)])
     assert classifier.predict(["oil"]).tolist() == [5]
 
@@ -340,20 +348,22 @@ def test_topics_that_are_numbers_stay_so() -> None:
     ],
     ids=["nothing", "no batches", "no words", "unequal", "no pair", "one text", "mixed topics"],
 )
-def test_a_source_that_can_not_be_learned_from_is_named(source: Any, message: str) -> None:
+def test_fit_stream_rejects_a_source_that_can_not_be_learned_from(
+    source: Any, message: str
+) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier(n_jobs=1).fit_stream(source)
     assert str(caught.value) == message
 
 
-def test_a_pattern_that_fits_no_file_is_named(tmp_path: Path) -> None:
+def test_fit_stream_rejects_a_pattern_that_matches_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(f"{tmp_path}/*.parquet")
     expected = f"no file matches {tmp_path}/*.parquet; check the pattern and the folder."
     assert str(caught.value) == expected
 
 
-def test_a_source_of_another_kind_is_named() -> None:
+def test_fit_stream_rejects_a_source_of_another_type() -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().fit_stream(3)
     assert str(caught.value) == (
@@ -371,19 +381,19 @@ def test_a_source_of_another_kind_is_named() -> None:
         ({"rows_per_block": 1 << 17}, "`rows_per_block` is 131072"),
     ],
 )
-def test_a_number_that_is_none_or_out_of_range_is_named(how: Any, message: str) -> None:
+def test_fit_stream_rejects_numbers_out_of_range(how: Any, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier().fit_stream([(["a"], ["x"])], StreamOptions(**how))
     assert str(caught.value).startswith(message)
 
 
-def test_a_table_of_pandas_is_no_stream() -> None:
+def test_fit_stream_rejects_a_pandas_data_frame() -> None:
     pandas = pytest.importorskip("pandas")
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path"):
         TopicClassifier().fit_stream(pandas.DataFrame({"text": ["a"], "topic": ["x"]}))
 
 
-def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
+def test_fit_stream_names_a_bad_row_and_its_file(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, ("", "grain")])
     with pytest.raises(DataError) as caught:
         TopicClassifier().fit_stream(path)
@@ -395,13 +405,13 @@ def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
     assert classifier.n_documents_ == len(news)
 
 
-def test_too_many_bad_rows_are_an_error_all_the_same(news: News, tmp_path: Path) -> None:
+def test_fit_stream_rejects_too_many_bad_rows(news: News, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
     with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text"):
         TopicClassifier().fit_stream(path, StreamOptions(skip_bad_rows=True))
 
 
-def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> None:
+def test_fit_stream_rejects_files_of_different_columns(news: News, tmp_path: Path) -> None:
     first = write_csv(tmp_path / "a.csv", news)
     second = write_csv(tmp_path / "b.csv", news, "body,label")
     with pytest.raises(DataError) as caught:
@@ -412,7 +422,7 @@ def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> Non
     )
 
 
-def test_columns_are_for_files_only(news: News) -> None:
+def test_fit_stream_rejects_column_options_for_batches(news: News) -> None:
     with pytest.raises(OptionError, match="apply to files only"):
         TopicClassifier().fit_stream(pairs(news), StreamOptions(text="body"))
 
@@ -425,14 +435,14 @@ def test_columns_are_for_files_only(news: News) -> None:
     ],
     ids=["network", "tune"],
 )
-def test_what_needs_all_documents_at_once_is_refused(
+def test_fit_stream_rejects_settings_that_need_all_documents(
     news: News, how: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError, match=message):
         TopicClassifier(**how).fit_stream(pairs(news))
 
 
-def test_tens_of_thousands_of_topics_are_noted_and_begun() -> None:
+def test_fit_stream_notes_very_many_topics() -> None:
     labels = [(f"word{n % 300} other{n % 7}", f"id{n}") for n in range(50_000)]
     notes: list[str] = []
 

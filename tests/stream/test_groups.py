@@ -27,11 +27,11 @@ def blocks_in(groups: list[slice]) -> list[int]:
 
 
 @pytest.mark.parametrize("sizes", [[], [5], [1] * 100, [1000] * 100, [3, 900, 2, 1, 700] * 20])
-def test_each_block_is_in_one_group_in_order(sizes: list[int]) -> None:
+def test_group_blocks_puts_each_block_in_one_group_in_order(sizes: list[int]) -> None:
     assert blocks_in(group_blocks(sizes, N_COLUMNS)) == list(range(len(sizes)))
 
 
-def test_few_entries_make_one_group_and_many_make_groups_of_a_certain_size() -> None:
+def test_group_blocks_makes_groups_by_the_number_of_entries() -> None:
     assert group_blocks([10] * 8, N_COLUMNS) == [slice(0, 8)]
     assert len(group_blocks([80] * 8, N_COLUMNS)) == 8
     many = group_blocks([80] * 4000, N_COLUMNS)
@@ -39,19 +39,19 @@ def test_few_entries_make_one_group_and_many_make_groups_of_a_certain_size() -> 
     assert len(group_blocks([1000] * 5000, N_COLUMNS)) <= 1024
 
 
-def test_small_blocks_between_large_ones_make_no_groups_of_their_own() -> None:
+def test_group_blocks_joins_small_blocks_with_large_ones() -> None:
     groups = group_blocks([1000, 1, 1000, 1, 1000], N_COLUMNS)
     assert groups == [slice(0, 1), slice(1, 3), slice(3, 5)]
 
 
-def test_workers_have_neighbouring_groups_as_many_as_they_have_threads_for() -> None:
+def test_assign_workers_gives_neighbouring_groups_in_proportion_to_threads() -> None:
     groups = [slice(0, 2), slice(2, 3), slice(3, 7), slice(7, 8)]
     assert assign_workers(groups, {"b": 1, "a": 1}) == ["a"] * 3 + ["b"] * 5
     assert assign_workers(groups, {"a": 3, "b": 1}) == ["a"] * 7 + ["b"]
     assert assign_workers([], {"a": 1}) == []
 
 
-def test_a_group_is_cut_into_stretches() -> None:
+def test_split_group_cuts_slices_of_at_most_so_many_blocks() -> None:
     assert split_group(slice(3, 8), 2) == [slice(3, 5), slice(5, 7), slice(7, 8)]
     assert split_group(slice(3, 5), 9) == [slice(3, 5)]
 
@@ -61,7 +61,7 @@ def doubled(block: Any, more: float, into: Arrays | None = None) -> Arrays:
     return (own if into is None else into[0] + own,)
 
 
-def test_a_group_is_added_up_and_keeps_what_its_blocks_keep() -> None:
+def test_sum_group_returns_the_sum_and_stored_values() -> None:
     blocks = [np.array([1.0]), np.array([2.0])]
     (total,), _ = sum_group(doubled, zip(blocks), (1.0,))
     assert total == [8]
@@ -76,7 +76,7 @@ def test_a_group_is_added_up_and_keeps_what_its_blocks_keep() -> None:
     assert (total.tolist(), kept) == ([6], [1, 2])
 
 
-def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
+def test_buffer_pool_returns_zeros_of_the_last_shapes() -> None:
     spare = BufferPool()
     assert spare.take() is None
     spare.put((np.ones(3), np.ones(1)))
@@ -87,7 +87,7 @@ def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
     assert spare.take() is None
 
 
-def test_spare_arrays_stay_in_their_process() -> None:
+def test_buffer_pool_is_empty_when_pickled() -> None:
     spare = BufferPool()
     spare.put((np.ones(3),))
     assert pickle.loads(pickle.dumps(spare)).take() is None
@@ -103,14 +103,14 @@ class Greedy(BufferPool):
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 8])
-def test_arrays_are_given_away_only_when_they_have_been_added(n: int) -> None:
+def test_tree_sum_gives_arrays_to_the_pool_once_they_are_added(n: int) -> None:
     total = TreeSum(Greedy())
     for number in range(n):
         total.append((np.array([float(number)]),))
     assert total.result()[0] == [sum(range(n))]
 
 
-def test_tasks_change_nothing_that_was_returned_before() -> None:
+def test_sum_blocks_leaves_results_of_earlier_tasks_unchanged() -> None:
     before = (np.array([5.0]),)
     blocks = [np.array([1.0]), np.array([2.0])]
     assert cluster.sum_blocks(adding, (), blocks, None, before)[0] == [8]

@@ -86,7 +86,7 @@ def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource
     return found, rows, documents
 
 
-def test_the_note_on_columns_names_a_subject_that_is_left_out(tmp_path: Path) -> None:
+def test_columns_note_names_a_subject_column_that_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("subject,body,topic\nhello,wheat,grain\n", encoding="utf-8")
     assert read(path)[2].columns_note == (
@@ -95,7 +95,7 @@ def test_the_note_on_columns_names_a_subject_that_is_left_out(tmp_path: Path) ->
     )
 
 
-def test_a_small_file_is_one_part(tmp_path: Path) -> None:
+def test_partitions_have_one_for_a_small_file(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl")
     found, rows, documents = read(path)
     assert [type(part) for part in found] == [FilePartition]
@@ -112,14 +112,14 @@ def test_a_small_file_is_one_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows_per_block", [0, MAX_ROWS + 1])
-def test_a_block_has_rows_and_no_more_than_can_be_added_up(rows_per_block: int) -> None:
+def test_document_source_rejects_rows_per_block_out_of_range(rows_per_block: int) -> None:
     with pytest.raises(OptionError, match=f"`rows_per_block` is {rows_per_block}; give a whole"):
         DocumentSource([], rows_per_block=rows_per_block)
     for most in (1, MAX_ROWS):
         assert read([(["a"], ["x"])], rows_per_block=most)[1] == [("a", "x")]
 
 
-def test_standard_input_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_of_standard_input_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
     data = io.BytesIO(b'{"text": "a", "topic": "x"}\n')
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
     found, rows, _ = read("-")
@@ -127,7 +127,7 @@ def test_standard_input_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows == [("a", "x")]
 
 
-def test_what_is_no_source_is_named() -> None:
+def test_document_source_rejects_another_type() -> None:
     with pytest.raises(OptionError, match="`source` is of type int; give a path, a pattern such"):
         DocumentSource(5)
     with pytest.raises(OptionError, match="`source` is of type DataFrame; give a path, a pattern"):
@@ -138,7 +138,7 @@ def test_what_is_no_source_is_named() -> None:
         DocumentSource([(["a"], ["x"])], skip_bad_rows=True)
 
 
-def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_merge_small_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         write_csv(tmp_path / f"{number}.csv", ROWS[number * 40 : number * 40 + 40])
     size = (tmp_path / "9.csv").stat().st_size
@@ -154,7 +154,7 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
     assert [len(part.paths) for part in read(f"{tmp_path}/*.gz")[0]] == [5, 5]
 
 
-def test_a_folder_is_read_here_between_files_that_are_read_anywhere(tmp_path: Path) -> None:
+def test_partitions_of_a_folder_are_local_and_keep_the_order(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / name, ROWS[:3]) for name in ("a.csv", "b.csv", "c.csv")]
     folder = tmp_path / "folder"
     (folder / "topic4").mkdir(parents=True)
@@ -170,14 +170,14 @@ def test_a_folder_is_read_here_between_files_that_are_read_anywhere(tmp_path: Pa
 
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("rows_per_block", [7, 30, 1000])
-def test_lines_are_cut_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
+def test_partitions_cut_jsonl_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
     found, rows, _ = read(write_lines(tmp_path / "a.jsonl"), rows_per_block=rows_per_block)
     assert all(isinstance(part, FileRange) for part in found)
     size = (tmp_path / "a.jsonl").stat().st_size
     n_bytes = max(1000, rows_per_block * size // (len(ROWS) + 1))
-    starts = [part.first for part in found if isinstance(part, FileRange)]
+    starts = [part.start for part in found if isinstance(part, FileRange)]
     assert starts == [*range(0, size, n_bytes)]
-    assert [part.end for part in found if isinstance(part, FileRange)] == [*starts[1:], size]
+    assert [part.stop for part in found if isinstance(part, FileRange)] == [*starts[1:], size]
     assert [part.is_last for part in found if isinstance(part, FileRange)][-2:] == [
         *[False] * (len(starts) > 1), True
     ]  # fmt: skip
@@ -187,13 +187,13 @@ def test_lines_are_cut_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(("rows_per_block", "group"), [(300, 5000), (3000, 2048), (9000, 2048)])
-def test_parquet_is_cut_by_rows(tmp_path: Path, rows_per_block: int, group: int) -> None:
+def test_partitions_cut_parquet_by_rows(tmp_path: Path, rows_per_block: int, group: int) -> None:
     rows = ROWS * 25
     path = write_parquet(tmp_path / "a.parquet", rows, group)
     found, read_rows, documents = read(path, rows_per_block=rows_per_block)
     assert all(isinstance(part, FileRange) for part in found)
     assert read_rows == rows
-    sizes = [part.end - part.first for part in found if isinstance(part, FileRange)]
+    sizes = [part.stop - part.start for part in found if isinstance(part, FileRange)]
     assert max(sizes) <= rows_per_block
     assert documents.n_documents == len(rows)
 
@@ -209,7 +209,7 @@ def test_parquet_is_cut_by_rows(tmp_path: Path, rows_per_block: int, group: int)
     ],
     ids=["plain", "no end", "blank", "long", "empty"],
 )
-def test_ranges_have_all_lines_once(tmp_path: Path, data: bytes, size: int) -> None:
+def test_read_line_range_yields_each_line_once(tmp_path: Path, data: bytes, size: int) -> None:
     path = tmp_path / "lines"
     path.write_bytes(data)
     for step in (1, 2, 3, 4, 1_000_000) if size < 100 else (999_999, 1_500_000):
@@ -224,7 +224,7 @@ def test_ranges_have_all_lines_once(tmp_path: Path, data: bytes, size: int) -> N
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_what_can_not_be_cut_is_read_here_if_it_is_large(
+def test_partitions_of_large_unsplittable_files_are_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_csv(tmp_path / "a.csv")
@@ -238,7 +238,7 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
+def test_partitions_do_not_cut_compressed_or_encoded_files(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
     assert read(packed)[:2] == (
@@ -251,7 +251,7 @@ def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_bad_line_is_numbered_in_its_file(tmp_path: Path) -> None:
+def test_partitions_number_a_bad_line_in_its_file(tmp_path: Path) -> None:
     lines = [json.dumps({"text": text, "topic": topic}) for text, topic in ROWS]
     lines.insert(300, "{")
     path = tmp_path / "a.jsonl"
@@ -268,7 +268,7 @@ def test_a_bad_line_is_numbered_in_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_share_of_bad_rows_is_that_of_the_whole_file(tmp_path: Path) -> None:
+def test_partitions_count_bad_rows_over_the_whole_file(tmp_path: Path) -> None:
     few = write_lines(tmp_path / "few.jsonl", more=["{"] * 44)  # more than a tenth of the last part
     assert read(few, rows_per_block=10, skip_bad_rows=True)[2].n_skipped == 44
     many = write_lines(tmp_path / "many.jsonl", more=["{"] * 45)
@@ -283,7 +283,7 @@ def test_the_share_of_bad_rows_is_that_of_the_whole_file(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("write", [write_lines, write_parquet], ids=["jsonl", "parquet"])
-def test_topics_of_another_kind_are_named_with_their_place(
+def test_partitions_name_the_row_with_a_topic_of_another_type(
     tmp_path: Path, write: Callable[[Path, Rows], Path]
 ) -> None:
     suffix = "jsonl" if write is write_lines else "parquet"
@@ -301,7 +301,7 @@ def test_topics_of_another_kind_are_named_with_their_place(
     assert documents.n_skipped == 1
 
 
-def test_files_with_topics_of_two_kinds_are_named(tmp_path: Path) -> None:
+def test_document_source_rejects_files_with_topics_of_two_types(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [("text", "17")])]
     with pytest.raises(DataError) as caught:
         read(paths, skip_bad_rows=True)
@@ -314,7 +314,7 @@ def test_files_with_topics_of_two_kinds_are_named(tmp_path: Path) -> None:
     assert str(whole.value) == str(caught.value)
 
 
-def test_a_stream_and_a_corpus_leave_out_the_same_topics_of_another_kind(tmp_path: Path) -> None:
+def test_document_source_skips_the_same_topics_as_load_corpus(tmp_path: Path) -> None:
     rows = [("text", "17"), *ROWS, ("text", "18")]
     path = write_csv(tmp_path / "a.csv", rows)
     corpus = load_corpus(path, skip_bad_rows=True)
@@ -327,20 +327,20 @@ def test_a_stream_and_a_corpus_leave_out_the_same_topics_of_another_kind(tmp_pat
     )
 
 
-def test_files_of_other_columns_are_named_though_read_apart(tmp_path: Path) -> None:
+def test_document_source_rejects_files_with_other_columns(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", head="body,label")]
     with pytest.raises(DataError, match=r"b\.csv has its texts and topics in 'body', 'label', but"):
         read(paths)
 
 
-def test_documents_may_have_several_topics(tmp_path: Path) -> None:
+def test_document_source_reads_several_topics(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [("text", ["x", "y"]), ("text", [])])
     batches = [batch for part in DocumentSource(path).partitions() for batch in part.batches()]
     assert [topics for batch in batches for topics in batch.topics] == [("x", "y"), ()]
 
 
 @pytest.mark.parametrize("kind", ["file", "files", "standard input", "batches"])
-def test_the_first_documents_stay_to_be_read(
+def test_first_documents_are_read_again_by_partitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     paths = [write_lines(tmp_path / f"{n}.jsonl", ROWS[100 * n : 100 * n + 100]) for n in range(3)]
@@ -362,9 +362,7 @@ def test_the_first_documents_stay_to_be_read(
     assert [text for batch in batches for text in batch.texts] == texts
 
 
-def test_the_first_rows_of_the_first_file_show_whether_documents_have_several_topics(
-    tmp_path: Path,
-) -> None:
+def test_document_source_detects_several_topics_by_the_first_file(tmp_path: Path) -> None:
     first = write_lines(tmp_path / "a.jsonl", [*ROWS, ("text", ["x"])])
     second = write_lines(tmp_path / "b.jsonl", [("text", ["x"])])
     for paths, at in (([first], f"{first}: line 401"), ([tmp_path / "c.jsonl", second], second)):
@@ -379,7 +377,7 @@ def test_the_first_rows_of_the_first_file_show_whether_documents_have_several_to
         ) in str(caught.value)
 
 
-def test_files_of_one_and_of_several_topics_are_named(tmp_path: Path) -> None:
+def test_document_source_rejects_files_of_one_and_of_several_topics(tmp_path: Path) -> None:
     schema = SourceSchema("a", "line", SourceLayout(("text",), "topic", "x"), True, 1, 0, ())
     several = schema._replace(
         name="b", layout=SourceLayout(("text",), "topic", "x", (), TopicForm("array"))
@@ -395,20 +393,20 @@ def test_files_of_one_and_of_several_topics_are_named(tmp_path: Path) -> None:
         )
 
 
-def test_an_empty_file_among_many_is_named(tmp_path: Path) -> None:
+def test_partitions_reject_an_empty_file(tmp_path: Path) -> None:
     paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [])]
     with pytest.raises(DataError, match=r"b\.csv holds no documents, at most a header"):
         read(paths)
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_parquet_file_without_rows_is_named(tmp_path: Path) -> None:
+def test_partitions_reject_a_parquet_file_without_rows(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [])
     with pytest.raises(DataError, match=r"a\.parquet holds no documents, at most a header"):
         read(path)
 
 
-def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
+def test_parquet_ranges_number_rows_in_the_whole_file() -> None:
     check = SchemaCheck()
     part = SourceSchema("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
     check.add(part)
@@ -417,14 +415,14 @@ def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
 
 
 @pytest.mark.parametrize("batch", [(["a"], ["x"], [1]), (["a"],), {"a": "x", "b": "y"}, "ab"])
-def test_batches_that_are_no_pairs_are_named(batch: Any) -> None:
+def test_document_source_rejects_batches_that_are_no_pairs(batch: Any) -> None:
     message = f"batch 1 of `source`, counted from 0, is of type {type(batch).__name__}, not a pair"
     with pytest.raises(DataError, match=message):
         read([(["a"], ["x"]), batch])
 
 
 @pytest.mark.parametrize("several", [True, False])
-def test_batches_of_one_and_of_several_topics_are_named(several: bool) -> None:
+def test_document_source_rejects_batches_of_one_and_of_several_topics(several: bool) -> None:
     one, other = (["a"], [["x", "y"]]), (["b"], ["x"])
     source = DocumentSource([one, ([], []), other] if several else [other, ([], []), one])
     numbers = ("several topics", "one topic") if several else ("one topic", "several")
@@ -436,12 +434,12 @@ def test_batches_of_one_and_of_several_topics_are_named(several: bool) -> None:
     )
 
 
-def test_a_single_text_is_no_batch() -> None:
+def test_document_source_rejects_a_single_text_as_a_batch() -> None:
     with pytest.raises(DataError, match="batch 1 of `source`, counted from 0, has a single text"):
         read([(["a"], ["x"]), ("text", "topic")])
 
 
-def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_pairs_rejects_a_text_longer_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     with pytest.raises(DataError) as caught:
         read([(["a"], ["x"]), (["b", "c" * 101], ["x", "x"])])
@@ -451,14 +449,14 @@ def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
-def test_a_block_ends_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_pairs_ends_a_block_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     found, rows, _ = read([(["a" * 60] * 5, ["x"] * 5)])
     assert [len(batch.texts) for part in found for batch in part.batches()] == [2, 2, 1]
     assert len(rows) == 5
 
 
-def test_documents_in_hand_are_packed_and_unpacked(tmp_path: Path) -> None:
+def test_make_portable_serializes_documents_in_memory(tmp_path: Path) -> None:
     (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
     (batch,) = part.batches()
     (portable,) = make_portable([part])
@@ -482,7 +480,7 @@ def bag(items: Sequence[Any], n: int = 3) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["frame", "pairs", "mappings"])
-def test_collections_are_read_a_partition_at_a_time(kind: str) -> None:
+def test_dask_partitions_read_collections(kind: str) -> None:
     mappings = [{"text": text, "topic": topic} for text, topic in ROWS]
     made = {"frame": frames, "pairs": lambda: bag(ROWS), "mappings": lambda: bag(mappings)}
     source: Any = made[kind]()  # type: ignore[no-untyped-call]
@@ -492,21 +490,19 @@ def test_collections_are_read_a_partition_at_a_time(kind: str) -> None:
     assert documents.n_documents == len(ROWS)
 
 
-def test_columns_of_a_collection_may_be_named() -> None:
+def test_dask_partitions_take_named_columns() -> None:
     frame = frames().rename(columns={"text": "body", "topic": "section"})
     assert read(frame, text="body", topic="section")[1] == ROWS
     with pytest.raises(OptionError, match="partition 0 has no column 'bod'; there are 'body', 's"):
         read(frame, text="bod", topic="section")
 
 
-def test_partitions_without_rows_are_passed_over() -> None:
+def test_dask_partitions_skip_empty_ones() -> None:
     frame = frames()
     assert read(frame[frame.text == ROWS[0][0]])[1] == ROWS[:1]
 
 
-def test_a_row_of_a_collection_is_no_longer_than_one_of_a_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_dask_partitions_reject_rows_longer_than_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.corpus.rows.MAX_RECORD", 20)
     rows: Rows = [("x" * 14, "topic0"), ("x" * 15, "topic0")]
     mappings = [{"text": text, "topic": topic, "n": 5} for text, topic in rows]
@@ -518,7 +514,7 @@ def test_a_row_of_a_collection_is_no_longer_than_one_of_a_file(
         read(bag([mappings[0], "text"], 1))
 
 
-def test_bad_rows_of_a_collection_are_named() -> None:
+def test_dask_partitions_name_bad_rows() -> None:
     rows = [*ROWS, ("", "x"), ("text", "")]  # the last one is not labelled yet
     with pytest.raises(DataError, match="partition 2: row 400 can't be used: no text"):
         read(frames(rows))
@@ -535,14 +531,14 @@ def test_bad_rows_of_a_collection_are_named() -> None:
     ],
     ids=["no pair", "no topic", "a series"],
 )
-def test_collections_that_can_not_be_read_are_named(
+def test_dask_partitions_reject_other_collections(
     make: Callable[[], Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         read(make())
 
 
-def test_formats_are_for_files_only() -> None:
+def test_dask_partitions_reject_options_of_files() -> None:
     with pytest.raises(
         OptionError, match="`format`, `encoding` and `separator` apply to files only"
     ):

@@ -1,15 +1,16 @@
-"""A folder from which training resumes, to the same bits, after it was stopped at any moment.
+"""A folder from which training resumes, with the same result to the bit, whenever it was stopped.
 
-`checkpoint.json` names the documents, settings and versions, how far training is, and the other
-files that belong to it, each with its size and digest. It is replaced whole, after the files that
-it names are on the disk; files of the step before are removed then. Files that a killed process
-leaves behind are removed when the next one starts.
+`checkpoint.json` records the documents, settings and versions of the job, its progress, and the
+size and digest of each file of arrays. It is replaced atomically, once those files are on disk;
+then the files of the previous step are removed. Files that a killed process left behind are removed
+when the next one starts.
 
-Rows are not saved: they are several times as large as the texts, and reading these again takes less
-time than a few passes.
+Rows are not saved: they are several times as large as the texts, and it takes less time to read the
+texts again than to make a few passes.
 
-Two processes can't use one folder at a time: a lock on the file `lock` lives as long as its
-process. Where files can't be locked, as on Windows and some shared folders, nothing prevents it.
+A lock on the file `lock`, held as long as the process lives, keeps a second process out. Where
+files can't be locked, as on Windows and on some shared folders, nothing prevents two processes from
+using one folder.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import hashlib
 import re
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,15 +36,24 @@ from slugline.base.files import lock, open_regular, write_whole
 from slugline.errors import CheckpointError, os_errors_as
 from slugline.learning.linear.newton import DescentState, Iterate
 
-# How far training is -----------------------------------------------------------------------------
+# Training state ----------------------------------------------------------------------------------
 
 ArraysByName = Mapping[str, npt.NDArray[Any]]
-# Starts the names of arrays of a `DescentState`.
-_STATE = "rest."
+
+#: A descent from the rows that are not held out comes first, then one from all rows. The first is
+#: left out if no row is held out.
+Phase = Literal["training rows", "all rows"]
+
+# Prefix of the names of the arrays of a `DescentState`.
+_DESCENT_STATE = "descent."
+# The part that every step replaces.
+_RUNNING = "running"
+# Prefixes of the names of the parts with the weights of each phase.
+_ITERATES: dict[Phase, str] = {"training rows": "training", "all rows": "all"}
 
 
 class RunningDescent(NamedTuple):
-    """A descent that has not ended, where it last reported; its iterate is dense and changes."""
+    """A descent that has not ended, as of its last step; the next one changes its dense iterate."""
 
     iterate: Iterate
     state: DescentState
@@ -51,97 +61,108 @@ class RunningDescent(NamedTuple):
 
 @dataclass
 class StreamState:
-    """How far training is: a descent from some of the rows, then one from all, by topic batches."""
+    """Training state: a phase, and by topic batch, what each of them has learned so far."""
 
-    n_done: int = 0  # Topic batches that have ended, of both descents
+    phase: Phase
+    n_done: int = 0  # Topic batches that have ended in this phase
     n_passes: int = 0  # Passes before the running descent
-    # Results by the first topic of the batch: weights dense in float16, or CSC in float32.
-    iterates: dict[int, Any] = field(default_factory=dict)
-    # Gradient norms at the start of the first descent, shape (n_topics,), likewise.
-    firsts: dict[int, F64] = field(default_factory=dict)
-    # Scores of held-out rows, shape (n_heldout, n_topics), by each batch of the first descent
-    # that has ended.
-    scores: list[F32] = field(default_factory=list)
+    # Result of each batch by its first topic: weights dense in float16, or CSC in float32.
+    iterates: dict[int, Iterate] = field(default_factory=dict)
+    # Gradient norms at the start of the first phase, shape (n_topics,), by the batch's first topic.
+    initial_norms: dict[int, F64] = field(default_factory=dict)
+    # Scores of held-out rows, shape (n_heldout, n_topics), one array for each batch that has ended
+    # in the first of two phases.
+    heldout_scores: list[F32] = field(default_factory=list)
     running: RunningDescent | None = None
 
+    def begin_all_rows(self) -> None:
+        """Begin the phase that learns from all rows."""
+        self.phase, self.n_done = "all rows", 0
+
     def to_parts(self, batches: list[slice]) -> Iterator[tuple[str, ArraysByName]]:
-        """Yield named parts of the state; those of one name never change, except "now"."""
-        n_ended = self.n_done - len(self.scores)  # of the second descent, or the only one
+        """Yield the parts of the state by name; only "running" changes once it has been yielded."""
         for number, topics in enumerate(batches):
             first = topics.start
-            if number < len(self.scores):
-                scores: ArraysByName = {"scores": self.scores[number], "first": self.firsts[first]}
-                yield f"scores-{first}", scores
+            if number < len(self.heldout_scores):
+                yield (
+                    f"scores-{first}",
+                    {
+                        "scores": self.heldout_scores[number],
+                        "initial_norms": self.initial_norms[first],
+                    },
+                )
             if first in self.iterates:
-                yield _part_name(first, number < n_ended), _to_arrays(self.iterates[first])
+                has_ended = self.phase == "all rows" and number < self.n_done
+                prefix = _ITERATES["all rows" if has_ended else "training rows"]
+                yield f"{prefix}-{first}", _to_arrays(self.iterates[first])
         if self.running is not None:
             iterate, state = self.running
-            norms = self.firsts[batches[self.n_done % len(batches)].start]
-            arrays = {_STATE + name: array for name, array in state._asdict().items()}
-            yield "now", {**_to_arrays(iterate), **arrays, "first": norms}
+            yield (
+                _RUNNING,
+                {
+                    **_to_arrays(iterate),
+                    **{_DESCENT_STATE + name: array for name, array in state._asdict().items()},
+                    "initial_norms": self.initial_norms[batches[self.n_done].start],
+                },
+            )
 
-    @classmethod
-    def from_parts(
-        cls,
-        counts: tuple[int, int],
-        parts: Mapping[str, ArraysByName],
-        n_columns: int,
-        batches: list[slice],
-    ) -> StreamState:
-        """Rebuild the state from untrusted parts.
-
-        Parameters
-        ----------
-        counts : (int, int)
-            `n_done` and `n_passes`.
-        parts : mapping of str to mapping of str to array
-        n_columns : int
-        batches : list of slice
+    def restore_parts(
+        self, parts: Mapping[str, ArraysByName], n_columns: int, batches: list[slice]
+    ) -> None:
+        """Restore the arrays of a state whose phase and counts are known, from untrusted parts.
 
         Raises
         ------
-        ValueError, KeyError, TypeError : if they don't fit together, or hold NaN or infinity.
+        ValueError, LookupError, TypeError : if parts are inconsistent, or hold NaN or infinity.
         """
         for name, array in (item for part in parts.values() for item in part.items()):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ValueError(f"array {short_repr(name)} holds NaN or infinity")
-        state = cls(*counts)
         for topics in batches:
             first, width = topics.start, topics.stop - topics.start
             if (part := parts.get(f"scores-{first}")) is not None:
-                state.scores.append(_check_array(part["scores"], np.float32, (None, width)))
-                state.firsts[first] = _check_array(part["first"], np.float64, (width,))
-            part = parts.get(_part_name(first, True), parts.get(_part_name(first, False)))
-            if part is not None:
-                state.iterates[first] = _to_iterate(part, n_columns, width)
-        n_batches, n_scores = len(batches), len(state.scores)
-        is_consistent = n_scores in {0, min(n_batches, state.n_done)}
-        if not (is_consistent and 0 <= state.n_done <= n_scores + n_batches):
-            raise ValueError(f"{state.n_done} of {n_batches} descents, and {n_scores} judged")
-        if (part := parts.get("now")) is not None:
-            topics = batches[state.n_done % n_batches]
+                scores = _check_array(part["scores"], np.float32, (None, width))
+                self.heldout_scores.append(scores)
+                norms = _check_array(part["initial_norms"], np.float64, (width,))
+                self.initial_norms[first] = norms
+            for prefix in _ITERATES.values():
+                if (part := parts.get(f"{prefix}-{first}")) is not None:
+                    self.iterates[first] = _to_iterate(part, n_columns, width)
+        self._check_counts(len(batches))
+        if (part := parts.get(_RUNNING)) is not None:
+            topics = batches[self.n_done]
             width = topics.stop - topics.start
-            state.firsts[topics.start] = _check_array(part["first"], np.float64, (width,))
+            norms = _check_array(part["initial_norms"], np.float64, (width,))
+            self.initial_norms[topics.start] = norms
             arrays = {
-                name.removeprefix(_STATE): array
+                name.removeprefix(_DESCENT_STATE): array
                 for name, array in part.items()
-                if name.startswith(_STATE)
+                if name.startswith(_DESCENT_STATE)
             }
             descent_state = DescentState.restore(arrays, width)
-            state.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
-        return state
+            self.running = RunningDescent(_to_iterate(part, n_columns, width), descent_state)
 
-
-def _part_name(first: int, is_second: bool) -> str:
-    return f"{'all' if is_second else 'some'}-{first}"
+    def _check_counts(self, n_batches: int) -> None:
+        """Check that the batches that have ended are those that have held-out scores."""
+        n_scores = len(self.heldout_scores)
+        expected = {self.n_done} if self.phase == "training rows" else {0, n_batches}
+        if not 0 <= self.n_done <= n_batches or n_scores not in expected:
+            raise ValueError(
+                f"{self.n_done} of {n_batches} topic batches have ended in the phase "
+                f"{self.phase!r}, and {n_scores} have held-out scores"
+            )
 
 
 def _to_arrays(iterate: Iterate) -> ArraysByName:
     weights: Any = iterate.weights
     if isinstance(weights, np.ndarray):
         return {"weights": weights, "biases": iterate.biases}
-    parts = {name: getattr(weights, name) for name in ("data", "indices", "indptr")}
-    return {**parts, "biases": iterate.biases}
+    return {
+        "data": weights.data,
+        "indices": weights.indices,
+        "indptr": weights.indptr,
+        "biases": iterate.biases,
+    }
 
 
 def _to_iterate(arrays: ArraysByName, n_columns: int, width: int) -> Iterate:
@@ -149,8 +170,8 @@ def _to_iterate(arrays: ArraysByName, n_columns: int, width: int) -> Iterate:
     biases = _check_array(arrays["biases"], np.float64, (width,))
     if "weights" in arrays:
         dense = arrays["weights"]
-        kind = np.float16 if dense.dtype == np.float16 else np.float32
-        return Iterate(_check_array(dense, kind, shape), biases)
+        dtype = np.float16 if dense.dtype == np.float16 else np.float32
+        return Iterate(_check_array(dense, dtype, shape), biases)
     data = _check_array(arrays["data"], np.float32, (None,))
     indices = _check_array(arrays["indices"], np.int32, data.shape)
     indptr = _check_array(arrays["indptr"], np.int32, (width + 1,))
@@ -159,25 +180,25 @@ def _to_iterate(arrays: ArraysByName, n_columns: int, width: int) -> Iterate:
     return Iterate(weights, biases)
 
 
-def _check_array(array: npt.NDArray[Any], kind: Any, shape: tuple[int | None, ...]) -> Any:
-    """Return the array if it has the type and shape."""
+def _check_array(array: npt.NDArray[Any], dtype: type, shape: tuple[int | None, ...]) -> Any:
+    """Return the array if it has the type and shape; None is any length."""
     fits = len(array.shape) == len(shape) and all(
-        length in (None, size) for size, length in zip(array.shape, shape, strict=True)
+        expected in (None, length) for length, expected in zip(array.shape, shape, strict=True)
     )
-    if array.dtype != kind or not fits:
-        raise ValueError(f"an array of {array.dtype} and shape {array.shape}")
+    if array.dtype != dtype or not fits:
+        raise ValueError(f"an array has type {array.dtype} and shape {array.shape}")
     return array
 
 
 # The folder --------------------------------------------------------------------------------------
 
-#: Writing takes at most this share of the time.
-MAX_TIME_SHARE = 0.05
+#: Writing takes at most this fraction of the time.
+MAX_TIME_FRACTION = 0.05
 _INDEX, _LOCK, _SUFFIX = "checkpoint.json", "lock", ".safetensors"
 _FORMAT = 1
-_PART = re.compile(r"(now|(scores|some|all)-\d+)\.\d+\.safetensors")
+_PART = re.compile(r"(running|(scores|training|all)-\d+)\.\d+\.safetensors")
 # A file that another process was writing when it died; see `slugline.base.files`.
-_UNFINISHED = re.compile(r"\.(checkpoint|now|scores|some|all).*\.part")
+_UNFINISHED = re.compile(r"\.(checkpoint|running|scores|training|all).*\.part")
 _MAX_INDEX_BYTES = 16 << 20
 # Bytes that a file may have besides those of weights.
 _MAX_EXTRA_BYTES = 1 << 30
@@ -194,9 +215,10 @@ class _Part(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct, frozen=True):
-    """The content of the index, and the number of files written so far."""
+    """The content of the index; `n_written` counts the files written so far."""
 
     job: dict[str, str]
+    phase: Phase
     n_done: int
     n_passes: int
     n_written: int
@@ -255,11 +277,11 @@ class Checkpoint:
         self._folder = folder
         self._job: dict[str, str] = {}
         self._batches: list[slice] = []
-        self._next = 0.0
+        self._next_save = 0.0  # Not before this time
         self._saved = _read_index(folder)
         self._parts = dict(self._saved.parts) if self._saved else {}
         self._n_written = self._saved.n_written if self._saved else 0
-        for part in self._parts.values():  # before documents are read for it
+        for part in self._parts.values():  # now, since reading documents may take hours
             _check_part(folder, part)
         _remove_files(folder, {part.file for part in self._parts.values()})
 
@@ -269,34 +291,36 @@ class Checkpoint:
         if self._saved is None:
             return ""
         return (
-            f"{self._folder} holds what was learned before: it goes on from there, once all "
-            "documents are read again"
+            f"{self._folder} holds a checkpoint: training resumes from it once all documents have "
+            "been read again"
         )
 
-    def tie(self, facts: Mapping[str, str]) -> None:
-        """Tie the checkpoint to facts of the job by name, as soon as some are known.
+    def require_same_job(self, facts: Mapping[str, str]) -> None:
+        """Check facts of the job against those of the saved one, and save them with the next state.
+
+        Called as soon as some facts are known: the settings before the documents are read.
 
         Raises
         ------
-        CheckpointError : if it is of another job.
+        CheckpointError : if a fact differs.
         """
         self._job |= facts
         if self._saved is None:
             return
-        differing = []
+        differences = []
         for name, fact in facts.items():
-            before = self._saved.job.get(name, "")
-            if before and max(len(before), len(fact)) <= _MAX_SHOWN and before != fact:
-                differing.append(f"{name}: {before} there, {fact} here")
-            elif before != fact:
-                differing.append(f"other {name}")
-        if differing:
+            saved = self._saved.job.get(name, "")
+            if saved and max(len(saved), len(fact)) <= _MAX_SHOWN and saved != fact:
+                differences.append(f"{name}: {saved} there, {fact} here")
+            elif saved != fact:
+                differences.append(f"other {name}")
+        if differences:
             raise CheckpointError(
-                f"{self._folder} is a checkpoint of another job ({'; '.join(differing)}); name "
+                f"{self._folder} is a checkpoint of another job ({'; '.join(differences)}); name "
                 "another folder with `checkpoint`, or remove this one."
             )
 
-    def load(self, n_columns: int, batches: list[slice]) -> StreamState:
+    def load(self, n_columns: int, batches: list[slice], phases: Sequence[Phase]) -> StreamState:
         """Return the state to resume from, for these topics: a new one if none is saved.
 
         Raises
@@ -305,44 +329,56 @@ class Checkpoint:
         """
         self._batches = batches
         if self._saved is None:
-            return StreamState()
+            return StreamState(phases[0])
         width = max(topics.stop - topics.start for topics in batches)
-        most = _MAX_EXTRA_BYTES + 16 * n_columns * width
-        parts = {name: _read_part(self._folder, part, most) for name, part in self._parts.items()}
-        counts = (self._saved.n_done, self._saved.n_passes)
+        max_bytes = _MAX_EXTRA_BYTES + 16 * n_columns * width
+        parts = {
+            name: _read_part(self._folder, part, max_bytes) for name, part in self._parts.items()
+        }
+        state = StreamState(self._saved.phase, self._saved.n_done, self._saved.n_passes)
         try:
-            return StreamState.from_parts(counts, parts, n_columns, batches)
-        except (KeyError, ValueError, TypeError) as error:
+            if state.phase not in phases:
+                raise ValueError(f"no row is held out, but the phase is {state.phase!r}")
+            state.restore_parts(parts, n_columns, batches)
+        except (LookupError, ValueError, TypeError) as error:
             raise _damaged(self._folder, self._folder / _INDEX, error) from error
+        return state
 
     def save(self, state: StreamState, *, is_last: bool = False) -> None:
-        """Save a state, unless that would take too much of the time and it isn't the last one.
+        """Save a state, unless it isn't the last one and saving would take too much of the time.
 
         Raises
         ------
-        CheckpointError : if it can't be written; the state before is still there.
+        CheckpointError : if it can't be written; the previous state is unchanged.
         """
-        started = time.monotonic()
-        if started < self._next and not is_last:
+        start = time.monotonic()
+        if start < self._next_save and not is_last:
             return
         advice = "free some space, or name another folder with `checkpoint`."
         if self._parts:
             advice = (
-                "what it held before is unchanged. Free some space, and start the same job again: "
-                "it goes on from there."
+                "the previous checkpoint is unchanged. Free some space, and start the same job "
+                "again: it resumes from there."
             )
         failure = f"{self._folder}: the checkpoint can't be written"
         with os_errors_as(CheckpointError, failure, advice):
             self._write(state)
-        now = time.monotonic()
-        self._next = now + (now - started) * (1 / MAX_TIME_SHARE - 1)
+        end = time.monotonic()
+        self._next_save = end + (end - start) * (1 / MAX_TIME_FRACTION - 1)
 
     def _write(self, state: StreamState) -> None:
         parts = {}
         for name, arrays in state.to_parts(self._batches):
-            part = None if name == "now" else self._parts.get(name)
+            part = None if name == _RUNNING else self._parts.get(name)
             parts[name] = part or self._write_part(name, arrays)
-        content = _Content(self._job, state.n_done, state.n_passes, self._n_written, parts)
+        content = _Content(
+            job=self._job,
+            phase=state.phase,
+            n_done=state.n_done,
+            n_passes=state.n_passes,
+            n_written=self._n_written,
+            parts=parts,
+        )
         data = msgspec.json.encode(content)
         index = _Index(_FORMAT, hashlib.sha256(data).hexdigest(), msgspec.Raw(data))
         write_whole(self._folder / _INDEX, msgspec.json.encode(index))
@@ -361,22 +397,22 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
-    """Make the folder if there is none, and lock it."""
+    """Make the folder if it doesn't exist, and lock it."""
     advice = "name another folder with `checkpoint`."
     with os_errors_as(CheckpointError, f"{folder} can't hold a checkpoint", advice):
         folder.mkdir(parents=True, exist_ok=True)
         others = [path.name for path in folder.iterdir() if not _belongs(path.name)]
         if others:
             raise CheckpointError(
-                f"{folder} holds other files, such as {min(others)}; name a folder of its own with "
-                "`checkpoint`. It need not exist."
+                f"{folder} holds other files, such as {min(others)}; name an empty folder, or one "
+                "that doesn't exist, with `checkpoint`."
             )
         file = (folder / _LOCK).open("ab")
     with file:
         if not lock(file):
             raise CheckpointError(
-                f"{folder} is in use by another job; wait until that has ended, or name another "
-                "folder with `checkpoint`."
+                f"{folder} is in use by another job; wait for it to finish, or name another folder "
+                "with `checkpoint`."
             )
         yield
 
@@ -386,11 +422,11 @@ def _belongs(name: str) -> bool:
     return name in (_INDEX, _LOCK) or bool(_PART.fullmatch(name) or _UNFINISHED.fullmatch(name))
 
 
-def _remove_files(folder: Path, wanted: set[str]) -> None:
+def _remove_files(folder: Path, used: set[str]) -> None:
     """Remove files of earlier steps and of dead processes."""
-    with contextlib.suppress(OSError):  # they do no harm
+    with contextlib.suppress(OSError):  # files that stay do no harm
         for path in list(folder.iterdir()):
-            if path.name not in {*wanted, _INDEX, _LOCK} and _belongs(path.name):
+            if path.name not in {*used, _INDEX, _LOCK} and _belongs(path.name):
                 path.unlink()
 
 
@@ -405,14 +441,15 @@ def _read_index(folder: Path) -> _Content | None:
         index = msgspec.json.decode(data, type=_Index)
         if index.format != _FORMAT:
             raise CheckpointError(
-                f"{folder} is a checkpoint in format {index.format}, and this Slugline has format "
-                f"{_FORMAT}; go on with the one that began it, or name another folder with "
-                "`checkpoint`."
+                f"{folder} is a checkpoint in format {index.format}, and this version of Slugline "
+                f"reads format {_FORMAT}; resume with the version that wrote it, or name another "
+                "folder with `checkpoint`."
             )
         _check_digest(index.sha256, hashlib.sha256(index.content).hexdigest())
         content = msgspec.json.decode(index.content, type=_Content)
-        if odd := [part.file for part in content.parts.values() if not _PART.fullmatch(part.file)]:
-            raise ValueError(f"it names {short_repr(odd[0])}")
+        for part in content.parts.values():
+            if not _PART.fullmatch(part.file):
+                raise ValueError(f"it names the file {short_repr(part.file)}")
     except CheckpointError:
         raise
     except FileNotFoundError:
@@ -423,7 +460,7 @@ def _read_index(folder: Path) -> _Content | None:
 
 
 def _check_part(folder: Path, part: _Part) -> None:
-    """Check that a file has the bytes that were written."""
+    """Check that a file still has the bytes that were written."""
     path = folder / part.file
     try:
         with open(path, "rb", opener=open_regular) as file:
@@ -433,10 +470,10 @@ def _check_part(folder: Path, part: _Part) -> None:
         raise _damaged(folder, path, error) from error
 
 
-def _check_size(path: Path, expected: int, most: int) -> None:
+def _check_size(path: Path, expected: int, max_bytes: int) -> None:
     size = path.stat().st_size
-    if size != expected or size > most:
-        raise ValueError(f"it has {size:,} bytes and not {min(expected, most):,}")
+    if size != expected or size > max_bytes:
+        raise ValueError(f"it has {size:,} bytes and not {min(expected, max_bytes):,}")
 
 
 def _check_digest(expected: str, sha256: str) -> None:
@@ -444,13 +481,13 @@ def _check_digest(expected: str, sha256: str) -> None:
         raise ValueError("its bytes are not those that were written")
 
 
-def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
+def _read_part(folder: Path, part: _Part, max_bytes: int) -> ArraysByName:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     path = folder / part.file
     try:
-        _check_size(path, part.n_bytes, most)
+        _check_size(path, part.n_bytes, max_bytes)
         with open(path, "rb", opener=open_regular) as file:
             data = file.read(part.n_bytes)
         _check_digest(part.sha256, hashlib.sha256(data).hexdigest())
@@ -462,6 +499,6 @@ def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
 def _damaged(folder: Path, path: Path, error: Exception) -> CheckpointError:
     reason = getattr(error, "strerror", None) or textwrap.shorten(str(error)[:2000], 200)
     return CheckpointError(
-        f"{path}: damaged ({reason}); remove {folder} to begin anew, or name another folder with "
+        f"{path}: damaged ({reason}); remove {folder} to start over, or name another folder with "
         "`checkpoint`."
     )

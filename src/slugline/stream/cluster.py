@@ -1,7 +1,7 @@
 """The engine on a cluster: blocks stay with Dask's workers, which run functions over them.
 
-Each block is the result of a task that starts from a file, or from documents that the scheduler
-keeps, serialized. So when a worker is lost, Dask makes its blocks again on another one. The shared
+Each block is the result of a task that starts from a file, or from serialized documents that the
+scheduler keeps. So when a worker is lost, Dask computes its blocks again on another one. The shared
 arguments of a call are sent to all workers for that call, and sent again if they are lost.
 """
 
@@ -46,7 +46,10 @@ class PartitionResult(NamedTuple):
 def read_partition(
     partition: Partition, function: BlockFunction, shared: tuple[Any, ...], data: Any = None
 ) -> PartitionResult:
-    """Return `function(batch, *shared)` of each batch; of `data`, if a Dask partition has it."""
+    """Return `function(batch, *shared)` of each batch.
+
+    `data` is the computed data of a partition of a Dask collection.
+    """
     if isinstance(partition, DaskPartition):
         partition = replace(partition, data=data)
     blocks: list[tuple[Any, Any]] = []
@@ -58,20 +61,20 @@ def read_partition(
 
 
 def _sendable_error(error: SluglineError, paths: Sequence[str]) -> SluglineError:
-    """Return the error without its traceback, or another one if this worker doesn't see a file."""
+    """Return the error without its traceback, or another one if this worker can't find a file."""
     from distributed import get_worker
 
-    unseen = next((path for path in paths if not Path(path).exists()), None)
-    if unseen is None:
+    missing = next((path for path in paths if not Path(path).exists()), None)
+    if missing is None:
         return error.with_traceback(None)
     return DataError(
-        f"{unseen} isn't seen by worker {get_worker().address}; put files where all workers find "
+        f"worker {get_worker().address} can't find {missing}; put files where all workers find "
         "them under the same name, or give batches of texts and topics."
     )
 
 
 def block_summaries(result: PartitionResult) -> PartitionResult:
-    """Return the result with whether there is a block in the place of each block."""
+    """Return the result with, in place of each block, whether there is one."""
     summaries = [(block is not None, summary) for block, summary in result.blocks]
     return PartitionResult(summaries, result.error)
 
@@ -91,7 +94,7 @@ def pack_arguments(*shared: Any) -> tuple[Any, ...]:
 
 
 def map_block(block: Any, function: BlockFunction, shared: tuple[Any, ...]) -> Any:
-    """Return the function of a block."""
+    """Return `function(block, *shared)`."""
     return function(block, *shared)
 
 
@@ -103,8 +106,8 @@ def sum_blocks(
     before: Arrays | None,
 ) -> Arrays:
     """Return the sum of a function over blocks with their stored values, added to `before`."""
-    pairs = zip(blocks) if stored is None else zip(blocks, stored, strict=True)
-    return sum_group(function, pairs, shared, _copy(before))[0]
+    arguments = zip(blocks) if stored is None else zip(blocks, stored, strict=True)
+    return sum_group(function, arguments, shared, _copy(before))[0]
 
 
 def sum_blocks_storing(
@@ -115,7 +118,7 @@ def sum_blocks_storing(
 
 
 def _copy(arrays: Arrays | None) -> Arrays | None:
-    """Copy arrays, to add to them: results of tasks don't change, as Dask may want them again."""
+    """Copy arrays to add to them: results of tasks must not change, as Dask may use them again."""
     return None if arrays is None else tuple(array.copy() for array in arrays)
 
 
@@ -126,17 +129,17 @@ def add_new(sums: Arrays, others: Arrays) -> Arrays:
 
 # The engine -------------------------------------------------------------------------------------
 
-# Tasks of reading for each thread whose results the client has not taken.
+# Partitions that are read for each thread before the client has taken their results.
 _AHEAD = 2
 # Bytes of blocks that one task sums, and of shared arguments that are sent with each task.
 _MAX_SUMMED, _MAX_INLINE = 1 << 27, 1 << 16
-# The share of a worker's memory that all rows may take where each worker has all of them, and again
-# the weights.
-ROW_MEMORY_SHARE = 1 / 3
+# The fraction of a worker's memory that all rows may take where each worker has all of them; the
+# weights may take as much again.
+ROW_MEMORY_FRACTION = 1 / 3
 
 
 class _StoredValues(NamedTuple):
-    """Values stored with slices of blocks, and the call that makes them again if they are lost."""
+    """Values stored with slices of blocks, and the call that computes them again if lost."""
 
     function: BlockFunction
     shared: tuple[Any, ...]
@@ -163,10 +166,10 @@ class DaskEngine(Engine):
         self._exit_stack = ExitStack()
         self._sizes: dict[str, int] = {}
         self._groups: list[slice] = []
-        # The slices of each group that one task sums.
+        # For each group, the slices of blocks that one task sums.
         self._slices: list[list[slice]] = []
         self._blocks: list[Future] = []
-        # Arguments of `map_blocks`, with which Dask can make blocks again.
+        # Arguments of `map_blocks`, with which Dask can compute blocks again.
         self._arguments: list[Future] = []
 
     def __enter__(self) -> DaskEngine:
@@ -181,7 +184,7 @@ class DaskEngine(Engine):
         if lost:
             raise ClusterError(
                 "the scheduler of the cluster is gone; start the cluster again, and then the same "
-                "job, which goes on from its checkpoint, if it has one."
+                "job, which resumes from its checkpoint, if it has one."
             ) from error
 
     @property
@@ -213,7 +216,7 @@ class DaskEngine(Engine):
     ) -> list[Future]:
         """Submit reading a partition; return the futures of its blocks and of their summaries."""
         data = None
-        if isinstance(partition, DaskPartition):  # which workers compute as well
+        if isinstance(partition, DaskPartition):  # workers compute its data as well
             data = self._tasks.client.compute(partition.delayed)
             partition = replace(partition, delayed=None)
         result = self._tasks.submit(read_partition, partition, function, shared, data)
@@ -305,7 +308,7 @@ class DaskEngine(Engine):
         return self._store(stored), stored
 
     def _store(self, stored: _StoredValues) -> Arrays:
-        """Make the values, and return the sum."""
+        """Compute the values, and return the sum."""
 
         def submit(arguments: Any) -> list[Future]:
             stored.futures.clear()
@@ -313,8 +316,8 @@ class DaskEngine(Engine):
             def leaf(blocks: list[Future], before: Future | None) -> Future:
                 submit = self._tasks.submit
                 pair = submit(sum_blocks_storing, stored.function, arguments, blocks, before)
-                arrays, values = (submit(operator.getitem, pair, n, priority=1) for n in range(2))
-                stored.futures.append(values)
+                arrays = submit(operator.getitem, pair, 0, priority=1)
+                stored.futures.append(submit(operator.getitem, pair, 1, priority=1))
                 release([pair])
                 return arrays
 
@@ -339,14 +342,14 @@ class DaskEngine(Engine):
             sums = [
                 self._tasks.submit(add_new, *pair) if len(pair) > 1 else pair[0] for pair in pairs
             ]
-            for pair in pairs:  # results go as soon as they are added
+            for pair in pairs:  # results are freed as soon as they are added
                 release(pair if len(pair) > 1 else [])
         return sums[0]
 
     def _max_blocks_per_task(self) -> int:
-        """Return how many blocks a task may sum: all are in memory then."""
+        """Return how many blocks a task may sum, which are all in memory at that time."""
         threads = max(self._tasks.client.nthreads().values(), default=1)
-        available = ROW_MEMORY_SHARE * min(self._memory_limits().values(), default=0) / threads
+        available = ROW_MEMORY_FRACTION * min(self._memory_limits().values(), default=0) / threads
         n_bytes = max(_MAX_SUMMED, min(available, 1 << 40))
         return max(1, int(n_bytes) // max(1, max(self._sizes.values(), default=1)))
 
@@ -356,7 +359,8 @@ class DaskEngine(Engine):
         """Return a runner of descents on workers that each hold all rows; see `Engine`."""
         self._tasks.wait_for_workers()
         n_bytes, threads = sum(self._sizes.values()), self._tasks.client.nthreads()
-        memory = {name: ROW_MEMORY_SHARE * limit for name, limit in self._memory_limits().items()}
+        limits = self._memory_limits()
+        memory = {name: ROW_MEMORY_FRACTION * limit for name, limit in limits.items()}
         workers = plan_workers(n_bytes, n_columns * width, width, n_tasks, threads, memory)
         if not workers:
             return None
@@ -376,9 +380,10 @@ class DaskEngine(Engine):
         shared: tuple[Any, ...],
         stored: _StoredValues | None = None,
     ) -> list[Any]:
-        """Gather what `submit(arguments)` submits, again if all workers that have them are lost.
+        """Return the results of the tasks that `submit(arguments)` submits.
 
-        After Ctrl-C, or any error, none of its tasks is started any more.
+        They are submitted again if all workers that have the arguments are lost. After Ctrl-C or an
+        error, no further task is started.
         """
         for _ in range(MAX_LOSSES):
             self._tasks.wait_for_workers()

@@ -26,29 +26,29 @@ class CountedBlock(NamedTuple):
     """Term counts of consecutive documents."""
 
     values: F32  # shape (n_entries,): counts
-    # shape (n_entries,): hash buckets; those of the second family follow those of the first.
+    # shape (n_entries,): hash buckets; those of the second feature group follow those of the first.
     buckets: I32
-    lengths: I64  # shape (n_documents * n_families,): number of entries of each document and family
-    y: I32  # shape (n_labels,): the number of each document's topics in `names`
+    lengths: I64  # shape (n_documents * n_groups,): entries of each document and feature group
+    y: I32  # shape (n_labels,): indices in `names`, document after document
     keys: U64  # shape (n_documents,): a hash of each text
     names: tuple[Topic, ...]  # The topics of these documents
-    n_labels: I32 | None  # shape (n_documents,): how many topics each has; None if one
+    n_labels: I32 | None  # shape (n_documents,): number of topics of each; None if all have one
 
 
 class BlockStatistics(NamedTuple):
-    """Summary of a block's terms and topics; lists have an item for each family."""
+    """Summary of a block's terms and topics; lists have an item for each feature group."""
 
     buckets: list[I32]  # shape (n_seen,) each
     # The terms that name the buckets, joined, and their lengths.
     names: list[tuple[bytes, I64]]
     n_documents: list[I64]  # shape (n_seen,) each: documents that have each bucket
     topics: dict[Topic, int]  # Documents of each topic
-    # The smallest and the largest number of topics of a document; None if all have one by kind.
-    sizes: tuple[int, int] | None
+    # Smallest and largest number of topics of a document; None if the data are single-label.
+    topic_set_sizes: tuple[int, int] | None
 
     @property
     def n_entries(self) -> int:
-        """Number of pairs of a document and one of its terms."""
+        """Number of pairs of a document and a bucket that it has."""
         return sum(int(counts.sum()) for counts in self.n_documents)
 
 
@@ -62,62 +62,64 @@ class BatchSummary(NamedTuple):
 
 
 def count_batch(
-    batch: Batch, families: Sequence[FeatureGroup]
+    batch: Batch, feature_groups: Sequence[FeatureGroup]
 ) -> tuple[CountedBlock | None, BatchSummary]:
     """Count the terms of a batch; there is no block if it has no documents."""
     texts, topics, schemas = batch
     digest = compute_digest(texts, topics)
     if not texts:
         return None, BatchSummary(None, schemas, 0, digest)
-    block, statistics = count_terms(texts, topics, families)
+    block, statistics = count_terms(texts, topics, feature_groups)
     return block, BatchSummary(statistics, schemas, len(texts), digest)
 
 
 def count_terms(
-    texts: Sequence[str], topics: Sequence[Any], families: Sequence[FeatureGroup]
+    texts: Sequence[str], topics: Sequence[Any], feature_groups: Sequence[FeatureGroup]
 ) -> tuple[CountedBlock, BlockStatistics]:
-    """Count the terms of documents, by hash bucket of each family."""
-    columns = [HashedColumns(family.n_buckets or 1, family.kind) for family in families]
-    kinds, stack = [family.kind for family in families], RowStack()
-    counts = make_counter(families[-1].columns)
-    for words in map_chunks(lambda chunk: counts.read(chunk, kinds), texts):
-        stack.append(counts.count(words, columns, learn=True).entries)
-    widths = [family_columns.n_columns for family_columns in columns]
+    """Count the terms of documents, by hash bucket of each feature group."""
+    tables = [HashedColumns(group.n_buckets or 1, group.kind) for group in feature_groups]
+    kinds, stack = [group.kind for group in feature_groups], RowStack()
+    counter = make_counter(feature_groups[-1].columns)
+    for tokens in map_chunks(lambda chunk: counter.read(chunk, kinds), texts):
+        stack.append(counter.count(tokens, tables, learn=True).entries)
+    widths = [table.n_columns for table in tables]
     for part in stack.parts():
         part.offset_columns(widths)
     entries = stack.concatenate()
-    family_buckets, data, lengths = zip(*map(HashedColumns.buckets_and_names, columns), strict=True)
+    buckets, names, lengths = zip(*map(HashedColumns.buckets_and_names, tables), strict=True)
+    offsets = np.cumsum([0, *(group.n_buckets or 1 for group in feature_groups[:-1])])
+    all_buckets = np.concatenate(
+        [group_buckets + offset for group_buckets, offset in zip(buckets, offsets, strict=True)]
+    )
     n_labels = sizes = None
     labels: Sequence[Topic] = topics
     if is_multilabel(topics):
         n_labels = np.fromiter(map(len, topics), dtype=np.int32, count=len(topics))
         sizes = int(n_labels.min()), int(n_labels.max())
-        labels = [topic for several in topics for topic in several]
-    names = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
-    y = np.fromiter((names[topic] for topic in labels), dtype=np.int32, count=len(labels))
-    offsets = np.cumsum([0, *(family.n_buckets or 1 for family in families[:-1])])
-    buckets = np.concatenate(list(map(np.add, family_buckets, offsets)))
+        labels = [topic for topic_set in topics for topic in topic_set]
+    numbers = {topic: number for number, topic in enumerate(dict.fromkeys(labels))}
+    y = np.fromiter((numbers[topic] for topic in labels), dtype=np.int32, count=len(labels))
     block = CountedBlock(
-        entries.values,
-        buckets.astype(np.int32)[entries.columns],
-        entries.lengths.astype(np.int64),
-        y,
-        np.fromiter(map(_key, texts), dtype=np.uint64, count=len(texts)),
-        tuple(names),
-        n_labels,
+        values=entries.values,
+        buckets=all_buckets.astype(np.int32)[entries.columns],
+        lengths=entries.lengths.astype(np.int64),
+        y=y,
+        keys=np.fromiter(map(_hash_text, texts), dtype=np.uint64, count=len(texts)),
+        names=tuple(numbers),
+        n_labels=n_labels,
     )
-    n_documents = np.bincount(entries.columns, minlength=len(buckets))
+    n_documents = np.bincount(entries.columns, minlength=len(all_buckets))
     statistics = BlockStatistics(
-        list(family_buckets),
-        list(zip(data, lengths, strict=True)),
-        np.split(n_documents, np.cumsum(widths)[:-1]),
-        dict(zip(names, np.bincount(y).tolist(), strict=True)),
-        sizes,
+        buckets=list(buckets),
+        names=list(zip(names, lengths, strict=True)),
+        n_documents=np.split(n_documents, np.cumsum(widths)[:-1]),
+        topics=dict(zip(numbers, np.bincount(y).tolist(), strict=True)),
+        topic_set_sizes=sizes,
     )
     return block, statistics
 
 
-def _key(text: str) -> int:
+def _hash_text(text: str) -> int:
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
@@ -125,100 +127,117 @@ def _key(text: str) -> int:
 class TermStatistics:
     """The terms of all documents, added block by block.
 
-    A bucket is named after its first term in the first block that has it.
+    A bucket gets the name of its first term in the first block that has it.
 
     Parameters
     ----------
-    families : sequence of FeatureGroup
+    feature_groups : sequence of FeatureGroup
 
     Attributes
     ----------
     n_documents : list of int64 array, shape (n_buckets,)
-        For each family, the documents that have each bucket.
-    sizes : (int, int) or None
+        For each feature group, the documents that have each bucket.
+    topic_set_sizes : (int, int) or None
         The smallest and the largest number of topics of a document; None if each has one.
     """
 
-    def __init__(self, families: Sequence[FeatureGroup]) -> None:
-        self.families = families
-        self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
-        self._names: list[list[tuple[I32, bytes, I64]]] = [[] for _ in families]
-        self.sizes: tuple[int, int] | None = None
+    def __init__(self, feature_groups: Sequence[FeatureGroup]) -> None:
+        self.feature_groups = feature_groups
+        self.n_documents = [
+            np.zeros(group.n_buckets or 1, dtype=np.int64) for group in feature_groups
+        ]
+        # For each feature group and block: the new buckets, and their names joined, with lengths.
+        self._names: list[list[tuple[I32, bytes, I64]]] = [[] for _ in feature_groups]
+        self.topic_set_sizes: tuple[int, int] | None = None
 
     def add(self, block: BlockStatistics) -> None:
         """Add the statistics of the next block."""
-        if block.sizes is not None:
-            smallest, largest = zip(block.sizes, self.sizes or block.sizes, strict=True)
-            self.sizes = min(smallest), max(largest)
-        parts = zip(block.buckets, block.names, block.n_documents, strict=True)
-        for number, (buckets, (data, lengths), n_documents) in enumerate(parts):
+        if block.topic_set_sizes is not None:
+            smallest, largest = block.topic_set_sizes
+            before = self.topic_set_sizes or block.topic_set_sizes
+            self.topic_set_sizes = min(smallest, before[0]), max(largest, before[1])
+        groups = zip(block.buckets, block.names, block.n_documents, strict=True)
+        for number, (buckets, (names, lengths), n_documents) in enumerate(groups):
             totals = self.n_documents[number]
             new = np.flatnonzero(totals[buckets] == 0)
             totals[buckets] += n_documents
-            self._names[number].append((buckets[new], *_take_names(data, lengths, new)))
+            self._names[number].append((buckets[new], *_take_names(names, lengths, new)))
 
     @property
     def n_columns(self) -> int:
         """Number of buckets that have a term."""
         return sum(int(np.count_nonzero(totals)) for totals in self.n_documents)
 
+    @property
+    def multilabel(self) -> bool:
+        """Whether documents may have several topics."""
+        return self.topic_set_sizes is not None
+
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
         """Return features with a column for each bucket that has a term, the most common first.
 
-        Weights of common terms, which most of a pass is about, are then side by side.
+        Then the weights of common terms, on which a pass spends most of its time, are adjacent.
         """
-        features = Features(self.families, n_jobs)
+        features = Features(self.feature_groups, n_jobs)
         features.vocabularies_, features.idf_ = [], []
-        for family, totals, parts in zip(self.families, self.n_documents, self._names, strict=True):
-            buckets = np.concatenate([buckets for buckets, *_ in parts])
-            lengths = np.concatenate([lengths for *_, lengths in parts])
+        for group, totals, blocks in zip(
+            self.feature_groups, self.n_documents, self._names, strict=True
+        ):
+            buckets = np.concatenate([buckets for buckets, _, _ in blocks])
+            lengths = np.concatenate([lengths for _, _, lengths in blocks])
             order = np.lexsort((buckets, -totals[buckets]))
-            names = _take_names(b"".join(data for _, data, _ in parts), lengths, order)
+            names, lengths = _take_names(b"".join(names for _, names, _ in blocks), lengths, order)
             columns = HashedColumns.from_buckets(
-                buckets[order], names, family.n_buckets or 1, family.kind
+                buckets[order], (names, lengths), group.n_buckets or 1, group.kind
             )
             features.vocabularies_.append(columns)
             counts = totals[buckets[order]]
-            features.idf_.append(idf(counts, n_documents) if family.has_idf else None)
+            features.idf_.append(idf(counts, n_documents) if group.has_idf else None)
         return features
 
 
-def _take_names(data: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
-    """Return some of the names, which are joined in `data`, in the order of the indices."""
-    chosen = lengths[indices]
-    names = np.frombuffer(data, dtype=np.uint8)[ranges(boundaries(lengths)[indices], chosen)]
-    return names.tobytes(), chosen
+def _take_names(names: bytes, lengths: I64, indices: Index) -> tuple[bytes, I64]:
+    """Return some of the names, which are joined, in the order of the indices."""
+    taken_lengths = lengths[indices]
+    positions = ranges(boundaries(lengths)[indices], taken_lengths)
+    return np.frombuffer(names, dtype=np.uint8)[positions].tobytes(), taken_lengths
 
 
 class Weighting(NamedTuple):
-    """What turns counts into rows."""
+    """Columns and weights of terms, which turn counts into rows."""
 
-    families: Sequence[FeatureGroup]
+    feature_groups: Sequence[FeatureGroup]
     columns: I32  # shape (n_buckets,): the column of each bucket
-    widths: list[int]  # Number of columns of each family
-    idf: list[F32 | None]
-    numbers: dict[Topic, int]
+    widths: list[int]  # Number of columns of each feature group
+    idf: list[F32 | None]  # Of each feature group
+    topic_numbers: dict[Topic, int]
 
     @classmethod
     def from_features(cls, features: Features, topics: Sequence[Topic]) -> Weighting:
         """Return the weighting of the features of `TermStatistics`."""
         widths = [vocabulary.n_columns for vocabulary in features.vocabularies_]
-        firsts = np.cumsum([0, *widths], dtype=np.int32)
+        offsets = np.cumsum([0, *widths[:-1]], dtype=np.int32)
         tables: list[Any] = [vocabulary.table.columns for vocabulary in features.vocabularies_]
         columns = [
-            np.where(table >= 0, table + first, -1)
-            for table, first in zip(tables, firsts, strict=False)
+            np.where(table >= 0, table + offset, -1)
+            for table, offset in zip(tables, offsets, strict=True)
         ]
-        numbers = {name: number for number, name in enumerate(topics)}
-        return cls(features.feature_groups, np.concatenate(columns), widths, features.idf_, numbers)
+        return cls(
+            feature_groups=features.feature_groups,
+            columns=np.concatenate(columns),
+            widths=widths,
+            idf=features.idf_,
+            topic_numbers={name: number for number, name in enumerate(topics)},
+        )
 
 
 def weight_block(block: CountedBlock, weighting: Weighting) -> RowBlock:
     """Return the rows of counted documents."""
-    families, columns, widths, idf_values, topic_numbers = weighting
-    entries = Entries(block.values.copy(), columns[block.buckets], np.array(block.lengths))
-    RowWeights(families, widths, idf_values).weigh(entries)
-    numbers = np.array([topic_numbers[name] for name in block.names], dtype=np.int32)
-    X = SparseRows(entries, sum(widths), len(families)).csr()
+    columns = weighting.columns[block.buckets]
+    entries = Entries(block.values.copy(), columns, np.array(block.lengths))
+    RowWeights(weighting.feature_groups, weighting.widths, weighting.idf).weigh(entries)
+    X = SparseRows(entries, sum(weighting.widths), len(weighting.feature_groups)).csr()
+    numbers = [weighting.topic_numbers[name] for name in block.names]
+    y = np.array(numbers, dtype=np.int32)[block.y]
     n_labels = None if block.n_labels is None else np.array(block.n_labels)
-    return RowBlock.from_csr(X, numbers[block.y], np.array(block.keys), n_labels)
+    return RowBlock.from_csr(X, y, np.array(block.keys), n_labels)

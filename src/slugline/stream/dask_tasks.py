@@ -1,4 +1,4 @@
-"""Tasks on Dask's workers: submitting functions, waiting for results, and letting go of them."""
+"""Tasks on Dask's workers: submitting functions, waiting for results, and releasing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-# A distributed.Future; Dask's own types say little.
+# A distributed.Future, whose methods Dask doesn't annotate.
 Future = Any
 # Seconds to wait for a worker when there is none, and between checks for that.
 _TIMEOUT, _CHECK_INTERVAL = 60, 10
@@ -34,26 +34,31 @@ class DaskTasks:
         self._futures: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def close(self) -> None:
-        """Release all futures that are still in use."""
+        """Release all futures that have not been released."""
         release(list(self._futures))
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
-        """Submit a function; its result is released at the end at the latest."""
+    def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
+        """Submit a function; `close` releases its result at the latest."""
+        return self._submit(function, arguments, priority=priority)
+
+    def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Submit a function to a certain worker, or to another one if that is gone."""
+        return self._submit(function, arguments, workers=worker, allow_other_workers=True)
+
+    def _submit(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], **options: int | str
+    ) -> Future:
         import dask
 
-        # Documents in memory are meant to travel with their task.
         key = f"slugline{function.__name__}-{uuid.uuid4().hex}"
+        # Documents in memory are sent with their task on purpose.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
             future = self.client.submit(function, *arguments, key=key, pure=False, **options)
         self._futures.add(future)
         return future
 
-    def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Submit a function to a certain worker, or another one if that is gone."""
-        return self.submit(function, *arguments, workers=worker, allow_other_workers=True)
-
     def wait(self, futures: Sequence[Future], until: str = "ALL_COMPLETED") -> bool:
-        """Wait for futures, for about a minute; return whether they are done.
+        """Wait for futures for up to about a minute; return whether they are done.
 
         Raises
         ------
@@ -71,7 +76,7 @@ class DaskTasks:
             else:
                 return True
         if not any(self.client.processing().values()):
-            # No worker runs them, as may happen when workers go and come.
+            # No worker runs them, which may happen when workers leave and join.
             raise CancelledError
         return False
 
@@ -81,7 +86,7 @@ class DaskTasks:
         Raises
         ------
         CancelledError : if data that they depend on is lost.
-        ClusterError : if workers can't do it.
+        ClusterError : if workers died of the task again and again.
         """
         from distributed import KilledWorker
 
@@ -91,21 +96,23 @@ class DaskTasks:
             return list(self.client.gather(list(futures)))
         except KilledWorker as error:
             raise ClusterError(
-                "workers ended again and again while they did the same work, most likely for lack "
-                "of memory; give each more of it (`--memory-limit` of `dask worker`), or let fewer "
-                "threads share it."
+                "workers died again and again on the same task, most likely for lack of memory; "
+                "give each worker more memory (`--memory-limit` of `dask worker`) or fewer threads."
             ) from error
         except SluglineError as error:  # without the traceback of the worker
             raise error.with_traceback(None) from None
 
     def wait_for_workers(self) -> None:
-        """Wait until there is a worker, as others may replace those that are lost."""
-        gone = f"all workers are gone, and none came in {_TIMEOUT} seconds"
-        wait_for_worker(self.client, _TIMEOUT, f"{gone}; start some, and begin again.")
+        """Wait until there is a worker: new ones may replace those that are lost."""
+        message = (
+            f"all workers are gone, and no other connected within {_TIMEOUT} seconds; start some, "
+            "and run the command again."
+        )
+        wait_for_worker(self.client, _TIMEOUT, message)
 
 
 def release(futures: Iterable[Future | None]) -> None:
-    """Let go of results; tasks that have not started and that nothing else needs won't run."""
+    """Release results; tasks that have not started and that nothing else needs won't run."""
     for future in futures:
         if future is not None:
             future.release()

@@ -17,41 +17,44 @@ from slugline.learning.label_types import label_type
 from slugline.learning.labels import Labels
 from slugline.learning.linear import fit, newton, steps, sums
 from slugline.learning.linear.newton import Iterate, Preconditioner
-from slugline.stream.checkpoint import Checkpoint, RunningDescent, StreamState
-from slugline.stream.engine import DescentReport, DescentTask, Engine, TopicParallel
+from slugline.stream.checkpoint import Checkpoint, Phase, RunningDescent, StreamState
+from slugline.stream.engine import DescentReport, DescentStart, DescentTask, Engine, TopicParallel
 from slugline.stream.local import write_memmap
 
 # Rows of all blocks ------------------------------------------------------------------------------
 
 # The number of different keys.
 _ALL_KEYS = 1 << 64
-# One in so many rows is held out from the first descent, to calibrate on; if topics are very many,
-# so many rows and no more.
-_HELD_OUT, _MIN_HELD_OUT = 5, 500
+# One in so many rows is held out from the first descent, to calibrate on; but if topics are very
+# many, at most the number below.
+_HELDOUT_RATIO, _MIN_HELDOUT = 5, 500
 #: Weights that are dense at a time, of all columns and a batch of topics; and topics of a batch.
 MAX_WEIGHTS, MAX_TOPICS = 3 << 24, 128
 
 
 @dataclass(frozen=True)
 class RowBlocks:
-    """The `RowBlock`s of an engine, and statistics of all of them."""
+    """The `RowBlock`s of an engine, and statistics of all of them.
+
+    Training rows are those that are not held out. None is held out if `min_key` is 0.
+    """
 
     engine: Engine
     n_columns: int
     n_rows: int
-    n_training_rows: int  # Those that are not held out
-    # shape (n_topics,): rows of each topic, and those of them that are not held out.
-    n_all: I64
-    n_training: I64
-    known_columns: Mask  # shape (n_columns,): columns that occur in rows that are not held out
+    n_training_rows: int
+    # shape (n_topics,): rows of each topic, and training rows of each topic
+    topic_counts: I64
+    training_topic_counts: I64
+    known_columns: Mask  # shape (n_columns,): columns that occur in training rows
     min_key: int  # Rows with a lower key are held out
     multilabel: bool = False  # Whether rows may have several topics
-    weights: F64 | None = None  # shape (n_topics,), or None: the user's weights of topics
+    class_weights: F64 | None = None  # shape (n_topics,): the user's, if any
 
     @property
     def n_topics(self) -> int:
         """Number of topics."""
-        return len(self.n_all)
+        return len(self.topic_counts)
 
     @cached_property
     def squares(self) -> F64:
@@ -59,19 +62,19 @@ class RowBlocks:
         return self.engine.sum_blocks(sums.column_squares)[0]
 
     def n_learned(self, min_key: int) -> int:
-        """Return how many rows a descent learns from: all, or those that are not held out."""
+        """Return how many rows a descent learns from: all, or the training rows."""
         return self.n_training_rows if min_key else self.n_rows
 
     @property
     def topic_weights(self) -> F64:
-        """The weight of each topic's rows."""
-        return np.ones(self.n_topics) if self.weights is None else self.weights
+        """The weight of each topic's rows, shape (n_topics,)."""
+        return np.ones(self.n_topics) if self.class_weights is None else self.class_weights
 
     def topic_batches(self) -> list[slice]:
         """Return the batches in which topics are learned.
 
-        Their number is even, so that two workers share them out evenly. Each passes over all
-        entries of rows, so that few and wide batches are faster.
+        Their number is even, so that two workers get the same number of them. Each batch makes
+        passes over all entries of the rows, so a few wide batches are faster than many narrow ones.
         """
         width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, self.n_columns)))
         n_batches = -(-self.n_topics // width)
@@ -80,27 +83,37 @@ class RowBlocks:
 
 
 def hold_out_rows(
-    engine: Engine, n_columns: int, n_rows: int, n_all: I64, *, multilabel: bool = False
+    engine: Engine,
+    n_columns: int,
+    n_rows: int,
+    topic_counts: I64,
+    class_weights: F64 | None = None,
+    *,
+    multilabel: bool = False,
 ) -> RowBlocks:
-    """Return the rows of an engine with a share held out, as large as calibration needs."""
-    n_topics = len(n_all)
-    most = max(_MIN_HELD_OUT, label_type(multilabel=multilabel).max_scores(MAX_SCORES) // n_topics)
-    min_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
-    counts, n_training, n_left = engine.sum_blocks(sums.training_counts, n_topics, min_key)
-    known_columns, n_training_rows = counts > 0, int(n_left[0])
+    """Return the rows of an engine, of which as many are held out as calibration needs."""
+    n_topics = len(topic_counts)
+    max_scores = label_type(multilabel=multilabel).max_scores(MAX_SCORES)
+    max_heldout = max(_MIN_HELDOUT, max_scores // n_topics)
+    min_key = _ALL_KEYS * min(max_heldout, n_rows // _HELDOUT_RATIO) // n_rows
+    column_counts, training_topic_counts, n_training = engine.sum_blocks(
+        sums.training_counts, n_topics, min_key
+    )
+    known_columns, n_training_rows = column_counts > 0, int(n_training[0])
     if not known_columns.any() or n_training_rows == n_rows:  # too few to hold any out
         known_columns, min_key = np.ones(n_columns, dtype=np.bool_), 0
-        n_training, n_training_rows = n_all, n_rows
+        training_topic_counts, n_training_rows = topic_counts, n_rows
     return RowBlocks(
-        engine,
-        n_columns,
-        n_rows,
-        n_training_rows,
-        n_all,
-        n_training,
-        known_columns,
-        min_key,
-        multilabel,
+        engine=engine,
+        n_columns=n_columns,
+        n_rows=n_rows,
+        n_training_rows=n_training_rows,
+        topic_counts=topic_counts,
+        training_topic_counts=training_topic_counts,
+        known_columns=known_columns,
+        min_key=min_key,
+        multilabel=multilabel,
+        class_weights=class_weights,
     )
 
 
@@ -116,13 +129,13 @@ class Objective:
     min_key: int  # Rows with a lower key are held out
 
     @classmethod
-    def from_rows(cls, rows: RowBlocks, counts: I64, min_key: int) -> Objective:
-        """Return the objective for training rows, given how many each topic has."""
+    def from_rows(cls, rows: RowBlocks, topic_counts: I64, min_key: int) -> Objective:
+        """Return the objective for the rows from `min_key`, given how many each topic has."""
         n_rows = rows.n_learned(min_key)
-        costs = sums.topic_costs(n_rows, counts, rows.weights)
-        rates = _term_rates(rows, counts, min_key)
+        negative, positive = sums.topic_costs(n_rows, topic_counts, rows.class_weights)
+        rates = _term_rates(rows, topic_counts, min_key)
         preconditioner = Preconditioner.from_columns(rates, rows.squares, n_rows)
-        return cls(n_rows, *costs, preconditioner, min_key)
+        return cls(n_rows, negative, positive, preconditioner, min_key)
 
     def targets(self, topics: slice) -> sums.OneVsRestTargets:
         """Return the targets of a batch of topics."""
@@ -130,31 +143,34 @@ class Objective:
         return sums.OneVsRestTargets(labels, self.negative_costs, self.positive_costs, self.min_key)
 
 
-def _term_rates(rows: RowBlocks, counts: I64, min_key: int) -> F64:
-    """Return the rate of each term: all 1 with many rows, where weights are learned soon enough."""
+def _term_rates(rows: RowBlocks, topic_counts: I64, min_key: int) -> F64:
+    """Return the learning rate of each term, shape (n_columns,).
+
+    All are 1 with many rows, where weights are learned soon enough.
+    """
     if rows.n_learned(min_key) > steps.MANY_ROWS:
         return np.ones(rows.n_columns)
     parts = []
     for topics in rows.topic_batches():
         (by_topic,) = rows.engine.sum_blocks(sums.topic_counts, topics, min_key)
         parts.append(sp.csc_array(by_topic))
-    present = np.flatnonzero(counts)
+    present = np.flatnonzero(topic_counts)
     by_topic = sp.hstack(parts, format="csc")[:, present]
-    relevance = steps.relevance_from_counts(by_topic, counts[present])
+    relevance = steps.relevance_from_counts(by_topic, topic_counts[present])
     power = steps.relevance_power(rows.n_rows, len(present), rows.multilabel)
     return steps.learning_rates(relevance, rows.squares, power)
 
 
 # Training ----------------------------------------------------------------------------------------
 
-#: Called with the passes so far, the current topics, and the share of all work that is done.
+#: Called with the passes so far, the current topics, and the fraction of the work that is done.
 PassReporter = Callable[[int, slice, float], None]
 
-# Weights that stay dense, in float16, between the two descents; and those of one iterate from which
-# they are in a file.
+# Up to this many weights stay dense, in float16, between the two descents; and those of an iterate
+# stay in memory, rather than in a file.
 _MAX_DENSE, _MAX_FLOAT16_IN_MEMORY = 1 << 28, 1 << 22
 _MAX_FLOAT16 = np.float32(65_504)
-# The first descent, which is for scores of held-out rows, need not be as near to the minimum.
+# The first descent only serves the scores of held-out rows, and may end farther from the minimum.
 _FIRST_TOLERANCE = 3e-2
 
 
@@ -164,17 +180,17 @@ class StreamResult(NamedTuple):
     weights: sp.csr_array  # shape (n_columns, n_topics): without those too small to matter
     biases: F32  # shape (n_topics,)
     calibration: AnyCalibration
-    # Held-out rows, and their scores by the first descent, shape (n_heldout, n_topics).
-    heldout: tuple[Labels, F32]
+    heldout_labels: Labels
+    heldout_scores: F32  # shape (n_heldout, n_topics): by the first descent
     n_passes: int  # Passes over all blocks, for a batch of topics each
-    interrupted: bool  # Whether a person stopped it
-    n_heldout: int  # Rows that were not learned from, as it was stopped before the second descent
+    interrupted: bool  # Whether the user stopped it
+    n_unused: int  # Rows that were held out and, after an interruption, never learned from
 
 
 class StreamTraining:
-    """Two descents: from rows that are not held out, and from there, from all rows.
+    """Two descents: one from the training rows, and from its result, one from all rows.
 
-    With a checkpoint, training resumes from the state it has saved.
+    With a checkpoint, training resumes from the saved state.
     """
 
     def __init__(
@@ -186,21 +202,22 @@ class StreamTraining:
     ) -> None:
         self._rows, self._report, self._tolerance = rows, report, tolerance
         self._batches = rows.topic_batches()
-        self._n_descents = (2 if rows.min_key else 1) * len(self._batches)
-        self._checkpoint, self._state = checkpoint, StreamState()
+        self._phases: list[Phase] = ["all rows"]
+        if rows.min_key:
+            self._phases.insert(0, "training rows")
+        self._checkpoint, self._state = checkpoint, StreamState(self._phases[0])
         if checkpoint is not None:
-            self._state = checkpoint.load(rows.n_columns, self._batches)
-        self._n_heldout, self._done = 0, 0.0
-        self._is_first = True
+            self._state = checkpoint.load(rows.n_columns, self._batches, self._phases)
+        self._max_fraction_done = 0.0
 
     def run(self, on_interrupt: Callable[[], None] = lambda: None) -> StreamResult:
-        """Do both descents, scoring the rows that are held out from the first.
+        """Descend in both phases, scoring held-out rows after the first.
 
         After Ctrl-C, the result is that of the last pass, if all topics have been started.
         """
         interrupted = False
         try:
-            self._descend_twice()
+            self._run_phases()
         except KeyboardInterrupt:
             if len(self._state.iterates) < len(self._batches):
                 raise
@@ -208,179 +225,195 @@ class StreamTraining:
             on_interrupt()
         return self._result(interrupted)
 
-    def _descend_twice(self) -> None:
+    def _run_phases(self) -> None:
         rows = self._rows
-        if rows.min_key:
-            self._n_heldout = rows.n_rows - rows.n_training_rows
+        if self._is_first_of_two():
             tolerance = max(_FIRST_TOLERANCE, self._tolerance)
-            self._descend_all(rows.n_training, rows.min_key, tolerance)
-        self._is_first, self._n_heldout = False, 0
-        self._descend_all(rows.n_all, 0, self._tolerance)
+            self._descend_batches(rows.training_topic_counts, rows.min_key, tolerance)
+            self._state.begin_all_rows()
+        self._descend_batches(rows.topic_counts, 0, self._tolerance)
 
-    def _descend_all(self, counts: I64, min_key: int, tolerance: float) -> None:
-        """Descend for the topics that have not ended, given the rows of each topic."""
-        n_before = 0 if self._is_first else len(self._state.scores)
-        batches = self._batches[self._state.n_done - n_before :]
+    def _is_first_of_two(self) -> bool:
+        return self._state.phase == "training rows"
+
+    def _descend_batches(self, topic_counts: I64, min_key: int, tolerance: float) -> None:
+        """Descend for the batches that have not ended, from the rows from `min_key`."""
+        batches = self._batches[self._state.n_done :]
         if not batches:
             return
-        objective = Objective.from_rows(self._rows, counts, min_key)
+        objective = Objective.from_rows(self._rows, topic_counts, min_key)
         engine, width = self._rows.engine, batches[0].stop - batches[0].start
         parallel = engine.topic_parallel(self._rows.n_columns, width, len(batches))
         if parallel is not None:
             self._descend_parallel(parallel, objective, batches, tolerance)
             return
+        score = self._heldout_scorer()
         for topics in batches:
             iterate = self._descend(objective, topics, tolerance)
-            scores = score_heldout(engine, iterate, *self._heldout()) if self._is_first else None
-            self._end(scores)
+            self._finish_batch(None if score is None else score(engine, iterate))
 
     def _descend(self, objective: Objective, topics: slice, tolerance: float) -> Iterate:
-        """Descend for a batch of topics; keep the iterate even if that is interrupted."""
+        """Descend for a batch of topics; store the iterate even if that is interrupted."""
         state, n_before, step = self._state, self._state.n_passes, None
-        descent = begin_descent(*self._descent_arguments(objective, tolerance, topics))
+        descent = self._descent_start(objective, tolerance, topics).descent()
         try:
             for step in newton.minimise(self._rows.engine, descent):
-                state.firsts.setdefault(topics.start, step.first)
+                state.initial_norms.setdefault(topics.start, step.first)
                 state.running = RunningDescent(step.iterate, step.state)
                 self._save()
-                share = self._share_done([step.share], tolerance)
-                self._report(n_before + step.n_passes, topics, share)
+                fraction = self._fraction_done([step.share], tolerance)
+                self._report(n_before + step.n_passes, topics, fraction)
         finally:
             if step is not None:
                 state.n_passes = n_before + step.n_passes
                 if step.n_passes > 1:  # there has been a step
-                    self._keep(topics, step.iterate)
+                    self._store_iterate(topics, step.iterate)
         return descent.iterate
 
     def _descend_parallel(
         self, parallel: TopicParallel, objective: Objective, batches: list[slice], tolerance: float
     ) -> None:
-        """Descend for several batches at once; results are saved in order."""
+        """Descend for several batches at once; their results are saved in order."""
         state, n_ended = self._state, 0
         reports: dict[int, DescentReport] = {}
-        finish: Any = (score_heldout, self._heldout()) if self._is_first else (_no_result, ())
         tasks = [
             DescentTask(
-                begin_descent,
-                partial(self._descent_arguments, objective, tolerance, topics),
-                *finish,
+                start=partial(self._descent_start, objective, tolerance, topics),
+                finish=self._heldout_scorer(),
             )
             for topics in batches
         ]
         try:
             for number, report in parallel.run(tasks):
                 reports[number] = report
-                state.firsts.setdefault(batches[number].start, report.first)
+                state.initial_norms.setdefault(batches[number].start, report.initial_norms)
                 while n_ended in reports and reports[n_ended].iterate is not None:
                     ended = reports.pop(n_ended)
                     state.n_passes += ended.n_passes
-                    self._keep(batches[n_ended], ended.iterate)
-                    self._end(ended.result)
+                    self._store_iterate(batches[n_ended], ended.iterate)
+                    self._finish_batch(ended.result)
                     n_ended += 1
                 n_passes = state.n_passes + sum(running.n_passes for running in reports.values())
-                shares = [running.share for running in reports.values()]
-                share = self._share_done(shares, tolerance)
-                self._report(n_passes, batches[number], share)
+                relative_norms = [running.relative_norm for running in reports.values()]
+                fraction = self._fraction_done(relative_norms, tolerance)
+                self._report(n_passes, batches[number], fraction)
         finally:
             reports.update(parallel.stop())
             for number, report in reports.items():
                 state.n_passes += report.n_passes
-                self._keep(batches[number], report.iterate)
+                self._store_iterate(batches[number], report.iterate)
 
-    def _heldout(self) -> tuple[int, Mask]:
-        return self._rows.min_key, self._rows.known_columns
+    def _heldout_scorer(self) -> Callable[[Engine, Iterate], F32] | None:
+        """Return a function that scores held-out rows; None in the phase that learns from them."""
+        if not self._is_first_of_two():
+            return None
+        rows = self._rows
+        return partial(score_heldout, min_key=rows.min_key, known_columns=rows.known_columns)
 
-    def _descent_arguments(
-        self, objective: Objective, tolerance: float, topics: slice
-    ) -> tuple[Any, ...]:
-        """Return the arguments of `begin_descent`."""
+    def _descent_start(self, objective: Objective, tolerance: float, topics: slice) -> DescentStart:
+        """Return where the descent of a batch starts, or resumes."""
         state, descent_state = self._state, None
-        first = state.firsts.get(topics.start)
-        if first is not None:  # it was of fewer rows
-            first = first * objective.n_rows / self._rows.n_training_rows
-        start = state.iterates.get(topics.start)
-        if state.running is not None and topics == self._batches[state.n_done % len(self._batches)]:
-            start, descent_state = state.running
-        targets, preconditioner = objective.targets(topics), objective.preconditioner
-        return targets, preconditioner, start, first, tolerance, descent_state
+        iterate = state.iterates.get(topics.start)
+        initial_norms = state.initial_norms.get(topics.start)
+        if initial_norms is not None:  # those of the training rows, which are fewer
+            initial_norms = initial_norms * objective.n_rows / self._rows.n_training_rows
+        if state.running is not None and topics == self._batches[state.n_done]:
+            iterate, descent_state = state.running
+        return DescentStart(
+            targets=objective.targets(topics),
+            preconditioner=objective.preconditioner,
+            iterate=iterate,
+            initial_norms=initial_norms,
+            tolerance=tolerance,
+            state=descent_state,
+        )
 
-    def _end(self, scores: F32 | None) -> None:
-        """Note that the descent of the next batch has ended, and its scores of held-out rows."""
-        if self._is_first and scores is not None:
-            self._state.scores.append(scores)
-        self._state.n_done, self._state.running = self._state.n_done + 1, None
-        self._save(is_last=self._state.n_done == self._n_descents)
+    def _finish_batch(self, scores: F32 | None) -> None:
+        """Record that the descent of the next batch has ended, and its scores of held-out rows."""
+        state = self._state
+        if scores is not None:
+            state.heldout_scores.append(scores)
+        state.n_done, state.running = state.n_done + 1, None
+        is_last = state.phase == self._phases[-1] and state.n_done == len(self._batches)
+        self._save(is_last=is_last)
 
     def _save(self, *, is_last: bool = False) -> None:
         if self._checkpoint is not None:
             self._checkpoint.save(self._state, is_last=is_last)
 
-    def _share_done(self, shares: list[float], tolerance: float) -> float:
-        """Return the share of the work that is done: each step divides a gradient by some factor.
+    def _fraction_done(self, relative_norms: list[float], tolerance: float) -> float:
+        """Return the fraction of the work that is done: each step divides a gradient by a factor.
 
-        Where a gradient grows for once, the share stays.
+        It never falls, not even where a gradient grows for a step.
         """
-        ended = np.ones(len(shares))
+        fractions = np.ones(len(relative_norms))
         if tolerance < 1:
-            ended = np.log(np.clip(shares, tolerance, 1)) / np.log(tolerance)
-        self._done = max(self._done, float((self._state.n_done + ended.sum()) / self._n_descents))
-        return self._done
+            fractions = np.log(np.clip(relative_norms, tolerance, 1)) / np.log(tolerance)
+        n_ended = len(self._batches) * self._phases.index(self._state.phase) + self._state.n_done
+        n_descents = len(self._batches) * len(self._phases)
+        fraction = float((n_ended + fractions.sum()) / n_descents)
+        self._max_fraction_done = max(self._max_fraction_done, fraction)
+        return self._max_fraction_done
 
-    def _keep(self, topics: slice, iterate: Iterate | None) -> None:
-        """Keep the weights of an iterate: all if the second descent starts from them, and few."""
+    def _store_iterate(self, topics: slice, iterate: Iterate | None) -> None:
+        """Store an iterate: dense if the second descent starts there and the weights are few."""
         if iterate is None:
             return
+        weights: Any = iterate.weights
         n_weights = self._rows.n_columns * self._rows.n_topics
-        if self._is_first and n_weights <= _MAX_DENSE:
-            weights: Any = _to_float16(iterate.weights)
+        if self._is_first_of_two() and n_weights <= _MAX_DENSE:
+            weights = _to_float16(weights)
         else:
-            weights = self._sparsify(iterate)
+            weights = self._sparsify(weights)
         self._state.iterates[topics.start] = Iterate(weights, iterate.biases)
 
-    def _sparsify(self, iterate: Any) -> Any:
-        if not isinstance(iterate.weights, np.ndarray):
-            return iterate.weights
-        weights, rows = iterate.weights.astype(np.float32, copy=False), self._rows
-        share = steps.drop_threshold(rows.n_columns * rows.n_topics)
+    def _sparsify(self, weights: Any) -> Any:
+        """Return weights as CSC, without those too small to matter."""
+        if not isinstance(weights, np.ndarray):
+            return weights
+        rows = self._rows
+        threshold = steps.drop_threshold(rows.n_columns * rows.n_topics)
         if rows.n_rows <= steps.FEW_ROWS and not rows.multilabel:  # as `fit` does
-            share = steps.SHARE_AT_MINIMUM
-        return steps.sparsify(weights, share)
+            threshold = steps.SHARE_AT_MINIMUM
+        return steps.sparsify(weights.astype(np.float32, copy=False), threshold)
 
     def _result(self, interrupted: bool) -> StreamResult:
         """Return the weights so far."""
         rows, iterates = self._rows, self._state.iterates
         for topics in self._batches:
-            if topics.start not in iterates:  # the start was the minimum
+            if topics.start not in iterates:  # no step was needed
                 width = topics.stop - topics.start
-                self._keep(topics, Iterate.initial(rows.n_columns, width))
+                self._store_iterate(topics, Iterate.initial(rows.n_columns, width))
         in_order = [iterates[topics.start] for topics in self._batches]
         biases = np.concatenate([iterate.biases for iterate in in_order]).astype(np.float32)
-        biases[rows.topic_weights * rows.n_all == 0] = fit.ABSENT_SCORE
+        biases[rows.topic_weights * rows.topic_counts == 0] = fit.ABSENT_SCORE
         labels, scores = self._heldout_scores()
         costs = labels.row_means(rows.topic_weights.astype(np.float32)[labels.topics])
+        heldout = HeldOutScores(np.arange(len(labels)), scores)
+        is_learned = not self._is_first_of_two()
         return StreamResult(
-            steps.hstack_topics([self._sparsify(iterate) for iterate in in_order]),
-            biases,
-            HeldOutScores(np.arange(len(labels)), scores).calibration(labels, costs),
-            (labels, scores),
-            self._state.n_passes,
-            interrupted,
-            self._n_heldout,
+            weights=steps.hstack_topics([self._sparsify(iterate.weights) for iterate in in_order]),
+            biases=biases,
+            calibration=heldout.calibration(labels, costs),
+            heldout_labels=labels,
+            heldout_scores=scores,
+            n_passes=self._state.n_passes,
+            interrupted=interrupted,
+            n_unused=0 if is_learned else rows.n_rows - rows.n_training_rows,
         )
 
     def _heldout_scores(self) -> tuple[Labels, F32]:
-        """Return topics of held-out rows, and their scores by the first descent."""
-        rows = self._rows
-        if len(self._state.scores) < len(self._batches):
+        """Return the topics of held-out rows, and their scores by the first descent."""
+        rows, state = self._rows, self._state
+        if len(state.heldout_scores) < len(self._batches):
             labels = Labels.empty(multilabel=rows.multilabel)
             return labels, np.zeros((0, rows.n_topics), dtype=np.float32)
-        scores = np.concatenate(self._state.scores, axis=1)
-        y, n_each = map(
-            np.concatenate, zip(*rows.engine.collect(heldout_topics, rows.min_key), strict=True)
-        )
-        starts = np.concatenate([[0], n_each.cumsum()])
+        scores = np.concatenate(state.heldout_scores, axis=1)
+        blocks = rows.engine.collect(heldout_topics, rows.min_key)
+        y = np.concatenate([topics for topics, _ in blocks])
+        starts = np.concatenate([[0], *(n_each for _, n_each in blocks)]).cumsum()
         labels = Labels(y.astype(np.int64), starts, rows.multilabel)
-        counts = rows.topic_weights * rows.n_training
+        counts = rows.topic_weights * rows.training_topic_counts
         scores[:, counts == 0] = fit.ABSENT_SCORE
         if not rows.multilabel:
             is_learned = np.flatnonzero(counts[y] > 0)  # other topics can't be predicted
@@ -388,25 +421,8 @@ class StreamTraining:
         return labels, fit.scale_heldout_scores(scores, rows.n_training_rows / rows.n_rows)
 
 
-def begin_descent(
-    targets: sums.OneVsRestTargets,
-    preconditioner: Preconditioner,
-    start: Iterate | None,
-    *others: Any,
-) -> newton.NewtonDescent:
-    """Return a descent from nothing, or from weights that may be float16 or sparse."""
-    if start is None:
-        start = Iterate.initial(len(preconditioner.scaling), len(targets.topics))
-    else:
-        weights: Any = start.weights
-        is_dense = isinstance(weights, np.ndarray)
-        weights = weights.astype(np.float32) if is_dense else weights.toarray()
-        start = Iterate(weights, start.biases.copy())
-    return newton.NewtonDescent(targets, preconditioner, start, *others)
-
-
 def _to_float16(weights: F32) -> F16:
-    """Return weights in float16; many of them are in a file."""
+    """Return weights in float16, memory-mapped from a file if they are many."""
     parts: Iterator[F16] = (
         weights[part].clip(-_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
         for part in newton.row_slices(weights)
@@ -416,8 +432,11 @@ def _to_float16(weights: F32) -> F16:
     return write_memmap(parts, weights.shape)
 
 
+# Functions of blocks, which Dask finds by their names --------------------------------------------
+
+
 def heldout_topics(block: sums.RowBlock, min_key: int) -> tuple[I32, I64]:
-    """Return the topics of held-out rows, one row after the other, and how many each has."""
+    """Return the topics of held-out rows, row after row, and how many each row has."""
     is_heldout = block.keys < np.uint64(min_key)
     n_each = np.bincount(block.label_rows, minlength=len(is_heldout))[is_heldout]
     return block.y[is_heldout[block.label_rows]], n_each
@@ -426,7 +445,7 @@ def heldout_topics(block: sums.RowBlock, min_key: int) -> tuple[I32, I64]:
 def score_heldout_rows(
     block: sums.RowBlock, min_key: int, iterate: Iterate, known_columns: Mask
 ) -> F32:
-    """Return scores of held-out rows as if they were new: with known columns alone."""
+    """Return the scores of held-out rows by their known columns alone, as if the rows were new."""
     X = block.take_rows(block.keys < np.uint64(min_key))
     scores: F32 = fit.renormalize_rows(X, known_columns) @ iterate.weights
     scores += iterate.biases.astype(np.float32)
@@ -436,7 +455,3 @@ def score_heldout_rows(
 def score_heldout(engine: Engine, iterate: Iterate, min_key: int, known_columns: Mask) -> F32:
     """Return the scores of held-out rows of all blocks."""
     return np.concatenate(engine.collect(score_heldout_rows, min_key, iterate, known_columns))
-
-
-def _no_result(engine: Engine, iterate: Iterate) -> None:
-    """Finish a descent from all rows, which needs no scores."""

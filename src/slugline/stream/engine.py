@@ -1,26 +1,33 @@
-"""What learning asks of an engine, which holds blocks, and sums over groups of blocks."""
+"""The interface of engines, which hold blocks and run functions over them, and sums over groups."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from slugline.base.arrays import F64
-from slugline.learning.linear.newton import Iterate, NewtonDescent
-from slugline.learning.linear.sums import Arrays, BlockFunction, BlockSums, add_arrays
+from slugline.base.arrays import F32, F64
+from slugline.learning.linear.newton import DescentState, Iterate, NewtonDescent, Preconditioner
+from slugline.learning.linear.sums import (
+    Arrays,
+    BlockFunction,
+    BlockSums,
+    OneVsRestTargets,
+    add_arrays,
+)
 from slugline.stream.source import Partition
 
 # Engines ----------------------------------------------------------------------------------------
 
 
 class Engine(BlockSums, Protocol):
-    """Holds blocks and runs functions over them, with the same bits on any number of workers.
+    """Holds blocks and runs functions over them; the number of workers doesn't change a bit.
 
     `local.LocalEngine` uses threads of this process, `cluster.DaskEngine` workers of a cluster. It
     is a context manager, which frees the blocks. Functions are at the top level of a module, and
-    depend on the block and `shared` alone.
+    depend on nothing but the block and `shared`.
     """
 
     @property
@@ -60,31 +67,70 @@ class Engine(BlockSums, Protocol):
 
         Returns
         -------
-        TopicParallel, or None if rows don't fit on a worker, or sharing them out is faster.
+        TopicParallel, or None if the rows don't fit on a worker, or if it is faster to divide them
+        among workers.
         """
 
 
-class DescentTask(NamedTuple):
-    """A descent for some topics."""
+@dataclass(frozen=True)
+class DescentStart:
+    """Where a descent starts or resumes: the arguments of a `NewtonDescent`.
 
-    # At the top level of a module; `begin(*arguments())` returns a `NewtonDescent`.
-    begin: Callable[..., NewtonDescent]
-    arguments: Callable[[], tuple[Any, ...]]
-    # At the top level of a module; `finish(engine, iterate, *finish_arguments)` returns the
-    # `result` of the last report.
-    finish: Callable[..., Any]
-    finish_arguments: tuple[Any, ...] = ()
+    Attributes
+    ----------
+    iterate : Iterate or None
+        Its weights may be float16 or sparse; None starts from zero.
+    initial_norms, tolerance, state
+        See `NewtonDescent`.
+    """
+
+    targets: OneVsRestTargets
+    preconditioner: Preconditioner
+    iterate: Iterate | None
+    initial_norms: F64 | None
+    tolerance: float
+    state: DescentState | None
+
+    def descent(self) -> NewtonDescent:
+        """Return the descent, with arrays of its own."""
+        if self.iterate is None:
+            start = Iterate.initial(len(self.preconditioner.scaling), len(self.targets.topics))
+        else:
+            weights: Any = self.iterate.weights
+            is_dense = isinstance(weights, np.ndarray)
+            weights = weights.astype(np.float32) if is_dense else weights.toarray()
+            start = Iterate(weights, self.iterate.biases.copy())
+        return NewtonDescent(
+            self.targets, self.preconditioner, start, self.initial_norms, self.tolerance, self.state
+        )
+
+
+@dataclass(frozen=True)
+class DescentTask:
+    """A descent for some topics.
+
+    Attributes
+    ----------
+    start : function
+        Called in this process when the task is submitted.
+    finish : function or None
+        Called on the worker with its engine and the last iterate; can be pickled. Returns the
+        `result` of the last report.
+    """
+
+    start: Callable[[], DescentStart]
+    finish: Callable[[Engine, Iterate], F32] | None = None
 
 
 class DescentReport(NamedTuple):
-    """How far a descent is; with its iterate and result when it has ended."""
+    """Progress of a descent; with its iterate and result once it has ended."""
 
     n_passes: int
-    share: float
+    relative_norm: float  # The largest gradient norm of a topic, relative to its initial norm
     is_done: bool
-    first: F64
+    initial_norms: F64
     iterate: Iterate | None = None
-    result: Any = None
+    result: F32 | None = None
 
 
 class TopicParallel(Protocol):
@@ -99,9 +145,9 @@ class TopicParallel(Protocol):
 
 # Groups of blocks ---------------------------------------------------------------------------------
 
-# A group has about this many entries for each column, so that its sums are few beside its entries,
-# but there are at least so many groups, to keep threads busy, and at most so many, as each is a
-# task. No group has fewer entries for each column than the last number.
+# A group has about this many entries for each column, so that its sums are small compared with its
+# entries. There are at least so many groups, to keep threads busy, and at most so many, since each
+# is a task. No group has fewer entries for each column than the last number.
 _PER_COLUMN, _MIN_GROUPS, _MAX_GROUPS, _MIN_PER_COLUMN = 64, 8, 1024, 8
 
 
@@ -123,10 +169,10 @@ def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
     return groups
 
 
-def split_group(group: slice, most: int) -> list[slice]:
+def split_group(group: slice, max_blocks: int) -> list[slice]:
     """Split a group into slices of at most so many blocks."""
-    starts = range(group.start, group.stop, most)
-    return [slice(start, min(start + most, group.stop)) for start in starts]
+    starts = range(group.start, group.stop, max_blocks)
+    return [slice(start, min(start + max_blocks, group.stop)) for start in starts]
 
 
 def sum_group(
@@ -139,8 +185,8 @@ def sum_group(
 ) -> tuple[Arrays, list[Any]]:
     """Return the sum of a function over tuples of a block and its stored value, if any.
 
-    If it `stores`, the function also returns a value to store for each block; these come second.
-    See `BlockSums`; `into` is what to add to.
+    If it `stores`, the function also returns a value to store for each block, and the second result
+    is the list of these. The sum is added to `into` in place; see `BlockSums`.
     """
     total: Any = into
     values = []
@@ -155,21 +201,21 @@ def sum_group(
 def assign_workers(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
     """Return a worker for each block, given the number of threads of each worker.
 
-    Each has neighbouring groups, in proportion to its threads, so that few sums are sent between
-    workers.
+    Each worker gets neighbouring groups, in proportion to its threads, so that few sums are sent
+    between workers.
     """
     workers = sorted(threads)
-    ends = np.cumsum([threads[worker] for worker in workers])
-    places = (np.arange(len(groups)) + 0.5) * ends[-1] / max(1, len(groups))
-    numbers = np.searchsorted(ends, places, side="right")
-    lengths = [group.stop - group.start for group in groups]
-    return [workers[i] for i in numbers.repeat(lengths)]
+    last_threads = np.cumsum([threads[worker] for worker in workers])
+    group_threads = (np.arange(len(groups)) + 0.5) * last_threads[-1] / max(1, len(groups))
+    group_workers = np.searchsorted(last_threads, group_threads, side="right")
+    n_blocks = [group.stop - group.start for group in groups]
+    return [workers[i] for i in group_workers.repeat(n_blocks)]
 
 
 class BufferPool:
-    """Arrays for further sums of the same shapes, as allocating large ones is slow.
+    """Arrays to be used again for sums of the same shapes, since allocating large ones is slow.
 
-    Safe for threads. It stays in its process: a copy is empty.
+    Threads may share it. It stays in its process: a pickled copy is empty.
     """
 
     def __init__(self) -> None:
@@ -184,7 +230,7 @@ class BufferPool:
         self.put(arrays)
 
     def put(self, arrays: Arrays) -> None:
-        """Add arrays that nobody else uses."""
+        """Add arrays that nothing else uses."""
         self._buffers.append(arrays)
 
     def take(self) -> Arrays | None:
@@ -205,8 +251,8 @@ def _shapes(arrays: Arrays) -> list[tuple[int, ...]]:
 class TreeSum:
     """Sums the arrays of consecutive groups in pairs, pairs of pairs, and so on.
 
-    The order depends on the numbers of the groups alone: a worker that sums the groups from
-    `m * 2**k` to before `(m + 1) * 2**k` gets the same bits. Of `n` groups, as many sums are in
+    The order depends on nothing but the numbers of the groups, so a worker that sums the groups
+    from `m * 2**k` up to `(m + 1) * 2**k` gets the same bits. For `n` groups, as many sums are in
     memory as `n` has binary digits.
 
     Parameters
@@ -243,5 +289,5 @@ class TreeSum:
 
     def _add(self, sums: Arrays, others: Arrays) -> Arrays:
         total = add_arrays(sums, others)
-        self._pool.put(others)  # only now, as threads wait for it
+        self._pool.put(others)  # after the addition: another thread may take them at once
         return total

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 
 from slugline import _version
-from slugline.base.arrays import F64, I64
+from slugline.base.arrays import F32, F64, I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import INTERRUPTED, Progress, check_progress
 from slugline.base.wording import counted
@@ -32,11 +32,12 @@ from slugline.model.settings import FitSettings
 from slugline.model.thresholds import HeldOutPredictions
 from slugline.stream.checkpoint import Checkpoint, open_checkpoint
 from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
-from slugline.stream.descents import StreamResult, StreamTraining, hold_out_rows
+from slugline.stream.descents import RowBlocks, StreamResult, StreamTraining, hold_out_rows
 from slugline.stream.engine import Engine, group_blocks
 from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
 from slugline.stream.source import ROWS_PER_BLOCK, DocumentSource
 from slugline.text.feature_groups import N_EXAMINED
+from slugline.text.features import Features
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,23 +47,23 @@ if TYPE_CHECKING:
 _DIGITS = 16
 # From so many topics on, a note is given if they have fewer documents each than this: the column
 # may not hold topics.
-_MANY_TOPICS, _FEW_TEXTS = 1000, 10
-# The share of the work from which the number of passes can be estimated.
-_MIN_SHARE = 0.05
+_MANY_TOPICS, _FEW_DOCUMENTS = 1000, 10
+# The fraction of the work from which the number of passes can be estimated.
+_MIN_FRACTION = 0.05
 _ACKNOWLEDGED = INTERRUPTED.format("keeping the last pass")
 
 
-def tie_to_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
-    """Tie a checkpoint to what decides the result before documents are read.
+def require_same_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: float) -> None:
+    """Check that a checkpoint has the settings that decide the result, before documents are read.
 
-    Threads, memory and the seed don't, and `min_precision` comes after training.
+    Threads, memory and the seed don't decide it, and `min_precision` is used after training.
 
     Raises
     ------
     CheckpointError : if it is of another job.
     """
     weights = to_plain_class_weight(settings.class_weight) or "equal"
-    checkpoint.tie(
+    checkpoint.require_same_job(
         {
             "versions of Slugline": _version.__version__,
             "versions of NumPy": np.__version__,
@@ -75,21 +76,23 @@ def tie_to_settings(checkpoint: Checkpoint, settings: FitSettings, tolerance: fl
     )
 
 
-def tie_to_documents(checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str) -> None:
-    """Tie a checkpoint to the documents, and how they are cut into blocks.
+def require_same_documents(
+    checkpoint: Checkpoint, engine: Engine, n_documents: int, digest: str
+) -> None:
+    """Check that a checkpoint is of these documents, in the same blocks.
 
     Raises
     ------
     CheckpointError : if it is of another job.
     """
-    blocks = engine.collect(n_rows)
-    digest = hashlib.sha256(f"{digest} {blocks}".encode()).hexdigest()[:_DIGITS]
-    fact = f"{n_documents:,} in {counted(len(blocks), 'block')}, digest {digest}"
-    checkpoint.tie({"documents": fact})
+    sizes = engine.collect(count_labels)
+    digest = hashlib.sha256(f"{digest} {sizes}".encode()).hexdigest()[:_DIGITS]
+    fact = f"{n_documents:,} in {counted(len(sizes), 'block')}, digest {digest}"
+    checkpoint.require_same_job({"documents": fact})
 
 
-def n_rows(block: RowBlock) -> int:
-    """Return the number of rows of a block."""
+def count_labels(block: RowBlock) -> int:
+    """Return the number of topics of a block's rows, together."""
     return len(block.y)
 
 
@@ -149,16 +152,16 @@ def fit_stream(
 
     Texts are read, tokenised and hashed once. Their rows stay in memory if they are few, else in
     temporary files. Weights minimise a strictly convex function, stated in
-    `slugline.learning.linear.sums`, by passes over all rows: 30 to 100 on the sets measured, in two
-    descents. The first leaves out some texts chosen by a hash (a fifth, or as many as calibration
-    needs), on which probabilities are calibrated; the second goes on from there with all texts. The
-    order of documents and the size of blocks change only the last bits of sums, and the number of
-    threads not even those. No document is left out as wrong.
+    `slugline.learning.linear.sums`, by passes over all rows: 30 to 100 on the data sets measured,
+    in two descents. The first holds out some texts, selected by a hash (a fifth, or as many as
+    calibration needs), and probabilities are calibrated on these; the second continues from there
+    with all texts. The order of documents and the size of blocks change only the last bits of sums,
+    and the number of threads not even those. No document is left out as mislabelled.
 
-    Topics are learned in batches of 50 million weights: 25 of 100 topics where terms are 1.7
-    million, for which a pass over 1,000,000 short texts takes about two seconds on one core; so
-    thousands of topics take long. `fit`, which goes through the rows only a few times, is faster by
-    far where documents fit into memory.
+    Topics are learned in batches of 50 million weights, such as 25 topics at a time with 1.7
+    million terms; a pass over 1,000,000 short texts then takes about two seconds on one core, so
+    thousands of topics take long. `fit` makes only a few passes, and is much faster where documents
+    fit into memory.
 
     Parameters
     ----------
@@ -172,7 +175,7 @@ Dask collection
     options : StreamOptions, optional
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler: workers read the files, under the same
-        names as here, hold the rows, and do the passes. The result is the same, bit for bit, if
+        names as here, hold the rows, and make the passes. The result is the same, bit for bit, if
         workers have the same processors and libraries. Workers may end at any time.
     progress : Progress, optional
 
@@ -206,90 +209,21 @@ Dask collection
         _make_engine(client, settings, options.most_in_memory) as engine,
     ):
         if saved is not None:
-            tie_to_settings(saved, settings, tolerance)
+            require_same_settings(saved, settings, tolerance)
             if saved.note:
                 progress.note(saved.note)
         if engine.dashboard:
             progress.note(f"dashboard: {engine.dashboard}")
-        terms, counts, sizes = _count_terms(engine, documents, settings, progress)
-        if documents.n_skipped:
-            progress.note(f"{documents.n_skipped:,} rows skipped")
-        if documents.n_unlabelled:
-            progress.note(f"{counted(documents.n_unlabelled, 'row')} not labelled yet, left out")
-        if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_TEXTS * len(counts):
-            progress.note(
-                f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "
-                "check which column holds the topics; if they are right, learning will take long"
-            )
-        topics = Topics.fit(counts)
-        features = terms.features(documents.n_documents, settings.n_jobs)
-        engine.set_groups(group_blocks(sizes, terms.n_columns))
-        engine.map_blocks(weight_block, Weighting.from_features(features, topics.names))
-        n_all = np.array([counts[name] for name in topics.names])
-        n_rows, several = documents.n_documents, terms.sizes is not None
-        check_own_thresholds(topics, settings.thresholds, multilabel=several)
-        rows = hold_out_rows(engine, terms.n_columns, n_rows, n_all, multilabel=several)
-        rows = replace(rows, weights=_topic_weights(n_all, settings, topics))
+        counts = _read_documents(engine, documents, settings, progress)
+        features = counts.terms.features(documents.n_documents, settings.n_jobs)
+        rows = _weight_rows(engine, documents.n_documents, counts, features, settings)
         if saved is not None:
-            tie_to_documents(saved, engine, documents.n_documents, documents.digest)
-
-        def report(n_passes: int, batch: slice, share: float) -> None:
-            expected = f" of about {n_passes / share:.0f}" if share >= _MIN_SHARE else ""
-            progress.update(
-                "learning",
-                share,
-                f"pass {n_passes}{expected}: topics {batch.start + 1:,} to {batch.stop:,} of "
-                f"{len(topics):,}",
-            )
-
-        training = StreamTraining(rows, report, tolerance, saved)
-        result = training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
-    learner = learner.learned(result.weights, result.biases, result.calibration)
-    features, columns = features.without(learner.unused_columns())
-    decision, predictions, n_right = _judge(result, topics, settings, terms.sizes)
-    return Fitted(
-        topics=topics,
-        features=features,
-        learner=learner.of_columns(columns),
-        seed=settings.random_state,
-        class_weight=to_plain_class_weight(settings.class_weight),
-        data_digest=documents.digest,
-        n_documents=documents.n_documents,
-        n_heldout=result.n_heldout,
-        interrupted=result.interrupted,
-        heldout_predictions=predictions,
-        stream=StreamRecord(
-            result.n_passes,
-            documents.n_skipped,
-            tuple(n_all.tolist()),
-            len(result.heldout[0]),
-            n_right,
-        ),
-        multilabel_rule=decision,
-        layout=documents.layout,
-    )
+            require_same_documents(saved, engine, documents.n_documents, documents.digest)
+        result = _train(rows, tolerance, saved, progress)
+    return _to_fitted(learner, features, counts, documents, result, settings)
 
 
-def _judge(
-    result: StreamResult, topics: Topics, settings: FitSettings, sizes: tuple[int, int] | None
-) -> tuple[MultilabelRule | None, HeldOutPredictions | None, int]:
-    """Return how to give several topics, held-out predictions, and how many of them are right."""
-    labels, scores = result.heldout
-    proba = result.calibration.proba(scores)
-    if sizes is None:
-        y, precision = labels.topics, settings.min_precision
-        predictions = HeldOutPredictions.from_proba(proba, y, None, precision)
-        n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
-        return None, None if result.interrupted else predictions, n_right
-    truth = labels.indicator(proba.shape[1])
-    decision = MultilabelRule.from_proba(proba, truth, np.array(sizes), settings.optimize)
-    decision = with_own_thresholds(decision, topics, settings.thresholds)
-    predictions = HeldOutPredictions.from_decisions(proba, truth, None, settings.min_precision)
-    n_right = int((decision.decide(proba) == truth).all(axis=1).sum())
-    return decision, None if result.interrupted else predictions, n_right
-
-
-def _make_engine(client: Any, settings: FitSettings, most_in_memory: int) -> Engine:
+def _make_engine(client: Client | str | None, settings: FitSettings, most_in_memory: int) -> Engine:
     if client is None:
         return LocalEngine(count_threads(settings.n_jobs), most_in_memory)
     from slugline.stream.cluster import DaskEngine
@@ -310,39 +244,177 @@ def _check_settings(settings: FitSettings) -> LinearModel:
     return settings.learner
 
 
-def _count_terms(
+# Reading -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _DocumentCounts:
+    """What was counted while documents were read into the blocks of an engine."""
+
+    terms: TermStatistics
+    topics: Topics
+    topic_counts: I64  # shape (n_topics,): documents of each topic
+    block_sizes: list[int]  # Entries of each block
+
+
+def _read_documents(
     engine: Engine, documents: DocumentSource, settings: FitSettings, progress: Progress
-) -> tuple[TermStatistics, Counter[Topic], list[int]]:
-    """Return the terms, the number of documents of each topic, and of entries of each block."""
+) -> _DocumentCounts:
+    """Read the documents into blocks, and count their terms and topics."""
     texts, topics = documents.first_documents(ROWS_PER_BLOCK if settings.columns else N_EXAMINED)
-    # Without a document, an error says so later.
-    families = (settings if texts else replace(settings, columns=())).batch_feature_groups(
-        texts, topics
-    )
-    terms = TermStatistics(families)
+    if not texts:  # an error says so below
+        settings = replace(settings, columns=())
+    feature_groups = settings.batch_feature_groups(texts, topics)
+    terms = TermStatistics(feature_groups)
     counts: Counter[Topic] = Counter()
-    sizes = []
+    block_sizes = []
     note = ""
-    for block, *summary in engine.read_blocks(count_batch, documents.partitions(), families):
-        documents.add(*summary)
+    for summary in engine.read_blocks(count_batch, documents.partitions(), feature_groups):
+        documents.add(summary.schemas, summary.n_documents, summary.digest)
         if not note and (note := documents.columns_note):
             progress.note(note)
-        if block is None:
+        if summary.statistics is None:
             continue
-        terms.add(block)
-        counts.update(block.topics)
-        sizes.append(block.n_entries)
+        terms.add(summary.statistics)
+        counts.update(summary.statistics.topics)
+        block_sizes.append(summary.statistics.n_entries)
         progress.update("reading", None, f"{documents.n_documents:,} documents")
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
-    return terms, counts, sizes
+    _note_rows(documents, counts, progress)
+    names = Topics.fit(counts)
+    topic_counts = np.array([counts[name] for name in names.names])
+    return _DocumentCounts(terms, names, topic_counts, block_sizes)
 
 
-def _topic_weights(n_all: I64, settings: FitSettings, topics: Topics) -> F64 | None:
+def _note_rows(documents: DocumentSource, counts: Counter[Topic], progress: Progress) -> None:
+    """Tell the user about rows that were left out, and about suspiciously many topics."""
+    if documents.n_skipped:
+        progress.note(f"{documents.n_skipped:,} rows skipped")
+    if documents.n_unlabelled:
+        progress.note(f"{counted(documents.n_unlabelled, 'row')} not labelled yet, left out")
+    if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_DOCUMENTS * len(counts):
+        progress.note(
+            f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "
+            "check which column holds the topics; if they are right, learning will take long"
+        )
+
+
+# Learning ----------------------------------------------------------------------------------------
+
+
+def _weight_rows(
+    engine: Engine,
+    n_documents: int,
+    counts: _DocumentCounts,
+    features: Features,
+    settings: FitSettings,
+) -> RowBlocks:
+    """Turn the counted blocks of an engine into weighted rows, and hold some of these out."""
+    terms, topics = counts.terms, counts.topics
+    check_own_thresholds(topics, settings.thresholds, multilabel=terms.multilabel)
+    engine.set_groups(group_blocks(counts.block_sizes, terms.n_columns))
+    engine.map_blocks(weight_block, Weighting.from_features(features, topics.names))
+    return hold_out_rows(
+        engine,
+        terms.n_columns,
+        n_documents,
+        counts.topic_counts,
+        _class_weights(counts.topic_counts, settings, topics),
+        multilabel=terms.multilabel,
+    )
+
+
+def _class_weights(topic_counts: I64, settings: FitSettings, topics: Topics) -> F64 | None:
     """Return the user's weight of each topic, if there are any."""
     if isinstance(settings.class_weight, str):  # "balanced"
-        return n_all.sum() / (len(n_all) * n_all)
+        return topic_counts.sum() / (len(topic_counts) * topic_counts)
     weights = topic_weights(settings.class_weight, topics, np.arange(len(topics)))
     return None if weights is None else weights.astype(np.float64)
+
+
+def _train(
+    rows: RowBlocks, tolerance: float, checkpoint: Checkpoint | None, progress: Progress
+) -> StreamResult:
+    """Descend from the rows, and report each pass."""
+
+    def report(n_passes: int, topics: slice, fraction: float) -> None:
+        expected = f" of about {n_passes / fraction:.0f}" if fraction >= _MIN_FRACTION else ""
+        progress.update(
+            "learning",
+            fraction,
+            f"pass {n_passes}{expected}: topics {topics.start + 1:,} to {topics.stop:,} of "
+            f"{rows.n_topics:,}",
+        )
+
+    training = StreamTraining(rows, report, tolerance, checkpoint)
+    return training.run(on_interrupt=lambda: progress.note(_ACKNOWLEDGED))
+
+
+# The fitted model --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _HeldoutEvaluation:
+    """What held-out rows show of a training."""
+
+    n_right: int
+    predictions: HeldOutPredictions
+    multilabel_rule: MultilabelRule | None  # None where each document has one topic
+
+
+def _to_fitted(
+    learner: LinearLearner,
+    features: Features,
+    counts: _DocumentCounts,
+    documents: DocumentSource,
+    result: StreamResult,
+    settings: FitSettings,
+) -> Fitted:
+    learner = learner.learned(result.weights, result.biases, result.calibration)
+    features, columns = features.without(learner.unused_columns())
+    evaluation = _evaluate_heldout(result, counts, settings)
+    return Fitted(
+        topics=counts.topics,
+        features=features,
+        learner=learner.of_columns(columns),
+        seed=settings.random_state,
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest=documents.digest,
+        n_documents=documents.n_documents,
+        n_heldout=result.n_unused,
+        interrupted=result.interrupted,
+        heldout_predictions=None if result.interrupted else evaluation.predictions,
+        stream=StreamRecord(
+            n_passes=result.n_passes,
+            n_skipped=documents.n_skipped,
+            topic_counts=tuple(counts.topic_counts.tolist()),
+            n_judged=len(result.heldout_labels),
+            n_right=evaluation.n_right,
+        ),
+        multilabel_rule=evaluation.multilabel_rule,
+        layout=documents.layout,
+    )
+
+
+def _evaluate_heldout(
+    result: StreamResult, counts: _DocumentCounts, settings: FitSettings
+) -> _HeldoutEvaluation:
+    """Evaluate the first descent on held-out rows; choose thresholds if topics are several."""
+    labels, scores = result.heldout_labels, result.heldout_scores
+    proba: F32 = result.calibration.proba(scores)
+    precision = settings.min_precision
+    if counts.terms.topic_set_sizes is None:
+        y = labels.topics
+        n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
+        predictions = HeldOutPredictions.from_proba(proba, y, None, precision)
+        return _HeldoutEvaluation(n_right, predictions, multilabel_rule=None)
+    y_indicator = labels.indicator(proba.shape[1])
+    sizes = np.array(counts.terms.topic_set_sizes)
+    rule = MultilabelRule.from_proba(proba, y_indicator, sizes, settings.optimize)
+    rule = with_own_thresholds(rule, counts.topics, settings.thresholds)
+    n_right = int((rule.decide(proba) == y_indicator).all(axis=1).sum())
+    predictions = HeldOutPredictions.from_decisions(proba, y_indicator, None, precision)
+    return _HeldoutEvaluation(n_right, predictions, rule)

@@ -22,7 +22,7 @@ MAX_IN_MEMORY = 1 << 29
 
 
 class _BlockInFiles(NamedTuple):
-    """A block of some type, with the path of a file in the place of each array."""
+    """A block of some type, with the path of a file in place of each array."""
 
     kind: type
     values: tuple[Any, ...]
@@ -40,7 +40,7 @@ class BlockStore:
     """Blocks by number: named tuples of arrays and plain values.
 
     Arrays that don't fit are written to temporary files, and memory-mapped each time they are used:
-    where memory is free, the system caches them, and nothing is copied.
+    as far as memory is free, the system caches them, and nothing is copied.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ class BlockStore:
 
     def put(self, number: int, block: Any) -> None:
         """Replace a block."""
-        before, self._blocks[number], self._sizes[number] = self._blocks[number], None, 0
-        if isinstance(before, _BlockInFiles):
-            before.remove()
+        previous, self._blocks[number], self._sizes[number] = self._blocks[number], None, 0
+        if isinstance(previous, _BlockInFiles):
+            previous.remove()
         size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
         if sum(self._sizes) + size > self._max_bytes:
             block, size = _BlockInFiles(type(block), tuple(map(self._to_file, block))), 0
@@ -98,8 +98,8 @@ class BlockStore:
         return path
 
 
-def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
-    """Write parts of a float16 array of a shape to an unnamed file, and return it memory-mapped."""
+def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> F16:
+    """Write the parts of a float16 array to an unnamed file, and return it memory-mapped."""
     with _translate_disk_errors(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
         for part in parts:
             file.write(part.tobytes())
@@ -110,8 +110,8 @@ def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
 
 def _translate_disk_errors(path: Path) -> AbstractContextManager[None]:
     advice = (
-        "what is learned from, and what is learned, is kept there for a while: make room, or name "
-        "another folder in TMPDIR."
+        "training stores rows and weights there temporarily: free some space, or set TMPDIR to "
+        "another folder."
     )
     return os_errors_as(OutputError, f"{path} can't be written", advice)
 
@@ -125,7 +125,7 @@ class LocalEngine(Engine):
     max_bytes : int, default MAX_IN_MEMORY
         See `BlockStore`.
     pool : BufferPool, optional
-        Buffers that an earlier engine has used.
+        Buffers that another engine has used.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class LocalEngine(Engine):
 
     @property
     def dashboard(self) -> str:
-        """There is none."""
+        """Empty: there is no dashboard."""
         return ""
 
     def __enter__(self) -> LocalEngine:
@@ -212,15 +212,15 @@ class LocalEngine(Engine):
     ) -> tuple[Arrays, list[Any]]:
         """Return the sum over all groups, and the values that it `stores` for blocks."""
         pool = BufferPool()
-        if into is not None:  # buffers of the same shapes are likely to be wanted again
+        if into is not None:  # the next call is likely to need buffers of the same shapes
             pool = self._pool
             pool.reset(into)
 
         def work(group: slice) -> tuple[Arrays, list[Any]]:
-            # Of the blocks, one at a time is in memory.
+            # A generator, so that one block at a time is in memory.
             blocks = (self._store[number] for number in range(group.start, group.stop))
-            pairs = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
-            return sum_group(function, pairs, shared, pool.take(), stores=stores)
+            arguments = zip(blocks) if stored is None else zip(blocks, stored[group], strict=True)
+            return sum_group(function, arguments, shared, pool.take(), stores=stores)
 
         total, values = TreeSum(pool), list[Any]()
         for sums, stored_values in map_in_order(work, self._groups, self._n_threads, n_waiting=0):

@@ -28,17 +28,17 @@ from slugline.learning.linear.sums import MAX_ROWS
 
 # Partitions --------------------------------------------------------------------------------------
 
-#: The most that a block takes, so that weights of all columns are added up seldom.
+#: As many as a block can have, since each block adds to the sums of all columns.
 ROWS_PER_BLOCK = 1 << 16
-#: Characters of a block's texts, at which it ends sooner.
+#: A block ends sooner when its texts have this many characters.
 MAX_CHARACTERS = 1 << 26
 
 
 class Batch(NamedTuple):
-    """The documents of a block, which may be none, and the schemas of files read for it."""
+    """The documents of a block, possibly none, and the schemas of the files read for it."""
 
     texts: list[str]
-    topics: list[Any]  # a topic of each, or a tuple of topics
+    topics: list[Any]  # For each text, a topic or a tuple of topics
     schemas: tuple[labelled.SourceSchema, ...] = ()
 
 
@@ -86,10 +86,9 @@ class FileRange(Partition):
     """A range of the rows of a Parquet file, or of the bytes of a JSONL file."""
 
     read: Callable[[str, int, int], readers.RowReader]
-    # Where it starts, and where the next one does.
-    first: int
-    end: int
-    is_last: bool  # Whether it is the last one of its file
+    start: int
+    stop: int
+    is_last: bool  # Whether it is the last range of its file
     layout: labelled.SourceLayout
     options: ReadOptions
     rows_per_block: int
@@ -97,7 +96,7 @@ class FileRange(Partition):
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
         [path] = self.paths
-        reader = self.read(path, self.first, self.end)
+        reader = self.read(path, self.start, self.stop)
         file = labelled.LabelledRows(reader, self.options, layout=self.layout, is_last=self.is_last)
         return read_batches([file], self.rows_per_block)
 
@@ -116,7 +115,7 @@ class DocumentsInMemory(Partition):
 
 @dataclass(frozen=True)
 class SerializedDocuments(Partition):
-    """One batch of documents in few bytes, which come from this process or one that it trusts."""
+    """One batch of documents, compressed; the bytes come from a process that this one trusts."""
 
     data: bytes
 
@@ -155,7 +154,7 @@ class _BatchBuilder:
 
 
 def read_batches(files: Iterable[labelled.LabelledRows], rows_per_block: int) -> Iterator[Batch]:
-    """Read files, or ranges of them, a block at a time; stop at one that can't be read on."""
+    """Read files, or ranges of them, a block at a time; stop after a file that ends in an error."""
     builder, schemas = _BatchBuilder(rows_per_block), list[labelled.SourceSchema]()
     for file in files:
         for document in file:
@@ -192,7 +191,7 @@ def batch_pairs(
 
 
 def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
-    """Yield partitions that can be read anywhere: local ones are read and serialized."""
+    """Yield partitions that can be read by any process: local ones are read and serialized."""
     for partition in partitions:
         if partition.is_local:
             yield from map(SerializedDocuments.from_batch, partition.batches())
@@ -206,10 +205,10 @@ def make_portable(partitions: Iterable[Partition]) -> Iterator[Partition]:
 MAX_MERGED_BYTES = 1 << 25
 # Bytes of a file that can't be split, but may be read by a worker as a whole.
 MAX_UNSPLIT_BYTES = 1 << 26
-# Bytes that compressed files expand to, for each of theirs.
+# Bytes to expect uncompressed for each byte of a compressed file.
 _EXPANSION = 4
 # Bytes from which the mean length of lines is estimated, and bounds of the bytes of a range.
-_SAMPLE, MIN_RANGE_BYTES, _MAX_RANGE_BYTES = 1 << 20, 1 << 18, 1 << 26
+_SAMPLE_BYTES, MIN_RANGE_BYTES, _MAX_RANGE_BYTES = 1 << 20, 1 << 18, 1 << 26
 
 
 class DocumentSource:
@@ -265,34 +264,12 @@ class DocumentSource:
         )
         self._schemas = SchemaCheck(skip_bad_rows)
         self._skip_bad_rows, self._format = skip_bad_rows, format
-        self._is_guessed = None in (text, topic or options.topic_columns)
+        self._is_guessed = text is None or not (topic or topic_columns)
         self._encoding = None if encoding is None else check_encoding(encoding)
         self._separator = check_delimiter(separator)
         self._digest: str | None = None
         self.n_documents = 0
-        paths = [source] if isinstance(source, str | Path) else source
-        is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
-        if is_paths and paths:
-            files = expand_patterns(paths)
-            options = options._replace(multilabel=_has_several_topics(files[0], options))
-            self._partitions: Iterator[Partition] = _file_partitions(files, options, rows_per_block)
-        elif hasattr(source, "__dask_graph__"):
-            self._partitions = dask_partitions(source, options, rows_per_block)
-        elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if options._replace(columns=()) != ReadOptions():
-                raise OptionError(
-                    "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding`, "
-                    "`separator` and `skip_bad_rows` apply to files only, and `source` holds texts "
-                    "and topics; leave them out."
-                )
-            batches = batch_pairs(_check_batches(source), rows_per_block)
-            self._partitions = map(DocumentsInMemory, batches)
-        else:
-            raise OptionError(
-                f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
-                "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
-                "[(texts, topics)]."
-            )
+        self._partitions = _source_partitions(source, options, rows_per_block)
 
     @property
     def n_skipped(self) -> int:
@@ -331,20 +308,21 @@ class DocumentSource:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all documents so far: that of the first block, chained to the others'.
+        """SHA-256 of all documents so far: the digests of blocks, chained in order.
 
         See `slugline.corpus.documents.compute_digest` and `chain_digests`.
         """
         return compute_digest([], []) if self._digest is None else self._digest
 
     def partitions(self) -> Iterator[Partition]:
-        """Return the partitions, which depend on the source alone."""
+        """Return the partitions, which depend on nothing but the source."""
         return self._partitions
 
     def first_documents(self, n_documents: int) -> tuple[list[str], list[Topic]]:
-        """Return texts and topics of the first documents, which this process reads for that alone.
+        """Return texts and topics of the first documents, read by this process in addition.
 
-        None of a Dask collection without columns: perhaps only workers can compute it.
+        There are none for a Dask collection without columns, which perhaps only workers can
+        compute.
         """
         examined: list[Partition] = []
         texts: list[str] = []
@@ -380,13 +358,41 @@ class DocumentSource:
             self._digest = digest if before is None else chain_digests(before, digest)
 
 
+def _source_partitions(
+    source: Any, options: ReadOptions, rows_per_block: int
+) -> Iterator[Partition]:
+    """Return the partitions of files, a Dask collection or batches."""
+    paths = [source] if isinstance(source, str | Path) else source
+    is_paths = isinstance(paths, list | tuple) and all(isinstance(p, str | Path) for p in paths)
+    if is_paths and paths:
+        files = expand_patterns(paths)
+        options = options._replace(multilabel=_is_multilabel_file(files[0], options))
+        return _file_partitions(files, options, rows_per_block)
+    if hasattr(source, "__dask_graph__"):
+        return dask_partitions(source, options, rows_per_block)
+    if isinstance(source, Iterable) and not hasattr(source, "columns"):
+        if options._replace(columns=()) != ReadOptions():
+            raise OptionError(
+                "`text`, `topic`, `topic_separator`, `topic_columns`, `format`, `encoding`, "
+                "`separator` and `skip_bad_rows` apply to files only, and `source` holds texts "
+                "and topics; leave them out."
+            )
+        batches = batch_pairs(_check_batches(source), rows_per_block)
+        return map(DocumentsInMemory, batches)
+    raise OptionError(
+        f"`source` is of type {type(source).__name__}; give a path, a pattern such as "
+        "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
+        "[(texts, topics)]."
+    )
+
+
 # Files -------------------------------------------------------------------------------------------
 
 
 def _file_partitions(
     files: Sequence[str], options: ReadOptions, rows_per_block: int
 ) -> Iterator[Partition]:
-    """Yield partitions of several small files, of ranges of large ones, and of other files."""
+    """Yield partitions: merged small files, ranges of large files, and whole files."""
     merged: list[str] = []
     n_merged = 0
     for file in files:
@@ -412,21 +418,21 @@ def _open(file: str, options: ReadOptions) -> readers.RowReader:
     )
 
 
-def _has_several_topics(file: str, options: ReadOptions) -> bool | None:
-    """Whether documents of the first file may have several topics; None if it can't be read twice.
+def _is_multilabel_file(file: str, options: ReadOptions) -> bool | None:
+    """Whether documents of a file may have several topics; None if it can't be read twice.
 
-    Parts of files are read apart from each other, and must agree.
+    All partitions must agree on it, and each is read separately.
     """
     if not Path(file).is_file():
         return None
-    with contextlib.suppress(DataError):  # reading the rows says what is wrong
+    with contextlib.suppress(DataError):  # raised again when the rows are read
         reader = _open(file, options)
         return labelled.read_layout(reader, options)[1].form is not None
     return None
 
 
 def _estimate_size(file: str, options: ReadOptions) -> int | None:
-    """Return about how many bytes a file takes uncompressed; None if unknown before reading."""
+    """Return the estimated bytes of a file uncompressed; None if unknown before reading."""
     path = Path(file)
     if file == "-":
         return None
@@ -447,19 +453,26 @@ def _split_file(file: str, size: int, options: ReadOptions, n_rows: int) -> list
         bounds = parquet_row_ranges(Path(file), n_rows)
     elif form == "jsonl" and options.encoding is None and not file.lower().endswith(".gz"):
         with rows.translate_os_errors(file), Path(file).open("rb") as opened:
-            sample = opened.read(_SAMPLE)
+            sample = opened.read(_SAMPLE_BYTES)
         n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
         n_bytes = min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
         read = readers.read_line_range
-        bounds = [(first, min(first + n_bytes, size)) for first in range(0, size, n_bytes)]
+        bounds = [(start, min(start + n_bytes, size)) for start in range(0, size, n_bytes)]
     else:
         return []
     _, layout = labelled.read_layout(readers.read_rows(file, format=form), options)
     return [
         FileRange(
-            *(read, first, end, (first, end) == bounds[-1], layout, options, n_rows), paths=(file,)
+            read=read,
+            start=start,
+            stop=stop,
+            is_last=(start, stop) == bounds[-1],
+            layout=layout,
+            options=options,
+            rows_per_block=n_rows,
+            paths=(file,),
         )
-        for first, end in bounds
+        for start, stop in bounds
     ]
 
 
@@ -482,10 +495,12 @@ def _check_batches(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topi
         names = (f"texts of batch {number}", f"topics of batch {number}")
         texts, topics = check_documents(batch[0], batch[1], names, may_be_none=True)
         if topics and multilabel not in (None, is_multilabel(topics)):
-            numbers = ("several topics", "one topic") if multilabel else ("one topic", "several")
+            earlier, current = (
+                ("several topics", "one topic") if multilabel else ("one topic", "several")
+            )
             raise DataError(
-                f"texts of earlier batches have {numbers[0]} each, and those of batch {number}, "
-                f"counted from 0, {numbers[1]}; give lists of topics in all batches, or in none."
+                f"texts of earlier batches have {earlier} each, and those of batch {number}, "
+                f"counted from 0, {current}; give lists of topics in all batches, or in none."
             )
         multilabel = is_multilabel(topics) if topics else multilabel
         yield texts, topics
@@ -501,7 +516,7 @@ class DaskPartition(Partition):
     number: int  # Counted from 0, for messages
     options: ReadOptions
     rows_per_block: int
-    delayed: Any = None  # What computes it
+    delayed: Any = None  # The Dask task that computes it
     data: Any = None  # The computed result
 
     def batches(self) -> Iterator[Batch]:
@@ -518,7 +533,7 @@ class DaskPartition(Partition):
         else:
             items = map(_check_length, frame_rows(data))
         first = next(items, None)
-        if first is None:  # as filters may leave it
+        if first is None:  # empty partitions are usual after a filter
             return
         reader = readers.RowReader(name, "frame", itertools.chain([first], items))
         yield from read_batches([labelled.LabelledRows(reader, self.options)], self.rows_per_block)
@@ -539,7 +554,7 @@ def dask_partitions(
             f"`source` is a {kind} of Dask; give a data frame with columns of texts and topics, or "
             "a bag of (text, topic)."
         )
-    if (options.format, options.encoding, options.separator) != (None, None, None):
+    if any(value is not None for value in (options.format, options.encoding, options.separator)):
         raise OptionError(
             "`format`, `encoding` and `separator` apply to files only; leave them out."
         )

@@ -1,9 +1,9 @@
-"""Descents in parallel by topics: each Dask worker holds all rows, and learns some of the topics.
+"""Descents in parallel by topic: each Dask worker holds all rows, and learns some of the topics.
 
-Used where rows take fewer bytes than the weights that passes would send around. A descent stays on
-its worker; the client gets a report after each step, and the iterate at the end. Nothing is summed
-between workers, so that results are those of one machine, bit for bit. A descent that is lost with
-its worker starts again.
+Used where the rows take fewer bytes than the weights that passes would send around. A descent stays
+on its worker; the client gets a report after each step, and the iterate at the end. Nothing is
+summed across workers, so the results are those of one machine, bit for bit. A descent that is lost
+with its worker starts again.
 """
 
 from __future__ import annotations
@@ -16,20 +16,29 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from slugline.base.arrays import F32
 from slugline.errors import ClusterError
 from slugline.learning.linear.newton import Iterate, NewtonDescent
 from slugline.stream.dask_tasks import DaskTasks, Future, release
-from slugline.stream.engine import BufferPool, DescentReport, DescentTask, TopicParallel
+from slugline.stream.engine import (
+    BufferPool,
+    DescentReport,
+    DescentStart,
+    DescentTask,
+    Engine,
+    TopicParallel,
+)
 from slugline.stream.local import LocalEngine
 
 #: How often descents, or the arguments of a pass, may be lost with all workers that hold them.
 MAX_LOSSES = 10
 # Arrays of all weights that a descent has in memory at a time, at most.
-_ARRAYS = 12
+_MAX_ARRAYS = 12
 # Seconds of a pass for each topic and byte of rows on one thread, and the speed of sending weights,
-# as `benchmarks/run.py streams passes` measured on local workers; only who does what depends on it.
+# as measured on local workers by `benchmarks/run.py streams passes`. They decide where a descent
+# runs, not its result.
 _SECONDS_PER_BYTE, _BYTES_PER_SECOND = 5e-11, 1e9
-# More than all blocks: a worker, or Dask, has them in memory.
+# A worker, or Dask, has all blocks in memory already.
 _UNLIMITED = 1 << 62
 
 
@@ -56,10 +65,10 @@ def plan_workers(
 
     Returns
     -------
-    list of str, empty if rows don't fit on a worker, or passes that share out rows are faster.
+    list of str, empty if rows don't fit on a worker, or passes that divide the rows are faster.
     """
     slots = {
-        worker: min(n_threads, int(min(memory[worker] / (_ARRAYS * 4 * n_weights), n_threads)))
+        worker: int(min(memory[worker] / (_MAX_ARRAYS * 4 * n_weights), n_threads))
         for worker, n_threads in sorted(threads.items())
         if n_bytes <= memory.get(worker, 0)
     }
@@ -69,7 +78,9 @@ def plan_workers(
     # Seconds of a pass for all topics: descents wait for one another, or weights are sent.
     computing = n_bytes * width * _SECONDS_PER_BYTE
     sending = (2 * math.log2(len(threads)) + 3) * 4 * n_weights / _BYTES_PER_SECOND
-    if -(-n_tasks // n_slots) * computing > n_tasks * (computing / sum(threads.values()) + sending):
+    by_topic = -(-n_tasks // n_slots) * computing
+    by_row = n_tasks * (computing / sum(threads.values()) + sending)
+    if by_topic > by_row:
         return []
     rounds = range(max(slots.values()))
     return [worker for number in rounds for worker, n in slots.items() if number < n]
@@ -82,9 +93,9 @@ class _RunningTask:
     number: int
     task: DescentTask
     worker: str
-    # The descent after the current step, and before it.
+    # The descent after the current step, and after the previous one.
     state: Future = None
-    before: Future = None
+    previous_state: Future = None
     report: DescentReport | None = None
 
 
@@ -109,7 +120,7 @@ class TopicParallelEngine(TopicParallel):
         workers: Sequence[str],
     ) -> None:
         self._tasks, self._rows = tasks, (list(blocks), list(groups))
-        self._idle = deque(workers)
+        self._idle_workers = deque(workers)
         self._waiting: deque[tuple[int, DescentTask]] = deque()
         self._running: dict[Future, _RunningTask] = {}  # by the future of the next report
         self._n_lost = 0
@@ -128,57 +139,55 @@ class TopicParallelEngine(TopicParallel):
             else:
                 running = self._running.pop(future)
                 self._continue(running, report)
-                self._start_waiting()  # so that the worker doesn't wait for the caller
+                self._start_waiting()  # before the caller handles the report
                 yield running.number, report
 
     def stop(self) -> Iterator[tuple[int, DescentReport]]:
         """Stop descents that have not ended, and yield their reports with iterates."""
         for future, running in self._running.items():
-            last = running.before or running.state
+            last = running.previous_state or running.state
             if running.report is not None and running.report.n_passes > 1 and last is not None:
                 future_iterate = self._tasks.submit_to(running.worker, _iterate, last)
                 (iterate,) = self._tasks.gather([future_iterate])
                 yield running.number, running.report._replace(iterate=iterate)
-            release([future, running.before, running.state])
+            release([future, running.previous_state, running.state])
         self._running.clear()
 
     def _start_waiting(self) -> None:
-        while self._waiting and self._idle:
-            running = _RunningTask(*self._waiting.popleft(), self._idle.popleft())
-            task = running.task
-            # Arguments are part of the Dask task, so that another worker can start it as well. A
-            # task without dependencies, meant for a worker that is gone, would wait forever.
-            running.state = self._tasks.submit_to(
-                running.worker, _begin, self._rows, task.begin, task.arguments()
-            )
+        """Start waiting tasks on idle workers."""
+        while self._waiting and self._idle_workers:
+            number, task = self._waiting.popleft()
+            running = _RunningTask(number, task, self._idle_workers.popleft())
+            # The start is part of the Dask task, so that another worker can run it as well. A task
+            # without dependencies, meant for a worker that is gone, would wait forever.
+            running.state = self._tasks.submit_to(running.worker, _begin, self._rows, task.start())
             self._request(running, _report, running.state)
 
     def _continue(self, running: _RunningTask, report: DescentReport) -> None:
         """Submit the next step of a descent, or its end."""
-        release([running.before])
-        running.report, running.before = report, None
+        release([running.previous_state])
+        running.report, running.previous_state = report, None
         if report.iterate is not None:
             release([running.state])
-            self._idle.append(running.worker)
+            self._idle_workers.append(running.worker)
         elif report.is_done:
-            finish = running.task.finish, running.task.finish_arguments
-            self._request(running, _finish, running.state, self._rows, *finish)
+            self._request(running, _finish, running.state, self._rows, running.task.finish)
         else:
-            running.before = running.state
+            running.previous_state = running.state
             running.state = self._tasks.submit_to(
-                running.worker, _advance, running.before, self._rows
+                running.worker, _advance, running.previous_state, self._rows
             )
             self._request(running, _report, running.state)
 
     def _restart(self, running: _RunningTask) -> None:
-        """Let a lost descent wait to be started again."""
+        """Return a lost descent to the front of the waiting tasks."""
         self._n_lost += 1
         if self._n_lost > MAX_LOSSES:
             raise ClusterError(
                 f"workers were lost {MAX_LOSSES} times in their descents; their logs may tell why."
             )
-        release([running.before, running.state])
-        self._idle.append(running.worker)
+        release([running.previous_state, running.state])
+        self._idle_workers.append(running.worker)
         self._waiting.appendleft((running.number, running.task))
 
     def _request(
@@ -197,7 +206,7 @@ class TopicParallelEngine(TopicParallel):
             for future in self._running:
                 if future.status != "pending":
                     return future
-            if is_lost:  # no worker runs any of them
+            if is_lost:  # no worker runs any of the tasks
                 return next(iter(self._running))
 
 
@@ -209,17 +218,15 @@ _WorkerRows = tuple[Sequence[Any], Sequence[slice]]
 _WorkerState = tuple[NewtonDescent, BufferPool]
 
 
-def _begin(
-    rows: _WorkerRows, begin: Callable[..., NewtonDescent], arguments: tuple[Any, ...]
-) -> _WorkerState:
-    descent, pool = begin(*arguments), BufferPool()
-    if not descent.is_done:  # it is, if a checkpoint was saved after its last step
+def _begin(rows: _WorkerRows, start: DescentStart) -> _WorkerState:
+    descent, pool = start.descent(), BufferPool()
+    if not descent.is_done:  # it is done if the checkpoint was saved after its last step
         descent.advance(_local_engine(rows, pool))
     return descent, pool
 
 
 def _advance(state: _WorkerState, rows: _WorkerRows) -> _WorkerState:
-    """Return the descent after a step; the one before stays, as Dask may want it again."""
+    """Return the descent after a step; `state` is unchanged, since Dask may use it again."""
     descent, pool = state
     after = descent.copy()
     after.advance(_local_engine(rows, pool))
@@ -232,15 +239,20 @@ def _iterate(state: _WorkerState) -> Iterate:
 
 def _report(state: _WorkerState) -> DescentReport:
     descent, _ = state
-    return DescentReport(descent.n_passes, descent.share, descent.is_done, descent.first)
+    return DescentReport(
+        n_passes=descent.n_passes,
+        relative_norm=descent.share,
+        is_done=descent.is_done,
+        initial_norms=descent.first,
+    )
 
 
 def _finish(
-    state: _WorkerState, rows: _WorkerRows, finish: Callable[..., Any], arguments: tuple[Any, ...]
+    state: _WorkerState, rows: _WorkerRows, finish: Callable[[Engine, Iterate], F32] | None
 ) -> DescentReport:
     descent, pool = state
     iterate = descent.iterate
-    result = finish(_local_engine(rows, pool), iterate, *arguments)
+    result = None if finish is None else finish(_local_engine(rows, pool), iterate)
     return _report(state)._replace(iterate=iterate, result=result)
 
 
