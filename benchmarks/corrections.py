@@ -23,7 +23,7 @@ import numpy as np
 from data import load, select
 from measure import child_command, progress, table
 from slugline import Corpus, TopicClassifier, load_corpus
-from slugline.corrections.learning import merge_corrections, to_corpus, train_with_corrections
+from slugline.corrections.learning import learn_from_corrections, merge_corrections, to_corpus
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.model.fitted import Fitted
@@ -379,7 +379,7 @@ def honest(sets: Sequence[str] = SETS, most: int = 1500, seeds: int = 2) -> str:
 
 def judge(parts: Parts, reviewed: Review) -> Counter[str]:
     """Return whether the comparison of `slugline train` holds a version back."""
-    result = train_with_corrections(
+    result = learn_from_corrections(
         TopicClassifier(random_state=0),
         parts.learned,
         to_corpus(reviewed.learnable, "corrections"),

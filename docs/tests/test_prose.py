@@ -14,7 +14,7 @@ import pytest
 import slugline
 from slugline.classifier import TopicClassifier
 from slugline.cli.app import COMMANDS
-from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
+from slugline.corrections.gate import ALPHA, MIN_CHANGED, clearly_worse
 from slugline.experiment.evidence import N_OF_PAIR, N_PAIRS, N_SUREST
 from slugline.learning.encoder import e5, universal
 from slugline.learning.encoder.encoder import MAX_WIDTH
@@ -90,7 +90,7 @@ def test_numbers_on_pages_are_those_of_the_code() -> None:
     assert f"at most {n_buckets / 1e6:.1f} million by default" in scale
 
     corrections = read_words("explanation/corrections.md")
-    assert (ALPHA, FEWEST, MAX_EARLIER) == (0.05, 5, 5)
+    assert (ALPHA, MIN_CHANGED, MAX_EARLIER) == (0.05, 5, 5)
     assert "The limit is 5 %" in corrections
     assert "At least five test documents must have become worse." in corrections
     assert "up to five." in corrections

@@ -10,12 +10,13 @@ import pytest
 
 from slugline.corrections.gate import (
     ALPHA,
-    FEWEST,
     MARGIN,
     MAX_THIN_TOPICS,
+    MIN_CHANGED,
     PersonContradictions,
     ProbabilityTable,
     PromiseChange,
+    TopicChanges,
     clearly_worse,
     probability_changes,
     sign_test_p_value,
@@ -24,19 +25,32 @@ from slugline.corrections.gate import (
 )
 
 
+def changes_of(
+    topics: list[str],
+    before: list[str],
+    after: list[str],
+    corrected: list[str],
+    n_newly: int,
+    n_lost: int,
+) -> TopicChanges:
+    return topic_changes(
+        topics, before, after, corrected, n_newly_answered=n_newly, n_no_longer_answered=n_lost
+    )
+
+
 @pytest.mark.parametrize(
-    ("better", "worse", "chance"),
+    ("better", "worse", "p_value"),
     [(0, 0, 1), (5, 0, 1), (0, 1, 1 / 2), (0, 5, 1 / 32), (1, 5, 7 / 64), (3, 3, 42 / 64)],
 )
-def test_luck_makes_as_many_worse_as_a_coin_would(better: int, worse: int, chance: float) -> None:
-    assert sign_test_p_value(better, worse) == pytest.approx(chance)
+def test_luck_makes_as_many_worse_as_a_coin_would(better: int, worse: int, p_value: float) -> None:
+    assert sign_test_p_value(better, worse) == pytest.approx(p_value)
 
 
 def test_five_documents_that_all_got_worse_are_the_fewest_that_count() -> None:
-    assert clearly_worse([(0, FEWEST)]) == [True]
-    assert clearly_worse([(0, FEWEST - 1)]) == [False]
-    assert clearly_worse([(1, FEWEST)]) == [False]
-    assert clearly_worse([(FEWEST, 0)]) == [False]
+    assert clearly_worse([(0, MIN_CHANGED)]) == [True]
+    assert clearly_worse([(0, MIN_CHANGED - 1)]) == [False]
+    assert clearly_worse([(1, MIN_CHANGED)]) == [False]
+    assert clearly_worse([(MIN_CHANGED, 0)]) == [False]
 
 
 def test_topics_of_which_little_changed_make_it_no_harder_to_see_another_one() -> None:
@@ -71,26 +85,27 @@ def test_changes_are_those_of_the_answers() -> None:
     topics = ["a", "a", "a", "b", "b", "c"]
     before = ["a", "a", "b", "b", "a", "c"]
     after = ["a", "b", "b", "b", "b", "d"]
-    changes, is_worse, _ = topic_changes(topics, before, after, ["b", "e"], (0, 0))
+    changes, is_worse, _ = changes_of(topics, before, after, ["b", "e"], n_newly=0, n_lost=0)
     assert not is_worse
     assert [change.topic for change in changes] == ["a", "b", "c", "d", "e"]
     a, b, c, d, e = changes
-    assert (a.n_documents, a.n_found_before, a.n_found_after) == (3, 2, 1)
-    assert (a.n_given_before, a.n_given_after) == (3, 1)
-    assert (a.n_better, a.n_worse, a.taken_by) == (1, 1, "b")  # one no longer a wrong "a"
-    assert (b.n_better, b.n_worse, b.n_corrections, b.taken_by) == (1, 1, 1, None)
-    assert (c.n_found_before, c.n_found_after, c.n_worse, c.taken_by) == (1, 0, 1, "d")
-    assert (d.n_documents, d.n_given_after, d.n_worse) == (0, 1, 1)
+    assert (a.n_documents, a.n_true_positives_before, a.n_true_positives_after) == (3, 2, 1)
+    assert (a.n_predicted_before, a.n_predicted_after) == (3, 1)
+    assert (a.n_better, a.n_worse, a.lost_to) == (1, 1, "b")  # one no longer a wrong "a"
+    assert (b.n_better, b.n_worse, b.n_corrections, b.lost_to) == (1, 1, 1, None)
+    assert (c.n_true_positives_before, c.n_true_positives_after) == (1, 0)
+    assert (c.n_worse, c.lost_to) == (1, "d")
+    assert (d.n_documents, d.n_predicted_after, d.n_worse) == (0, 1, 1)
     assert (e.n_documents, e.n_corrections) == (0, 1)
     assert a.f1_before == pytest.approx(2 / 3)
     assert a.f1_after == pytest.approx(1 / 2)
     assert math.isnan(e.f1_after)
-    assert a.to_dict()["chance"] == pytest.approx(3 / 4)
+    assert a.to_dict()["p_value"] == pytest.approx(3 / 4)
 
 
 def test_a_topic_that_is_lost_is_worse_and_so_may_be_all_together() -> None:
     topics = ["a"] * 20 + ["b"] * 20
-    changes, is_worse, _ = topic_changes(topics, topics, ["a"] * 40, [], (0, 0))
+    changes, is_worse, _ = changes_of(topics, topics, ["a"] * 40, [], n_newly=0, n_lost=0)
     assert is_worse
     assert {change.topic: change.is_worse for change in changes} == {"a": True, "b": True}
 
@@ -100,16 +115,22 @@ def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
     topics = [name for name in names for _ in range(2)]
     # Each topic loses one document to a topic that there is not, too few to be seen alone.
     after = [*itertools.chain.from_iterable((name, f"x{name}") for name in names)]
-    changes, is_worse, _ = topic_changes(topics, topics, after, [], (0, 0))
+    changes, is_worse, _ = changes_of(topics, topics, after, [], n_newly=0, n_lost=0)
     assert is_worse
     assert not any(change.is_worse for change in changes)
 
 
 def test_documents_that_are_no_longer_answered_count_like_those_of_a_topic() -> None:
     topics = ["a"] * 40
-    assert topic_changes(topics, topics, topics, [], (0, FEWEST))[1:] == (False, True)
-    assert topic_changes(topics, topics, topics, [], (0, FEWEST - 1))[1:] == (False, False)
-    assert topic_changes(topics, topics, topics, [], (20, 20))[1:] == (False, False)
+    assert changes_of(topics, topics, topics, [], n_newly=0, n_lost=MIN_CHANGED)[1:] == (
+        False,
+        True,
+    )
+    assert changes_of(topics, topics, topics, [], n_newly=0, n_lost=MIN_CHANGED - 1)[1:] == (
+        False,
+        False,
+    )
+    assert changes_of(topics, topics, topics, [], n_newly=20, n_lost=20)[1:] == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +190,7 @@ def test_probability_changes_under_the_margin_and_of_few_documents_are_none() ->
     before = probabilities(*[(0.9, 0.1)] * 30)
     little = probabilities(*[(0.9 - MARGIN / 2, 0.1)] * 30)
     assert not any(c.is_worse for c in probability_changes(["a"] * 30, before, little))
-    some = probabilities(*[(0.2, 0.8)] * (FEWEST - 1), *[(0.9, 0.1)] * 26)
+    some = probabilities(*[(0.2, 0.8)] * (MIN_CHANGED - 1), *[(0.9, 0.1)] * 26)
     assert not any(c.is_worse for c in probability_changes(["a"] * 30, before, some))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
-from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError
 
@@ -33,7 +33,7 @@ class Place:
         shutil.copy(EXAMPLES / "tickets.csv", self.data)
         self.store = CorrectionStore(self.corrections)
         self.log: list[str] = []
-        self.learners: list[RetrainingLoop] = []
+        self.learners: list[LearningLoop] = []
 
     def add(self, *pairs: tuple[str, str], model: str = "tickets", approved: bool = True) -> None:
         for text, topic in pairs:
@@ -43,9 +43,9 @@ class Place:
             if approved:
                 self.store.approve(added.id)
 
-    def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
+    def learner(self, every: int = 3, **how: Any) -> LearningLoop:
         how = {"pauses": (0.02, 600.0), **how}
-        learner = RetrainingLoop(
+        learner = LearningLoop(
             self.model, [str(self.data)], self.corrections, every, self.log.append, **how
         )
         self.learners.append(learner)
@@ -195,7 +195,7 @@ def test_learning_that_fails_is_said_once(place: Place) -> None:
 SLEEPY = "import time, sys; print('begun', file=sys.stderr, flush=True); time.sleep(600)"
 
 
-def sleepy(learner: RetrainingLoop) -> RetrainingLoop:
+def sleepy(learner: LearningLoop) -> LearningLoop:
     """Let a learner run something that takes long."""
     learner._command = [sys.executable, "-c", SLEEPY]
     return learner
@@ -209,7 +209,7 @@ def test_stopping_ends_the_process_and_the_corrections_are_still_to_be_learned(
     learner.start()
     wait_for(lambda: place.said("learning from corrections: begun"))
     assert learner.state()["is_learning"]
-    assert learner.state()["since"].endswith("Z")
+    assert str(learner.state()["since"]).endswith("Z")
     child = learner._child
     assert child is not None
     assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
@@ -253,11 +253,11 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
 ) -> None:
     at: list[float] = []
 
-    def fail(_: RetrainingLoop) -> None:
+    def fail(_: LearningLoop) -> None:
         at.append(time.monotonic())
         raise KeyError("odd")
 
-    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr(LearningLoop, "_learn_if_due", fail)
     learner = place.learner(pauses=(0.02, 0.3))
     learner.start()
     wait_for(lambda: len(at) == 7)
@@ -267,10 +267,10 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
 
 
 def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: RetrainingLoop) -> None:
+    def fail(_: LearningLoop) -> None:
         raise KeyError("odd")
 
-    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr(LearningLoop, "_learn_if_due", fail)
     learner = place.learner(pauses=(600, 600))
     learner.start()
     wait_for(lambda: place.log)
@@ -326,5 +326,5 @@ def test_what_can_not_be_learned_from_is_refused(
 ) -> None:
     model, data, every = given
     with pytest.raises(OptionError) as caught:
-        RetrainingLoop(model, data, "c.db", every, print)
+        LearningLoop(model, data, "c.db", every, print)
     assert str(caught.value) == message

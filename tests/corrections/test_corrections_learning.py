@@ -15,11 +15,11 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.corrections.learning import (
-    RetrainingResult,
+    CorrectionResult,
+    learn_from_corrections,
     merge_corrections,
     normalize_spaces,
     to_corpus,
-    train_with_corrections,
 )
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError
@@ -121,14 +121,14 @@ def a_text_to_test_on(news: News) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcome(news: News) -> RetrainingResult:
+def outcome(news: News) -> CorrectionResult:
     """Learn that flowers are a topic, and that a document to test on has another one."""
     flowers = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
     found = to_corpus(corrected(*flowers, (a_text_to_test_on(news), "sport")), "c.db")
-    return train_with_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.3)
+    return learn_from_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.3)
 
 
-def test_what_was_learned_knows_the_corrections(outcome: RetrainingResult) -> None:
+def test_what_was_learned_knows_the_corrections(outcome: CorrectionResult) -> None:
     fitted = outcome.experiment.fitted
     assert fitted.predict(["tulip and rose of the garden"]).tolist() == ["flowers"]
     assert outcome.merged.new_topics == ["flowers"]
@@ -138,7 +138,7 @@ def test_what_was_learned_knows_the_corrections(outcome: RetrainingResult) -> No
 
 
 def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
-    outcome: RetrainingResult, news: News
+    outcome: CorrectionResult, news: News
 ) -> None:
     train, test = corpus(news).split(0.3, seed=0)
     text = a_text_to_test_on(news)
@@ -149,7 +149,7 @@ def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
     assert outcome.experiment.test_fraction == 0.3
 
 
-def test_both_models_are_compared_on_the_same_documents(outcome: RetrainingResult) -> None:
+def test_both_models_are_compared_on_the_same_documents(outcome: CorrectionResult) -> None:
     test = outcome.experiment.tested.test
     assert outcome.paired.n_documents == len(test)
     after = outcome.experiment.fitted.predict(test.texts)
@@ -162,7 +162,7 @@ def test_both_models_are_compared_on_the_same_documents(outcome: RetrainingResul
     assert outcome.why_not() == ""
 
 
-def test_everything_is_plain_data(outcome: RetrainingResult) -> None:
+def test_everything_is_plain_data(outcome: CorrectionResult) -> None:
     found = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
     assert found["new_topics"] == ["flowers"]
     assert [change["topic"] for change in found["topics"]][-1] == "flowers"
@@ -180,7 +180,7 @@ def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     grains = [text for text, topic in news if topic == "grain"]
     wrong = [(f"{text} {n}", "sport") for text in grains for n in range(10)]
     found = to_corpus(corrected(*wrong), "c")
-    harmed = train_with_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.4)
+    harmed = learn_from_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.4)
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]
     assert harmed.why_not().startswith(
@@ -199,35 +199,35 @@ def test_corrections_that_leave_clearly_fewer_answers_sure_hold_the_model_back(
     # Every third one is wrong: bank stays the best guess, but is no longer a sure one.
     found = [(f"{text} c", "grain" if n % 3 == 0 else "bank") for n, text in enumerate(banks)]
     classifier = TopicClassifier(min_precision=min_precision)
-    outcome = train_with_corrections(
+    outcome = learn_from_corrections(
         classifier, corpus(documents), to_corpus(corrected(*found), "c.db"), test_fraction=0.4
     )
     promise = outcome.promise
     assert not outcome.worse_topics
     assert not outcome.is_worse
     if min_precision is None:  # nobody asked for sure answers, but they are less probable
-        assert (promise.precision_before, promise.n_after) == (0, len(outcome.merged.test))
+        assert (promise.precision_before, promise.n_answered_after) == (0, len(outcome.merged.test))
         assert outcome.why_not().startswith(
             "probabilities of topic 'bank' fell, though answers may be the same: on the test "
             "documents, the right topic is 0."
         )
         return
     assert (promise.precision_before, promise.precision_after) == (0.9, 0.9)
-    assert promise.n_after < promise.n_before <= len(outcome.merged.test)
+    assert promise.n_answered_after < promise.n_answered_before <= len(outcome.merged.test)
     assert outcome.why_not() == (
-        f"clearly fewer texts are answered: {promise.n_after} of the test documents, and "
-        f"{promise.n_before} were before"
+        f"clearly fewer texts are answered: {promise.n_answered_after} of the test documents, and "
+        f"{promise.n_answered_before} were before"
     )
     assert not outcome.passes
     more = to_corpus(corrected(*((f"{text} c", topic) for text, topic in news[:30])), "c.db")
-    harmless = train_with_corrections(
+    harmless = learn_from_corrections(
         TopicClassifier(min_precision=0.9), corpus(documents), more, test_fraction=0.4
     )
     assert harmless.passes
     assert harmless.promise.precision_after == 0.9
 
 
-def test_many_worse_topics_are_counted(outcome: RetrainingResult) -> None:
+def test_many_worse_topics_are_counted(outcome: CorrectionResult) -> None:
     change = dataclasses.replace(outcome.topics[0], is_worse=True)
     many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
     assert many.why_not().count("got clearly worse: ") == 3
@@ -238,7 +238,7 @@ def test_many_worse_topics_are_counted(outcome: RetrainingResult) -> None:
 
 def test_a_single_correction_is_enough(news: News) -> None:
     found = to_corpus(corrected(("tulip", "flowers")), "c.db")
-    assert train_with_corrections(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
+    assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
 
 
 def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
@@ -246,13 +246,13 @@ def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
 ) -> None:
     monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
     found = to_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
-    assert train_with_corrections(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
+    assert learn_from_corrections(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
 
 
 def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
     validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
-    found = train_with_corrections(
+    found = learn_from_corrections(
         TopicClassifier(learner="network"),
         corpus(news[:60]),
         to_corpus(corrected(*flowers), "c.db"),
@@ -265,7 +265,7 @@ def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
 
 
 def test_a_correction_that_is_all_there_is_to_learn_from_is_not_asked_about(news: News) -> None:
-    found = train_with_corrections(
+    found = learn_from_corrections(
         TopicClassifier(),
         corpus(news[:1]),
         to_corpus(corrected(*news[:1]), "c.db"),
@@ -276,7 +276,7 @@ def test_a_correction_that_is_all_there_is_to_learn_from_is_not_asked_about(news
 
 def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
     some = news[:12]
-    found = train_with_corrections(
+    found = learn_from_corrections(
         TopicClassifier(),
         corpus(some),
         to_corpus(corrected(*some), "c.db"),

@@ -107,8 +107,8 @@ def test_rows_come_in_order_from_where_and_as_many_as_wanted(store: CorrectionSt
         add(store, topic=n)
     store.undo(4)
     assert [row.topic for row in store.rows(after=2)] == [3, 5, 6, 7]
-    assert [row.topic for row in store.rows(after=2, most=2)] == [3, 5]
-    assert list(store.rows(most=0)) == []
+    assert [row.topic for row in store.rows(after=2, max_rows=2)] == [3, 5]
+    assert list(store.rows(max_rows=0)) == []
     assert store.count(after=2) == 4
     assert store.last() == 7
 
@@ -127,7 +127,7 @@ def test_rows_come_in_pages_that_miss_none(path: Path, monkeypatch: pytest.Monke
         for n in range(10):
             add(store, topic=n)
         assert [row.topic for row in store.rows()] == list(range(10))
-        assert [row.topic for row in store.rows(most=4)] == list(range(4))
+        assert [row.topic for row in store.rows(max_rows=4)] == list(range(4))
 
 
 @pytest.mark.parametrize(("page_bytes", "remaining"), [(1999, [1, 4]), (2000, [1, 2, 4])])
@@ -420,7 +420,7 @@ def test_a_full_disk_acknowledges_nothing_and_the_store_goes_on_when_there_is_ro
     with pytest.raises(StoreError) as caught:
         add(store, text="x" * 100_000)
     assert str(caught.value) == (
-        f"{path} can't be written: the disk is full; make room and try again."
+        f"{path} can't be written: the disk is full; free some space and try again."
     )
     assert list(store.rows()) == [kept]
     store._connection.execute("PRAGMA max_page_count = 100000")
@@ -468,9 +468,9 @@ def test_a_folder_that_can_only_be_read(small_disk: Path) -> None:
         add(store)
     subprocess.run([part.format("ro") for part in remount], check=True)
     try:
-        with pytest.raises(StoreError, match="must be allowed to write this file and others in"):
+        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
             CorrectionStore(path)
-        with pytest.raises(StoreError, match="must be allowed to write this file and others in"):
+        with pytest.raises(StoreError, match="must be able to write to this file and its folder"):
             CorrectionStore(small_disk / "new.db")
     finally:
         subprocess.run([part.format("rw") for part in remount], check=True)
@@ -487,7 +487,8 @@ def test_whoever_holds_the_file_for_too_long_is_waited_for_and_then_told(path: P
         with pytest.raises(StoreError) as caught:
             add(store)
         assert str(caught.value) == (
-            f"{path} can't be written: for 0.05 s, others have been writing to it; try again."
+            f"{path} can't be written: another process has been writing to it for 0.05 s; "
+            "try again."
         )
         other.execute("ROLLBACK")
         add(store)
@@ -496,7 +497,7 @@ def test_whoever_holds_the_file_for_too_long_is_waited_for_and_then_told(path: P
 
 def test_threads_wait_for_each_other_no_longer_than_that(path: Path) -> None:
     with CorrectionStore(path, patience=0.05) as store:
-        with store._lock, pytest.raises(StoreError, match="others have been writing"):
+        with store._lock, pytest.raises(StoreError, match="another process has been writing"):
             add(store)
         add(store)
 

@@ -39,7 +39,7 @@ def test_corrections_are_counted_by_topic_pair_and_person() -> None:
     assert list(found.by_topic.items()) == [("grain", 2), ("7", 1), ("bank", 1)]
     assert found.pairs == (Confusion("bank", "grain", 2), Confusion("8", "7", 1))
     assert found.n_confirmed == 1
-    assert list(found.by_who.items()) == [("Kim", 2), ("", 1), ("Lee", 1)]
+    assert list(found.by_person.items()) == [("Kim", 2), ("", 1), ("Lee", 1)]
     assert (found.first, found.last) == ("2026-01-01", "2026-02-02")
     assert found.new_topics == ()
     assert found.still_wrong == ()
@@ -47,7 +47,7 @@ def test_corrections_are_counted_by_topic_pair_and_person() -> None:
 
 def test_equal_numbers_are_sorted_by_name() -> None:
     found = summarize(correction("a", topic, who=topic) for topic in ("zinc", "acq", "oil"))
-    assert list(found.by_topic) == list(found.by_who) == ["acq", "oil", "zinc"]
+    assert list(found.by_topic) == list(found.by_person) == ["acq", "oil", "zinc"]
     assert [pair.topic for pair in found.pairs] == ["acq", "oil", "zinc"]
 
 
@@ -75,11 +75,11 @@ def test_the_model_is_asked_about_no_more_texts_than_wanted_and_all_are_counted(
 ) -> None:
     fitted = load(news_slug).fitted_
     given = [correction("wheat", "grain", "sport")] * 5
-    assert summarize(given, fitted, most=3).n_asked == 3
-    assert summarize(given, fitted, most=3).n_corrections == 5
-    assert summarize(given, fitted, most=0).n_asked == 0
+    assert summarize(given, fitted, max_asked=3).n_asked == 3
+    assert summarize(given, fitted, max_asked=3).n_corrections == 5
+    assert summarize(given, fitted, max_asked=0).n_asked == 0
     with pytest.raises(OptionError, match="`most` is -1"):
-        summarize(given, fitted, most=-1)
+        summarize(given, fitted, max_asked=-1)
 
 
 def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
@@ -99,7 +99,7 @@ def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
     found = summarize(itertools.islice(endless(), 10), load(news_slug).fitted_)
     assert alive == 9
     assert (found.n_asked, found.n_still_wrong) == (10, 0)
-    assert len(found.by_who) == 2
+    assert len(found.by_person) == 2
 
 
 @pytest.mark.parametrize(("length", "sizes"), [(31, [1] * 9), (15, [3] * 3), (1, [4, 4, 1])])

@@ -15,7 +15,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.corrections.gate import topic_changes
 from slugline.corrections.learning import merge_corrections, to_corpus
-from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
 from slugline.errors import DataError, StoreError
@@ -96,11 +96,15 @@ def test_topics_taken_away_and_added_are_summed_up() -> None:
 def test_the_gate_counts_each_topic_of_a_document() -> None:
     topics = [("a", "b")] * 10 + [()] * 10
     after = [("a", "d")] * 10 + [("d",)] + [()] * 9
-    changes, is_worse, _ = topic_changes(topics, topics, after, ["b"], (0, 0))
+    changes, is_worse, _ = topic_changes(
+        topics, topics, after, ["b"], n_newly_answered=0, n_no_longer_answered=0
+    )
     a, b, d = changes
-    assert (a.topic, a.n_found_after, a.n_better, a.n_worse, a.is_worse) == ("a", 10, 0, 0, False)
-    assert (b.n_found_before, b.n_found_after, b.taken_by, b.is_worse) == (10, 0, "d", True)
-    assert (d.n_documents, d.n_given_after, d.n_worse, d.is_worse) == (0, 11, 11, True)
+    assert (a.topic, a.n_true_positives_after, a.is_worse) == ("a", 10, False)
+    assert (a.n_better, a.n_worse) == (0, 0)
+    assert (b.n_true_positives_before, b.n_true_positives_after) == (10, 0)
+    assert (b.lost_to, b.is_worse) == ("d", True)
+    assert (d.n_documents, d.n_predicted_after, d.n_worse, d.is_worse) == (0, 11, 11, True)
     assert is_worse
 
 
@@ -165,7 +169,7 @@ def test_corrections_that_take_a_topic_away_everywhere_are_held_back(learn: Any)
 def test_a_server_learns_several_topics_by_itself() -> None:
     log: list[str] = []
     correct("alpha apple axe dune desk", ("a", "d"), 12)
-    loop = RetrainingLoop("m.slug", ["data.jsonl"], "c.db", 12, log.append, pauses=(0.05, 1))
+    loop = LearningLoop("m.slug", ["data.jsonl"], "c.db", 12, log.append, pauses=(0.05, 1))
     loop.start()
     until = time.monotonic() + 120
     while loop.state()["last"] is None and time.monotonic() < until:

@@ -13,7 +13,7 @@ import pytest
 
 import slugline
 from slugline import Corpus, TopicClassifier
-from slugline.corrections.learning import train_with_corrections
+from slugline.corrections.learning import learn_from_corrections
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.decider import Decider
@@ -293,7 +293,7 @@ def test_what_does_not_learn_trees_says_so(tmp_path: Path) -> None:
         classifier.fit_stream(tmp_path / "news.csv")
     corpus = Corpus(TEXTS, PATHS)
     with pytest.raises(OptionError, match="corrections don't know of parents"):
-        train_with_corrections(classifier, corpus, corpus)
+        learn_from_corrections(classifier, corpus, corpus)
 
 
 def test_a_net_learns_paths_and_gets_those_to_validate_on() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from server import call_tool, client, make_state, running
 from slugline.classifier import TopicClassifier
-from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.serving.served_models import ServedModels
@@ -120,7 +120,7 @@ def test_ready_tells_of_a_learner_whose_last_model_was_not_used(
         store.set_notes({f"outcome {os.path.realpath(saved['plain'])}": json.dumps(last)})
     for tokens in ((), ("0123456789abcdef",)):
         state = make_state(saved["plain"], corrections=tmp_path / "c.db", tokens=tokens)
-        state.service.learner = RetrainingLoop(
+        state.service.learner = LearningLoop(
             saved["plain"], [str(news_csv)], tmp_path / "c.db", 5, lambda line: None
         )
         state.service.learner.open()

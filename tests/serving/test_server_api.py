@@ -947,7 +947,7 @@ def test_a_damaged_file_of_corrections_is_said_and_takes_nothing(
         assert asking.get("/ready").json()["problems"] == {}
         whole = path.read_bytes()
         path.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
-        state.service.corrections.store._let_go()  # as after any error
+        state.service.corrections.store._disconnect()  # as after any error
         answer = asking.post("/v1/corrections", json={"text": "refund", "topic": 2})
         check_problem(answer, 503, "is damaged")
         assert "is damaged" in asking.get("/ready").json()["problems"]["corrections"]

@@ -38,7 +38,7 @@ from slugline.model.file.container import check_precision
 
 if TYPE_CHECKING:
     from slugline.cli.train_corrections import CorrectionOptions
-    from slugline.corrections.learning import RetrainingResult
+    from slugline.corrections.learning import CorrectionResult
 
 # Documents from which saving and the report take seconds.
 _MANY = 100_000
@@ -210,7 +210,7 @@ def _check_files(request: TrainRequest) -> Path:
     return report
 
 
-def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, RetrainingResult | None]:
+def _fit(request: TrainRequest, task: TrainingTask) -> tuple[Experiment, CorrectionResult | None]:
     """Fit and test the classifier, and print warnings; return also what corrections changed."""
     parts, retraining = task.parts, None
     cached = "" if task.classifier.encoder is None else "; finished encodings are cached"
@@ -251,8 +251,8 @@ def _save(
     request: TrainRequest,
     task: TrainingTask,
     experiment: Experiment,
-    retraining: RetrainingResult | None,
-) -> tuple[Experiment, QuantizationResult | None, RetrainingResult | None]:
+    retraining: CorrectionResult | None,
+) -> tuple[Experiment, QuantizationResult | None, CorrectionResult | None]:
     """Save the model, unless corrections made it worse or change nothing; see `save_model`."""
     if experiment.n_learned >= _MANY:
         say("saving the model")

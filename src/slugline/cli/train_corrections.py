@@ -23,12 +23,7 @@ from slugline.corpus.layout import ReadOptions
 from slugline.corpus.topic_sets import as_sets
 from slugline.corpus.topics import apply_topic_rules, topic_rules
 from slugline.corrections.doubts import Approval, held_dicts, held_lines
-from slugline.corrections.learning import (
-    RetrainingResult,
-    restore_integer_topics,
-    to_corpus,
-    train_with_corrections,
-)
+from slugline.corrections.learning import CorrectionResult, restore_integer_topics, to_corpus
 from slugline.corrections.review import Review, review
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import OptionError, SluglineError, StoreError
@@ -143,10 +138,10 @@ def retrain(
     *,
     test_fraction: float,
     progress: Progress | None,
-) -> RetrainingResult:
+) -> CorrectionResult:
     """Train with documents and the corrections that need no approval, or have it.
 
-    See `train_with_corrections`. Why others wait for approval is noted in their file.
+    See `learn_from_corrections`. Why others wait for approval is noted in their file.
 
     Raises
     ------
@@ -168,7 +163,7 @@ def retrain(
     held = reviewed.held
     notes = to_corpus([row for row in options.corrections if row.id not in held], name).notes
     corrections = replace(rename(to_corpus(reviewed.learnable, name)), notes=notes)
-    result = train_with_corrections(
+    result = learn_from_corrections(
         classifier,
         train,
         corrections,
@@ -214,7 +209,7 @@ def _note_doubts(path: Path, reviewed: Review) -> None:
         warn([f"why corrections wait for approval could not be noted: {error}"])
 
 
-def note_learned(path: Path, result: RetrainingResult, output: Path) -> None:
+def note_learned(path: Path, result: CorrectionResult, output: Path) -> None:
     """Note in their file which corrections the model that was written has learned from."""
     digest = file_sha256(output)[: container.DIGEST_LENGTH]
     numbers = [int(number) for number in result.merged.corrections.places or ()]
@@ -241,7 +236,7 @@ def _stop_without_corrections(
     )
 
 
-def check_retraining(result: RetrainingResult, request: TrainRequest) -> Fitted:
+def check_retraining(result: CorrectionResult, request: TrainRequest) -> Fitted:
     """Check that the new model may replace the one at --output, and return it.
 
     Raises
@@ -261,7 +256,7 @@ def check_retraining(result: RetrainingResult, request: TrainRequest) -> Fitted:
     return fitted
 
 
-def hold_back(result: RetrainingResult, request: TrainRequest, advice: str) -> NoReturn:
+def hold_back(result: CorrectionResult, request: TrainRequest, advice: str) -> NoReturn:
     """Print what corrections changed; raise a SluglineError that says why nothing is written."""
     if request.as_json:
         print_json({"corrections": result.to_dict(), "model": None, "report": None})
@@ -270,7 +265,7 @@ def hold_back(result: RetrainingResult, request: TrainRequest, advice: str) -> N
     raise SluglineError(f"{request.output} is not written: {result.why_not()}. {advice}")
 
 
-def print_retraining(result: RetrainingResult, output: Path | None = None) -> None:
+def print_retraining(result: CorrectionResult, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
     name = result.merged.corrections.name
     show("", f"what {name} changed")

@@ -27,7 +27,7 @@ from slugline.model.file.content import to_model_file
 from slugline.model.file.generations import earlier_files, keep_current
 
 if TYPE_CHECKING:
-    from slugline.corrections.learning import RetrainingResult
+    from slugline.corrections.learning import CorrectionResult
     from slugline.learning.encoder.head import DenseHead
 
 
@@ -45,7 +45,7 @@ class TrainingResults:
     quantization: QuantizationResult | None = None
     curves: LearningCurves | None = None
     # What corrections changed.
-    retraining: RetrainingResult | None = None
+    retraining: CorrectionResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -68,7 +68,7 @@ def save_model(
     path: Path,
     *,
     quantize: Literal["float16", "int8"] | None = None,
-    retraining: RetrainingResult | None = None,
+    retraining: CorrectionResult | None = None,
 ) -> tuple[Experiment, QuantizationResult | None, bool]:
     """Save the model, keeping the file before it if `slugline rollback` may be needed.
 

@@ -1,4 +1,4 @@
-"""Why a correction is held until somebody approves it."""
+"""Reasons to hold a correction until somebody approves it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from slugline.base.wording import counted
 #: What needs a person's approval before a model learns from it: every correction, those with a
 #: `Doubt`, or none.
 Approval: TypeAlias = Literal["all", "doubtful", "none"]
-#: The corrections of one person within `BURST_HOURS`, a week, that need no approval for their
-#: number: who sends one a day could else move a topic in ten days.
+#: More corrections by one person within `BURST_HOURS`, a week, need approval. With a shorter time,
+#: somebody who sends one a day could change the answers for a topic within ten days.
 MAX_UNAPPROVED = 5
 BURST_HOURS = 7 * 24
 #: The corrections that a new topic needs.
-FEWEST_OF_TOPIC = 3
+MIN_CORRECTIONS_OF_TOPIC = 3
 
 Kind: TypeAlias = Literal[
     "unapproved", "burst", "conflict", "known text", "contradicted", "changes answers", "thin topic"
 ]
-_Words = msgspec.Meta(max_length=1000)
 
 
 class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,8 +35,8 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
     ----------
     kind : str
         - "unapproved": every correction needs approval.
-        - "burst": it is one of `n` that one person made in a row, more than `MAX_UNAPPROVED` of
-          them within a week, and no other person's support it, if `is_asked`.
+        - "burst": it is one of `n` consecutive ones by one person, of which more than
+          `MAX_UNAPPROVED` came within a week.
         - "conflict": somebody else says that the same text is `topic`.
         - "known text": the training documents have the same text with `topic`.
         - "contradicted": a model that learned from everybody else is sure of `topic`.
@@ -45,13 +44,14 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
         - "thin topic": its topic is new, and `n` corrections have it.
     n : int
     topic : str
-        Several with commas between them.
+        Several topics are separated by commas.
     probability : float
-        Of `topic`, by the model that contradicts.
+        Probability of `topic` by the model that contradicts the correction.
     person : str
         Who made a burst; "" for all who have no token of their own.
     is_asked : bool
-        Of a burst: whether training has looked for other people's corrections that support it.
+        For a burst: whether training has looked for other people's corrections that support this
+        one, and found none.
     """
 
     kind: Kind
@@ -71,31 +71,35 @@ class Doubt(msgspec.Struct, frozen=True, omit_defaults=True):
             texts=counted(self.n, "training text"),
             corrections=counted(self.n, "correction"),
             have="have" if self.n != 1 else "has",
-            fewest=FEWEST_OF_TOPIC,
+            min_corrections=MIN_CORRECTIONS_OF_TOPIC,
         )
 
     def _burst(self) -> str:
         if self.person:
-            begin = f"one of {self.n:,} by {self.person} within a week, more than the "
-            begin += f"{MAX_UNAPPROVED} that need no approval"
+            burst = (
+                f"one of {self.n:,} by {self.person} within a week, more than the "
+                f"{MAX_UNAPPROVED} that need no approval"
+            )
         else:
-            begin = f"{self.n:,} corrections within a week come from people who are not signed in; "
-            begin += f"more than {MAX_UNAPPROVED} need approval"
+            burst = (
+                f"{self.n:,} corrections within a week come from people who are not signed in; "
+                f"more than {MAX_UNAPPROVED} need approval"
+            )
         if self.is_asked:
             supported = "it" if self.person else "this one"
-            return f"{begin}, and no other person's corrections support {supported}"
-        return f"{begin}; the next training checks whether other people's corrections agree"
+            return f"{burst}, and no other person's corrections support {supported}"
+        return f"{burst}; the next training checks whether other people's corrections agree"
 
 
 _KINDS: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
     "burst": f"more than {MAX_UNAPPROVED} by one person within a week, or by people who are not "
-    "signed in, which no other person's support",
+    "signed in, without support by other people's corrections",
     "conflict": "other people say that the same text has another topic",
     "known text": "the training documents have the same text with another topic",
     "contradicted": "a model that learned from everybody else is sure of another topic",
     "changes answers": "training texts would get a wrong topic",
-    "thin topic": f"the topic is new and has fewer than {FEWEST_OF_TOPIC} corrections",
+    "thin topic": f"the topic is new and has fewer than {MIN_CORRECTIONS_OF_TOPIC} corrections",
 }
 _SENTENCES: dict[Kind, str] = {
     "unapproved": "every correction needs approval here",
@@ -103,12 +107,12 @@ _SENTENCES: dict[Kind, str] = {
     "known text": "the training documents have the same text as {topic}",
     "contradicted": "a model that learned from everybody else is {probability} sure of {topic}",
     "changes answers": "with it, {texts} of {topic} would get another topic",
-    "thin topic": "its topic is new, and only {corrections} {have} it; it needs {fewest}",
+    "thin topic": "its topic is new, and only {corrections} {have} it; it needs {min_corrections}",
 }
 
 
 class CorrectionHead(NamedTuple):
-    """Who made a correction, when, and of which model: what a burst is found by."""
+    """Who made a correction, when, and for which model; `find_bursts` needs no more."""
 
     id: int
     at: str
@@ -122,9 +126,9 @@ class CorrectionHead(NamedTuple):
 
     @property
     def person(self) -> str:
-        """Who made it, as far as that is known.
+        """Who made it, as far as a token proves it.
 
-        Names that are typed are no evidence: all who have no token of their own are one person, "".
+        Typed names prove nothing: all who have no token of their own are one person, "".
         """
         return self.who or "" if self.is_named else ""
 
@@ -136,32 +140,41 @@ class CorrectionHead(NamedTuple):
 def find_bursts(heads: Iterable[CorrectionHead]) -> dict[int, Doubt]:
     """Return a doubt for each correction that is one of too many by a person within a week.
 
-    What somebody has approved doesn't count for later corrections. It does for those made before:
-    who approved some of a burst may have left out the others on purpose. What a model learned from
-    unapproved counts, and gets no doubt: else a few at a time would slip through, again and again.
+    A correction doesn't count any more once it has been approved; up to then it does, since whoever
+    approves a part of a burst may have left out the others on purpose. A correction that a model
+    has learned without approval counts, or a few at a time would slip through again and again; it
+    gets no doubt itself.
     """
     by_person: defaultdict[tuple[str, str], list[CorrectionHead]] = defaultdict(list)
     for head in heads:
         by_person[head.model, head.person].append(head)
-    bursts = [burst for group in by_person.values() for burst in _bursts_of_person(group)]
     return {
-        head.id: Doubt("burst", n, person=head.person)
-        for burst, n in bursts
-        for head in burst
+        head.id: Doubt("burst", burst.n_unapproved, person=head.person)
+        for group in by_person.values()
+        for burst in _bursts_of_person(group)
+        for head in burst.heads
         if head.approved is None and not head.is_learned
     }
 
 
-def _bursts_of_person(group: list[CorrectionHead]) -> list[tuple[list[CorrectionHead], int]]:
-    """Return the bursts among corrections by one person, and how many count in each."""
+class _Burst(NamedTuple):
+    """Consecutive corrections by one person, and how many weren't approved at the last one."""
+
+    heads: list[CorrectionHead]
+    n_unapproved: int
+
+
+def _bursts_of_person(group: list[CorrectionHead]) -> list[_Burst]:
+    """Return the bursts among corrections by one person."""
     group = sorted(group, key=lambda head: head.at)
     times = [datetime.datetime.fromisoformat(head.at) for head in group]
     window = datetime.timedelta(hours=BURST_HOURS)
     bursts: list[list[CorrectionHead]] = []
-    # The approvals to come, and which corrections were approved before the time in question.
+    # A window of one week slides over the corrections, from `first` to `last`. `approvals` is a
+    # heap of those that come after `last`; `n_approved` counts approved corrections in the window.
     approvals: list[tuple[str, int]] = []
     is_approved = [False] * len(group)
-    first = n_seen = n_approved = 0
+    first = burst_stop = n_approved = 0
     for last, head in enumerate(group):
         while times[last] - times[first] > window:
             n_approved -= is_approved[first]
@@ -174,12 +187,12 @@ def _bursts_of_person(group: list[CorrectionHead]) -> list[tuple[list[Correction
             heapq.heappush(approvals, (head.approved, last))
         if last - first - n_approved < MAX_UNAPPROVED:
             continue
-        if first >= n_seen:  # not of the burst before
+        if first >= burst_stop:  # the window doesn't overlap the previous burst
             bursts.append([])
-        bursts[-1] += group[max(first, n_seen) : last + 1]
-        n_seen = last + 1
+        bursts[-1] += group[max(first, burst_stop) : last + 1]
+        burst_stop = last + 1
     return [
-        (burst, sum(not head.is_approved_before(burst[-1].at) for head in burst))
+        _Burst(burst, sum(not head.is_approved_before(burst[-1].at) for head in burst))
         for burst in bursts
     ]
 
@@ -200,7 +213,8 @@ def held_lines(held: Iterable[tuple[int, Sequence[Doubt]]]) -> list[str]:
     """Return how many corrections wait for approval, and a line for each kind of reason."""
     held = list(held)
     counts = Counter(kind for _, doubts in held for kind in {doubt.kind for doubt in doubts})
-    lines = [
-        f"{counted(len(held), 'correction')} {'wait' if len(held) != 1 else 'waits'} for approval"
+    verb = "waits" if len(held) == 1 else "wait"
+    return [
+        f"{counted(len(held), 'correction')} {verb} for approval",
+        *(f"  {n:,}: {_KINDS[kind]}" for kind, n in counts.most_common()),
     ]
-    return lines + [f"  {n:,}: {_KINDS[kind]}" for kind, n in counts.most_common()]

@@ -16,17 +16,18 @@ from slugline.base.checks import short_repr
 from slugline.base.wording import join_words
 from slugline.corpus.documents import Topics
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import FEWEST_OF_TOPIC
+from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC
 from slugline.evaluation.multilabel import count_decisions, equal_rows
 
-#: How often, at most, a new model that is no worse in any topic is held back.
+#: Probability, at most, that a new model is held back though it is no worse in any topic.
 ALPHA = 0.05
-#: By how much a probability must change to count.
+#: A probability has risen or fallen if it changed by more than this.
 MARGIN = 0.1
-#: New topics with few corrections that may come at a time.
+#: New topics with few corrections that may be added by one training.
 MAX_THIN_TOPICS = 5
-#: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
-FEWEST = 5
+#: The fewest changed documents, all of them for the worse, that are significant: 1 / 2^5 is under
+#: `ALPHA`.
+MIN_CHANGED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,13 @@ class TopicChange:
     topic : str
     n_documents, n_corrections : int
         Test documents and corrections with this topic.
-    n_found_before, n_found_after : int
-        True positives.
-    n_given_before, n_given_after : int
-        All test documents that got this topic.
+    n_true_positives_before, n_true_positives_after : int
+        Test documents that have this topic and got it.
+    n_predicted_before, n_predicted_after : int
+        Test documents that got this topic.
     n_better, n_worse : int
         Documents on which only the new model is right about this topic, or only the old one.
-    taken_by : str or None
+    lost_to : str or None
         The topic that most of the lost documents got instead.
     is_worse : bool
         See `clearly_worse`.
@@ -53,33 +54,49 @@ class TopicChange:
     topic: str
     n_documents: int
     n_corrections: int
-    n_found_before: int
-    n_found_after: int
-    n_given_before: int
-    n_given_after: int
+    n_true_positives_before: int
+    n_true_positives_after: int
+    n_predicted_before: int
+    n_predicted_after: int
     n_better: int
     n_worse: int
-    taken_by: str | None
+    lost_to: str | None
     is_worse: bool
 
     @property
     def f1_before(self) -> float:
-        """F1 before; NaN if the topic neither occurs nor was given."""
-        return _f1(self.n_found_before, self.n_documents + self.n_given_before)
+        """F1 before; NaN if the topic neither occurs nor was predicted."""
+        return _f1(self.n_true_positives_before, self.n_documents + self.n_predicted_before)
 
     @property
     def f1_after(self) -> float:
-        """F1 after; NaN if the topic neither occurs nor was given."""
-        return _f1(self.n_found_after, self.n_documents + self.n_given_after)
+        """F1 after; NaN if the topic neither occurs nor was predicted."""
+        return _f1(self.n_true_positives_after, self.n_documents + self.n_predicted_after)
 
     @property
-    def chance(self) -> float:
+    def p_value(self) -> float:
         """The p-value of the change for the worse; see `sign_test_p_value`."""
         return sign_test_p_value(self.n_better, self.n_worse)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
-        return asdict(self) | {"chance": self.chance}
+        return asdict(self) | {"p_value": self.p_value}
+
+
+class TopicChanges(NamedTuple):
+    """The change of each topic, the most common first, and whether all topics got worse.
+
+    Attributes
+    ----------
+    topics : list of TopicChange
+    is_accuracy_worse, is_coverage_worse : bool
+        Whether clearly fewer documents have exactly the right topics, or are answered; see
+        `clearly_worse`.
+    """
+
+    topics: list[TopicChange]
+    is_accuracy_worse: bool
+    is_coverage_worse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +107,32 @@ class PromiseChange:
     ----------
     precision_before, precision_after : float
         0 without a promise, or if no threshold reaches it.
-    n_before, n_after : int
+    n_answered_before, n_answered_after : int
         Number of test documents that are answered.
-    is_smaller : bool
+    is_coverage_worse : bool
         Whether clearly fewer are answered; see `clearly_worse`.
     """
 
     precision_before: float
     precision_after: float
-    n_before: int
-    n_after: int
-    is_smaller: bool
+    n_answered_before: int
+    n_answered_after: int
+    is_coverage_worse: bool
 
     def why_not(self) -> str:
         """Return in words what got clearly worse; empty if nothing did."""
         if self.precision_after < self.precision_before:
-            instead = f"only {self.precision_after:g}" if self.precision_after else "nothing"
+            promise = "no precision can be promised"
+            if self.precision_after:
+                promise = f"only {self.precision_after:g} can be promised"
             return (
-                f"answers were promised to be right with a precision of {self.precision_before:g}, "
-                f"and now {instead} can be promised"
+                "the model to be replaced promises answers with a precision of "
+                f"{self.precision_before:g}, and now {promise}"
             )
-        if self.is_smaller:
+        if self.is_coverage_worse:
             return (
-                f"clearly fewer texts are answered: {self.n_after:,} of the test documents, and "
-                f"{self.n_before:,} were before"
+                f"clearly fewer texts are answered: {self.n_answered_after:,} of the test "
+                f"documents, and {self.n_answered_before:,} were before"
             )
         return ""
 
@@ -123,11 +142,11 @@ def topic_changes(
     before: Sequence[Any],
     after: Sequence[Any],
     corrected: Sequence[str],
-    answered: tuple[int, int],
-) -> tuple[list[TopicChange], bool, bool]:
-    """Return the change of each topic, the most common first, and two things that may be worse.
-
-    These are the accuracy (the exact match), and the share of documents that are answered.
+    *,
+    n_newly_answered: int,
+    n_no_longer_answered: int,
+) -> TopicChanges:
+    """Return how the answers for each topic changed, and whether they got worse overall.
 
     Parameters
     ----------
@@ -135,36 +154,51 @@ def topic_changes(
         Its topic or topics, and the answers of the old and the new model.
     corrected : sequence of str
         The topics of all corrections.
-    answered : (int, int)
+    n_newly_answered, n_no_longer_answered : int
         How many test documents only the new model answers, and how many only the old one.
     """
     topics, before, after = as_sets(topics), as_sets(before), as_sets(after)
-    flat = itertools.chain.from_iterable
-    occurring = Counter(flat(topics))
+    flatten = itertools.chain.from_iterable
+    occurring = Counter(flatten(topics))
     n_corrections = Counter(corrected)
-    all_topics = {*occurring, *flat(before), *flat(after), *n_corrections}
+    all_topics = {*occurring, *flatten(before), *flatten(after), *n_corrections}
     order = sorted(all_topics, key=lambda topic: (-occurring[topic], topic))
     encode = partial(Topics(order).encode_sets, dtype=bool)
-    true, old, new = map(encode, (topics, before, after))
-    found_before, n_documents, given_before = count_decisions(true, old, axis=0)
-    found_after, _, given_after = count_decisions(true, new, axis=0)
+    true, old, new = encode(topics), encode(before), encode(after)
+    hits_before, n_documents, n_predicted_before = count_decisions(true, old, axis=0)
+    hits_after, _, n_predicted_after = count_decisions(true, new, axis=0)
+    # Of sparse booleans, `a > b` is `a & ~b`.
     was_wrong, is_wrong = true != old, true != new
     n_better, n_worse = (was_wrong > is_wrong).sum(axis=0), (is_wrong > was_wrong).sum(axis=0)
     was_right, is_right = equal_rows(old, true), equal_rows(new, true)
-    overall = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
-    by_topic = zip(n_better.tolist(), n_worse.tolist(), strict=True)
-    worse = clearly_worse([*by_topic, overall, answered])
-    takers: list[Counter[str]] = [Counter() for _ in order]
-    for row, column in zip(*(true.multiply(old) > new).nonzero(), strict=True):
-        takers[column].update(name for name in after[row] if name not in before[row])
-    counts = found_before, found_after, given_before, given_after, n_better, n_worse
-    fields = (
-        *(order, n_documents.tolist(), [n_corrections[topic] for topic in order]),
-        *(count.tolist() for count in counts),
-        [counter.most_common(1)[0][0] if counter else None for counter in takers],
+    *topic_is_worse, is_accuracy_worse, is_coverage_worse = clearly_worse(
+        [
+            *zip(n_better.tolist(), n_worse.tolist(), strict=True),
+            (int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())),
+            (n_newly_answered, n_no_longer_answered),
+        ]
     )
-    changes = [TopicChange(*values) for values in zip(*fields, worse[:-2], strict=True)]
-    return changes, worse[-2], worse[-1]
+    replacements: list[Counter[str]] = [Counter() for _ in order]
+    is_lost = true.multiply(old) > new
+    for row, column in zip(*is_lost.nonzero(), strict=True):
+        replacements[column].update(name for name in after[row] if name not in before[row])
+    changes = [
+        TopicChange(
+            topic=topic,
+            n_documents=int(n_documents[column]),
+            n_corrections=n_corrections[topic],
+            n_true_positives_before=int(hits_before[column]),
+            n_true_positives_after=int(hits_after[column]),
+            n_predicted_before=int(n_predicted_before[column]),
+            n_predicted_after=int(n_predicted_after[column]),
+            n_better=int(n_better[column]),
+            n_worse=int(n_worse[column]),
+            lost_to=next((name for name, _ in replacements[column].most_common(1)), None),
+            is_worse=topic_is_worse[column],
+        )
+        for column, topic in enumerate(order)
+    ]
+    return TopicChanges(changes, is_accuracy_worse, is_coverage_worse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +213,7 @@ class ProbabilityChange:
     mean_before, mean_after : float
         Mean probability of the right topics.
     n_risen, n_fallen : int
-        Documents of which it rose, or fell, by more than `MARGIN`.
+        Documents whose probability rose, or fell, by more than `MARGIN`.
     is_worse : bool
         See `clearly_worse`.
     """
@@ -217,22 +251,29 @@ def probability_changes(
     before, after : ProbabilityTable
         The probabilities by the old and the new model, in the documents' order.
     """
-    sets = as_sets(topics)
-    pairs = [(row, topic) for row, names in enumerate(sets) for topic in names]
-    old, new = (np.array([table.of(row, name) for row, name in pairs]) for table in (before, after))
+    pairs = [(row, topic) for row, names in enumerate(as_sets(topics)) for topic in names]
+    old = np.array([before.probability(row, topic) for row, topic in pairs])
+    new = np.array([after.probability(row, topic) for row, topic in pairs])
     names = np.array([topic for _, topic in pairs], dtype=object)
-    groups = {"": np.ones(len(pairs), dtype=bool)}
-    groups |= {topic: names == topic for topic in sorted({*names.tolist()})}
-    fallen, risen = old - new > MARGIN, new - old > MARGIN
-    counts = [(int((risen & rows).sum()), int((fallen & rows).sum())) for rows in groups.values()]
+    masks = {"": np.ones(len(pairs), dtype=bool)}
+    masks |= {topic: names == topic for topic in sorted({*names.tolist()})}
+    has_fallen, has_risen = old - new > MARGIN, new - old > MARGIN
+    counts = [
+        (int((has_risen & mask).sum()), int((has_fallen & mask).sum())) for mask in masks.values()
+    ]
     changes = []
-    for (topic, rows), (n_risen, n_fallen), is_worse in zip(
-        groups.items(), counts, clearly_worse(counts), strict=True
+    for (topic, mask), (n_risen, n_fallen), is_worse in zip(
+        masks.items(), counts, clearly_worse(counts), strict=True
     ):
-        means = [float(table[rows].mean()) if rows.any() else 0.0 for table in (old, new)]
         changes.append(
             ProbabilityChange(
-                topic, int(rows.sum()), means[0], means[1], n_risen, n_fallen, is_worse
+                topic=topic,
+                n_documents=int(mask.sum()),
+                mean_before=float(old[mask].mean()) if mask.any() else 0.0,
+                mean_after=float(new[mask].mean()) if mask.any() else 0.0,
+                n_risen=n_risen,
+                n_fallen=n_fallen,
+                is_worse=is_worse,
             )
         )
     return changes
@@ -244,8 +285,8 @@ class ProbabilityTable(NamedTuple):
     values: npt.NDArray[np.float32]
     columns: Mapping[str, int]
 
-    def of(self, row: int, topic: str) -> float:
-        """Return the probability of a topic; 0 of one that the model doesn't know."""
+    def probability(self, row: int, topic: str) -> float:
+        """Return the probability of a topic; 0 if the model doesn't know it."""
         column = self.columns.get(topic)
         return 0.0 if column is None else float(self.values[row, column])
 
@@ -259,7 +300,7 @@ class PersonContradictions:
     person : str
         "" for all who have no token of their own.
     n_corrections, n_contradicted : int
-        Those that were learned from without anybody's approval.
+        Corrections that were learned from without approval, and how many are contradicted.
     """
 
     person: str
@@ -268,7 +309,7 @@ class PersonContradictions:
 
     def why_not(self) -> str:
         """Return in words what speaks against them; empty if nothing does."""
-        if self.n_contradicted < FEWEST or 2 * self.n_contradicted <= self.n_corrections:
+        if self.n_contradicted < MIN_CHANGED or 2 * self.n_contradicted <= self.n_corrections:
             return ""
         person = self.person or "people without a token of their own"
         return (
@@ -283,14 +324,14 @@ def thin_topics_why_not(n_corrections: Mapping[str, int]) -> str:
     Parameters
     ----------
     n_corrections : mapping of str to int
-        The number of unapproved corrections to each new topic that nobody approved.
+        Number of corrections to each new topic of which none is approved.
     """
-    thin = sorted(topic for topic, n in n_corrections.items() if n < FEWEST_OF_TOPIC)
+    thin = sorted(topic for topic, n in n_corrections.items() if n < MIN_CORRECTIONS_OF_TOPIC)
     if len(thin) <= MAX_THIN_TOPICS:
         return ""
     listed = join_words(list(map(short_repr, thin)), 3, last=None)
     return (
-        f"{len(thin):,} new topics, such as {listed}, have fewer than {FEWEST_OF_TOPIC} "
+        f"{len(thin):,} new topics, such as {listed}, have fewer than {MIN_CORRECTIONS_OF_TOPIC} "
         f"corrections each, and {MAX_THIN_TOPICS} may be added at a time"
     )
 
@@ -299,7 +340,7 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     """Return which changes for the worse are significant.
 
     One-sided sign tests at a family-wise error rate of `ALPHA`, corrected for the number of changes
-    that could be significant at all: those of five documents or more.
+    that have enough documents to be significant at all.
 
     Parameters
     ----------
@@ -311,8 +352,8 @@ def clearly_worse(changes: Sequence[tuple[int, int]]) -> list[bool]:
     McNemar (1947), Note on the sampling error of the difference between correlated proportions or
     percentages; Tarone (1990), A modified Bonferroni method for discrete data.
     """
-    rarest = np.array([0.5 ** (better + worse) for better, worse in changes])
-    n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(rarest <= ALPHA / k) <= k)
+    min_p_values = np.array([0.5 ** (better + worse) for better, worse in changes])
+    n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(min_p_values <= ALPHA / k) <= k)
     return [sign_test_p_value(better, worse) <= ALPHA / n_tested for better, worse in changes]
 
 
@@ -323,5 +364,5 @@ def sign_test_p_value(n_better: int, n_worse: int) -> float:
     return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0
 
 
-def _f1(n_found: int, n_named: int) -> float:
-    return 2 * n_found / n_named if n_named else float("nan")
+def _f1(n_true_positives: int, n_true_and_predicted: int) -> float:
+    return 2 * n_true_positives / n_true_and_predicted if n_true_and_predicted else float("nan")

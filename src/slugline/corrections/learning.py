@@ -1,10 +1,10 @@
-"""Training with documents and corrections, compared with training without the corrections."""
+"""Learning from documents and corrections, compared with learning from the documents alone."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,9 +63,9 @@ def normalize_spaces(text: str) -> str:
 def to_corpus(
     corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
-    """Return corrected texts with their topics, the latest correction of each text.
+    """Return corrected texts with their topics by the latest correction of each text.
 
-    Topics are strings, places are the corrections' numbers, and blank texts are left out.
+    Topics are strings, places are the numbers of corrections, and blank texts are left out.
 
     Parameters
     ----------
@@ -77,21 +77,19 @@ def to_corpus(
 
     Raises
     ------
-    DataError : if there is none, they are of several models, or some are to one topic only.
+    DataError : if there is none, they are of several models, or some give one topic and some a
+        tuple of topics.
     """
+    selected = [row for row in corrections if models is None or row.model in models]
     latest: dict[str, Correction] = {}
-    counts: Counter[str] = Counter()
-    n_blank = n_other = 0
-    for correction in corrections:
-        if models is not None and correction.model not in models:
-            continue
-        counts[correction.model] += 1
+    n_blank = n_changed = 0
+    for correction in selected:
         key = normalize_spaces(correction.text)
         if not key:
             n_blank += 1
             continue
         earlier = latest.pop(key, None)
-        n_other += earlier is not None and earlier.topic != correction.topic
+        n_changed += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
     topics = [topic_names(correction.topic) for correction in latest.values()]
     if len({type(topic) for topic in topics}) > 1:
@@ -99,10 +97,11 @@ def to_corpus(
             f"{name} holds corrections to one topic and corrections to several, from before and "
             "after a change of the model; undo those of one kind."
         )
-    if models is None and len(counts) > 1:
-        by_model = [f"{model} ({n:,})" for model, n in counts.most_common()]
+    n_by_model = Counter(correction.model for correction in selected)
+    if models is None and len(n_by_model) > 1:
+        by_model = [f"{model} ({n:,})" for model, n in n_by_model.most_common()]
         raise DataError(
-            f"{name} holds corrections of {counted(len(counts), 'model')}, "
+            f"{name} holds corrections of {counted(len(n_by_model), 'model')}, "
             f"{join_words(by_model, _N_SHOWN, last=None)}; say of which to learn with "
             "`corrections_of`."
         )
@@ -112,20 +111,19 @@ def to_corpus(
             f"{name} holds no correction{selection} of a text that isn't blank; correct some "
             "answers first."
         )
-    chosen = latest.values()
-    notes = [f"{counted(counts.total(), 'correction')} of {counted(len(latest), 'text')}"]
-    if n_other:
+    notes = [f"{counted(len(selected), 'correction')} of {counted(len(latest), 'text')}"]
+    if n_changed:
         notes.append(
-            f"{counted(n_other, 'correction')} gave a text another topic than an earlier one; the "
-            "latest counts"
+            f"{counted(n_changed, 'correction')} gave a text another topic than an earlier one; "
+            "the latest counts"
         )
     return Corpus(
-        [correction.text for correction in chosen],
+        [correction.text for correction in latest.values()],
         topics,
         name,
         notes=tuple(notes),
         n_skipped=n_blank,
-        places=[correction.id for correction in chosen],
+        places=[correction.id for correction in latest.values()],
         unit="correction",
     )
 
@@ -139,16 +137,25 @@ def topic_names(topic: Topic | TopicSet) -> str | tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """Documents to train on with and without corrections, and to test both models on."""
+    """Documents to train on with and without corrections, and to test both models on.
 
-    # The training documents alone.
+    Attributes
+    ----------
+    base : Corpus
+        The training documents, without corrections.
+    learned : Corpus
+        The training documents whose texts were not corrected, then the corrections.
+    corrections : Corpus
+    test : Corpus
+        None of these has the text of a correction.
+    n_replaced, n_from_test : int
+        Training documents and test documents that were removed, since their texts were corrected.
+    """
+
     base: Corpus
-    # The training documents whose texts were not corrected, then the corrections.
     learned: Corpus
-    # No test document has the text of a correction.
     corrections: Corpus
     test: Corpus
-    # Training and test documents replaced by corrections.
     n_replaced: int
     n_from_test: int
 
@@ -177,13 +184,13 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
     """
     check_same_kind(train, corrections)
     corrected = set(map(normalize_spaces, corrections.texts))
-    others, is_tested = _uncorrected(train, corrected), _uncorrected(test, corrected)
+    is_trained, is_tested = _is_uncorrected(train, corrected), _is_uncorrected(test, corrected)
     if not is_tested.any():
         raise DataError(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
             "on; add documents, or give others with `test`."
         )
-    uncorrected = train.take(others)
+    uncorrected = train.take(is_trained)
     learned = Corpus(
         uncorrected.texts + corrections.texts,
         uncorrected.topics + corrections.topics,
@@ -195,13 +202,13 @@ def merge_corrections(train: Corpus, test: Corpus, corrections: Corpus) -> Train
         learned=learned,
         corrections=corrections,
         test=test.take(is_tested),
-        n_replaced=int((~others).sum()),
+        n_replaced=int((~is_trained).sum()),
         n_from_test=int((~is_tested).sum()),
     )
 
 
 def check_same_kind(train: Corpus, corrections: Corpus) -> None:
-    """Raise DataError if one of both may have several topics a text, and the other one topic."""
+    """Raise DataError unless both are single-label, or both multilabel."""
     if train.multilabel != corrections.multilabel:
         raise DataError(
             f"{corrections.name} has corrections to {_kind(corrections)}, and each text of "
@@ -213,56 +220,83 @@ def _kind(corpus: Corpus) -> str:
     return "several topics" if corpus.multilabel else "one topic"
 
 
-def _uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
+def _is_uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
     return np.array([normalize_spaces(text) not in corrected for text in corpus.texts], dtype=bool)
 
 
-# Retraining ---------------------------------------------------------------------------------------
+# Learning ----------------------------------------------------------------------------------------
 
-# Corrections are answered by models that have learned from the others: three, each of which leaves
-# out a third; or one, if documents are so many that learning again takes long.
+# Corrected texts are answered by models that learned from the other corrections: three models, each
+# without a third of them; or one model if learning takes long because of so many documents.
 _N_FOLDS, _MANY = 3, 20_000
+# Topics that got clearly worse and are named.
+_N_WORSE = 3
 # A number as Python writes it, of 64 bits at most.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CorrectedAccuracy(NamedTuple):
-    """How many corrected texts are answered correctly by models that have not learned from them."""
+    """How many corrected texts are answered correctly by models that have not learned from them.
+
+    Attributes
+    ----------
+    n_asked : int
+    n_before : int
+        Right answers of the model without corrections.
+    n_after : int
+        Right answers of models that learned from the other corrections.
+    """
 
     n_asked: int
-    # Right answers of the model without corrections.
     n_before: int
-    # Right answers of models that learned from the other corrections.
     n_after: int
 
 
 @dataclass(frozen=True)
-class RetrainingResult:
-    """A model trained with corrections, compared with one trained without."""
+class CorrectionResult:
+    """A model that learned from corrections, compared with one that didn't.
 
-    # With the corrections.
+    Attributes
+    ----------
+    experiment : Experiment
+        With the corrections.
+    merged : TrainingSets
+    paired : PairedComparison
+        With the corrections (first) and without (second) on the test documents.
+    topics : tuple of TopicChange
+    is_worse : bool
+        Whether accuracy over all topics got clearly worse.
+    promise : PromiseChange
+    now_right : CorrectedAccuracy
+    problem : str
+        Why the file of the new model can't be used; empty if it can.
+    probabilities : tuple of ProbabilityChange
+        How the probabilities of right topics changed on the test documents: over all topics first.
+    people : tuple of PersonContradictions
+        Contradictions to each person's unapproved corrections.
+    n_unapproved : mapping of str to int
+        Number of corrections to each new topic of which none is approved.
+    is_unchanged : bool
+        Whether the file of the model to be replaced has the same bytes already.
+    missing_topics : tuple of str
+        Topics of the model to be replaced that the new one doesn't have.
+    held : tuple of (int, tuple of Doubt)
+        The numbers of corrections that wait for approval, and why.
+    """
+
     experiment: Experiment
     merged: TrainingSets
-    # With the corrections (first) and without (second) on the test documents.
     paired: PairedComparison
     topics: tuple[TopicChange, ...]
-    # Whether accuracy over all topics got clearly worse.
     is_worse: bool
     promise: PromiseChange
     now_right: CorrectedAccuracy
-    # Why the file of the new model can't be used; empty if it can.
     problem: str = ""
-    # How the probabilities of right topics changed on the test documents, of all of them first.
     probabilities: tuple[ProbabilityChange, ...] = ()
-    # What speaks against each person's unapproved corrections, and how many there are to each new
-    # topic.
     people: tuple[PersonContradictions, ...] = ()
     n_unapproved: Mapping[str, int] = field(default_factory=dict)
-    # Whether the file of the model to be replaced has the same bytes already.
     is_unchanged: bool = False
-    # Topics of the model to be replaced that this one doesn't have.
     missing_topics: tuple[str, ...] = ()
-    # The numbers of corrections that wait for approval, and why.
     held: tuple[tuple[int, tuple[Doubt, ...]], ...] = ()
 
     @property
@@ -280,8 +314,8 @@ class RetrainingResult:
         if self.problem:
             return self.problem
         reasons = [_describe_missing(self.missing_topics)] if self.missing_topics else []
-        reasons += [_describe_loss(change) for change in self.worse_topics[:3]]
-        n_more = len(self.worse_topics) - 3
+        reasons += [_describe_loss(change) for change in self.worse_topics[:_N_WORSE]]
+        n_more = len(self.worse_topics) - _N_WORSE
         if n_more > 0:
             reasons.append(f"{counted(n_more, 'more topic')} got clearly worse")
         if self.is_worse:
@@ -290,11 +324,13 @@ class RetrainingResult:
                 f"{self.paired.n_second:,} are right only without the corrections, and "
                 f"{self.paired.n_first:,} only with them"
             )
-        reasons += [self.promise.why_not(), *(person.why_not() for person in self.people)]
+        reasons.append(self.promise.why_not())
+        reasons += [person.why_not() for person in self.people]
         reasons.append(thin_topics_why_not(self.n_unapproved))
         if not any(reasons):  # where answers got worse, probabilities did as well
-            fallen = sorted(self.probabilities, key=lambda change: not change.topic)
-            reasons += [change.why_not() for change in fallen if change.is_worse][:2]
+            worse = [change for change in self.probabilities if change.is_worse]
+            worse.sort(key=lambda change: not change.topic)  # single topics first
+            reasons += [change.why_not() for change in worse[:2]]
         return "; ".join(filter(None, reasons))
 
     def card_notes(self) -> str:
@@ -329,7 +365,7 @@ class RetrainingResult:
         }
 
 
-def train_with_corrections(
+def learn_from_corrections(
     classifier: TopicClassifier,
     train: Corpus,
     corrections: Corpus,
@@ -339,7 +375,7 @@ def train_with_corrections(
     test_fraction: float = 0.2,
     replaced: Fitted | None = None,
     progress: Progress | None = None,
-) -> RetrainingResult:
+) -> CorrectionResult:
     """Train with documents and corrections, and again without the corrections to compare.
 
     Both models are tested on the same documents, none of which has the text of a correction.
@@ -347,13 +383,13 @@ def train_with_corrections(
     Parameters
     ----------
     classifier : TopicClassifier
-        Its settings and its `random_state` count; it is fitted in place.
+        Has the settings and `random_state`; it is fitted in place.
     train, corrections : Corpus
         See `to_corpus` for the corrections.
     validation, test, test_fraction, progress
         See `run_experiment`.
     replaced : Fitted, optional
-        The model to be replaced, which may promise more than one of these settings can.
+        The model to be replaced, which may promise more than one with these settings can.
 
     Raises
     ------
@@ -362,7 +398,7 @@ def train_with_corrections(
     """
     if classifier.topic_path is not None:
         raise OptionError(
-            "corrections don't know of parents, which `topic_path` adds to topics; correct the "
+            "corrections don't include parents, which `topic_path` adds to topics; correct the "
             "data that the model learns from, or leave `topic_path` out."
         )
     notes, n_skipped, is_split = train.notes, train.n_skipped, test is None
@@ -380,49 +416,78 @@ def train_with_corrections(
         notes=(*notes, _note(merged)),
         n_skipped=n_skipped,
     )
-    fitted = experiment.fitted
-
-    def refit(corpus: Corpus, min_precision: float | None = None) -> Fitted:
-        """Fit the same settings, tuned ones included, to other documents."""
-        again = TopicClassifier.from_fitted(fitted, n_jobs=fitted.features.n_jobs)
-        again.set_params(min_precision=min_precision)
-        usable = validation
-        if usable is not None:  # some may have a topic that only corrections have
-            topics = set(corpus.all_topics())
-            usable = usable.take([topics.issuperset(s) for s in as_sets(usable.topics)])
-        timed_fit(again, corpus, usable, progress)
-        return again.fitted_
-
+    refit = _Refit(experiment.fitted, validation, progress)
     before = refit(merged.base, min_precision=classifier.min_precision)
-    right, names = merged.test.topics, merged.test.texts
-    old, new = (_answers(model, names) for model in (before, fitted))
-    answered = [_answered(model, names) for model in (before, fitted)]
-    changed = [int((one & ~other).sum()) for one, other in (answered[::-1], answered)]
-    topics, is_worse, is_smaller = topic_changes(
-        right, old, new, [*corrections.all_topics()], (changed[0], changed[1])
+    return _compare_models(merged, experiment, before, refit, replaced)
+
+
+@dataclass(frozen=True)
+class _Refit:
+    """Fits the settings of a model, tuned ones included, to other documents."""
+
+    fitted: Fitted
+    validation: Corpus | None
+    progress: Progress | None
+
+    def __call__(self, corpus: Corpus, min_precision: float | None = None) -> Fitted:
+        classifier = TopicClassifier.from_fitted(self.fitted, n_jobs=self.fitted.features.n_jobs)
+        classifier.set_params(min_precision=min_precision)
+        validation = self.validation
+        if validation is not None:  # some may have a topic that only corrections have
+            topics = set(corpus.all_topics())
+            validation = validation.take([topics.issuperset(s) for s in as_sets(validation.topics)])
+        timed_fit(classifier, corpus, validation, self.progress)
+        return classifier.fitted_
+
+
+def _compare_models(
+    merged: TrainingSets,
+    experiment: Experiment,
+    before: Fitted,
+    refit: _Refit,
+    replaced: Fitted | None,
+) -> CorrectionResult:
+    """Compare the models with and without corrections on test documents and corrected texts."""
+    after = experiment.fitted
+    texts, y_true = merged.test.texts, merged.test.topics
+    answers_before, answers_after = _answers(before, texts), _answers(after, texts)
+    answered_before, answered_after = _is_answered(before, texts), _is_answered(after, texts)
+    changes = topic_changes(
+        y_true,
+        answers_before,
+        answers_after,
+        [*merged.corrections.all_topics()],
+        n_newly_answered=int((answered_after & ~answered_before).sum()),
+        n_no_longer_answered=int((answered_before & ~answered_after).sum()),
     )
     promises = [Decider.from_fitted(model).promise for model in (before, replaced or before)]
     promise = PromiseChange(
-        max(promises),
-        Decider.from_fitted(fitted).promise,
-        int(answered[0].sum()),
-        int(answered[1].sum()),
-        is_smaller,
+        precision_before=max(promises),
+        precision_after=Decider.from_fitted(after).promise,
+        n_answered_before=int(answered_before.sum()),
+        n_answered_after=int(answered_after.sum()),
+        is_coverage_worse=changes.is_coverage_worse,
     )
-    new_names, old_names = (set(map(str, model.topics.names)) for model in (fitted, before))
-    names_replaced = [] if replaced is None else [*map(str, replaced.topics.names)]
-    return RetrainingResult(
+    names_before, names_after = _topic_names(before), _topic_names(after)
+    names_replaced = [] if replaced is None else _topic_names(replaced)
+    return CorrectionResult(
         experiment=experiment,
         merged=merged,
-        paired=compare_paired(right, new, old, classes=(new_names, old_names), seed=fitted.seed),
-        topics=tuple(topics),
-        is_worse=is_worse,
+        paired=compare_paired(
+            y_true,
+            answers_after,
+            answers_before,
+            classes=({*names_after}, {*names_before}),
+            seed=after.seed,
+        ),
+        topics=tuple(changes.topics),
+        is_worse=changes.is_accuracy_worse,
         promise=promise,
-        now_right=_corrected_accuracy(merged, before, refit, fitted.seed),
-        missing_topics=tuple(name for name in names_replaced if name not in new_names),
+        now_right=_corrected_accuracy(merged, before, refit, after.seed),
+        missing_topics=tuple(name for name in names_replaced if name not in {*names_after}),
         probabilities=tuple(
             probability_changes(
-                right, *(_probabilities(model, names) for model in (before, fitted))
+                y_true, _probability_table(before, texts), _probability_table(after, texts)
             )
         ),
     )
@@ -438,7 +503,7 @@ def ask_file(path: Path, texts: Sequence[str]) -> ModelFile:
     try:
         fitted, file = load_model(path)
         Decider.from_fitted(fitted).decide(texts)
-    except Exception as error:  # whatever it is, a server would meet it as well
+    except Exception as error:  # a server would fail in the same way
         raise TrainingError(
             f"the new model can't be loaded from its file and answer texts ({error})"
         ) from error
@@ -459,15 +524,16 @@ def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
 
 def _note(merged: TrainingSets) -> str:
     corrections = merged.corrections
-    texts = counted(len(corrections), "corrected text")
-    note = f"learned from {texts} of {corrections.name} as well, each of which "
-    note += "counts as a document"
+    note = (
+        f"learned from {counted(len(corrections), 'corrected text')} of {corrections.name} as "
+        "well, each of which counts as a document"
+    )
     if merged.n_replaced:
-        note += f"; {counted(merged.n_replaced, 'document')} with such a text gave way"
+        note += f"; {counted(merged.n_replaced, 'document')} with these texts left out"
     return note
 
 
-def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
+def _is_answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     """Return which texts the model is sure of."""
     decider = Decider.from_fitted(fitted)
     if decider.precision is None:
@@ -475,8 +541,12 @@ def _answered(fitted: Fitted, texts: Sequence[str]) -> Mask:
     return np.array([decision.reason is None for decision in decider.decide(texts)], dtype=bool)
 
 
-def _probabilities(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable:
-    columns = {str(name): column for column, name in enumerate(fitted.topics.names)}
+def _topic_names(fitted: Fitted) -> list[str]:
+    return [str(name) for name in fitted.topics.names]
+
+
+def _probability_table(fitted: Fitted, texts: Sequence[str]) -> ProbabilityTable:
+    columns = {name: column for column, name in enumerate(_topic_names(fitted))}
     return ProbabilityTable(fitted.predict_proba(texts), columns)
 
 
@@ -485,7 +555,7 @@ def _answers(fitted: Fitted, texts: Sequence[str]) -> list[Any]:
 
 
 def _corrected_accuracy(
-    merged: TrainingSets, before: Fitted, refit: Callable[[Corpus], Fitted], seed: int
+    merged: TrainingSets, before: Fitted, refit: _Refit, seed: int
 ) -> CorrectedAccuracy:
     """Measure the accuracy on corrected texts by cross-validation over the corrections."""
     corrections = merged.corrections
@@ -498,34 +568,38 @@ def _corrected_accuracy(
         if not len(corpus):
             continue
         texts = [corrections.texts[row] for row in rows]
-        right = [corrections.topics[row] for row in rows]
+        y_true = [corrections.topics[row] for row in rows]
         n_asked += len(rows)
-        n_before += _n_equal(right, _answers(before, texts))
-        n_after += _n_equal(right, _answers(refit(corpus), texts))
+        n_before += _count_right(y_true, _answers(before, texts))
+        n_after += _count_right(y_true, _answers(refit(corpus), texts))
     return CorrectedAccuracy(n_asked, n_before, n_after)
 
 
-def _n_equal(right: Sequence[Any], answers: Sequence[Any]) -> int:
-    pairs = zip(as_sets(right), as_sets(answers), strict=True)
-    return sum({*one} == {*other} for one, other in pairs)
+def _count_right(y_true: Sequence[Any], answers: Sequence[Any]) -> int:
+    pairs = zip(as_sets(y_true), as_sets(answers), strict=True)
+    return sum({*topics} == {*answer} for topics, answer in pairs)
 
 
 def _describe_missing(topics: Sequence[str]) -> str:
-    """Return in words which topics a new model doesn't know any more."""
+    """Return in words which topics of the old model the new one lacks."""
     names = join_words([*map(short_repr, topics)], _N_SHOWN, last=None)
-    has = f"topic {names}, which" if len(topics) == 1 else f"topics {names}, which"
-    return f"{has} the model to be replaced has, would be missing: nothing to learn from has it"
+    noun, pronoun = ("topic", "it") if len(topics) == 1 else ("topics", "them")
+    return (
+        f"the new model lacks {noun} {names}, which the model to be replaced has: no document or "
+        f"correction has {pronoun}"
+    )
 
 
 def _describe_loss(change: TopicChange) -> str:
     """Return how much worse a topic got, in words."""
     instead = ""
-    if change.taken_by is not None:
-        instead = f", most others now get {short_repr(change.taken_by)}"
+    if change.lost_to is not None:
+        instead = f", most others now get {short_repr(change.lost_to)}"
+    false_before = change.n_predicted_before - change.n_true_positives_before
+    false_after = change.n_predicted_after - change.n_true_positives_after
     return (
         f"topic {short_repr(change.topic)} got clearly worse: of its "
-        f"{counted(change.n_documents, 'test document')}, {change.n_found_after:,} are found and "
-        f"{change.n_found_before:,} were before{instead}; of all others, "
-        f"{change.n_given_after - change.n_found_after:,} get it and "
-        f"{change.n_given_before - change.n_found_before:,} did before"
+        f"{counted(change.n_documents, 'test document')}, {change.n_true_positives_after:,} get it "
+        f"and {change.n_true_positives_before:,} did before{instead}; of all others, "
+        f"{false_after:,} get it and {false_before:,} did before"
     )

@@ -1,4 +1,4 @@
-"""Retrains a served model in the background whenever enough corrections have come in.
+"""Lets a served model learn from corrections in the background whenever there are enough new ones.
 
 It runs `slugline train --corrections` as a process of low priority, which replaces the model's file
 if nothing got clearly worse. The server notices the new file by itself.
@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 from slugline.base.checks import check_whole
 from slugline.base.files import PathLike, lock
@@ -31,24 +31,43 @@ from slugline.model.file.content import is_shipped
 # Seconds to wait for a process to end.
 _GRACE = 5.0
 _NICENESS = 10
-# How the command begins to say why it failed.
+# Prefix of the command's message when it fails.
 _ERROR = "slugline: error: "
 # Bytes of results that are read, and lines and characters of messages.
-_MOST_BYTES, _LINES, _CHARACTERS = 64 << 20, 20, 2000
+_MAX_RESULT_BYTES, _MAX_LINES, _MAX_CHARACTERS = 64 << 20, 20, 2000
 
 
-class RetrainingLoop:
-    """Retrains a model after every so many new corrections.
+class LoopState(TypedDict):
+    """State of a loop, as in JSON.
 
-    The file of corrections records the last run, so that a restart continues there. Of several
-    loops on one model, one trains at a time.
+    `since` is when the current run began (ISO 8601, UTC), None if there is none. `n_new` are the
+    corrections and approvals since the last run, and `next_after` how many more start the next run;
+    both are None if the file can't be read now. `last` is the last run or None: `at`, `outcome`
+    ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
+    corrections wait for approval, or "failed"), `message`, `n_held`, how many corrections wait, and
+    of a new model, `n_texts`, `now_right`, `accuracy_before` and `accuracy_after`.
+    """
+
+    is_learning: bool
+    since: str | None
+    every: int
+    n_new: int | None
+    next_after: int | None
+    last: Any  # A JSON object or None
+
+
+class LearningLoop:
+    """Lets a model learn after every so many new corrections.
+
+    The file of corrections records the last run, so that a restart continues there. If several
+    loops use one model, one of them trains at a time.
 
     Parameters
     ----------
     model_path : str or Path
         The model's file, which is replaced. Only corrections of the model of this name count.
     data : sequence of str
-        What it learned from, as `slugline train` takes it.
+        Its training data, as `slugline train` takes them.
     store_path : str or Path
         The file of corrections.
     every : int
@@ -58,8 +77,8 @@ class RetrainingLoop:
     options : sequence of str, default ()
         More options of `slugline train`, such as ``["--text", "body"]``.
     pauses : (float, float)
-        Seconds between two looks at how many corrections there are; while something is wrong, more
-        and more of them, up to the second number.
+        Seconds after which corrections are counted again. While there is an error, this time
+        doubles each time, up to the second number.
 
     Raises
     ------
@@ -96,17 +115,17 @@ class RetrainingLoop:
         self._model = Path(model_path)
         self._store_path = Path(store_path)
         self._every = every
-        self._pause, self._longest_pause = pauses
+        self._pause, self._max_pause = pauses
         self._log, self._warn = log, warn or log
         self._name = self._model.name.removesuffix(".slug")
-        self._command = [sys.executable, "-m", "slugline", "train", *options]
-        self._command += ["--corrections", str(store_path), "--corrections-of", self._name]
-        self._command += ["-o", str(model_path), "--json", "-q", "--", *data]
+        options = [*options, "--corrections", str(store_path), "--corrections-of", self._name]
+        options += ["-o", str(model_path), "--json", "-q"]
+        self._command = [sys.executable, "-m", "slugline", "train", *options, "--", *data]
         self._note = os.path.realpath(model_path)
         self._store: CorrectionStore | None = None
         self._thread: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
-        self._starting = threading.Lock()  # so that none starts while `stop` looks for one to end
+        self._starting = threading.Lock()  # so that no process starts while `stop` ends the last
         self._is_over = threading.Event()
 
     def open(self) -> None:
@@ -132,24 +151,15 @@ class RetrainingLoop:
         if self._store is not None:
             self._store.close()
 
-    def state(self) -> dict[str, Any]:
-        """Return the state as plain data for JSON.
-
-        `is_learning`, and `since` when (ISO 8601, UTC, or None); `every`; `n_new`, the corrections
-        or approvals since the last run, and `next_after`, how many more start the next one (both
-        None if the file can't be read now); `last`, the last run or None: `at`, `outcome`
-        ("replaced", "held back", "unchanged" if there was nothing new to learn, "waiting" if all
-        corrections wait for approval, or "failed"),
-        `message`, `n_held`, how many wait, and, of a new model, `n_texts`, `now_right`,
-        `accuracy_before` and `accuracy_after`.
-        """
+    def state(self) -> LoopState:
+        """Return the state as plain data for JSON."""
         n_new = last = since = None
         with contextlib.suppress(StoreError, ValueError, OSError):
             if self._store is not None:
-                n_new = self._n_new(self._store)
+                n_new = self._count_new(self._store)
                 last = json.loads(self._store.note(f"outcome {self._note}") or "null")
-                with self._alone() as is_alone:  # else one of the loops is learning
-                    since = None if is_alone else self._store.note(f"since {self._note}")
+                with self._locked_model() as is_locked:  # if not, one of the loops is learning
+                    since = None if is_locked else self._store.note(f"since {self._note}")
         return {
             "is_learning": since is not None,
             "since": since,
@@ -159,77 +169,75 @@ class RetrainingLoop:
             "last": last,
         }
 
-    def _n_new(self, store: CorrectionStore) -> int:
-        learned = int(store.note(f"learned {self._note}") or 0)
-        approved = int(store.note(f"approved {self._note}") or 0)
-        n_approved = store.count_approvals(approved, self._name, learned)
-        return store.count(learned, self._name) + n_approved
+    def _count_new(self, store: CorrectionStore) -> int:
+        """Return the number of corrections and approvals since the last run."""
+        last = int(store.note(f"learned {self._note}") or 0)
+        last_approval = int(store.note(f"approved {self._note}") or 0)
+        n_approvals = store.count_approvals(last_approval, self._name, last)
+        return store.count(last, self._name) + n_approvals
 
     def _watch(self) -> None:
-        trouble, pause = "", self._pause
+        last_error, pause = "", self._pause
         while not self._is_over.is_set():
             try:
                 self._learn_if_due()
-            except Exception as error:  # noqa: BLE001 - the server goes on, whatever it is
-                if str(error) != trouble:  # it is said once
+                last_error, pause = "", self._pause
+            except Exception as error:  # noqa: BLE001 - the server must go on
+                if str(error) != last_error:  # each error is logged once
                     self._warn(f"learning from corrections: {error}")
-                trouble = str(error)
-                # What fails, or was learned and can't be noted, would begin again at once.
-                pause = min(2 * pause, self._longest_pause)
-                self._is_over.wait(pause)
-                continue
-            trouble, pause = "", self._pause
+                # A run that fails, or whose result can't be recorded, would start again at once.
+                last_error, pause = str(error), min(2 * pause, self._max_pause)
             self._is_over.wait(pause)
 
     def _learn_if_due(self) -> None:
         store = self._store
-        if store is None or self._n_new(store) < self._every:
+        if store is None or self._count_new(store) < self._every:
             return
-        with self._alone() as is_alone:
-            if not is_alone or self._n_new(store) < self._every:
+        with self._locked_model() as is_locked:
+            if not is_locked or self._count_new(store) < self._every:
                 return
-            # Those that come in meanwhile may be learned from twice.
+            # Corrections that are added during the run may be learned from twice.
             last, last_approval = store.last(), store.last_approval()
-            n_new = self._n_new(store)
+            n_new = self._count_new(store)
             self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
             store.set_notes({f"since {self._note}": utc_now()})
             summary = self._learn()
             if self._is_over.is_set() and summary.get("outcome") != "replaced":
-                self._log("learning from corrections: ended, as the server stops")
+                self._log("learning from corrections: stopped, as the server stops")
                 return
             notes = {f"outcome {self._note}": json.dumps(summary)}
-            if summary["outcome"] == "failed":  # the corrections have taught nothing yet
+            if summary["outcome"] == "failed":  # the corrections stay new
                 store.set_notes(notes)
                 raise TrainingError(summary["message"])
-            learned = {"learned": last, "approved": last_approval}
-            notes |= {f"{name} {self._note}": str(number) for name, number in learned.items()}
+            notes[f"learned {self._note}"] = str(last)
+            notes[f"approved {self._note}"] = str(last_approval)
             store.set_notes(notes)
-            tell = self._warn if summary["outcome"] == "held back" else self._log
-            tell(f"learning from corrections: {summary['message']}")
+            log = self._warn if summary["outcome"] == "held back" else self._log
+            log(f"learning from corrections: {summary['message']}")
 
     def _learn(self) -> dict[str, Any]:
         """Run the command, and return its summary for `state`."""
-        lines: deque[str] = deque(maxlen=_LINES)
+        lines: deque[str] = deque(maxlen=_MAX_LINES)
         with tempfile.TemporaryFile() as results:
-            child = self._begin(results)
+            child = self._start_process(results)
             if child is None:
                 return {}
             with child, contextlib.closing(child.stderr or io.StringIO()) as messages:
                 for line in messages:
-                    lines.append(line.strip()[:_CHARACTERS])
-                    if not line.startswith(_ERROR):  # that is said in the end
+                    lines.append(line.strip()[:_MAX_CHARACTERS])
+                    if not line.startswith(_ERROR):  # errors are part of the summary
                         self._log(f"learning from corrections: {lines[-1]}")
             status = child.wait()
             self._child = None
             results.seek(0)
-            said = results.read(_MOST_BYTES)
-        return {"at": utc_now()} | _summarize_run(status, said, lines, self._model)
+            output = results.read(_MAX_RESULT_BYTES)
+        return {"at": utc_now()} | _summarize_run(status, output, lines, self._model)
 
-    def _begin(self, results: IO[bytes]) -> subprocess.Popen[str] | None:
+    def _start_process(self, results: IO[bytes]) -> subprocess.Popen[str] | None:
         with self._starting:
             if self._is_over.is_set():
                 return None
-            # Of a session of its own, Ctrl-C on the server's terminal leaves it to `stop`.
+            # In a new session, since Ctrl-C on the server's terminal must not end it before `stop`.
             self._child = subprocess.Popen(  # noqa: S603 - our own command, and no shell
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -245,51 +253,51 @@ class RetrainingLoop:
         return self._child
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
+    def _locked_model(self) -> Iterator[bool]:
         """Hold the model's lock; yield False if another loop has it."""
-        name = self._model.with_name(f".{self._model.name}.learning")
-        with name.open("wb") as file:
+        path = self._model.with_name(f".{self._model.name}.learning")
+        with path.open("wb") as file:
             yield lock(file)
 
 
-def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
+def _summarize_run(status: int, output: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
     """Return the summary of a process from its status, output and messages."""
-    taught = None
+    result = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        taught = json.loads(said)["corrections"]
-    if taught is None or status not in (0, 1):
-        last = f"exit status {status}"
-        if lines:  # its advice may name options of its own
-            last = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
-        return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {last}"}
-    n_held = len(taught["held"])
+        result = json.loads(output)["corrections"]
+    if result is None or status not in (0, 1):
+        reason = f"exit status {status}"
+        if lines:  # its advice may name options of that command
+            reason = f"`slugline train` says: {lines[-1].removeprefix(_ERROR)}"
+        return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {reason}"}
+    n_held = len(result["held"])
     waiting = f"{counted(n_held, 'correction')} {'waits' if n_held == 1 else 'wait'} for approval"
-    if not taught["n_texts"]:
+    if not result["n_texts"]:
         message = f"{model} is unchanged: {waiting}, and there are no others"
         return {"outcome": "waiting", "message": message, "n_held": n_held}
-    now, (after, before) = taught["now_right"], taught["paired"]["accuracy"]
-    measure = "exact match" if "micro_f1" in taught["paired"] else "accuracy"
-    figures = {
-        "n_texts": taught["n_texts"],
+    now, (after, before) = result["now_right"], result["paired"]["accuracy"]
+    measure = "exact match" if "micro_f1" in result["paired"] else "accuracy"
+    numbers = {
+        "n_texts": result["n_texts"],
         "now_right": now,
         "accuracy_before": before,
         "accuracy_after": after,
-        "new_topics": taught["new_topics"],
+        "new_topics": result["new_topics"],
         "n_held": n_held,
     }
     if status:
-        message = f"{model} is unchanged: {taught['why_not']}"
-        return {"outcome": "held back", "message": message} | figures
-    if taught["is_unchanged"]:
+        message = f"{model} is unchanged: {result['why_not']}"
+        return {"outcome": "held back", "message": message} | numbers
+    if result["is_unchanged"]:
         message = f"nothing new to learn{f': {waiting}' if n_held else ''}"
-        return {"outcome": "unchanged", "message": message} | figures
+        return {"outcome": "unchanged", "message": message} | numbers
     waiting = f"{waiting}; " if n_held else ""
     message = (
         f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
         f"after learning from the others, {now['n_before']:,} before; {measure} on test texts "
         f"{before:.3f} before, {after:.3f} after; {waiting}`slugline rollback {model}` goes back"
     )
-    return {"outcome": "replaced", "message": message} | figures
+    return {"outcome": "replaced", "message": message} | numbers
 
 
 def _end(child: subprocess.Popen[str]) -> None:

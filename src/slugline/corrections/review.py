@@ -1,4 +1,4 @@
-"""Which corrections a model may learn from before anybody has approved them."""
+"""Review of corrections: which a model may learn from, and which wait for approval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from slugline.base.checks import replace_surrogates
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topic_sets import as_sets
-from slugline.corrections.doubts import FEWEST_OF_TOPIC, Approval, Doubt, find_bursts
+from slugline.corrections.doubts import MIN_CORRECTIONS_OF_TOPIC, Approval, Doubt, find_bursts
 from slugline.corrections.gate import PersonContradictions
 from slugline.corrections.learning import check_same_kind, normalize_spaces, topic_names
 from slugline.model.fitted import Fitted
@@ -28,8 +28,8 @@ _Topics: TypeAlias = frozenset[str]
 
 #: How many times more probable another topic must be for a model to contradict a correction.
 CONTRADICTION = 10.0
-# People are asked about in so many groups, each by a model that learned from the others; in one if
-# documents are so many that learning again takes long.
+# People are divided into so many groups, and a model that learned from the other groups answers the
+# texts of each; one group if learning takes long because of so many documents.
 _N_FOLDS, _MANY = 3, 20_000
 # Rounds in which corrections are found that change answers to training texts.
 _N_ROUNDS = 5
@@ -42,10 +42,10 @@ class Review:
     Attributes
     ----------
     learnable : tuple of Correction
-        The claims that are approved, or need no approval.
+        Those that are approved, or need no approval.
     doubts : mapping of int to tuple of Doubt
-        By the number of each correction that isn't approved. Without doubts, it is learnable, or
-        another one of the same text takes its place.
+        By the number of each correction that isn't approved. One without doubts is learnable, or
+        replaced by another one of the same text.
     approval : {"all", "doubtful", "none"}
         What needs approval.
     """
@@ -95,8 +95,8 @@ def review(
     fit : callable
         Fits a corpus.
     approval : {"all", "doubtful", "none"}
-        What needs approval. With "none", doubts are found and nothing waits. Otherwise, those that
-        a model has already learned from are kept, unless one that was approved contradicts them.
+        Which corrections need approval. With "none", doubts are found but nothing waits. Otherwise,
+        corrections that a model has learned from are kept, unless an approved one contradicts them.
     rename : callable
         Renames and merges the topics of a corpus as those of `train` were.
 
@@ -105,31 +105,31 @@ def review(
     DataError : if corrections are of one topic a text where documents may have several, or the
         reverse.
     """
-    given = [correction for correction in corrections if normalize_spaces(correction.text)]
-    texts = [correction.text for correction in given]
-    renamed = rename(Corpus(texts, [topic_names(c.topic) for c in given], "corrections"))
-    if given:
+    corrections = [row for row in corrections if normalize_spaces(row.text)]
+    texts = [correction.text for correction in corrections]
+    renamed = rename(Corpus(texts, [topic_names(row.topic) for row in corrections], "corrections"))
+    if corrections:
         check_same_kind(train, renamed)
     topics = list(map(frozenset, as_sets(renamed.topics)))
-    claims = _latest_claims(given, topics, keeps_learned=approval != "none")
+    claims = _latest_claims(corrections, topics, keeps_learned=approval != "none")
     pending = [claim for claim in claims if not claim.is_settled]
     if approval == "all":
         for claim in pending:
             claim.doubts.append(Doubt("unapproved"))
     else:
-        bursts = find_bursts(correction.head for correction in given)
+        bursts = find_bursts(correction.head for correction in corrections)
         _Examination(train, claims, fit, bursts).run()
-    doubts: dict[int, tuple[Doubt, ...]] = {c.id: () for c in given if c.approved is None}
+    doubts: dict[int, tuple[Doubt, ...]] = {c.id: () for c in corrections if c.approved is None}
     doubts |= {claim.correction.id: tuple(claim.doubts) for claim in pending}
     learnable = [c.correction for c in claims if approval == "none" or not c.doubts]
     return Review(tuple(learnable), doubts, approval)
 
 
 class _Claim(NamedTuple):
-    """The latest correction of a text by one person, or the one that is settled."""
+    """What a correction says of a text, and the doubts about it."""
 
     correction: Correction
-    key: str  # the text without superfluous spaces
+    key: str  # The text without superfluous spaces
     topics: _Topics
     doubts: list[Doubt]
     # Whether it was approved, or a model has learned from it and no approved one contradicts it.
@@ -143,105 +143,107 @@ class _Claim(NamedTuple):
 def _latest_claims(
     corrections: Sequence[Correction], topics: Sequence[_Topics], *, keeps_learned: bool
 ) -> list[_Claim]:
-    """Return the latest correction of each text by each person, and those that are settled.
+    """Return the settled claim of each text, and the latest pending one by each person.
 
-    What is approved takes the place of what the same person said before, and of the same topics;
-    so does what was learned, where nothing is approved.
+    An approved correction settles its text, else one that a model has learned from. It replaces
+    what the same person said before, and pending claims of the same topics.
     """
     settled: dict[str, _Claim] = {}
     pending: dict[tuple[str, str], _Claim] = {}
-    given = list(zip(corrections, topics, strict=True))
-    for correction, right in given:
+    for correction, names in zip(corrections, topics, strict=True):
         if correction.approved is None and not (keeps_learned and correction.learned):
             continue
-        claim = _Claim(correction, normalize_spaces(correction.text), right, [], is_settled=True)
+        claim = _Claim(correction, normalize_spaces(correction.text), names, [], is_settled=True)
         earlier = settled.get(claim.key)
         if earlier is None or correction.approved or earlier.correction.approved is None:
             settled[claim.key] = claim
-    is_settled = {claim.correction.id for claim in settled.values()}
-    for correction, right in given:
-        claim = _Claim(correction, normalize_spaces(correction.text), right, [])
-        person = claim.key, claim.person
-        pending.pop(person, None)  # so that the order is that of the latest
-        if correction.approved is None and correction.id not in is_settled:
-            pending[person] = claim
-    waiting = [
+    settled_ids = {claim.correction.id for claim in settled.values()}
+    for correction, names in zip(corrections, topics, strict=True):
+        claim = _Claim(correction, normalize_spaces(correction.text), names, [])
+        pending.pop((claim.key, claim.person), None)  # so that the order is that of the latest
+        if correction.approved is None and correction.id not in settled_ids:
+            pending[claim.key, claim.person] = claim
+    differing = [
         claim
         for claim in pending.values()
         if claim.key not in settled or settled[claim.key].topics != claim.topics
     ]
-    claims = [*settled.values(), *waiting]
+    claims = [*settled.values(), *differing]
     return sorted(claims, key=lambda claim: claim.correction.id)
 
 
 @dataclass
 class _Examination:
-    """Finds the doubts of claims, cheap ones first."""
+    """Finds doubts about claims; those that need no model first."""
 
     train: Corpus
     claims: list[_Claim]
     fit: Fit
     bursts: Mapping[int, Doubt]
-    # Those that nothing speaks against so far.
+    # Pending claims about which there is no doubt that needs no model.
     candidates: list[_Claim] = field(default_factory=list)
 
     def run(self) -> None:
-        """Add its doubts to each claim that isn't settled."""
+        """Add doubts to the claims that aren't settled."""
         self._find_known_texts()
         self._find_thin_topics()
         self.candidates = [c for c in self.claims if not c.is_settled and not c.doubts]
         if not self.candidates:
             self._find_conflicts(unsupported=self.bursts)
             return
-        base = self.fit(self._documents(self._learned()))
+        base = self._fit_with(self._learned())
         folds = self._folds()
         self._find_conflicts(unsupported={*self.bursts} - self._find_supported(base, folds))
         self._find_contradictions(base, folds)
         self._find_changed_answers(base)
 
     def _learned(self) -> list[_Claim]:
-        """Return the claims that are settled though nobody approved them."""
+        """Return the claims that are settled by a model that learned from them."""
         return [c for c in self.claims if c.is_settled and c.correction.approved is None]
 
-    def _documents(self, claims: Iterable[_Claim]) -> Corpus:
-        """Return the training documents with approved claims and some others."""
+    def _fit_with(self, claims: Iterable[_Claim]) -> Fitted:
+        """Return a model of the training documents, the approved claims and these."""
         added = [claim for claim in self.claims if claim.correction.approved is not None]
         added += claims
+        if not added:
+            corpus = Corpus(self.train.texts, self.train.topics, self.train.name)
+            return self.fit(corpus)
         keys = {claim.key for claim in added}
-        others = self.train
-        if added:
-            is_used = [normalize_spaces(text) not in keys for text in self.train.texts]
-            others = self.train.take(np.array(is_used, dtype=bool))
-        topics = [tuple(sorted(claim.topics)) for claim in added]
-        return Corpus(
-            others.texts + [claim.correction.text for claim in added],
-            others.topics + (topics if self.train.multilabel else [names[0] for names in topics]),
+        is_used = [normalize_spaces(text) not in keys for text in self.train.texts]
+        documents = self.train.take(np.array(is_used, dtype=bool))
+        topic_sets = [tuple(sorted(claim.topics)) for claim in added]
+        topics = topic_sets if self.train.multilabel else [names[0] for names in topic_sets]
+        corpus = Corpus(
+            documents.texts + [claim.correction.text for claim in added],
+            documents.topics + topics,
             self.train.name,
         )
+        return self.fit(corpus)
 
     def _find_conflicts(self, unsupported: Collection[int]) -> None:
-        """Find claims that others contradict, except in a burst that nobody supports.
+        """Find claims that others contradict.
 
-        Otherwise somebody could stop the corrections of others by correcting the same texts.
+        Claims of a burst that nobody supports contradict nothing: otherwise somebody could hold the
+        corrections of others by correcting the same texts.
         """
         by_text: defaultdict[str, list[_Claim]] = defaultdict(list)
         for claim in self.claims:
             if claim.correction.id not in unsupported:
                 by_text[claim.key].append(claim)
         for claim in self.claims:
-            others = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
-            other = next(others, None)
-            if other is not None and not claim.is_settled:
-                claim.doubts.append(Doubt("conflict", topic=_join(other)))
+            conflicts = (c.topics for c in by_text[claim.key] if c.topics != claim.topics)
+            topics = next(conflicts, None)
+            if topics is not None and not claim.is_settled:
+                claim.doubts.append(Doubt("conflict", topic=_join(topics)))
 
     def _find_known_texts(self) -> None:
         known: defaultdict[str, list[_Topics]] = defaultdict(list)
         for text, topics in zip(self.train.texts, as_sets(self.train.topics), strict=True):
             known[normalize_spaces(text)].append(frozenset(topics))
         for claim in self.claims:
-            there = known.get(claim.key, [claim.topics])
-            if claim.topics not in there and not claim.is_settled:
-                claim.doubts.append(Doubt("known text", topic=_join(there[0])))
+            topic_sets = known.get(claim.key, [claim.topics])
+            if claim.topics not in topic_sets and not claim.is_settled:
+                claim.doubts.append(Doubt("known text", topic=_join(topic_sets[0])))
 
     def _find_thin_topics(self) -> None:
         known = {*self.train.all_topics()}
@@ -249,34 +251,35 @@ class _Examination:
         counts = Counter(topic for claim in self.claims for topic in claim.topics)
         for claim in self.claims:
             thin = [counts[topic] for topic in claim.topics - known]
-            if thin and min(thin) < FEWEST_OF_TOPIC and not claim.is_settled:
+            if thin and min(thin) < MIN_CORRECTIONS_OF_TOPIC and not claim.is_settled:
                 claim.doubts.append(Doubt("thin topic", min(thin)))
 
     def _find_supported(self, base: Fitted, folds: Sequence[Sequence[int]]) -> set[int]:
-        """Return the corrections of bursts that others support; the other candidates get a doubt.
+        """Return the corrections of bursts that others support; other corrections get a doubt.
 
-        Models are asked that learned from others, but from no burst: one burst supports no other,
-        and changes nothing for it. What the documents alone say already is no support by people,
-        and others have to support most of what is new: they agree with a few by chance.
+        The models that decide learned from other people, but from no burst: a burst neither
+        supports another one nor hinders it. A model that agrees without having learned from people
+        is no support. Others must support most of what is new, since they agree with a few
+        corrections by chance.
         """
-        believed = [claim.correction.id not in self.bursts for claim in self.candidates]
-        in_burst = [row for row, is_believed in enumerate(believed) if not is_believed]
-        # What others have taught before is their support.
-        alone = self.fit(self._documents([])) if in_burst and self._learned() else base
-        was_right = self._agree(alone, in_burst)
+        uses_claim = [claim.correction.id not in self.bursts for claim in self.candidates]
+        in_burst = [row for row, is_used in enumerate(uses_claim) if not is_used]
+        # Without what people have taught before, which may be their support.
+        without_people = self._fit_with([]) if in_burst and self._learned() else base
+        was_right = self._agrees(without_people, in_burst)
         new = {row for row, is_right in zip(in_burst, was_right, strict=True) if not is_right}
-        agreed: set[int] = set()
+        supported_rows: set[int] = set()
         for rows in folds:
             if asked := [row for row in rows if row in new]:
-                model = self._model_of_others(rows, asked, base, believed)
-                answers = zip(asked, self._agree(model, asked), strict=True)
-                agreed |= {row for row, is_right in answers if is_right}
+                model = self._model_of_others(rows, asked, base, uses_claim)
+                answers = zip(asked, self._agrees(model, asked), strict=True)
+                supported_rows |= {row for row, is_right in answers if is_right}
         n_new = Counter(self.candidates[row].person for row in new)
-        n_agreed = Counter(self.candidates[row].person for row in agreed)
+        n_supported = Counter(self.candidates[row].person for row in supported_rows)
         supported: set[int] = set()
         for row in in_burst:
             claim = self.candidates[row]
-            if row in agreed and 2 * n_agreed[claim.person] > n_new[claim.person]:
+            if row in supported_rows and 2 * n_supported[claim.person] > n_new[claim.person]:
                 supported.add(claim.correction.id)
             else:
                 burst = self.bursts[claim.correction.id]
@@ -284,12 +287,12 @@ class _Examination:
         return supported
 
     def _find_contradictions(self, base: Fitted, folds: Sequence[Sequence[int]]) -> None:
-        """Find claims that a model contradicts that learned from what nothing else speaks against.
+        """Find claims that a model contradicts that learned from others' claims without doubts.
 
-        Of a burst, only what others support is believed: the remainder changes nothing for the
-        corrections of others.
+        The model learned from the part of a burst that others support, and from no other part of
+        it, which so changes nothing for the corrections of others.
         """
-        believed = [not claim.doubts for claim in self.candidates]
+        uses_claim = [not claim.doubts for claim in self.candidates]
         for rows in folds:
             asked = [
                 row
@@ -298,47 +301,48 @@ class _Examination:
             ]
             if not asked:
                 continue
-            model = self._model_of_others(rows, asked, base, believed)
+            model = self._model_of_others(rows, asked, base, uses_claim)
             claims = [self.candidates[row] for row in asked]
             for claim, doubt in zip(claims, _contradictions(model, claims), strict=True):
                 claim.doubts.extend([] if doubt is None else [doubt])
 
-    def _agree(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
+    def _agrees(self, model: Fitted, rows: Sequence[int]) -> list[bool]:
         """Return whether a model gives some of the candidates their topics."""
         claims = [self.candidates[row] for row in rows]
         answers = _answer_sets(model, [claim.correction.text for claim in claims])
         return [claim.topics == answer for claim, answer in zip(claims, answers, strict=True)]
 
     def _model_of_others(
-        self, rows: Sequence[int], asked: Sequence[int], base: Fitted, believed: Sequence[bool]
+        self, rows: Sequence[int], asked: Sequence[int], base: Fitted, uses_claim: Sequence[bool]
     ) -> Fitted:
-        """Return a model that learned from the believed candidates without some rows.
+        """Return a model that learned from the candidates to use, but not from those of `rows`.
 
-        What others say of the texts that are `asked` about is left out as well if it differs, and
-        what a model has learned from the same people before: a few corrections a week would support
-        the next ones.
+        It has not learned either what others say of the texts that are `asked` about, if that
+        differs, nor what an earlier model learned from the people of `rows`: otherwise a few
+        corrections a week would support the next ones.
         """
-        left_out = {*rows}
+        excluded = {*rows}
         people = {self.candidates[row].person for row in rows}
         learned = self._learned()
-        kept = [claim for claim in learned if claim.person not in people]
-        said = {(claim.key, claim.topics) for claim in (self.candidates[row] for row in asked)}
-        texts = {key for key, _ in said}
+        learned_from_others = [claim for claim in learned if claim.person not in people]
+        asked_claims = [self.candidates[row] for row in asked]
+        asked_keys = {claim.key for claim in asked_claims}
+        asked_topics = {(claim.key, claim.topics) for claim in asked_claims}
         others = [
             claim
             for row, claim in enumerate(self.candidates)
-            if row not in left_out
-            and believed[row]
-            and (claim.key not in texts or (claim.key, claim.topics) in said)
+            if row not in excluded
+            and uses_claim[row]
+            and (claim.key not in asked_keys or (claim.key, claim.topics) in asked_topics)
         ]
-        if not others and len(kept) == len(learned):
+        if not others and len(learned_from_others) == len(learned):
             return base
-        return self.fit(self._documents(kept + others))
+        return self._fit_with(learned_from_others + others)
 
     def _folds(self) -> list[list[int]]:
-        """Return the rows of candidates, all those of one person in one of a few groups.
+        """Return the rows of candidates in a few groups; those of one person are in one group.
 
-        People are dealt out in the order of their first corrections, and those with a burst after
+        People are assigned in the order of their first corrections, and those with a burst after
         all others, so that somebody who comes later, or sends a burst, changes no group but their
         own.
         """
@@ -354,82 +358,80 @@ class _Examination:
 
     def _find_changed_answers(self, base: Fitted) -> None:
         """Find corrections that give training texts a wrong answer where it was right."""
-        right = [frozenset(topics) for topics in as_sets(self.train.topics)]
+        y_true = [frozenset(topics) for topics in as_sets(self.train.topics)]
         before = _answer_sets(base, self.train.texts)
-        was_right = [row for row, topics in enumerate(right) if before[row] == topics]
-        texts = [self.train.texts[row] for row in was_right]
-        for last in range(_N_ROUNDS):
-            learned = [claim for claim in self.candidates if not claim.doubts]
-            if not learned:
+        rows = [row for row, topics in enumerate(y_true) if before[row] == topics]
+        texts = [self.train.texts[row] for row in rows]
+        for number in range(_N_ROUNDS):
+            claims = [claim for claim in self.candidates if not claim.doubts]
+            if not claims:
                 return
-            model = self.fit(self._documents(self._learned() + learned))
-            after = _answer_sets(model, texts)
-            changed = [
-                (row, answer)
-                for row, answer in zip(was_right, after, strict=True)
-                if answer != right[row]
+            after = _answer_sets(self._fit_with(self._learned() + claims), texts)
+            changes = [
+                _ChangedAnswer(text, answer, y_true[row])
+                for row, text, answer in zip(rows, texts, after, strict=True)
+                if answer != y_true[row]
             ]
-            blamed = _blame(changed, self.train, learned, right, everyone=last == _N_ROUNDS - 1)
-            if not blamed:
+            causes = _find_causes(changes, claims, all_suspects=number == _N_ROUNDS - 1)
+            if not causes:
                 return
-            for row, topics in blamed.items():
-                [(topic, _)] = Counter(topics).most_common(1)
-                learned[row].doubts.append(Doubt("changes answers", len(topics), topic))
+            for index, lost in causes.items():
+                [(topics, _)] = Counter(lost).most_common(1)
+                claims[index].doubts.append(Doubt("changes answers", len(lost), _join(topics)))
 
 
-def _blame(
-    changed: Sequence[tuple[int, _Topics]],
-    train: Corpus,
-    learned: Sequence[_Claim],
-    right: Sequence[_Topics],
-    *,
-    everyone: bool,
-) -> dict[int, list[str]]:
-    """Return the corrections to blame for changed answers, with the right topics of the texts.
+class _ChangedAnswer(NamedTuple):
+    """A training text with its answer after learning from claims, and its topics."""
 
-    For each text, it is the one most like it with a topic that the text got, or lost; or `everyone`
-    of them.
+    text: str
+    answer: _Topics
+    topics: _Topics
+
+
+def _find_causes(
+    changes: Sequence[_ChangedAnswer], claims: Sequence[_Claim], *, all_suspects: bool
+) -> dict[int, list[_Topics]]:
+    """Return the claims that caused changed answers, by index, with the topics of those texts.
+
+    The suspects are claims that share a word with the text and have a topic that it gained or lost.
+    The cause is the one that is most like the text, or `all_suspects`.
     """
-    words = [_words(claim.correction.text) for claim in learned]
-    blamed: defaultdict[int, list[str]] = defaultdict(list)
-    for row, answer in changed:
-        difference = answer ^ right[row]
-        text = _words(train.texts[row])
+    words = [_words(claim.correction.text) for claim in claims]
+    causes: defaultdict[int, list[_Topics]] = defaultdict(list)
+    for text, answer, topics in changes:
+        difference = answer ^ topics
+        text_words = _words(text)
         suspects = [
-            (_overlap(text, words[number]), number)
-            for number, claim in enumerate(learned)
-            # A topic that was taken away is none of the correction's.
-            if (claim.topics & difference or not claim.topics) and words[number] & text
+            (_jaccard(text_words, words[index]), index)
+            for index, claim in enumerate(claims)
+            # A claim without topics may have cost the text its topics.
+            if (claim.topics & difference or not claim.topics) and words[index] & text_words
         ]
-        for _, number in suspects if everyone else sorted(suspects)[-1:]:
-            blamed[number].append(_join(right[row]))
-    return blamed
+        for _, index in suspects if all_suspects else sorted(suspects)[-1:]:
+            causes[index].append(topics)
+    return causes
 
 
 def _contradictions(model: Fitted, claims: Sequence[_Claim]) -> list[Doubt | None]:
-    """Return for each claim whether a model that didn't learn from it is sure of other topics."""
+    """Return a doubt for each claim of which a model is sure of another topic, else None."""
     proba = model.predict_proba([claim.correction.text for claim in claims])
     names = [str(name) for name in model.topics.names]
     columns = {name: column for column, name in enumerate(names)}
     doubts: list[Doubt | None] = []
     for claim, row in zip(claims, proba.astype(np.float64), strict=True):
-        said = [columns[topic] for topic in claim.topics if topic in columns]
+        claimed = [columns[topic] for topic in claim.topics if topic in columns]
         if not model.multilabel:
             best = int(row.argmax())
-            is_sure = bool(said) and row[best] >= CONTRADICTION * row[said[0]]
+            is_sure = bool(claimed) and row[best] >= CONTRADICTION * row[claimed[0]]
         else:
-            others = np.delete(np.arange(len(row)), said)
+            others = np.delete(np.arange(len(row)), claimed)
             best = int(others[row[others].argmax()]) if len(others) else -1
             is_sure = best >= 0 and row[best] >= CONTRADICTION * (1 - row[best])
-        doubts.append(
-            Doubt(
-                "contradicted",
-                topic=_join(frozenset([names[best]])),
-                probability=round(float(row[best]), 4),
-            )
-            if is_sure
-            else None
-        )
+        doubt = None
+        if is_sure:
+            topic, probability = _join(frozenset([names[best]])), round(float(row[best]), 4)
+            doubt = Doubt("contradicted", topic=topic, probability=probability)
+        doubts.append(doubt)
     return doubts
 
 
@@ -448,6 +450,6 @@ def _words(text: str) -> set[str]:
     return {*re.findall(r"\w+", text.lower())}
 
 
-def _overlap(first: set[str], second: set[str]) -> float:
-    """Return how alike two sets of words are, from 0 to 1 (Jaccard)."""
+def _jaccard(first: set[str], second: set[str]) -> float:
+    """Return the Jaccard similarity of two sets of words."""
     return len(first & second) / len(first | second)

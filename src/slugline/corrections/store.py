@@ -30,10 +30,10 @@ from slugline.errors import DataError, StoreError
 
 #: Bytes that a text may have in UTF-8.
 MAX_TEXT_BYTES = 16 << 20
-# Characters of a model's name, its digest, and of who corrects.
-_LONGEST = 1000
-# Bytes of a list of topics, in JSON.
-_LONGEST_LIST = 1 << 15
+# Characters of the name and the digest of a model, and of the name of a person.
+_MAX_NAME = 1000
+# Bytes of a tuple of topics, in JSON.
+_MAX_TOPICS_BYTES = 1 << 15
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -46,23 +46,23 @@ class Correction(NamedTuple):
         Its number in the file; later ones have larger numbers.
     text : str
     topic : str or int, or a tuple of them
-        The right topic, which the model need not know; all of them, if texts may have several.
+        The right topic, which the model need not know; in multilabel data, all right topics.
     answer : str or int, or a tuple of them
-        The topic that the model gave, or its best guess; or those that it gave.
+        The topic that the model gave, or its best guess; in multilabel data, the topics it gave.
     probability : float, from 0 to 1
-        The model's probability of its answer, of several topics the most likely.
+        The model's probability of its answer; in multilabel data, of the most likely topic in it.
     model, digest : str
         Name and digest of the model.
     who : str or None
-        Who corrected it.
+        Who made the correction.
     at : str
         ISO 8601, UTC, as in "2026-01-31T08:15:00.250Z".
     is_named : bool
-        Whether `who` is the name of a token, and not what somebody typed.
+        Whether `who` is the name of a token, not a name that somebody typed.
     approved : str or None
         When it was approved, as `at`; None if it wasn't.
     approver : str or None
-        Who approved it, if that is known.
+        Who approved it, if known.
     doubts : tuple of Doubt
         Why the last training held it; see `CorrectionStore.hold`.
     learned : str or None
@@ -89,81 +89,97 @@ class Correction(NamedTuple):
 
     @property
     def head(self) -> CorrectionHead:
-        """Who made it, when, and of which model."""
-        by, is_learned = (self.who, self.is_named), self.learned is not None
-        return CorrectionHead(self.id, self.at, self.model, *by, self.approved, is_learned)
+        """Who made it, when, and for which model."""
+        return CorrectionHead(
+            id=self.id,
+            at=self.at,
+            model=self.model,
+            who=self.who,
+            is_named=self.is_named,
+            approved=self.approved,
+            is_learned=self.learned is not None,
+        )
 
 
 def to_cells(correction: Correction) -> tuple[Any, ...]:
-    """Return the columns of a correction, without its number and what others say of it.
+    """Return the cells of a new correction in the order of `_COLUMNS`, without its number.
 
     Strings are stored as bytes: a TEXT column would end at a NUL, and can't hold lone surrogates.
-    Only names of tokens are text, which nobody else can send.
+    Names of tokens are stored as text, which tells them from names that somebody typed.
 
     Raises
     ------
     DataError : if one of them can't be stored; see `Correction` and `MAX_TEXT_BYTES`.
     """
-    _, text, topic, answer, probability, model, digest, who, at = correction[:9]
+    text, who = correction.text, correction.who
     if not isinstance(text, str):
         raise DataError(f"`text` is {short_repr(text)}; give a string.")
-    # Each character has a byte or more, so that a text with far too many isn't encoded first.
+    # A character has at least a byte, so a text with far too many characters isn't encoded.
     if len(text) > MAX_TEXT_BYTES or len(data := _to_bytes(text)) > MAX_TEXT_BYTES:
         raise DataError(
             f"`text` has {len(text):,} characters, and the text of a correction may have "
             f"{MAX_TEXT_BYTES:,} bytes; shorten it."
         )
-    cells = [_topic_cell(name, value) for name, value in (("topic", topic), ("answer", answer))]
-    if isinstance(probability, bool) or not _is_share(probability):
+    topic = _topic_cell("topic", correction.topic)
+    answer = _topic_cell("answer", correction.answer)
+    probability = correction.probability
+    if isinstance(probability, bool) or not _is_probability(probability):
         raise DataError(f"`probability` is {short_repr(probability)}; give a number from 0 to 1.")
-    words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
-    by: bytes | str | None = None if who is None else _word("who", who)
+    model = _name_cell("model", correction.model)
+    digest = _name_cell("digest", correction.digest)
+    person: bytes | str | None = None if who is None else _name_cell("who", who)
     if who is not None and correction.is_named:
         if not who.isprintable() or not who.isascii():
             raise DataError(f"`who` is {short_repr(who)}, which can't be the name of a token.")
-        by = who
-    return (data, *cells, float(probability), *words, by, at)
+        person = who
+    return data, topic, answer, float(probability), model, digest, person, correction.at
 
 
 def from_cells(cells: tuple[Any, ...]) -> Correction:
-    """Return the correction in a row; ValueError if the row is not what `to_cells` returns."""
+    """Return the correction in a row of `_ALL_COLUMNS`, or of `_COLUMNS` alone.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError : if the cells can't be those of a correction.
+    """
     number, text, topic, answer, probability, model, digest, who, at = cells[:9]
     approved, approver, doubts, learned, learned_by = cells[9:] or (None,) * 5
     times = [at, *(time for time in (approved, learned) if time is not None)]
     if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
-        raise ValueError("a time is none")
-    if not _is_share(probability):
-        raise ValueError("a probability is none")
+        raise ValueError("a time is invalid")
+    if not _is_probability(probability):
+        raise ValueError("a probability is invalid")
     return Correction(
-        int(number),
-        _from_bytes(text),
-        _topic(topic),
-        _topic(answer),
-        float(probability),
-        _from_bytes(model),
-        _from_bytes(digest),
-        who if who is None or isinstance(who, str) else _from_bytes(who),
-        at,
-        isinstance(who, str),
-        approved,
-        None if approver is None else _from_bytes(approver),
-        () if doubts is None else _decode_doubts(doubts),
-        learned,
-        None if learned_by is None else _from_bytes(learned_by),
+        id=int(number),
+        text=_from_bytes(text),
+        topic=_topic(topic),
+        answer=_topic(answer),
+        probability=float(probability),
+        model=_from_bytes(model),
+        digest=_from_bytes(digest),
+        who=who if who is None or isinstance(who, str) else _from_bytes(who),
+        at=at,
+        is_named=isinstance(who, str),
+        approved=approved,
+        approver=None if approver is None else _from_bytes(approver),
+        doubts=() if doubts is None else _decode_doubts(doubts),
+        learned=learned,
+        learned_by=None if learned_by is None else _from_bytes(learned_by),
     )
 
 
-def _is_share(value: Any) -> bool:
+def _is_probability(value: Any) -> bool:
     try:
         return math.isfinite(value) and 0 <= value <= 1
     except TypeError:
         return False
 
 
-def _word(name: str, value: Any) -> bytes:
-    if not isinstance(value, str) or len(value) > _LONGEST:
+def _name_cell(parameter: str, value: Any) -> bytes:
+    if not isinstance(value, str) or len(value) > _MAX_NAME:
         raise DataError(
-            f"`{name}` is {short_repr(value)}; give a string of at most {_LONGEST:,} characters."
+            f"`{parameter}` is {short_repr(value)}; give a string of at most {_MAX_NAME:,} "
+            "characters."
         )
     return _to_bytes(value)
 
@@ -174,7 +190,7 @@ def _to_bytes(text: str) -> bytes:
 
 def _from_bytes(cell: Any) -> str:
     if not isinstance(cell, bytes):
-        raise ValueError("a word is none")
+        raise ValueError("a text is invalid")
     return cell.decode("utf-8", "surrogatepass")
 
 
@@ -183,16 +199,16 @@ _decode_list = msgspec.json.Decoder(tuple[str | int | bool, ...]).decode
 
 
 def _topic_cell(name: str, value: Topic | TopicSet) -> bytes | int | str:
-    """Return a topic as bytes or a number; several as text, a list in JSON."""
+    """Return a topic as bytes or a number, and a tuple of topics as text: a list in JSON."""
     topics = to_plain_topics(value if isinstance(value, tuple) else [value], name)
     check_topic_names(topics)
     if not isinstance(value, tuple):
         return _to_bytes(topics[0]) if isinstance(topics[0], str) else topics[0]
     cell = msgspec.json.encode(topics)
-    if len(cell) > _LONGEST_LIST:
+    if len(cell) > _MAX_TOPICS_BYTES:
         raise DataError(
             f"`{name}` has {counted(len(topics), 'topic')} of {len(cell):,} bytes in JSON, and may "
-            f"have {_LONGEST_LIST:,}; name fewer topics."
+            f"have {_MAX_TOPICS_BYTES:,}; name fewer topics."
         )
     return cell.decode()
 
@@ -214,18 +230,18 @@ def _topic(cell: Any) -> Topic | TopicSet:
 
 #: Marks a file as ours, in SQLite's header: "slug".
 APPLICATION = 0x736C7567
-#: What a file that this version writes says of its tables.
+#: The version of the tables, in SQLite's header.
 FORMAT = 2
 _COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
-# What tells whether a row counts comes before its text, which may run over many pages.
+# The text comes last, since a query may then skip its pages.
 _FIRST_TABLES = (
     "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
     "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
     "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
 )
-# Since format 2: approvals in their order, why the last training held a correction, in JSON, and
-# which ones a model that was written has learned from.
+# Since format 2: approvals in their order, why the last training held a correction (in JSON), and
+# which corrections a model that was written has learned from.
 _MORE_TABLES = (
     "CREATE TABLE approvals (id INTEGER PRIMARY KEY AUTOINCREMENT, "
     "correction INTEGER NOT NULL UNIQUE, at TEXT NOT NULL, who BLOB)",
@@ -234,13 +250,19 @@ _MORE_TABLES = (
 )
 
 
-def _schema(tables: Iterable[str], *keyed: str) -> set[tuple[str, str, str, str | None]]:
-    """Return all of `sqlite_schema`: type, name, table and SQL of tables, and what SQLite adds."""
-    return {
-        *(("table", sql.split()[2], sql.split()[2], sql) for sql in tables),
-        *(("index", f"sqlite_autoindex_{name}_1", name, None) for name in keyed),
-        ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
+def _schema(tables: Iterable[str], *unique: str) -> set[tuple[str, str, str, str | None]]:
+    """Return the rows of `sqlite_schema`: type, name, table and SQL.
+
+    SQLite adds an index to each table with a `unique` column, and the table `sqlite_sequence`.
+    """
+    schema: set[tuple[str, str, str, str | None]] = {
+        ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
     }
+    for sql in tables:
+        name = sql.split()[2]
+        schema.add(("table", name, name, sql))
+    schema |= {("index", f"sqlite_autoindex_{name}_1", name, None) for name in unique}
+    return schema
 
 
 _SCHEMAS = {
@@ -254,13 +276,13 @@ _JOINED = (
 )
 _ALL_COLUMNS = ", ".join(f"corrections.{name}" for name in _COLUMNS.split(", "))
 _ALL_COLUMNS += ", approvals.at, approvals.who, holds.doubts, learned.at, learned.digest"
-#: The largest number of a correction: of 18 digits, as SQLite has 19 at most.
+#: The largest number of a correction: 18 digits, since SQLite's integers have at most 19.
 MAX_ID = 10**18 - 1
 # A row's text and all other cells.
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 17)
 # A page of rows, which are read together, ends after so many rows or bytes of text.
 _PAGE_ROWS, _PAGE_BYTES = 500, 4 << 20
-_NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+_PERMISSION_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
 class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
@@ -289,7 +311,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._is_closed = False
-        #: What was wrong when the file was last used; None if nothing.
+        #: The error when the file was last used; None if there was none.
         self.problem: str | None = None
         with self._using("opened"):
             pass
@@ -315,10 +337,19 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         ------
         DataError : if a value can't be stored; see `Correction`.
         """
-        at = utc_now()
-        cells = to_cells(
-            Correction(0, text, topic, answer, probability, model, digest, who, at, is_named)
+        correction = Correction(
+            id=0,
+            text=text,
+            topic=topic,
+            answer=answer,
+            probability=probability,
+            model=model,
+            digest=digest,
+            who=who,
+            at=utc_now(),
+            is_named=is_named,
         )
+        cells = to_cells(correction)
         with self._using("written") as connection, _transaction(connection):
             self._check_has_numbers(connection)
             cursor = connection.execute(
@@ -341,27 +372,29 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         """Approve a correction; return whether it was there and neither undone nor approved."""
         if id.bit_length() > 63:
             return False
-        by = None if who is None else _word("who", who)
+        approver = None if who is None else _name_cell("who", who)
         with self._using("written") as connection, _transaction(connection):
             cursor = connection.execute(
                 "INSERT OR IGNORE INTO approvals (correction, at, who) "
                 "SELECT id, ?, ? FROM corrections WHERE id = ? AND undone IS NULL",
-                (utc_now(), by, id),
+                (utc_now(), approver, id),
             )
         return cursor.rowcount == 1
 
     def hold(self, doubts: Mapping[int, Sequence[Doubt]]) -> None:
-        """Note why each of some corrections is held; not at all, if it has no doubt."""
-        cells = [(number, msgspec.json.encode([*d]).decode()) for number, d in doubts.items()]
+        """Record the doubts about corrections; one without doubts is not held."""
+        cells = [
+            (number, msgspec.json.encode([*reasons]).decode()) for number, reasons in doubts.items()
+        ]
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR REPLACE INTO holds VALUES (?, ?)", cells)
 
     def mark_learned(self, numbers: Iterable[int], digest: str) -> None:
-        """Note that a model of this digest, which was written, has learned from some corrections.
+        """Record that a model file with this digest has learned from some corrections.
 
-        Of those that an earlier one has learned from, that one stays noted.
+        The record of the first model that learned from a correction stays.
         """
-        cells = [(number, utc_now(), _word("digest", digest)) for number in numbers]
+        cells = [(number, utc_now(), _name_cell("digest", digest)) for number in numbers]
         with self._using("written") as connection, _transaction(connection):
             connection.executemany("INSERT OR IGNORE INTO learned VALUES (?, ?, ?)", cells)
 
@@ -376,31 +409,36 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         for number, at, model, who, approved, is_learned in cells:
             times = (at,) if approved is None else (at, approved)
             if not all(isinstance(time, str) and _TIME.fullmatch(time) for time in times):
-                raise self._damaged(number, "a time is none")
+                raise self._damaged(number, "a time is invalid")
             is_named = isinstance(who, str)
-            name = who if who is None or is_named else _from_bytes(who)
             heads.append(
                 CorrectionHead(
-                    *(number, at, _from_bytes(model), name, is_named, approved, bool(is_learned))
+                    id=number,
+                    at=at,
+                    model=_from_bytes(model),
+                    who=who if who is None or is_named else _from_bytes(who),
+                    is_named=is_named,
+                    approved=approved,
+                    is_learned=bool(is_learned),
                 )
             )
         return heads
 
     def held(self) -> dict[int, tuple[Doubt, ...]]:
-        """Return why corrections wait for approval: what the last training noted, and bursts."""
+        """Return why corrections wait for approval: by the last training, or since it by bursts."""
         heads = self.heads()
         with self._using("read") as connection:
-            noted = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
+            recorded = dict(connection.execute("SELECT correction, doubts FROM holds").fetchall())
         bursts, held = find_bursts(heads), dict[int, tuple[Doubt, ...]]()
         for head in heads:
             if head.approved is not None:
                 continue
             try:
-                doubts = _decode_doubts(noted[head.id]) if head.id in noted else ()
+                doubts = _decode_doubts(recorded[head.id]) if head.id in recorded else ()
             except (msgspec.DecodeError, TypeError) as error:
                 raise self._damaged(head.id, error) from error
-            # Training knows whether others support those of a burst.
-            if head.id in bursts and head.id not in noted:
+            # A training has already looked for support of a burst.
+            if head.id in bursts and head.id not in recorded:
                 doubts = (bursts[head.id],)
             if doubts:
                 held[head.id] = doubts
@@ -417,52 +455,60 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                     (number,),
                 ).fetchone()
             if row is not None:
-                found.append(self._restored(row))
+                found.append(self._correction(row))
         return found
 
-    def rows(self, after: int = 0, most: int | None = None) -> Iterator[Correction]:
-        """Yield up to `most` corrections in order, without undone ones, in bounded memory.
+    def rows(self, after: int = 0, max_rows: int | None = None) -> Iterator[Correction]:
+        """Yield corrections with numbers over `after` in order, without undone ones.
 
-        Only those with numbers over `after`; corrections added meanwhile may be among them.
+        Memory is bounded. Corrections that are added during the iteration may be among them.
         """
-        n_remaining = _PAGE_ROWS if most is None else most
+        n_remaining = _PAGE_ROWS if max_rows is None else max_rows
         while n_remaining > 0:
             page = self._page(after, min(n_remaining, _PAGE_ROWS))
             if not page:
                 return
             yield from page
             after = page[-1].id
-            n_remaining -= 0 if most is None else len(page)
+            n_remaining -= 0 if max_rows is None else len(page)
 
     def count(self, after: int = 0, model: str | None = None) -> int:
-        """Return the number of corrections over `after`, of a model or of all, not undone."""
-        question = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
-        if model is None:
-            return int(self._ask(question, after))
-        return int(self._ask(f"{question} AND model = ?", after, model.encode()))
+        """Return the number of corrections with numbers over `after`, without undone ones.
 
-    def count_approvals(self, after: int, model: str, up_to: int) -> int:
-        """Return the number of approvals over `after` of a model's corrections up to `up_to`."""
+        Those of one model are counted, or those of all models.
+        """
+        query = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
+        if model is None:
+            return int(self._query_value(query, after))
+        return int(self._query_value(f"{query} AND model = ?", after, model.encode()))
+
+    def count_approvals(self, after: int, model: str, last: int) -> int:
+        """Return the number of approvals with numbers over `after`.
+
+        Only approvals of a model's corrections up to number `last` are counted.
+        """
         return int(
-            self._ask(
+            self._query_value(
                 "SELECT count(*) FROM approvals JOIN corrections ON corrections.id = "
                 "approvals.correction WHERE approvals.id > ? AND corrections.id <= ? AND "
                 "undone IS NULL AND model = ?",
-                *(after, up_to, model.encode()),
+                after,
+                last,
+                model.encode(),
             )
         )
 
     def last_approval(self) -> int:
         """Return the largest number of an approval so far; 0 if there are none."""
-        return int(self._ask("SELECT coalesce(max(id), 0) FROM approvals"))
+        return int(self._query_value("SELECT coalesce(max(id), 0) FROM approvals"))
 
     def last(self) -> int:
         """Return the largest number of a correction so far; 0 if there are none."""
-        return int(self._ask("SELECT coalesce(max(id), 0) FROM corrections"))
+        return int(self._query_value("SELECT coalesce(max(id), 0) FROM corrections"))
 
     def note(self, name: str) -> str | None:
         """Return the note of this name, such as the last correction that a model learned from."""
-        value = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
+        value = self._query_value("SELECT (SELECT value FROM notes WHERE name = ?)", name)
         return None if value is None else str(value)
 
     def set_notes(self, notes: Mapping[str, str]) -> None:
@@ -474,9 +520,9 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         """Close the file; later calls raise StoreError."""
         with self._lock:
             self._is_closed = True
-            self._let_go()
+            self._disconnect()
 
-    def _page(self, after: int, most: int) -> list[Correction]:
+    def _page(self, after: int, max_rows: int) -> list[Correction]:
         page: list[Correction] = []
         n_bytes = 0
         with self._using("read") as connection:
@@ -484,17 +530,17 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
                 f"SELECT {_ALL_COLUMNS} {_JOINED} "
                 "WHERE corrections.id > ? AND corrections.undone IS NULL "
                 "ORDER BY corrections.id LIMIT ?",
-                (after, most),
+                (after, max_rows),
             )
             for cells in cursor:
-                page.append(self._restored(cells))
+                page.append(self._correction(cells))
                 n_bytes += len(cells[1])
                 if n_bytes > _PAGE_BYTES:
                     break
-            cursor.close()  # readers must not keep a writer from cleaning up
+            cursor.close()  # an open reader would prevent a checkpoint of the write-ahead log
         return page
 
-    def _restored(self, cells: tuple[Any, ...]) -> Correction:
+    def _correction(self, cells: tuple[Any, ...]) -> Correction:
         try:
             return from_cells(cells)
         except (ValueError, TypeError, OverflowError) as error:
@@ -506,17 +552,18 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             "file from a copy."
         )
 
-    def _ask(self, question: str, *values: Any) -> Any:
+    def _query_value(self, query: str, *values: int | str | bytes) -> Any:
+        """Return the first cell of the first row."""
         with self._using("read") as connection:
-            return connection.execute(question, values).fetchone()[0]
+            return connection.execute(query, values).fetchone()[0]
 
     # The connection --------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _using(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread, and note what is wrong with the file."""
+        """Lock the connection for one thread, and remember the file's problem, if any."""
         try:
-            with self._lent(verb) as connection:
+            with self._locked(verb) as connection:
                 yield connection
         except StoreError as error:
             self.problem = f"{error}"
@@ -524,8 +571,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         self.problem = None
 
     @contextlib.contextmanager
-    def _lent(self, verb: str) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; `verb` is the verb of an error's message."""
+    def _locked(self, verb: str) -> Iterator[sqlite3.Connection]:
+        """Lock the connection for one thread; errors say that the file can't be `verb`."""
         if not self._lock.acquire(timeout=self._patience):
             raise self._busy(verb)
         try:
@@ -533,7 +580,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             if code not in (*SQLITE_LOCKS, sqlite3.SQLITE_FULL):
-                self._let_go()  # the next one begins afresh
+                self._disconnect()  # the next call connects again
             raise self._failed(verb, code, error) from error
         except OSError as error:
             if isinstance(error, StoreError):
@@ -546,9 +593,10 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             self._lock.release()
 
     def _connected(self) -> sqlite3.Connection:
-        """Return the connection, unless the file was moved: nobody would look for it there.
+        """Return the connection; raise StoreError if the file was moved.
 
-        A new file in its place could clash with processes that still use the files beside it.
+        Nobody would look for corrections in the moved file, and a new file in its place could clash
+        with processes that still use the old one's log.
         """
         if self._is_closed:
             raise StoreError(f"{self.path} was closed; open it again.")
@@ -564,14 +612,13 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         return self._connection
 
     def _write_back(self) -> None:
-        """Checkpoint the write-ahead log into the file, wherever that is now."""
+        """Copy the write-ahead log into the file, wherever that is now."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _let_go(self) -> None:
-        # SQLite does this by itself, but not to a file that was moved.
-        self._write_back()
+    def _disconnect(self) -> None:
+        self._write_back()  # closing does the same, but not if the file was moved
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
@@ -613,7 +660,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         if self._version(connection) == FORMAT:
             return
         with _transaction(connection):
-            version = self._version(connection)  # another process may have been quicker
+            version = self._version(connection)  # again, as another process may have made them
             if version == 1:
                 self._check_tables(connection, version)
             if version == FORMAT:
@@ -628,11 +675,15 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
         Raises StoreError if it is of another program or a later version.
         """
-        count = "SELECT count(*) FROM sqlite_schema"
-        questions = ("PRAGMA application_id", "PRAGMA user_version", count)
-        answers = [connection.execute(question).fetchone()[0] for question in questions]
-        application, version, is_used = map(int, answers)
-        if (application, version, is_used) == (0, 0, 0):
+        queries = (
+            "PRAGMA application_id",
+            "PRAGMA user_version",
+            "SELECT count(*) FROM sqlite_schema",
+        )
+        application, version, n_tables = (
+            int(connection.execute(query).fetchone()[0]) for query in queries
+        )
+        if application == version == n_tables == 0:
             return 0
         if application != APPLICATION:
             raise self._foreign("the file of another program")
@@ -649,7 +700,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
     def _check_tables(self, connection: sqlite3.Connection, version: int = FORMAT) -> None:
         """Check that the file holds our tables and what SQLite adds to them, and nothing else.
 
-        A trigger could change rows, or delete them, whatever its name is.
+        A trigger, whatever its name, could change rows or delete them.
         """
         schema = _SCHEMAS[version]
         entries = connection.execute(
@@ -660,7 +711,7 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
             raise self._other_tables()
 
     def _check_has_numbers(self, connection: sqlite3.Connection) -> None:
-        """Raise StoreError if no number is left for a correction, as in a file that was changed."""
+        """Raise StoreError if no number is left for a correction, as in a manipulated file."""
         last = connection.execute(
             "SELECT max(coalesce((SELECT max(id) FROM corrections), 0), "
             "coalesce((SELECT max(CAST(seq AS INTEGER)) FROM sqlite_sequence "
@@ -668,8 +719,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         ).fetchone()[0]
         if last >= MAX_ID:
             raise StoreError(
-                f"{self.path} can't be written: it numbers corrections up to {last}, and none can "
-                "follow; Slugline counts from 1, so restore it from a copy, or name another file."
+                f"{self.path} can't be written: it numbers corrections up to {last}, the largest "
+                "number possible; restore it from a copy, or name another file."
             )
 
     # Messages --------------------------------------------------------------------------------
@@ -692,8 +743,8 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
 
     def _busy(self, verb: str) -> StoreError:
         return StoreError(
-            f"{self.path} can't be {verb}: for {self._patience:g} s, others have been writing to "
-            "it; try again."
+            f"{self.path} can't be {verb}: another process has been writing to it for "
+            f"{self._patience:g} s; try again."
         )
 
     def _failed(self, verb: str, code: int, error: sqlite3.Error) -> StoreError:
@@ -701,11 +752,11 @@ class CorrectionStore(contextlib.AbstractContextManager["CorrectionStore"]):
         if code in SQLITE_LOCKS:
             return self._busy(verb)
         if code == sqlite3.SQLITE_FULL:
-            return StoreError(f"{failure}: the disk is full; make room and try again.")
-        if code in _NO_RIGHT:
+            return StoreError(f"{failure}: the disk is full; free some space and try again.")
+        if code in _PERMISSION_CODES:
             return StoreError(
-                f"{failure} ({error}); Slugline must be allowed to write this "
-                "file and others in its folder, so fix the permissions, or name another place."
+                f"{failure} ({error}); Slugline must be able to write to this file and its folder, "
+                "so fix the permissions, or name another file."
             )
         if code == sqlite3.SQLITE_NOTADB:
             return self._foreign("no SQLite file")

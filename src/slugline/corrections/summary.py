@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
 
 
-# Texts that the model is asked about at a time, and their characters.
-_TEXTS, _CHARACTERS = 500, 4 << 20
-# Different pairs of topics, and people, that are told apart; kinds that come later are left out.
-_MOST_KINDS = 100_000
+# Texts that the model answers at a time, and their characters.
+_BATCH_TEXTS, _BATCH_CHARACTERS = 500, 4 << 20
+# Different keys that are counted; further ones are ignored, to bound the memory.
+_MAX_KEYS = 100_000
 
 
 class Confusion(NamedTuple):
-    """How often a model answered one topic where another was right; of several, "" for none."""
+    """How often a model answered one topic where another was right.
+
+    In multilabel data, "" stands for no topic: it was added, or missing.
+    """
 
     answer: str
     topic: str
@@ -50,15 +53,15 @@ class CorrectionSummary:
     pairs : tuple of Confusion
     n_confirmed : int
         Corrections whose topic is the answer that was given.
-    by_who : dict of str to int
+    by_person : dict of str to int
         Number of corrections by each person; "" without a name.
     first, last : str or None
         Time of the first and the last correction, ISO 8601 in UTC.
     new_topics : tuple of str
         Topics that the model doesn't know; empty without a model.
     still_wrong : tuple of UnresolvedCorrections
-        The model's answers now, by each right topic, or topic of several that it still gives;
-        empty without a model.
+        The model's current answers, by correct topic, and in multilabel data by topic that it
+        gives; empty without a model.
     n_asked, n_still_wrong : int
         Number of corrected texts that the model answered, and that it still answers wrongly.
     """
@@ -67,7 +70,7 @@ class CorrectionSummary:
     by_topic: dict[str, int]
     pairs: tuple[Confusion, ...]
     n_confirmed: int
-    by_who: dict[str, int]
+    by_person: dict[str, int]
     first: str | None
     last: str | None
     new_topics: tuple[str, ...] = ()
@@ -85,7 +88,7 @@ class CorrectionSummary:
 
 
 def summarize(
-    corrections: Iterable[Correction], fitted: Fitted | None = None, *, most: int = 2000
+    corrections: Iterable[Correction], fitted: Fitted | None = None, *, max_asked: int = 2000
 ) -> CorrectionSummary:
     """Return a summary of corrections, in one pass and in bounded memory.
 
@@ -93,52 +96,55 @@ def summarize(
     ----------
     corrections : iterable of Correction
     fitted : Fitted, optional
-        A model that answers the first `most` of the corrected texts.
+        A model that answers the first `max_asked` of the corrected texts.
     """
-    check_whole("most", most, 0)
-    topics, who, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
-    n_answered, n_wrong = Counter[str](), Counter[str]()
+    check_whole("max_asked", max_asked, 0)
+    topics, people, pairs = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    asked_by_topic, wrong_by_topic = Counter[str](), Counter[str]()
     n = n_confirmed = n_asked = n_still_wrong = 0
     first = last = None
-    several = fitted is not None and fitted.multilabel
-    for part in _batches(corrections):
-        n, first, last = n + len(part), first or part[0].at, part[-1].at
-        for correction in part:
-            answered, right = _names(correction.answer), _names(correction.topic)
-            _count(who, [correction.who or ""])
-            _count(topics, right)
-            _count(pairs, _differences(answered, right))
-            n_confirmed += answered == right
-        sample = [] if fitted is None else part[: most - n_asked]
+    for batch in _batches(corrections):
+        n, first, last = n + len(batch), first or batch[0].at, batch[-1].at
+        for correction in batch:
+            given, correct = _names(correction.answer), _names(correction.topic)
+            _count(people, [correction.who or ""])
+            _count(topics, correct)
+            _count(pairs, _differences(given, correct))
+            n_confirmed += given == correct
+        if fitted is None or n_asked == max_asked:
+            continue
+        sample = batch[: max_asked - n_asked]
         n_asked += len(sample)
-        texts = [correction.text for correction in sample]
-        answers = fitted.answers(texts) if fitted is not None and texts else []
+        answers = fitted.answers([correction.text for correction in sample])
         for correction, answer in zip(sample, answers, strict=True):
-            right, now = _names(correction.topic), _names(answer)
-            n_still_wrong += now != right
-            for topic in right | now if several else right:
-                n_answered[topic] += 1
-                n_wrong[topic] += topic in right ^ now
+            correct, current = _names(correction.topic), _names(answer)
+            n_still_wrong += current != correct
+            for topic in correct | current if fitted.multilabel else correct:
+                asked_by_topic[topic] += 1
+                wrong_by_topic[topic] += topic in correct ^ current
     known_topics = topics if fitted is None else {str(name) for name in fitted.topics.names}
-    still = [UnresolvedCorrections(topic, m, n_wrong[topic]) for topic, m in n_answered.items()]
+    still_wrong = [
+        UnresolvedCorrections(topic, count, wrong_by_topic[topic])
+        for topic, count in asked_by_topic.items()
+    ]
     return CorrectionSummary(
         n_corrections=n,
         by_topic=_sort_by_count(topics),
         pairs=tuple(Confusion(a, b, m) for (a, b), m in _sort_by_count(pairs).items()),
         n_confirmed=n_confirmed,
-        by_who=_sort_by_count(who),
+        by_person=_sort_by_count(people),
         first=first,
         last=last,
         new_topics=tuple(sorted(topics.keys() - known_topics)),
-        still_wrong=tuple(sorted(still, key=lambda entry: (-entry.n_wrong, entry.topic))),
+        still_wrong=tuple(sorted(still_wrong, key=lambda entry: (-entry.n_wrong, entry.topic))),
         n_asked=n_asked,
         n_still_wrong=n_still_wrong,
     )
 
 
-def _differences(answered: set[str], right: set[str]) -> list[tuple[str, str]]:
-    """Return the topics that were answered, and those that are right instead; "" for none."""
-    wrong, missing = [*(answered - right)], [*(right - answered)]
+def _differences(given: set[str], correct: set[str]) -> list[tuple[str, str]]:
+    """Return pairs of a wrong topic that was given and the correct one; "" for none."""
+    wrong, missing = [*(given - correct)], [*(correct - given)]
     if len(wrong) == len(missing) == 1:
         return [(wrong[0], missing[0])]
     return [*((name, "") for name in wrong), *(("", name) for name in missing)]
@@ -149,9 +155,9 @@ def _names(topic: Topic | TopicSet) -> set[str]:
 
 
 def _count(counter: Counter[Any], keys: Iterable[Any]) -> None:
-    """Count one more of each; kinds beyond the limit are left out, to bound the memory."""
+    """Count each key once; new keys beyond the limit are ignored, to bound the memory."""
     for key in keys:
-        if key in counter or len(counter) < _MOST_KINDS:
+        if key in counter or len(counter) < _MAX_KEYS:
             counter[key] += 1
 
 
@@ -161,13 +167,13 @@ def _sort_by_count(counter: Counter[Any]) -> dict[Any, int]:
 
 def _batches(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
     """Yield corrections in batches of limited total length."""
-    part: list[Correction] = []
+    batch: list[Correction] = []
     n_characters = 0
     for correction in corrections:
-        part.append(correction)
+        batch.append(correction)
         n_characters += len(correction.text)
-        if len(part) == _TEXTS or n_characters > _CHARACTERS:
-            yield part
-            part, n_characters = [], 0
-    if part:
-        yield part
+        if len(batch) == _BATCH_TEXTS or n_characters > _BATCH_CHARACTERS:
+            yield batch
+            batch, n_characters = [], 0
+    if batch:
+        yield batch

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from slugline.base.wording import join_words, percent
-from slugline.corrections.learning import RetrainingResult
+from slugline.corrections.learning import CorrectionResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.multilabel import MultilabelEvaluation
@@ -85,7 +85,7 @@ def training_page(
     by_labels: LearningCurves | None = None,
     quantization: QuantizationResult | None = None,
     evidence: QualitativeEvidence | None = None,
-    corrected: RetrainingResult | None = None,
+    corrected: CorrectionResult | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
 
@@ -233,7 +233,7 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
     }
 
 
-def _corrected(outcome: RetrainingResult | None) -> dict[str, Any] | None:
+def _corrected(outcome: CorrectionResult | None) -> dict[str, Any] | None:
     """Return the effect of corrections as named sentences and a table of topics."""
     if outcome is None:
         return None

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from slugline.base.wording import counted, join_words, percent
-from slugline.corrections.gate import FEWEST, TopicChange
-from slugline.corrections.learning import RetrainingResult
+from slugline.corrections.gate import MIN_CHANGED, TopicChange
+from slugline.corrections.learning import CorrectionResult
 from slugline.evaluation.evaluation import TopicMetrics
 from slugline.evaluation.intervals import Interval
 from slugline.evaluation.probabilities import CoverageCurve
@@ -241,20 +241,20 @@ TOPIC_HEAD = ("topic", "documents", "corrections", "F1 before", "after", "better
 _N_NEW = 10
 
 
-def summarize_corrections(outcome: RetrainingResult) -> list[tuple[str, str]]:
+def summarize_corrections(outcome: CorrectionResult) -> list[tuple[str, str]]:
     """Return the corrections and what they changed, as pairs of a name and words."""
     texts = sentences(
         "corrections.txt.j2",
         outcome=outcome,
         new_topics=join_words(outcome.merged.new_topics, _N_NEW, last=None),
         n_tested=sum(change.n_documents > 0 for change in outcome.topics),
-        n_judged=sum(change.n_documents >= FEWEST for change in outcome.topics),
-        fewest=FEWEST,
+        n_judged=sum(change.n_documents >= MIN_CHANGED for change in outcome.topics),
+        fewest=MIN_CHANGED,
     )
     return [(name.replace("_", " "), text) for name, text in texts.items()]
 
 
-def topic_rows(outcome: RetrainingResult) -> list[tuple[str, ...]]:
+def topic_rows(outcome: CorrectionResult) -> list[tuple[str, ...]]:
     """Return a row under `TOPIC_HEAD` for each topic with corrections or changed answers.
 
     Topics that got clearly worse come first, then those with the most test documents.

@@ -124,7 +124,7 @@ class ServedCorrections:
         state = self.store.last(), n_corrections, model.digest
         if model.name not in self._summaries or self._summaries[model.name][0] != state:
             rows = (row for row in self.store.rows() if row.model == model.name)
-            summary = summarize(rows, model.fitted, most=_MOST_ASKED)
+            summary = summarize(rows, model.fitted, max_asked=_MOST_ASKED)
             self._summaries[model.name] = state, summary
         return self._summaries[model.name][1]
 
@@ -139,7 +139,7 @@ def _latest(store: CorrectionStore, n: int, before: int | None) -> list[Correcti
     latest: list[Correction] = []
     while end > 1 and len(latest) < n:
         start = max(0, end - 1 - n)
-        rows = [row for row in store.rows(after=start, most=end - 1 - start) if row.id < end]
+        rows = [row for row in store.rows(after=start, max_rows=end - 1 - start) if row.id < end]
         latest += reversed(rows)
         end = start + 1
     return latest[:n]

@@ -79,7 +79,7 @@ from slugline.serving.service_errors import (
 from slugline.serving.table_upload import AnswerTally, TableRequest, TableUpload
 
 if TYPE_CHECKING:
-    from slugline.corrections.retraining_loop import RetrainingLoop
+    from slugline.corrections.learning_loop import LearningLoop
     from slugline.corrections.store import CorrectionStore
     from slugline.serving.serve_settings import ServeSettings
 
@@ -135,7 +135,7 @@ class Service:
     metrics : Metrics
     corrections : ServedCorrections or None, default None
         None if no corrections are taken.
-    learner : RetrainingLoop or None, default None
+    learner : LearningLoop or None, default None
         What retrains the first model from corrections, if something does.
     n_threads : int, default 2
         Threads that classify, and as many for other slow work.
@@ -151,7 +151,7 @@ class Service:
         limits: Limits,
         metrics: Metrics,
         corrections: ServedCorrections | None = None,
-        learner: RetrainingLoop | None = None,
+        learner: LearningLoop | None = None,
         *,
         n_threads: int = 2,
         everybody_approves: bool = False,
@@ -172,7 +172,7 @@ class Service:
         models: ServedModels,
         metrics: Metrics,
         store: CorrectionStore | None = None,
-        learner: RetrainingLoop | None = None,
+        learner: LearningLoop | None = None,
     ) -> Service:
         """Return the service of a server."""
         return cls(

@@ -366,7 +366,7 @@ class _HeldoutEvaluation:
 
 
 def _to_fitted(
-    learner: LinearLearner,
+    learner: LinearModel,
     features: Features,
     counts: _DocumentCounts,
     documents: DocumentSource,

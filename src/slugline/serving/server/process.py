@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.learning_loop import LearningLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.model.decider import Decider
@@ -111,7 +111,7 @@ def _most_connections(settings: ServeSettings) -> int:
     return max(1, min(settings.max_connections, most - _FILES))
 
 
-def make_learner(settings: ServeSettings, models: ServedModels) -> RetrainingLoop | None:
+def make_learner(settings: ServeSettings, models: ServedModels) -> LearningLoop | None:
     """Return the loop that retrains the first model from corrections; None if that is off.
 
     Raises
@@ -129,7 +129,7 @@ def make_learner(settings: ServeSettings, models: ServedModels) -> RetrainingLoo
             f"{promise or 'nothing'}, so what it learns may not reach that; train it with "
             f"`--min-precision {precision:g}`, and leave the option out here."
         )
-    return RetrainingLoop(
+    return LearningLoop(
         model.path,
         settings.learn_from,
         settings.corrections,
